@@ -1,0 +1,94 @@
+/* Sums over the rows of a batch, in an order that depends on the number of rows alone.
+ *
+ * Rows are cut into chunks of TRPO_CHUNK, chunks into at most TRPO_BLOCKS blocks of equally many
+ * chunks. A task handles one block: it sums each chunk in `real`, tile by tile, and adds the chunk
+ * to the block's own partial sum in double. The partial sums are then added pairwise, in a tree
+ * over block numbers. Which thread ran a block, and when, leaves no trace in the bits. */
+#include "work.h"
+
+#include <string.h>
+
+typedef struct sum_task {
+    const trpo_pass *pass;
+    int N;
+    int block_rows;
+    ptrdiff_t S;
+} sum_task;
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first)
+{
+    for (int l = 0; l <= model->net.L; l++)
+        s->h[l] = batch->h[l] + (ptrdiff_t)first * model->net.size[l];
+    return s->h;
+}
+
+static real **tile_room(trpo_scratch *s, const trpo_model *model)
+{
+    real *room = s->rows;
+    for (int l = 0; l <= model->net.L; l++) {
+        s->h[l] = room;
+        room += TRPO_TILE * model->net.size[l];
+    }
+    return s->h;
+}
+
+real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *inputs)
+{
+    tile_room(s, model)[0] = (real *)inputs; /* read, never written */
+    return s->h;
+}
+
+real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
+                        const int32_t *rows, int n)
+{
+    const int O = model->net.size[0], D = model->D;
+    tile_room(s, model);
+    for (int i = 0; i < n; i++) {
+        memcpy(s->h[0] + (ptrdiff_t)i * O, batch->h[0] + (ptrdiff_t)rows[i] * O,
+               (size_t)O * sizeof(real));
+        memcpy(s->act + (ptrdiff_t)i * D, batch->act + (ptrdiff_t)rows[i] * D,
+               (size_t)D * sizeof(real));
+    }
+    return s->h;
+}
+
+static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, int first, int end)
+{
+    for (ptrdiff_t i = 0; i < task->S; i++) s->sum[i] = 0;
+    for (int row = first; row < end; row += TRPO_TILE)
+        task->pass->tile(task->pass, s, s->sum, task->pass->start + row,
+                         least(TRPO_TILE, end - row));
+    for (ptrdiff_t i = 0; i < task->S; i++) partial[i] += (double)s->sum[i];
+}
+
+static void sum_block(void *arg, int index, int worker)
+{
+    const sum_task *task = (const sum_task *)arg;
+    trpo_agent *w = task->pass->agent;
+    double *partial = w->partial + index * task->S;
+    const int first = index * task->block_rows, end = least(first + task->block_rows, task->N);
+    for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = 0;
+    for (int row = first; row < end; row += TRPO_CHUNK)
+        sum_chunk(task, &w->scratch[worker], partial, row, least(row + TRPO_CHUNK, end));
+}
+
+static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)
+{
+    for (int width = 1; width < n_blocks; width *= 2)
+        for (int b = 0; b + width < n_blocks; b += 2 * width)
+            trpok_axpy(partial + b * S, 1, partial + (b + width) * S, S);
+}
+
+void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S)
+{
+    trpo_agent *w = pass->agent;
+    const int n_chunks = (N + TRPO_CHUNK - 1) / TRPO_CHUNK;
+    const int block_chunks = (n_chunks + TRPO_BLOCKS - 1) / TRPO_BLOCKS;
+    const int n_blocks = (n_chunks + block_chunks - 1) / block_chunks;
+    sum_task task = {pass, N, block_chunks * TRPO_CHUNK, S};
+    w->exec.run(w->exec.ctx, n_blocks, sum_block, &task);
+    add_blocks(w->partial, n_blocks, S);
+    for (ptrdiff_t i = 0; i < S; i++) out[i] = w->partial[i];
+}

@@ -1,0 +1,152 @@
+/* The critic: V fitted to ret, by one of three ways over the same machinery.
+ *
+ * It is a unit Gaussian with mean V: its log-likelihood of ret is -1/2 (V - ret)^2 + const, so the
+ * policy's gradient, Fisher product and preconditioner serve it as they are (F = J'J/N).
+ *
+ *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
+ *                    s = 1, 1/2, ... until the loss falls
+ *     adam           epochs of minibatches (Kingma and Ba 2015)
+ *     ridge          a linear network on [x, x^2]: the preconditioner is exact there, so
+ *                    w + M^-1 (gradient - damping w) = (A + damping I)^-1 E[phi ret] */
+#include "work.h"
+
+#include <string.h>
+
+enum { CG_STEPS = 5, MAX_HALVINGS = 10 };
+
+const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N)
+{
+    if (w->set.critic != TRPO_RIDGE) return obs;
+    trpok_quadratic_features(phi, obs, N, w->set.obs_size);
+    return phi;
+}
+
+double trpo_value_loss(const trpo_agent *w)
+{
+    const real *V = w->critic.batch.h[w->critic.net.L];
+    double sum = 0;
+    for (int n = 0; n < w->N; n++) {
+        const double e = (double)V[n] - (double)w->ret_real[n];
+        sum += e * e;
+    }
+    return sum / w->N;
+}
+
+/* The cached values follow the parameters. */
+static void use_parameters(trpo_agent *w, const double *theta)
+{
+    trpo_net_pack(&w->critic.net, theta);
+    trpo_forward(w, &w->critic, 0, w->N);
+}
+
+/* ---- Gauss-Newton ------------------------------------------------------------------------------ */
+
+static void find_direction(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
+    trpo_gradient(w, c, &c->batch, NULL);
+    trpo_fisher_rows(c, 1);
+    trpo_factorize(w, c, &rng, w->set.critic_damping);
+    trpo_solve(w, c, w->set.critic_damping, CG_STEPS, 1);
+    w->counters[TRPO_N_CRITIC_STEPS]++;
+}
+
+/* 1 if the loss fell; else the parameters are as before. */
+static int step_while_lower(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    const double loss = trpo_value_loss(w);
+    double scale = 1;
+    for (int i = 0; i < MAX_HALVINGS; i++, scale /= 2) {
+        for (ptrdiff_t p = 0; p < c->P; p++) c->trial[p] = c->theta[p] + scale * c->x[p];
+        use_parameters(w, c->trial);
+        if (trpo_value_loss(w) < loss) {
+            memcpy(c->theta, c->trial, (size_t)c->P * sizeof(double));
+            return 1;
+        }
+    }
+    use_parameters(w, c->theta);
+    return 0;
+}
+
+static void fit_gauss_newton(trpo_agent *w)
+{
+    for (int i = 0; i < w->set.n_critic_updates; i++) {
+        find_direction(w);
+        if (!step_while_lower(w)) break;
+    }
+}
+
+/* ---- Adam -------------------------------------------------------------------------------------- */
+
+static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    const trpo_agent *w = pass->agent;
+    const trpo_model *c = pass->model;
+    real **h = trpo_tile_gather(s, c, pass->batch, w->perm + first, n);
+    trpo_net_forward(w->k, &c->net, h, n);
+    for (int i = 0; i < n; i++) s->a[i] = h[c->net.L][i] - s->act[i];
+    trpo_net_adjoint(w->k, &c->net, sum, s->a, h, s, n);
+}
+
+static void adam_step(trpo_agent *w, double *grad)
+{
+    const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-5;
+    double *m = w->adam_m, *v = w->adam_v, *theta = w->critic.theta;
+    const double t = ++w->counters[TRPO_ADAM_T];
+    const double unbias1 = 1 - pow(beta1, t), unbias2 = 1 - pow(beta2, t);
+    for (ptrdiff_t i = 0; i < w->critic.P; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * grad[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * grad[i] * grad[i];
+        theta[i] -= w->set.learning_rate * (m[i] / unbias1) / (sqrt(v[i] / unbias2) + epsilon);
+    }
+}
+
+static void adam_epoch(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_CRITIC, TRPO_N_CRITIC_STEPS);
+    trpo_permute(w->perm, &rng, w->N, w->N);
+    for (int first = 0; first < w->N; first += w->set.batch_size) {
+        const int left = w->N - first, n = left < w->set.batch_size ? left : w->set.batch_size;
+        const trpo_pass pass = {w, c, &c->batch, minibatch_tile, first, NULL};
+        trpo_sum_rows(c->grad, &pass, n, c->P);
+        for (ptrdiff_t i = 0; i < c->P; i++) c->grad[i] /= n;
+        adam_step(w, c->grad);
+        trpo_net_pack(&c->net, c->theta);
+    }
+    w->counters[TRPO_N_CRITIC_STEPS]++;
+}
+
+static void fit_adam(trpo_agent *w)
+{
+    for (int i = 0; i < w->set.n_critic_updates; i++) adam_epoch(w);
+    use_parameters(w, w->critic.theta);
+}
+
+/* ---- ridge regression -------------------------------------------------------------------------- */
+
+static void fit_ridge(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    const trpo_rng unused = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
+    trpo_gradient(w, c, &c->batch, NULL);
+    trpok_axpy(c->grad, -w->set.critic_damping, c->theta, c->P);
+    trpo_fisher_rows(c, 1);
+    trpo_factorize(w, c, &unused, w->set.critic_damping);
+    trpo_precondition(c, c->x, c->grad, w->set.critic_damping);
+    if (trpok_finite(c->x, c->P)) trpok_axpy(c->theta, 1, c->x, c->P);
+    use_parameters(w, c->theta);
+}
+
+void trpo_fit_critic(trpo_agent *w, trpo_info *info)
+{
+    info->value_loss_before = trpo_value_loss(w);
+    switch (w->set.critic) {
+    case TRPO_GAUSS_NEWTON: fit_gauss_newton(w); break;
+    case TRPO_ADAM: fit_adam(w); break;
+    default: fit_ridge(w); break;
+    }
+    info->value_loss = trpo_value_loss(w);
+}

@@ -1,0 +1,48 @@
+/* The surrogate's gradient.
+ *
+ *     L(theta) = 1/N sum_n ratio_n adv_n,           ratio_n = exp(logp_n(theta) - logp_n)
+ *     dL       = 1/N sum_n ratio_n adv_n dlogp_n    with dlogp_n by the distribution's adjoint,
+ *                                                   then back through the network
+ *
+ * logp_n is what the rollout recorded, by the very kernel that computes logp_n(theta): at the
+ * parameters that took the actions the ratio is exactly 1. The critic's gradient is the same with
+ * weight 1: maximising a unit Gaussian's log-likelihood of ret is minimising 1/2 (V - ret)^2. */
+#include "work.h"
+
+static void weight_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    (void)s, (void)sum;
+    trpo_agent *w = pass->agent;
+    const trpo_model *m = pass->model;
+    real *weight = w->weight + first;
+    m->dist->logp(weight, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
+                  m->batch.act + (ptrdiff_t)first * m->D, m->parts, n, m->A, m->D);
+    for (int i = 0; i < n; i++)
+        weight[i] = trpok_exp(weight[i] - w->logp[first + i]) * w->adv_real[first + i];
+}
+
+static void gradient_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    const trpo_model *m = pass->model;
+    const real *weight = (const real *)pass->arg;
+    real **h = trpo_tile_rows(s, m, pass->batch, first);
+    for (int i = 0; i < n; i++) s->row1[i] = weight != NULL ? weight[first + i] : 1;
+    m->dist->adjoint(s->a, m->n_log_std ? sum + m->net.offset[m->net.L] : NULL, h[m->net.L],
+                     m->log_std, pass->batch->act + (ptrdiff_t)first * m->D, s->row1, m->parts, n,
+                     m->A, m->D);
+    trpo_net_adjoint(pass->agent->k, &m->net, sum, s->a, h, s, n);
+}
+
+void trpo_gradient(trpo_agent *w, trpo_model *model, const trpo_batch *batch, const real *weight)
+{
+    const trpo_pass pass = {w, model, batch, gradient_tile, 0, weight};
+    trpo_sum_rows(model->grad, &pass, batch->N, model->P);
+    for (ptrdiff_t i = 0; i < model->P; i++) model->grad[i] /= batch->N;
+}
+
+void trpo_policy_gradient(trpo_agent *w)
+{
+    const trpo_pass pass = {w, &w->policy, &w->policy.batch, weight_tile, 0, NULL};
+    trpo_sum_rows(NULL, &pass, w->N, 0);
+    trpo_gradient(w, &w->policy, &w->policy.batch, w->weight);
+}

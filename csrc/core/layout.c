@@ -1,0 +1,313 @@
+/* Where everything lives: one list of arrays, run once to count the bytes and once to place them. */
+#include "work.h"
+
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+/* A bump allocator over the caller's memory; with base NULL it only counts. */
+typedef struct arena {
+    char *base;
+    size_t used;
+} arena;
+
+static void *take(arena *a, ptrdiff_t count, size_t size)
+{
+    const size_t at = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    a->used = at + (size_t)count * size;
+    return a->base != NULL ? a->base + at : NULL;
+}
+
+#define TAKE(a, type, count) ((type *)take(a, count, sizeof(type)))
+
+static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
+                         void *arg)
+{
+    (void)ctx;
+    for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
+}
+
+/* ---- sizes: computed from the settings alone, so that counting needs no memory ------------------- */
+
+typedef struct shape {
+    int O, n_hidden, A, D;
+    const int *hidden;
+} shape;
+
+static int size_of(const shape *s, int l)
+{
+    return l == 0 ? s->O : l <= s->n_hidden ? s->hidden[l - 1] : s->A;
+}
+
+static ptrdiff_t layer_size(const shape *s, int l)
+{
+    return (ptrdiff_t)(size_of(s, l) + 1) * size_of(s, l + 1);
+}
+
+static ptrdiff_t square(int n) { return (ptrdiff_t)n * n; }
+
+static int sum_of(const int *x, int count)
+{
+    int sum = 0;
+    for (int i = 0; i < count; i++) sum += x[i];
+    return sum;
+}
+
+static shape policy_shape(const trpo_settings *s)
+{
+    const shape policy = {s->obs_size, s->n_policy_hidden, sum_of(s->parts, s->n_parts), s->n_parts,
+                          s->policy_hidden};
+    return policy;
+}
+
+static shape critic_shape(const trpo_settings *s)
+{
+    const int ridge = s->critic == TRPO_RIDGE;
+    const shape critic = {ridge ? 2 * s->obs_size : s->obs_size, ridge ? 0 : s->n_value_hidden, 1, 1,
+                          s->value_hidden};
+    return critic;
+}
+
+/* ---- a network, its rows, its factors ------------------------------------------------------------- */
+
+static void place_net(trpo_net *net, arena *a, const shape *s)
+{
+    ptrdiff_t total = 0;
+    net->L = s->n_hidden + 1;
+    net->size = TAKE(a, int, net->L + 1);
+    net->offset = TAKE(a, ptrdiff_t, net->L + 1);
+    net->width = size_of(s, 0);
+    for (int l = 0; l <= net->L; l++) {
+        if (a->base != NULL) net->size[l] = size_of(s, l), net->offset[l] = total;
+        net->width = (int)larger(net->width, size_of(s, l));
+        if (l < net->L) total += layer_size(s, l);
+    }
+    net->W = TAKE(a, real, total);
+    net->W_t = TAKE(a, real, total);
+    net->V = TAKE(a, real, total);
+}
+
+/* Activations from layer `first` on; with first = 1 the inputs are another batch's. */
+static void place_batch(trpo_batch *batch, arena *a, const shape *s, int first, int N)
+{
+    batch->h = TAKE(a, real *, s->n_hidden + 2);
+    for (int l = first; l <= s->n_hidden + 1; l++) {
+        real *h = TAKE(a, real, (ptrdiff_t)N * size_of(s, l));
+        if (a->base != NULL) batch->h[l] = h;
+    }
+}
+
+static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok_dist *dist)
+{
+    const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
+    ptrdiff_t total = 0, largest = 0;
+    f->exact_head = dist->constant_metric != NULL;
+    f->at = TAKE(a, ptrdiff_t, 2 * L + 1);
+    for (int l = 0; l < L; l++) {
+        const int has_G = !(l == L - 1 && f->exact_head);
+        const ptrdiff_t at_G = total + square(size_of(s, l) + 1);
+        if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
+        total = at_G + (has_G ? square(size_of(s, l + 1)) : 0);
+        largest = larger(largest, layer_size(s, l));
+    }
+    if (a->base != NULL) f->at[2 * L] = total;
+    f->sums = TAKE(a, double, total);
+    f->inverse = TAKE(a, double, total);
+    f->head = TAKE(a, double, f->exact_head ? s->A * square(S) : 0);
+    f->metric = TAKE(a, double, s->A);
+    f->temp = TAKE(a, double, largest);
+}
+
+static ptrdiff_t net_parameters(const shape *s)
+{
+    ptrdiff_t total = 0;
+    for (int l = 0; l <= s->n_hidden; l++) total += layer_size(s, l);
+    return total;
+}
+
+static void place_parameters(trpo_model *m, arena *a, const shape *s)
+{
+    const ptrdiff_t P_net = net_parameters(s);
+    m->P = P_net + m->n_log_std;
+    m->theta = TAKE(a, double, m->P);
+    double *zeros = TAKE(a, double, s->A);
+    if (a->base != NULL) m->log_std = m->n_log_std ? m->theta + P_net : zeros;
+}
+
+static void place_model(trpo_model *m, arena *a, const shape *s, const int *parts)
+{
+    m->A = s->A;
+    m->D = s->D;
+    m->parts = TAKE(a, int, s->D);
+    for (int d = 0; a->base != NULL && d < s->D; d++) m->parts[d] = parts[d];
+    place_parameters(m, a, s);
+    place_net(&m->net, a, s);
+    place_factors(&m->factors, a, s, m->dist);
+    double **vectors[] = {&m->grad, &m->x, &m->r, &m->z, &m->p, &m->q, &m->trial};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        *vectors[i] = TAKE(a, double, m->P);
+}
+
+static void place_policy(trpo_agent *w, arena *a, const shape *s, int N)
+{
+    const int k = w->set.sub_sampling_factor;
+    trpo_model *m = &w->policy;
+    m->dist = trpok_distribution(w->set.distribution);
+    m->n_log_std = m->dist->has_log_std ? s->A : 0;
+    m->net.activation = w->set.activation;
+    place_model(m, a, s, w->set.parts);
+    place_batch(&m->batch, a, s, 0, N);
+    m->batch.act = TAKE(a, real, (ptrdiff_t)N * s->D);
+    m->fisher = m->batch;
+    if (k > 1) place_batch(&m->fisher, a, s, 0, N / k + 1);
+    if (k > 1) m->fisher.act = TAKE(a, real, (ptrdiff_t)(N / k + 1) * s->D);
+}
+
+/* A Gaussian of standard deviation 1 with mean V; its "action" is the return. */
+static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
+{
+    const int one = 1, ridge = w->set.critic == TRPO_RIDGE;
+    trpo_model *m = &w->critic;
+    m->dist = trpok_distribution(TRPO_GAUSSIAN);
+    m->n_log_std = 0;
+    m->net.activation = w->set.activation;
+    place_model(m, a, s, &one);
+    place_batch(&m->batch, a, s, !ridge, N);
+    if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
+    w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
+    m->fisher = m->batch;
+}
+
+/* At most: what an exact head saves is not worth a case here. */
+static ptrdiff_t factors_size(const shape *s)
+{
+    ptrdiff_t total = 0;
+    for (int l = 0; l <= s->n_hidden; l++)
+        total += square(size_of(s, l) + 1) + square(size_of(s, l + 1));
+    return total;
+}
+
+/* ---- the rest of the agent -------------------------------------------------------------------------- */
+
+static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const shape *critic,
+                          ptrdiff_t sum)
+{
+    const int L = (int)larger(policy->n_hidden, critic->n_hidden) + 1;
+    ptrdiff_t rows_policy = 0, rows_critic = 0;
+    for (int l = 0; l <= policy->n_hidden + 1; l++) rows_policy += size_of(policy, l);
+    for (int l = 0; l <= critic->n_hidden + 1; l++) rows_critic += size_of(critic, l);
+    const ptrdiff_t width = larger(w->policy.net.width, w->critic.net.width);
+    w->scratch = TAKE(a, trpo_scratch, w->exec.n_workers);
+    for (int i = 0; i < w->exec.n_workers; i++) {
+        trpo_scratch s;
+        s.sum = TAKE(a, real, sum);
+        s.h = TAKE(a, real *, L + 1);
+        s.rows = TAKE(a, real, TRPO_TILE * larger(rows_policy, rows_critic));
+        s.a = TAKE(a, real, TRPO_TILE * width);
+        s.b = TAKE(a, real, TRPO_TILE * width);
+        s.act = TAKE(a, real, TRPO_TILE * policy->D);
+        s.noise = TAKE(a, double, TRPO_TILE * larger(policy->A, policy->D));
+        s.row1 = TAKE(a, real, TRPO_TILE);
+        s.row2 = TAKE(a, real, TRPO_TILE);
+        if (a->base != NULL) w->scratch[i] = s;
+    }
+}
+
+static void place_rollout(trpo_agent *w, arena *a, int N)
+{
+    const int E = w->set.n_envs, O = w->set.obs_size;
+    w->raw_obs = w->set.normalize_observations ? TAKE(a, real, (ptrdiff_t)N * O) : NULL;
+    w->logp = TAKE(a, real, N);
+    w->val = TAKE(a, real, N);
+    w->rew = TAKE(a, double, N);
+    w->done = TAKE(a, uint8_t, N);
+    w->skip = TAKE(a, uint8_t, N);
+    w->boot = TAKE(a, real, N);
+    w->last_obs = TAKE(a, real, (ptrdiff_t)E * O);
+    w->tile_obs = TAKE(a, real, (ptrdiff_t)TRPO_TILE * O);
+    w->last_val = TAKE(a, real, E);
+    w->adv = TAKE(a, double, N);
+    w->ret = TAKE(a, double, N);
+    w->adv_real = TAKE(a, real, N);
+    w->ret_real = TAKE(a, real, N);
+    w->weight = TAKE(a, real, N);
+    w->perm = TAKE(a, int32_t, N);
+    w->rew_returns = TAKE(a, double, N);
+    w->critic.batch.act = w->critic.fisher.act = w->ret_real;
+}
+
+static void place_moments(trpo_moments *m, arena *a, int size)
+{
+    m->count = TAKE(a, double, 1);
+    m->mean = TAKE(a, double, size);
+    m->m2 = TAKE(a, double, size);
+}
+
+static void place_state(trpo_agent *w, arena *a)
+{
+    place_moments(&w->obs_stat, a, w->set.obs_size);
+    place_moments(&w->rew_stat, a, 1);
+    w->rew_running = TAKE(a, double, w->set.n_envs);
+    w->adam_m = TAKE(a, double, w->critic.P);
+    w->adam_v = TAKE(a, double, w->critic.P);
+    w->counters = TAKE(a, double, TRPO_N_COUNTERS);
+}
+
+/* The one list. Returns the bytes used; with base NULL nothing is written but `w` itself. */
+static size_t place(trpo_agent *w, char *base)
+{
+    arena a = {base, base != NULL ? sizeof *w : sizeof *w + ALIGNMENT};
+    const shape policy = policy_shape(&w->set), critic = critic_shape(&w->set);
+    const int N = w->set.n_steps * w->set.n_envs;
+    const int n_chunks = (N + TRPO_CHUNK - 1) / TRPO_CHUNK;
+    const ptrdiff_t sum =
+        larger(larger(net_parameters(&policy) + policy.A, net_parameters(&critic)),
+               larger(factors_size(&policy), factors_size(&critic)));
+    place_policy(w, &a, &policy, N);
+    place_critic(w, &a, &critic, N);
+    place_scratch(w, &a, &policy, &critic, sum);
+    w->partial = TAKE(&a, double, sum * (n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS));
+    place_rollout(w, &a, N);
+    place_state(w, &a);
+    return a.used;
+}
+
+/* ---- trpo.h ------------------------------------------------------------------------------------------ */
+
+static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
+{
+    const trpo_executor in_a_row = {NULL, 1, run_in_a_row};
+    memset(w, 0, sizeof *w);
+    w->set = *settings;
+    w->exec = executor != NULL ? *executor : in_a_row;
+    w->k = trpok_best();
+}
+
+size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor)
+{
+    trpo_agent counted;
+    if (trpo_bad_setting(settings) != NULL) return 0;
+    use(&counted, settings, executor);
+    return place(&counted, NULL) + ALIGNMENT;
+}
+
+int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
+              void *mem, size_t bytes)
+{
+    if (trpo_bad_setting(settings) != NULL) return TRPO_ERR_SETTING;
+    if (mem == NULL || bytes < trpo_bytes(settings, executor)) return TRPO_ERR_MEMORY;
+    char *base = (char *)mem + (ALIGNMENT - (uintptr_t)mem % ALIGNMENT) % ALIGNMENT;
+    memset(mem, 0, bytes);
+    trpo_agent *w = (trpo_agent *)(void *)base;
+    use(w, settings, executor);
+    place(w, base);
+    w->set.parts = w->policy.parts;
+    w->set.policy_hidden = w->policy.net.size + 1;
+    w->set.value_hidden = w->critic.net.size + 1;
+    trpo_init_parameters(w);
+    trpo_refresh(w);
+    *agent = w;
+    return TRPO_OK;
+}

@@ -1,0 +1,67 @@
+/* Backtracking along the step: theta' = theta + scale shrink^j dir for j = 0, 1, ...; the first that
+ * keeps KL(old || new) <= target_kl and improves the surrogate is taken. NaN fails both tests.
+ *
+ * A trial needs one pass over the batch, for three means at once:
+ *     surr = E[(ratio - 1) A],   kl = E[KL(old || new)],   entropy
+ * The outputs at the old parameters are those cached by the rollout. */
+#include "work.h"
+
+trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
+                             double scale, double shrink, double target_kl, double surr_old,
+                             trpo_evaluate_fn evaluate, void *ctx, int max_trials, ptrdiff_t P)
+{
+    trpo_search search = {0, 0, {0, 0, 0}};
+    while (search.trials < max_trials) {
+        for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
+        search.last = evaluate(ctx, theta_new);
+        search.trials++;
+        search.accepted = search.last.kl <= target_kl && search.last.surr > surr_old;
+        if (search.accepted) break;
+        scale *= shrink;
+    }
+    return search;
+}
+
+enum { SURR, KL, ENTROPY, N_MEANS };
+
+static real total(const real *x, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i];
+    return (real)sum;
+}
+
+static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    const trpo_agent *w = pass->agent;
+    const trpo_model *m = pass->model;
+    const int L = m->net.L;
+    const double *log_std = (const double *)pass->arg;
+    const real *out_old = m->batch.h[L] + (ptrdiff_t)first * m->A;
+    real **h = trpo_tile_inputs(s, m, m->batch.h[0] + (ptrdiff_t)first * m->net.size[0]);
+    real *logp = s->row1, *row = s->row2;
+    trpo_net_forward(w->k, &m->net, h, n);
+    m->dist->logp(logp, h[L], log_std, m->batch.act + (ptrdiff_t)first * m->D, m->parts, n, m->A,
+                  m->D);
+    for (int i = 0; i < n; i++)
+        row[i] = trpok_expm1(logp[i] - w->logp[first + i]) * w->adv_real[first + i];
+    sum[SURR] += total(row, n);
+    m->dist->kl(row, out_old, h[L], m->log_std, log_std, m->parts, n, m->A, m->D);
+    sum[KL] += total(row, n);
+    m->dist->entropy(row, h[L], log_std, m->parts, n, m->A, m->D);
+    sum[ENTROPY] += total(row, n);
+}
+
+trpo_trial trpo_evaluate(trpo_agent *w, const double *theta)
+{
+    trpo_model *m = &w->policy;
+    const double *log_std = m->n_log_std ? theta + m->net.offset[m->net.L] : NULL;
+    const trpo_pass pass = {w, m, &m->batch, evaluate_tile, 0, log_std};
+    double mean[N_MEANS];
+    trpo_net_pack(&m->net, theta);
+    trpo_sum_rows(mean, &pass, m->batch.N, N_MEANS);
+    trpo_net_pack(&m->net, m->theta);
+    for (int i = 0; i < N_MEANS; i++) mean[i] /= m->batch.N;
+    const trpo_trial trial = {mean[SURR], mean[KL], mean[ENTROPY]};
+    return trial;
+}

@@ -1,0 +1,28 @@
+/* The policy's randomness and the initial parameters of both networks. */
+#include "work.h"
+
+trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter)
+{
+    const double *c = w->counters;
+    const trpo_rng rng = {(uint64_t)c[TRPO_SEED_LOW] | (uint64_t)c[TRPO_SEED_HIGH] << 32, stream,
+                          (uint64_t)c[counter]};
+    return rng;
+}
+
+void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng, int first, int N)
+{
+    const int normal = model->dist->normal_noise, width = normal ? model->A : model->D;
+    for (int i = 0; i < N; i++, noise += width)
+        (normal ? trpo_normals : trpo_uniforms)(noise, rng, (uint32_t)(first + i), width);
+}
+
+void trpo_init_parameters(trpo_agent *w)
+{
+    const double value_gain = w->set.critic == TRPO_RIDGE ? 0 : 1;
+    trpo_model *policy = &w->policy, *critic = &w->critic;
+    trpo_net_init(policy->theta, policy->factors.temp, &policy->net, 0.01, w->set.seed, 0);
+    trpo_net_init(critic->theta, critic->factors.temp, &critic->net, value_gain, w->set.seed, 1000);
+    for (int i = 0; i < policy->n_log_std; i++) policy->log_std[i] = w->set.log_std_init;
+    w->counters[TRPO_SEED_LOW] = (double)(uint32_t)w->set.seed;
+    w->counters[TRPO_SEED_HIGH] = (double)(uint32_t)(w->set.seed >> 32);
+}

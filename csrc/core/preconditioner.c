@@ -1,0 +1,180 @@
+/* The K-FAC preconditioner (Martens and Grosse 2015): per layer, F_l is close to A_l (x) G_l with
+ *
+ *     A_l = E [h_{l-1} 1]'[h_{l-1} 1],    G_l = E dz_l' dz_l,
+ *
+ * dz_l the adjoint of log pi(a|s) for an action drawn from the policy itself: so G is the Fisher's
+ * factor, and not the empirical Fisher's. Estimated on a tenth of the Fisher rows. M^-1 applied to a
+ * layer's part V of a vector:
+ *
+ *     hidden layers   (A + pi sqrt(damping) I)^-1 V (G + sqrt(damping)/pi I)^-1,
+ *                     pi = sqrt( (tr A / (K+1)) / (tr G / M) )
+ *     head, where the metric is constant and diagonal (Gaussian, critic): G = diag(m) exactly, so
+ *                     column i of V is multiplied by (m_i A + damping I)^-1
+ *     log_std         1 / (2 + damping)
+ *
+ * For a linear network with such a head this is the exact inverse of the damped Fisher matrix,
+ * provided that all rows are used, and they are: CG then ends after one step.
+ * Proved against the densely formed blocks by tests/test_preconditioner.py. */
+#include "work.h"
+
+#include <string.h>
+
+static ptrdiff_t square(int n) { return (ptrdiff_t)n * n; }
+
+static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
+
+/* ---- estimation ---------------------------------------------------------------------------------- */
+
+/* What the tile function needs to draw actions from the policy. */
+typedef struct draws {
+    const trpo_rng *rng;
+    const int32_t *rows; /* the rows chosen */
+} draws;
+
+/* s->a = d log pi(a|s) / d out for drawn actions; item numbers count from 1 + first */
+static void drawn_adjoint(const trpo_model *m, trpo_scratch *s, const trpo_rng *rng, int first,
+                          int n)
+{
+    const real *out = s->h[m->net.L];
+    for (int i = 0; i < n; i++) s->row1[i] = 1;
+    trpo_draw_noise(s->noise, m, rng, 1 + first, n);
+    m->dist->sample(s->act, out, m->log_std, s->noise, m->parts, n, m->A, m->D);
+    m->dist->adjoint(s->a, NULL, out, m->log_std, s->act, s->row1, m->parts, n, m->A, m->D);
+}
+
+/* Back through the layers from dz_L = s->a, adding dz_l' dz_l on the way. */
+static void add_adjoint_factors(const trpok_table *k, const trpo_model *m, real *sum, real **h,
+                                trpo_scratch *s, int n)
+{
+    const trpo_net *net = &m->net;
+    real *dz = s->a;
+    for (int l = net->L - 1; l >= 0; l--) {
+        if (m->factors.at[2 * l + 1] < m->factors.at[2 * l + 2])
+            trpok_outer(sum + m->factors.at[2 * l + 1], dz, 0, n, net->size[l + 1]);
+        if (l == 0) break;
+        real *dh = dz == s->a ? s->b : s->a;
+        k->dense_adjoint_input(dh, dz, net->W_t + net->offset[l], n, net->size[l],
+                               net->size[l + 1]);
+        k->activation_derivative(dh, h[l], net->activation, (ptrdiff_t)n * net->size[l]);
+        dz = dh;
+    }
+}
+
+static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    const trpo_model *m = pass->model;
+    const trpok_table *k = pass->agent->k;
+    const draws *d = (const draws *)pass->arg;
+    real **h;
+    if (needs_draws(m)) {
+        h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
+        trpo_net_forward(k, &m->net, h, n);
+        drawn_adjoint(m, s, d->rng, first, n);
+        add_adjoint_factors(k, m, sum, h, s, n);
+    } else {
+        h = trpo_tile_rows(s, m, pass->batch, first);
+    }
+    for (int l = 0; l < m->net.L; l++)
+        trpok_outer(sum + m->factors.at[2 * l], h[l], 1, n, m->net.size[l]);
+}
+
+static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
+{
+    const int N = m->fisher.N, tenth = (N + 9) / 10;
+    if (!needs_draws(m)) return N;
+    const int chosen = tenth > 256 ? tenth : 256;
+    trpo_permute(w->perm, rng, chosen < N ? chosen : N, N);
+    return chosen < N ? chosen : N;
+}
+
+/* ---- inversion ----------------------------------------------------------------------------------- */
+
+static double mean_diagonal(const double *C, int S)
+{
+    double trace = 0;
+    for (int i = 0; i < S; i++) trace += C[(ptrdiff_t)i * S + i];
+    return trace / S;
+}
+
+/* How the damping is split between the factors, so that both are damped in proportion. */
+static double trace_ratio(double mean_A, double mean_G)
+{
+    const double pi = sqrt(mean_A / mean_G);
+    return pi > 0 && isfinite(pi) ? pi : 1;
+}
+
+static void invert_layer(trpo_model *m, int l, double damping)
+{
+    const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
+    const ptrdiff_t at_A = m->factors.at[2 * l], at_G = m->factors.at[2 * l + 1];
+    double *A = m->factors.sums + at_A, *G = m->factors.sums + at_G;
+    const double pi = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));
+    trpok_cholesky(A, pi * sqrt(damping), S);
+    trpok_cholesky_inverse(m->factors.inverse + at_A, A, S);
+    trpok_cholesky(G, sqrt(damping) / pi, M);
+    trpok_cholesky_inverse(m->factors.inverse + at_G, G, M);
+}
+
+/* One Cholesky factor per output: m_i A + damping I. */
+static void factorize_exact_head(trpo_model *m, double damping)
+{
+    const int l = m->net.L - 1, S = m->net.size[l] + 1;
+    const double *A = m->factors.sums + m->factors.at[2 * l];
+    m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
+    for (int i = 0; i < m->A; i++) {
+        double *C = m->factors.head + i * square(S);
+        for (ptrdiff_t j = 0; j < square(S); j++) C[j] = m->factors.metric[i] * A[j];
+        trpok_cholesky(C, damping, S);
+    }
+}
+
+void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double damping)
+{
+    const draws d = {rng, w->perm};
+    const trpo_pass pass = {w, m, &m->fisher, factor_tile, 0, &d};
+    const int N = choose_rows(w, m, rng), L = m->net.L;
+    trpo_sum_rows(m->factors.sums, &pass, N, m->factors.at[2 * L]);
+    for (ptrdiff_t i = 0; i < m->factors.at[2 * L]; i++) m->factors.sums[i] /= N;
+    for (int l = 0; l < L - m->factors.exact_head; l++) invert_layer(m, l, damping);
+    if (m->factors.exact_head) factorize_exact_head(m, damping);
+}
+
+/* ---- application --------------------------------------------------------------------------------- */
+
+/* out (R x C) = a (R x K) b (K x C) */
+static void multiply(double *out, const double *a, const double *b, int R, int K, int C)
+{
+    for (int r = 0; r < R; r++) {
+        double *row = out + (ptrdiff_t)r * C;
+        for (int c = 0; c < C; c++) row[c] = 0;
+        for (int k = 0; k < K; k++) trpok_axpy(row, a[(ptrdiff_t)r * K + k], b + (ptrdiff_t)k * C, C);
+    }
+}
+
+static void precondition_layer(const trpo_model *m, double *z, const double *r, int l)
+{
+    const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
+    multiply(m->factors.temp, m->factors.inverse + m->factors.at[2 * l], r, S, S, M);
+    multiply(z, m->factors.temp, m->factors.inverse + m->factors.at[2 * l + 1], S, M, M);
+}
+
+static void precondition_exact_head(const trpo_model *m, double *z, const double *r)
+{
+    const int S = m->net.size[m->net.L - 1] + 1, A = m->A;
+    double *column = m->factors.temp;
+    for (int i = 0; i < A; i++) {
+        for (int j = 0; j < S; j++) column[j] = r[(ptrdiff_t)j * A + i];
+        trpok_cholesky_solve(column, m->factors.head + i * square(S), S);
+        for (int j = 0; j < S; j++) z[(ptrdiff_t)j * A + i] = column[j];
+    }
+}
+
+void trpo_precondition(const trpo_model *m, double *z, const double *r, double damping)
+{
+    const int L = m->net.L;
+    const ptrdiff_t *offset = m->net.offset;
+    for (int l = 0; l < L - m->factors.exact_head; l++)
+        precondition_layer(m, z + offset[l], r + offset[l], l);
+    if (m->factors.exact_head) precondition_exact_head(m, z + offset[L - 1], r + offset[L - 1]);
+    for (ptrdiff_t i = offset[L]; i < m->P; i++) z[i] = r[i] / (2 + damping);
+}

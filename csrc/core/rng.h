@@ -1,0 +1,95 @@
+/* Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy
+ * as 1, 2, 3"). A draw is a function of (seed, stream, count, item, word): it does not depend on the
+ * order of draws, on threads, or on where a run was interrupted.
+ *
+ *     key     = seed
+ *     counter = (block, item, low word of count, stream + 256 * high word of count)
+ *     word i of an item is lane i % 4 of block i / 4
+ *
+ * Known-answer tests: tests/test_rng.py. */
+#ifndef TRPO_RNG_H
+#define TRPO_RNG_H
+
+#include <math.h>
+#include <stdint.h>
+
+enum {
+    TRPO_STREAM_INIT = 0,
+    TRPO_STREAM_ACTION = 1,
+    TRPO_STREAM_PREDICT = 2,
+    TRPO_STREAM_CRITIC = 3,
+    TRPO_STREAM_KFAC = 4,
+    TRPO_STREAM_KFAC_CRITIC = 5
+};
+
+#define TRPO_2_TO_MINUS_32 2.3283064365386962890625e-10
+
+typedef struct trpo_rng {
+    uint64_t seed;
+    uint32_t stream;
+    uint64_t count; /* which use of the stream: the step, the update, ... */
+} trpo_rng;
+
+static inline void trpo_philox(uint32_t x[4], uint32_t key0, uint32_t key1)
+{
+    for (int round = 0; round < 10; round++) {
+        const uint64_t left = (uint64_t)0xD2511F53u * x[0];
+        const uint64_t right = (uint64_t)0xCD9E8D57u * x[2];
+        const uint32_t y[4] = {(uint32_t)(right >> 32) ^ x[1] ^ key0, (uint32_t)right,
+                               (uint32_t)(left >> 32) ^ x[3] ^ key1, (uint32_t)left};
+        for (int i = 0; i < 4; i++) x[i] = y[i];
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+}
+
+static inline void trpo_rng_block(uint32_t x[4], const trpo_rng *rng, uint32_t item, uint32_t block)
+{
+    x[0] = block;
+    x[1] = item;
+    x[2] = (uint32_t)rng->count;
+    x[3] = rng->stream + 256u * (uint32_t)(rng->count >> 32);
+    trpo_philox(x, (uint32_t)rng->seed, (uint32_t)(rng->seed >> 32));
+}
+
+/* In the open interval (0, 1). */
+static inline double trpo_uniform(uint32_t word) { return (word + 0.5) * TRPO_2_TO_MINUS_32; }
+
+/* Standard normals 0..count-1 of an item, by Box and Muller. */
+static inline void trpo_normals(double *normal, const trpo_rng *rng, uint32_t item, int count)
+{
+    for (int i = 0; i < count; i += 2) {
+        uint32_t x[4];
+        trpo_rng_block(x, rng, item, (uint32_t)(i / 4));
+        const double r = sqrt(-2 * log(trpo_uniform(x[i % 4])));
+        const double angle = 6.283185307179586477 * trpo_uniform(x[i % 4 + 1]);
+        normal[i] = r * cos(angle);
+        if (i + 1 < count) normal[i + 1] = r * sin(angle);
+    }
+}
+
+/* One uniform per block 0..count-1 of an item. */
+static inline void trpo_uniforms(double *uniform, const trpo_rng *rng, uint32_t item, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint32_t x[4];
+        trpo_rng_block(x, rng, item, (uint32_t)i);
+        uniform[i] = trpo_uniform(x[0]);
+    }
+}
+
+/* The first k entries of a random permutation of 0..n-1 (Fisher and Yates); perm has room for n. */
+static inline void trpo_permute(int32_t *perm, const trpo_rng *rng, int k, int n)
+{
+    uint32_t x[4];
+    for (int i = 0; i < n; i++) perm[i] = i;
+    for (int i = 0; i < k; i++) {
+        if (i % 4 == 0) trpo_rng_block(x, rng, 0, (uint32_t)(i / 4));
+        const int j = i + (int)(((uint64_t)x[i % 4] * (uint64_t)(n - i)) >> 32);
+        const int32_t chosen = perm[j];
+        perm[j] = perm[i];
+        perm[i] = chosen;
+    }
+}
+
+#endif

@@ -1,0 +1,284 @@
+/* The rollout: act, record, push; and using the policy without recording.
+ *
+ * A row is opened by act or record, which run both networks on the observations and keep their
+ * activations where the update will read them, and closed by push. A call that fails leaves the
+ * rollout as it was. */
+#include "work.h"
+
+#include <string.h>
+
+/* ---- checks ------------------------------------------------------------------------------------ */
+
+static int blame(trpo_agent *w, int status, int step, ptrdiff_t at, int size)
+{
+    w->culprit.step = step;
+    w->culprit.env = (int)(at / size);
+    w->culprit.component = (int)(at % size);
+    return status;
+}
+
+static ptrdiff_t not_finite(const real *x, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (!isfinite(x[i])) return i;
+    return -1;
+}
+
+static int check_obs(trpo_agent *w, const real *obs, int step, int N)
+{
+    const ptrdiff_t at = not_finite(obs, (ptrdiff_t)N * w->set.obs_size);
+    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_OBS, step, at, w->set.obs_size);
+}
+
+static int is_choice(real act, int K) { return act >= 0 && act < (real)K && act == (real)(int)act; }
+
+static int check_act(trpo_agent *w, const real *act, int step, int N)
+{
+    const trpo_model *m = &w->policy;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->D; i++) {
+        const int ok = m->dist->normal_noise ? isfinite(act[i]) != 0
+                                             : is_choice(act[i], m->parts[i % m->D]);
+        if (!ok) return blame(w, TRPO_ERR_ACT, step, i, m->D);
+    }
+    return TRPO_OK;
+}
+
+static int check_open(const trpo_agent *w)
+{
+    if (w->open) return TRPO_ERR_ORDER;
+    return w->t < w->set.n_steps ? TRPO_OK : TRPO_ERR_FULL;
+}
+
+static int check_push(trpo_agent *w, const double *rew, const real *next_obs, const uint8_t *skip)
+{
+    const int O = w->set.obs_size;
+    if (!w->open) return TRPO_ERR_ORDER;
+    for (int e = 0; e < w->set.n_envs; e++) {
+        if (skip != NULL && skip[e]) continue;
+        if (!isfinite(rew[e])) return blame(w, TRPO_ERR_REW, w->t, e, 1);
+        const ptrdiff_t at = not_finite(next_obs + (ptrdiff_t)e * O, O);
+        if (at >= 0) return blame(w, TRPO_ERR_NEXT_OBS, w->t, (ptrdiff_t)e * O + at, O);
+    }
+    return TRPO_OK;
+}
+
+/* ---- both networks on batch rows ------------------------------------------------------------------- */
+
+/* Activations of rows [first, first + N), whose observations stand already. */
+static void forward_rows(trpo_agent *w, int first, int N)
+{
+    const int O = w->set.obs_size;
+    trpo_critic_inputs(w, w->phi + (w->phi != NULL ? (ptrdiff_t)first * 2 * O : 0),
+                       w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
+    trpo_forward(w, &w->policy, first, N);
+    trpo_forward(w, &w->critic, first, N);
+}
+
+static void logp_rows(const trpo_agent *w, real *logp, int first, int N)
+{
+    const trpo_model *m = &w->policy;
+    m->dist->logp(logp, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
+                  m->batch.act + (ptrdiff_t)first * m->D, m->parts, N, m->A, m->D);
+}
+
+/* ---- opening a row ------------------------------------------------------------------------------- */
+
+/* Observations of row t as the networks see them, and the activations of both. */
+static void open_row(trpo_agent *w, const real *obs)
+{
+    const int E = w->set.n_envs, O = w->set.obs_size, first = w->t * E;
+    real *seen = w->policy.batch.h[0] + (ptrdiff_t)first * O;
+    if (w->raw_obs != NULL)
+        memcpy(w->raw_obs + (ptrdiff_t)first * O, obs, (size_t)E * (size_t)O * sizeof(real));
+    trpo_normalize_obs(w, seen, obs, E);
+    forward_rows(w, first, E);
+    for (int e = 0; e < E; e++) w->val[first + e] = w->critic.batch.h[w->critic.net.L][first + e];
+    w->open = 1;
+}
+
+static void copy_out(real *to, const real *from, ptrdiff_t count)
+{
+    if (to != NULL) memcpy(to, from, (size_t)count * sizeof(real));
+}
+
+/* Log-probabilities of the row's actions, and what the caller wants to know. */
+static void finish_row(trpo_agent *w, real *logp, real *val)
+{
+    const int E = w->set.n_envs, first = w->t * E;
+    logp_rows(w, w->logp + first, first, E);
+    copy_out(logp, w->logp + first, E);
+    copy_out(val, w->val + first, E);
+}
+
+/* act (N x D) drawn for outputs (N x A); item numbers count from `first` */
+static void draw(trpo_agent *w, real *act, const real *out, const trpo_rng *rng, int first, int N)
+{
+    const trpo_model *m = &w->policy;
+    trpo_scratch *s = w->scratch;
+    for (int row = 0; row < N; row += TRPO_TILE) {
+        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        trpo_draw_noise(s->noise, m, rng, first + row, n);
+        m->dist->sample(act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
+                        s->noise, m->parts, n, m->A, m->D);
+    }
+}
+
+int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs)
+{
+    const int E = w->set.n_envs, first = w->t * E;
+    const trpo_model *m = &w->policy;
+    int status = check_open(w);
+    if (status == TRPO_OK) status = check_obs(w, obs, w->t, E);
+    if (status != TRPO_OK) return status;
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
+    real *row_act = m->batch.act + (ptrdiff_t)first * m->D;
+    open_row(w, obs);
+    draw(w, row_act, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, &rng, 0, E);
+    w->counters[TRPO_N_ACTS]++;
+    finish_row(w, logp, val);
+    copy_out(act, row_act, (ptrdiff_t)E * m->D);
+    return TRPO_OK;
+}
+
+int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const real *act)
+{
+    const int E = w->set.n_envs, D = w->policy.D;
+    int status = check_open(w);
+    if (status == TRPO_OK) status = check_obs(w, obs, w->t, E);
+    if (status == TRPO_OK) status = check_act(w, act, w->t, E);
+    if (status != TRPO_OK) return status;
+    memcpy(w->policy.batch.act + (ptrdiff_t)w->t * E * D, act, (size_t)E * (size_t)D * sizeof(real));
+    open_row(w, obs);
+    finish_row(w, logp, val);
+    return TRPO_OK;
+}
+
+/* ---- closing it ------------------------------------------------------------------------------------ */
+
+/* boot = V(next_obs) in environment e's row, which was cut short */
+static void bootstrap(trpo_agent *w, int e)
+{
+    trpo_value_rows(w, w->boot + w->t * w->set.n_envs + e,
+                    w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
+}
+
+static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
+                              const real *next_obs)
+{
+    const int n = w->t * w->set.n_envs + e;
+    w->rew[n] = rew;
+    w->done[n] = (uint8_t)(term || trunc);
+    w->skip[n] = 0;
+    w->boot[n] = 0;
+    trpo_normalize_obs(w, w->last_obs + (ptrdiff_t)e * w->set.obs_size, next_obs, 1);
+    if (trunc && !term) bootstrap(w, e);
+}
+
+/* A row that was no step: nothing carries into it or out of it. */
+static void close_skipped(trpo_agent *w, int e)
+{
+    const int O = w->set.obs_size, n = w->t * w->set.n_envs + e;
+    w->rew[n] = 0;
+    w->done[n] = 1;
+    w->skip[n] = 1;
+    w->boot[n] = 0;
+    for (int i = 0; i < O; i++) w->last_obs[(ptrdiff_t)e * O + i] = 0;
+}
+
+int trpo_push(trpo_agent *w, const double *rew, const uint8_t *term, const uint8_t *trunc,
+              const real *next_obs, const uint8_t *skip)
+{
+    const int status = check_push(w, rew, next_obs, skip);
+    if (status != TRPO_OK) return status;
+    for (int e = 0; e < w->set.n_envs; e++) {
+        if (skip != NULL && skip[e])
+            close_skipped(w, e);
+        else
+            close_environment(w, e, rew[e], term[e], trunc[e],
+                              next_obs + (ptrdiff_t)e * w->set.obs_size);
+    }
+    w->t++;
+    w->open = 0;
+    return TRPO_OK;
+}
+
+void trpo_discard(trpo_agent *w) { w->t = w->open = 0; }
+
+int trpo_recorded(const trpo_agent *w) { return w->t; }
+
+void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w->culprit; }
+
+/* ---- using the policy and the critic, recording nothing -------------------------------------------- */
+
+/* Outputs of a model for a tile of observations as the networks see them. */
+static const real *tile_outputs(trpo_agent *w, const trpo_model *m, const real *inputs, int n)
+{
+    real **h = trpo_tile_inputs(w->scratch, m, inputs);
+    trpo_net_forward(w->k, &m->net, h, n);
+    return h[m->net.L];
+}
+
+void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N)
+{
+    for (int row = 0; row < N; row += TRPO_TILE) {
+        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        const real *inputs = trpo_critic_inputs(w, w->scratch->rows,
+                                                obs + (ptrdiff_t)row * w->set.obs_size, n);
+        copy_out(val + row, tile_outputs(w, &w->critic, inputs, n), n);
+    }
+}
+
+int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
+{
+    const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
+    for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
+        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        trpo_value_rows(w, val + row, w->tile_obs, n);
+    }
+    return status;
+}
+
+int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, int N)
+{
+    const trpo_model *m = &w->policy;
+    const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
+    for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
+        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        real *row_act = act + (ptrdiff_t)row * m->D;
+        trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        const real *out = tile_outputs(w, m, w->tile_obs, n);
+        if (deterministic)
+            m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
+        else
+            draw(w, row_act, out, &rng, row, n);
+    }
+    if (status == TRPO_OK && !deterministic) w->counters[TRPO_N_PREDICTS]++;
+    return status;
+}
+
+/* ---- a batch set directly -------------------------------------------------------------------------- */
+
+int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
+                    const double *ret, const real *logp, int N)
+{
+    int status = N < 1 ? TRPO_ERR_EMPTY : N > w->set.n_steps * w->set.n_envs ? TRPO_ERR_FULL : 0;
+    if (status == TRPO_OK) status = check_obs(w, obs, -1, N);
+    if (status == TRPO_OK) status = check_act(w, act, -1, N);
+    if (status != TRPO_OK) return status;
+    trpo_discard(w);
+    w->N = w->policy.batch.N = w->critic.batch.N = N;
+    memcpy(w->policy.batch.h[0], obs, (size_t)N * (size_t)w->set.obs_size * sizeof(real));
+    memcpy(w->policy.batch.act, act, (size_t)N * (size_t)w->policy.D * sizeof(real));
+    memcpy(w->adv, adv, (size_t)N * sizeof *adv);
+    memcpy(w->ret, ret, (size_t)N * sizeof *ret);
+    trpok_to_real(w->adv_real, adv, N);
+    trpok_to_real(w->ret_real, ret, N);
+    forward_rows(w, 0, N);
+    if (logp != NULL)
+        copy_out(w->logp, logp, N);
+    else
+        logp_rows(w, w->logp, 0, N);
+    return TRPO_OK;
+}

@@ -1,0 +1,140 @@
+/* The agent's lasting state: a list of named arrays of doubles, written to and read from bytes.
+ *
+ *     "TRPO" and the format's number | settings that decide the arrays' meaning | the arrays |
+ *     a checksum (FNV-1a, 64 bits) of all before it
+ *
+ * Loading checks everything before it changes anything. */
+#include "work.h"
+
+#include <string.h>
+
+enum { FORMAT = 1, N_MEANING = 6 };
+
+double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
+{
+    const size_t O = (size_t)w->set.obs_size, Pv = (size_t)w->critic.P;
+    const struct field {
+        const char *name;
+        double *value;
+        size_t count;
+    } fields[] = {
+        {"theta", w->policy.theta, (size_t)w->policy.P},
+        {"value_theta", w->critic.theta, Pv},
+        {"obs_count", w->obs_stat.count, 1},
+        {"obs_mean", w->obs_stat.mean, O},
+        {"obs_m2", w->obs_stat.m2, O},
+        {"rew_count", w->rew_stat.count, 1},
+        {"rew_mean", w->rew_stat.mean, 1},
+        {"rew_m2", w->rew_stat.m2, 1},
+        {"rew_running", w->rew_running, (size_t)w->set.n_envs},
+        {"adam_m", w->adam_m, Pv},
+        {"adam_v", w->adam_v, Pv},
+        {"counters", w->counters, TRPO_N_COUNTERS},
+    };
+    if (i < 0 || (size_t)i >= sizeof fields / sizeof *fields) return NULL;
+    *name = fields[i].name;
+    *count = fields[i].count;
+    return fields[i].value;
+}
+
+void trpo_refresh(trpo_agent *w)
+{
+    trpo_discard(w);
+    trpo_net_pack(&w->policy.net, w->policy.theta);
+    trpo_net_pack(&w->critic.net, w->critic.theta);
+}
+
+/* What else must agree for the arrays to mean the same. */
+static void meaning(double *numbers, const trpo_agent *w)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (int d = 0; d < w->policy.D; d++)
+        hash = (hash ^ (uint64_t)w->policy.parts[d]) * 1099511628211u;
+    for (int l = 0; l <= w->policy.net.L; l++)
+        hash = (hash ^ (uint64_t)w->policy.net.size[l]) * 1099511628211u;
+    for (int l = 0; l <= w->critic.net.L; l++)
+        hash = (hash ^ (uint64_t)w->critic.net.size[l]) * 1099511628211u;
+    numbers[0] = w->set.distribution;
+    numbers[1] = w->set.activation;
+    numbers[2] = w->set.critic == TRPO_RIDGE;
+    numbers[3] = w->set.normalize_observations;
+    numbers[4] = w->set.normalize_rewards;
+    numbers[5] = (double)(hash >> 11);
+}
+
+static uint64_t checksum(const unsigned char *bytes, size_t count)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < count; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
+    return hash;
+}
+
+static size_t state_bytes(trpo_agent *w)
+{
+    const char *name;
+    size_t count, total = 0;
+    for (int i = 0; trpo_state_field(w, i, &name, &count) != NULL; i++) total += count;
+    return total * sizeof(double);
+}
+
+enum { HEADER_BYTES = 8 + N_MEANING * 8, CHECKSUM_BYTES = 8 };
+
+static void write_header(char *header, const trpo_agent *w)
+{
+    const int32_t format = FORMAT;
+    double numbers[N_MEANING];
+    meaning(numbers, w);
+    memcpy(header, "TRPO", 4);
+    memcpy(header + 4, &format, 4);
+    memcpy(header + 8, numbers, sizeof numbers);
+}
+
+size_t trpo_save_bytes(const trpo_agent *w)
+{
+    return HEADER_BYTES + state_bytes((trpo_agent *)w) + CHECKSUM_BYTES;
+}
+
+int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes)
+{
+    trpo_agent *w = (trpo_agent *)agent; /* fields are read, never written */
+    char *to = (char *)buffer;
+    const char *name;
+    const double *value;
+    size_t count;
+    if (buffer == NULL || bytes < trpo_save_bytes(w)) return TRPO_ERR_MEMORY;
+    write_header(to, w);
+    to += HEADER_BYTES;
+    for (int i = 0; (value = trpo_state_field(w, i, &name, &count)) != NULL; i++) {
+        memcpy(to, value, count * sizeof(double));
+        to += count * sizeof(double);
+    }
+    const uint64_t sum = checksum((const unsigned char *)buffer, (size_t)(to - (char *)buffer));
+    memcpy(to, &sum, CHECKSUM_BYTES);
+    return TRPO_OK;
+}
+
+static int is_mine(const trpo_agent *w, const void *buffer, size_t bytes)
+{
+    char header[HEADER_BYTES];
+    uint64_t sum;
+    if (buffer == NULL || bytes != trpo_save_bytes(w)) return 0;
+    write_header(header, w);
+    memcpy(&sum, (const char *)buffer + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
+    return memcmp(header, buffer, HEADER_BYTES) == 0 &&
+           checksum((const unsigned char *)buffer, bytes - CHECKSUM_BYTES) == sum;
+}
+
+int trpo_load(trpo_agent *w, const void *buffer, size_t bytes)
+{
+    const char *name;
+    double *value;
+    size_t count;
+    if (!is_mine(w, buffer, bytes)) return TRPO_ERR_MODEL;
+    const char *from = (const char *)buffer + HEADER_BYTES;
+    for (int i = 0; (value = trpo_state_field(w, i, &name, &count)) != NULL; i++) {
+        memcpy(value, from, count * sizeof(double));
+        from += count * sizeof(double);
+    }
+    trpo_refresh(w);
+    return TRPO_OK;
+}

@@ -1,0 +1,107 @@
+/* Default settings, and their legal ranges. */
+#include "work.h"
+
+#include <limits.h>
+#include <string.h>
+
+void trpo_default_settings(trpo_settings *s)
+{
+    memset(s, 0, sizeof *s);
+    s->distribution = TRPO_GAUSSIAN;
+    s->activation = TRPO_TANH;
+    s->n_steps = 2048;
+    s->n_envs = 1;
+    s->gamma = 0.99;
+    s->gae_lambda = 0.95;
+    s->normalize_advantage = 1;
+    s->target_kl = 0.01;
+    s->cg_damping = 0.1;
+    s->cg_max_steps = 5;
+    s->cg_tolerance = 1e-5;
+    s->preconditioner = TRPO_KFAC;
+    s->sub_sampling_factor = 1;
+    s->line_search_shrinking_factor = 0.8;
+    s->line_search_max_iter = 10;
+    s->critic = TRPO_GAUSS_NEWTON;
+    s->n_critic_updates = 1;
+    s->critic_damping = 0.01;
+    s->learning_rate = 1e-3;
+    s->batch_size = 128;
+}
+
+/* Every size below 2^24, so that no product of two overflows 64 bits and none of them an int. */
+enum { LARGEST_SIZE = 1 << 24 };
+
+static int is_size(int x) { return x >= 1 && x <= LARGEST_SIZE; }
+
+static int are_sizes(const int *x, int count)
+{
+    if (count < 0 || (count > 0 && x == NULL)) return 0;
+    for (int i = 0; i < count; i++)
+        if (!is_size(x[i])) return 0;
+    return 1;
+}
+
+static int in_range(double x, double low, double high) { return x >= low && x <= high; }
+static int is_positive(double x) { return x > 0 && isfinite(x); }
+
+static int are_parts(const trpo_settings *s)
+{
+    double total = 0;
+    if (s->n_parts < 1 || !are_sizes(s->parts, s->n_parts)) return 0;
+    for (int d = 0; d < s->n_parts; d++) {
+        if (s->distribution == TRPO_GAUSSIAN && s->parts[d] != 1) return 0;
+        total += s->parts[d];
+    }
+    return total <= LARGEST_SIZE;
+}
+
+static const char *bad_network(const trpo_settings *s)
+{
+    if (!is_size(s->obs_size)) return "obs_size";
+    if (trpok_distribution(s->distribution) == NULL) return "distribution";
+    if (!are_parts(s)) return "parts";
+    if (!are_sizes(s->policy_hidden, s->n_policy_hidden)) return "policy_hidden";
+    if (!are_sizes(s->value_hidden, s->n_value_hidden)) return "value_hidden";
+    if (s->activation < TRPO_IDENTITY || s->activation > TRPO_RELU) return "activation";
+    return in_range(s->log_std_init, -20, 20) ? NULL : "log_std_init";
+}
+
+static const char *bad_rollout(const trpo_settings *s)
+{
+    if (!is_size(s->n_steps)) return "n_steps";
+    if (!is_size(s->n_envs) || s->n_envs > INT_MAX / s->n_steps) return "n_envs";
+    if (!in_range(s->gamma, 0, 1)) return "gamma";
+    return in_range(s->gae_lambda, 0, 1) ? NULL : "gae_lambda";
+}
+
+static const char *bad_step(const trpo_settings *s)
+{
+    if (!is_positive(s->target_kl)) return "target_kl";
+    if (!(s->cg_damping >= 0 && isfinite(s->cg_damping))) return "cg_damping";
+    if (s->cg_max_steps < 1) return "cg_max_steps";
+    if (!(s->cg_tolerance >= 0 && s->cg_tolerance < 1)) return "cg_tolerance";
+    if (s->preconditioner < TRPO_NONE || s->preconditioner > TRPO_KFAC) return "preconditioner";
+    if (s->sub_sampling_factor < 1) return "sub_sampling_factor";
+    if (!(s->line_search_shrinking_factor > 0 && s->line_search_shrinking_factor < 1))
+        return "line_search_shrinking_factor";
+    return s->line_search_max_iter >= 1 ? NULL : "line_search_max_iter";
+}
+
+static const char *bad_critic(const trpo_settings *s)
+{
+    if (s->critic < TRPO_GAUSS_NEWTON || s->critic > TRPO_RIDGE) return "critic";
+    if (s->n_critic_updates < 1) return "n_critic_updates";
+    if (!is_positive(s->critic_damping)) return "critic_damping";
+    if (!is_positive(s->learning_rate)) return "learning_rate";
+    return s->batch_size >= 1 ? NULL : "batch_size";
+}
+
+const char *trpo_bad_setting(const trpo_settings *s)
+{
+    const char *(*const checks[])(const trpo_settings *) = {bad_network, bad_rollout, bad_step,
+                                                            bad_critic};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (checks[i](s) != NULL) return checks[i](s);
+    return NULL;
+}

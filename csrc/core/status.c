@@ -1,0 +1,25 @@
+/* Statuses in words. */
+#include "work.h"
+
+const char *trpo_status_text(int status)
+{
+    switch (status) {
+    case TRPO_OK: return "ok";
+    case TRPO_REJECTED: return "line search rejected: no step kept the KL and improved the surrogate";
+    case TRPO_ZERO_GRADIENT: return "zero gradient: the advantages tell no action from another";
+    case TRPO_NO_CURVATURE: return "no curvature: the step's length is not defined";
+    case TRPO_ERR_SETTING: return "a setting is out of range";
+    case TRPO_ERR_MEMORY: return "the memory given is missing or too small";
+    case TRPO_ERR_OBS: return "an observation is not finite";
+    case TRPO_ERR_NEXT_OBS: return "a next observation is not finite";
+    case TRPO_ERR_ACT: return "an action is not finite or not one of the choices";
+    case TRPO_ERR_REW: return "a reward is not finite";
+    case TRPO_ERR_ORDER: return "calls out of order: act, push, ..., update";
+    case TRPO_ERR_FULL: return "the rollout is full: update or discard it";
+    case TRPO_ERR_EMPTY: return "the rollout is empty";
+    case TRPO_ERR_MODEL: return "the saved bytes are truncated, damaged, or another model's";
+    default: return "unknown status";
+    }
+}
+
+const char *trpo_instruction_set(void) { return trpok_best()->name; }

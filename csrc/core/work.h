@@ -1,0 +1,291 @@
+/* The work struct: every array of an agent, with its shape, under the stage that writes it.
+ * This is the map of the core. A stage reads what earlier stages wrote; only update.c calls more
+ * than one stage. Letters as in kernels.h; also L layers, P policy and Pv critic parameters.
+ *
+ *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
+ *     advantages.c      adv, ret by GAE; rows that were no step dropped
+ *     gradient.c        g
+ *     fisher.c          F v
+ *     preconditioner.c  M^-1 r, K-FAC
+ *     cg.c              x = (F + damping I)^-1 g
+ *     line_search.c     theta_new
+ *     critic.c          value parameters
+ *     normalizer.c      running statistics of observations and rewards
+ *     update.c          the above, in order
+ */
+#ifndef TRPO_WORK_H
+#define TRPO_WORK_H
+
+#include "../kernels/kernels.h"
+#include "rng.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Rows are worked on in tiles, so that what one stage of a pass hands to the next stays in cache;
+ * tiles in chunks, whose sums are carried in `real`; chunks in at most TRPO_BLOCKS blocks, whose
+ * sums are carried in double and added in a fixed tree (blocks.c). All are part of the definition
+ * of a result: they depend on N alone, never on threads. */
+enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_BLOCKS = 32 };
+
+/* ---- a network with a distribution on top ---------------------------------------------------- */
+
+typedef struct trpo_net {
+    int L;                /* layers                                                            */
+    int activation;       /* of the hidden layers                                              */
+    int width;            /* the largest of size                                               */
+    int *size;            /* (L+1) inputs, hidden widths, outputs                              */
+    ptrdiff_t *offset;    /* (L+1) where layer l's ((K+1) x M) matrix starts; [L]: their total */
+    real *W;              /* (P) theta, rounded: what the passes read                          */
+    real *W_t;            /* (P) each layer transposed, without bias                           */
+    real *V;              /* (P) the direction of a tangent pass, rounded                      */
+} trpo_net;
+
+/* Rows with their cached activations. */
+typedef struct trpo_batch {
+    int N;
+    real **h;             /* (L+1) pointers: h[0] (N x O) inputs ... h[L] (N x A) outputs      */
+    real *act;            /* (N x D); the critic's "action" is ret                             */
+} trpo_batch;
+
+/* The Kronecker factors: F of layer l is close to A_l (x) G_l. Written by preconditioner.c. */
+typedef struct trpo_factors {
+    int exact_head;       /* the head's metric is constant and diagonal: it needs no G         */
+    ptrdiff_t *at;        /* (2L+1) where A_1, G_1, A_2, G_2, ... start; [2L]: their total     */
+    double *sums;         /* (at[2L]) the factors, lower triangles; then their Cholesky factors */
+    double *inverse;      /* (at[2L]) the damped inverses, same places                         */
+    double *head;         /* (A x (K+1) x (K+1)) Cholesky factor per output of an exact head   */
+    double *metric;       /* (A) of an exact head                                              */
+    double *temp;         /* ((K+1) x M of the largest layer)                                  */
+} trpo_factors;
+
+typedef struct trpo_model {
+    trpo_net net;
+    const trpok_dist *dist;
+    int A, D;
+    int *parts;           /* (D)                                                               */
+    ptrdiff_t P;          /* parameters: the network's, then log_std if it is learnt           */
+    int n_log_std;        /* A, or 0 where there is none to learn                              */
+    double *theta;        /* (P)                                                               */
+    double *log_std;      /* (A) the tail of theta; zeros for the critic                       */
+    trpo_batch batch;     /* all rows of the iteration                                         */
+    trpo_batch fisher;    /* rows 0, k, 2k, ...; is `batch` for k = 1                          */
+    trpo_factors factors;
+    /* conjugate gradient and step: written by gradient.c, cg.c, line_search.c */
+    double *grad;         /* (P)                                                               */
+    double *x, *r, *z, *p, *q;   /* (P) each                                                   */
+    double *trial;        /* (P) candidate parameters                                          */
+} trpo_model;
+
+/* One worker's scratch. */
+typedef struct trpo_scratch {
+    real *sum;            /* (largest vector summed over rows)                                 */
+    real **h;             /* (L+1) pointers into a batch, or to the rows below                 */
+    real *rows;           /* (TILE x sum of a network's sizes) activations of gathered rows    */
+    real *a, *b;          /* (TILE x width) tangents and adjoints                              */
+    real *act;            /* (TILE x D)                                                        */
+    double *noise;        /* (TILE x max(A, D))                                                */
+    real *row1, *row2;    /* (TILE) per-row numbers                                            */
+} trpo_scratch;
+
+/* Running mean and sum of squared deviations. */
+typedef struct trpo_moments {
+    double *count;        /* (1)                                                               */
+    double *mean, *m2;    /* (O), or (1) for rewards                                           */
+} trpo_moments;
+
+/* Places in `counters`. Whole numbers kept in doubles (exact to 2^53), so that state is doubles. */
+enum {
+    TRPO_SEED_LOW,
+    TRPO_SEED_HIGH,
+    TRPO_N_ACTS,
+    TRPO_N_PREDICTS,
+    TRPO_N_UPDATES,
+    TRPO_N_CRITIC_STEPS,
+    TRPO_ADAM_T,
+    TRPO_N_COUNTERS
+};
+
+struct trpo_agent {
+    trpo_settings set;    /* checked; its arrays point into this memory                        */
+    trpo_executor exec;
+    const trpok_table *k; /* kernels                                                           */
+    trpo_scratch *scratch;/* (n_workers)                                                       */
+    double *partial;      /* (TRPO_BLOCKS x largest summed vector) block sums                  */
+    trpo_culprit culprit;
+
+    trpo_model policy;
+    trpo_model critic;
+
+    /* rollout.c: row t*E + e. The observations are policy.batch.h[0], as the networks see them.  */
+    int t;                /* rows closed                                                       */
+    int open;             /* 1 between act and push                                            */
+    real *raw_obs;        /* (N x O) as given, if observations are normalised                  */
+    real *logp;           /* (N) of the action when it was taken                               */
+    real *val;            /* (N) V when the action was taken                                   */
+    double *rew;          /* (N) raw; advantages.c scales                                      */
+    uint8_t *done;        /* (N) terminated or truncated                                       */
+    uint8_t *skip;        /* (N) no step happened                                              */
+    real *boot;           /* (N) V(next_obs) where truncated                                   */
+    real *last_obs;       /* (E x O) next_obs of the last row, as the networks see it          */
+    real *last_val;       /* (E) V(last_obs)                                                   */
+    real *tile_obs;       /* (TILE x O) observations to predict from, as the networks see them */
+
+    /* advantages.c: the N rows that are left */
+    int N;
+    double *adv;          /* (N)                                                               */
+    double *ret;          /* (N)                                                               */
+    real *adv_real;       /* (N) what the passes read                                          */
+    real *ret_real;       /* (N)                                                               */
+
+    /* gradient.c */
+    real *weight;         /* (N) ratio * adv                                                   */
+
+    /* critic.c */
+    real *phi;            /* (N x 2O) ridge features; NULL otherwise                           */
+    double *adam_m;       /* (Pv)                                                              */
+    double *adam_v;       /* (Pv)                                                              */
+    int32_t *perm;        /* (N) minibatch order, rows chosen for the preconditioner           */
+
+    /* normalizer.c */
+    trpo_moments obs_stat;
+    trpo_moments rew_stat;
+    double *rew_running;  /* (E) discounted return up to now                                   */
+    double *rew_returns;  /* (N) its course over the rollout                                   */
+
+    double *counters;     /* (TRPO_N_COUNTERS)                                                 */
+};
+
+/* ---- network.c: one tile of at most TRPO_TILE rows through a network --------------------------- */
+
+void trpo_net_pack(trpo_net *net, const double *theta);
+void trpo_net_direction(trpo_net *net, const double *v);
+/* h[1..L] from h[0] */
+void trpo_net_forward(const trpok_table *k, const trpo_net *net, real *const *h, int N);
+/* tangent of the outputs along net->V: returned in s->a or s->b */
+real *trpo_net_tangent(const trpok_table *k, const trpo_net *net, real *const *h, trpo_scratch *s,
+                       int N);
+/* sum (P) += d (output . dout) / d W; dout is s->a or s->b, and is used up */
+void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real *dout,
+                      real *const *h, trpo_scratch *s, int N);
+/* fresh orthogonal weights, zero biases; `first` counts layers in the INIT stream */
+void trpo_net_init(double *theta, double *temp, const trpo_net *net, double head_gain,
+                   uint64_t seed, uint64_t first);
+
+/* ---- blocks.c: sums over rows in a fixed order ------------------------------------------------- */
+
+/* One pass over rows of a batch. `tile` handles batch rows [first, first + n), adding to sum (S). */
+typedef struct trpo_pass trpo_pass;
+struct trpo_pass {
+    trpo_agent *agent;
+    trpo_model *model;
+    const trpo_batch *batch;
+    void (*tile)(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n);
+    int start;            /* the pass's first row                                              */
+    const void *arg;      /* the stage's own                                                   */
+};
+/* out (S) = sum over N rows from pass->start on; S = 0: nothing is summed */
+void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
+/* s->h: the batch's activations from row `first` on */
+real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first);
+/* s->h: room for a tile's activations, its inputs h[0] being those of the batch's rows */
+real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *inputs);
+/* s->h, s->act: copies of the inputs and actions of batch rows rows[0..n-1] */
+real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
+                        const int32_t *rows, int n);
+
+/* ---- the stages ---------------------------------------------------------------------------------- */
+
+/* network.c: activations of batch rows [first, first + N), whose h[0] stands already */
+void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N);
+/* policy.c: fresh parameters of both networks, and the seed */
+void trpo_init_parameters(trpo_agent *w);
+/* policy.c: noise (N x A normals or N x D uniforms) for items first, first + 1, ... */
+void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng, int first, int N);
+
+/* rollout.c: V of N observations as the networks see them */
+void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N);
+
+/* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
+void trpo_advantages(trpo_agent *w);
+/* advantages.c: adv normalised if the settings say so; adv_real, ret_real from adv, ret */
+void trpo_finish_advantages(trpo_agent *w);
+
+/* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv */
+void trpo_policy_gradient(trpo_agent *w);
+/* gradient.c: model.grad = d/dtheta 1/N sum weight logp(act); weight NULL means 1 */
+void trpo_gradient(trpo_agent *w, trpo_model *model, const trpo_batch *batch, const real *weight);
+
+/* fisher.c: the rows of the Fisher product, every k-th of the batch */
+void trpo_fisher_rows(trpo_model *model, int k);
+/* fisher.c: out = F v */
+void trpo_fisher_product(trpo_agent *w, trpo_model *model, double *out, const double *v);
+
+/* preconditioner.c: estimates and inverts the factors; then z = M^-1 r */
+void trpo_factorize(trpo_agent *w, trpo_model *model, const trpo_rng *rng, double damping);
+void trpo_precondition(const trpo_model *model, double *z, const double *r, double damping);
+
+/* cg.c: solves (F + damping I) x = g */
+typedef struct trpo_system {
+    void (*product)(void *ctx, double *out, const double *v);       /* out = (F + damping I) v */
+    void (*precondition)(void *ctx, double *z, const double *r);    /* z = M^-1 r, or NULL: z = r */
+    void *ctx;
+} trpo_system;
+typedef struct trpo_solution {
+    int steps;            /* products used                                                     */
+    double residual;      /* last over first, preconditioned norm                              */
+    double curvature;     /* x'(F + damping I)x                                                */
+} trpo_solution;
+trpo_solution trpo_conjugate_gradient(double *x, const double *g, const trpo_system *system,
+                                      double *r, double *z, double *p, double *q, int max_steps,
+                                      double tolerance, ptrdiff_t P);
+/* cg.c: model->x from model->grad, by the model's own products and factors */
+trpo_solution trpo_solve(trpo_agent *w, trpo_model *model, double damping, int max_steps,
+                         int preconditioned);
+
+/* line_search.c */
+typedef struct trpo_trial {
+    double surr, kl, entropy;
+} trpo_trial;
+typedef struct trpo_search {
+    int accepted;
+    int trials;
+    trpo_trial last;      /* of the accepted step, or of the last one refused                  */
+} trpo_search;
+typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
+/* theta_new (P) = theta + scale shrink^j dir, the first j with kl <= target_kl and surr > surr_old */
+trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
+                             double scale, double shrink, double target_kl, double surr_old,
+                             trpo_evaluate_fn evaluate, void *ctx, int max_trials, ptrdiff_t P);
+/* line_search.c: the policy at theta, against the cached present one */
+trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
+
+/* critic.c: the critic's inputs for N rows: obs, or phi (N x 2O), filled, for ridge */
+const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N);
+/* critic.c: fits the critic to ret */
+void trpo_fit_critic(trpo_agent *w, trpo_info *info);
+/* critic.c: mean (V - ret)^2 of the cached values */
+double trpo_value_loss(const trpo_agent *w);
+
+/* normalizer.c */
+void trpo_normalize_obs(const trpo_agent *w, real *obs, const real *raw, int N);
+double trpo_reward_scale(const trpo_agent *w);
+void trpo_scale_rewards(trpo_agent *w);
+void trpo_merge_statistics(trpo_agent *w);
+
+/* update.c: x and its curvature for the batch that stands, preconditioned as the settings say */
+trpo_solution trpo_solve_policy(trpo_agent *w);
+/* policy.c: the agent's random stream, at the count that a counter stands at */
+trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter);
+
+/* For tests and for theory as plain functions: a batch of N <= T*E rows set directly.
+ * obs (N x O) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
+ * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT. rollout.c */
+int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
+                    const double *ret, const real *logp, int N);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

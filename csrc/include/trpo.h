@@ -1,0 +1,240 @@
+/* fasttrpo: Trust Region Policy Optimization in C99, for programs that train inside themselves.
+ *
+ * The whole of it in five calls:
+ *
+ *     trpo_settings s;  trpo_default_settings(&s);  s.obs_size = 4;  ...
+ *     size_t bytes = trpo_bytes(&s, NULL);  trpo_init(&agent, &s, NULL, malloc(bytes), bytes);
+ *     for each step:   trpo_act(agent, act, NULL, NULL, obs);   (your simulator steps)
+ *                      trpo_push(agent, rew, term, trunc, next_obs, NULL);
+ *     every n_steps:   trpo_update(agent, &info);
+ *
+ * Conventions
+ *   Memory     belongs to the caller. Nothing is allocated, freed, printed or exited here, and there
+ *              is no global state: a thousand agents can live side by side. Distinct agents may be
+ *              used from distinct threads; one agent from one thread at a time.
+ *   Numbers    `trpo_real` is float, or double when compiled with -DTRPO_DOUBLE (the library and
+ *              all its users alike). Parameters, rewards and statistics are double always.
+ *   Arrays     are dense and row-major. Sizes: E environments, T steps, N rows (samples),
+ *              O = obs_size, A = network outputs (sum of parts), D = action components (n_parts),
+ *              P policy parameters, Pv critic parameters.
+ *   Statuses   0 is success, > 0 an outcome worth telling, < 0 an error. After an error nothing
+ *              has changed. After an outcome > 0 of trpo_update the policy is bitwise what it was.
+ *   NULL       is legal only where said. Arguments of one call must not overlap.
+ *
+ * The mathematics of each stage stands in csrc/core/<stage>.c and csrc/kernels/<kernel>.c; the map
+ * is csrc/README.md. Source of the method: Schulman et al. 2015, "Trust Region Policy
+ * Optimization"; advantages: Schulman et al. 2016; preconditioner: Martens and Grosse 2015.
+ */
+#ifndef TRPO_H
+#define TRPO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TRPO_VERSION "0.1.0"
+
+#ifdef TRPO_DOUBLE
+typedef double trpo_real;
+#else
+typedef float trpo_real;
+#endif
+
+typedef enum trpo_status {
+    TRPO_OK = 0,
+    TRPO_REJECTED = 1,      /* no step along the line search was acceptable                   */
+    TRPO_ZERO_GRADIENT = 2, /* the surrogate is flat here, e.g. constant advantages           */
+    TRPO_NO_CURVATURE = 3,  /* x'Hx was not positive and finite: there is no step to scale    */
+    TRPO_ERR_SETTING = -1,  /* a setting is out of range: trpo_bad_setting() names it         */
+    TRPO_ERR_MEMORY = -2,   /* memory or buffer NULL or too small                             */
+    TRPO_ERR_OBS = -3,      /* an observation is not finite: trpo_culprit() says which        */
+    TRPO_ERR_NEXT_OBS = -4, /* a next observation is not finite                               */
+    TRPO_ERR_ACT = -5,      /* an action is not finite, or not one of the choices             */
+    TRPO_ERR_REW = -6,      /* a reward is not finite                                         */
+    TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
+    TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
+    TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
+    TRPO_ERR_MODEL = -10    /* the saved bytes are truncated, damaged, or another model's     */
+} trpo_status;
+
+typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
+typedef enum trpo_activation { TRPO_IDENTITY = 0, TRPO_TANH = 1, TRPO_RELU = 2 } trpo_activation;
+typedef enum trpo_preconditioner { TRPO_NONE = 0, TRPO_KFAC = 1 } trpo_preconditioner;
+typedef enum trpo_critic { TRPO_GAUSS_NEWTON = 0, TRPO_ADAM = 1, TRPO_RIDGE = 2 } trpo_critic;
+
+/* What an agent is. Arrays are read during the call they are passed to and not kept.
+ * Defaults (trpo_default_settings) in brackets; obs_size and parts must be set. */
+typedef struct trpo_settings {
+    /* the spaces */
+    int obs_size;          /* O >= 1                                                          */
+    int distribution;      /* trpo_distribution [TRPO_GAUSSIAN]                               */
+    int n_parts;           /* D >= 1, action components                                       */
+    const int *parts;      /* (D) network outputs per component: Gaussian 1 each,             */
+                           /*     categorical its number of choices (>= 1)                    */
+    /* the networks */
+    int n_policy_hidden;          /* 0: a linear policy [0]                                   */
+    const int *policy_hidden;     /* (n_policy_hidden) widths >= 1; may be NULL if none       */
+    int n_value_hidden;           /* 0: a linear value function [0]; ignored by TRPO_RIDGE    */
+    const int *value_hidden;      /* (n_value_hidden) widths >= 1; may be NULL if none        */
+    int activation;               /* trpo_activation [TRPO_TANH]                              */
+    double log_std_init;          /* initial log standard deviation, Gaussian [0]             */
+    /* the rollout */
+    int n_steps;           /* T >= 1 rows per environment and update, at most [2048]          */
+    int n_envs;            /* E >= 1 [1]                                                      */
+    double gamma;          /* discount, in [0, 1] [0.99]                                      */
+    double gae_lambda;     /* GAE's lambda, in [0, 1] [0.95]                                  */
+    int normalize_advantage;      /* mean 0, standard deviation 1 [1]                         */
+    int normalize_observations;   /* running mean and variance, clipped to +-10 [0]           */
+    int normalize_rewards;        /* scaled by the running std of the discounted return [0]   */
+    /* the policy step */
+    double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
+    double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
+    int cg_max_steps;      /* >= 1 [5]                                                        */
+    double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
+    int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
+    int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */
+    double line_search_shrinking_factor;  /* in (0, 1) [0.8]                                  */
+    int line_search_max_iter;             /* trial steps >= 1 [10]                            */
+    /* the critic */
+    int critic;            /* trpo_critic [TRPO_GAUSS_NEWTON]                                 */
+    int n_critic_updates;  /* Gauss-Newton steps or Adam epochs, >= 1 [1]                     */
+    double critic_damping; /* > 0, Gauss-Newton and ridge [0.01]                              */
+    double learning_rate;  /* Adam, > 0 [1e-3]                                                */
+    int batch_size;        /* Adam, >= 1 [128]                                                */
+    /* randomness: a stream per agent, independent of threads and of n_envs beside it */
+    uint64_t seed;         /* [0]                                                             */
+} trpo_settings;
+
+/* How the core asks the host to run tasks. `run` must call task(arg, i, worker) exactly once for
+ * each i in [0, n_tasks), in any order, on any threads, with worker in [0, n_workers) unique among
+ * the calls under way, and return when all have ended. Results do not depend on the order. */
+typedef struct trpo_executor {
+    void *ctx;
+    int n_workers; /* >= 1 */
+    void (*run)(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg);
+} trpo_executor;
+
+/* What one update did. Fields that do not apply are 0 (or NaN where said). */
+typedef struct trpo_info {
+    int n_samples;              /* rows learnt from                                           */
+    int cg_steps;               /* products used by the policy's conjugate gradient           */
+    int line_search_steps;      /* trial steps evaluated                                      */
+    double surr_gain;           /* E[(ratio - 1) A], new minus old                            */
+    double surr_gain_predicted; /* beta g'x, first order                                      */
+    double kl;                  /* mean KL(old || new), nats                                  */
+    double kl_predicted;        /* beta^2/2 x'Fx, second order, undamped                      */
+    double entropy;             /* mean, after the step, nats                                 */
+    double grad_norm;           /* |g|                                                        */
+    double step_norm;           /* |theta_new - theta_old|                                    */
+    double curvature;           /* x'Hx, damped                                               */
+    double cg_residual;         /* last residual over the first, preconditioned norm          */
+    double explained_variance;  /* of the returns, before the fit; NaN if they are constant   */
+    double value_loss_before;   /* mean (V - ret)^2 in scaled reward units                    */
+    double value_loss;          /* the same after the fit                                     */
+} trpo_info;
+
+/* Where bad input was found by the call that failed last. */
+typedef struct trpo_culprit {
+    int step;      /* row of the rollout, or -1 */
+    int env;       /* environment, or row of the batch */
+    int component; /* of the observation or action */
+} trpo_culprit;
+
+typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
+
+/* ---- birth ------------------------------------------------------------------------------- */
+
+void trpo_default_settings(trpo_settings *settings);
+
+/* The name of the first setting that is out of range, or NULL if all is well. */
+const char *trpo_bad_setting(const trpo_settings *settings);
+
+/* A sentence for each status; "unknown status" for any other number. */
+const char *trpo_status_text(int status);
+
+/* Bytes an agent needs, for the executor it will be given (NULL: one worker). 0 if a setting is
+ * out of range. The memory may be moved nowhere and freed at any time: there is no destructor. */
+size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
+
+/* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with
+ * gain sqrt(2), the policy's last layer 0.01, the critic's 1 (0 for ridge), biases 0.
+ * executor NULL runs tasks one after the other on the calling thread.
+ * TRPO_ERR_SETTING, TRPO_ERR_MEMORY. */
+int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
+              void *mem, size_t bytes);
+
+/* ---- the rollout ------------------------------------------------------------------------- */
+
+/* Draws an action per environment from the policy and opens a row of the rollout.
+ *   act (E x D) out; logp (E) out, NULL if not wanted; val (E) out, NULL; obs (E x O)
+ * Categorical actions are the choice's number, as a trpo_real. Gaussian actions are unclipped.
+ * TRPO_ERR_OBS, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
+int trpo_act(trpo_agent *agent, trpo_real *act, trpo_real *logp, trpo_real *val,
+             const trpo_real *obs);
+
+/* Opens a row with actions the caller has taken already (drawn from this policy).
+ *   logp (E) out, NULL; val (E) out, NULL; obs (E x O); act (E x D)
+ * TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
+int trpo_record(trpo_agent *agent, trpo_real *logp, trpo_real *val, const trpo_real *obs,
+                const trpo_real *act);
+
+/* Closes the row: what the environments answered.
+ *   rew (E); term (E) the task ended; trunc (E) it was cut short; next_obs (E x O) the observation
+ *   after the step and before any reset; skip (E), NULL if none: rows that were no step at all
+ *   (Gymnasium's next-step autoreset), whose other entries are not looked at.
+ * TRPO_ERR_REW, TRPO_ERR_NEXT_OBS, TRPO_ERR_ORDER; the row stays open. */
+int trpo_push(trpo_agent *agent, const double *rew, const uint8_t *term, const uint8_t *trunc,
+              const trpo_real *next_obs, const uint8_t *skip);
+
+/* Drops the rollout in progress (after an environment failed, say). */
+void trpo_discard(trpo_agent *agent);
+
+/* Rows closed so far, 0..n_steps. */
+int trpo_recorded(const trpo_agent *agent);
+
+/* ---- learning ---------------------------------------------------------------------------- */
+
+/* One iteration on the recorded rows: advantages, gradient, conjugate gradient, step size, line
+ * search, critic, normalisers; then the rollout is empty. info may be NULL.
+ * After TRPO_OK:  KL(old || new) <= target_kl and the surrogate has grown.
+ * TRPO_REJECTED, TRPO_ZERO_GRADIENT, TRPO_NO_CURVATURE: the policy is bitwise unchanged; the
+ * critic has learnt. TRPO_ERR_EMPTY, TRPO_ERR_ORDER (a row is open): nothing has changed.
+ * Cost: about (3 + cg_steps * 4) * N * P multiply-adds for the policy. */
+int trpo_update(trpo_agent *agent, trpo_info *info);
+
+/* ---- using the policy -------------------------------------------------------------------- */
+
+/* Actions for N observations, recording nothing; deterministic: the mode. Draws come from a
+ * stream of their own, so that looking does not change training.  act (N x D) out; obs (N x O)
+ * TRPO_ERR_OBS. */
+int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, int deterministic, int N);
+
+/* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
+int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
+
+void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
+
+/* ---- keeping it -------------------------------------------------------------------------- */
+
+/* Everything needed to act and to go on training, bit for bit: parameters, critic, normalisers,
+ * random streams. The rollout in progress is not saved. The bytes are the same for both
+ * precisions, and read only by machines of the same byte order. */
+size_t trpo_save_bytes(const trpo_agent *agent);
+int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRPO_ERR_MEMORY */
+int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRPO_ERR_MODEL  */
+
+/* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
+ * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it. */
+double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
+void trpo_refresh(trpo_agent *agent);
+
+/* The kernels in use: "baseline", ... */
+const char *trpo_instruction_set(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,89 @@
+/* Dense layers in portable C: forward, tangent, and both adjoints.
+ *
+ * All four are one loop nest, "add a weighted sum of rows to a row", which compilers vectorise over
+ * the row. Terms are added in index order, so that the result does not depend on vector width.
+ * Proved by tests/test_network.py against dense algebra. */
+#include "kernels.h"
+
+/* y (M) += sum_k a[k stride] rows[k], rows (K x M). Four rows at a time keep y in registers. */
+static void add_rows(real *TRPOK_RESTRICT y, const real *a, ptrdiff_t stride, const real *rows,
+                     int K, int M)
+{
+    int k = 0;
+    for (; k + 4 <= K; k += 4) {
+        const real *r0 = rows + (ptrdiff_t)k * M, *r1 = r0 + M, *r2 = r1 + M, *r3 = r2 + M;
+        const real *c = a + k * stride;
+        const real a0 = c[0], a1 = c[stride], a2 = c[2 * stride], a3 = c[3 * stride];
+        for (int m = 0; m < M; m++)
+            y[m] = (((y[m] + a0 * r0[m]) + a1 * r1[m]) + a2 * r2[m]) + a3 * r3[m];
+    }
+    for (; k < K; k++) {
+        const real *r = rows + (ptrdiff_t)k * M;
+        const real a0 = a[k * stride];
+        for (int m = 0; m < M; m++) y[m] += a0 * r[m];
+    }
+}
+
+static void set_row(real *y, const real *x, int M)
+{
+    for (int m = 0; m < M; m++) y[m] = x[m];
+}
+
+static void dense_forward(real *z, const real *x, const real *W, int N, int K, int M)
+{
+    const real *bias = W + (ptrdiff_t)K * M;
+    for (int n = 0; n < N; n++, z += M, x += K) {
+        set_row(z, bias, M);
+        add_rows(z, x, 1, W, K, M);
+    }
+}
+
+/* forward: z = [x 1] W, so along (tx, V): tz = [x 1] V + tx W */
+static void dense_tangent(real *tz, const real *tx, const real *x, const real *V, const real *W,
+                          int N, int K, int M)
+{
+    dense_forward(tz, x, V, N, K, M);
+    if (tx == NULL) return;
+    for (int n = 0; n < N; n++) add_rows(tz + (ptrdiff_t)n * M, tx + (ptrdiff_t)n * K, 1, W, K, M);
+}
+
+/* forward: z = [x 1] W, so dx = dz W' */
+static void dense_adjoint_input(real *dx, const real *dz, const real *W_t, int N, int K, int M)
+{
+    for (int n = 0; n < N; n++, dx += K, dz += M) {
+        for (int k = 0; k < K; k++) dx[k] = 0;
+        add_rows(dx, dz, 1, W_t, M, K);
+    }
+}
+
+/* forward: z = [x 1] W, so dW = [x 1]' dz */
+static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N, int K, int M)
+{
+    const real one = 1;
+    for (int k = 0; k < K; k++) add_rows(dW + (ptrdiff_t)k * M, x + k, K, dz, N, M);
+    add_rows(dW + (ptrdiff_t)K * M, &one, 0, dz, N, M);
+}
+
+static void activate(real *h, int activation, ptrdiff_t count)
+{
+    if (activation == TRPO_TANH)
+        for (ptrdiff_t i = 0; i < count; i++) h[i] = trpok_tanh(h[i]);
+    else if (activation == TRPO_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) h[i] = h[i] > 0 ? h[i] : 0;
+}
+
+static void activation_derivative(real *x, const real *h, int activation, ptrdiff_t count)
+{
+    if (activation == TRPO_TANH)
+        for (ptrdiff_t i = 0; i < count; i++) x[i] *= 1 - h[i] * h[i];
+    else if (activation == TRPO_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) x[i] = h[i] > 0 ? x[i] : 0;
+}
+
+const trpok_table *trpok_baseline(void)
+{
+    static const trpok_table table = {"baseline",          dense_forward,        dense_tangent,
+                                      dense_adjoint_input, dense_adjoint_weight, activate,
+                                      activation_derivative};
+    return &table;
+}

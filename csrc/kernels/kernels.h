@@ -1,0 +1,149 @@
+/* Kernels: arrays in, arrays out. No struct to pass, no state, no memory of their own.
+ *
+ * Letters     N rows (samples), K inputs and M outputs of a layer, A network outputs of the policy,
+ *             D action components, O observation size, P parameters, T steps, E environments.
+ * Arguments   outputs, inputs, scratch, sizes. Arrays are row-major; nothing may alias.
+ * Prefixes    dx is the adjoint d loss / d x, tx the tangent: the derivative of x along a direction.
+ * Layers      a layer's matrix W is ((K+1) x M), the bias its last row; W_t its transpose without
+ *             the bias, (M x K). So a layer is  z = [x 1] W.
+ * Order       sums over k and over rows are added in index order, whatever the vector width.
+ */
+#ifndef TRPOK_KERNELS_H
+#define TRPOK_KERNELS_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../include/trpo.h"
+
+#ifdef __cplusplus
+#define TRPOK_RESTRICT
+extern "C" {
+#else
+#define TRPOK_RESTRICT restrict
+#endif
+
+typedef trpo_real real;
+
+#ifdef TRPO_DOUBLE
+#define TRPOK_EPSILON 2.220446049250313e-16
+static inline real trpok_exp(real x) { return exp(x); }
+static inline real trpok_expm1(real x) { return expm1(x); }
+static inline real trpok_log(real x) { return log(x); }
+static inline real trpok_tanh(real x) { return tanh(x); }
+#else
+#define TRPOK_EPSILON 1.1920928955078125e-07
+static inline real trpok_exp(real x) { return expf(x); }
+static inline real trpok_expm1(real x) { return expm1f(x); }
+static inline real trpok_log(real x) { return logf(x); }
+static inline real trpok_tanh(real x) { return tanhf(x); }
+#endif
+
+/* ---- the table: what is compiled once per instruction set --------------------------------- */
+
+typedef struct trpok_table {
+    const char *name;
+
+    /* z = [x 1] W               z (N x M), x (N x K), W ((K+1) x M) */
+    void (*dense_forward)(real *z, const real *x, const real *W, int N, int K, int M);
+
+    /* tz = [x 1] V + tx W       tz (N x M), tx (N x K) or NULL for 0, x (N x K), V, W ((K+1) x M) */
+    void (*dense_tangent)(real *tz, const real *tx, const real *x, const real *V, const real *W,
+                          int N, int K, int M);
+
+    /* dx = dz W'                dx (N x K), dz (N x M), W_t (M x K) */
+    void (*dense_adjoint_input)(real *dx, const real *dz, const real *W_t, int N, int K, int M);
+
+    /* dW += [x 1]' dz           dW ((K+1) x M), x (N x K), dz (N x M) */
+    void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
+
+    /* h = activation(h), in place, count elements */
+    void (*activate)(real *h, int activation, ptrdiff_t count);
+
+    /* x *= activation'(z), read off the value h = activation(z): tanh 1-h^2, relu [h > 0] */
+    void (*activation_derivative)(real *x, const real *h, int activation, ptrdiff_t count);
+} trpok_table;
+
+const trpok_table *trpok_baseline(void); /* portable C, any machine */
+const trpok_table *trpok_best(void);     /* the fastest this machine can run */
+
+/* ---- action distributions: a table of functions ------------------------------------------- */
+
+/* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D).
+ * Adding a distribution: write these eight functions in a file of its own, name the entry below,
+ * give it a number in trpo.h and a line in trpok_distribution(). */
+typedef struct trpok_dist {
+    const char *name;
+    int has_log_std;   /* A more parameters, state-independent, inside the trust region */
+    int normal_noise;  /* draws: A standard normals a row; else D uniforms a row */
+
+    /* act ~ pi(.|out), from noise (N x A normals or N x D uniforms) */
+    void (*sample)(real *act, const real *out, const double *log_std, const double *noise,
+                   const int *parts, int N, int A, int D);
+    /* the most likely action */
+    void (*mode)(real *act, const real *out, const int *parts, int N, int A, int D);
+    /* logp (N) = log pi(act|out) */
+    void (*logp)(real *logp, const real *out, const double *log_std, const real *act,
+                 const int *parts, int N, int A, int D);
+    /* dout (N x A) = w d logp / d out;  dlog_std (A) += sum_n w d logp / d log_std, or NULL */
+    void (*adjoint)(real *dout, real *dlog_std, const real *out, const double *log_std,
+                    const real *act, const real *w, const int *parts, int N, int A, int D);
+    /* dout = (Fisher matrix of the outputs) tout; dout may be tout */
+    void (*metric)(real *dout, const real *tout, const real *out, const double *log_std,
+                   const int *parts, int N, int A, int D);
+    /* kl (N) = KL(old || new), exact */
+    void (*kl)(real *kl, const real *out_old, const real *out_new, const double *log_std_old,
+               const double *log_std_new, const int *parts, int N, int A, int D);
+    /* entropy (N), nats */
+    void (*entropy)(real *entropy, const real *out, const double *log_std, const int *parts,
+                    int N, int A, int D);
+    /* NULL, or: m (A) = the metric's diagonal, where it is diagonal and the same in every state */
+    void (*constant_metric)(double *m, const double *log_std, int A);
+} trpok_dist;
+
+extern const trpok_dist trpok_gaussian;
+extern const trpok_dist trpok_categorical;
+const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NULL if unknown */
+
+/* ---- advantages ---------------------------------------------------------------------------- */
+
+/* Generalised advantage estimation (Schulman et al. 2016), backwards over T steps of E
+ * environments, all (T x E):
+ *     delta_t = rew_t + gamma next_t - val_t,   next_t = boot_t if the episode ends or t = T-1,
+ *     adv_t   = delta_t + gamma lambda adv_{t+1} (0 if the episode ends),       else val_{t+1}
+ *     ret_t   = adv_t + val_t
+ * done (1: the episode ends here), boot: V(next_obs) where cut short or at the end, 0 where
+ * terminated. skip (1: no step): adv = ret = 0. */
+void trpok_gae(double *adv, double *ret, const double *rew, const real *val, const real *boot,
+               const uint8_t *done, const uint8_t *skip, double gamma, double lambda, int T, int E);
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+/* phi (N x 2 O) = [x, x*x]: the linear baseline's features (Duan et al. 2016), without time. */
+void trpok_quadratic_features(real *phi, const real *x, int N, int O);
+
+/* C (S x S), lower triangle += sum_n y_n y_n', y_n = [x_n 1] if bias (S = K+1), x_n else (S = K) */
+void trpok_outer(real *C, const real *x, int bias, int N, int K);
+
+/* ---- vectors and small matrices, double ------------------------------------------------------ */
+
+double trpok_dot(const double *x, const double *y, ptrdiff_t count);
+void trpok_axpy(double *y, double a, const double *x, ptrdiff_t count);        /* y += a x    */
+int trpok_finite(const double *x, ptrdiff_t count);                            /* 1 if all are */
+void trpok_to_real(real *y, const double *x, ptrdiff_t count);
+void trpok_transpose(real *y, const real *x, int rows, int columns);
+
+/* L L' = C + shift I, in place in the lower triangle of C (S x S). A pivot below 1e-14 of the
+ * largest diagonal entry is a direction without curvature: its column of L is 0, marked by a
+ * zero diagonal, and solutions have no component there. */
+void trpok_cholesky(double *C, double shift, int S);
+/* x = (L L')^-1 x in place */
+void trpok_cholesky_solve(double *x, const double *L, int S);
+/* inverse (S x S, symmetric) = (L L')^-1 */
+void trpok_cholesky_inverse(double *inverse, const double *L, int S);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,44 @@
+"""fasttrpo: Trust Region Policy Optimization as a compiled library.
+
+    from fasttrpo import TRPO, evaluate_policy
+
+    model = TRPO("MlpPolicy", "CartPole-v1", n_envs=8, n_steps=250, seed=0)
+    model.learn(60_000, progress_bar=True)
+    mean, std = evaluate_policy(model, "CartPole-v1", n_eval_episodes=100)
+
+Nothing heavy is imported before it is used: each public name is fetched on first access.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from fasttrpo._version import __version__
+
+# Public name -> the module that defines it (None: the name is a module itself).
+_HOME = {
+    "TRPO": "fasttrpo.trpo",
+    "Rollout": "fasttrpo.rollout",
+    "evaluate_policy": "fasttrpo.evaluate",
+    "FormatError": "fasttrpo.checkpoint",
+    "kernels": None,
+}
+
+__all__ = ["TRPO", "FormatError", "Rollout", "__version__", "evaluate_policy", "kernels"]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'fasttrpo' has no attribute {name!r}")
+    home = _HOME[name]
+    value = (
+        importlib.import_module(f"fasttrpo.{name}")
+        if home is None
+        else getattr(importlib.import_module(home), name)
+    )
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

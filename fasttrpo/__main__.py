@@ -1,0 +1,5 @@
+"""`python -m fasttrpo` is the same as `fasttrpo`."""
+
+from fasttrpo.cli import main
+
+raise SystemExit(main())

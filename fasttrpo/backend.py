@@ -1,0 +1,70 @@
+"""Which implementation runs: the compiled core, or its portable twin in NumPy.
+
+`backend=None` takes the environment variable FASTTRPO_BACKEND if it is set, otherwise the
+compiled core, otherwise (no extension in this installation) the portable one with a warning.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import warnings
+from typing import Any
+
+from fasttrpo._version import __version__
+from fasttrpo.settings import BACKENDS, AgentSettings
+from fasttrpo.suggest import unknown
+
+VARIABLE = "FASTTRPO_BACKEND"
+_EXTENSION = {"float32": "fasttrpo._core32", "float64": "fasttrpo._core64"}
+
+
+def has_extension() -> bool:
+    """Whether this installation has the compiled core."""
+    return all(importlib.util.find_spec(name) is not None for name in _EXTENSION.values())
+
+
+def choose(backend: str | None = None) -> str:
+    """"compiled" or "portable" for the setting `backend`. ImportError if it is not there."""
+    wanted = backend or os.environ.get(VARIABLE) or None
+    if wanted is not None and wanted not in BACKENDS:
+        raise ValueError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
+    if wanted == "compiled" and not has_extension():
+        raise ImportError(
+            "backend='compiled': this installation has no compiled core "
+            "(install fasttrpo where a C compiler is present), or take backend='portable'"
+        )
+    return wanted or ("compiled" if has_extension() else "portable")
+
+
+def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
+    """A fresh agent; both backends have the same constructor and methods."""
+    chosen = choose(backend)
+    if chosen == "portable" and not (backend or os.environ.get(VARIABLE)):
+        warnings.warn(
+            "the compiled core is missing, so the slower portable backend runs; "
+            "backend='portable' says so without this warning",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+    if chosen == "compiled":
+        return importlib.import_module(_EXTENSION[dtype]).Agent(settings)
+    return importlib.import_module("fasttrpo.portable").Agent(settings, dtype=dtype)
+
+
+def describe(backend: str | None = None) -> dict[str, Any]:
+    """What runs here: version, backend, precisions, instruction set, threads."""
+    chosen = choose(backend)
+    compiled = chosen == "compiled"
+    return {
+        "version": __version__,
+        "backend": chosen,
+        "precision": ", ".join(_EXTENSION),
+        "instruction set": _instruction_set() if compiled else "portable",
+        "threads": 1,
+    }
+
+
+def _instruction_set() -> str:
+    return importlib.import_module(_EXTENSION["float32"]).instruction_set()

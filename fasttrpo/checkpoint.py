@@ -1,0 +1,127 @@
+"""Model files: one `.npz` archive without pickle, written so that a kill leaves the old one whole.
+
+Members: `header`, a JSON text (format, version, settings, spaces, counts), and the agent's
+`state()` arrays under their own names, float64 whatever the model's precision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fasttrpo import spaces
+from fasttrpo._version import __version__
+from fasttrpo.settings import Settings
+
+FORMAT = 1
+SUFFIX = ".npz"
+
+
+class FormatError(ValueError):
+    """A file is not a model that this version can load; the message names the file and why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a model file holds: everything needed to act and to go on training."""
+
+    settings: Settings
+    observations: spaces.Observations
+    actions: spaces.Actions
+    num_timesteps: int
+    n_updates: int
+    state: dict[str, np.ndarray]
+
+
+def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
+    """Saves to `path` (".npz" is added if it has no suffix) and returns where."""
+    path = Path(path)
+    path = path if path.suffix else path.with_suffix(SUFFIX)
+    with _replacing(path) as file:
+        np.savez(file, header=np.array(json.dumps(_header(checkpoint))), **checkpoint.state)
+    return path
+
+
+def read(path: str | os.PathLike) -> Checkpoint:
+    """Loads what `write` saved. FileNotFoundError, or FormatError if it is no such file."""
+    path = _existing(Path(path))
+    # A file that was cut short has lost its directory, which stands at a zip archive's end.
+    if not zipfile.is_zipfile(path):
+        raise FormatError(f"{path} is not a fasttrpo model: no .npz archive, or one cut short")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
+    return _parse(path, arrays)
+
+
+def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "settings": asdict(checkpoint.settings),
+        "observations": checkpoint.observations.to_json(),
+        "actions": checkpoint.actions.to_json(),
+        "num_timesteps": checkpoint.num_timesteps,
+        "n_updates": checkpoint.n_updates,
+    }
+
+
+def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
+    try:
+        header = json.loads(str(arrays.pop("header")))
+        number = header["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path} is not a fasttrpo model: it has no header") from error
+    if number != FORMAT:
+        writer = header.get("version", "unknown")
+        raise FormatError(
+            f"{path} has format {number}, written by fasttrpo {writer}; "
+            f"fasttrpo {__version__} reads format {FORMAT}"
+        )
+    try:
+        observations, actions = spaces.from_json(header["observations"], header["actions"])
+        return Checkpoint(
+            Settings(**header["settings"]),
+            observations,
+            actions,
+            int(header["num_timesteps"]),
+            int(header["n_updates"]),
+            arrays,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path} has a damaged header: {error}") from error
+
+
+def _existing(path: Path) -> Path:
+    """`path` itself, or with the suffix that `write` adds."""
+    if not path.exists() and not path.suffix:
+        path = path.with_suffix(SUFFIX)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no model file {path}")
+    return path
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file in the same folder that takes `path`'s place once all of it is on the disk."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

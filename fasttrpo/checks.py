@@ -1,0 +1,61 @@
+"""Checks on what a user hands in, with the culprit named. Both backends' doors use them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def as_array(name, value, shape, dtype):
+    """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.ascontiguousarray(value, dtype=dtype)
+    if np.shape(value) != tuple(shape):
+        raise ValueError(f"{name} has shape {np.shape(value)}, not {tuple(shape)}")
+    return array
+
+
+def finite_vector(name, value, size):
+    """A float64 copy of `value` (size,); ValueError if its shape is wrong or it is not finite."""
+    vector = as_array(name, value, (size,), np.float64).copy()
+    for i in np.flatnonzero(~np.isfinite(vector))[:1]:
+        raise ValueError(f"{name} is not finite ({vector[i]:g} in component {i})")
+    return vector
+
+
+def finite_rows(name, array, noun="row", step=None, skip=None):
+    """ValueError for the first value of `array` (rows,) or (rows, components) that is not finite.
+
+    noun: what a row is ("environment" or "row"); step: the rollout's step, if there is one;
+    skip (rows,) bool: rows that are not looked at.
+    """
+    bad = ~np.isfinite(array)
+    if skip is not None:
+        bad[skip] = False
+    if not bad.any():
+        return
+    row, *component = np.argwhere(bad)[0]
+    where = f" in component {component[0]}" if component else ""
+    value = array[(row, *component)]
+    raise ValueError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
+
+
+def choices(act, parts, noun="row", step=None):
+    """ValueError for the first entry of `act` (rows, D) that is none of 0..parts[d]-1."""
+    legal = (act >= 0) & (act < np.asarray(parts)) & (act == np.floor(act))
+    for row, d in np.argwhere(~legal)[:1]:
+        raise ValueError(
+            f"action of {noun} {row} is {act[row, d]:g}, not one of 0..{parts[d] - 1} "
+            f"(component {d}){_at(step)}"
+        )
+
+
+def actions(act, distribution, parts, noun="row", step=None):
+    """The check that fits the distribution: finite numbers, or one of the choices."""
+    if distribution == "categorical":
+        choices(act, parts, noun, step)
+    else:
+        finite_rows("action", act, noun, step)
+
+
+def _at(step):
+    return "" if step is None else f" at step {step}"

@@ -1,0 +1,86 @@
+"""Rollouts: the current policy, T steps in E environments, into the agent's own arrays."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fasttrpo.environments import Step, Stream
+from fasttrpo.spaces import Actions, Observations
+
+WINDOW = 100
+
+
+class Episode(NamedTuple):
+    """One finished episode."""
+
+    env: int
+    """index of its environment"""
+    total: float
+    """sum of its raw rewards"""
+    length: int
+    """number of its steps"""
+
+
+class EpisodeStatistics:
+    """Returns and lengths of finished episodes, from raw rewards, over a window of the last 100.
+
+    Rows in which no step happened are left out.
+    """
+
+    def __init__(self, n_envs: int) -> None:
+        self.count = 0
+        self._window: deque[Episode] = deque(maxlen=WINDOW)
+        self.restart(n_envs)
+
+    def restart(self, n_envs: int) -> None:
+        """Drops the unfinished episodes (after a reset); the window stays."""
+        self._totals = np.zeros(n_envs)
+        self._lengths = np.zeros(n_envs, dtype=np.int64)
+
+    def add(self, step: Step) -> list[Episode]:
+        """Counts one step of E environments; returns the episodes that it ended."""
+        self._totals += np.where(step.skip, 0.0, step.rewards)
+        self._lengths += ~step.skip
+        ended = np.flatnonzero(step.done)
+        episodes = [Episode(int(e), float(self._totals[e]), int(self._lengths[e])) for e in ended]
+        self._totals[ended] = 0.0
+        self._lengths[ended] = 0
+        self.count += len(episodes)
+        self._window.extend(episodes)
+        return episodes
+
+    def record(self) -> dict[str, float]:
+        """Episodes finished so far; mean return and length over the window (nan if none)."""
+        return {
+            "episodes": self.count,
+            "return_mean": _mean([episode.total for episode in self._window]),
+            "length_mean": _mean([episode.length for episode in self._window]),
+        }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+def collect(
+    agent: Any,
+    stream: Stream,
+    observations: Observations,
+    actions: Actions,
+    statistics: EpisodeStatistics,
+    n_steps: int,
+) -> None:
+    """`n_steps` steps of every environment into the agent's rollout.
+
+    What the agent or the environment raises passes through, with the rollout half full.
+    """
+    n_envs = stream.env.num_envs
+    for _ in range(n_steps):
+        act, _, _ = agent.act(observations.rows(stream.obs, n_envs))
+        step = stream.step(actions.to_env(act))
+        next_obs = observations.rows(step.next_obs, n_envs)
+        agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
+        statistics.add(step)

@@ -1,0 +1,185 @@
+"""Environments: whatever the user passes as one vector environment, and its steps in order.
+
+Gymnasium's vector environments start the next episode in one of three ways; `Stream` hides the
+difference. E environments; observations keep the environment's own shape here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fasttrpo.suggest import nearest
+
+
+def as_vector_env(env: Any, n_envs: int = 1) -> Any:
+    """An environment id, a `gymnasium.Env` or a `VectorEnv` as a `VectorEnv`.
+
+    An Env is wrapped as it is, never made anew. `n_envs` is for ids; ValueError if it says
+    otherwise than the environment passed, TypeError for anything that is no environment.
+    """
+    import gymnasium
+
+    if isinstance(env, str):
+        return _make(env, n_envs)
+    if isinstance(env, gymnasium.Env):
+        env = _wrap(env)
+    if not isinstance(env, gymnasium.vector.VectorEnv):
+        raise TypeError(
+            "env must be an environment id, a gymnasium.Env or a gymnasium.vector.VectorEnv, "
+            f"got {type(env).__name__}"
+        )
+    if n_envs not in (1, env.num_envs):
+        raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
+    return env
+
+
+def _wrap(env: Any) -> Any:
+    from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+    return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def _make(env_id: str, n_envs: int) -> Any:
+    """`n_envs` environments of an id. ValueError names the nearest id if there is none such.
+
+    Reset in the same step: every row of a rollout is then a step that happened.
+    """
+    import gymnasium
+    from gymnasium.vector import AutoresetMode
+
+    try:
+        return gymnasium.make_vec(
+            env_id,
+            num_envs=n_envs,
+            vectorization_mode="sync",
+            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        )
+    except (gymnasium.error.Error, ImportError) as error:
+        if env_id in gymnasium.registry:
+            raise
+        match = nearest(env_id, gymnasium.registry)
+        hint = f"did you mean {match!r}?" if match else str(error)
+        raise ValueError(f"unknown environment id {env_id!r}; {hint}") from error
+
+
+def shares(env: Any, other: Any) -> bool:
+    """Whether stepping `other` would move `env`: the same object, or one of its environments."""
+    return other is env or any(other is each for each in getattr(env, "envs", ()))
+
+
+class Step(NamedTuple):
+    """One step of E environments."""
+
+    rewards: np.ndarray
+    """(E,) float64"""
+    terminated: np.ndarray
+    """(E,) bool"""
+    truncated: np.ndarray
+    """(E,) bool"""
+    next_obs: np.ndarray
+    """(E, *obs): the observation after the step, before any reset"""
+    skip: np.ndarray
+    """(E,) bool: no step happened here, the environment only reset itself"""
+
+    @property
+    def done(self) -> np.ndarray:
+        """(E,) bool: an episode ended in this step."""
+        return (self.terminated | self.truncated) & ~self.skip
+
+
+class Stream:
+    """A vector environment's steps, the same under each of Gymnasium's autoreset modes.
+
+    NEXT_STEP   the call after an episode's end only resets: `Step.skip`
+    SAME_STEP   the observation returned is the next episode's first; the last one of the
+                episode that ended is infos["final_obs"]
+    DISABLED    nothing resets by itself: environments that ended are reset here
+
+    An environment that reports no mode is taken for NEXT_STEP, with a warning, as Gymnasium's
+    own wrappers do.
+    """
+
+    def __init__(self, env: Any) -> None:
+        from gymnasium.vector import AutoresetMode
+
+        self.env = env
+        self._modes = AutoresetMode
+        self._mode = _autoreset_mode(env, AutoresetMode)
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Forgets where the environment is; `reset` is needed next."""
+        self.obs: np.ndarray | None = None
+        self._over = np.zeros(self.env.num_envs, dtype=bool)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Starts an episode in every environment; `obs` (E, *obs) is what the agent sees next."""
+        self.interrupt()
+        self.obs, _ = self.env.reset(seed=seed)
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Sends E actions. ValueError or TypeError if the environment's answer has no such form."""
+        obs, rewards, terminated, truncated, infos = self.env.step(actions)
+        step = Step(
+            self._vector("reward", rewards, np.float64),
+            self._vector("terminated", terminated, bool),
+            self._vector("truncated", truncated, bool),
+            obs,
+            self._over & (self._mode is self._modes.NEXT_STEP),
+        )
+        done = step.done
+        if done.any() and self._mode is self._modes.SAME_STEP:
+            step = step._replace(next_obs=_final_observations(obs, done, infos))
+        if done.any() and self._mode is self._modes.DISABLED:
+            # The environment may write the reset observations into the array it just returned.
+            step = step._replace(next_obs=np.array(obs))
+            obs = self._reset_where(done, step.next_obs)
+        self.obs, self._over = obs, done
+        return step
+
+    def _reset_where(self, done: np.ndarray, obs: np.ndarray) -> np.ndarray:
+        """`obs` with the ended environments' rows replaced by their new episodes' first."""
+        first, _ = self.env.reset(options={"reset_mask": done.copy()})
+        return _replace_rows(obs, done, first)
+
+    def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:
+        values = np.asarray(values)
+        if values.shape != (self.env.num_envs,) or values.dtype.kind not in "fiub":
+            raise ValueError(
+                f"the environment's {name} has shape {values.shape} and dtype {values.dtype}, "
+                f"expected {self.env.num_envs} numbers"
+            )
+        return values.astype(dtype)
+
+
+def _autoreset_mode(env: Any, modes: Any) -> Any:
+    mode = (env.metadata or {}).get("autoreset_mode")
+    if mode is None:
+        warnings.warn(
+            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP",
+            UserWarning,
+            stacklevel=5,
+        )
+        return modes.NEXT_STEP
+    return modes(mode)
+
+
+def _final_observations(obs: np.ndarray, done: np.ndarray, infos: dict) -> np.ndarray:
+    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows."""
+    final = infos.get("final_obs")
+    if final is None or any(final[env] is None for env in np.flatnonzero(done)):
+        raise ValueError(
+            "an episode ended in an environment that resets in the same step, "
+            "but infos['final_obs'] does not hold its last observation"
+        )
+    return _replace_rows(obs, done, final)
+
+
+def _replace_rows(obs: np.ndarray, where: np.ndarray, other: Any) -> np.ndarray:
+    result = np.array(obs)
+    for env in np.flatnonzero(where):
+        result[env] = other[env]
+    return result

@@ -1,0 +1,80 @@
+"""How good a policy is: full episodes, with everything that learns held still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.collect import Episode, EpisodeStatistics
+from fasttrpo.environments import Stream, as_vector_env, shares
+
+N_ENVS = 10
+
+
+def evaluate_policy(
+    model: Any,
+    env: Any,
+    n_eval_episodes: int = 10,
+    deterministic: bool = True,
+    return_episode_rewards: bool = False,
+    seed: int | None = None,
+) -> tuple[float, float] | tuple[list[float], list[int]]:
+    """Mean and standard deviation of the undiscounted return over exactly `n_eval_episodes`.
+
+    env                     an environment id, a `gymnasium.Env` or a `VectorEnv`
+    deterministic           the policy's mode, or draws from it
+    return_episode_rewards  gives (returns, lengths) of the episodes instead
+    seed                    of the environments (None: fresh)
+    """
+    played = list(play(model, env, n_eval_episodes, deterministic, seed))
+    returns = [episode.total for episode in played]
+    if return_episode_rewards:
+        return returns, [episode.length for episode in played]
+    return float(np.mean(returns)), float(np.std(returns))
+
+
+def play(
+    model: Any,
+    env: Any,
+    n_episodes: int,
+    deterministic: bool = True,
+    seed: int | None = None,
+) -> Iterator[Episode]:
+    """Yields exactly `n_episodes` finished episodes as they end.
+
+    Each of E environments plays its share, fixed beforehand: to take the first ones to end
+    would favour short episodes.
+    """
+    if n_episodes < 1:
+        raise ValueError(f"n_eval_episodes must be an integer >= 1, got {n_episodes!r}")
+    vector_env = as_vector_env(env, min(n_episodes, N_ENVS) if isinstance(env, str) else 1)
+    try:
+        yield from _play(model, vector_env, n_episodes, deterministic, seed)
+    finally:
+        if isinstance(env, str):
+            vector_env.close()
+        _release(model, env)
+
+
+def _play(
+    model: Any, env: Any, n_episodes: int, deterministic: bool, seed: int | None
+) -> Iterator[Episode]:
+    stream = Stream(env)
+    stream.reset(seed)
+    statistics = EpisodeStatistics(env.num_envs)
+    left = [(n_episodes + e) // env.num_envs for e in range(env.num_envs)]
+    while any(left):
+        action, _ = model.predict(stream.obs, deterministic=deterministic)
+        for episode in statistics.add(stream.step(action)):
+            if left[episode.env]:
+                left[episode.env] -= 1
+                yield episode
+
+
+def _release(model: Any, env: Any) -> None:
+    """If the model trains on this environment, it must not take the episode for its own."""
+    own = model.get_env() if hasattr(model, "get_env") else None
+    if own is not None and shares(own, env):
+        model.set_env(own)

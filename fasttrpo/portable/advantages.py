@@ -1,0 +1,74 @@
+"""Stage 1: advantages by GAE (Schulman et al. 2016, "High-dimensional continuous control using
+generalized advantage estimation"), with truncation told apart from termination.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import normalizer
+from .jit import jit
+
+EPSILON = 1e-8
+
+
+@dataclass
+class Samples:
+    """The rollout's kept rows, in the order (t, e)."""
+
+    raw: np.ndarray  # (N, O) real
+    act: np.ndarray  # (N, D) real
+    logp: np.ndarray  # (N,) real
+    val: np.ndarray  # (N,) float64
+    adv: np.ndarray  # (N,) float64
+    ret: np.ndarray  # (N,) float64
+
+
+@jit
+def gae(rew, val, boot, done, skip, gamma, gae_lambda):
+    """Advantages (T, E), backwards over the rows of each environment:
+
+    next_t  = boot_t if done_t or t = T-1 else val_{t+1}      (boot = 0 after a termination)
+    delta_t = rew_t + gamma next_t - val_t
+    adv_t   = delta_t + gamma lambda (0 if done_t or t = T-1 else adv_{t+1})
+    Skipped rows have advantage 0. All (T, E): rew, val, boot float64; done, skip bool.
+    """
+    adv, later = np.zeros_like(rew), np.zeros(rew.shape[1])
+    next_val = boot[-1]
+    for t in range(len(rew) - 1, -1, -1):
+        delta = rew[t] + gamma * np.where(done[t], boot[t], next_val) - val[t]
+        later = np.where(skip[t], 0.0, delta + gamma * gae_lambda * np.where(done[t], 0.0, later))
+        adv[t] = later
+        next_val = val[t]
+    return adv
+
+
+def standardize(adv, real):
+    """(adv - mean) / (std + 1e-8), population std; 0 where adv is constant up to rounding."""
+    centred = adv - adv.mean()
+    std = np.sqrt(np.mean(centred * centred))
+    if std <= 4 * np.finfo(real).eps * np.abs(adv).max():
+        return np.zeros_like(adv)
+    return centred / (std + EPSILON)
+
+
+def estimate(rollout, state):
+    """The rollout's rows as samples with advantages and returns; ValueError if there are none."""
+    model, s, T = rollout.model, rollout.model.settings, rollout.t
+    keep = ~rollout.skip[:T]
+    if not keep.any():
+        raise ValueError("the rollout is empty")
+    rew, skip, val = rollout.rew[:T], rollout.skip[:T], rollout.val[:T].astype(np.float64)
+    done, boot = rollout.term[:T] | rollout.trunc[:T], rollout.boot[:T].astype(np.float64)
+    used = normalizer.scale_rewards(rew, state.rewards) if s.normalize_rewards else rew
+    adv = gae(used, val, boot, done, skip, s.gamma, s.gae_lambda)
+    return Samples(
+        raw=rollout.raw[:T][keep],
+        act=rollout.act[:T][keep],
+        logp=rollout.logp[:T][keep],
+        val=val[keep],
+        adv=standardize(adv[keep], model.real) if s.normalize_advantage else adv[keep],
+        ret=(adv + val)[keep],
+    )

@@ -1,0 +1,62 @@
+"""Stage 3c: preconditioned conjugate gradient (Hestenes and Stiefel 1952), for H x = g."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import fisher, preconditioner
+
+
+class Solution(NamedTuple):
+    x: np.ndarray  # (P,)
+    cg_steps: int  # steps taken: changes of x
+    cg_residual: float  # sqrt(r'z / r'z at the start)
+    curvature: float  # x'Hx
+
+
+def conjugate_gradient(product, precondition, g, max_steps, tolerance):
+    """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r. g is not changed.
+
+    Stops where p'Hp is not positive and finite, and where r'z <= tolerance^2 times its start.
+    """
+    x, r, steps = np.zeros_like(g), g.copy(), 0
+    z = precondition(r)
+    p = z.copy()
+    rz = start = r @ z
+    while steps < max_steps:
+        q = product(p)
+        pq = p @ q
+        if not (pq > 0 and np.isfinite(pq)):
+            break
+        a = rz / pq
+        x += a * p
+        r -= a * q
+        steps += 1
+        z = precondition(r)
+        before, rz = rz, r @ z
+        if not rz > tolerance**2 * start:
+            break
+        p = z + (rz / before) * p
+    residual = float(np.sqrt(max(rz, 0.0) / start)) if start > 0 else 0.0
+    return Solution(x, steps, residual, float(x @ (g - r)))
+
+
+def solve_policy(grad, batch, blocks=None):
+    """(F + cg_damping I) x = g on the batch; blocks: the preconditioner's, if already built."""
+    model, s = batch.model, batch.model.settings
+
+    def product(v):
+        return fisher.product(v, batch) + s.cg_damping * v
+
+    def identity(r):
+        return r
+
+    def kfac(r):
+        return preconditioner.policy_solve(blocks, r, model)
+
+    if s.preconditioner == "kfac" and blocks is None:
+        blocks = preconditioner.policy_blocks(batch)
+    precondition = kfac if s.preconditioner == "kfac" else identity
+    return conjugate_gradient(product, precondition, grad, s.cg_max_steps, s.cg_tolerance)

@@ -1,0 +1,38 @@
+"""The table of action distributions. Adding one means one file of functions and one entry here.
+
+`extra` is what determines the distribution beside the network's outputs: log_std (A,) for the
+Gaussian, parts (D,) for the categorical. The fields' formulas and shapes stand with the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import categorical, gaussian
+
+
+@dataclass(frozen=True)
+class Distribution:
+    has_log_std: bool
+    extra_curvature: float  # the Fisher matrix of log_std is this number times I
+    n_words: Callable  # (parts)
+    sample: Callable  # (word, outputs, extra)
+    mode: Callable  # (outputs, extra)
+    logp: Callable  # (act, outputs, extra)
+    adjoint: Callable  # (w, act, outputs, extra) -> doutputs, dlog_std / N
+    metric: Callable  # (toutputs, outputs, extra)
+    constant_metric: Callable  # (extra) -> diagonal of the metric, or None if it varies
+    kl: Callable  # (outputs, extra, outputs_new, extra_new)
+    entropy: Callable  # (outputs, extra) -> mean over samples
+
+
+def _entry(module, has_log_std, extra_curvature):
+    names = list(Distribution.__dataclass_fields__)[2:]
+    return Distribution(has_log_std, extra_curvature, *(getattr(module, name) for name in names))
+
+
+DISTRIBUTIONS = {
+    "gaussian": _entry(gaussian, True, gaussian.LOG_STD_CURVATURE),
+    "categorical": _entry(categorical, False, 0.0),
+}

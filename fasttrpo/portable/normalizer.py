@@ -1,0 +1,80 @@
+"""Running statistics of observations and of discounted returns. Frozen within an iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .jit import jit
+
+EPSILON, CLIP = 1e-8, 10.0
+
+
+@dataclass(frozen=True)
+class Moments:
+    """count, mean (K,) and m2 (K,), the sum of squared deviations from the mean."""
+
+    count: float
+    mean: np.ndarray
+    m2: np.ndarray
+
+    @staticmethod
+    def empty(K):
+        return Moments(0.0, np.zeros(K), np.zeros(K))
+
+    def merge(self, x):
+        """With the rows of x (n, K) added, in float64.
+
+        Chan, Golub, LeVeque 1979:  d = mean_b - mean,  mean += d n_b/n,  m2 += m2_b + d^2 n_a n_b/n
+        """
+        x = x.astype(np.float64)
+        n, mean = len(x), x.mean(axis=0)
+        m2 = np.square(x - mean).sum(axis=0)
+        count, d = self.count + n, mean - self.mean
+        return Moments(
+            count, self.mean + d * (n / count), self.m2 + m2 + d * d * (self.count * n / count)
+        )
+
+    @property
+    def scale(self):
+        """1 / sqrt(variance + 1e-8), (K,); 1 before anything was seen."""
+        if self.count == 0:
+            return np.ones_like(self.m2)
+        return 1.0 / np.sqrt(self.m2 / self.count + EPSILON)
+
+
+def normalize(raw, moments):
+    """Observations: (raw - mean) scale, clipped to +-10, in raw's dtype; (n, O)."""
+    if moments.count == 0:
+        return raw
+    return np.clip((raw - moments.mean) * moments.scale, -CLIP, CLIP).astype(raw.dtype)
+
+
+def scale_rewards(rew, moments):
+    """Rewards: rew scale, clipped to +-10; the mean stays. (T, E) float64."""
+    return np.clip(rew * moments.scale, -CLIP, CLIP)
+
+
+@jit
+def discounted_returns(running, rew, done, skip, gamma):
+    """R_t = gamma R_{t-1} + rew_t per environment, 0 again after done; skipped rows change nothing.
+
+    running (E,): R before row 0; rew (T, E) float64; done, skip (T, E) bool.
+    Returns R_t (T, E), and R after the last row (E,).
+    """
+    now, out = running.copy(), np.empty_like(rew)
+    for t in range(len(rew)):
+        now = np.where(skip[t], now, gamma * now + rew[t])
+        out[t] = now
+        now = np.where(done[t] & ~skip[t], 0.0, now)
+    return out, now
+
+
+def rollout_returns(rollout, running):
+    """Discounted returns of the raw rewards on the kept rows (N, 1), and after the last row (E,)."""
+    T = rollout.t
+    done, skip = rollout.term[:T] | rollout.trunc[:T], rollout.skip[:T]
+    gamma = rollout.model.settings.gamma
+    returns, running = discounted_returns(running, rollout.rew[:T], done, skip, gamma)
+    return returns[~skip][:, None], running

@@ -1,0 +1,66 @@
+"""The rollout in progress: up to T rows (steps) of E environments."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import checks
+
+
+class Rollout:
+    """Rows 0..t-1 are complete; row t is `pending` between act (or record) and push."""
+
+    def __init__(self, model):
+        s = model.settings
+        T, E = s.n_steps, s.n_envs
+        self.model = model
+        # written by act / record
+        self.raw = np.zeros((T, E, s.obs_size), model.real)  # observations before normalisation
+        self.act = np.zeros((T, E, model.n_actions), model.real)
+        self.logp = np.zeros((T, E), model.real)
+        self.val = np.zeros((T, E), model.real)
+        # written by push
+        self.rew = np.zeros((T, E))
+        self.term = np.zeros((T, E), bool)
+        self.trunc = np.zeros((T, E), bool)
+        self.skip = np.zeros((T, E), bool)  # no step happened here
+        self.boot = np.zeros((T, E), model.real)  # V(observation after the step), where needed
+        self.clear()
+
+    def clear(self):
+        self.t, self.pending = 0, False
+
+    def check_act(self):
+        if self.pending:
+            raise RuntimeError("the last step is not complete: call push before act or record")
+        if self.t == len(self.rew):
+            raise RuntimeError("the rollout is full: call update or discard")
+
+    def write_act(self, raw, act, logp, val):
+        """The first half of row t. Returns nothing; cannot fail."""
+        t, self.pending = self.t, True
+        self.raw[t], self.act[t], self.logp[t], self.val[t] = raw, act, logp, val
+
+    def check_push(self, rew, term, trunc, next_obs, skip):
+        """The step's outcome as arrays of the right kind, checked; nothing is written."""
+        if not self.pending:
+            raise RuntimeError("there is no step to complete: call act or record before push")
+        E, O = self.raw.shape[1:]  # noqa: E741
+        skip = np.zeros(E, bool) if skip is None else checks.as_array("skip", skip, (E,), bool)
+        rew = checks.as_array("reward", rew, (E,), np.float64)
+        term = checks.as_array("terminated", term, (E,), bool)
+        trunc = checks.as_array("truncated", trunc, (E,), bool)
+        next_obs = checks.as_array("next observation", next_obs, (E, O), self.model.real)
+        checks.finite_rows("reward", rew, "environment", self.t, skip)
+        checks.finite_rows("next observation", next_obs, "environment", self.t, skip)
+        return rew, term, trunc, next_obs, skip
+
+    def write_push(self, rew, term, trunc, boot, skip):
+        """The second half of row t, which is complete then; boot (E,) = V(next_obs)."""
+        t = self.t
+        self.skip[t] = skip
+        self.rew[t] = np.where(skip, 0.0, rew)
+        self.term[t] = term & ~skip
+        self.trunc[t] = trunc & ~skip
+        self.boot[t] = np.where(self.term[t] | skip, 0, boot)
+        self.t, self.pending = t + 1, False

@@ -1,0 +1,150 @@
+"""What the stages work on: the model that never changes, the state that lasts, and one batch.
+
+`State` is immutable: a stage returns a new one, and whoever called it adopts that or does not. So
+an iteration that fails leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from . import network, rng
+from .distributions import DISTRIBUTIONS
+from .normalizer import Moments
+
+CRITIC_COUNT = 1000  # the critic's layers draw INIT numbers from this count on
+
+
+class Model:
+    """An agent's settings and what follows from them: the two networks and the distribution."""
+
+    def __init__(self, settings, dtype):
+        s = self.settings = settings
+        self.real = np.dtype(dtype)
+        self.distribution = DISTRIBUTIONS[s.distribution]
+        self.parts = np.array(s.parts, np.int64)
+        self.n_outputs = sum(s.parts)
+        self.n_actions = len(s.parts)
+        ridge = s.critic == "ridge"
+        value_sizes = (2 * s.obs_size, 1) if ridge else (s.obs_size, *s.value_hidden, 1)
+        self.policy = network.Network((s.obs_size, *s.policy_hidden, self.n_outputs), s.activation)
+        self.value = network.Network(value_sizes, s.activation)
+        self.n_log_std = self.n_outputs if self.distribution.has_log_std else 0
+
+    @property
+    def n_parameters(self):
+        return self.policy.n_parameters + self.n_log_std
+
+    def extra(self, theta):
+        """What the distribution needs beside the outputs: log_std, or the parts."""
+        return theta[self.policy.n_parameters :].copy() if self.n_log_std else self.parts
+
+    def policy_weights(self, theta):
+        return self.policy.matrices(theta[: self.policy.n_parameters], self.real)
+
+    def value_weights(self, value_theta):
+        return self.value.matrices(value_theta, self.real)
+
+    def features(self, obs):
+        """The value network's input: obs, or [obs obs^2] for the ridge critic.
+
+        Duan et al. 2016, "Benchmarking deep reinforcement learning", without the time features.
+        """
+        if self.settings.critic != "ridge":
+            return obs
+        return np.concatenate([obs, obs * obs], axis=1)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that an agent remembers between rollouts."""
+
+    theta: np.ndarray  # (P,)
+    value_theta: np.ndarray  # (Pv,)
+    observations: Moments  # of (O,)
+    rewards: Moments  # of (1,): the discounted return's
+    rew_running: np.ndarray  # (E,) discounted return so far
+    adam_m: np.ndarray  # (Pv,)
+    adam_v: np.ndarray  # (Pv,)
+    seed: int
+    n_acts: int = 0
+    n_predicts: int = 0
+    n_updates: int = 0
+    n_critic_steps: int = 0
+    adam_t: int = 0
+
+
+def initial_state(model):
+    """The state of a new agent: orthogonal weights, empty statistics, counters at 0."""
+    s = model.settings
+    hidden = np.sqrt(2.0)
+    gains = [hidden] * len(s.policy_hidden) + [0.01]
+    value_gains = [0.0] if s.critic == "ridge" else [hidden] * len(s.value_hidden) + [1.0]
+    weights = model.policy.initial(s.seed, 0, gains)
+    value_theta = model.value.initial(s.seed, CRITIC_COUNT, value_gains)
+    return State(
+        theta=np.concatenate([weights, np.full(model.n_log_std, float(s.log_std_init))]),
+        value_theta=value_theta,
+        observations=Moments.empty(s.obs_size),
+        rewards=Moments.empty(1),
+        rew_running=np.zeros(s.n_envs),
+        adam_m=np.zeros_like(value_theta),
+        adam_v=np.zeros_like(value_theta),
+        seed=s.seed,
+    )
+
+
+@dataclass
+class Batch:
+    """One batch, with both networks' forward passes at the present parameters."""
+
+    model: Model
+    state: State
+    obs: np.ndarray  # (N, O) real, normalised
+    act: np.ndarray  # (N, D) real
+    adv: np.ndarray  # (N,) float64
+    ret: np.ndarray | None  # (N,) float64
+    logp: np.ndarray | None  # (N,) real, of the behaviour policy; None: the present one
+
+    def __post_init__(self):
+        if self.logp is None:
+            self.logp = self.logp_now
+
+    def at(self, state):
+        """The same samples at another state's parameters."""
+        return replace(self, state=state)
+
+    @cached_property
+    def extra(self):
+        return self.model.extra(self.state.theta)
+
+    @cached_property
+    def policy(self):
+        """The policy's forward pass on all N rows."""
+        return network.forward(
+            self.model.policy, self.model.policy_weights(self.state.theta), self.obs
+        )
+
+    @cached_property
+    def fisher_rows(self):
+        """The same on rows 0, k, 2k, ...: those that the Fisher product averages over."""
+        k = self.model.settings.sub_sampling_factor
+        return self.policy if k == 1 else self.policy.rows(slice(None, None, k))
+
+    @cached_property
+    def logp_now(self):
+        return self.model.distribution.logp(self.act, self.policy.output, self.extra)
+
+    @cached_property
+    def value(self):
+        """The value network's forward pass on all N rows."""
+        weights = self.model.value_weights(self.state.value_theta)
+        return network.forward(self.model.value, weights, self.model.features(self.obs))
+
+    def stream(self, purpose):
+        """The random stream of this iteration (policy) or of this critic step."""
+        count = self.state.n_updates if purpose == rng.KFAC else self.state.n_critic_steps
+        return rng.Stream(self.state.seed, purpose, count)

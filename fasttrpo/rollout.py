@@ -1,0 +1,147 @@
+"""Rollouts that the user brings: checked, and put into an agent.
+
+T steps, E environments; `obs` and `act` stand for one observation's and action's own shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.spaces import Actions, Observations, numeric
+
+
+@dataclass
+class Rollout:
+    """T steps in each of E environments, for `TRPO.update`.
+
+    obs         (T, E, *obs)  what the policy saw
+    actions     (T, E, *act)  what it did, as drawn (not clipped)
+    rewards     (T, E)
+    terminated  (T, E) bool   the episode ended by itself: nothing follows
+    truncated   (T, E) bool   the episode was cut: the value of its last observation follows
+    last_obs    (E, *obs)     the observation after the last step, before any reset
+    final_obs   (T, E, *obs)  the observation after each step, before any reset; read where
+                              `truncated`, and needed if that is so before the last row
+    valid       (T, E) bool   False where no step happened (None: everywhere one did)
+    """
+
+    obs: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    last_obs: np.ndarray
+    final_obs: np.ndarray | None = None
+    valid: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, E). ValueError if `obs` has no such axes, or if either is zero."""
+        shape = np.shape(self.obs)
+        if len(shape) < 2 or 0 in shape[:2]:
+            raise ValueError(f"rollout obs has shape {shape}, expected (T, E, ...) with T, E > 0")
+        return shape[0], shape[1]
+
+
+def checked(rollout: Rollout, observations: Observations, actions: Actions) -> Rollout:
+    """A copy with every field an array of its proper shape and type, None filled in.
+
+    `obs` comes out as (T, E, O), `actions` as (T, E, D), `final_obs` as the observation after
+    each step. ValueError or TypeError names the field that is wrong.
+    """
+    t, e = rollout.shape
+    valid = np.ones((t, e), dtype=bool)
+    if rollout.valid is not None:
+        valid = _flags("valid", rollout.valid, (t, e))
+    # A row without a step has neither observation nor action; anything legal fills it.
+    obs = _fill(_array("obs", rollout.obs, (t, e, *observations.shape)), valid, 0)
+    acts = _fill(
+        _array("actions", rollout.actions, (t, e, *actions.shape)),
+        valid,
+        getattr(actions, "start", 0),
+    )
+    obs = obs.reshape(t, e, -1)
+    terminated = _flags("terminated", rollout.terminated, (t, e))
+    truncated = _flags("truncated", rollout.truncated, (t, e))
+    _check_gaps(valid, (terminated | truncated) & valid)
+    last_obs = _array("last_obs", rollout.last_obs, (e, *observations.shape)).reshape(e, -1)
+    return Rollout(
+        obs,
+        actions.from_user(acts),
+        _array("rewards", rollout.rewards, (t, e)),
+        terminated,
+        truncated,
+        last_obs,
+        _next_observations(rollout.final_obs, obs, last_obs, truncated & valid, observations),
+        valid,
+    )
+
+
+def replay(agent: Any, rollout: Rollout) -> None:
+    """Puts a checked rollout into the agent, row by row."""
+    for t in range(len(rollout.obs)):
+        agent.record(rollout.obs[t], rollout.actions[t])
+        agent.push(
+            rollout.rewards[t],
+            rollout.terminated[t],
+            rollout.truncated[t],
+            rollout.final_obs[t],
+            ~rollout.valid[t],
+        )
+
+
+def _next_observations(
+    final_obs: Any,
+    obs: np.ndarray,
+    last_obs: np.ndarray,
+    truncated: np.ndarray,
+    observations: Observations,
+) -> np.ndarray:
+    """(T, E, O): the observation after each step; the next row's but where an episode was cut."""
+    t, e, _ = obs.shape
+    following = np.concatenate([obs[1:], last_obs[None]])
+    if final_obs is not None:
+        final = _array("final_obs", final_obs, (t, e, *observations.shape)).reshape(t, e, -1)
+        return np.where(truncated[..., None], final, following)
+    if truncated[:-1].any():
+        step, env = np.argwhere(truncated[:-1])[0]
+        raise ValueError(
+            f"rollout final_obs is missing: environment {env} is truncated at step {step}, "
+            "and its last observation is needed to value what was cut off"
+        )
+    return following
+
+
+def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
+    """A row that is followed by no step must end an episode: else its value has no successor."""
+    if not valid.any():
+        raise ValueError("rollout valid is False everywhere: there is nothing to learn from")
+    gaps = np.argwhere(valid[:-1] & ~valid[1:] & ~done[:-1])
+    if len(gaps):
+        step, env = gaps[0]
+        raise ValueError(
+            f"rollout valid: environment {env} has no step after step {step}, "
+            "which is neither terminated nor truncated"
+        )
+
+
+def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = numeric(f"rollout {name}", values)
+    if values.shape != shape:
+        raise ValueError(f"rollout {name} has shape {values.shape}, expected {shape}")
+    return values
+
+
+def _flags(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = _array(name, values, shape)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"rollout {name} must hold True and False only")
+    return values.astype(bool)
+
+
+def _fill(values: np.ndarray, valid: np.ndarray, filler: float) -> np.ndarray:
+    where = valid.reshape(valid.shape + (1,) * (values.ndim - 2))
+    return np.where(where, values, filler)

@@ -1,0 +1,334 @@
+"""Settings: what a user may set (`Settings`), and what an agent needs to run (`AgentSettings`).
+
+A value is checked and converted once, when a `Settings` is made; `resolve` then fills in what
+depends on the spaces and on other settings. Nothing reads the user's own objects after that.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import secrets
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from fasttrpo.suggest import unknown
+
+POLICIES = ("MlpPolicy", "LinearPolicy")
+CRITICS = ("gauss_newton", "adam", "ridge")
+PRECONDITIONERS = ("kfac", "none")
+ACTIVATIONS = ("tanh", "relu", "identity")
+DTYPES = ("float32", "float64")
+BACKENDS = ("compiled", "portable")
+HIDDEN = (64, 64)
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Everything a backend needs to build an agent: plain values, checked and resolved.
+
+    The same fields, in the same order, as ``trpo_settings`` in ``csrc/include/trpo.h``, where
+    each is explained with its unit and legal range.
+    """
+
+    obs_size: int
+    distribution: str
+    parts: tuple[int, ...]
+    policy_hidden: tuple[int, ...] = (64, 64)
+    value_hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = 0.0
+    n_steps: int = 2048
+    n_envs: int = 1
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    target_kl: float = 0.01
+    cg_max_steps: int = 5
+    cg_tolerance: float = 1e-5
+    cg_damping: float = 0.1
+    preconditioner: str = "kfac"
+    line_search_shrinking_factor: float = 0.8
+    line_search_max_iter: int = 10
+    normalize_advantage: bool = True
+    sub_sampling_factor: int = 1
+    critic: str = "gauss_newton"
+    n_critic_updates: int = 1
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+    critic_damping: float = 0.01
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords of `TRPO(policy, env, ...)`; names as in sb3-contrib where the meaning is.
+
+    Making one checks every value: a ValueError names the setting, the value and the range.
+
+    policy           "MlpPolicy" or "LinearPolicy" (no hidden layer in the policy)
+    learning_rate    Adam's step size; critic="adam" only (None: 1e-3)
+    n_steps          steps per environment and iteration
+    batch_size       Adam's minibatch; critic="adam" only (None: 128)
+    gamma            discount per step
+    cg_max_steps     conjugate gradient iterations (None: 5 with K-FAC, 15 without)
+    cg_damping       added to the Fisher matrix's diagonal
+    line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
+    n_critic_updates Gauss-Newton steps (None: 1) or Adam epochs (None: 10); none for "ridge"
+    gae_lambda       advantage estimation's lambda
+    normalize_advantage    advantages to mean 0, standard deviation 1
+    target_kl        trust region: mean over states of the KL summed over action dimensions
+    sub_sampling_factor    k: the Fisher product uses every k-th sample
+    policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
+                     "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
+    verbose          0 silent, 1 one table row per iteration
+    seed             0 <= seed < 2**64 (None: drawn, and recorded)
+    n_envs           environments made from an id
+    dtype            "float32" or "float64": precision of the work on the batch
+    backend          "compiled", "portable" or None (see `fasttrpo.backend`)
+    preconditioner   "kfac" or None
+    critic           "gauss_newton", "adam" or "ridge"
+    normalize_observations, normalize_rewards    by running statistics, saved with the model
+    """
+
+    policy: str = "MlpPolicy"
+    learning_rate: float | None = None
+    n_steps: int = 2048
+    batch_size: int | None = None
+    gamma: float = 0.99
+    cg_max_steps: int | None = None
+    cg_damping: float = 0.1
+    line_search_shrinking_factor: float = 0.8
+    line_search_max_iter: int = 10
+    n_critic_updates: int | None = None
+    gae_lambda: float = 0.95
+    normalize_advantage: bool = True
+    target_kl: float = 0.01
+    sub_sampling_factor: int = 1
+    policy_kwargs: Mapping[str, Any] | None = None
+    verbose: int = 0
+    seed: int = field(default_factory=lambda: secrets.randbits(32))
+    n_envs: int = 1
+    dtype: str = "float32"
+    backend: str | None = None
+    preconditioner: str = "kfac"
+    critic: str = "gauss_newton"
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+        object.__setattr__(self, "policy_kwargs", _network(self.policy, self.policy_kwargs))
+
+
+def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
+    """The user's keywords as `Settings`.
+
+    TypeError for a name that is no setting, ValueError for a value out of range; a warning when
+    an Adam setting is given for a critic that has no use for it.
+    """
+    names = [each.name for each in fields(Settings) if each.name != "policy"]
+    for name in keywords:
+        if name not in names:
+            raise TypeError(f"TRPO: {unknown('setting', name, names)}")
+    given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
+    settings = Settings(policy, **given)
+    _warn_unused(settings)
+    return settings
+
+
+def _warn_unused(settings: Settings) -> None:
+    unused = [n for n in ("learning_rate", "batch_size") if getattr(settings, n) is not None]
+    if unused and settings.critic != "adam":
+        warnings.warn(
+            f"{' and '.join(unused)} only apply to critic='adam'; "
+            f"critic={settings.critic!r} makes no use of them",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def resolve(settings: Settings, obs_size: int, distribution: str, parts: tuple) -> AgentSettings:
+    """What an agent needs: `settings` with every default filled in, for the given spaces."""
+    network = settings.policy_kwargs
+    copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
+    values = {name: getattr(settings, name) for name in copied}
+    values["cg_max_steps"] = settings.cg_max_steps or (5 if _has_kfac(settings) else 15)
+    values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
+    values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
+    values["batch_size"] = settings.batch_size or AgentSettings.batch_size
+    return AgentSettings(
+        obs_size=obs_size,
+        distribution=distribution,
+        parts=parts,
+        policy_hidden=tuple(network["net_arch"]["pi"]),
+        value_hidden=tuple(network["net_arch"]["vf"]),
+        activation=network["activation_fn"],
+        log_std_init=network["log_std_init"],
+        **values,
+    )
+
+
+def _has_kfac(settings: Settings) -> bool:
+    return settings.preconditioner == "kfac"
+
+
+def _is_adam(settings: Settings) -> bool:
+    return settings.critic == "adam"
+
+
+# -- one setting's check: (name, value) -> the value as a plain type, or ValueError ------------
+
+Check = Callable[[str, Any], Any]
+
+
+def _refuse(name: str, value: Any, legal: str) -> ValueError:
+    return ValueError(f"{name} must be {legal}, got {value!r}")
+
+
+def integer(low: int, high: int | None = None) -> Check:
+    """An integer (never a bool) with low <= value <= high."""
+    legal = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
+
+    def check(name: str, value: Any) -> int:
+        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not is_integer or value < low or (high is not None and value > high):
+            raise _refuse(name, value, legal)
+        return int(value)
+
+    return check
+
+
+def real(legal: str, test: Callable[[float], bool]) -> Check:
+    """A finite number that passes `test`; `legal` says which those are."""
+
+    def check(name: str, value: Any) -> float:
+        is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not is_real or not math.isfinite(value) or not test(value):
+            raise _refuse(name, value, legal)
+        return float(value)
+
+    return check
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False (NumPy's too)."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise _refuse(name, value, "True or False")
+    return bool(value)
+
+
+def one_of(*legal: str) -> Check:
+    """One of the given words."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in legal:
+            raise _refuse(name, value, " or ".join(map(repr, legal)))
+        return value
+
+    return check
+
+
+def optional(inner: Check) -> Check:
+    """None, or what `inner` accepts."""
+    return lambda name, value: None if value is None else inner(name, value)
+
+
+def _preconditioner(name: str, value: Any) -> str:
+    return one_of(*PRECONDITIONERS)(name, "none" if value is None else value)
+
+
+def _dtype(name: str, value: Any) -> str:
+    return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
+
+
+_POSITIVE = real("a number > 0", lambda x: x > 0)
+_FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
+
+_CHECKS: dict[str, Check] = {
+    "policy": one_of(*POLICIES),
+    "learning_rate": optional(_POSITIVE),
+    "n_steps": integer(1),
+    "batch_size": optional(integer(1)),
+    "gamma": _FRACTION,
+    "cg_max_steps": optional(integer(1)),
+    "cg_damping": real("a number >= 0", lambda x: x >= 0),
+    "line_search_shrinking_factor": real("a number between 0 and 1", lambda x: 0 < x < 1),
+    "line_search_max_iter": integer(1),
+    "n_critic_updates": optional(integer(1)),
+    "gae_lambda": _FRACTION,
+    "normalize_advantage": flag,
+    "target_kl": _POSITIVE,
+    "sub_sampling_factor": integer(1),
+    "verbose": integer(0),
+    "seed": integer(0, 2**64 - 1),
+    "n_envs": integer(1),
+    "dtype": _dtype,
+    "backend": optional(one_of(*BACKENDS)),
+    "preconditioner": _preconditioner,
+    "critic": one_of(*CRITICS),
+    "normalize_observations": flag,
+    "normalize_rewards": flag,
+}
+
+
+# -- policy_kwargs --------------------------------------------------------------------------------
+
+
+def _network(policy: str, given: Any) -> dict[str, Any]:
+    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init."""
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise _refuse("policy_kwargs", given, "a dict")
+    known = ("net_arch", "activation_fn", "log_std_init", "ortho_init")
+    for name in given:
+        if name not in known:
+            raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
+    if given.get("ortho_init", True) is not True:
+        raise _refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
+    return {
+        "net_arch": _net_arch(policy, given.get("net_arch")),
+        "activation_fn": _activation(given.get("activation_fn", "tanh")),
+        "log_std_init": real("a number", lambda x: True)(
+            "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
+        ),
+    }
+
+
+def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
+    """Hidden widths of the policy (pi) and of the value network (vf)."""
+    linear = policy == "LinearPolicy"
+    arch = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in arch:
+                raise ValueError(f"policy_kwargs net_arch: {unknown('name', str(name), arch)}")
+        arch |= given
+    elif given is not None:
+        arch = {"pi": given, "vf": given}
+    arch = {name: _widths(f"policy_kwargs net_arch {name}", arch[name]) for name in arch}
+    if linear and arch["pi"]:
+        raise ValueError(
+            f"LinearPolicy has no hidden layers, got net_arch pi={arch['pi']}; "
+            "the value network's are set by net_arch=dict(vf=[...])"
+        )
+    return arch
+
+
+def _widths(name: str, given: Any) -> list[int]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise _refuse(name, given, "a list of layer widths")
+    return [integer(1)(f"{name} width", width) for width in given]
+
+
+def _activation(given: Any) -> str:
+    """A name, or anything named like one: torch.nn.Tanh serves without importing torch."""
+    name = given if isinstance(given, str) else getattr(given, "__name__", None)
+    if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
+        legal = f"one of {', '.join(ACTIVATIONS)} or a class of such a name"
+        raise _refuse("policy_kwargs activation_fn", given, legal)
+    return name.lower()

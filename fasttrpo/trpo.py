@@ -1,0 +1,327 @@
+"""`TRPO`: the model that a user trains, asks and saves. It checks, converts and calls an agent."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import fields, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fasttrpo import backend, checkpoint, spaces
+from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.environments import Stream, as_vector_env
+from fasttrpo.logger import Display
+from fasttrpo.rollout import Rollout, checked, replay
+from fasttrpo.settings import Settings, integer, make_settings, resolve
+
+Record = dict[str, Any]
+
+
+class TRPO:
+    """Trust Region Policy Optimization, with Stable-Baselines3's calls.
+
+        model = TRPO("MlpPolicy", "CartPole-v1", n_envs=8, n_steps=250, seed=0)
+        model.learn(60_000, progress_bar=True)
+        action, _ = model.predict(observation, deterministic=True)
+
+    policy    "MlpPolicy" or "LinearPolicy"
+    env       an environment id, a `gymnasium.Env` or a `gymnasium.vector.VectorEnv`
+    keywords  every other field of `fasttrpo.settings.Settings`, where each is explained
+
+    `settings` holds them as checked, `num_timesteps` and `n_updates` count what was learnt from,
+    `records` has one record per iteration.
+    """
+
+    settings: Settings
+    num_timesteps: int
+    n_updates: int
+    records: list[Record]
+
+    def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
+        settings = make_settings(policy, keywords)
+        env = as_vector_env(env, settings.n_envs)
+        self._build(
+            replace(settings, n_envs=env.num_envs),
+            *spaces.describe(env.single_observation_space, env.single_action_space),
+        )
+        self._attach(env)
+
+    def _build(
+        self, settings: Settings, observations: spaces.Observations, actions: spaces.Actions
+    ) -> None:
+        self.settings = settings
+        self.num_timesteps = self.n_updates = 0
+        self.records = []
+        self._observations, self._actions = observations, actions
+        self._stream: Stream | None = None
+        self._statistics = EpisodeStatistics(settings.n_envs)
+        self._agent = self._make_agent(settings.n_steps, settings.n_envs)
+
+    # -- spaces and environment ---------------------------------------------------------------
+
+    @property
+    def observation_space(self) -> Any:
+        """One environment's observations, a `gymnasium.spaces.Box`."""
+        return self._observations.to_space()
+
+    @property
+    def action_space(self) -> Any:
+        """One environment's actions, a `gymnasium.spaces.Box` or `Discrete`."""
+        return self._actions.to_space()
+
+    def get_env(self) -> Any:
+        """The vector environment that `learn` steps, or None."""
+        return None if self._stream is None else self._stream.env
+
+    def set_env(self, env: Any) -> None:
+        """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
+        env = as_vector_env(env, _wanted(env, self.settings))
+        self._check_spaces(env)
+        self._attach(env)
+
+    def _attach(self, env: Any) -> None:
+        self.settings = replace(self.settings, n_envs=env.num_envs)
+        self._stream = Stream(env)
+        self._statistics.restart(env.num_envs)
+
+    def _check_spaces(self, env: Any) -> None:
+        given = spaces.describe(env.single_observation_space, env.single_action_space)
+        for own, other in zip((self._observations, self._actions), given, strict=True):
+            if not own.matches(other):
+                raise ValueError(
+                    f"the environment has {other.to_space()} "
+                    f"where the model was made for {own.to_space()}"
+                )
+
+    # -- learning -----------------------------------------------------------------------------
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: Callable[[Record], bool | None] | None = None,
+        log_interval: int = 1,
+        progress_bar: bool = False,
+        reset_num_timesteps: bool = True,
+    ) -> TRPO:
+        """Trains for at least `total_timesteps` environment steps, in whole iterations.
+
+        callback             called with each iteration's record; returning False stops
+        log_interval         iterations between table rows (verbose >= 1)
+        reset_num_timesteps  False goes on where the last call stopped, episodes included
+
+        A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
+        last 100 episodes, raw rewards), steps_per_second and what the agent's update reports.
+
+        Whatever the environment raises, and KeyboardInterrupt, comes through; the unfinished
+        rollout is dropped, the model stays usable, and the next call resets the environment.
+        """
+        target = self._begin(total_timesteps, callback, log_interval, reset_num_timesteps)
+        steps = target - self.num_timesteps
+        with Display(steps, self.settings.verbose, log_interval, progress_bar) as display:
+            while self.num_timesteps < target:
+                record = self._iterate()
+                display.show(record)
+                if callback is not None and callback(record) is False:
+                    break
+        return self
+
+    def _begin(self, total_timesteps: int, callback: Any, log_interval: int, restart: bool) -> int:
+        """Checks `learn`'s arguments and readies the environment; returns the step to reach."""
+        if self._stream is None:
+            raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of a record, got {callback!r}")
+        integer(1)("log_interval", log_interval)
+        total_timesteps = integer(1)("total_timesteps", total_timesteps)
+        if restart:
+            self.num_timesteps = 0
+            self._stream.interrupt()
+        return self.num_timesteps + total_timesteps
+
+    def _iterate(self) -> Record:
+        """One iteration: a rollout from the environment, then the agent's update."""
+        started = perf_counter()
+        n_steps, n_envs = self.settings.n_steps, self.settings.n_envs
+        self._fit_agent(n_steps, n_envs)
+        try:
+            self._ready_environment()
+            collect(
+                self._agent,
+                self._stream,
+                self._observations,
+                self._actions,
+                self._statistics,
+                n_steps,
+            )
+            result = self._agent.update()
+        except BaseException:
+            self._agent.discard()
+            self._stream.interrupt()
+            raise
+        return self._count(result, self._statistics.record(), started)
+
+    def _ready_environment(self) -> None:
+        """Resets the environment where that is due.
+
+        The seed depends on the model's and on how much was learnt, so that a run goes on the
+        same way whether or not it was saved and loaded, and never repeats its beginning.
+        """
+        if self._stream.obs is None:
+            sequence = np.random.SeedSequence((self.settings.seed, self.n_updates))
+            self._stream.reset(int(sequence.generate_state(1)[0]))
+            self._statistics.restart(self.settings.n_envs)
+
+    def update(self, rollout: Rollout) -> Record:
+        """One iteration on a rollout of the user's own; returns the agent's record.
+
+        The log-probabilities are those of the present policy, so the actions must be drawn
+        from it. T and E are free. ValueError or TypeError names what is wrong with the rollout;
+        the model is then unchanged.
+        """
+        rows = checked(rollout, self._observations, self._actions)
+        started = perf_counter()
+        self._fit_agent(*rollout.shape)
+        try:
+            replay(self._agent, rows)
+            result = self._agent.update()
+        except BaseException:
+            self._agent.discard()
+            raise
+        return self._count(result, {}, started)
+
+    def _count(self, result: Record, episodes: Record, started: float) -> Record:
+        """Books an update's result: counts, and the record of the iteration."""
+        self.n_updates += 1
+        self.num_timesteps += result["n_samples"]
+        record = {
+            "iteration": self.n_updates,
+            "num_timesteps": self.num_timesteps,
+            **episodes,
+            "steps_per_second": result["n_samples"] / (perf_counter() - started),
+            **result,
+        }
+        self.records.append(record)
+        return record
+
+    # -- the agent ----------------------------------------------------------------------------
+
+    def _make_agent(self, n_steps: int, n_envs: int) -> Any:
+        settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
+        actions = self._actions
+        resolved = resolve(settings, self._observations.size, actions.distribution, actions.parts)
+        agent = backend.make_agent(resolved, settings.backend, settings.dtype)
+        self._capacity = n_steps, n_envs
+        return agent
+
+    def _fit_agent(self, n_steps: int, n_envs: int) -> None:
+        """Makes the agent take n_steps x n_envs rows, with all that it knows."""
+        if self._capacity != (n_steps, n_envs):
+            state = self._agent.state()
+            agent = self._make_agent(n_steps, n_envs)
+            agent.load_state(_for_n_envs(state, n_envs))
+            self._agent = agent
+
+    # -- acting -------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        observation: Any,
+        state: None = None,
+        episode_start: None = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, None]:
+        """The action for one observation (*obs), or the actions for a batch (n, *obs).
+
+        Returns (action, None): clipped to the space's bounds, in its shape and type. `state`
+        and `episode_start` are there for callers of recurrent policies and have no effect.
+        ValueError or TypeError for an observation that is none, or not finite.
+        """
+        obs, shape = np.asarray(observation), self._observations.shape
+        single = obs.shape == shape
+        batch = obs[None] if single else obs
+        if batch.shape[1:] != shape or batch.size == 0:
+            raise ValueError(
+                f"observation has shape {obs.shape}, expected {shape} or a batch of such"
+            )
+        rows = self._observations.rows(batch, len(batch))
+        action = self._actions.to_env(self._agent.predict(rows, deterministic))
+        return (action[0] if single else action), None
+
+    # -- keeping ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes all that is needed to act and to go on training; ".npz" is added to a bare name.
+
+        The file is written beside its place and then moved there: a kill at any moment leaves
+        the old file whole.
+        """
+        contents = checkpoint.Checkpoint(
+            self.settings,
+            self._observations,
+            self._actions,
+            self.num_timesteps,
+            self.n_updates,
+            self._agent.state(),
+        )
+        checkpoint.write(path, contents)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, env: Any = None, **overrides: Any) -> TRPO:
+        """The model that `save` wrote; without `env` it predicts, saves and updates.
+
+        overrides  settings to change, say dtype, backend or target_kl; not policy,
+                   policy_kwargs and seed, which the saved parameters and random streams have
+
+        FormatError (a ValueError) names the file and what is wrong with it.
+        """
+        saved = checkpoint.read(path)
+        model = cls.__new__(cls)
+        model._build(_override(saved.settings, overrides), saved.observations, saved.actions)
+        model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
+        vector_env = None if env is None else as_vector_env(env, _wanted(env, model.settings))
+        try:
+            model._agent.load_state(_for_n_envs(saved.state, model.settings.n_envs))
+            if vector_env is not None:
+                model.set_env(vector_env)
+        except ValueError as error:
+            raise checkpoint.FormatError(f"{path}: {error}") from error
+        return model
+
+
+def _wanted(env: Any, settings: Settings) -> int:
+    """How many environments to make from an id; one that exists brings its own number."""
+    return settings.n_envs if isinstance(env, str) else 1
+
+
+def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
+    fixed = {"policy", "policy_kwargs", "seed"} & set(overrides)
+    if fixed:
+        raise TypeError(f"{', '.join(sorted(fixed))} belong to the saved model: no override")
+    make_settings(settings.policy, overrides)
+    return replace(settings, **overrides)
+
+
+def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarray]:
+    """`state` for another number of environments: their running returns start at zero."""
+    if "rew_running" not in state or len(state["rew_running"]) == n_envs:
+        return state
+    return {**state, "rew_running": np.zeros(n_envs)}
+
+
+def _signature() -> inspect.Signature:
+    """What `help(TRPO)` and editors show: `Settings` is the one list of the keywords."""
+    kinds = inspect.Parameter
+    given = [kinds(name, kinds.POSITIONAL_OR_KEYWORD) for name in ("policy", "env")]
+    keywords = [
+        kinds(f.name, kinds.KEYWORD_ONLY, default=None if f.name == "seed" else f.default)
+        for f in fields(Settings)
+        if f.name != "policy"
+    ]
+    return inspect.Signature(given + keywords)
+
+
+TRPO.__signature__ = _signature()

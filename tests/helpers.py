@@ -1,0 +1,146 @@
+"""Environments whose every number is known, and small models, for the tests."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from fasttrpo import TRPO
+
+SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
+
+
+def small_model(env: Any = "CartPole-v1", policy: str = "MlpPolicy", **keywords: Any) -> TRPO:
+    """A model that learns in milliseconds."""
+    n_envs = {"n_envs": 4} if isinstance(env, str) else {}
+    kwargs = {} if policy == "LinearPolicy" else SMALL
+    return TRPO(policy, env, **{"n_steps": 16, "seed": 3, **kwargs, **n_envs, **keywords})
+
+
+class Counter(gymnasium.Env):
+    """Counts its steps; what is done to it has no effect.
+
+    Step t = 1, 2, ... of episode k = 0, 1, ... gives observation 10 k + t and reward t; an
+    episode starts at observation 10 k and ends after `length` steps.
+    """
+
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, length: int = 3, truncates: bool = False) -> None:
+        self.length, self.truncates = length, truncates
+        self.episode = -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode += 1
+        self.t = 0
+        return self._obs(), {}
+
+    def step(self, action):
+        self.t += 1
+        done = self.t == self.length
+        return self._obs(), float(self.t), done and not self.truncates, done and self.truncates, {}
+
+    def _obs(self):
+        return np.array([10 * self.episode + self.t], np.float32)
+
+
+# (length, truncates) of the environments that `counters` puts side by side.
+COUNTERS = ((3, False), (2, True))
+
+
+def counters(mode: Any, kind: Any = gymnasium.vector.SyncVectorEnv, **keywords: Any) -> Any:
+    """Two counters of different lengths under an autoreset mode."""
+    makers = [lambda how=how: Counter(*how) for how in COUNTERS]
+    return kind(makers, autoreset_mode=mode, **keywords)
+
+
+def counter_transitions(length: int, truncates: bool, n: int) -> list[tuple]:
+    """The first n transitions (obs, rew, term, trunc, next_obs) of a counter, by its docstring."""
+    steps = []
+    for start in range(0, 10 * n, 10):
+        for obs, following in pairwise(range(start, start + length + 1)):
+            done = following == start + length
+            steps.append(
+                (obs, following - start, done and not truncates, done and truncates, following)
+            )
+    return steps[:n]
+
+
+class Pointer(gymnasium.Env):
+    """Two-dimensional observations and a 2 x 1 Box action; reward falls with the distance to it.
+
+    `seen` holds every action that came in. `fail_at` is the number of the step that goes wrong,
+    counted over all episodes, and `failure` how: an exception, "obs" or "reward" (nan).
+    """
+
+    observation_space = spaces.Box(-1, 1, (2, 1), np.float64)
+    action_space = spaces.Box(np.float32(-0.5), np.float32(0.5), (2, 1), np.float32)
+
+    def __init__(self, fail_at: int | None = None, failure: Any = None, length: int = 5) -> None:
+        self.fail_at, self.failure, self.length = fail_at, failure, length
+        self.seen: list[np.ndarray] = []
+        self.resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.resets += 1
+        self.t = 0
+        self.place = self.np_random.uniform(-1, 1, (2, 1))
+        return self.place, {}
+
+    def step(self, action):
+        self.seen.append(np.array(action))
+        self.t += 1
+        failing = len(self.seen) == self.fail_at
+        if failing and isinstance(self.failure, BaseException):
+            raise self.failure
+        obs = self.place * np.nan if failing and self.failure == "obs" else self.place
+        reward = -float(np.abs(action - self.place).sum())
+        reward = np.nan if failing and self.failure == "reward" else reward
+        return obs, reward, False, self.t == self.length, {}
+
+
+class SpacesOnly(gymnasium.Env):
+    """Nothing but spaces."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        self.observation_space, self.action_space = observation_space, action_space
+
+
+class RecordingAgent:
+    """Stands in for an agent where a test is about what an agent is told."""
+
+    def __init__(self, n_envs: int) -> None:
+        self.n_envs = n_envs
+        self.rows: list[tuple] = []
+
+    def act(self, obs):
+        self._obs = np.array(obs)
+        zeros = np.zeros(self.n_envs)
+        return zeros[:, None], zeros, zeros
+
+    def push(self, rew, term, trunc, next_obs, skip):
+        copies = [np.array(each) for each in (rew, term, trunc, next_obs, skip)]
+        self.rows.append((self._obs, *copies))
+
+    def transitions(self, env: int) -> list[tuple]:
+        """(obs, rew, term, trunc, next_obs) of the rows in which a step happened."""
+        return [
+            (obs[env, 0], rew[env], term[env], trunc[env], next_obs[env, 0])
+            for obs, rew, term, trunc, next_obs, skip in self.rows
+            if not skip[env]
+        ]
+
+
+def same_state(a: TRPO, b: TRPO) -> bool:
+    """Whether two models are the same bits."""
+    left, right = a._agent.state(), b._agent.state()
+    return list(left) == list(right) and all(
+        np.array_equal(left[name], right[name], equal_nan=True) for name in left
+    )

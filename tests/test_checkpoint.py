@@ -1,0 +1,177 @@
+"""Model files: what is saved comes back, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from helpers import Pointer, same_state, small_model
+
+from fasttrpo import TRPO, FormatError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A trained model and its file."""
+    model = small_model(normalize_observations=True, normalize_rewards=True).learn(128)
+    model.save(tmp_path / "model.npz")
+    return model, tmp_path / "model.npz"
+
+
+def rewrite(path, **changes):
+    """The same file with some header entries or arrays replaced."""
+    with np.load(path) as archive:
+        members = {name: archive[name] for name in archive.files}
+    header = json.loads(str(members["header"]))
+    arrays = {name: value for name, value in changes.items() if isinstance(value, np.ndarray)}
+    header |= {name: value for name, value in changes.items() if name not in arrays}
+    members |= arrays | {"header": np.array(json.dumps(header))}
+    np.savez(path, **members)
+
+
+def test_everything_comes_back(saved):
+    model, path = saved
+    loaded = TRPO.load(path)
+    assert same_state(model, loaded)
+    assert loaded.settings == model.settings
+    assert (loaded.num_timesteps, loaded.n_updates) == (128, 2)
+    assert loaded.observation_space == model.observation_space
+    assert loaded.action_space == model.action_space
+    obs = np.random.default_rng(0).normal(size=(20, 4))
+    np.testing.assert_array_equal(loaded.predict(obs)[0], model.predict(obs)[0])
+
+
+@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
+def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
+    keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}
+    model = small_model(**keywords).learn(128)
+    model.save(tmp_path / "half")
+    model.set_env("CartPole-v1")
+    model.learn(128, reset_num_timesteps=False)
+    resumed = TRPO.load(tmp_path / "half", env="CartPole-v1")
+    resumed.learn(128, reset_num_timesteps=False)
+    assert same_state(model, resumed)
+    assert resumed.num_timesteps == 256
+
+
+def test_a_bare_name_gets_the_suffix(model, tmp_path):
+    model.save(tmp_path / "bare")
+    assert [p.name for p in tmp_path.iterdir()] == ["bare.npz"]
+    TRPO.load(tmp_path / "bare")
+    TRPO.load(str(tmp_path / "bare.npz"))
+
+
+@pytest.mark.parametrize(("written", "read"), [("float32", "float64"), ("float64", "float32")])
+def test_either_precision_loads_as_the_other(written, read, tmp_path):
+    model = small_model(dtype=written).learn(64)
+    model.save(tmp_path / "model")
+    loaded = TRPO.load(tmp_path / "model", dtype=read)
+    assert loaded.settings.dtype == read
+    assert same_state(model, loaded)
+
+
+def test_overrides(saved):
+    _, path = saved
+    loaded = TRPO.load(path, env="CartPole-v1", n_envs=2, target_kl=0.02, cg_max_steps=3)
+    assert (loaded.settings.target_kl, loaded.get_env().num_envs) == (0.02, 2)
+    loaded.learn(32, reset_num_timesteps=False)
+    assert loaded.num_timesteps == 160
+    with pytest.raises(TypeError, match="did you mean 'gamma'"):
+        TRPO.load(path, gama=0.9)
+    with pytest.raises(TypeError, match="policy_kwargs, seed belong to the saved model"):
+        TRPO.load(path, seed=3, policy_kwargs={})
+
+
+def test_another_environments_spaces(saved):
+    _, path = saved
+    with pytest.raises(FormatError, match=r"model.npz: the environment has Box\(.*\(6,\)"):
+        TRPO.load(path, env="Acrobot-v1")
+    with pytest.raises(FormatError, match=r"model.npz: the environment has"):
+        TRPO.load(path, env=Pointer())
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no model file"):
+        TRPO.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
+def test_truncated_files_are_refused(saved, keep):
+    _, path = saved
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(FormatError, match=r"model\.npz is not a fasttrpo model.*cut short"):
+        TRPO.load(path)
+
+
+def test_flipped_bits_are_refused(saved):
+    _, path = saved
+    data = bytearray(path.read_bytes())
+    with np.load(path) as archive:
+        theta = archive["theta"].tobytes()
+    data[data.index(theta) + 5] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(FormatError, match=r"model\.npz is damaged"):
+        TRPO.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "foreign.npz"
+    path.write_text("not an archive")
+    with pytest.raises(FormatError, match=r"foreign\.npz is not a fasttrpo model"):
+        TRPO.load(path)
+    np.savez(path, weights=np.zeros(3))
+    with pytest.raises(FormatError, match=r"foreign\.npz is not a fasttrpo model: it has no"):
+        TRPO.load(path)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    path = tmp_path / "pickle.npz"
+    np.savez(path, header=np.array([{"format": 1}], dtype=object))
+    with pytest.raises(FormatError, match=r"pickle\.npz is damaged: .*allow_pickle"):
+        TRPO.load(path)
+
+
+def test_newer_files_are_refused(saved):
+    _, path = saved
+    rewrite(path, format=2, version="9.9.9")
+    with pytest.raises(FormatError, match=r"has format 2, written by fasttrpo 9\.9\.9"):
+        TRPO.load(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"gama": 1}},
+        {"settings": {"gamma": 7}},
+        {"actions": {"kind": "tuple"}},
+        {"num_timesteps": None},
+        {"observations": {"kind": "box", "shape": [4], "low": [], "high": [], "dtype": "f4"}},
+        {"theta": np.zeros(3)},
+        {"theta": np.full(40, np.nan)},
+        {"obs_mean": np.full(4, np.nan)},
+    ],
+)
+def test_damaged_contents_are_refused(saved, changes):
+    _, path = saved
+    rewrite(path, **changes)
+    with pytest.raises(FormatError, match=r"model\.npz"):
+        TRPO.load(path)
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failure_while_saving_leaves_the_old_file_whole(saved, step, monkeypatch):
+    model, path = saved
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, step, fail)
+    model.learn(64)
+    with pytest.raises(OSError, match="the disk is full"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -1,0 +1,157 @@
+"""The command line, run in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from fasttrpo import TRPO, cli
+
+SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_folder(tmp_path, monkeypatch):
+    """Each command runs in an empty folder, and evaluates over few episodes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "EVAL_EPISODES", 3)
+    return tmp_path
+
+
+def train(*options):
+    return cli.main(["train", "CartPole-v1", *SHORT, *options])
+
+
+def test_a_run_folder(in_a_new_folder, capsys):
+    assert train("--seed", "7", "--set", "gamma=0.9", "--critic", "ridge") == 0
+    folder = in_a_new_folder / "runs" / "CartPole-v1-seed7"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "progress.csv", "model.npz", "eval.json"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["env_id"] == "CartPole-v1"
+    assert config["settings"]["gamma"] == 0.9
+    assert config["settings"]["critic"] == "ridge"
+    with open(folder / "progress.csv", newline="") as file:
+        assert [row["num_timesteps"] for row in csv.DictReader(file)] == ["32", "64"]
+    assert TRPO.load(folder / "model.npz").settings.seed == 7
+    result = json.loads((folder / "eval.json").read_text())
+    assert len(result["returns"]) == result["episodes"] == 3
+    assert result["mean_return"] == pytest.approx(np.mean(result["returns"]))
+    printed = f"CartPole-v1: return {result['mean_return']:.2f} +- {result['std_return']:.2f}"
+    assert printed in capsys.readouterr().out
+
+
+def test_runs_are_never_overwritten(in_a_new_folder):
+    for _ in range(3):
+        assert train() == 0
+    names = sorted(path.name for path in (in_a_new_folder / "runs").iterdir())
+    assert names == ["CartPole-v1-seed0", "CartPole-v1-seed0-2", "CartPole-v1-seed0-3"]
+
+
+def test_same_seed_same_numbers(in_a_new_folder):
+    train("--out", "a")
+    train("--out", "b")
+    first, again = ((in_a_new_folder / x / "eval.json").read_text() for x in "ab")
+    assert first == again
+
+
+def test_eval_repeats_the_evaluation(in_a_new_folder, capsys):
+    train("--out", "run")
+    trained = capsys.readouterr().out.splitlines()[0]
+    assert cli.main(["eval", "run", "--episodes", "3", "--no-progress"]) == 0
+    assert capsys.readouterr().out.splitlines() == [trained]
+    assert cli.main(["eval", "run", "--episodes", "2", "--stochastic"]) == 0
+    assert "over 2 stochastic episodes" in capsys.readouterr().out
+
+
+def test_verbose_prints_a_table(capsys):
+    train("--verbose")
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["iter", "steps"]
+
+
+def test_bars_show_both_phases(capsys):
+    cli.main(["train", "CartPole-v1", *SHORT[:-1]])
+    err = capsys.readouterr().err
+    assert "steps/s" in err
+    assert "evaluation" in err
+
+
+def test_info(capsys):
+    assert cli.main(["info"]) == 0
+    lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert set(lines) == {"version", "backend", "precision", "instruction set", "threads"}
+    assert lines["precision"].strip() == "float32, float64"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "CartPol-v1"], "unknown environment id 'CartPol-v1'; did you mean 'CartPole-v1"),
+        (["train", "no such"], "unknown environment id 'no such'"),
+        (["train", "nomodule:X-v0"], "unknown environment id 'nomodule:X-v0'"),
+        (["trian", "CartPole-v1"], "unknown command 'trian'; did you mean 'train'"),
+        (["train", "CartPole-v1", "--sed", "3"], "unknown option '--sed'; did you mean '--se"),
+        (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
+        (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),
+        (["train"], "ENV_ID"),
+        ([], "COMMAND"),
+        (["train", "CartPole-v1", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["train", "CartPole-v1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamm"),
+        (["train", "CartPole-v1", "--set", "gamma"], "--set takes NAME=VALUE, got 'gamma'"),
+        (["train", "CartPole-v1", "--set", "gamma=high"], "gamma must be a number from 0 to 1"),
+        (["train", "CartPole-v1", "--target-kl", "0"], "target_kl must be a number > 0, got 0.0"),
+        (["train", "CartPole-v1", "--critic", "sgd"], "critic must be 'gauss_newton' or 'adam'"),
+        (["train", "CartPole-v1", "--policy", "CnnPolicy"], "policy must be 'MlpPolicy' or"),
+        (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
+        (["train", "FrozenLake-v1"], "observation space Discrete(16) is not supported"),
+        (["eval", "nowhere"], "there is no run 'nowhere'"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(command, message, capsys, in_a_new_folder):
+    assert cli.main(command) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("fasttrpo: ")
+    assert message in err
+    assert list(in_a_new_folder.iterdir()) == []
+
+
+def test_a_mistyped_run_names_the_nearest(in_a_new_folder, capsys):
+    train()
+    capsys.readouterr()
+    assert cli.main(["eval", "runs/CartPole-v1-sed0"]) == 2
+    assert "did you mean 'runs/CartPole-v1-seed0'" in capsys.readouterr().err
+    assert cli.main(["eval", "CartPole-v1-seed0"]) == 2
+    assert "did you mean 'runs/CartPole-v1-seed0'" in capsys.readouterr().err
+
+
+def test_damaged_runs(in_a_new_folder, capsys):
+    train("--out", "run")
+    capsys.readouterr()
+    (in_a_new_folder / "run" / "model.npz").write_bytes(b"")
+    assert cli.main(["eval", "run"]) == 2
+    assert "is not a fasttrpo model" in capsys.readouterr().err
+    (in_a_new_folder / "run" / "config.json").write_text("{}")
+    assert cli.main(["eval", "run"]) == 2
+    assert "config.json is damaged" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypatch):
+    learn = TRPO.learn
+
+    def interrupted(self, total, callback, **keywords):
+        def press(record):
+            callback(record)
+            raise KeyboardInterrupt
+
+        return learn(self, total, press, **keywords)
+
+    monkeypatch.setattr(TRPO, "learn", interrupted)
+    assert train("--out", "run") == 130
+    out = capsys.readouterr().out
+    assert "interrupted at step 32; the model is in run" in out
+    assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32

@@ -1,0 +1,175 @@
+"""Rollouts: every transition known by hand, under each of Gymnasium's autoreset modes."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from helpers import COUNTERS, RecordingAgent, counter_transitions, counters, small_model
+
+from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.environments import Stream, as_vector_env
+from fasttrpo.spaces import describe
+
+MODES = list(AutoresetMode)
+KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
+
+
+def run(env, n_steps, rollouts=1):
+    """A recording agent and the statistics after some rollouts of `n_steps` each."""
+    agent, statistics = RecordingAgent(env.num_envs), EpisodeStatistics(env.num_envs)
+    observations, actions = describe(env.single_observation_space, env.single_action_space)
+    stream = Stream(env)
+    stream.reset(seed=0)
+    for _ in range(rollouts):
+        collect(agent, stream, observations, actions, statistics, n_steps)
+    env.close()
+    return agent, statistics
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("kind", "keywords"), KINDS)
+def test_agents_see_every_transition_once(mode, kind, keywords):
+    agent, _ = run(counters(mode, kind, **keywords), n_steps=7, rollouts=3)
+    for env, how in enumerate(COUNTERS):
+        seen = agent.transitions(env)
+        assert seen == counter_transitions(*how, len(seen))
+        assert len(seen) == (21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (how[0] + 1))
+
+
+def test_next_step_rows_without_a_step_are_skipped():
+    agent, _ = run(counters(AutoresetMode.NEXT_STEP), n_steps=6)
+    skipped = np.array([skip for *_, skip in agent.rows])
+    np.testing.assert_array_equal(skipped[:, 0], [0, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(skipped[:, 1], [0, 0, 1, 0, 0, 1])
+
+
+def test_the_row_after_a_rollout_that_ended_with_an_episode_is_skipped_too():
+    agent, _ = run(counters(AutoresetMode.NEXT_STEP), n_steps=2, rollouts=2)
+    skipped = np.array([skip for *_, skip in agent.rows])
+    np.testing.assert_array_equal(skipped[:, 1], [0, 0, 1, 0])
+
+
+def ridge_model(mode, n_steps):
+    """V(obs) = obs / 2, by a critic linear in [obs, obs * obs, 1]; gamma = lambda = 1/2."""
+    model = small_model(
+        counters(mode), n_steps=n_steps, critic="ridge", gamma=0.5, gae_lambda=0.5, dtype="float64"
+    )
+    model._agent.value_theta = np.array([0.5, 0.0, 0.0])
+    return model
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_advantages_and_returns_by_hand(mode):
+    """The same eight transitions, with and without dummy rows among them.
+
+    Counter 0 (three steps, terminated): obs 0 1 2 | 10, rewards 1 2 3 | 1, V 0 .5 1 | 5.
+        d3 = 1 + .5 V(11) - 5 = -1.25    adv -1.25          cut by the rollout's end: bootstrapped
+        d2 = 3 - 1            =  2       adv  2             terminated: nothing follows
+        d1 = 2 + .5 * 1 - .5  =  2       adv  2 + 2/4       = 2.5
+        d0 = 1 + .5 * .5 - 0  =  1.25    adv  1.25 + 2.5/4  = 1.875
+    Counter 1 (two steps, truncated): obs 0 1 | 10 11, rewards 1 2 | 1 2, V 0 .5 | 5 5.5.
+        d3 = 2 + .5 V(12) - 5.5 = -.5    adv  -.5           truncated: V of the last observation
+        d2 = 1 + .5 * 5.5 - 5 = -1.25    adv -1.25 - .5/4   = -1.375
+        d1 = 2 + .5 V(2) - .5 =  2       adv  2
+        d0 = 1 + .5 * .5 - 0  =  1.25    adv  1.25 + 2/4    = 1.75
+    adv = ret - V, so the critic's loss before its fit is the mean of adv * adv.
+    """
+    adv = np.array([1.875, 2.5, 2, -1.25, 1.75, 2, -1.375, -0.5])
+    model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
+    record = model._iterate()
+    assert record["n_samples"] == 8
+    assert record["value_loss_before"] == pytest.approx(np.mean(adv**2), rel=1e-12)
+
+
+def test_the_critic_learns_the_same_under_all_modes():
+    fitted = []
+    for mode in MODES:
+        model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
+        model._iterate()
+        fitted.append(np.array(model._agent.value_theta))
+    np.testing.assert_allclose(fitted[1], fitted[0], rtol=1e-9)
+    np.testing.assert_allclose(fitted[2], fitted[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_episode_statistics_count_raw_rewards(mode):
+    _, statistics = run(counters(mode), n_steps=12)
+    ended = [12 // (length + (mode is AutoresetMode.NEXT_STEP)) for length, _ in COUNTERS]
+    record = statistics.record()
+    assert record["episodes"] == sum(ended)
+    assert record["return_mean"] == pytest.approx((6 * ended[0] + 3 * ended[1]) / sum(ended))
+    assert record["length_mean"] == pytest.approx((3 * ended[0] + 2 * ended[1]) / sum(ended))
+
+
+def test_no_finished_episode_is_nan():
+    assert np.isnan(EpisodeStatistics(2).record()["return_mean"])
+
+
+def test_ids_reset_in_the_same_step_so_that_every_row_counts():
+    env = as_vector_env("CartPole-v1", 3)
+    assert env.num_envs == 3
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    env.close()
+
+
+def test_an_env_is_wrapped_and_not_made_anew():
+    env = gymnasium.make("CartPole-v1")
+    assert as_vector_env(env).envs[0] is env
+
+
+def test_wrong_environments_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'CartPole-v1'"):
+        as_vector_env("CartPol-v1")
+    with pytest.raises(TypeError, match="env must be an environment id.* got int"):
+        as_vector_env(3)
+    with pytest.raises(ValueError, match="n_envs=5, but the environment passed has 2"):
+        as_vector_env(counters(AutoresetMode.SAME_STEP), 5)
+
+
+def test_an_environment_without_a_mode_is_taken_for_next_step():
+    env = counters(AutoresetMode.NEXT_STEP)
+    del env.metadata["autoreset_mode"]
+    with pytest.warns(UserWarning, match="taken for NEXT_STEP"):
+        agent, _ = run(env, n_steps=4)
+    assert agent.transitions(1) == counter_transitions(2, True, 3)
+
+
+class Answers(gymnasium.vector.VectorEnv):
+    """A vector environment that ends every episode at once and answers as it is told."""
+
+    def __init__(self, **changes):
+        counter = counters(AutoresetMode.SAME_STEP)
+        self.single_observation_space = counter.single_observation_space
+        self.single_action_space = counter.single_action_space
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.num_envs = 2
+        ones = np.ones(2)
+        self.answer = {"obs": ones[:, None], "rew": ones, "term": ones > 0, "trunc": ones > 1}
+        self.answer |= {"infos": {}} | changes
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((2, 1)), {}
+
+    def step(self, actions):
+        return tuple(self.answer.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({}, ValueError, r"infos\['final_obs'\] does not hold its last observation"),
+        ({"rew": np.ones(3)}, ValueError, r"reward has shape \(3,\)"),
+        ({"rew": np.array(["a", "b"])}, ValueError, "reward has .* dtype <U1"),
+        ({"trunc": np.ones((2, 1))}, ValueError, r"truncated has shape \(2, 1\)"),
+        (
+            {"obs": np.ones((2, 3)), "term": np.zeros(2, bool)},
+            ValueError,
+            r"observation has shape \(2, 3\), expected \(2, 1\)",
+        ),
+    ],
+)
+def test_answers_of_a_wrong_form_are_named(changes, error, message):
+    with pytest.raises(error, match=message):
+        run(Answers(**changes), n_steps=1)

@@ -1,0 +1,35 @@
+"""The progress file and the table."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from fasttrpo.logger import ProgressFile, table_header, table_row
+
+
+def test_each_line_is_written_at_once(tmp_path):
+    path = tmp_path / "progress.csv"
+    with ProgressFile(path) as progress:
+        progress.write({"iteration": 1, "kl": 0.5})
+        assert path.read_text().splitlines() == ["iteration,kl", "1,0.5"]
+        progress.write({"iteration": 2, "kl": 0.1 + 0.2})
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    assert float(rows[1]["kl"]) == 0.1 + 0.2
+
+
+def test_other_keys_than_the_first_record_had(tmp_path):
+    with ProgressFile(tmp_path / "progress.csv") as progress:
+        progress.write({"kl": 0.5})
+        with pytest.raises(ValueError, match="kk"):
+            progress.write({"kk": 0.5})
+
+
+def test_rows_align_with_the_header(model):
+    record = model.learn(64).records[-1]
+    for values in (record, record | {"return_mean": float("nan"), "num_timesteps": 10**9}):
+        row, header = table_row(values), table_header()
+        assert len(row) == len(header)
+        assert len(row.split()) == len(header.split())

@@ -1,0 +1,136 @@
+"""The policy step against sb3-contrib's, on batches recorded from it.
+
+``data/*.npz`` and what makes the two comparable: see ``make_peer_steps.py``. The last tests run
+the peer itself, where it is installed (``pip install 'fasttrpo[peer]'``).
+"""
+
+import os
+from pathlib import Path
+
+import make_peer_steps as peer
+import numpy as np
+import pytest
+
+from fasttrpo.backend import make_agent
+from fasttrpo.settings import AgentSettings
+
+DATA = Path(__file__).parent / "data"
+GAUSSIAN = ("halfcheetah", "hopper")
+DTYPES = ("float32", "float64")
+# Relative to the peer's float64 step. In float32, rounding of the Fisher products is amplified
+# by 15 iterations of CG; the peer's own float32 runs are 0.5e-4 to 7e-4 away, see
+# peer_stock_difference.
+STEP_TOLERANCE = {"float32": 1e-3, "float64": 1e-5}
+
+
+@pytest.fixture
+def backend():
+    return os.environ.get("FASTTRPO_BACKEND")
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """{name: recorded batch}, each a dict of arrays."""
+    loaded = {}
+    for name in peer.NAMES:
+        with np.load(DATA / f"{name}.npz") as file:
+            loaded[name] = dict(file)
+    return loaded
+
+
+def agent_settings(batch, **changes):
+    """The batch's policy, and the peer's trust region in this library's units (summed KL)."""
+    n_outputs, dims = int(batch["n_outputs"]), peer.kl_dims(batch)
+    is_gaussian = bool(batch["is_gaussian"])
+    values = {
+        "obs_size": batch["obs"].shape[1],
+        "distribution": "gaussian" if is_gaussian else "categorical",
+        "parts": (1,) * n_outputs if is_gaussian else (n_outputs,),
+        "policy_hidden": tuple(map(int, batch["policy_hidden"])),
+        "value_hidden": tuple(map(int, batch["value_hidden"])),
+        "n_steps": peer.STEPS,
+        "n_envs": peer.ENVS,
+        "target_kl": dims * float(batch["peer_target_kl"]),
+        "cg_damping": dims * float(batch["peer_cg_damping"]),
+        "cg_max_steps": int(batch["peer_cg_max_steps"]),
+        "cg_tolerance": 1e-12,
+        "preconditioner": "none",
+    }
+    return AgentSettings(**(values | changes))
+
+
+def loaded_agent(batch, backend, dtype, **changes):
+    """An agent with the batch's policy and the batch loaded."""
+    agent = make_agent(agent_settings(batch, **changes), backend, dtype)
+    agent.theta = batch["theta"].astype(np.float64)
+    adv, logp = peer.normalized_advantages(batch), batch["log_probs"].astype(np.float64)
+    agent.load_batch(batch["obs"], batch["actions"], adv, None, logp)
+    return agent
+
+
+def policy_step(agent, target_kl):
+    """The full step beta x, beta = sqrt(2 target_kl / x'Hx)."""
+    x, info = agent.solve()
+    return np.sqrt(2.0 * target_kl / info["curvature"]) * x
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", peer.NAMES)
+def test_step_equals_the_peers(batches, name, dtype, backend):
+    batch = batches[name]
+    agent = loaded_agent(batch, backend, dtype)
+    step = policy_step(agent, agent_settings(batch).target_kl)
+    assert peer.relative_difference(step, batch["peer_step"]) <= STEP_TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", peer.NAMES)
+def test_peers_step_passes_the_line_search_here_too(batches, name, dtype, backend):
+    batch = batches[name]
+    agent = loaded_agent(batch, backend, dtype)
+    surr, kl, _ = agent.evaluate(batch["theta"] + batch["peer_step"].astype(np.float64))
+    assert batch["peer_backtracks"] == 0
+    # the peer's batch-mean surrogate starts from 0, the mean of the normalised advantages
+    assert surr == pytest.approx(float(batch["peer_surr"]), rel=1e-3)
+    assert 0 < kl <= agent_settings(batch).target_kl
+    # KL(old || new) here, KL(new || old) there: equal up to third order in the step
+    assert kl == pytest.approx(peer.kl_dims(batch) * float(batch["peer_kl"]), rel=0.1)
+
+
+def gain(agent, x, damping):
+    """g'x / sqrt(x'Hx): the improvement predicted at equal (damped) KL, H = F + damping I."""
+    return agent.gradient() @ x / np.sqrt(x @ (agent.fisher_product(x) + damping * x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_five_preconditioned_iterations_gain_more_than_fifteen_plain_ones(
+    batches, name, dtype, backend
+):
+    damping = 0.1  # with the KL summed over action dimensions
+    gains = {}
+    for preconditioner, n_steps in (("kfac", 5), ("none", 15)):
+        agent = loaded_agent(
+            batches[name], backend, dtype, cg_damping=damping, cg_max_steps=n_steps,
+            preconditioner=preconditioner,
+        )
+        x, info = agent.solve()
+        assert info["cg_steps"] == n_steps
+        gains[preconditioner] = gain(agent, x, damping)
+    assert gains["kfac"] >= gains["none"]
+
+
+@pytest.mark.parametrize("name", peer.NAMES)
+def test_live_peer_takes_the_recorded_step(batches, name):
+    pytest.importorskip("sb3_contrib")
+    again = peer.peer_step(batches[name])
+    assert again["peer_accepted"]
+    assert peer.relative_difference(again["peer_step"], batches[name]["peer_step"]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", peer.NAMES)
+def test_live_peer_as_it_comes_takes_the_recorded_step_up_to_its_rounding(batches, name):
+    pytest.importorskip("sb3_contrib")
+    # 0.5e-4 to 2e-3 over 20 seeds
+    stock = peer.stock_step(batches[name], seed=0)
+    assert peer.relative_difference(stock, batches[name]["peer_step"]) <= 5e-3

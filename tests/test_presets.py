@@ -1,0 +1,32 @@
+"""Presets: settings that `TRPO` accepts, for environments that exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasttrpo import TRPO
+from fasttrpo.presets import DEFAULT, OVERRIDES, PRESETS, settings_for
+
+CASES = [(env_id, policy) for env_id in PRESETS for policy in ("MlpPolicy", "LinearPolicy")]
+
+
+@pytest.mark.parametrize(("env_id", "policy"), CASES)
+def test_presets_are_legal_and_fill_whole_iterations(env_id, policy):
+    preset = settings_for(env_id, policy)
+    model = TRPO(policy, env_id, **preset.settings)
+    rows = model.settings.n_steps * model.settings.n_envs
+    assert preset.total_timesteps % rows == 0
+    model.get_env().close()
+
+
+def test_overrides_belong_to_presets():
+    assert {env_id for env_id, _ in OVERRIDES} <= set(PRESETS)
+
+
+def test_any_other_environment_gets_the_default():
+    assert settings_for("Breakout-v9") == DEFAULT
+
+
+def test_a_preset_is_a_copy():
+    settings_for("CartPole-v1").settings["gamma"] = 0.0
+    assert settings_for("CartPole-v1").settings["gamma"] != 0.0

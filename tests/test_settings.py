@@ -1,0 +1,154 @@
+"""Settings: defaults, conversions, and an error for every value out of range."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from fasttrpo.settings import Settings, make_settings, resolve
+
+OUT_OF_RANGE = [
+    ("learning_rate", 0.0),
+    ("learning_rate", lambda progress: 1e-3),
+    ("n_steps", 0),
+    ("n_steps", 2.5),
+    ("n_steps", True),
+    ("batch_size", 0),
+    ("gamma", 1.5),
+    ("gamma", float("nan")),
+    ("cg_max_steps", 0),
+    ("cg_damping", -0.1),
+    ("line_search_shrinking_factor", 1.0),
+    ("line_search_max_iter", 0),
+    ("n_critic_updates", 0),
+    ("gae_lambda", -0.1),
+    ("normalize_advantage", "yes"),
+    ("target_kl", 0.0),
+    ("target_kl", float("inf")),
+    ("sub_sampling_factor", 0),
+    ("policy_kwargs", [64, 64]),
+    ("verbose", -1),
+    ("seed", -1),
+    ("seed", 2**64),
+    ("n_envs", 0),
+    ("dtype", "float16"),
+    ("backend", "cuda"),
+    ("preconditioner", "jacobi"),
+    ("critic", "sgd"),
+    ("normalize_observations", 1),
+    ("normalize_rewards", None),
+]
+
+
+def agent_settings(**keywords):
+    return resolve(make_settings("MlpPolicy", keywords), 3, "gaussian", (1, 1))
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_out_of_range_names_setting_value_and_range(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as error:
+        make_settings("MlpPolicy", {name: value})
+    assert repr(value) in str(error.value)
+
+
+def test_every_setting_has_an_out_of_range_case():
+    names = {name for name, _ in OUT_OF_RANGE}
+    assert names | {"policy"} == set(asdict(Settings()))
+
+
+def test_unknown_policy():
+    with pytest.raises(ValueError, match="policy must be 'MlpPolicy' or 'LinearPolicy'"):
+        make_settings("CnnPolicy", {})
+
+
+def test_unknown_setting_suggests_the_nearest():
+    with pytest.raises(TypeError, match="unknown setting 'gama'; did you mean 'gamma'"):
+        make_settings("MlpPolicy", {"gama": 0.9})
+
+
+def test_defaults_depend_on_preconditioner_and_critic():
+    assert agent_settings().cg_max_steps == 5
+    assert agent_settings(preconditioner=None).cg_max_steps == 15
+    assert agent_settings(preconditioner=None).preconditioner == "none"
+    assert agent_settings().n_critic_updates == 1
+    assert agent_settings(critic="adam").n_critic_updates == 10
+    assert agent_settings(cg_max_steps=7, n_critic_updates=3).cg_max_steps == 7
+
+
+def test_adam_settings_without_adam_warn():
+    with pytest.warns(UserWarning, match="learning_rate and batch_size only apply to"):
+        make_settings("MlpPolicy", {"learning_rate": 1e-3, "batch_size": 64})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolved = agent_settings(learning_rate=1e-2, batch_size=64, critic="adam")
+    assert (resolved.learning_rate, resolved.batch_size) == (1e-2, 64)
+
+
+def test_numpy_numbers_become_plain():
+    settings = make_settings("MlpPolicy", {"n_steps": np.int64(5), "gamma": np.float32(0.5)})
+    assert type(settings.n_steps) is int
+    assert type(settings.gamma) is float
+    json.dumps(asdict(settings))
+
+
+def test_seed_is_drawn_and_recorded():
+    seeds = {make_settings("MlpPolicy", {"seed": None}).seed for _ in range(8)}
+    assert len(seeds) == 8
+    assert all(type(seed) is int for seed in seeds)
+
+
+def test_dtype_also_as_a_numpy_type():
+    assert make_settings("MlpPolicy", {"dtype": np.float64}).dtype == "float64"
+    assert make_settings("MlpPolicy", {"dtype": np.dtype("float32")}).dtype == "float32"
+
+
+def test_net_arch_as_a_list_or_a_dict():
+    both = agent_settings(policy_kwargs={"net_arch": [32]})
+    assert (both.policy_hidden, both.value_hidden) == ((32,), (32,))
+    apart = agent_settings(policy_kwargs={"net_arch": {"pi": [16], "vf": (8, 4)}})
+    assert (apart.policy_hidden, apart.value_hidden) == ((16,), (8, 4))
+
+
+def test_linear_policy_keeps_a_value_network():
+    settings = resolve(make_settings("LinearPolicy", {}), 3, "gaussian", (1,))
+    assert (settings.policy_hidden, settings.value_hidden) == ((), (64, 64))
+    with pytest.raises(ValueError, match="LinearPolicy has no hidden layers"):
+        make_settings("LinearPolicy", {"policy_kwargs": {"net_arch": [64]}})
+
+
+def test_activation_by_name_or_by_a_class_of_that_name():
+    class Tanh:
+        pass
+
+    def relu(x):
+        return x
+
+    for given, name in ((Tanh, "tanh"), (relu, "relu"), ("Identity", "identity")):
+        assert agent_settings(policy_kwargs={"activation_fn": given}).activation == name
+    with pytest.raises(ValueError, match="activation_fn must be one of tanh, relu, identity"):
+        make_settings("MlpPolicy", {"policy_kwargs": {"activation_fn": "gelu"}})
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"net_arhc": [64]}, TypeError, "did you mean 'net_arch'"),
+        ({"net_arch": {"p": [64]}}, ValueError, "net_arch: unknown name 'p'"),
+        ({"net_arch": [0]}, ValueError, "net_arch pi width must be an integer >= 1, got 0"),
+        ({"net_arch": 64}, ValueError, "net_arch pi must be a list"),
+        ({"ortho_init": False}, ValueError, "ortho_init must be True"),
+        ({"log_std_init": float("inf")}, ValueError, "log_std_init must be a number"),
+    ],
+)
+def test_wrong_policy_kwargs(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        make_settings("MlpPolicy", {"policy_kwargs": kwargs})
+
+
+def test_ortho_init_true_is_what_happens_anyway():
+    given = make_settings("MlpPolicy", {"policy_kwargs": {"ortho_init": True}, "seed": 1})
+    assert given == make_settings("MlpPolicy", {"seed": 1})

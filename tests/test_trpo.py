@@ -1,0 +1,435 @@
+"""`TRPO`: learning, predicting, one's own rollouts, and what bad input does (nothing)."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from helpers import Pointer, SpacesOnly, same_state, small_model
+
+import fasttrpo
+from fasttrpo import TRPO, Rollout, backend
+
+T, E = 6, 3
+
+
+def cartpole_rollout(seed=0, shape=(T, E)):
+    """Made-up numbers of the right form for CartPole."""
+    random = np.random.default_rng(seed)
+    terminated = np.zeros(shape, dtype=bool)
+    terminated[2, 0] = True
+    return Rollout(
+        obs=random.normal(size=(*shape, 4)).astype(np.float32),
+        actions=random.integers(0, 2, shape),
+        rewards=random.normal(size=shape),
+        terminated=terminated,
+        truncated=np.zeros(shape, dtype=bool),
+        last_obs=random.normal(size=(shape[1], 4)),
+    )
+
+
+# -- import and construction ----------------------------------------------------------------------
+
+
+def test_import_is_light():
+    code = (
+        "import sys, fasttrpo; fasttrpo.__version__; dir(fasttrpo)\n"
+        "print([n for n in ('numpy', 'gymnasium', 'tqdm', 'numba', 'torch') if n in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_predicting_needs_no_gymnasium(model, tmp_path):
+    model.save(tmp_path / "model.npz")
+    code = (
+        "import sys; from fasttrpo import TRPO; m = TRPO.load(sys.argv[1])\n"
+        "m.predict([0.0] * 4); print('gymnasium' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.npz")]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_public_names_resolve():
+    for name in fasttrpo.__all__:
+        if name != "kernels":
+            assert getattr(fasttrpo, name)
+    assert set(fasttrpo.__all__) <= set(dir(fasttrpo))
+    with pytest.raises(AttributeError, match="no attribute 'PPO'"):
+        fasttrpo.PPO  # noqa: B018
+
+
+def test_signature_lists_every_setting():
+    text = str(TRPO.__signature__)
+    for name in ("policy", "env", "n_steps=2048", "target_kl=0.01", "seed=None"):
+        assert name in text
+
+
+def test_wrong_settings():
+    with pytest.raises(TypeError, match="unknown setting 'traget_kl'; did you mean 'target_kl'"):
+        TRPO("MlpPolicy", "CartPole-v1", traget_kl=0.01)
+    with pytest.raises(ValueError, match="gamma must be a number from 0 to 1, got 2"):
+        TRPO("MlpPolicy", "CartPole-v1", gamma=2)
+
+
+def test_unsupported_space():
+    env = SpacesOnly(spaces.Discrete(5), spaces.Discrete(2))
+    with pytest.raises(ValueError, match=r"observation space Discrete\(5\) is not supported"):
+        TRPO("MlpPolicy", env)
+
+
+def test_backend_none_follows_the_environment_variable(monkeypatch):
+    monkeypatch.setenv(backend.VARIABLE, "portable")
+    assert backend.choose() == "portable"
+    monkeypatch.setenv(backend.VARIABLE, "portabel")
+    with pytest.raises(ValueError, match="did you mean 'portable'"):
+        backend.choose()
+
+
+def test_a_missing_extension_is_said(monkeypatch):
+    monkeypatch.delenv(backend.VARIABLE, raising=False)
+    monkeypatch.setattr(backend, "has_extension", lambda: False)
+    with pytest.warns(RuntimeWarning, match="the compiled core is missing"):
+        small_model()
+    with pytest.raises(ImportError, match="this installation has no compiled core"):
+        small_model(backend="compiled")
+
+
+# -- learn ----------------------------------------------------------------------------------------
+
+
+def test_learn_counts_steps_and_iterations(model):
+    assert model.learn(100) is model
+    assert (model.num_timesteps, model.n_updates, len(model.records)) == (128, 2, 2)
+    model.learn(64, reset_num_timesteps=False)
+    assert (model.num_timesteps, model.n_updates) == (192, 3)
+    model.learn(64)
+    assert model.num_timesteps == 64
+
+
+def test_a_record_has_everything(model):
+    record = model.learn(256).records[-1]
+    assert record["iteration"] == 4
+    assert record["num_timesteps"] == 256
+    assert record["episodes"] > 0
+    assert record["return_mean"] == record["length_mean"]
+    assert record["steps_per_second"] > 0
+    assert record["outcome"] in range(4)
+    assert record["kl"] <= 0.01 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", "LinearPolicy"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_policies_and_distributions_run(policy, env):
+    model = small_model(env, policy, normalize_observations=True, normalize_rewards=True)
+    assert np.isfinite(model.learn(128).records[-1]["entropy"])
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_vector_environments_of_every_mode(mode):
+    makers = [lambda: gymnasium.make("CartPole-v1")] * 3
+    model = small_model(SyncVectorEnv(makers, autoreset_mode=mode)).learn(200)
+    assert model.settings.n_envs == 3
+    kept = [record["n_samples"] for record in model.records]
+    assert all(k < 48 for k in kept) == (mode is AutoresetMode.NEXT_STEP)
+
+
+def test_a_callback_stops_by_returning_false(model):
+    seen = []
+    model.learn(1000, callback=lambda record: seen.append(record["iteration"]))
+    assert seen == list(range(1, 17))
+    model.learn(1000, callback=lambda record: False)
+    assert model.num_timesteps == 64
+    with pytest.raises(TypeError, match="callback must be a function"):
+        model.learn(64, callback=3)
+
+
+@pytest.mark.parametrize("wrong", [0, -5, 1.5])
+def test_total_timesteps_out_of_range(model, wrong):
+    with pytest.raises(ValueError, match="total_timesteps must be an integer >= 1"):
+        model.learn(wrong)
+
+
+def test_same_seed_same_bits():
+    assert same_state(small_model().learn(128), small_model().learn(128))
+    assert not same_state(small_model().learn(128), small_model(seed=4).learn(128))
+
+
+def test_going_on_does_not_reset_the_environment():
+    env = Pointer(length=1000)
+    model = small_model(env)
+    model.learn(16).learn(16, reset_num_timesteps=False)
+    assert env.resets == 1
+    model.learn(16)
+    assert env.resets == 2
+
+
+def test_table_and_bar(capsys):
+    small_model(verbose=1).learn(128, progress_bar=True)
+    out, err = capsys.readouterr()
+    header, *rows = out.splitlines()
+    assert header.split()[:3] == ["iter", "steps", "return"]
+    assert [row.split()[:2] for row in rows] == [["1", "64"], ["2", "128"]]
+    assert {len(line) for line in (header, *rows)} == {len(header)}
+    assert re.search(r"return \d+\.\d, KL 0\.\d+, \d+ steps/s", err)
+
+
+def test_log_interval(capsys):
+    small_model(verbose=1).learn(256, log_interval=2)
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()] == ["iter", "1", "3"]
+
+
+def test_only_the_environment_gets_clipped_actions():
+    env = Pointer()
+    model = small_model(env, policy_kwargs={"net_arch": [], "log_std_init": 2.0})
+    drawn = []
+    act = model._agent.act
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(agent, name)
+
+        def act(self, obs):
+            result = act(obs)
+            drawn.append(np.array(result[0]))
+            return result
+
+    agent, model._agent = model._agent, Spy()
+    model.learn(16)
+    assert max(np.abs(a).max() for a in drawn) > 0.5
+    expected = np.clip(np.array(drawn).reshape(-1, 2, 1), -0.5, 0.5)
+    np.testing.assert_allclose(env.seen, expected, rtol=1e-6)
+
+
+# -- bad input while learning ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "message"),
+    [
+        ("obs", ValueError, r"observation of environment 0 .*not finite.* at step 20"),
+        ("reward", ValueError, r"reward of environment 0 .*not finite.* at step 20"),
+        (OSError("the wheel came off"), OSError, "the wheel came off"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+    ],
+)
+def test_a_failing_environment_leaves_the_model_usable(failure, error, message, tmp_path):
+    env = Pointer(fail_at=32 + 21, failure=failure, length=7)
+    model = small_model(env, n_steps=32).learn(32)
+    model.save(tmp_path / "before")
+    with pytest.raises(error, match=message):
+        model.learn(64, reset_num_timesteps=False)
+    assert (model.num_timesteps, model._agent.n_recorded) == (32, 0)
+    saved = TRPO.load(tmp_path / "before")
+    np.testing.assert_array_equal(saved._agent.theta, model._agent.theta)
+    resets = env.resets
+    model.learn(32, reset_num_timesteps=False)
+    assert model.num_timesteps == 64
+    assert env.resets > resets
+
+
+def test_constant_advantages_leave_the_policy_alone():
+    """Every step ends an episode with reward 1, V is 0: the advantages are all 1."""
+    model = small_model(critic="ridge")
+    theta = np.array(model._agent.theta)
+    ones = np.ones((T, E))
+    rollout = replace(cartpole_rollout(), rewards=ones, terminated=ones > 0)
+    assert model.update(rollout)["outcome"] == 2
+    np.testing.assert_array_equal(model._agent.theta, theta)
+    assert all(np.isfinite(values).all() for values in model._agent.state().values())
+
+
+# -- predict --------------------------------------------------------------------------------------
+
+
+def test_predict_discrete(model):
+    action, state = model.predict(np.zeros(4), deterministic=True)
+    assert state is None
+    assert action.shape == ()
+    assert model.action_space.contains(action)
+    actions, _ = model.predict(np.zeros((7, 4)))
+    assert actions.shape == (7,)
+    assert actions.dtype == np.int64
+
+
+def test_predict_box_is_clipped_and_shaped():
+    model = small_model(Pointer(), policy_kwargs={"log_std_init": 2.0})
+    action, _ = model.predict(np.zeros((2, 1)))
+    assert model.action_space.contains(action)
+    actions, _ = model.predict(np.zeros((50, 2, 1)))
+    assert actions.shape == (50, 2, 1)
+    assert np.abs(actions).max() == 0.5
+
+
+def test_predict_does_not_change_training():
+    plain, asked = small_model(), small_model()
+    plain.learn(64).learn(64, reset_num_timesteps=False)
+    asked.learn(64)
+    asked.predict(np.zeros((3, 4)))
+    asked.learn(64, reset_num_timesteps=False)
+    np.testing.assert_array_equal(plain._agent.theta, asked._agent.theta)
+
+
+@pytest.mark.parametrize(
+    ("observation", "error", "message"),
+    [
+        (np.zeros(3), ValueError, r"shape \(3,\), expected \(4,\) or a batch"),
+        (np.zeros((0, 4)), ValueError, r"shape \(0, 4\), expected"),
+        (0.0, ValueError, r"shape \(\), expected"),
+        (np.full(4, None), TypeError, "must be an array of real numbers, got dtype object"),
+        (np.full(4, "a"), TypeError, "must be an array of real numbers, got dtype <U1"),
+        (np.array([0, np.nan, 0, 0]), ValueError, "observation .* is not finite"),
+    ],
+)
+def test_predict_refuses(model, observation, error, message):
+    with pytest.raises(error, match=message):
+        model.predict(observation)
+
+
+# -- update(rollout) ------------------------------------------------------------------------------
+
+
+def test_update_takes_any_shape_and_learn_goes_on(model):
+    record = model.update(cartpole_rollout())
+    assert record["n_samples"] == T * E
+    assert model.update(cartpole_rollout(shape=(9, 2)))["n_samples"] == 18
+    assert model.num_timesteps == 36
+    model.learn(64, reset_num_timesteps=False)
+    assert model.num_timesteps == 100
+
+
+def test_update_is_the_same_as_by_hand(model):
+    rollout, twin = cartpole_rollout(), small_model()
+    model.update(rollout)
+    agent = twin._make_agent(T, E)
+    for t in range(T):
+        agent.record(rollout.obs[t], rollout.actions[t][:, None])
+        following = rollout.obs[t + 1] if t + 1 < T else rollout.last_obs
+        agent.push(rollout.rewards[t], rollout.terminated[t], rollout.truncated[t], following, None)
+    agent.update()
+    np.testing.assert_array_equal(agent.theta, model._agent.theta)
+    np.testing.assert_array_equal(agent.value_theta, model._agent.value_theta)
+
+
+def test_update_bootstraps_from_final_obs(model):
+    """Truncated at step 2: what follows is the value of final_obs, not of the next row."""
+    plain = cartpole_rollout()
+    final = np.full((T, E, 4), np.nan)
+    final[2, 0] = plain.obs[3, 0]
+    cut = replace(
+        plain,
+        terminated=np.zeros((T, E)),
+        truncated=plain.terminated,
+        final_obs=final,
+    )
+    model.update(cut)
+    other = small_model()
+    final = final.copy()
+    final[2, 0] += 1
+    other.update(replace(cut, final_obs=final))
+    assert not np.array_equal(model._agent.value_theta, other._agent.value_theta)
+
+
+def test_rows_without_a_step_are_not_looked_at(model):
+    """A gap after the terminated step 2 of environment 0 makes the batch shorter by one."""
+    rollout = cartpole_rollout()
+    valid = np.ones((T, E), dtype=bool)
+    valid[3, 0] = False
+    thetas = []
+    for filler in (0.0, np.nan):
+        obs, rewards = rollout.obs.copy(), rollout.rewards.copy()
+        obs[3, 0] = rewards[3, 0] = filler
+        twin = small_model()
+        gap = replace(rollout, obs=obs, rewards=rewards, valid=valid)
+        assert twin.update(gap)["n_samples"] == T * E - 1
+        thetas.append(np.array(twin._agent.theta))
+    np.testing.assert_array_equal(*thetas)
+
+
+def nan_at(name, index):
+    values = np.array(getattr(cartpole_rollout(), name), dtype=float)
+    values[index] = np.nan
+    return {name: values}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"obs": np.zeros((0, E, 4))}, ValueError, r"obs has shape \(0, 3, 4\), expected \(T, E"),
+        ({"obs": np.zeros(4)}, ValueError, r"obs has shape \(4,\)"),
+        ({"obs": np.zeros((T, E, 5))}, ValueError, r"obs has shape \(6, 3, 5\), expected"),
+        ({"rewards": np.zeros((T, E, 1))}, ValueError, r"rewards has shape \(6, 3, 1\)"),
+        ({"actions": np.zeros((T, 2))}, ValueError, r"actions has shape \(6, 2\)"),
+        ({"actions": np.full((T, E), 2)}, ValueError, "action 2 of environment 0 at step 0"),
+        ({"last_obs": np.zeros((E, 3))}, ValueError, r"last_obs has shape \(3, 3\)"),
+        ({"rewards": np.full((T, E), "1")}, TypeError, "rewards must be an array of real numbers"),
+        ({"terminated": np.full((T, E), 2)}, ValueError, "terminated must hold True and False"),
+        ({"truncated": np.ones((T, E))}, ValueError, "final_obs is missing: environment 0 is trun"),
+        ({"valid": np.zeros((T, E))}, ValueError, "valid is False everywhere"),
+        ({"valid": np.arange(T)[:, None] < [5, 6, 6]}, ValueError, "0 has no step after step 4"),
+        (nan_at("obs", (4, 1, 2)), ValueError, "observation of environment 1 .* at step 4"),
+        (nan_at("rewards", (3, 2)), ValueError, "reward of environment 2 .* at step 3"),
+        (nan_at("actions", (1, 2)), ValueError, "action of environment 2 .* at step 1"),
+        (nan_at("last_obs", (0, 0)), ValueError, "observation of environment 0 .* at step 5"),
+    ],
+)
+def test_wrong_rollouts_are_named_and_change_nothing(model, changes, error, message):
+    before = {name: np.array(values) for name, values in model._agent.state().items()}
+    with pytest.raises(error, match=message):
+        model.update(replace(cartpole_rollout(), **changes))
+    for name, values in model._agent.state().items():
+        if name != "rew_running":
+            np.testing.assert_array_equal(values, before[name], err_msg=name)
+    model.update(cartpole_rollout())
+
+
+# -- environments ---------------------------------------------------------------------------------
+
+
+def test_set_env_takes_another_number_of_environments(model):
+    model.learn(64)
+    model.set_env(gymnasium.make("CartPole-v1"))
+    assert model.get_env().num_envs == 1
+    model.learn(16, reset_num_timesteps=False)
+    assert model.num_timesteps == 80
+
+
+def test_set_env_refuses_other_spaces(model):
+    with pytest.raises(ValueError, match=r"Acrobot|the environment has Box\(.*, \(6,\), float32\)"):
+        model.set_env("Acrobot-v1")
+    assert model.get_env().num_envs == 4
+
+
+def test_spaces_are_gymnasium_spaces(model):
+    env = gymnasium.make("CartPole-v1")
+    assert model.observation_space == env.observation_space
+    assert model.action_space == env.action_space
+
+
+def test_no_environment(model, tmp_path):
+    model.save(tmp_path / "model")
+    loaded = TRPO.load(tmp_path / "model")
+    assert loaded.get_env() is None
+    with pytest.raises(RuntimeError, match="no environment to learn in"):
+        loaded.learn(64)
+    assert loaded.update(cartpole_rollout())["n_samples"] == T * E
+
+
+def test_module_runs_as_a_command():
+    out = subprocess.run(
+        [sys.executable, "-m", "fasttrpo", "info"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    assert fasttrpo.__version__ in out.stdout
