@@ -26,7 +26,7 @@ def has_extension() -> bool:
 
 
 def choose(backend: str | None = None) -> str:
-    """"compiled" or "portable" for the setting `backend`. ImportError if it is not there."""
+    """The backend that the setting means by name. ImportError if it is not there."""
     wanted = backend or os.environ.get(VARIABLE) or None
     if wanted is not None and wanted not in BACKENDS:
         raise ValueError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
@@ -38,17 +38,22 @@ def choose(backend: str | None = None) -> str:
     return wanted or ("compiled" if has_extension() else "portable")
 
 
-def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
-    """A fresh agent; both backends have the same constructor and methods."""
+def choose_aloud(backend: str | None) -> str:
+    """`choose`, with a warning where nobody asked for the portable backend but it is what runs."""
     chosen = choose(backend)
     if chosen == "portable" and not (backend or os.environ.get(VARIABLE)):
         warnings.warn(
             "the compiled core is missing, so the slower portable backend runs; "
             "backend='portable' says so without this warning",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
-    if chosen == "compiled":
+    return chosen
+
+
+def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
+    """A fresh agent; both backends have the same constructor and methods."""
+    if choose(backend) == "compiled":
         return importlib.import_module(_EXTENSION[dtype]).Agent(settings)
     return importlib.import_module("fasttrpo.portable").Agent(settings, dtype=dtype)
 

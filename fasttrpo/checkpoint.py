@@ -47,6 +47,7 @@ def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
     """Saves to `path` (".npz" is added if it has no suffix) and returns where."""
     path = Path(path)
     path = path if path.suffix else path.with_suffix(SUFFIX)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as file:
         np.savez(file, header=np.array(json.dumps(_header(checkpoint))), **checkpoint.state)
     return path

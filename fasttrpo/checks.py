@@ -59,3 +59,15 @@ def actions(act, distribution, parts, noun="row", step=None):
 
 def _at(step):
     return "" if step is None else f" at step {step}"
+
+
+def state_fields(state, like):
+    """Copies of the vectors in `state`, in the order of `like`; ValueError unless the names and
+    sizes are the same and every number is finite, the counters whole and not negative."""
+    for name in sorted(set(like) ^ set(state)):
+        raise ValueError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
+    fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
+    counters = fields["counters"]
+    if (counters < 0).any() or (counters != np.floor(counters)).any() or max(counters[:2]) >= 2**32:
+        raise ValueError("counters are not whole numbers in their range")
+    return fields

@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"fasttrpo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -119,19 +120,23 @@ def _add_info(commands: Any) -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> int:
     preset = settings_for(args.env_id, args.policy)
-    total = args.total_timesteps or preset.total_timesteps
+    total = preset.total_timesteps if args.total_timesteps is None else args.total_timesteps
+    _check_count("--total-timesteps", total)
     model = _make_model(args, preset.settings | _given(args))
     folder = _new_folder(args.out or Path("runs") / f"{_as_name(args.env_id)}-seed{args.seed}")
     _write_json(folder / "config.json", _config(args, model, total))
-    finished = _learn(model, total, folder, progress_bar=not args.no_progress)
-    model.save(folder / MODEL)
-    if not finished:
+    if not _learn(model, total, folder, progress_bar=not args.no_progress):
         print(f"interrupted at step {model.num_timesteps}; the model is in {folder / MODEL}")
         return INTERRUPTED
     result = _evaluate(model, args.env_id, EVAL_EPISODES, EVAL_SEED, True, not args.no_progress)
     _write_json(folder / "eval.json", result)
     print(f"saved in {folder}")
     return 0
+
+
+def _check_count(option: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{option} must be an integer >= 1, got {value}")
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -197,7 +202,10 @@ def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
 
 
 def _learn(model: Any, total: int, folder: Path, progress_bar: bool) -> bool:
-    """Trains with a line of progress.csv per iteration; False if Ctrl-C stopped it."""
+    """Trains with a line of progress.csv per iteration; False if Ctrl-C stopped it.
+
+    The model is saved whatever happens.
+    """
     from fasttrpo.logger import ProgressFile
 
     with ProgressFile(folder / "progress.csv") as progress:
@@ -205,6 +213,8 @@ def _learn(model: Any, total: int, folder: Path, progress_bar: bool) -> bool:
             model.learn(total, callback=progress.write, progress_bar=progress_bar)
         except KeyboardInterrupt:
             return False
+        finally:
+            model.save(folder / MODEL)
     return True
 
 
@@ -214,13 +224,12 @@ def _learn(model: Any, total: int, folder: Path, progress_bar: bool) -> bool:
 def _eval(args: argparse.Namespace) -> int:
     from fasttrpo.trpo import TRPO
 
+    _check_count("--episodes", args.episodes)
     env_id = _run_environment(args.folder)
     try:
         model = TRPO.load(args.folder / MODEL)
     except (ValueError, OSError, ImportError) as error:
         raise UsageError(str(error)) from error
-    if args.episodes < 1:
-        raise UsageError(f"--episodes must be an integer >= 1, got {args.episodes}")
     _evaluate(model, env_id, args.episodes, args.seed, not args.stochastic, not args.no_progress)
     return 0
 

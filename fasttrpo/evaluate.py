@@ -9,6 +9,7 @@ import numpy as np
 
 from fasttrpo.collect import Episode, EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, shares
+from fasttrpo.settings import integer
 
 N_ENVS = 10
 
@@ -47,8 +48,7 @@ def play(
     Each of E environments plays its share, fixed beforehand: to take the first ones to end
     would favour short episodes.
     """
-    if n_episodes < 1:
-        raise ValueError(f"n_eval_episodes must be an integer >= 1, got {n_episodes!r}")
+    n_episodes = integer(1)("n_eval_episodes", n_episodes)
     vector_env = as_vector_env(env, min(n_episodes, N_ENVS) if isinstance(env, str) else 1)
     try:
         yield from _play(model, vector_env, n_episodes, deterministic, seed)

@@ -11,7 +11,7 @@ import numbers
 import secrets
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from fasttrpo.suggest import unknown
@@ -131,18 +131,37 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
     TypeError for a name that is no setting, ValueError for a value out of range; a warning when
     an Adam setting is given for a critic that has no use for it.
     """
+    _check_names(keywords)
+    given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
+    settings = Settings(policy, **given)
+    _warn_unused(settings, keywords)
+    return settings
+
+
+def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
+    """A saved model's settings with some of them replaced; errors as `make_settings` has them.
+
+    TypeError for policy, policy_kwargs and seed: the saved parameters and random streams have
+    those.
+    """
+    _check_names(keywords)
+    fixed = sorted({"policy_kwargs", "seed"} & set(keywords))
+    if fixed:
+        raise TypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
+    settings = replace(settings, **keywords)
+    _warn_unused(settings, keywords)
+    return settings
+
+
+def _check_names(keywords: Mapping[str, Any]) -> None:
     names = [each.name for each in fields(Settings) if each.name != "policy"]
     for name in keywords:
         if name not in names:
             raise TypeError(f"TRPO: {unknown('setting', name, names)}")
-    given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
-    settings = Settings(policy, **given)
-    _warn_unused(settings)
-    return settings
 
 
-def _warn_unused(settings: Settings) -> None:
-    unused = [n for n in ("learning_rate", "batch_size") if getattr(settings, n) is not None]
+def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
+    unused = [n for n in ("learning_rate", "batch_size") if keywords.get(n) is not None]
     if unused and settings.critic != "adam":
         warnings.warn(
             f"{' and '.join(unused)} only apply to critic='adam'; "

@@ -16,7 +16,7 @@ from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Stream, as_vector_env
 from fasttrpo.logger import Display
 from fasttrpo.rollout import Rollout, checked, replay
-from fasttrpo.settings import Settings, integer, make_settings, resolve
+from fasttrpo.settings import Settings, change, integer, make_settings, resolve
 
 Record = dict[str, Any]
 
@@ -59,6 +59,7 @@ class TRPO:
         self._observations, self._actions = observations, actions
         self._stream: Stream | None = None
         self._statistics = EpisodeStatistics(settings.n_envs)
+        self._backend = backend.choose_aloud(settings.backend)
         self._agent = self._make_agent(settings.n_steps, settings.n_envs)
 
     # -- spaces and environment ---------------------------------------------------------------
@@ -213,7 +214,7 @@ class TRPO:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         actions = self._actions
         resolved = resolve(settings, self._observations.size, actions.distribution, actions.parts)
-        agent = backend.make_agent(resolved, settings.backend, settings.dtype)
+        agent = backend.make_agent(resolved, self._backend, settings.dtype)
         self._capacity = n_steps, n_envs
         return agent
 
@@ -256,8 +257,8 @@ class TRPO:
     def save(self, path: str | os.PathLike) -> None:
         """Writes all that is needed to act and to go on training; ".npz" is added to a bare name.
 
-        The file is written beside its place and then moved there: a kill at any moment leaves
-        the old file whole.
+        The folder is made if there is none. The file is written beside its place and then moved
+        there: a kill at any moment leaves the old file whole.
         """
         contents = checkpoint.Checkpoint(
             self.settings,
@@ -280,7 +281,7 @@ class TRPO:
         """
         saved = checkpoint.read(path)
         model = cls.__new__(cls)
-        model._build(_override(saved.settings, overrides), saved.observations, saved.actions)
+        model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
         vector_env = None if env is None else as_vector_env(env, _wanted(env, model.settings))
         try:
@@ -295,14 +296,6 @@ class TRPO:
 def _wanted(env: Any, settings: Settings) -> int:
     """How many environments to make from an id; one that exists brings its own number."""
     return settings.n_envs if isinstance(env, str) else 1
-
-
-def _override(settings: Settings, overrides: dict[str, Any]) -> Settings:
-    fixed = {"policy", "policy_kwargs", "seed"} & set(overrides)
-    if fixed:
-        raise TypeError(f"{', '.join(sorted(fixed))} belong to the saved model: no override")
-    make_settings(settings.policy, overrides)
-    return replace(settings, **overrides)
 
 
 def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -80,8 +81,16 @@ def test_overrides(saved):
     assert loaded.num_timesteps == 160
     with pytest.raises(TypeError, match="did you mean 'gamma'"):
         TRPO.load(path, gama=0.9)
-    with pytest.raises(TypeError, match="policy_kwargs, seed belong to the saved model"):
+    with pytest.raises(TypeError, match="policy_kwargs and seed of a saved model cannot be chang"):
         TRPO.load(path, seed=3, policy_kwargs={})
+
+
+def test_an_override_goes_with_the_saved_critic(tmp_path):
+    small_model(critic="adam").save(tmp_path / "new" / "model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = TRPO.load(tmp_path / "new" / "model", learning_rate=0.01)
+    assert (loaded.settings.critic, loaded.settings.learning_rate) == ("adam", 0.01)
 
 
 def test_another_environments_spaces(saved):

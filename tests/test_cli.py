@@ -107,6 +107,7 @@ def test_info(capsys):
         (["train", "CartPole-v1", "--policy", "CnnPolicy"], "policy must be 'MlpPolicy' or"),
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
         (["train", "FrozenLake-v1"], "observation space Discrete(16) is not supported"),
+        (["eval", "nowhere", "--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
         (["eval", "nowhere"], "there is no run 'nowhere'"),
     ],
 )
@@ -155,3 +156,23 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
     out = capsys.readouterr().out
     assert "interrupted at step 32; the model is in run" in out
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
+
+
+def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
+    def fail(self):
+        raise OSError("the wheel came off")
+
+    monkeypatch.setattr(TRPO, "_iterate", fail)
+    with pytest.raises(OSError, match="the wheel came off"):
+        train("--out", "run")
+    assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
+
+
+def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
+    def press(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_evaluate", press)
+    assert train("--out", "run") == 130
+    assert capsys.readouterr().err == "fasttrpo: interrupted\n"
+    assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64

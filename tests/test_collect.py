@@ -122,7 +122,7 @@ def test_an_env_is_wrapped_and_not_made_anew():
 def test_wrong_environments_are_refused():
     with pytest.raises(ValueError, match="did you mean 'CartPole-v1'"):
         as_vector_env("CartPol-v1")
-    with pytest.raises(TypeError, match="env must be an environment id.* got int"):
+    with pytest.raises(TypeError, match=r"env must be an environment id.* got int"):
         as_vector_env(3)
     with pytest.raises(ValueError, match="n_envs=5, but the environment passed has 2"):
         as_vector_env(counters(AutoresetMode.SAME_STEP), 5)

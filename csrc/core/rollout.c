@@ -155,11 +155,11 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 
 /* ---- closing it ------------------------------------------------------------------------------------ */
 
-/* boot = V(next_obs) in environment e's row, which was cut short */
-static void bootstrap(trpo_agent *w, int e)
+/* boot = V(next_obs) of row n, which was cut short; last_obs holds that observation */
+static void bootstrap(trpo_agent *w, int n)
 {
-    trpo_value_rows(w, w->boot + w->t * w->set.n_envs + e,
-                    w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
+    const int e = n % w->set.n_envs;
+    trpo_value_rows(w, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
 }
 
 static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
@@ -171,13 +171,18 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
     w->skip[n] = 0;
     w->boot[n] = 0;
     trpo_normalize_obs(w, w->last_obs + (ptrdiff_t)e * w->set.obs_size, next_obs, 1);
-    if (trunc && !term) bootstrap(w, e);
+    if (trunc && !term) bootstrap(w, n);
 }
 
-/* A row that was no step: nothing carries into it or out of it. */
+/* A row that was no step: nothing carries into it or out of it. An episode that was left open
+ * before it counts as cut short there. */
 static void close_skipped(trpo_agent *w, int e)
 {
-    const int O = w->set.obs_size, n = w->t * w->set.n_envs + e;
+    const int O = w->set.obs_size, E = w->set.n_envs, n = w->t * E + e;
+    if (w->t > 0 && !w->done[n - E]) {
+        bootstrap(w, n - E);
+        w->done[n - E] = 1;
+    }
     w->rew[n] = 0;
     w->done[n] = 1;
     w->skip[n] = 1;

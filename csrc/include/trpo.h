@@ -156,7 +156,7 @@ const char *trpo_bad_setting(const trpo_settings *settings);
 const char *trpo_status_text(int status);
 
 /* Bytes an agent needs, for the executor it will be given (NULL: one worker). 0 if a setting is
- * out of range. The memory may be moved nowhere and freed at any time: there is no destructor. */
+ * out of range. The memory must not move, and may be freed at any time: there is no destructor. */
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 
 /* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with
@@ -184,7 +184,8 @@ int trpo_record(trpo_agent *agent, trpo_real *logp, trpo_real *val, const trpo_r
 /* Closes the row: what the environments answered.
  *   rew (E); term (E) the task ended; trunc (E) it was cut short; next_obs (E x O) the observation
  *   after the step and before any reset; skip (E), NULL if none: rows that were no step at all
- *   (Gymnasium's next-step autoreset), whose other entries are not looked at.
+ *   (Gymnasium's next-step autoreset), whose other entries are not looked at; an episode that was
+ *   open before such a row counts as cut short there.
  * TRPO_ERR_REW, TRPO_ERR_NEXT_OBS, TRPO_ERR_ORDER; the row stays open. */
 int trpo_push(trpo_agent *agent, const double *rew, const uint8_t *term, const uint8_t *trunc,
               const trpo_real *next_obs, const uint8_t *skip);

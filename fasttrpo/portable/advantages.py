@@ -35,13 +35,16 @@ def gae(rew, val, boot, done, skip, gamma, gae_lambda):
     adv_t   = delta_t + gamma lambda (0 if done_t or t = T-1 else adv_{t+1})
     Skipped rows have advantage 0. All (T, E): rew, val, boot float64; done, skip bool.
     """
-    adv, later = np.zeros_like(rew), np.zeros(rew.shape[1])
-    next_val = boot[-1]
-    for t in range(len(rew) - 1, -1, -1):
-        delta = rew[t] + gamma * np.where(done[t], boot[t], next_val) - val[t]
-        later = np.where(skip[t], 0.0, delta + gamma * gae_lambda * np.where(done[t], 0.0, later))
-        adv[t] = later
-        next_val = val[t]
+    T, E = rew.shape
+    adv = np.zeros((T, E))
+    for e in range(E):
+        for t in range(T - 1, -1, -1):
+            cut = done[t, e] or t == T - 1
+            next_val = boot[t, e] if cut else val[t + 1, e]
+            later = 0.0 if cut else adv[t + 1, e]
+            if not skip[t, e]:
+                delta = rew[t, e] + gamma * next_val - val[t, e]
+                adv[t, e] = delta + gamma * gae_lambda * later
     return adv
 
 

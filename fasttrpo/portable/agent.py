@@ -90,7 +90,7 @@ class Agent:
         self._rollout.clear()
 
     def update(self):
-        """One TRPO iteration on the complete rows; its record (see `update.RECORD`)."""
+        """One TRPO iteration on the complete rows; its record (see update.py)."""
         if self._rollout.pending:
             raise RuntimeError("the last step is not complete: call push before update")
         state, record = update(self._rollout, self._state)
@@ -127,7 +127,7 @@ class Agent:
     # -- the theory's pieces, on a batch set directly
 
     def load_batch(self, obs, act, adv, ret=None, logp=None):
-        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,). logp None: the present one."""
+        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,); logp None: present ones."""
         N, limit = len(obs), self._model.settings.n_steps * self._model.settings.n_envs
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
@@ -215,8 +215,8 @@ class Agent:
     def _sample(self, stream, output):
         """Actions (n, D) real; row i takes the numbers of item i."""
         model, extra = self._model, self._model.extra(self._state.theta)
-        word = rng.words(stream, np.arange(len(output)), model.distribution.n_words(model.parts))
-        return model.distribution.sample(word, output, extra).astype(self.real)
+        items = np.arange(len(output))
+        return model.distribution.sample(stream, items, output, extra).astype(self.real)
 
     def _open_row(self, obs, action, output):
         extra = self._model.extra(self._state.theta)
@@ -232,7 +232,8 @@ class Agent:
         return obs
 
     def _rows_obs(self, obs):
-        obs = checks.as_array("observation", obs, (len(obs), self._model.settings.obs_size), self.real)
+        shape = (len(obs), self._model.settings.obs_size)
+        obs = checks.as_array("observation", obs, shape, self.real)
         checks.finite_rows("observation", obs)
         return obs
 

@@ -16,6 +16,11 @@ class Solution(NamedTuple):
     curvature: float  # x'Hx
 
 
+def nothing(theta):
+    """The solution where nothing was solved: x = 0."""
+    return Solution(np.zeros_like(theta), 0, 0.0, 0.0)
+
+
 def conjugate_gradient(product, precondition, g, max_steps, tolerance):
     """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r. g is not changed.
 

@@ -16,8 +16,7 @@ from . import categorical, gaussian
 class Distribution:
     has_log_std: bool
     extra_curvature: float  # the Fisher matrix of log_std is this number times I
-    n_words: Callable  # (parts)
-    sample: Callable  # (word, outputs, extra)
+    sample: Callable  # (stream, items, outputs, extra)
     mode: Callable  # (outputs, extra)
     logp: Callable  # (act, outputs, extra)
     adjoint: Callable  # (w, act, outputs, extra) -> doutputs, dlog_std / N

@@ -1,7 +1,7 @@
 """Diagonal Gaussian with a state-independent standard deviation: a ~ N(mu(s), exp(log_std)^2).
 
 mu (N, A) real is the network's output; log_std (A,) float64 is part of theta.
-Sums run over action dimensions. Results per sample have mu's dtype.
+Sums run over action dimensions. The arithmetic is float64, results per sample have mu's dtype.
 """
 
 from __future__ import annotations
@@ -9,20 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from . import rng
-from .jit import jit
 
 LOG_2PI = np.log(2.0 * np.pi)
 LOG_STD_CURVATURE = 2.0  # E[(z^2 - 1)^2] for z ~ N(0, 1): the Fisher matrix of log_std is 2 I
 
 
-def n_words(parts):
-    """Random words one sample takes: one per normal number."""
-    return len(parts)
-
-
-def sample(word, mu, log_std):
-    """a = mu + exp(log_std) normal; (N, A) float64."""
-    return mu + np.exp(log_std) * rng.normals(word)[:, : mu.shape[1]]
+def sample(stream, items, mu, log_std):
+    """a_i = mu_i + exp(log_std_i) normal_i; (N, A) float64."""
+    return mu + np.exp(log_std) * rng.normals(stream, items, mu.shape[1])
 
 
 def mode(mu, log_std):
@@ -30,42 +24,34 @@ def mode(mu, log_std):
     return mu
 
 
-@jit
 def logp(act, mu, log_std):
     """log p(a) = -1/2 sum_i ((a_i - mu_i) / sigma_i)^2 - sum_i log_std_i - A/2 log(2 pi); (N,)."""
     z = (act - mu) * np.exp(-log_std)
-    out = np.empty(len(mu), mu.dtype)
-    out[:] = -0.5 * np.sum(z * z, axis=1) - np.sum(log_std) - 0.5 * len(log_std) * LOG_2PI
-    return out
+    constant = np.sum(log_std) + 0.5 * len(log_std) * LOG_2PI
+    return (-0.5 * np.sum(z * z, axis=1) - constant).astype(mu.dtype)
 
 
-@jit
 def adjoint(w, act, mu, log_std):
     """d/d(mu, log_std) of sum_n w_n log p(a_n): dmu (N, A) real, and dlog_std (A,) divided by N.
 
     z = (a - mu) / sigma:   dmu = w z / sigma,   dlog_std = 1/N sum_n w (z^2 - 1)
     """
-    weight, precision = w.reshape(-1, 1), np.exp(-log_std)
+    weight, precision = w[:, None], np.exp(-log_std)
     z = (act - mu) * precision
-    dmu = np.empty_like(mu)
-    dmu[:] = weight * z * precision
-    return dmu, np.sum(weight * (z * z - 1.0), axis=0) / len(mu)
+    dmu = weight * z * precision
+    return dmu.astype(mu.dtype), np.mean(weight * (z * z - 1.0), axis=0)
 
 
-@jit
 def metric(tmu, mu, log_std):
     """The Fisher matrix of mu times a tangent: tmu / sigma^2; (N, A)."""
-    out = np.empty_like(mu)
-    out[:] = tmu * np.exp(-2.0 * log_std)
-    return out
+    return (tmu * constant_metric(log_std)).astype(mu.dtype)
 
 
 def constant_metric(log_std):
-    """The same matrix's diagonal, equal for all states: 1 / sigma^2; (A,)."""
+    """That matrix's diagonal, equal for all states: 1 / sigma^2; (A,)."""
     return np.exp(-2.0 * log_std)
 
 
-@jit
 def kl(mu, log_std, mu_new, log_std_new):
     """KL(old || new) = sum_i [ dl + expm1(-2 dl)/2 + ((mu'-mu) / sigma')^2 / 2 ]; (N,).
 
@@ -73,9 +59,8 @@ def kl(mu, log_std, mu_new, log_std_new):
     """
     dl = log_std_new - log_std
     z = (mu_new - mu) * np.exp(-log_std_new)
-    out = np.empty(len(mu), mu.dtype)
-    out[:] = np.sum(dl + 0.5 * np.expm1(-2.0 * dl)) + 0.5 * np.sum(z * z, axis=1)
-    return out
+    constant = np.sum(dl + 0.5 * np.expm1(-2.0 * dl))
+    return (constant + 0.5 * np.sum(z * z, axis=1)).astype(mu.dtype)
 
 
 def entropy(mu, log_std):

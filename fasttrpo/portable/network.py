@@ -1,4 +1,4 @@
-"""A network: forward, its derivative along a direction (tangent), and that map's transpose (adjoint).
+"""A network: forward, its derivative along a direction (tangent), that map's transpose (adjoint).
 
 Layer l has K inputs, M outputs and one (K+1, M) matrix W_l whose last row is the bias:
     h_0 = x;   z_l = [h_{l-1} 1] W_l;   h_l = activation(z_l) for l < L;   output = z_L
@@ -50,8 +50,8 @@ class Network:
         """Random parameters: orthogonal weights times the layer's gain, biases 0; (P,) float64."""
         parts = []
         for layer, (K, M) in enumerate(pairwise(self.sizes)):
-            word = rng.words(rng.Stream(seed, rng.INIT, first_count + layer), np.arange(K), M)
-            weights = gains[layer] * orthonormal(rng.normals(word)[:, :M])
+            stream = rng.Stream(seed, rng.INIT, first_count + layer)
+            weights = gains[layer] * orthonormal(rng.normals(stream, np.arange(K), M))
             parts += [weights.ravel(), np.zeros(M)]
         return np.concatenate(parts)
 

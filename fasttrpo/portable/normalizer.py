@@ -63,16 +63,17 @@ def discounted_returns(running, rew, done, skip, gamma):
     running (E,): R before row 0; rew (T, E) float64; done, skip (T, E) bool.
     Returns R_t (T, E), and R after the last row (E,).
     """
-    now, out = running.copy(), np.empty_like(rew)
-    for t in range(len(rew)):
-        now = np.where(skip[t], now, gamma * now + rew[t])
-        out[t] = now
-        now = np.where(done[t] & ~skip[t], 0.0, now)
+    now, out = running.copy(), np.zeros_like(rew)
+    for t in range(rew.shape[0]):
+        for e in range(rew.shape[1]):
+            if not skip[t, e]:
+                out[t, e] = gamma * now[e] + rew[t, e]
+                now[e] = 0.0 if done[t, e] else out[t, e]
     return out, now
 
 
 def rollout_returns(rollout, running):
-    """Discounted returns of the raw rewards on the kept rows (N, 1), and after the last row (E,)."""
+    """Discounted returns of the raw rewards on the kept rows (N, 1); after the last row (E,)."""
     T = rollout.t
     done, skip = rollout.term[:T] | rollout.trunc[:T], rollout.skip[:T]
     gamma = rollout.model.settings.gamma

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import network, rng
-from .jit import jit
 
 PIVOT_FLOOR = 1e-14  # relative to the largest diagonal entry
 MIN_ROWS, FRACTION = 256, 10  # rows sampled: a tenth, but at least 256
 
 
-@jit
 def inverse(matrix):
     """The inverse of a symmetric positive definite matrix (K, K), by sweeping (Goodnight 1979).
 
@@ -80,8 +78,8 @@ class KroneckerBlock:
 def build(at, score, constant_metric, stream, damping):
     """The blocks of all layers, from the forward pass `at`.
 
-    score(stream, items, outputs) -> output adjoints (n, M_L) of the chosen rows, the i-th of which is
-    item 1 + i. constant_metric (M_L,), or None where the metric depends on the state.
+    score(stream, items, outputs) -> output adjoints (n, M_L) of the rows chosen, the i-th of which
+    is item 1 + i. constant_metric (M_L,), or None where the metric depends on the state.
     """
     if constant_metric is not None and len(at.inputs) == 1:
         return [HeadBlock.build(second_moment(at.inputs[0]), constant_metric, damping)]
@@ -114,8 +112,7 @@ def policy_blocks(batch):
     model, extra = batch.model, batch.extra
 
     def score(stream, items, output):
-        word = rng.words(stream, items, model.distribution.n_words(model.parts))
-        act = model.distribution.sample(word, output, extra)
+        act = model.distribution.sample(stream, items, output, extra)
         return model.distribution.adjoint(np.ones(len(output)), act, output, extra)[0]
 
     metric = model.distribution.constant_metric(extra)
@@ -134,6 +131,6 @@ def value_blocks(value, stream, damping):
     """Blocks of the value network: its outputs are Gaussian with variance 1."""
 
     def score(stream, items, output):
-        return rng.normals(rng.words(stream, items, 1))[:, :1].astype(output.dtype)
+        return rng.normals(stream, items, 1).astype(output.dtype)
 
     return build(value, score, np.ones(1), stream, damping)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import jit
+from .jit import elementwise, jit
 
 INIT, ACTION, PREDICT, CRITIC, KFAC, KFAC_CRITIC = range(6)
 
@@ -29,56 +29,44 @@ class Stream(NamedTuple):
     count: int
 
 
-@jit
-def philox(c0, c1, c2, c3, k0, k1):
-    """Ten rounds on the counters c0..c3, each (n,) uint64 holding 32 bits; key k0, k1.
+@elementwise
+def philox(lane, c0, c1, c2, c3, k0, k1):
+    """Lane 0..3 of the block with counter c0..c3 and key k0, k1: ten rounds of
 
-    One round:  (c0, c1, c2, c3) <- (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0))
-    Returns the four lanes, (n, 4) uint64.
+    (c0, c1, c2, c3) <- (hi(M1 c2) ^ c1 ^ k0, lo(M1 c2), hi(M0 c0) ^ c3 ^ k1, lo(M0 c0))
+    All uint64, holding 32 bits (the lane: 2).
     """
     for _ in range(10):
         p0, p1 = MULTIPLIER_0 * c0, MULTIPLIER_1 * c2
         c0, c2 = (p1 >> SHIFT) ^ c1 ^ k0, (p0 >> SHIFT) ^ c3 ^ k1
         c1, c3 = p1 & LOW, p0 & LOW
         k0, k1 = (k0 + WEYL_0) & LOW, (k1 + WEYL_1) & LOW
-    lanes = np.empty((len(c0), 4), np.uint64)
-    lanes[:, 0], lanes[:, 1], lanes[:, 2], lanes[:, 3] = c0, c1, c2, c3
-    return lanes
+    return (lane == 0) * c0 | (lane == 1) * c1 | (lane == 2) * c2 | (lane == 3) * c3
 
 
 def words(stream, items, n_words):
-    """Words 0..n_words-1 of each item: word i is lane i % 4 of block i // 4.
-
-    items (n,) int. Returns (n, n_words rounded up to whole blocks) uint64.
-    """
+    """Words 0..n_words-1 of each item (n,): word i is lane i % 4 of block i // 4. (n, n_words)."""
     seed, purpose, count = stream
-    n_blocks = -(-n_words // 4)
-    item = np.repeat(np.asarray(items, np.uint64), n_blocks)
-    block = np.tile(np.arange(n_blocks, dtype=np.uint64), len(items))
-    low = np.full(len(item), count & 0xFFFFFFFF, np.uint64)
-    high = np.full(len(item), purpose + 256 * (count >> 32), np.uint64)
-    key = np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32)
-    return philox(block, item, low, high, *key).reshape(len(items), 4 * n_blocks)
+    i, item = np.arange(n_words, dtype=np.uint64), np.asarray(items, np.uint64)[:, None]
+    counter = [count & 0xFFFFFFFF, purpose + 256 * (count >> 32)]
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    return philox(i % np.uint64(4), i // np.uint64(4), item, *map(np.uint64, counter + key))
 
 
-@jit
 def uniforms(word):
     """(word + 1/2) 2^-32, strictly inside (0, 1); float64, any shape."""
-    return (word.astype(np.float64) + 0.5) * 2.0**-32
+    return (word + 0.5) * 2.0**-32
 
 
-@jit
-def normals(word):
-    """Box and Muller (1958) on neighbouring words: (n, 2m) words -> (n, 2m) standard normals.
+def normals(stream, items, n_normals):
+    """Normals 0..n_normals-1 of each item (n,), float64: Box and Muller (1958) on pairs of words.
 
     r = sqrt(-2 ln u0);  normal_0 = r cos(2 pi u1),  normal_1 = r sin(2 pi u1)
     """
-    u = (word.astype(np.float64) + 0.5) * 2.0**-32
+    u = uniforms(words(stream, items, n_normals + n_normals % 2))
     radius, angle = np.sqrt(-2.0 * np.log(u[:, 0::2])), 2.0 * np.pi * u[:, 1::2]
-    out = np.empty_like(u)
-    out[:, 0::2] = radius * np.cos(angle)
-    out[:, 1::2] = radius * np.sin(angle)
-    return out
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    return pairs.reshape(len(u), -1)[:, :n_normals]
 
 
 @jit
@@ -98,4 +86,4 @@ def shuffle(word, n):
 
 def permute(stream, n, k):
     """The first k entries of the stream's permutation of 0..n-1; words of item 0."""
-    return shuffle(words(stream, [0], k)[0, :k], n)
+    return shuffle(words(stream, [0], k)[0], n)

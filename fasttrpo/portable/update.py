@@ -21,21 +21,13 @@ def update(rollout, state):
     step, policy_record = improve_policy(batch)
     fitted, value_record = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
-    record = policy_record | value_record
-    return replace(state, n_updates=state.n_updates + 1), {key: record[key] for key in RECORD}
-
-
-RECORD = (
-    "outcome n_samples surr_gain surr_gain_predicted kl kl_predicted entropy grad_norm step_norm "
-    "curvature cg_steps cg_residual line_search_steps explained_variance value_loss_before "
-    "value_loss"
-).split()
+    return replace(state, n_updates=state.n_updates + 1), policy_record | value_record
 
 
 def improve_policy(batch):
     """gradient, solve, step size, line search: the Step, and its part of the record."""
     outcome, beta = OK, 0.0
-    step, solution = line_search.stay(batch), cg.Solution(np.zeros_like(batch.state.theta), 0, 0.0, 0.0)
+    step, solution = line_search.stay(batch), cg.nothing(batch.state.theta)
 
     grad = gradient.surrogate_gradient(batch)
     if grad @ grad == 0:

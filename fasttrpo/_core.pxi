@@ -1,0 +1,586 @@
+# The door between Python and the C core, compiled once per precision (_core32.pyx, _core64.pyx).
+#
+# Three layers with one job each: `checks` names what is wrong, this file converts and lets go of
+# the GIL, C computes. It has the same class, with the same methods, as fasttrpo.portable.Agent.
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+
+import numpy as np
+
+from fasttrpo import checks
+
+
+cdef extern from "../csrc/include/trpo.h" nogil:
+    ctypedef double trpo_real "trpo_real"
+
+    int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY
+
+    ctypedef struct trpo_settings:
+        int obs_size, distribution, n_parts
+        const int *parts
+        int n_policy_hidden
+        const int *policy_hidden
+        int n_value_hidden
+        const int *value_hidden
+        int activation
+        double log_std_init
+        int n_steps, n_envs
+        double gamma, gae_lambda
+        int normalize_advantage, normalize_observations, normalize_rewards
+        double target_kl, cg_damping
+        int cg_max_steps
+        double cg_tolerance
+        int preconditioner, sub_sampling_factor
+        double line_search_shrinking_factor
+        int line_search_max_iter, critic, n_critic_updates
+        double critic_damping, learning_rate
+        int batch_size
+        uint64_t seed
+
+    ctypedef struct trpo_info:
+        int n_samples, cg_steps, line_search_steps
+        double surr_gain, surr_gain_predicted, kl, kl_predicted, entropy, grad_norm, step_norm
+        double curvature, cg_residual, explained_variance, value_loss_before, value_loss
+
+    void trpo_default_settings(trpo_settings *)
+    const char *trpo_bad_setting(const trpo_settings *)
+    const char *trpo_status_text(int)
+    const char *trpo_instruction_set()
+    size_t trpo_bytes(const trpo_settings *, const void *)
+    int trpo_init(trpo_agent **, const trpo_settings *, const void *, void *, size_t)
+    int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *)
+    int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *)
+    int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
+                  const trpo_real *, const uint8_t *)
+    void trpo_discard(trpo_agent *)
+    int trpo_recorded(const trpo_agent *)
+    int trpo_update(trpo_agent *, trpo_info *)
+    int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
+    int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
+    double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
+    void trpo_refresh(trpo_agent *)
+    size_t trpo_save_bytes(const trpo_agent *)
+    int trpo_save(const trpo_agent *, void *, size_t)
+    int trpo_load(trpo_agent *, const void *, size_t)
+
+
+cdef extern from "../csrc/core/work.h" nogil:
+    ctypedef struct trpo_net:
+        int L
+
+    ctypedef struct trpo_batch:
+        int N
+        trpo_real **h
+
+    ctypedef struct trpo_model:
+        trpo_net net
+        int A, D
+        Py_ssize_t P
+        double *theta
+        double *grad
+        double *x
+        trpo_batch batch
+        trpo_batch fisher
+
+    ctypedef struct trpo_agent:
+        trpo_settings set
+        trpo_model policy, critic
+        int N, open
+
+    ctypedef struct trpo_rng:
+        uint64_t seed
+
+    ctypedef struct trpo_system:
+        void (*product)(void *, double *, const double *) noexcept
+        void (*precondition)(void *, double *, const double *) noexcept
+        void *ctx
+
+    ctypedef struct trpo_solution:
+        int steps
+        double residual, curvature
+
+    ctypedef struct trpo_trial:
+        double surr, kl, entropy
+
+    ctypedef struct trpo_search:
+        int accepted, trials
+        trpo_trial last
+
+    int TRPO_STREAM_KFAC, TRPO_N_UPDATES
+    trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
+    int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
+                        const double *, const trpo_real *, int)
+    void trpo_forward(trpo_agent *, trpo_model *, int, int)
+    void trpo_policy_gradient(trpo_agent *)
+    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_batch *, const trpo_real *)
+    void trpo_fisher_rows(trpo_model *, int)
+    void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
+    void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
+    void trpo_precondition(const trpo_model *, double *, const double *, double)
+    trpo_solution trpo_solve_policy(trpo_agent *)
+    trpo_trial trpo_evaluate(trpo_agent *, const double *)
+    trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
+                                          double *, double *, double *, int, double, Py_ssize_t)
+    trpo_search trpo_line_search(double *, const double *, const double *, double, double, double,
+                                 double, trpo_trial (*)(void *, const double *) noexcept, void *,
+                                 int, Py_ssize_t)
+    void trpok_gae(double *, double *, const double *, const trpo_real *, const trpo_real *,
+                   const uint8_t *, const uint8_t *, double, double, int, int)
+
+
+REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
+
+_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1}
+_ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+_PRECONDITIONERS = {"none": 0, "kfac": 1}
+_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2}
+# What update() answers, in this order, after "outcome".
+_RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted", "entropy",
+           "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
+           "explained_variance", "value_loss_before", "value_loss")
+
+
+def instruction_set():
+    """The kernels in use, by name."""
+    return trpo_instruction_set().decode()
+
+
+def status_text(int status):
+    """A status of the core in words."""
+    return trpo_status_text(status).decode()
+
+
+cdef trpo_real *_real(array) noexcept:
+    cdef trpo_real[::1] flat = array.reshape(-1)
+    return &flat[0] if flat.shape[0] else NULL
+
+
+cdef double *_double(array) noexcept:
+    cdef double[::1] flat = array.reshape(-1)
+    return &flat[0] if flat.shape[0] else NULL
+
+
+cdef uint8_t *_bytes(array) noexcept:
+    cdef uint8_t[::1] flat = array.reshape(-1)
+    return &flat[0] if flat.shape[0] else NULL
+
+
+cdef object _vector(const double *x, Py_ssize_t count):
+    """A copy (count,) float64."""
+    result = np.empty(count)
+    memcpy(_double(result), x, count * sizeof(double))
+    return result
+
+
+cdef class Agent:
+    """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.AgentSettings."""
+
+    cdef trpo_agent *w
+    cdef void *memory
+    cdef bint loaded, has_ret, factorized
+    cdef readonly object settings
+
+    def __cinit__(self, settings):
+        cdef trpo_settings c
+        cdef size_t bytes
+        trpo_default_settings(&c)
+        parts = np.array(settings.parts, np.int32)
+        policy_hidden = np.array(settings.policy_hidden, np.int32)
+        value_hidden = np.array(settings.value_hidden, np.int32)
+        cdef int32_t[::1] p = parts, ph = policy_hidden, vh = value_hidden
+        c.n_parts, c.n_policy_hidden, c.n_value_hidden = len(p), len(ph), len(vh)
+        c.parts = <const int *>&p[0] if len(p) else NULL
+        c.policy_hidden = <const int *>&ph[0] if len(ph) else NULL
+        c.value_hidden = <const int *>&vh[0] if len(vh) else NULL
+        _fill(&c, settings)
+        if trpo_bad_setting(&c) != NULL:
+            name = trpo_bad_setting(&c).decode()
+            raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
+        bytes = trpo_bytes(&c, NULL)
+        self.memory = PyMem_RawMalloc(bytes)
+        if self.memory == NULL:
+            raise MemoryError(f"an agent of these settings needs {bytes} bytes")
+        trpo_init(&self.w, &c, NULL, self.memory, bytes)
+        self.settings = settings
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+    @property
+    def real(self):
+        """The dtype of observations, activations and outputs."""
+        return REAL
+
+    @property
+    def n_recorded(self):
+        """Complete rows of the rollout in progress."""
+        return trpo_recorded(self.w)
+
+    @property
+    def theta(self):
+        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value."""
+        return _vector(self.w.policy.theta, self.w.policy.P)
+
+    @theta.setter
+    def theta(self, value):
+        value = checks.finite_vector("theta", value, self.w.policy.P)
+        memcpy(self.w.policy.theta, _double(value), value.nbytes)
+        self._refresh()
+
+    @property
+    def value_theta(self):
+        """The critic's parameters, a copy (Pv,) float64."""
+        return _vector(self.w.critic.theta, self.w.critic.P)
+
+    @value_theta.setter
+    def value_theta(self, value):
+        value = checks.finite_vector("value_theta", value, self.w.critic.P)
+        memcpy(self.w.critic.theta, _double(value), value.nbytes)
+        self._refresh()
+
+    cdef _refresh(self):
+        """Parameters were written: pack them, drop the rollout, bring a loaded batch up to date."""
+        trpo_refresh(self.w)
+        self.factorized = False
+        if self.loaded:
+            trpo_forward(self.w, &self.w.policy, 0, self.w.N)
+            trpo_forward(self.w, &self.w.critic, 0, self.w.N)
+
+    # ---- the rollout
+
+    def act(self, obs):
+        """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t."""
+        self._check_open()
+        obs = self._step_obs("observation", obs)
+        act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
+        logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        self.loaded = False
+        trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
+        return act, logp, val
+
+    def record(self, obs, act):
+        """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
+        self._check_open()
+        obs = self._step_obs("observation", obs)
+        act = self._actions(act, self.w.set.n_envs, "environment", trpo_recorded(self.w))
+        logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        self.loaded = False
+        trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
+        return logp, val
+
+    def push(self, rew, term, trunc, next_obs, skip=None):
+        """Complete row t with the step's outcome, each (E,), and next_obs (E, O) before any reset.
+
+        skip marks environments in which no step happened; the rest of their row is ignored.
+        """
+        shape = (self.w.set.n_envs,)
+        if not self.w.open:
+            raise RuntimeError("no step is open: call act or record before push")
+        skip = checks.as_array("skip", np.zeros(shape) if skip is None else skip, shape, np.bool_)
+        rew = checks.as_array("reward", rew, shape, np.float64)
+        term = checks.as_array("terminated", term, shape, np.bool_)
+        trunc = checks.as_array("truncated", trunc, shape, np.bool_)
+        checks.finite_rows("reward", rew, "environment", trpo_recorded(self.w), skip)
+        next_obs = self._step_obs("next observation", next_obs, skip)
+        trpo_push(self.w, _double(rew), _bytes(term.view(np.uint8)), _bytes(trunc.view(np.uint8)),
+                  _real(next_obs), _bytes(skip.view(np.uint8)))
+
+    def discard(self):
+        """Drop the rollout in progress."""
+        trpo_discard(self.w)
+
+    def update(self):
+        """One TRPO iteration on the complete rows; its record."""
+        cdef trpo_info info
+        cdef dict fields
+        cdef int status
+        with nogil:
+            status = trpo_update(self.w, &info)
+        if status == TRPO_ERR_ORDER:
+            raise RuntimeError("the last step is not complete: call push before update")
+        if status < 0:
+            raise ValueError(status_text(status))
+        fields = info
+        return {"outcome": status} | {name: fields[name] for name in _RECORD}
+
+    # ---- using
+
+    def predict(self, obs, bint deterministic):
+        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
+        obs = self._rows_obs(obs)
+        act = np.empty((len(obs), self.w.policy.D), REAL)
+        trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        return act
+
+    def value(self, obs):
+        """V (n,) for obs (n, O)."""
+        obs = self._rows_obs(obs)
+        val = np.empty(len(obs), REAL)
+        trpo_value(self.w, _real(val), _real(obs), len(obs))
+        return val
+
+    def state(self):
+        """All that is remembered between rollouts: {name: float64 vector}."""
+        cdef const char *name = NULL
+        cdef size_t count = 0
+        cdef double *value
+        cdef int i = 0
+        fields = {}
+        while True:
+            value = trpo_state_field(self.w, i, &name, &count)
+            if value == NULL:
+                return fields
+            fields[name.decode()] = _vector(value, count)
+            i += 1
+
+    def load_state(self, state):
+        """The reverse; all or nothing. Empties the rollout."""
+        fields = checks.state_fields(state, self.state())
+        cdef const char *name = NULL
+        cdef size_t count = 0
+        for i, value in enumerate(fields.values()):
+            memcpy(trpo_state_field(self.w, i, &name, &count), _double(value), value.nbytes)
+        self._refresh()
+
+    def save_bytes(self):
+        """The state as the C core's own bytes (trpo_save)."""
+        cdef bytearray buffer = bytearray(trpo_save_bytes(self.w))
+        trpo_save(self.w, <char *>buffer, len(buffer))
+        return bytes(buffer)
+
+    def load_bytes(self, bytes buffer):
+        """The reverse of save_bytes; ValueError if they are damaged or another model's."""
+        status = trpo_load(self.w, <const char *>buffer, len(buffer))
+        if status < 0:
+            raise ValueError(status_text(status))
+        self._refresh()
+
+    # ---- the theory's pieces, on a batch set directly
+
+    def load_batch(self, obs, act, adv, ret=None, logp=None):
+        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,). logp None: the present one."""
+        cdef int N = len(obs)
+        limit = self.w.set.n_steps * self.w.set.n_envs
+        if not 0 < N <= limit:
+            raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
+        obs = self._rows_obs(obs)
+        act = self._actions(act, N, "row", None)
+        adv = _column("advantage", adv, N, np.float64)
+        returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
+        old = None if logp is None else _column("log-probability", logp, N, REAL)
+        trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
+                        NULL if old is None else _real(old), N)
+        trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
+        trpo_fisher_rows(&self.w.critic, 1)
+        self.loaded, self.has_ret, self.factorized = True, ret is not None, False
+
+    def gradient(self):
+        """The surrogate's gradient at the present theta; (P,)."""
+        self._check_loaded()
+        with nogil:
+            trpo_policy_gradient(self.w)
+        return _vector(self.w.policy.grad, self.w.policy.P)
+
+    def fisher_product(self, v):
+        """F v, undamped, on the Fisher rows; (P,)."""
+        self._check_loaded()
+        return self._product(&self.w.policy, v)
+
+    def precondition(self, r):
+        """M^-1 r with the K-FAC factors, which are built on first use; (P,)."""
+        cdef trpo_rng rng = trpo_stream(self.w, TRPO_STREAM_KFAC, TRPO_N_UPDATES)
+        self._check_loaded()
+        r = checks.finite_vector("r", r, self.w.policy.P)
+        z = np.empty(len(r))
+        if not self.factorized:
+            trpo_factorize(self.w, &self.w.policy, &rng, self.w.set.cg_damping)
+            self.factorized = True
+        trpo_precondition(&self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
+        return z
+
+    def evaluate(self, theta):
+        """(surr, kl, entropy) of a trial theta (P,) against the present one."""
+        self._check_loaded()
+        theta = checks.finite_vector("theta", theta, self.w.policy.P)
+        cdef trpo_trial trial = trpo_evaluate(self.w, _double(theta))
+        return trial.surr, trial.kl, trial.entropy
+
+    def solve(self):
+        """CG on the batch's gradient: x (P,), and its cg_steps, cg_residual and curvature."""
+        cdef trpo_solution solution
+        self._check_loaded()
+        with nogil:
+            trpo_policy_gradient(self.w)
+            solution = trpo_solve_policy(self.w)
+        info = {"cg_steps": solution.steps, "cg_residual": solution.residual,
+                "curvature": solution.curvature}
+        return _vector(self.w.policy.x, self.w.policy.P), info
+
+    def outputs(self):
+        """The policy's outputs on the batch: means or logits; (N, A) real."""
+        self._check_loaded()
+        result = np.empty((self.w.N, self.w.policy.A), REAL)
+        memcpy(_real(result), self.w.policy.batch.h[self.w.policy.net.L], result.nbytes)
+        return result
+
+    def value_gradient(self):
+        """d/dvalue_theta of 1/2 mean (V - ret)^2; (Pv,)."""
+        self._check_loaded()
+        if not self.has_ret:
+            raise RuntimeError("the batch has no returns: give load_batch ret")
+        trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
+        return -_vector(self.w.critic.grad, self.w.critic.P)
+
+    def value_product(self, v):
+        """1/N J'J v of the critic, undamped, on all rows; (Pv,)."""
+        self._check_loaded()
+        return self._product(&self.w.critic, v)
+
+    # ---- helpers
+
+    cdef _product(self, trpo_model *model, v):
+        v = checks.finite_vector("v", v, model.P)
+        result = np.empty(len(v))
+        cdef double *out = _double(result)
+        cdef double *along = _double(v)
+        with nogil:
+            trpo_fisher_product(self.w, model, out, along)
+        return result
+
+    def _check_open(self):
+        if self.w.open:
+            raise RuntimeError("the last step is not complete: call push before the next act")
+        if trpo_recorded(self.w) >= self.w.set.n_steps:
+            raise RuntimeError(f"the rollout is full ({self.w.set.n_steps} steps): call update")
+
+    def _check_loaded(self):
+        if not self.loaded:
+            raise RuntimeError("no batch is loaded: call load_batch first")
+
+    def _step_obs(self, name, obs, skip=None):
+        obs = checks.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
+        checks.finite_rows(name, obs, "environment", trpo_recorded(self.w), skip)
+        return obs
+
+    def _rows_obs(self, obs):
+        obs = checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
+        checks.finite_rows("observation", obs)
+        return obs
+
+    def _actions(self, act, n, noun, step):
+        act = checks.as_array("action", act, (n, self.w.policy.D), REAL)
+        checks.actions(act, self.settings.distribution, self.settings.parts, noun, step)
+        return act
+
+
+cdef void _fill(trpo_settings *c, s) except *:
+    """The settings that are plain numbers; names become the core's."""
+    c.obs_size = s.obs_size
+    c.distribution = _DISTRIBUTIONS[s.distribution]
+    c.activation = _ACTIVATIONS[s.activation]
+    c.log_std_init = s.log_std_init
+    c.n_steps, c.n_envs = s.n_steps, s.n_envs
+    c.gamma, c.gae_lambda = s.gamma, s.gae_lambda
+    c.normalize_advantage = s.normalize_advantage
+    c.normalize_observations, c.normalize_rewards = s.normalize_observations, s.normalize_rewards
+    c.target_kl, c.cg_damping, c.cg_tolerance = s.target_kl, s.cg_damping, s.cg_tolerance
+    c.cg_max_steps, c.preconditioner = s.cg_max_steps, _PRECONDITIONERS[s.preconditioner]
+    c.sub_sampling_factor = s.sub_sampling_factor
+    c.line_search_shrinking_factor = s.line_search_shrinking_factor
+    c.line_search_max_iter = s.line_search_max_iter
+    c.critic, c.n_critic_updates = _CRITICS[s.critic], s.n_critic_updates
+    c.critic_damping, c.learning_rate = s.critic_damping, s.learning_rate
+    c.batch_size, c.seed = s.batch_size, s.seed
+
+
+def _column(name, values, n, dtype):
+    column = checks.as_array(name, values, (n,), dtype)
+    checks.finite_rows(name, column)
+    return column
+
+
+# ---- stages that take functions, for fasttrpo.kernels ------------------------------------------
+
+cdef class _Callbacks:
+    """Python functions that C calls, and the first exception one of them raised."""
+
+    cdef object product, precondition, evaluate, error
+    cdef Py_ssize_t P
+
+
+cdef void _call(_Callbacks own, function, double *out, const double *v) noexcept:
+    """out (P) = function(v), NaN once a call has failed: then the solver stops by itself."""
+    result = np.full(own.P, np.nan)
+    if own.error is None:
+        try:
+            result[:] = function(_vector(v, own.P))
+        except BaseException as error:
+            own.error = error
+    memcpy(out, _double(result), result.nbytes)
+
+
+cdef void _product(void *ctx, double *out, const double *v) noexcept with gil:
+    own = <_Callbacks>ctx
+    _call(own, own.product, out, v)
+
+
+cdef void _precondition(void *ctx, double *z, const double *r) noexcept with gil:
+    own = <_Callbacks>ctx
+    _call(own, own.precondition, z, r)
+
+
+cdef trpo_trial _evaluate(void *ctx, const double *theta) noexcept with gil:
+    cdef trpo_trial trial
+    trial.surr = trial.kl = trial.entropy = float("nan")
+    own = <_Callbacks>ctx
+    if own.error is None:
+        try:
+            trial.surr, trial.kl = own.evaluate(_vector(theta, own.P))
+        except BaseException as error:
+            own.error = error
+    return trial
+
+
+def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
+    """x (P,), steps, residual, curvature; product and precondition map (P,) to (P,)."""
+    cdef _Callbacks own = _Callbacks()
+    cdef trpo_system system
+    cdef trpo_solution solution
+    own.product, own.precondition, own.P = product, precondition, len(g)
+    system.product = _product
+    system.precondition = NULL
+    if precondition is not None:
+        system.precondition = _precondition
+    system.ctx = <void *>own
+    x, work = np.empty(len(g)), np.empty((4, max(len(g), 1)))
+    solution = trpo_conjugate_gradient(
+        _double(x), _double(g), &system, _double(work[0]), _double(work[1]), _double(work[2]),
+        _double(work[3]), max_steps, tolerance, len(g))
+    if own.error is not None:
+        raise own.error
+    return x, solution.steps, solution.residual, solution.curvature
+
+
+def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
+    """theta_new (P,) (theta itself if none was accepted), accepted, trials, surr, kl."""
+    cdef _Callbacks own = _Callbacks()
+    cdef trpo_search search
+    own.evaluate, own.P = evaluate, len(theta)
+    trial = np.empty(len(theta))
+    search = trpo_line_search(_double(trial), _double(theta), _double(step), 1.0, shrink, target_kl,
+                              surr_old, _evaluate, <void *>own, max_trials, len(theta))
+    if own.error is not None:
+        raise own.error
+    found = trial if search.accepted else theta.copy()
+    return found, bool(search.accepted), search.trials, search.last.surr, search.last.kl
+
+
+def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
+    """adv, ret (T, E) float64 from rew float64, val and boot real, done and skip bool: (T, E)."""
+    adv, ret = np.empty(rew.shape), np.empty(rew.shape)
+    trpok_gae(_double(adv), _double(ret), _double(rew), _real(val), _real(boot),
+              _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
+              rew.shape[0], rew.shape[1])
+    return adv, ret

@@ -1,0 +1,4 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The compiled core with float32 as its `real`: see _core.pxi."""
+
+include "_core.pxi"

@@ -1,0 +1,60 @@
+"""Builds the compiled core, once per precision; everything else stands in pyproject.toml.
+
+Environment variables for developers:
+    FASTTRPO_SANITIZE=1   address and undefined-behaviour sanitizers
+    FASTTRPO_PORTABLE=1   no extension at all: the portable backend only
+"""
+
+import os
+import sys
+from glob import glob
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = sorted(glob("csrc/core/*.c") + glob("csrc/kernels/*.c"))
+HEADERS = sorted(glob("csrc/*/*.h")) + ["fasttrpo/_core.pxi"]
+
+
+def compile_flags():
+    """Optimised, and never a flag that lets the compiler reorder arithmetic."""
+    if sys.platform == "win32":
+        return ["/O2", "/fp:precise"]
+    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+    return flags + sanitizers()
+
+
+def sanitizers():
+    if not os.environ.get("FASTTRPO_SANITIZE"):
+        return []
+    return ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def core(precision, macros):
+    return Extension(
+        f"fasttrpo._core{precision}",
+        [f"fasttrpo/_core{precision}.pyx", *SOURCES],
+        define_macros=macros,
+        depends=HEADERS,
+        extra_compile_args=compile_flags(),
+        extra_link_args=sanitizers(),
+    )
+
+
+class BuildInOwnFolder(build_ext):
+    """The two precisions share their sources, so each needs a folder of objects of its own."""
+
+    def build_extension(self, extension):
+        shared = self.build_temp
+        self.build_temp = str(Path(shared) / extension.name)
+        super().build_extension(extension)
+        self.build_temp = shared
+
+
+EXTENSIONS = [core(32, []), core(64, [("TRPO_DOUBLE", "1")])]
+
+setup(
+    ext_modules=[] if os.environ.get("FASTTRPO_PORTABLE") else EXTENSIONS,
+    cmdclass={"build_ext": BuildInOwnFolder},
+)
