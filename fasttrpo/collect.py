@@ -44,6 +44,8 @@ class EpisodeStatistics:
         """Counts one step of E environments; returns the episodes that it ended."""
         self._totals += np.where(step.skip, 0.0, step.rewards)
         self._lengths += ~step.skip
+        if not step.done.any():
+            return []
         ended = np.flatnonzero(step.done)
         episodes = [Episode(int(e), float(self._totals[e]), int(self._lengths[e])) for e in ended]
         self._totals[ended] = 0.0

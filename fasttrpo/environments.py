@@ -83,11 +83,8 @@ class Step(NamedTuple):
     """(E, *obs): the observation after the step, before any reset"""
     skip: np.ndarray
     """(E,) bool: no step happened here, the environment only reset itself"""
-
-    @property
-    def done(self) -> np.ndarray:
-        """(E,) bool: an episode ended in this step."""
-        return (self.terminated | self.truncated) & ~self.skip
+    done: np.ndarray
+    """(E,) bool: an episode ended in this step"""
 
 
 class Stream:
@@ -106,6 +103,7 @@ class Stream:
         from gymnasium.vector import AutoresetMode
 
         self.env = env
+        self._nowhere = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
         self._mode = _autoreset_mode(env, AutoresetMode)
         self.interrupt()
@@ -113,7 +111,7 @@ class Stream:
     def interrupt(self) -> None:
         """Forgets where the environment is; `reset` is needed next."""
         self.obs: np.ndarray | None = None
-        self._over = np.zeros(self.env.num_envs, dtype=bool)
+        self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
         """Starts an episode in every environment; `obs` (E, *obs) is what the agent sees next."""
@@ -123,22 +121,26 @@ class Stream:
     def step(self, actions: np.ndarray) -> Step:
         """Sends E actions. ValueError or TypeError if the environment's answer has no such form."""
         obs, rewards, terminated, truncated, infos = self.env.step(actions)
-        step = Step(
-            self._vector("reward", rewards, np.float64),
-            self._vector("terminated", terminated, bool),
-            self._vector("truncated", truncated, bool),
-            obs,
-            self._over & (self._mode is self._modes.NEXT_STEP),
-        )
-        done = step.done
-        if done.any() and self._mode is self._modes.SAME_STEP:
-            step = step._replace(next_obs=_final_observations(obs, done, infos))
-        if done.any() and self._mode is self._modes.DISABLED:
-            # The environment may write the reset observations into the array it just returned.
-            step = step._replace(next_obs=np.array(obs))
-            obs = self._reset_where(done, step.next_obs)
+        rewards = self._vector("reward", rewards, np.float64)
+        terminated = self._vector("terminated", terminated, bool)
+        truncated = self._vector("truncated", truncated, bool)
+        skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
+        done = (terminated | truncated) & ~skip
+        next_obs = obs
+        if done.any():
+            next_obs, obs = self._turn(obs, done, infos)
         self.obs, self._over = obs, done
-        return step
+        return Step(rewards, terminated, truncated, next_obs, skip, done)
+
+    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[np.ndarray, np.ndarray]:
+        """Where episodes ended: the observation after the step, and what the agent sees next."""
+        if self._mode is self._modes.SAME_STEP:
+            return _final_observations(obs, done, infos), obs
+        if self._mode is self._modes.DISABLED:
+            # The environment may write the reset observations into the array it just returned.
+            after = np.array(obs)
+            return after, self._reset_where(done, after)
+        return obs, obs
 
     def _reset_where(self, done: np.ndarray, obs: np.ndarray) -> np.ndarray:
         """`obs` with the ended environments' rows replaced by their new episodes' first."""

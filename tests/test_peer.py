@@ -102,22 +102,40 @@ def gain(agent, x, damping):
     return agent.gradient() @ x / np.sqrt(x @ (agent.fisher_product(x) + damping * x))
 
 
+def gain_of(batch, backend, dtype, **changes):
+    """The gain of the direction that CG finds with these settings."""
+    settings = agent_settings(batch, **changes)
+    agent = loaded_agent(batch, backend, dtype, **changes)
+    x, info = agent.solve()
+    assert info["cg_steps"] == settings.cg_max_steps
+    return gain(agent, x, settings.cg_damping)
+
+
+# Damping with the KL summed over action dimensions. As fractions of the exact solution's gain,
+# HalfCheetah / Hopper: 5 K-FAC iterations reach 0.92 / 0.94 at damping 0.01, where 15 plain ones
+# reach 0.79 / 0.85; and 0.976 / 0.977 at 0.1, where 10 plain ones reach 0.908 / 0.954.
+AT_LEAST = [
+    (0.01, 15),
+    (0.1, 10),
+    pytest.param(0.1, 15, marks=pytest.mark.xfail(
+        strict=True,
+        reason="15 plain iterations reach 0.979 / 0.992 at damping 0.1; on Hopper even the exact "
+        "inverses of the layers' diagonal blocks reach only 0.989 in 5",
+    )),
+]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", GAUSSIAN)
-def test_five_preconditioned_iterations_gain_more_than_fifteen_plain_ones(
-    batches, name, dtype, backend
+@pytest.mark.parametrize(("damping", "plain_steps"), AT_LEAST)
+def test_five_preconditioned_iterations_gain_at_least_as_much_as_plain_ones(
+    batches, name, dtype, backend, damping, plain_steps
 ):
-    damping = 0.1  # with the KL summed over action dimensions
-    gains = {}
-    for preconditioner, n_steps in (("kfac", 5), ("none", 15)):
-        agent = loaded_agent(
-            batches[name], backend, dtype, cg_damping=damping, cg_max_steps=n_steps,
-            preconditioner=preconditioner,
-        )
-        x, info = agent.solve()
-        assert info["cg_steps"] == n_steps
-        gains[preconditioner] = gain(agent, x, damping)
-    assert gains["kfac"] >= gains["none"]
+    def of(preconditioner, n_steps):
+        return gain_of(batches[name], backend, dtype, cg_damping=damping,
+                       preconditioner=preconditioner, cg_max_steps=n_steps)
+
+    assert of("kfac", 5) >= of("none", plain_steps)
 
 
 @pytest.mark.parametrize("name", peer.NAMES)

@@ -132,9 +132,8 @@ def as_matrix(product, size):
 @pytest.mark.parametrize(("hidden", "distribution", "activation"), CASES)
 def test_gradient_is_the_derivative_of_the_surrogate(hidden, distribution, activation):
     agent = loaded(settings(hidden, distribution, activation), off_policy=True)
-    numeric = derivative(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
-    if activation == "relu":
-        numeric = derivative(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-6)
+    h = min(1e-4, spacing(activation))
+    numeric = derivative(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, h)
     np.testing.assert_allclose(agent.gradient(), numeric, rtol=1e-6, atol=1e-8)
 
 
@@ -144,8 +143,9 @@ def test_fisher_product_is_the_dense_matrix(hidden, distribution, activation):
     agent = loaded(s)
     F = as_matrix(agent.fisher_product, agent.theta.size)
     np.testing.assert_allclose(F, dense_fisher(agent, s), rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(F, F.T, atol=1e-13)
-    assert np.linalg.eigvalsh(F).min() > -1e-12
+    eigenvalues = np.linalg.eigvalsh(F)
+    np.testing.assert_allclose(F, F.T, atol=1e-14 * eigenvalues.max())
+    assert eigenvalues.min() > -1e-14 * eigenvalues.max()
 
 
 @pytest.mark.parametrize(("hidden", "distribution", "activation"), CASES)
@@ -182,7 +182,7 @@ def test_sums_over_many_rows_equal_those_over_few():
 def test_evaluate_is_what_the_formulas_say(name):
     s = settings((4,), DISTRIBUTIONS[name])
     agent = loaded(s)
-    obs, act, adv, _ = random_batch(s)
+    _, act, adv, _ = random_batch(s)
     trial = agent.theta + 0.3 * np.random.default_rng(8).normal(size=agent.theta.size)
     surr, kl, entropy = agent.evaluate(trial)
     old, theta = agent.outputs(), agent.theta
@@ -418,7 +418,7 @@ def test_actions_are_drawn_as_specified_and_have_the_right_distribution(name):
     s = settings((4,), DISTRIBUTIONS[name], n_envs=4000)
     agent = shaken(s)
     obs = np.tile([[0.3, -1.0, 0.8]], (4000, 1))
-    act, logp, _ = agent.act(obs)
+    act, _, _ = agent.act(obs)
     agent.load_batch(obs[:1], act[:1], [1.0])
     out, log_std = agent.outputs(), agent.theta[-2:]
     if s.distribution == "gaussian":
@@ -597,7 +597,8 @@ def test_small_steps_spend_the_predicted_kl():
 
 
 def test_rejected_update_leaves_theta_bitwise():
-    agent = shaken(spread(target_kl=1e3, line_search_max_iter=2))
+    s = spread(target_kl=1.0, cg_damping=1e-6, line_search_max_iter=2)  # too far for a quadratic
+    agent = shaken(replace(s, distribution="categorical", parts=(2, 3)))
     collect(agent, World(5), 24)
     before, value_before = agent.theta, agent.value_theta
     record = agent.update()
@@ -666,13 +667,9 @@ def test_state_round_trip_is_bitwise(critic):
     for name, vector in one.state().items():
         assert vector.tobytes() == other.state()[name].tobytes(), name
         assert vector.dtype == np.float64
-    assert (
-        list(saved)
-        == (
-            "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
-            "adam_m adam_v counters"
-        ).split()
-    )
+    names = ["theta", "value_theta", "obs_count", "obs_mean", "obs_m2", "rew_count", "rew_mean"]
+    names += ["rew_m2", "rew_running", "adam_m", "adam_v", "counters"]
+    assert list(saved) == names
 
 
 def test_load_state_is_all_or_nothing():
@@ -854,11 +851,9 @@ def test_errors_name_the_culprit_and_change_nothing():
     message = "reward of environment 1 is not finite (-inf) at step 1"
     fails(message, agent.push, rew, no, no, good)
     agent.push(rew, no, no, good, np.array([0, 1, 0, 0], bool))
-    fails_row = "observation of row 3 is not finite (nan in component 1)"
     for call in (agent.value, lambda obs: agent.predict(obs, True)):
-        with pytest.raises(ValueError) as raised:
+        with pytest.raises(ValueError, match=r"observation of row 3 is not finite \(nan in comp"):
             call(bad)
-        assert str(raised.value) == fails_row
 
 
 def test_calls_in_the_wrong_order():
@@ -909,7 +904,8 @@ def compiled_examples():
 
 
 def source(function):
-    return function._dispatcher.py_func if isinstance(function, np.ufunc) else function.py_func
+    """What was compiled: a jitted function keeps it, an elementwise one keeps it one level down."""
+    return getattr(function, "_dispatcher", function).py_func
 
 
 @pytest.mark.skipif(not jit.COMPILED, reason="needs numba")
@@ -923,12 +919,14 @@ def test_compiled_functions_equal_their_source():
         function
         for module in modules
         for function in vars(module).values()
-        if hasattr(function, "py_func") or hasattr(function, "_dispatcher")
+        if type(function).__name__ in ("CPUDispatcher", "DUFunc")
     }
     assert compiled == set(examples), "each compiled function needs an example"
     for function, arguments in examples.items():
         fast, slow = function(*arguments), source(function)(*arguments)
-        for a, b in zip(np.atleast_1d(fast), np.atleast_1d(slow), strict=True):
+        if not isinstance(fast, tuple):
+            fast, slow = (fast,), (slow,)
+        for a, b in zip(fast, slow, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-14, atol=1e-15)
 
 

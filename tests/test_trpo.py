@@ -239,6 +239,7 @@ def test_a_failing_environment_leaves_the_model_usable(failure, error, message, 
     assert env.resets > resets
 
 
+@pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")
 def test_an_exception_in_a_worker_process_reaches_the_user():
     env = AsyncVectorEnv([lambda: Pointer(fail_at=10, failure=OSError("the wheel came off"))] * 2)
     model = small_model(env)
