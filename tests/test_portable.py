@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 import fasttrpo.portable
-from fasttrpo.portable import Agent, advantages, cg, jit, network, normalizer, preconditioner, rng
+from fasttrpo.portable import (
+    Agent,
+    advantages,
+    cg,
+    critic,
+    jit,
+    network,
+    normalizer,
+    preconditioner,
+    rng,
+)
 from fasttrpo.settings import AgentSettings
 
 DISTRIBUTIONS = {
@@ -272,31 +282,37 @@ def layers(theta, sizes):
         start += (K + 1) * M
 
 
-def dense_preconditioner(agent, s, obs):
-    """M as one matrix: Kronecker products; each row's dz_l read off its gradient's bias row."""
-    theta, out, damping = agent.theta, agent.outputs(), s.cg_damping
-    stream = (s.seed, 4, 0)
-    sizes = (O, *s.policy_hidden, sum(s.parts))
-    n = max(256, -(-len(obs) // 10))
-    rows = reference_rows(stream, len(obs), n) if s.policy_hidden else range(len(obs))
-    scores = [reference_score(s, stream, 1 + i, out[r], theta[-2:]) for i, r in enumerate(rows)]
-    J = outputs_jacobian(agent, spacing(s.activation))[rows]
-    per_row = np.einsum("nap,na->np", J, scores)
-    h, M = obs[rows], np.zeros((theta.size, theta.size))
-    *_, last = layers(theta, sizes)
+def kronecker_matrix(theta, sizes, h, per_row, damping, activation, head_metric):
+    """The network's blocks as one matrix: Kronecker products.
+
+    per_row (n, P): the score's gradient of each row; a layer's dz is its entry for the bias.
+    """
+    M = np.zeros((theta.size, theta.size))
+    *_, (last, _, _) = layers(theta, sizes)
     for where, K, width in layers(theta, sizes):
-        W = theta[where].reshape(K + 1, width)
-        h1 = np.hstack([h, np.ones((len(h), 1))])
+        W, h1 = theta[where].reshape(K + 1, width), with_one(h)
         dz = per_row[:, where].reshape(-1, K + 1, width)[:, -1]
         A, G = h1.T @ h1 / len(h), dz.T @ dz / len(h)
-        if where == last[0] and s.distribution == "gaussian":
-            M[where, where] = np.kron(A, np.diag(np.exp(-2 * theta[-2:])))
+        if where == last and head_metric is not None:
+            M[where, where] = np.kron(A, np.diag(head_metric))
             M[where, where] += damping * np.eye((K + 1) * width)
         else:
             pi = np.sqrt((np.trace(A) / (K + 1)) / (np.trace(G) / width))
             A += pi * np.sqrt(damping) * np.eye(K + 1)
             M[where, where] = np.kron(A, G + np.sqrt(damping) / pi * np.eye(width))
-        h = {"tanh": np.tanh, "relu": lambda z: z * (z > 0)}[s.activation](h1 @ W)
+        h = {"tanh": np.tanh, "relu": lambda z: z * (z > 0)}[activation](h1 @ W)
+    return M
+
+
+def dense_preconditioner(agent, s, obs):
+    theta, out, damping = agent.theta, agent.outputs(), s.cg_damping
+    stream, sizes = (s.seed, 4, 0), (O, *s.policy_hidden, sum(s.parts))
+    rows = reference_rows(stream, len(obs), max(256, -(-len(obs) // 10)))
+    scores = [reference_score(s, stream, 1 + i, out[r], theta[-2:]) for i, r in enumerate(rows)]
+    J = outputs_jacobian(agent, spacing(s.activation))[rows]
+    per_row = np.einsum("nap,na->np", J, scores)
+    metric = np.exp(-2 * theta[-2:]) if s.distribution == "gaussian" else None
+    M = kronecker_matrix(theta, sizes, obs[rows], per_row, damping, s.activation, metric)
     if s.distribution == "gaussian":
         M[-2:, -2:] = (2 + damping) * np.eye(2)
     return M
@@ -439,7 +455,9 @@ def test_predict_leaves_training_numbers_alone():
     one, two, obs = Agent(settings()), Agent(settings()), np.ones((1, O))
     first = [two.predict(obs, False) for _ in range(2)]
     two.value(obs)
-    assert not np.array_equal(*first)
+    for count, action in enumerate(first):
+        z = [reference_normal((settings().seed, 2, count), 0, j) for j in (0, 1)]
+        np.testing.assert_allclose(action, two.predict(obs, True) + np.array([z]), rtol=1e-6)
     assert np.array_equal(one.act(obs)[0], two.act(obs)[0])
     assert two.n_recorded == 0
 
@@ -453,12 +471,20 @@ def test_initial_weights_are_orthogonal_times_gain():
         np.testing.assert_allclose(gram, np.eye(min(K, M)), atol=1e-12)
         assert not W[-1].any()
         stream = (settings().seed, 0, layer)
-        first = [reference_normal(stream, k, 0) for k in range(K)]
-        if K < M:
-            first = [reference_normal(stream, 0, m) for m in range(M)]
-        line = W[:-1, 0] if K >= M else W[0]
-        np.testing.assert_allclose(line, np.array(first) / np.linalg.norm(first), rtol=1e-12)
+        G = np.array([[reference_normal(stream, k, m) for m in range(M)] for k in range(K)])
+        lines = zip(*((W[:-1].T, G.T) if K >= M else (W[:-1], G)), strict=True)
+        done = []
+        for line, g in lines:  # Gram-Schmidt: orthogonal to the lines before, along what is left
+            rest = g - sum((q * (q @ g) for q in done), np.zeros(len(g)))
+            np.testing.assert_allclose(line, rest / np.linalg.norm(rest), rtol=1e-9, atol=1e-12)
+            done.append(line)
     assert agent.theta[-2:].tolist() == [-0.5, -0.5]
+    first = np.array([reference_normal((settings().seed, 0, 1000), 0, m) for m in range(4)])
+    expected = math.sqrt(2) * first / np.linalg.norm(first)
+    np.testing.assert_allclose(agent.value_theta[:4], expected, rtol=1e-12)
+    head = agent.value_theta[-4:]  # three weights of the last layer, gain 1, and its bias
+    assert np.linalg.norm(head) == pytest.approx(1)
+    assert head[-1] == 0
 
 
 # -- advantages
@@ -504,10 +530,14 @@ def test_standardize():
 
 
 class World:
-    """A made-up environment with terminations, truncations, and skipped rows after each end."""
+    """A made-up environment with terminations and truncations.
 
-    def __init__(self, n_envs, seed=1):
-        self.draw = np.random.default_rng(seed)
+    next_step: after each end comes a row in which no step happens; otherwise the next row starts
+    with the observation after the reset.
+    """
+
+    def __init__(self, n_envs, seed=1, next_step=True):
+        self.draw, self.next_step = np.random.default_rng(seed), next_step
         self.obs, self.ended = self.draw.normal(size=(n_envs, O)) + 1, np.zeros(n_envs, bool)
 
     def step(self, act):
@@ -516,7 +546,11 @@ class World:
         term, trunc = self.draw.random((2, n)) < 0.1
         skip, next_obs = self.ended, self.draw.normal(size=(n, O)) * 2 + 1
         rew = np.where(skip, np.nan, rew)
-        self.obs, self.ended = next_obs, (term | trunc) & ~skip
+        self.obs = next_obs
+        if self.next_step:
+            self.ended = (term | trunc) & ~skip
+        else:
+            self.obs = np.where((term | trunc)[:, None], self.draw.normal(size=(n, O)), next_obs)
         return rew, term, trunc, next_obs, skip
 
 
@@ -549,10 +583,11 @@ def samples_of(log, s):
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_update_is_the_pieces_put_together(name):
+@pytest.mark.parametrize("next_step", [True, False])
+def test_update_is_the_pieces_put_together(name, next_step):
     s = replace(spread(), distribution=DISTRIBUTIONS[name][0], parts=DISTRIBUTIONS[name][1])
     agent, twin = shaken(s), shaken(s)
-    log = collect(agent, World(5), 20)
+    log = collect(agent, World(5, next_step=next_step), 20)
     samples = samples_of(log, s)
     twin.load_batch(*samples)
     theta, grad = twin.theta, twin.gradient()
@@ -646,9 +681,9 @@ def test_float32_follows_float64():
 EVERYTHING = dict(normalize_observations=True, normalize_rewards=True)
 
 
-@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
-def test_state_round_trip_is_bitwise(critic):
-    s = spread(critic=critic, n_critic_updates=2, batch_size=32, **EVERYTHING)
+@pytest.mark.parametrize("kind", ["gauss_newton", "adam", "ridge"])
+def test_state_round_trip_is_bitwise(kind):
+    s = spread(critic=kind, n_critic_updates=2, batch_size=32, **EVERYTHING)
     one, world = Agent(s, np.float32), World(5)
     for _ in range(2):
         collect(one, world, 24)
@@ -728,6 +763,23 @@ def with_one(x):
     return np.hstack([x, np.ones((len(x), 1))])
 
 
+def test_gauss_newton_direction_is_five_preconditioned_steps():
+    s = settings(critic_damping=0.02)
+    agent = loaded(s)
+    obs = random_batch(s)[0]
+    J, stream = value_jacobian(agent, obs), (s.seed, 5, 0)
+    rows = reference_rows(stream, N, N)
+    score = np.array([reference_normal(stream, 1 + i, 0) for i in range(N)])
+    sizes = (O, *s.value_hidden, 1)
+    per_row = J[rows] * score[:, None]
+    M = kronecker_matrix(agent.value_theta, sizes, obs[rows], per_row, 0.02, "tanh", [1.0])
+    H = J.T @ J / N + 0.02 * np.eye(len(M))
+    expected, *_ = cg.conjugate_gradient(
+        lambda p: H @ p, lambda r: np.linalg.solve(M, r), agent.value_gradient(), 5, 1e-5
+    )
+    np.testing.assert_allclose(critic.gauss_newton_direction(agent._batch), expected, rtol=1e-5)
+
+
 def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step():
     s = spread(critic_damping=0.5)
     agent, before, obs, ret, _ = fitted(replace(s, value_hidden=()))
@@ -735,6 +787,16 @@ def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step():
     grad = X.T @ (X @ before - ret) / len(X)
     newton = before - np.linalg.solve(X.T @ X / len(X) + 0.5 * np.eye(O + 1), grad)
     np.testing.assert_allclose(agent.value_theta, newton, rtol=1e-9)
+
+
+def test_gauss_newton_halves_the_step_until_the_loss_falls():
+    agent = loaded(settings(value_hidden=()))
+    obs, _, _, ret = random_batch(settings())
+    best = np.linalg.lstsq(with_one(obs), ret, rcond=None)[0]
+    batch, newton = agent._batch, agent.value_theta - best
+    found = critic.descend(batch, batch.state, 6 * newton).state.value_theta
+    np.testing.assert_allclose(found, agent.value_theta - 1.5 * newton, rtol=1e-9)
+    assert critic.descend(batch, batch.state, -newton) is None
 
 
 def test_gauss_newton_steps_until_the_loss_stops_falling():

@@ -60,7 +60,6 @@ class Rollout:
         t = self.t
         self.skip[t] = skip
         self.rew[t] = np.where(skip, 0.0, rew)
-        self.term[t] = term & ~skip
-        self.trunc[t] = trunc & ~skip
-        self.boot[t] = np.where(self.term[t] | skip, 0, boot)
+        self.term[t], self.trunc[t] = term, trunc
+        self.boot[t] = np.where(term | skip, 0, boot)
         self.t, self.pending = t + 1, False

@@ -18,10 +18,10 @@ def update(rollout, state):
     """The state after one iteration on the rollout's rows, and the iteration's record (a dict)."""
     samples = advantages.estimate(rollout, state)
     batch = make_batch(rollout.model, state, samples)
-    step, policy_record = improve_policy(batch)
-    fitted, value_record = fit_critic(batch, samples)
+    step, of_policy = improve_policy(batch)
+    fitted, of_critic = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
-    return replace(state, n_updates=state.n_updates + 1), policy_record | value_record
+    return replace(state, n_updates=state.n_updates + 1), of_policy | of_critic
 
 
 def improve_policy(batch):

@@ -1,0 +1,43 @@
+"""Learning, through the command line: the presets solve their environments, seed by seed.
+
+Slow (a few minutes in all): `pytest -m slow tests/test_learning.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SEEDS = range(5)
+# environment, policy, mean return over 100 deterministic episodes, environment steps at most
+TARGETS = [
+    ("CartPole-v1", "MlpPolicy", 475.0, 60_000),
+    ("CartPole-v1", "LinearPolicy", 475.0, 60_000),
+    ("Acrobot-v1", "MlpPolicy", -100.0, 100_000),
+    ("Pendulum-v1", "MlpPolicy", -200.0, 150_000),
+]
+
+
+def train(env_id, policy, seed, folder):
+    """What `fasttrpo train` leaves behind: the evaluation, and the steps it learnt from."""
+    command = [sys.executable, "-m", "fasttrpo", "train", env_id, "--policy", policy]
+    command += ["--seed", str(seed), "--out", str(folder), "--no-progress"]
+    subprocess.run(command, check=True, timeout=600)
+    last = (folder / "progress.csv").read_text().splitlines()[-1]
+    header = (folder / "progress.csv").read_text().splitlines()[0].split(",")
+    steps = int(last.split(",")[header.index("num_timesteps")])
+    return json.loads((folder / "eval.json").read_text()), steps
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("env_id", "policy", "target", "budget"), TARGETS)
+def test_preset_reaches_its_target(env_id, policy, target, budget, seed, tmp_path):
+    result, steps = train(env_id, policy, seed, tmp_path / "run")
+    assert steps <= budget
+    assert result["episodes"] == 100
+    assert result["mean_return"] >= target
