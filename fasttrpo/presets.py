@@ -17,7 +17,7 @@ DEFAULT = Preset(100_000, {"n_envs": 8, "n_steps": 256})
 PRESETS = {
     "CartPole-v1": Preset(
         60_000,
-        {"n_envs": 8, "n_steps": 250, "gamma": 0.99, "gae_lambda": 0.95},
+        {"n_envs": 8, "n_steps": 125, "gamma": 0.99, "gae_lambda": 0.95},
     ),
     "Acrobot-v1": Preset(
         100_000,

@@ -29,8 +29,8 @@ HIDDEN = (64, 64)
 class AgentSettings:
     """Everything a backend needs to build an agent: plain values, checked and resolved.
 
-    The same fields, in the same order, as ``trpo_settings`` in ``csrc/include/trpo.h``, where
-    each is explained with its unit and legal range.
+    The fields of `trpo_settings` in `csrc/include/trpo.h`, where each is explained with its unit
+    and legal range.
     """
 
     obs_size: int

@@ -28,15 +28,16 @@ class Samples:
 
 @jit
 def gae(rew, val, boot, done, skip, gamma, gae_lambda):
-    """Advantages (T, E), backwards over the rows of each environment:
+    """Advantages and returns (T, E), backwards over the rows of each environment:
 
     next_t  = boot_t if done_t or t = T-1 else val_{t+1}      (boot = 0 after a termination)
     delta_t = rew_t + gamma next_t - val_t
     adv_t   = delta_t + gamma lambda (0 if done_t or t = T-1 else adv_{t+1})
-    Skipped rows have advantage 0. All (T, E): rew, val, boot float64; done, skip bool.
+    ret_t   = adv_t + val_t
+    Skipped rows have advantage and return 0. All (T, E): rew, val, boot float64; done, skip bool.
     """
     T, E = rew.shape
-    adv = np.zeros((T, E))
+    adv, ret = np.zeros((T, E)), np.zeros((T, E))
     for e in range(E):
         for t in range(T - 1, -1, -1):
             cut = done[t, e] or t == T - 1
@@ -45,7 +46,8 @@ def gae(rew, val, boot, done, skip, gamma, gae_lambda):
             if not skip[t, e]:
                 delta = rew[t, e] + gamma * next_val - val[t, e]
                 adv[t, e] = delta + gamma * gae_lambda * later
-    return adv
+                ret[t, e] = adv[t, e] + val[t, e]
+    return adv, ret
 
 
 def standardize(adv, real):
@@ -66,12 +68,12 @@ def estimate(rollout, state):
     rew, skip, val = rollout.rew[:T], rollout.skip[:T], rollout.val[:T].astype(np.float64)
     done, boot = rollout.term[:T] | rollout.trunc[:T], rollout.boot[:T].astype(np.float64)
     used = normalizer.scale_rewards(rew, state.rewards) if s.normalize_rewards else rew
-    adv = gae(used, val, boot, done, skip, s.gamma, s.gae_lambda)
+    adv, ret = gae(used, val, boot, done, skip, s.gamma, s.gae_lambda)
     return Samples(
         raw=rollout.raw[:T][keep],
         act=rollout.act[:T][keep],
         logp=rollout.logp[:T][keep],
         val=val[keep],
         adv=standardize(adv[keep], model.real) if s.normalize_advantage else adv[keep],
-        ret=(adv + val)[keep],
+        ret=ret[keep],
     )

@@ -21,11 +21,12 @@ def nothing(theta):
     return Solution(np.zeros_like(theta), 0, 0.0, 0.0)
 
 
-def conjugate_gradient(product, precondition, g, max_steps, tolerance):
-    """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r. g is not changed.
+def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
+    """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r, or r if there is none.
 
     Stops where p'Hp is not positive and finite, and where r'z <= tolerance^2 times its start.
     """
+    precondition = precondition or np.copy
     x, r, steps = np.zeros_like(g), g.copy(), 0
     z = precondition(r)
     p = z.copy()
@@ -55,13 +56,10 @@ def solve_policy(grad, batch, blocks=None):
     def product(v):
         return fisher.product(v, batch) + s.cg_damping * v
 
-    def identity(r):
-        return r
-
     def kfac(r):
         return preconditioner.policy_solve(blocks, r, model)
 
     if s.preconditioner == "kfac" and blocks is None:
         blocks = preconditioner.policy_blocks(batch)
-    precondition = kfac if s.preconditioner == "kfac" else identity
-    return conjugate_gradient(product, precondition, grad, s.cg_max_steps, s.cg_tolerance)
+    precondition = kfac if s.preconditioner == "kfac" else None
+    return conjugate_gradient(product, grad, s.cg_max_steps, s.cg_tolerance, precondition)

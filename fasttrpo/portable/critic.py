@@ -49,7 +49,7 @@ def gauss_newton_direction(batch):
     def precondition(r):
         return preconditioner.solve(blocks, value.network, r)
 
-    return cg.conjugate_gradient(product, precondition, grad, CG_STEPS, s.cg_tolerance).x
+    return cg.conjugate_gradient(product, grad, CG_STEPS, s.cg_tolerance, precondition).x
 
 
 def descend(batch, state, x):

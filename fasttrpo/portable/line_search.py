@@ -44,16 +44,36 @@ def step_size(curvature, target_kl):
     return float(np.sqrt(2.0 * target_kl / curvature))
 
 
+def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
+    """The first of theta + shrink^j step, j = 0, 1, ..., with kl <= target_kl and surr > surr_old.
+
+    evaluate(theta) = surr, kl. Returns theta (the old one if none was accepted), accepted, trials,
+    and surr and kl of the last trial. NaN is never accepted.
+    """
+    surr = kl = np.nan
+    for j in range(max_trials):
+        trial = theta + shrink**j * step
+        surr, kl = evaluate(trial)
+        if kl <= target_kl and surr > surr_old:
+            return trial, True, j + 1, surr, kl
+    return theta.copy(), False, max_trials, surr, kl
+
+
 def search(batch, x, beta):
-    """The first of theta + beta shrink^j x, j = 0, 1, ..., that is acceptable: Step."""
-    s, theta = batch.model.settings, batch.state.theta
-    surr_now = surrogate(batch.logp_now, batch)
-    for j in range(s.line_search_max_iter):
-        trial = theta + (beta * s.line_search_shrinking_factor**j) * x
-        surr, kl, entropy = evaluate(trial, batch)
-        if kl <= s.target_kl and surr - surr_now > 0:
-            return Step(trial, True, surr - surr_now, kl, entropy, j + 1)
-    return stay(batch, s.line_search_max_iter)
+    """The line search along beta x, from the batch's parameters: Step."""
+    s, theta, surr_now = batch.model.settings, batch.state.theta, surrogate(batch.logp_now, batch)
+    trial, accepted, trials, surr, kl = line_search(
+        lambda theta: evaluate(theta, batch)[:2],
+        theta,
+        beta * x,
+        surr_now,
+        s.target_kl,
+        s.line_search_shrinking_factor,
+        s.line_search_max_iter,
+    )
+    if not accepted:
+        return stay(batch, trials)
+    return Step(trial, True, surr - surr_now, kl, evaluate(trial, batch)[2], trials)
 
 
 def stay(batch, trials=0):

@@ -56,8 +56,13 @@ class Rollout:
         return rew, term, trunc, next_obs, skip
 
     def write_push(self, rew, term, trunc, boot, skip):
-        """The second half of row t, which is complete then; boot (E,) = V(next_obs)."""
+        """The second half of row t, which is complete then; boot (E,) = V(next_obs).
+
+        An episode that was open before a skipped row counts as cut short there.
+        """
         t = self.t
+        if t > 0:
+            self.trunc[t - 1] |= skip & ~self.skip[t - 1] & ~self.term[t - 1]
         self.skip[t] = skip
         self.rew[t] = np.where(skip, 0.0, rew)
         self.term[t], self.trunc[t] = term, trunc

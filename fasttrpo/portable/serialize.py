@@ -34,14 +34,8 @@ def pack(state):
 
 def unpack(vectors, like):
     """{name: vector} -> State; ValueError unless names and sizes are those of the state `like`."""
-    expected = pack(like)
-    for name in sorted(expected.keys() ^ dict(vectors).keys()):
-        raise ValueError(f"the state {'lacks' if name in expected else 'has an unknown'} {name!r}")
-    v = {
-        name: checks.finite_vector(name, vectors[name], len(value))
-        for name, value in expected.items()
-    }
-    low, high, *counts = whole_numbers(v["counters"])
+    v = checks.state_fields(vectors, pack(like))
+    low, high, *counts = (int(value) for value in v["counters"])
     return State(
         theta=v["theta"],
         value_theta=v["value_theta"],
@@ -53,11 +47,3 @@ def unpack(vectors, like):
         seed=low + WORD * high,
         **dict(zip(COUNTERS, counts, strict=True)),
     )
-
-
-def whole_numbers(counters):
-    """The counters as ints; ValueError for one that is none, or for a seed word above 32 bits."""
-    numbers = [int(value) for value in counters]
-    if min(numbers) < 0 or numbers != list(counters) or max(numbers[:2]) >= WORD:
-        raise ValueError("counters are not whole numbers in their range")
-    return numbers

@@ -1,0 +1,260 @@
+/* What the C tests share: a check that counts its failures, a toy simulator, an agent with its
+ * memory, and the bits of an agent as one number.
+ *
+ * The tests use the public header alone, and compile as C99 and as C++11 in both precisions. A test
+ * program ends with check_result(): 0 if every check held. */
+#ifndef TRPO_TESTS_CHECK_H
+#define TRPO_TESTS_CHECK_H
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../csrc/include/trpo.h"
+
+/* ---- checks -------------------------------------------------------------------------------- */
+
+enum { MAX_REPORTS = 20 };
+
+static int check_failures = 0;
+static char check_case[160] = "";
+
+/* Says which case the checks that follow are about. */
+static inline void check_name(const char *format, ...)
+{
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(check_case, sizeof check_case, format, rest);
+    va_end(rest);
+}
+
+static inline int check_that(int ok, const char *what, const char *file, int line)
+{
+    if (ok) return 1;
+    if (check_failures++ < MAX_REPORTS)
+        printf("%s:%d: not so: %s   [%s]\n", file, line, what, check_case);
+    return 0;
+}
+
+#define CHECK(condition) check_that((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
+
+static inline int check_result(void)
+{
+    if (check_failures > 0) printf("%d checks failed\n", check_failures);
+    return check_failures > 0;
+}
+
+static inline int all_finite(const double *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i])) return 0;
+    return 1;
+}
+
+/* |a - b| within `share` of |b| */
+static inline int is_close(double a, double b, double share) { return fabs(a - b) <= share * fabs(b); }
+
+/* malloc that a test need not check */
+static inline void *take(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (memory == NULL) exit(2);
+    return memory;
+}
+
+/* ---- spaces and settings --------------------------------------------------------------------- */
+
+enum { MAX_ENVS = 128, MAX_PARTS = 2, OBS = 3 };
+enum { GAUSSIAN, CATEGORICAL, TWO_PARTS, N_SPACES };
+
+static inline const char *space_name(int space)
+{
+    return space == GAUSSIAN ? "gaussian" : space == CATEGORICAL ? "categorical" : "two parts";
+}
+
+/* A small agent of a space, whose networks have n_hidden hidden layers. */
+static inline void small_settings(trpo_settings *s, int space, int n_hidden)
+{
+    static const int two_dimensions[] = {1, 1}, three_choices[] = {3}, two_parts[] = {2, 3};
+    static const int *const parts[] = {two_dimensions, three_choices, two_parts};
+    static const int hidden[] = {8, 6, 5};
+    trpo_default_settings(s);
+    s->obs_size = OBS;
+    s->distribution = space == GAUSSIAN ? TRPO_GAUSSIAN : TRPO_CATEGORICAL;
+    s->parts = parts[space];
+    s->n_parts = space == CATEGORICAL ? 1 : 2;
+    s->policy_hidden = s->value_hidden = hidden;
+    s->n_policy_hidden = s->n_value_hidden = n_hidden;
+    s->n_steps = 32;
+    s->n_envs = 4;
+    s->batch_size = 48;
+    s->seed = 5;
+}
+
+/* ---- the toy simulator ------------------------------------------------------------------------ */
+
+/* A point per environment that wanders and is pushed by the actions. Reward is for an action close
+ * to the point (Gaussian), or that names its side (categorical). A plain struct: to copy it is to
+ * save the simulator. */
+typedef struct toy {
+    uint64_t random;
+    double place[MAX_ENVS];
+    int age[MAX_ENVS];
+} toy;
+
+/* In (-1, 1), by Knuth's linear congruential generator. */
+static inline double toy_random(toy *world)
+{
+    world->random = world->random * 6364136223846793005u + 1442695040888963407u;
+    return (double)(world->random >> 11) / 4503599627370496.0 - 1;
+}
+
+static inline void toy_start(toy *world)
+{
+    memset(world, 0, sizeof *world);
+    for (int e = 0; e < MAX_ENVS; e++) world->place[e] = toy_random(world);
+}
+
+static inline void toy_observe(const toy *world, trpo_real *obs, int n_envs)
+{
+    for (int e = 0; e < n_envs; e++)
+        for (int i = 0; i < OBS; i++) obs[e * OBS + i] = (trpo_real)sin((i + 1) * world->place[e]);
+}
+
+static inline double toy_reward(const trpo_settings *s, const trpo_real *act, double place)
+{
+    double reward = 0;
+    for (int d = 0; d < s->n_parts; d++) {
+        const double miss = (double)act[d] - place;
+        const int right = ((double)act[d] > 0) == (place > 0);
+        reward += s->distribution == TRPO_GAUSSIAN ? -miss * miss : right;
+    }
+    return reward;
+}
+
+static inline void toy_step(toy *world, double *rew, uint8_t *term, uint8_t *trunc,
+                            const trpo_real *act, const trpo_settings *s)
+{
+    for (int e = 0; e < s->n_envs; e++) {
+        const trpo_real *row = act + (ptrdiff_t)e * s->n_parts;
+        rew[e] = toy_reward(s, row, world->place[e]);
+        world->place[e] = 0.3 * world->place[e] + toy_random(world) + 0.05 * tanh((double)row[0]);
+        term[e] = toy_random(world) > 0.9;
+        trunc[e] = ++world->age[e] >= 12 && !term[e];
+    }
+}
+
+static inline void toy_reset(toy *world, const uint8_t *term, const uint8_t *trunc, int n_envs)
+{
+    for (int e = 0; e < n_envs; e++) {
+        if (!term[e] && !trunc[e]) continue;
+        world->place[e] = toy_random(world);
+        world->age[e] = 0;
+    }
+}
+
+/* ---- an agent in its simulator ------------------------------------------------------------------ */
+
+typedef struct learner {
+    trpo_settings set;
+    void *memory;
+    trpo_agent *agent;
+    toy world;
+    trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS]; /* of the row that is open */
+} learner;
+
+/* executor may be NULL; memory is exactly as large as trpo_bytes says */
+static inline void learner_start(learner *l, const trpo_settings *s, const trpo_executor *executor)
+{
+    const size_t bytes = trpo_bytes(s, executor);
+    l->set = *s;
+    l->memory = take(bytes);
+    l->agent = NULL;
+    CHECK(trpo_init(&l->agent, s, executor, l->memory, bytes) == TRPO_OK);
+    if (l->agent == NULL) exit(2);
+    toy_start(&l->world);
+}
+
+static inline void learner_end(learner *l) { free(l->memory); }
+
+/* Opens a row ... */
+static inline void learner_act(learner *l)
+{
+    toy_observe(&l->world, l->obs, l->set.n_envs);
+    CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs) == TRPO_OK);
+}
+
+/* ... and closes it. */
+static inline void learner_push(learner *l)
+{
+    double rew[MAX_ENVS];
+    uint8_t term[MAX_ENVS], trunc[MAX_ENVS];
+    toy_step(&l->world, rew, term, trunc, l->act, &l->set);
+    toy_observe(&l->world, l->obs, l->set.n_envs);
+    CHECK(trpo_push(l->agent, rew, term, trunc, l->obs, NULL) == TRPO_OK);
+    toy_reset(&l->world, term, trunc, l->set.n_envs);
+}
+
+static inline void learner_steps(learner *l, int n_steps)
+{
+    for (int t = 0; t < n_steps; t++) {
+        learner_act(l);
+        learner_push(l);
+    }
+}
+
+/* A full rollout and its update; info may be NULL. */
+static inline int learner_iterate(learner *l, trpo_info *info)
+{
+    learner_steps(l, l->set.n_steps);
+    const int status = trpo_update(l->agent, info);
+    CHECK(status >= 0);
+    return status;
+}
+
+/* ---- what an agent is, in bits ------------------------------------------------------------------ */
+
+/* One number for the bytes of trpo_save (FNV-1a). */
+static inline uint64_t saved_bits(const trpo_agent *agent)
+{
+    const size_t bytes = trpo_save_bytes(agent);
+    unsigned char *buffer = (unsigned char *)take(bytes);
+    uint64_t hash = 14695981039346656037u;
+    CHECK(trpo_save(agent, buffer, bytes) == TRPO_OK);
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ buffer[i]) * 1099511628211u;
+    free(buffer);
+    return hash;
+}
+
+/* A field of the state by its name; NULL if there is none. */
+static inline double *state_field(trpo_agent *agent, const char *wanted, size_t *count)
+{
+    const char *name;
+    double *value;
+    for (int i = 0; (value = trpo_state_field(agent, i, &name, count)) != NULL; i++)
+        if (strcmp(name, wanted) == 0) return value;
+    return NULL;
+}
+
+static inline int state_is_finite(trpo_agent *agent)
+{
+    const char *name;
+    const double *value;
+    size_t count;
+    for (int i = 0; (value = trpo_state_field(agent, i, &name, &count)) != NULL; i++)
+        if (!all_finite(value, count)) return 0;
+    return 1;
+}
+
+/* A copy of theta, to be freed. */
+static inline double *copy_theta(trpo_agent *agent, size_t *count)
+{
+    const double *theta = state_field(agent, "theta", count);
+    double *copy = (double *)take(*count * sizeof *copy);
+    memcpy(copy, theta, *count * sizeof *copy);
+    return copy;
+}
+
+#endif
