@@ -3,8 +3,9 @@
 # Three layers with one job each: `checks` names what is wrong, this file converts and lets go of
 # the GIL, C computes. It has the same class, with the same methods, as fasttrpo.portable.Agent.
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 import numpy as np
@@ -152,19 +153,24 @@ def status_text(int status):
     return trpo_status_text(status).decode()
 
 
-cdef trpo_real *_real(array) noexcept:
-    cdef trpo_real[::1] flat = array.reshape(-1)
-    return &flat[0] if flat.shape[0] else NULL
+cdef void *_data(array) except NULL:
+    """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    PyBuffer_Release(&view)
+    return view.buf
 
 
-cdef double *_double(array) noexcept:
-    cdef double[::1] flat = array.reshape(-1)
-    return &flat[0] if flat.shape[0] else NULL
+cdef trpo_real *_real(array) except NULL:
+    return <trpo_real *>_data(array)
 
 
-cdef uint8_t *_bytes(array) noexcept:
-    cdef uint8_t[::1] flat = array.reshape(-1)
-    return &flat[0] if flat.shape[0] else NULL
+cdef double *_double(array) except NULL:
+    return <double *>_data(array)
+
+
+cdef uint8_t *_bytes(array) except NULL:
+    return <uint8_t *>_data(array)
 
 
 cdef object _vector(const double *x, Py_ssize_t count):
@@ -186,14 +192,12 @@ cdef class Agent:
         cdef trpo_settings c
         cdef size_t bytes
         trpo_default_settings(&c)
-        parts = np.array(settings.parts, np.int32)
-        policy_hidden = np.array(settings.policy_hidden, np.int32)
-        value_hidden = np.array(settings.value_hidden, np.int32)
-        cdef int32_t[::1] p = parts, ph = policy_hidden, vh = value_hidden
-        c.n_parts, c.n_policy_hidden, c.n_value_hidden = len(p), len(ph), len(vh)
-        c.parts = <const int *>&p[0] if len(p) else NULL
-        c.policy_hidden = <const int *>&ph[0] if len(ph) else NULL
-        c.value_hidden = <const int *>&vh[0] if len(vh) else NULL
+        parts = np.array(settings.parts, np.intc)
+        policy_hidden = np.array(settings.policy_hidden, np.intc)
+        value_hidden = np.array(settings.value_hidden, np.intc)
+        c.n_parts, c.parts = len(parts), <const int *>_data(parts)
+        c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
+        c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
         _fill(&c, settings)
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()

@@ -32,9 +32,9 @@ PRESETS = {
     "Pendulum-v1": Preset(
         150_000,
         {
-            "n_envs": 10,
+            "n_envs": 5,
             "n_steps": 200,
-            "gamma": 0.9,
+            "gamma": 0.95,
             "gae_lambda": 0.95,
             "normalize_observations": True,
             "normalize_rewards": True,
