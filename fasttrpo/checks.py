@@ -6,12 +6,16 @@ import numpy as np
 
 
 def as_array(name, value, shape, dtype):
-    """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`."""
+    """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`,
+    TypeError if it holds anything but real numbers.
+    """
+    given = np.asarray(value)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of real numbers, got {given.dtype}")
+    if given.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {given.shape}, not {tuple(shape)}")
     with np.errstate(over="ignore", invalid="ignore"):
-        array = np.ascontiguousarray(value, dtype=dtype)
-    if np.shape(value) != tuple(shape):
-        raise ValueError(f"{name} has shape {np.shape(value)}, not {tuple(shape)}")
-    return array
+        return np.ascontiguousarray(given, dtype=dtype)
 
 
 def finite_vector(name, value, size):

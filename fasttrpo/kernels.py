@@ -17,13 +17,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fasttrpo import backend, checks
-from fasttrpo.settings import AgentSettings
+from fasttrpo.settings import ACTIVATIONS, AgentSettings, integer, one_of, real
 
 __all__ = [
     "Policy",
@@ -40,6 +41,11 @@ __all__ = [
 
 Vector = np.ndarray
 
+_FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
+_BETWEEN = real("a number between 0 and 1", lambda x: 0 < x < 1)
+_NOT_NEGATIVE = real("a number >= 0", lambda x: x >= 0)
+_COUNT = integer(1)
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -52,7 +58,7 @@ class Policy:
     activation    "tanh", "relu" or "identity"
 
     theta is one vector: per layer the ((inputs + 1) x outputs) matrix row by row, its last row
-    the bias; then log_std.
+    the bias; then log_std. ValueError for anything else.
     """
 
     obs_size: int
@@ -61,23 +67,33 @@ class Policy:
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
 
+    def __post_init__(self) -> None:
+        _COUNT("obs_size", self.obs_size)
+        one_of("gaussian", "categorical")("distribution", self.distribution)
+        one_of(*ACTIVATIONS)("activation", self.activation)
+        for name in ("parts", "hidden"):
+            sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
+            object.__setattr__(self, name, sizes)
+        if not self.parts or (self.distribution == "gaussian" and set(self.parts) != {1}):
+            raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
+
     @property
     def n_parameters(self) -> int:
         """P"""
         sizes = [self.obs_size, *self.hidden, sum(self.parts)]
-        weights = sum((k + 1) * m for k, m in zip(sizes, sizes[1:], strict=False))
+        weights = sum((k + 1) * m for k, m in pairwise(sizes))
         return weights + (len(self.parts) if self.distribution == "gaussian" else 0)
 
     def initial(self, seed: int = 0) -> Vector:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
-        return self._agent(1, seed=seed).theta
+        return self._agent(1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
 
     def _agent(self, n_rows: int, **settings: Any) -> Any:
         resolved = AgentSettings(
             obs_size=self.obs_size,
             distribution=self.distribution,
-            parts=tuple(self.parts),
-            policy_hidden=tuple(self.hidden),
+            parts=self.parts,
+            policy_hidden=self.hidden,
             value_hidden=(),
             activation=self.activation,
             n_steps=n_rows,
@@ -86,22 +102,25 @@ class Policy:
         return backend.make_agent(resolved, backend.choose(), "float64")
 
     def _loaded(
-        self, theta: Vector, obs: ArrayLike, actions: Any = None, advantages: Any = None
+        self,
+        theta: Vector,
+        obs: ArrayLike,
+        actions: Any = None,
+        advantages: Any = None,
+        name: str = "theta",
     ) -> Any:
         """An agent at theta with the batch in it; actions None where they do not matter."""
-        obs = np.asarray(obs, np.float64)
-        if obs.ndim != 2 or len(obs) == 0:
-            raise ValueError(f"obs has shape {obs.shape}, not (N, {self.obs_size}) with N > 0")
-        n = len(obs)
+        n = len(obs) if np.ndim(obs) == 2 else 0
+        if n == 0:
+            raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
         agent = self._agent(n)
-        agent.theta = theta
+        agent.theta = checks.finite_vector(name, theta, self.n_parameters)
         actions = np.zeros((n, len(self.parts))) if actions is None else self._columns(actions, n)
         agent.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
         return agent
 
     def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
-        actions = np.asarray(actions, np.float64)
-        return actions.reshape(n, 1) if actions.shape == (n,) else actions
+        return np.reshape(actions, (n, 1)) if np.shape(actions) == (n,) else actions
 
 
 def gae(
@@ -123,18 +142,17 @@ def gae(
     observation after the step, before any reset; read where truncated and in the last row.
     Source: Schulman et al. 2016, "High-dimensional continuous control using GAE".
     """
-    rewards = np.asarray(rewards, np.float64)
-    if rewards.ndim != 2 or rewards.size == 0:
-        raise ValueError(f"rewards has shape {rewards.shape}, not (T, E) with T, E > 0")
-    given = {"values": values, "final_values": final_values}
-    flags = {"terminated": terminated, "truncated": truncated}
-    given = {k: checks.as_array(k, v, rewards.shape, np.float64) for k, v in given.items()}
-    flags = {k: checks.as_array(k, v, rewards.shape, np.bool_) for k, v in flags.items()}
-    done = flags["terminated"] | flags["truncated"]
-    boot = np.where(flags["terminated"], 0.0, given["final_values"])
-    nothing = np.zeros_like(done)
-    rewards = np.ascontiguousarray(rewards)
-    return _stages().gae(rewards, given["values"], boot, done, nothing, gamma, gae_lambda)
+    shape = np.shape(rewards)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"rewards has shape {shape}, not (T, E) with T, E > 0")
+    rew = checks.as_array("rewards", rewards, shape, np.float64)
+    val = checks.as_array("values", values, shape, np.float64)
+    final = checks.as_array("final_values", final_values, shape, np.float64)
+    term = checks.as_array("terminated", terminated, shape, np.bool_)
+    trunc = checks.as_array("truncated", truncated, shape, np.bool_)
+    boot, nothing = np.where(term, 0.0, final), np.zeros(shape, np.bool_)
+    discounts = _FRACTION("gamma", gamma), _FRACTION("gae_lambda", gae_lambda)
+    return _stages().gae(rew, val, boot, term | trunc, nothing, *discounts)
 
 
 def surrogate(
@@ -149,13 +167,13 @@ def surrogate(
 
     theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
     """
-    agent = policy._loaded(theta_old, obs, actions, advantages)
+    agent = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
     return agent.evaluate(theta)[0] + float(np.mean(advantages))
 
 
 def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:
     """Mean over the N states of KL(pi_old || pi_theta), exact, in nats; summed over components."""
-    return policy._loaded(theta_old, obs).evaluate(theta)[1]
+    return policy._loaded(theta_old, obs, name="theta_old").evaluate(theta)[1]
 
 
 def gradient(
@@ -173,7 +191,8 @@ def fisher_vector_product(
     F = 1/N sum_n J_n' M_n J_n, J the Jacobian of the network's outputs and M the distribution's
     Fisher metric in them; never formed. Source: Schraudolph 2002.
     """
-    return policy._loaded(theta, obs).fisher_product(v) + damping * np.asarray(v, np.float64)
+    product = policy._loaded(theta, obs).fisher_product(v)
+    return product + _NOT_NEGATIVE("damping", damping) * np.asarray(v, np.float64)
 
 
 class Solution(NamedTuple):
@@ -205,7 +224,15 @@ def conjugate_gradient(
     through. Source: Hestenes and Stiefel 1952.
     """
     g = checks.finite_vector("g", g, np.size(g))
-    return Solution(*_stages().conjugate_gradient(product, g, max_steps, tolerance, precondition))
+    limits = _COUNT("max_steps", max_steps), _NOT_NEGATIVE("tolerance", tolerance)
+    product = _linear("product", product, len(g))
+    precondition = precondition and _linear("precondition", precondition, len(g))
+    return Solution(*_stages().conjugate_gradient(product, g, *limits, precondition))
+
+
+def _linear(name: str, function: Callable, P: int) -> Callable[[Vector], Vector]:
+    """The user's function on a copy, its answer checked to be (P,)."""
+    return lambda v: checks.as_array(f"what {name} returned", function(v.copy()), (P,), np.float64)
 
 
 class Search(NamedTuple):
@@ -238,11 +265,18 @@ def line_search(
     """
     theta = checks.finite_vector("theta", theta, np.size(theta))
     step = checks.finite_vector("step", step, len(theta))
-    return Search(
-        *_stages().line_search(
-            evaluate, theta, step, surrogate_old, target_kl, shrinking_factor, max_iter
-        )
+    limits = (
+        real("a number", lambda x: True)("surrogate_old", surrogate_old),
+        _NOT_NEGATIVE("target_kl", target_kl),
+        _BETWEEN("shrinking_factor", shrinking_factor),
+        _COUNT("max_iter", max_iter),
     )
+
+    def on_a_copy(trial: Vector) -> tuple[float, float]:
+        surr, kl = evaluate(trial.copy())
+        return float(surr), float(kl)
+
+    return Search(*_stages().line_search(on_a_copy, theta, step, *limits))
 
 
 def _stages() -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from agents import IMPLEMENTATIONS
 from helpers import small_model
 
 
@@ -16,3 +17,9 @@ from helpers import small_model
 def model():
     """A small model on four CartPole environments, with nothing learnt yet."""
     return small_model()
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def implementation(request):
+    """The portable and the compiled float64 backend, one after the other."""
+    return request.param

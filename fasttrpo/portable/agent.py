@@ -41,12 +41,15 @@ class Agent:
 
     @property
     def theta(self):
-        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value."""
+        """The policy's parameters, a copy (P,) float64.
+
+        Setting them drops the rollout in progress; a loaded batch follows.
+        """
         return self._state.theta.copy()
 
     @theta.setter
     def theta(self, value):
-        self._adopt(replace(self._state, theta=self._policy_vector("theta", value)))
+        self._restart(replace(self._state, theta=self._policy_vector("theta", value)))
 
     @property
     def value_theta(self):
@@ -55,7 +58,8 @@ class Agent:
 
     @value_theta.setter
     def value_theta(self, value):
-        self._adopt(replace(self._state, value_theta=self._value_vector("value_theta", value)))
+        value_theta = self._value_vector("value_theta", value)
+        self._restart(replace(self._state, value_theta=value_theta))
 
     # -- collecting
 
@@ -120,14 +124,15 @@ class Agent:
 
     def load_state(self, state):
         """The reverse; all or nothing. Empties the rollout."""
-        state = serialize.unpack(state, self._state)
-        self._rollout.clear()
-        self._adopt(state)
+        self._restart(serialize.unpack(state, self._state))
 
     # -- the theory's pieces, on a batch set directly
 
     def load_batch(self, obs, act, adv, ret=None, logp=None):
-        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,); logp None: present ones."""
+        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,); logp None: present ones.
+
+        Drops the rollout in progress; act and record drop the batch.
+        """
         N, limit = len(obs), self._model.settings.n_steps * self._model.settings.n_envs
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
@@ -138,6 +143,7 @@ class Agent:
         logp = None if logp is None else self._column("log-probability", logp, N, self.real)
         self._batch = Batch(self._model, self._state, obs, act, adv, ret, logp)
         self._blocks = None
+        self._rollout.clear()
 
     def gradient(self):
         """The surrogate's gradient at the present theta; (P,)."""
@@ -178,6 +184,11 @@ class Agent:
         return fisher.value_product(self._value_vector("v", v), self._loaded().value)
 
     # -- helpers
+
+    def _restart(self, state):
+        """Adopt a state from outside, to which the rollout in progress does not belong."""
+        self._rollout.clear()
+        self._adopt(state)
 
     def _adopt(self, state):
         """Make `state` the present one, and everything that was computed from it follow."""
@@ -222,6 +233,7 @@ class Agent:
         extra = self._model.extra(self._state.theta)
         logp, val = self._model.distribution.logp(action, output, extra), self._values(obs)
         self._rollout.write_act(obs, action, logp, val)
+        self._batch = None
         return logp, val
 
     def _step_obs(self, obs):

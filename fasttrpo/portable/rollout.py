@@ -32,9 +32,9 @@ class Rollout:
 
     def check_act(self):
         if self.pending:
-            raise RuntimeError("the last step is not complete: call push before act or record")
+            raise RuntimeError("the last step is not complete: call push before the next act")
         if self.t == len(self.rew):
-            raise RuntimeError("the rollout is full: call update or discard")
+            raise RuntimeError(f"the rollout is full ({self.t} steps): call update")
 
     def write_act(self, raw, act, logp, val):
         """The first half of row t. Returns nothing; cannot fail."""
@@ -44,7 +44,7 @@ class Rollout:
     def check_push(self, rew, term, trunc, next_obs, skip):
         """The step's outcome as arrays of the right kind, checked; nothing is written."""
         if not self.pending:
-            raise RuntimeError("there is no step to complete: call act or record before push")
+            raise RuntimeError("no step is open: call act or record before push")
         E, O = self.raw.shape[1:]  # noqa: E741
         skip = np.zeros(E, bool) if skip is None else checks.as_array("skip", skip, (E,), bool)
         rew = checks.as_array("reward", rew, (E,), np.float64)

@@ -14,7 +14,7 @@
 
 #include "../../csrc/include/trpo.h"
 
-/* ---- checks -------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 enum { MAX_REPORTS = 20 };
 
@@ -54,7 +54,10 @@ static inline int all_finite(const double *x, size_t count)
 }
 
 /* |a - b| within `share` of |b| */
-static inline int is_close(double a, double b, double share) { return fabs(a - b) <= share * fabs(b); }
+static inline int is_close(double a, double b, double share)
+{
+    return fabs(a - b) <= share * fabs(b);
+}
 
 /* malloc that a test need not check */
 static inline void *take(size_t bytes)
@@ -93,7 +96,7 @@ static inline void small_settings(trpo_settings *s, int space, int n_hidden)
     s->seed = 5;
 }
 
-/* ---- the toy simulator ------------------------------------------------------------------------ */
+/* ---- the toy simulator ----------------------------------------------------------------------- */
 
 /* A point per environment that wanders and is pushed by the actions. Reward is for an action close
  * to the point (Gaussian), or that names its side (categorical). A plain struct: to copy it is to
@@ -155,7 +158,7 @@ static inline void toy_reset(toy *world, const uint8_t *term, const uint8_t *tru
     }
 }
 
-/* ---- an agent in its simulator ------------------------------------------------------------------ */
+/* ---- an agent in its simulator --------------------------------------------------------------- */
 
 typedef struct learner {
     trpo_settings set;
@@ -214,7 +217,7 @@ static inline int learner_iterate(learner *l, trpo_info *info)
     return status;
 }
 
-/* ---- what an agent is, in bits ------------------------------------------------------------------ */
+/* ---- what an agent is, in bits --------------------------------------------------------------- */
 
 /* One number for the bytes of trpo_save (FNV-1a). */
 static inline uint64_t saved_bits(const trpo_agent *agent)

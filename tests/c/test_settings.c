@@ -1,9 +1,10 @@
-/* Birth: settings out of range are named, memory is the caller's and nothing beyond it is touched. */
+/* Birth: settings out of range are named; memory is the caller's, and nothing beyond it is
+ * touched. */
 #include <limits.h>
 
 #include "check.h"
 
-/* ---- settings ---------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 typedef struct bad_setting {
     const char *name; /* what trpo_bad_setting must say */
@@ -175,7 +176,7 @@ static void limits_are_legal(void)
     CHECK(trpo_bad_setting(&s) == NULL);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 enum { CANARY = 0x5C, MARGIN = 128 };
 
@@ -274,7 +275,7 @@ static void nothing_outside_is_written(void)
         }
 }
 
-/* ---- words ------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void every_status_has_a_text(void)
 {

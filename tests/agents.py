@@ -1,0 +1,200 @@
+"""Agents, batches and made-up environments that the tests of the theory share.
+
+Everything is float64 and small, so that the matrices an agent never forms can be formed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import reference
+
+from fasttrpo.backend import VARIABLE, has_extension, make_agent
+from fasttrpo.settings import ACTIVATIONS, BACKENDS, AgentSettings
+
+needs_extension = pytest.mark.skipif(
+    not has_extension() or os.environ.get(VARIABLE) == "portable",
+    reason="the compiled core is not there, or not wanted",
+)
+
+
+class Implementation(NamedTuple):
+    """One of the two backends."""
+
+    name: str
+
+    def agent(self, settings, dtype="float64"):
+        return make_agent(settings, self.name, dtype)
+
+    @property
+    def stages(self):
+        """The module with the stages that stand alone: gae, conjugate_gradient, line_search."""
+        module = "_core64" if self.name == "compiled" else "portable.stages"
+        return importlib.import_module(f"fasttrpo.{module}")
+
+
+# One case per backend; with FASTTRPO_BACKEND in the environment, that one alone.
+IMPLEMENTATIONS = [
+    pytest.param(
+        Implementation(name), id=name, marks=[needs_extension] if name == "compiled" else []
+    )
+    for name in BACKENDS
+    if os.environ.get(VARIABLE, name) == name
+]
+
+DISTRIBUTIONS = {
+    "gaussian": ("gaussian", (1, 1)),
+    "one part": ("categorical", (3,)),
+    "two parts": ("categorical", (2, 3)),
+}
+HIDDEN = {"linear": (), "depth 1": (4,), "depth 2": (4, 3), "depth 3": (4, 3, 5)}
+CASES = [
+    pytest.param(hidden, distribution, activation, id=f"{h}-{d}-{activation}")
+    for (h, hidden), (d, distribution) in itertools.product(HIDDEN.items(), DISTRIBUTIONS.items())
+    for activation in (ACTIVATIONS if hidden else ("tanh",))
+]
+every_policy = pytest.mark.parametrize(("hidden", "distribution", "activation"), CASES)
+every_distribution = pytest.mark.parametrize(
+    "distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS
+)
+O, N = 3, 12  # noqa: E741
+SEED = 7 + (5 << 32)
+
+
+def settings(hidden=(4,), distribution=("gaussian", (1, 1)), activation="tanh", **more):
+    defaults = dict(n_steps=N, n_envs=1, value_hidden=(4, 3), seed=SEED)
+    return AgentSettings(
+        obs_size=O,
+        distribution=distribution[0],
+        parts=distribution[1],
+        policy_hidden=hidden,
+        activation=activation,
+        **(defaults | more),
+    )
+
+
+def rollout_settings(**more):
+    """24 steps of 5 environments."""
+    return settings(**(dict(hidden=(6,), n_steps=24, n_envs=5) | more))
+
+
+def shaken(implementation, s, scale=0.7, dtype="float64"):
+    """An agent with parameters far from its initial, small ones."""
+    agent, draw = implementation.agent(s, dtype), np.random.default_rng(3)
+    agent.theta = agent.theta + scale * draw.normal(size=agent.theta.size)
+    agent.value_theta = agent.value_theta + scale * draw.normal(size=agent.value_theta.size)
+    return agent
+
+
+class Samples(NamedTuple):
+    """A batch, in the order of load_batch's arguments."""
+
+    obs: np.ndarray
+    act: np.ndarray
+    adv: np.ndarray
+    ret: np.ndarray
+    logp: np.ndarray | None = None
+
+
+def random_batch(s, n=N, seed=0):
+    draw = np.random.default_rng(seed)
+    obs = draw.normal(size=(n, s.obs_size))
+    if s.distribution == "gaussian":
+        act = draw.normal(size=(n, len(s.parts)))
+    else:
+        act = np.stack([draw.integers(k, size=n) for k in s.parts], axis=1).astype(float)
+    return Samples(obs, act, draw.normal(size=n), draw.normal(size=n))
+
+
+def loaded(implementation, s, n=N, off_policy=False):
+    """A shaken agent with a random batch of its own actions in it, and the batch."""
+    assert n <= s.n_steps * s.n_envs
+    agent, batch, dense = shaken(implementation, s), random_batch(s, n), reference.DensePolicy(s)
+    if dense.gaussian:
+        noise = np.exp(dense.log_std(agent.theta)) * batch.act
+        batch = batch._replace(act=dense.outputs(agent.theta, batch.obs) + noise)
+    logp = dense.logp(agent.theta, batch.obs, batch.act)
+    if off_policy:
+        logp = logp + 0.2 * np.random.default_rng(5).normal(size=n)
+    batch = batch._replace(logp=logp)
+    agent.load_batch(*batch)
+    return agent, batch
+
+
+# -- whole rollouts -------------------------------------------------------------------------------
+
+
+class World:
+    """A made-up environment with terminations and truncations.
+
+    next_step: after each end comes a row in which no step happens; otherwise the next row starts
+    with the observation after the reset. gaps: such rows come within episodes too.
+    """
+
+    def __init__(self, n_envs, seed=1, next_step=True, gaps=False):
+        self.draw, self.next_step, self.gaps = np.random.default_rng(seed), next_step, gaps
+        self.obs = self.draw.normal(size=(n_envs, O)) + 1
+        self.ended = np.zeros(n_envs, bool)
+
+    def step(self, act):
+        n = len(self.obs)
+        rew = 3 * self.obs[:, 0] - np.square(act[:, 0] - self.obs[:, 1])
+        term, trunc = self.draw.random((2, n)) < 0.1
+        skip, next_obs = self.ended, self.draw.normal(size=(n, O)) * 2 + 1
+        if self.gaps:
+            skip = skip | (self.draw.random(n) < 0.2)
+        rew = np.where(skip, np.nan, rew)
+        self.obs = next_obs
+        if self.next_step:
+            self.ended = (term | trunc) & ~skip
+        else:
+            self.obs = np.where((term | trunc)[:, None], self.draw.normal(size=(n, O)), next_obs)
+        return rew, term, trunc, next_obs, skip
+
+
+class Log(NamedTuple):
+    """What went into and came out of an agent, (T, E) or (T, E, size)."""
+
+    obs: np.ndarray
+    act: np.ndarray
+    logp: np.ndarray
+    val: np.ndarray
+    rew: np.ndarray
+    term: np.ndarray
+    trunc: np.ndarray
+    next_obs: np.ndarray
+    skip: np.ndarray
+    next_val: np.ndarray
+
+
+def collect(agent, world, T):
+    """T steps."""
+    rows = []
+    for _ in range(T):
+        obs = world.obs
+        out = agent.act(obs)
+        step = world.step(out[0])
+        agent.push(*step)
+        rows.append((obs, *out, *step, agent.value(step[3])))
+    return Log(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def samples_of(log, s):
+    """The rows kept, with advantages and returns by the reference."""
+    keep, done = ~log.skip, log.term | log.trunc
+    rew, boot = np.where(log.skip, 0, log.rew), np.where(log.term, 0, log.next_val)
+    adv = reference.gae(rew, log.val, boot, done, log.skip, s.gamma, s.gae_lambda)
+    ret, adv = (adv + log.val)[keep], adv[keep]
+    if s.normalize_advantage:
+        adv = reference.standardized(adv)
+    return Samples(log.obs[keep], log.act[keep], adv, ret, log.logp[keep])
+
+
+def bits(agent):
+    """The whole state, as bytes."""
+    return {name: vector.tobytes() for name, vector in agent.state().items()}

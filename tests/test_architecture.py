@@ -1,0 +1,376 @@
+"""The arrows between the layers, and the limits that keep files and functions readable.
+
+Read from the sources themselves: includes, imports, calls, lengths. Each check is tried on a bad
+example too, so that a check that checks nothing fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CSRC, PACKAGE = ROOT / "csrc", ROOT / "fasttrpo"
+C_FILES = sorted([*CSRC.glob("*/*.c"), *CSRC.glob("*/*.h")])
+PYTHON_FILES = sorted(p for top in ("fasttrpo", "tests") for p in (ROOT / top).rglob("*.py"))
+
+pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+# -- C --------------------------------------------------------------------------------------------
+
+# What a file of each folder may include of ours.
+MAY_INCLUDE = {
+    "include": set(),
+    "kernels": {"kernels.h", "trpo.h"},
+    "core": {"work.h", "rng.h", "kernels.h", "trpo.h"},
+    "examples": {"trpo.h"},
+}
+# And of the C library: no allocation, no output, in kernels and core.
+LIBRARY = {"limits.h", "math.h", "stddef.h", "stdint.h", "string.h"}
+FORBIDDEN_CALLS = {
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "exit",
+    "abort",
+    "assert",
+    "rand",
+    "srand",
+}
+FORBIDDEN_CALLS |= {"printf", "fprintf", "puts", "fputs", "putchar", "fopen", "longjmp", "alloca"}
+FORBIDDEN_FLAGS = re.compile(
+    r"-Ofast|-ffast-math|-funsafe-math|-fassociative-math|/fp:fast|-fopenmp"
+)
+
+
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+
+
+def without_strings(text):
+    return re.sub(r'"(\\.|[^"\\\n])*"|\'(\\.|[^\'\\\n])*\'', '""', text)
+
+
+def includes(text):
+    """(ours, the library's): file names without folders."""
+    ours = {Path(name).name for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M)}
+    return ours, set(re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M))
+
+
+def wrong_includes(folder, text):
+    ours, library = includes(text)
+    bad = ours - MAY_INCLUDE[folder]
+    return bad if folder == "examples" else bad | (library - LIBRARY)
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=name_of)
+def test_includes_point_one_way(path):
+    assert not wrong_includes(path.parent.name, read(path))
+
+
+def test_a_wrong_include_is_seen():
+    assert wrong_includes("kernels", '#include "../core/work.h"\n') == {"work.h"}
+    assert wrong_includes("core", "# include <stdio.h>\n") == {"stdio.h"}
+    assert wrong_includes("examples", '#include "../core/work.h"\n#include <stdio.h>') == {"work.h"}
+    assert {p.parent.name for p in C_FILES} == set(MAY_INCLUDE)
+
+
+def calls(text):
+    """Names before an opening parenthesis, outside comments and strings."""
+    return set(re.findall(r"\b([A-Za-z_]\w*)\s*\(", without_strings(without_comments(text))))
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in C_FILES if p.parent.name in ("core", "kernels")], ids=name_of
+)
+def test_the_core_allocates_prints_and_exits_nowhere(path):
+    assert not calls(read(path)) & FORBIDDEN_CALLS
+    assert not re.search(r"^static (?!const|inline)[^(;{]*[;=]", read(path), re.M), "global state"
+
+
+def test_a_forbidden_call_is_seen():
+    text = 'x = malloc (3); /* free(x) */ s = "exit(1)"; // puts("")\n'
+    assert calls(text) & FORBIDDEN_CALLS == {"malloc"}
+
+
+def definitions(text):
+    """(name, lines, body) of each function: its header stands at the left margin."""
+    text = without_comments_same_lines(text)
+    for found in re.finditer(
+        r"^(?!#|typedef|struct|enum|extern)\w[^;{}=#]*?\b(\w+)\([^;{}]*\)\n\{", text, re.M
+    ):
+        end = text.index("\n}", found.end())
+        yield found[1], text[found.start() : end].count("\n") + 2, text[found.end() : end]
+
+
+def without_comments_same_lines(text):
+    return re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=name_of)
+def test_c_files_and_functions_are_short(path):
+    text = read(path)
+    assert text.count("\n") <= 500
+    assert max(map(len, text.splitlines())) <= 110
+    assert not [name for name, lines, _ in definitions(text) if lines > 60]
+
+
+def test_all_functions_are_found():
+    """By their brace at the left margin, which nothing else has."""
+    found = set()
+    for path in C_FILES:
+        names = {name for name, _, _ in definitions(read(path))}
+        assert len(names) == read(path).count("\n{\n"), name_of(path)
+        found |= names
+    assert {"trpo_update", "trpo_gradient", "trpok_gae", "dense_forward", "main"} <= found
+    long = "static int f(int a,\n             int b)\n{\n" + "    a++;\n" * 60 + "}\n"
+    assert [(name, lines) for name, lines, _ in definitions(long)] == [("f", 64)]
+
+
+# Files of csrc/core that are no stage: what all stages stand on.
+SHARED = {"blocks.c", "network.c", "layout.c", "policy.c", "settings.c", "status.c"}
+# Only update.c runs the stages. Within one, these calls are the design's: CG multiplies, the critic
+# is fitted by the policy's machinery, rows are normalised and valued as they come, rewards are
+# scaled before they are used.
+BETWEEN_STAGES = {
+    "advantages.c": {"normalizer.c", "rollout.c"},
+    "rollout.c": {"critic.c", "normalizer.c"},
+    "cg.c": {"fisher.c", "preconditioner.c"},
+    "critic.c": {"cg.c", "fisher.c", "gradient.c", "preconditioner.c"},
+    "layout.c": {"serialize.c"},
+    "serialize.c": {"rollout.c"},
+}
+
+
+def stage_calls():
+    """{file: the other stages' files whose functions it calls}."""
+    core = [p for p in C_FILES if p.parent.name == "core" and p.suffix == ".c"]
+    home = {
+        name: path.name
+        for path in core
+        for name, _, _ in definitions(read(path))
+        if name.startswith("trpo_")
+    }
+    return {
+        path.name: {home[c] for c in calls(read(path)) if c in home} - {path.name} - SHARED
+        for path in core
+    }
+
+
+def test_only_the_update_runs_the_stages():
+    found = stage_calls()
+    stages = {"advantages.c", "gradient.c", "cg.c", "line_search.c", "critic.c", "normalizer.c"}
+    assert stages <= found.pop("update.c")
+    for name, called in found.items():
+        assert called <= BETWEEN_STAGES.get(name, set()), name
+
+
+def undocumented(header):
+    """Public functions without a comment above their group, or beside them."""
+    bad = []
+    blocks = re.split(r"\n\s*\n", header)
+    for block in blocks:
+        for found in re.finditer(r"^[\w ]+[ *](trpo_\w+)\([^;{]*\);([^\n]*)", block, re.M):
+            if "*/" not in block[: found.start()] and "/*" not in found[2]:
+                bad.append(found[1])
+    return bad
+
+
+def test_every_public_function_is_documented():
+    header = read(CSRC / "include" / "trpo.h")
+    public = set(re.findall(r"^[\w ]+[ *](trpo_\w+)\([^;{]*\);", header, re.M))
+    assert {"trpo_init", "trpo_update", "trpo_save"} <= public
+    # Two whose names say it all.
+    assert set(undocumented(header)) <= {"trpo_default_settings", "trpo_get_culprit"}
+    assert undocumented("/* a */\n\nint trpo_new(int a);\n") == ["trpo_new"]
+
+
+def test_public_names_have_the_prefix():
+    for path in C_FILES:
+        prefix = {"kernels": "trpok_", "core": "trpo_"}.get(path.parent.name)
+        if prefix and path.suffix == ".c":
+            text = without_comments_same_lines(read(path))
+            public = re.findall(
+                r"^(?!static|typedef)\w[^;{}=#\n]*?\b(\w+)\([^;{}]*\)\n\{", text, re.M
+            )
+            assert all(name.startswith(prefix) for name in public), name_of(path)
+
+
+def test_no_flag_lets_the_compiler_reorder_arithmetic():
+    files = [ROOT / "setup.py", ROOT / "pyproject.toml", *PACKAGE.glob("*.p[yx]*")]
+    files += [p for p in (ROOT / ".ci").rglob("*") if p.is_file()] + list(CSRC.rglob("*.*"))
+    files += [p for p in (ROOT / "tests").rglob("*.[pc]*") if p != Path(__file__)]
+    for path in files:
+        if path.suffix in (".so", ".pyd", ".pyc", ".o", ".npz"):
+            continue
+        assert not FORBIDDEN_FLAGS.search(read(path)), name_of(path)
+    assert FORBIDDEN_FLAGS.search("cc -O2 -ffast-math")
+
+
+# -- Python ---------------------------------------------------------------------------------------
+
+# Third parties that `import fasttrpo` must not import, nor anything at module level but where said.
+HEAVY = {"gymnasium", "numba", "tqdm", "torch", "scipy"}
+HEAVY_ALLOWED = {"fasttrpo/portable/jit.py": {"numba"}}
+FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
+
+
+def imports(source, package, top_level=False):
+    """Absolute names of what a module imports. package: the one that it lives in, dotted."""
+    tree, found = ast.parse(source), set()
+    nodes = tree.body if top_level else ast.walk(tree)
+    if top_level:  # and what stands in a try or an if there
+        nodes = [n for top in nodes for n in ([top] if is_import(top) else inner(top))]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {name for name in from_names(node, package)}
+    return found
+
+
+def is_import(node):
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def inner(node):
+    kinds = ast.If | ast.Try | ast.With
+    return [n for n in ast.walk(node) if is_import(n)] if isinstance(node, kinds) else []
+
+
+def from_names(node, package):
+    base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    module = ".".join([*base, *([node.module] if node.module else [])])
+    return {f"{module}.{alias.name}" for alias in node.names}
+
+
+def own(names):
+    """Which modules of fasttrpo these names are, or are in."""
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == "fasttrpo":
+            at = [".".join(parts[:n]) for n in range(len(parts), 1, -1)]
+            found |= {next((m for m in at if is_module(m)), "fasttrpo")}
+    return found
+
+
+def is_module(dotted):
+    path = ROOT / dotted.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def package_of(path):
+    return ".".join(path.relative_to(ROOT).parts[:-1])
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "portable").glob("*.py")), ids=name_of)
+def test_the_twin_stands_alone(path):
+    """An independent implementation: of fasttrpo it knows checks and settings, else itself."""
+    modules = own(imports(read(path), "fasttrpo.portable"))
+    outside = {m for m in modules if not m.startswith("fasttrpo.portable")}
+    assert outside <= FOR_PORTABLE
+
+
+def twin_graph():
+    files = (PACKAGE / "portable").glob("*.py")
+    return {
+        p.stem: {m.split(".")[-1] for m in own(imports(read(p), "fasttrpo.portable"))} - {p.stem}
+        for p in files
+    }
+
+
+def test_the_twin_s_imports_point_one_way():
+    """agent -> update -> stages -> network, distributions, rng: no module imports one above it."""
+    graph, done = twin_graph(), set()
+    graph.pop("__init__")
+    graph = {name: needs & set(graph) for name, needs in graph.items()}
+    while set(graph) - done:
+        ready = {name for name in graph if graph[name] <= done} - done
+        assert ready, f"a circle among {sorted(set(graph) - done)}"
+        done |= ready
+    assert "update" in graph["agent"]
+    for stage in ("gradient", "fisher", "cg", "line_search", "critic", "advantages"):
+        assert not graph[stage] & {"agent", "update"}
+
+
+# Python's own layers, the user's end first: a module imports from later ones only.
+LAYERS = (
+    {"__main__", "cli"},
+    {"trpo", "evaluate"},
+    {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
+    {"backend"},
+    {"spaces"},
+    {"settings", "checks"},
+    {"suggest", "_version"},
+)
+
+
+def test_python_s_layers_point_one_way():
+    rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+    for path in sorted(PACKAGE.glob("*.py")):
+        if path.stem == "__init__":
+            continue
+        assert path.stem in rank, f"{path.stem} has no layer in LAYERS"
+        for module in own(imports(read(path), "fasttrpo")) - {"fasttrpo"}:
+            needed = module.split(".")[1]
+            if needed != "portable":
+                assert rank[needed] >= rank[path.stem], f"{path.stem} imports {needed}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
+def test_nothing_heavy_is_imported_at_module_level(path):
+    tops = {n.split(".")[0] for n in imports(read(path), package_of(path), top_level=True)}
+    assert tops & HEAVY <= HEAVY_ALLOWED.get(name_of(path), set())
+
+
+def test_importing_imports_nothing_heavy():
+    code = "import sys, fasttrpo; print(sorted(m for m in sys.modules if '.' not in m))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'fasttrpo'" in out.stdout
+    assert not [name for name in (*HEAVY, "numpy") if f"'{name}'" in out.stdout]
+
+
+def test_a_wrong_import_is_seen():
+    text = (
+        "from ..trpo import TRPO\nfrom . import rng\ntry:\n    import numba\nexcept E:\n    pass\n"
+    )
+    assert own(imports(text, "fasttrpo.portable")) == {"fasttrpo.trpo", "fasttrpo.portable.rng"}
+    assert "numba" in imports(text, "fasttrpo.portable", top_level=True)
+    late = "def f():\n    import gymnasium\n"
+    assert imports(late, "fasttrpo") == {"gymnasium"}
+    assert not imports(late, "fasttrpo", top_level=True)
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_python_files_and_functions_are_short(path):
+    text = read(path)
+    assert text.count("\n") <= 500
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    assert not [f.name for f in functions if f.end_lineno - f.lineno >= 60]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
+def test_modules_and_public_names_are_documented(path):
+    tree = ast.parse(read(path))
+    assert ast.get_docstring(tree)
+    kinds = ast.FunctionDef | ast.ClassDef
+    public = [n for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")]
+    bare = {n.name for n in public if not ast.get_docstring(n)}
+    if "portable" not in path.parts:
+        assert not bare

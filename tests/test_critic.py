@@ -1,0 +1,150 @@
+"""The critic's three fits, each redone by hand on the rows that an update used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+from agents import SEED, O, World, collect, rollout_settings, samples_of, shaken
+from tolerances import DENSE, SOLVED, assert_close
+
+
+def fitted(implementation, s, scale=0.7):
+    """An agent after one update, value_theta before it, the samples, and the record."""
+    agent = shaken(implementation, s, scale)
+    before = agent.value_theta
+    samples = samples_of(collect(agent, World(5, gaps=True), s.n_steps), s)
+    return agent, before, samples, agent.update()
+
+
+def sizes(s):
+    return (s.obs_size, *s.value_hidden, 1)
+
+
+def value(s, w, obs):
+    return reference.forward(w, sizes(s), s.activation, obs)[1][:, 0]
+
+
+def loss(s, w, samples):
+    return np.mean((value(s, w, samples.obs) - samples.ret) ** 2)
+
+
+def gauss_newton_direction(s, w, samples, n_critic_steps):
+    """(J'J/N + damping I) x = J'(V - ret)/N by five steps of CG with the Kronecker blocks."""
+    obs, N, stream = samples.obs, len(samples.obs), (SEED, reference.KFAC_CRITIC, n_critic_steps)
+    J = reference.network_jacobian(w, sizes(s), s.activation, obs)[:, 0]
+    rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
+    scores = reference.normals(stream, range(1, len(rows) + 1), 1)
+    M = reference.kronecker_matrix(
+        w, sizes(s), s.activation, obs[rows], scores, s.critic_damping, [1.0]
+    )
+    H = J.T @ J / N + s.critic_damping * np.eye(len(w))
+    grad = J.T @ (value(s, w, obs) - samples.ret) / N
+    return reference.krylov_solution(H, grad, M, 5)
+
+
+def halvings(s, w, x, samples):
+    """The first j for which w - x / 2^j has a smaller loss, None if there is none."""
+    before = loss(s, w, samples)
+    return next((j for j in range(10) if loss(s, w - x / 2**j, samples) < before), None)
+
+
+@pytest.mark.parametrize(
+    ("more", "halved"),
+    [
+        (dict(), 0),
+        (dict(activation="relu"), 3),
+        (dict(n_steps=80), 0),  # more rows than the 256 that the factors see
+        (dict(critic_damping=1e-4, value_hidden=(8, 8)), 3),
+    ],
+)
+def test_gauss_newton_step(implementation, more, halved):
+    """Five preconditioned steps of CG, then halved until the loss falls."""
+    s = rollout_settings(**(dict(critic_damping=0.02, cg_tolerance=1e-14) | more))
+    agent, before, samples, record = fitted(implementation, s)
+    x = gauss_newton_direction(s, before, samples, 0)
+    j = halvings(s, before, x, samples)
+    assert j == halved
+    assert_close(agent.value_theta - before, -x / 2**j, DENSE)
+    assert record["value_loss_before"] == pytest.approx(loss(s, before, samples), rel=DENSE)
+    assert record["value_loss"] == pytest.approx(loss(s, agent.value_theta, samples), rel=DENSE)
+    assert agent.state()["counters"][5] == 1
+
+
+def test_gauss_newton_steps_follow_each_other(implementation):
+    s = rollout_settings(critic_damping=0.02, cg_tolerance=1e-14, n_critic_updates=3)
+    agent, w, samples, _ = fitted(implementation, s)
+    for step in range(3):
+        x = gauss_newton_direction(s, w, samples, step)
+        w = w - x / 2 ** halvings(s, w, x, samples)
+    assert_close(agent.value_theta, w, SOLVED)
+    assert agent.state()["counters"][5] == 3
+
+
+def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step(implementation):
+    s = rollout_settings(critic_damping=0.5, value_hidden=())
+    agent, before, samples, _ = fitted(implementation, s)
+    X = reference.with_one(samples.obs)
+    grad = X.T @ (X @ before - samples.ret) / len(X)
+    newton = before - np.linalg.solve(X.T @ X / len(X) + 0.5 * np.eye(O + 1), grad)
+    assert_close(agent.value_theta, newton, SOLVED)
+
+
+def test_gauss_newton_ends_where_the_loss_falls_no_more(implementation):
+    s = rollout_settings(critic_damping=1e-12, value_hidden=(), n_critic_updates=50)
+    agent, _, samples, record = fitted(implementation, s)
+    best = np.linalg.lstsq(reference.with_one(samples.obs), samples.ret, rcond=None)[0]
+    assert_close(agent.value_theta, best, SOLVED)
+    assert 1 < agent.state()["counters"][5] < 50
+    assert record["value_loss"] < record["value_loss_before"]
+
+
+def test_ridge_is_ridge_regression(implementation):
+    s = rollout_settings(critic="ridge", critic_damping=0.2)
+    agent, _, samples, record = fitted(implementation, s)
+    X = reference.with_one(np.hstack([samples.obs, samples.obs**2]))
+    A, b = X.T @ X / len(X), X.T @ samples.ret / len(X)
+    expected = np.linalg.solve(A + 0.2 * np.eye(len(A)), b)
+    assert_close(agent.value_theta, expected, SOLVED)
+    assert record["value_loss"] == pytest.approx(np.mean((X @ expected - samples.ret) ** 2))
+
+
+@pytest.mark.parametrize("hidden", [(), (4, 3)])
+@pytest.mark.parametrize("batch_size", [50, 1000, 7])
+def test_adam_by_hand(implementation, hidden, batch_size):
+    """The last, short minibatch counts; a minibatch may be the whole batch."""
+    s = rollout_settings(critic="adam", n_critic_updates=3, batch_size=batch_size)
+    s = replace(s, value_hidden=hidden)
+    agent, w, (obs, _, _, ret, _), _ = fitted(implementation, s)
+    m, v, t = 0.0, 0.0, 0
+    for epoch in range(3):
+        order = reference.permutation((SEED, reference.CRITIC, epoch), len(obs), len(obs))
+        for start in range(0, len(obs), batch_size):
+            rows, t = order[start : start + batch_size], t + 1
+            J = reference.network_jacobian(w, sizes(s), s.activation, obs[rows])[:, 0]
+            g = J.T @ (value(s, w, obs[rows]) - ret[rows]) / len(rows)
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            w = w - s.learning_rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-5)
+    assert_close(agent.value_theta, w, DENSE)
+    state = agent.state()
+    assert_close(state["adam_m"], m, SOLVED)
+    assert_close(state["adam_v"], v, SOLVED)
+    assert state["counters"][5:].tolist() == [3, t]
+
+
+def test_adam_s_moments_last_over_updates(implementation):
+    """A second update goes on from the first's moments, and not from none."""
+    s, moved = rollout_settings(critic="adam", n_critic_updates=1), []
+    for forget in (False, True):
+        agent, *_ = fitted(implementation, s)
+        if forget:
+            state = agent.state()
+            state["adam_m"][:], state["adam_v"][:], state["counters"][6] = 0, 0, 0
+            agent.load_state(state)
+        before = agent.value_theta
+        collect(agent, World(5), s.n_steps)
+        agent.update()
+        moved.append(agent.value_theta - before)
+    assert not np.allclose(*moved)

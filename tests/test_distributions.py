@@ -1,0 +1,236 @@
+"""The action distributions: densities, divergences, draws. Each runs over the whole table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from agents import (
+    DISTRIBUTIONS,
+    SEED,
+    N,
+    Samples,
+    every_distribution,
+    loaded,
+    needs_extension,
+    random_batch,
+    settings,
+    shaken,
+)
+from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, assert_close
+
+from fasttrpo.backend import make_agent
+from fasttrpo.portable.distributions import DISTRIBUTIONS as TABLE
+
+ROWS = 4000
+
+
+def test_every_distribution_of_the_table_is_tested():
+    assert {name for name, _ in DISTRIBUTIONS.values()} == set(TABLE)
+
+
+@every_distribution
+def test_log_probabilities(implementation, distribution):
+    s = settings((4,), distribution, n_envs=70)
+    agent, batch = shaken(implementation, s), random_batch(s, 70)
+    logp, _ = agent.record(batch.obs, batch.act)
+    expected = reference.DensePolicy(s).logp(agent.theta, batch.obs, batch.act)
+    assert_close(logp, expected, ROUNDING)
+
+
+@every_distribution
+def test_act_tells_the_log_probability_of_what_it_drew(implementation, distribution):
+    s = settings((4,), distribution, n_envs=70)
+    agent, obs = shaken(implementation, s), random_batch(s, 70).obs
+    act, logp, val = agent.act(obs)
+    expected = reference.DensePolicy(s).logp(agent.theta, obs, act)
+    assert_close(logp, expected, ROUNDING)
+    assert_close(val, agent.value(obs), ROUNDING)
+
+
+@every_distribution
+def test_evaluate_is_what_the_formulas_say(implementation, distribution):
+    s = settings((4,), distribution)
+    agent, batch = loaded(implementation, s, off_policy=True)
+    dense, theta = reference.DensePolicy(s), agent.theta
+    trial = theta + 0.3 * np.random.default_rng(8).normal(size=theta.size)
+    surr, kl, entropy = agent.evaluate(trial)
+    expected = dense.surrogate(trial, batch.obs, batch.act, batch.adv, batch.logp)
+    assert surr == pytest.approx(expected, rel=DENSE)
+    assert kl == pytest.approx(dense.kl(theta, trial, batch.obs), rel=DENSE)
+    assert entropy == pytest.approx(dense.entropy(trial, batch.obs), rel=DENSE)
+    assert np.array_equal(agent.theta, theta)
+
+
+@every_distribution
+def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution):
+    """The two directions differ, so that a mix-up would show."""
+    s = settings((4,), distribution)
+    agent, batch = loaded(implementation, s)
+    dense, trial = reference.DensePolicy(s), agent.theta + 0.3
+    forward, backward = (
+        dense.kl(*pair, batch.obs) for pair in [(agent.theta, trial), (trial, agent.theta)]
+    )
+    assert abs(forward - backward) > 0.01 * forward
+    assert agent.evaluate(trial)[1] == pytest.approx(forward, rel=DENSE)
+
+
+@every_distribution
+def test_small_divergences_keep_their_digits(implementation, distribution):
+    """A difference of logarithms near each other would have lost them all."""
+    agent, _ = loaded(implementation, settings((4,), distribution))
+    v = np.random.default_rng(1).normal(size=agent.theta.size)
+    for h in (1e-5, 1e-6, 1e-7):
+        kl = agent.evaluate(agent.theta + h * v)[1]
+        expected = h**2 / 2 * v @ agent.fisher_product(v)
+        assert kl == pytest.approx(expected, rel=100 * h + SECOND_DIFFERENCES)
+
+
+@every_distribution
+def test_at_the_present_parameters_nothing_has_changed(implementation, distribution):
+    s = settings((4,), distribution)
+    agent, batch = shaken(implementation, s), random_batch(s)
+    agent.load_batch(batch.obs, batch.act, batch.adv)
+    surr, kl, entropy = agent.evaluate(agent.theta)
+    assert (surr, kl) == (0, 0)
+    dense = reference.DensePolicy(s)
+    assert entropy == pytest.approx(dense.entropy(agent.theta, batch.obs), rel=DENSE)
+
+
+@needs_extension
+@every_distribution
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("how", ["act", "record"])
+def test_the_ratio_is_exactly_one_at_first(distribution, dtype, how):
+    """What a rollout records is bit for bit what the update computes at the same parameters."""
+    s = settings((17, 9), distribution, n_envs=7, n_steps=43)
+    agent, obs, act, logp = make_agent(s, "compiled", dtype), [], [], []
+    agent.theta = agent.theta + 0.3 * np.random.default_rng(0).normal(size=agent.theta.size)
+    for step in range(43):
+        obs.append(random_batch(s, 7, seed=step).obs)
+        if how == "act":
+            drawn, logs, _ = agent.act(obs[-1])
+        else:
+            drawn = random_batch(s, 7, seed=step).act
+            logs, _ = agent.record(obs[-1], drawn)
+        act.append(drawn)
+        logp.append(logs)
+        agent.push(np.zeros(7), *np.zeros((2, 7), bool), obs[-1])
+    adv = np.random.default_rng(1).normal(size=7 * 43)
+    recorded = Samples(np.concatenate(obs), np.concatenate(act), adv, adv, np.concatenate(logp))
+    agent.load_batch(*recorded)
+    assert agent.evaluate(agent.theta)[0] == 0.0
+    gradient = agent.gradient()
+    agent.load_batch(*recorded._replace(logp=None))
+    assert agent.gradient().tobytes() == gradient.tobytes()
+
+
+@every_distribution
+def test_a_step_that_overflows_is_not_acceptable(implementation, distribution):
+    agent, _ = loaded(implementation, settings((4,), distribution))
+    surr, kl, _ = agent.evaluate(agent.theta * 1e200)
+    assert not (kl <= 1e9 and surr > 0)
+
+
+def test_certain_choices_are_finite(implementation):
+    """Logits so far apart that the others' probabilities are 0."""
+    s = settings((), ("categorical", (3,)))
+    agent = implementation.agent(s)
+    theta = np.zeros(agent.theta.size)
+    theta[-3:] = 0, 2000, -2000
+    agent.theta = theta
+    batch = random_batch(s)
+    agent.load_batch(batch.obs, np.ones((N, 1)), batch.adv)
+    assert agent.evaluate(theta) == (0, 0, 0)
+    assert not agent.gradient().any()
+    assert not agent.fisher_product(np.ones(theta.size)).any()
+    assert (agent.predict(batch.obs, False) == 1).all()
+
+
+def test_a_part_with_one_choice_tells_nothing(implementation):
+    """It adds no probability, no curvature and no gradient."""
+    s, plain = settings((), ("categorical", (1, 3))), settings((), ("categorical", (3,)))
+    agent, without = implementation.agent(s), implementation.agent(plain)
+    W = np.random.default_rng(0).normal(size=(s.obs_size + 1, 4))
+    agent.theta, without.theta = W.ravel(), W[:, 1:].ravel()
+    batch = random_batch(s)
+    agent.load_batch(batch.obs, batch.act, batch.adv)
+    without.load_batch(batch.obs, batch.act[:, 1:], batch.adv)
+    gradient = agent.gradient().reshape(-1, 4)
+    assert not gradient[:, 0].any()
+    assert_close(gradient[:, 1:].ravel(), without.gradient(), ROUNDING)
+    v = np.random.default_rng(1).normal(size=W.shape)
+    product = agent.fisher_product(v.ravel()).reshape(-1, 4)
+    assert not product[:, 0].any()
+    assert_close(product[:, 1:].ravel(), without.fisher_product(v[:, 1:].ravel()), ROUNDING)
+
+
+# -- draws ----------------------------------------------------------------------------------------
+
+
+def expected_draws(s, agent, obs, stream):
+    """Row i takes the numbers of item i."""
+    dense = reference.DensePolicy(s)
+    out, items = dense.outputs(agent.theta, obs), range(len(obs))
+    if dense.gaussian:
+        normals = reference.normals(stream, items, len(s.parts))
+        return out + np.exp(dense.log_std(agent.theta)) * normals
+    logs = dense.log_probabilities(out)
+    return np.array([reference.choices(stream, i, [part[i] for part in logs]) for i in items])
+
+
+@every_distribution
+def test_actions_are_drawn_as_specified(implementation, distribution):
+    s = settings((4,), distribution, n_envs=70)
+    agent = shaken(implementation, s)
+    for count in range(2):
+        obs = random_batch(s, 70, seed=count).obs
+        act, _, _ = agent.act(obs)
+        agent.push(np.zeros(70), *np.zeros((2, 70), bool), obs)
+        stream = (SEED, reference.ACTION, count)
+        assert_close(act, expected_draws(s, agent, obs, stream), ROUNDING)
+
+
+@every_distribution
+def test_predictions_are_drawn_as_specified(implementation, distribution):
+    s = settings((4,), distribution)
+    agent = shaken(implementation, s)
+    for count in range(2):
+        obs = random_batch(s, 70, seed=count).obs
+        stream = (SEED, reference.PREDICT, count)
+        act = agent.predict(obs, False)
+        assert_close(act, expected_draws(s, agent, obs, stream), ROUNDING)
+
+
+@every_distribution
+def test_draws_have_the_policy_s_mean_and_variance(implementation, distribution):
+    s = settings((4,), distribution)
+    agent, obs = shaken(implementation, s), np.tile([[0.3, -1.0, 0.8]], (ROWS, 1))
+    act, dense = agent.predict(obs, False), reference.DensePolicy(s)
+    out = dense.outputs(agent.theta, obs[:1])
+    if dense.gaussian:
+        seen, mean, std = act, out[0], np.exp(dense.log_std(agent.theta))
+        np.testing.assert_allclose(act.std(axis=0), std, rtol=SAMPLING / np.sqrt(2 * ROWS))
+    else:
+        mean = np.exp(np.concatenate(dense.log_probabilities(out), axis=1))[0]
+        seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(s.parts)])
+        std = np.sqrt(mean * (1 - mean))
+    assert (abs(seen.mean(axis=0) - mean) < SAMPLING * std / np.sqrt(ROWS)).all()
+
+
+@every_distribution
+def test_the_deterministic_action_is_the_most_likely(implementation, distribution):
+    s = settings((4,), distribution)
+    agent, obs = shaken(implementation, s), random_batch(s).obs
+    dense = reference.DensePolicy(s)
+    out = dense.outputs(agent.theta, obs)
+    likely = [np.argmax(logits, axis=1) for logits in dense.split(out)]
+    expected = out if dense.gaussian else np.stack(likely, axis=1)
+    assert_close(agent.predict(obs, True), expected, ROUNDING)
+
+
+def test_among_equals_the_first_is_the_most_likely(implementation):
+    s = settings((), ("categorical", (2, 3)))
+    agent = implementation.agent(s)
+    agent.theta = np.zeros(agent.theta.size)
+    assert not agent.predict(np.ones((2, s.obs_size)), True).any()

@@ -1,0 +1,87 @@
+"""The Fisher-vector product against the matrix it never forms, and against the KL's curvature."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from agents import every_distribution, every_policy, loaded, settings
+from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, assert_close
+
+# Around the core's tiles of 64 rows, its chunks of 256, and its 32 blocks (above 8192
+# rows, two chunks each).
+ROWS = (1, 63, 64, 65, 255, 257, 700, 8200)
+
+
+@every_policy
+def test_product_is_the_dense_matrix(implementation, hidden, distribution, activation):
+    s = settings(hidden, distribution, activation)
+    agent, batch = loaded(implementation, s)
+    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs), DENSE)
+
+
+@every_policy
+def test_product_is_symmetric_and_positive_semidefinite(
+    implementation, hidden, distribution, activation
+):
+    agent, _ = loaded(implementation, settings(hidden, distribution, activation))
+    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    assert_close(F, F.T, ROUNDING)
+    eigenvalues = np.linalg.eigvalsh((F + F.T) / 2)
+    assert eigenvalues[-1] > 0
+    assert eigenvalues[0] > -ROUNDING * eigenvalues[-1]
+
+
+@every_policy
+def test_product_is_the_second_difference_of_the_kl(
+    implementation, hidden, distribution, activation
+):
+    agent, _ = loaded(implementation, settings(hidden, distribution, activation))
+    v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
+    kl = [agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1)]
+    assert min(kl) > 0
+    curvature = v @ agent.fisher_product(v)
+    assert sum(kl) / h**2 == pytest.approx(curvature, rel=SECOND_DIFFERENCES)
+
+
+@every_distribution
+@pytest.mark.parametrize("n", ROWS)
+def test_product_over_any_number_of_rows(implementation, distribution, n):
+    s = settings((2,), distribution, n_steps=max(ROWS))
+    agent, batch = loaded(implementation, s, n)
+    v = np.random.default_rng(1).normal(size=agent.theta.size)
+    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs)
+    assert_close(agent.fisher_product(v), F @ v, DENSE)
+
+
+@pytest.mark.parametrize("k", [2, 5, 12, 13, 100])
+def test_sub_sampling_uses_every_kth_row_for_the_product_alone(implementation, k):
+    s = settings(sub_sampling_factor=k)
+    agent, batch = loaded(implementation, s)
+    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
+    full, _ = loaded(implementation, settings())
+    assert np.array_equal(agent.gradient(), full.gradient())
+    trial = agent.theta + 0.1
+    assert agent.evaluate(trial) == full.evaluate(trial)
+    value = reference.as_matrix(agent.value_product, agent.value_theta.size)
+    assert_close(value, reference.as_matrix(full.value_product, len(value)), ROUNDING)
+
+
+def test_product_follows_the_parameters(implementation):
+    """A loaded batch moves along when theta is set."""
+    s = settings()
+    agent, batch = loaded(implementation, s)
+    agent.theta = agent.theta + 0.2
+    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs), DENSE)
+
+
+def test_value_product_is_the_dense_matrix(implementation):
+    s = settings()
+    agent, batch = loaded(implementation, s)
+    sizes = (s.obs_size, *s.value_hidden, 1)
+    J = reference.network_jacobian(agent.value_theta, sizes, "tanh", batch.obs)[:, 0]
+    product = reference.as_matrix(agent.value_product, agent.value_theta.size)
+    assert_close(product, J.T @ J / len(J), DENSE)

@@ -1,0 +1,84 @@
+"""Backtracking, on functions whose values are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+THETA, STEP = np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, -3.0])
+
+
+@pytest.fixture
+def search(implementation):
+    """line_search with defaults, on answers given in advance; and the thetas it asked about."""
+
+    def run(answers, surr_old=0.0, target_kl=0.01, shrink=0.5, max_trials=None, step=STEP):
+        asked, remaining = [], iter(answers)
+
+        def evaluate(theta):
+            asked.append(theta.copy())
+            return next(remaining)
+
+        max_trials = max_trials or len(answers)
+        found = implementation.stages.line_search(
+            evaluate, THETA, step, surr_old, target_kl, shrink, max_trials
+        )
+        return found, asked
+
+    return run
+
+
+def test_takes_the_first_step_that_satisfies_both(search):
+    answers = [(9.0, 0.02), (-1.0, 0.001), (0.5, 0.005), (9.0, 0.0)]
+    (theta, accepted, trials, surr, kl), asked = search(answers)
+    assert (accepted, trials, surr, kl) == (True, 3, 0.5, 0.005)
+    expected = [THETA + STEP * 0.5**j for j in range(3)]
+    np.testing.assert_allclose(asked, expected, rtol=1e-15)
+    assert np.array_equal(theta, asked[-1])
+
+
+def test_takes_the_full_step_where_it_may(search):
+    (theta, accepted, trials, _, _), asked = search([(1.0, 0.01)])
+    assert (accepted, trials) == (True, 1)
+    assert np.array_equal(theta, THETA + STEP)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        (1.0, 0.010001),
+        (0.0, 0.001),
+        (-1e-9, 0.0),
+        (math.nan, 0.0),
+        (1.0, math.nan),
+        (9.0, math.inf),
+    ],
+)
+def test_refuses_too_far_and_not_better(search, refused):
+    """The KL may equal its limit; the surrogate must exceed the old one; NaN is neither."""
+    (theta, accepted, trials, _, _), _ = search([refused] * 4)
+    assert (accepted, trials) == (False, 4)
+    assert theta.tobytes() == THETA.tobytes()
+
+
+def test_better_means_better_than_the_present_surrogate(search):
+    answers = [(4.9, 0.0), (5.1, 0.0)]
+    (_, accepted, trials, surr, _), _ = search(answers, surr_old=5.0)
+    assert (accepted, trials, surr) == (True, 2, 5.1)
+
+
+def test_a_refused_search_gives_a_copy(search):
+    (theta, accepted, _, surr, kl), _ = search([(9.0, 1.0), (-1.0, 0.5)])
+    assert not accepted
+    assert (surr, kl) == (-1.0, 0.5)
+    theta[:] = 0
+    assert THETA.any()
+
+
+def test_shrinks_by_the_factor_each_time(search):
+    _, asked = search([(9.0, 1.0)] * 5, shrink=0.8)
+    lengths = [np.linalg.norm(theta - THETA) for theta in asked]
+    np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), 0.8, rtol=1e-12)

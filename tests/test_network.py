@@ -1,0 +1,116 @@
+"""The networks: what they compute, and where their parameters start."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+from agents import SEED, every_policy, loaded, random_batch, rollout_settings, settings, shaken
+from tolerances import DENSE, ROUNDING, assert_close
+
+# Around the core's tiles of 64 rows, and sizes that four at a time do not divide.
+ROWS = (1, 2, 63, 64, 65, 130)
+WIDTHS = ((1,), (5,), (9, 2), (1, 7, 6))
+
+
+@every_policy
+def test_outputs_are_the_layers_one_after_the_other(
+    implementation, hidden, distribution, activation
+):
+    s = settings(hidden, distribution, activation)
+    agent, batch = loaded(implementation, s)
+    expected = reference.DensePolicy(s).outputs(agent.theta, batch.obs)
+    assert_close(agent.outputs(), expected, ROUNDING)
+
+
+@pytest.mark.parametrize("hidden", WIDTHS)
+@pytest.mark.parametrize("obs_size", [1, 4, 5])
+def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_size):
+    s = replace(settings(hidden, n_steps=max(ROWS)), obs_size=obs_size)
+    agent = shaken(implementation, s)
+    for n in ROWS:
+        obs, act, adv, _, _ = random_batch(s, n)
+        agent.load_batch(obs, act, adv)
+        expected = reference.DensePolicy(s).outputs(agent.theta, obs)
+        assert_close(agent.outputs(), expected, ROUNDING)
+        assert_close(agent.predict(obs, True), expected, ROUNDING)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
+@pytest.mark.parametrize("n", [1, 12, 150])
+def test_values_are_the_value_network_s(implementation, activation, n):
+    s = settings(activation=activation, value_hidden=(4, 3))
+    agent, obs = shaken(implementation, s), random_batch(s, n).obs
+    expected = reference.forward(agent.value_theta, (s.obs_size, 4, 3, 1), activation, obs)[1]
+    assert_close(agent.value(obs), expected[:, 0], ROUNDING)
+
+
+def test_the_ridge_critic_is_linear_in_the_observations_and_their_squares(implementation):
+    s = settings(critic="ridge", value_hidden=(4, 3), n_steps=150)
+    agent, obs = shaken(implementation, s), random_batch(s, 150).obs
+    features = reference.with_one(np.hstack([obs, obs**2]))
+    assert_close(agent.value(obs), features @ agent.value_theta, ROUNDING)
+
+
+def test_relu_has_slope_zero_at_zero(implementation):
+    """With nothing coming out of layer 1, what goes into layer 2 is 0 exactly."""
+    s = settings((4,), activation="relu")
+    agent, _ = loaded(implementation, s)
+    theta = agent.theta
+    first = slice(0, (s.obs_size + 1) * 4)
+    theta[first] = 0
+    agent.theta = theta
+    assert not agent.gradient()[first].any()
+    agent_tanh, _ = loaded(implementation, settings((4,)))
+    agent_tanh.theta = theta
+    assert agent_tanh.gradient()[first].any()
+
+
+def test_parameters_are_copied_in_and_out(implementation):
+    agent = implementation.agent(settings())
+    before = agent.theta
+    given = before + 1
+    agent.theta = given
+    given[:] = 0
+    agent.theta[:] = 0
+    assert np.array_equal(agent.theta, before + 1)
+    assert agent.theta.dtype == agent.value_theta.dtype == np.float64
+
+
+def gram_schmidt(lines):
+    """Each line made orthogonal to those before it, of length 1, along what is left of it."""
+    done = []
+    for line in lines:
+        rest = line - sum(q * (q @ line) for q in done)
+        done.append(rest / np.linalg.norm(rest))
+    return np.stack(done)
+
+
+def expected_weights(first_count, sizes, gains):
+    """Orthonormal columns where a layer has fewer outputs than inputs, else rows; biases 0."""
+    vectors = []
+    for layer, (_, K, M) in enumerate(reference.layers(sizes)):
+        stream = (SEED, reference.INIT, first_count + layer)
+        G = reference.normals(stream, range(K), M)
+        W = gram_schmidt(G.T).T if K >= M else gram_schmidt(G)
+        vectors += [gains[layer] * W.ravel(), np.zeros(M)]
+    return np.concatenate(vectors)
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 2), (2, 6, 3)])
+def test_initial_weights_are_orthogonal_times_gain(implementation, hidden):
+    s = settings(hidden, log_std_init=-0.5, value_hidden=hidden)
+    agent, root2 = implementation.agent(s), math.sqrt(2)
+    gains = [root2] * len(hidden)
+    policy = expected_weights(0, (s.obs_size, *hidden, 2), [*gains, 0.01])
+    critic = expected_weights(1000, (s.obs_size, *hidden, 1), [*gains, 1.0])
+    assert_close(agent.theta[:-2], policy, DENSE)
+    assert agent.theta[-2:].tolist() == [-0.5, -0.5]
+    assert_close(agent.value_theta, critic, DENSE)
+
+
+def test_a_ridge_critic_starts_at_zero(implementation):
+    assert not implementation.agent(rollout_settings(critic="ridge")).value_theta.any()

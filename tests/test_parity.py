@@ -1,0 +1,139 @@
+"""The compiled core against the portable twin: two derivations of the same numbers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from agents import (
+    CASES,
+    DISTRIBUTIONS,
+    Implementation,
+    O,
+    World,
+    collect,
+    needs_extension,
+    random_batch,
+    rollout_settings,
+    settings,
+    shaken,
+)
+from tolerances import FITTED, PASSES, ROUNDING, UPDATES, assert_close
+
+pytestmark = needs_extension
+
+DTYPES = ("float32", "float64")
+CRITICS = ("gauss_newton", "adam", "ridge")
+# Residuals of solved systems are rounding itself; the outcomes are compared exactly.
+NOISE = {"cg_residual"}
+EXACT = {"outcome", "n_samples", "cg_steps", "line_search_steps"}
+
+
+def pair(s, dtype, scale=0.7):
+    return [shaken(Implementation(name), s, scale, dtype) for name in ("compiled", "portable")]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("hidden", "distribution", "activation"), CASES)
+def test_one_pass_over_a_batch(hidden, distribution, activation, dtype):
+    s = settings(hidden, distribution, activation, n_steps=300, sub_sampling_factor=2)
+    agents, batch = pair(s, dtype, 0.4), random_batch(s, 300)
+    v = np.random.default_rng(1).normal(size=agents[0].theta.size)
+    u = np.random.default_rng(2).normal(size=agents[0].value_theta.size)
+    answers = []
+    for agent in agents:
+        agent.load_batch(*batch)
+        trial = agent.evaluate(agent.theta + 0.2 * v)
+        answers.append(
+            [
+                agent.outputs(),
+                agent.gradient(),
+                agent.fisher_product(v),
+                agent.precondition(v),
+                agent.value_gradient(),
+                agent.value_product(u),
+                *(np.array([number]) for number in trial),
+            ]
+        )
+    for compiled, portable in zip(*answers, strict=True):
+        assert_close(compiled, portable, PASSES[dtype])
+
+
+def whole_runs():
+    """Every critic, preconditioner, distribution and depth, and what else is either on or off."""
+    grid = itertools.product(CRITICS, DISTRIBUTIONS.items(), ((), (16,), (12, 7)))
+    for i, (critic, (name, distribution), hidden) in enumerate(grid):
+        more = dict(
+            critic=critic,
+            distribution=distribution,
+            hidden=hidden,
+            value_hidden=hidden,
+            preconditioner=("kfac", "kfac", "none")[i % 3] if hidden else "kfac",
+            activation=("tanh", "relu", "tanh", "identity")[i % 4],
+            sub_sampling_factor=1 + i % 2,
+            normalize_observations=i % 5 != 0,
+            normalize_rewards=i % 4 != 1,
+            normalize_advantage=i % 7 != 2,
+            n_critic_updates=1 + i % 2,
+            batch_size=50,
+        )
+        yield pytest.param(more, i, id=f"{critic}-{name}-{len(hidden)}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("more", "index"), list(whole_runs()))
+def test_whole_updates(more, index, dtype):
+    """Three in a row: collected by themselves, with truncations, terminations, skips and gaps."""
+    s, runs = rollout_settings(n_steps=60, **more), []
+    for agent in pair(s, dtype, scale=0.1):
+        world, logs, records = World(5, seed=index, next_step=index % 3 != 0, gaps=True), [], []
+        for _ in range(3):
+            logs.append(collect(agent, world, 60))
+            records.append(agent.update())
+        runs.append((logs, records, agent))
+    (logs, records, compiled), (logs_2, records_2, portable) = runs
+    for one, two in zip(logs, logs_2, strict=True):
+        for name in ("act", "logp", "val"):
+            assert_close(getattr(one, name), getattr(two, name), UPDATES[dtype], name)
+    for one, two in zip(records, records_2, strict=True):
+        assert list(one) == list(two)
+        for name in set(one) - NOISE:
+            tolerance = 0 if name in EXACT else UPDATES[dtype]
+            origin = 1 if name == "explained_variance" else 0  # it is 1 - var / var
+            assert_close(one[name] - origin, two[name] - origin, tolerance, name)
+    states = compiled.state(), portable.state()
+    assert list(states[0]) == list(states[1])
+    solved = s.critic == "gauss_newton"
+    for name, vector in states[0].items():
+        tolerance = (FITTED if solved and name == "value_theta" else UPDATES)[dtype]
+        assert_close(vector, states[1][name], tolerance, name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_state_means_the_same_to_both(dtype):
+    """A model saved with one backend goes on with the other."""
+    s = rollout_settings(normalize_observations=True, normalize_rewards=True, critic="adam")
+    compiled, portable = pair(s, dtype)
+    collect(compiled, World(5), 24)
+    compiled.update()
+    portable.load_state(compiled.state())
+    obs = np.random.default_rng(0).normal(size=(5, O))
+    for one, two in zip(compiled.act(obs), portable.act(obs), strict=True):
+        assert_close(one, two, PASSES[dtype])
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+def test_initial_parameters(critic):
+    s = settings((16, 9), DISTRIBUTIONS["two parts"], critic=critic)
+    compiled, portable = (Implementation(n).agent(s) for n in ("compiled", "portable"))
+    assert_close(compiled.theta, portable.theta, ROUNDING)
+    assert_close(compiled.value_theta, portable.value_theta, ROUNDING)
+
+
+def test_the_same_door():
+    """The same names, with the same arguments."""
+    compiled, portable = (Implementation(n).agent(settings()) for n in ("compiled", "portable"))
+    own = {"settings", "save_bytes", "load_bytes"}  # of the compiled one alone
+    public = [{n for n in dir(agent) if not n.startswith("_")} for agent in (compiled, portable)]
+    assert public[0] - own == public[1]

@@ -1,0 +1,126 @@
+"""The K-FAC preconditioner against its blocks written out as one matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from agents import (
+    DISTRIBUTIONS,
+    HIDDEN,
+    SEED,
+    every_distribution,
+    loaded,
+    random_batch,
+    settings,
+    shaken,
+)
+from tolerances import SOLVED, assert_close
+
+
+def dense_preconditioner(agent, s, obs, n_updates=0):
+    """The matrix M. obs: the Fisher rows."""
+    dense, theta = reference.DensePolicy(s), agent.theta
+    stream, N = (SEED, reference.KFAC, n_updates), len(obs)
+    rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
+    scores = reference.scores(dense, theta, obs[rows], stream)
+    metric = np.exp(-2 * dense.log_std(theta)) if dense.gaussian else None
+    M = reference.kronecker_matrix(
+        theta, dense.sizes, s.activation, obs[rows], scores, s.cg_damping, metric
+    )
+    if dense.gaussian:
+        M[-2:, -2:] = (2 + s.cg_damping) * np.eye(2)
+    return M
+
+
+def assert_inverse(agent, M):
+    r = np.random.default_rng(2).normal(size=agent.theta.size)
+    assert_close(agent.precondition(r), np.linalg.solve(M, r), SOLVED)
+
+
+@every_distribution
+@pytest.mark.parametrize("depth", ["depth 1", "depth 3"])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
+def test_preconditioner_is_the_dense_kronecker_matrix(
+    implementation, distribution, depth, activation
+):
+    s = settings(HIDDEN[depth], distribution, activation, n_steps=270, cg_damping=0.03)
+    agent, batch = loaded(implementation, s, 270)
+    assert_inverse(agent, dense_preconditioner(agent, s, batch.obs))
+
+
+@every_distribution
+@pytest.mark.parametrize("n", [5, 3000])
+def test_a_tenth_of_the_rows_but_at_least_256(implementation, distribution, n):
+    s = settings((2,), distribution, n_steps=n)
+    agent, batch = loaded(implementation, s, n)
+    assert_inverse(agent, dense_preconditioner(agent, s, batch.obs))
+
+
+def test_rows_are_chosen_among_those_of_the_fisher_product(implementation):
+    s = settings((4,), n_steps=900, sub_sampling_factor=3)
+    agent, batch = loaded(implementation, s, 900)
+    assert_inverse(agent, dense_preconditioner(agent, s, batch.obs[::3]))
+
+
+def test_draws_differ_from_update_to_update(implementation):
+    s = settings((), DISTRIBUTIONS["two parts"], n_steps=30)
+    agent, batch = loaded(implementation, s, 30)
+    for n_updates in (1, 2**32 + 1):
+        state = agent.state()
+        state["counters"][4] = n_updates
+        agent.load_state(state)
+        agent.load_batch(*batch)
+        assert_inverse(agent, dense_preconditioner(agent, s, batch.obs, n_updates))
+
+
+@pytest.mark.parametrize("n", [12, 3000])
+@pytest.mark.parametrize("k", [1, 3])
+def test_linear_gaussian_block_is_the_damped_fisher_matrix(implementation, n, k):
+    """Of all rows, whatever their number, so that CG ends after one step."""
+    s = settings((), n_steps=n, sub_sampling_factor=k)
+    agent, batch = loaded(implementation, s, n)
+    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k])
+    assert_inverse(agent, F + s.cg_damping * np.eye(len(F)))
+
+
+def test_factors_follow_the_parameters(implementation):
+    s = settings((4,))
+    agent, batch = loaded(implementation, s)
+    agent.precondition(agent.theta)
+    agent.theta = agent.theta + 0.1
+    assert_inverse(agent, dense_preconditioner(agent, s, batch.obs))
+    agent.load_batch(*batch._replace(obs=2 * batch.obs))
+    assert_inverse(agent, dense_preconditioner(agent, s, 2 * batch.obs))
+
+
+def test_a_direction_without_curvature_gets_no_step(implementation):
+    """Without damping: an input that is always 0, and one that repeats another."""
+    s = settings((), cg_damping=0.0)
+    agent, batch = shaken(implementation, s), random_batch(s)
+    obs = batch.obs.copy()
+    obs[:, 1], obs[:, 2] = 0, obs[:, 0]
+    agent.load_batch(obs, batch.act, batch.adv)
+    r = np.random.default_rng(2).normal(size=agent.theta.size)
+    z = agent.precondition(r)
+    W = z[:-2].reshape(s.obs_size + 1, 2)
+    assert not W[1:3].any()
+    F = reference.DensePolicy(s).fisher(agent.theta, obs)
+    kept = np.flatnonzero(z)
+    assert_close(z[kept], np.linalg.solve(F[np.ix_(kept, kept)], r[kept]), SOLVED)
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_dead_units_do_no_harm(implementation, damping, activation):
+    """A hidden layer whose units are all 0 has second moments 0 in its factors."""
+    s = settings((4, 3), DISTRIBUTIONS["one part"], activation, cg_damping=damping)
+    agent, batch = loaded(implementation, s)
+    theta = agent.theta
+    theta[: (s.obs_size + 1) * 4] = 0
+    agent.theta = theta
+    agent.load_batch(*batch)
+    assert np.isfinite(agent.precondition(np.ones(theta.size))).all()
+    x, info = agent.solve()
+    assert np.isfinite(x).all()
+    assert np.isfinite(list(info.values())).all()
