@@ -52,12 +52,21 @@ static void drop_skipped(trpo_agent *w)
     keep_activations(&w->critic, shared, w->skip, rows);
 }
 
+/* Its rounding error, which grows with N, is taken out by a second pass. */
+static double mean_of(const double *x, int N)
+{
+    double first = 0, rest = 0;
+    for (int n = 0; n < N; n++) first += x[n];
+    first /= N;
+    for (int n = 0; n < N; n++) rest += x[n] - first;
+    return first + rest / N;
+}
+
 /* adv = (adv - mean) / std; advantages that differ by rounding alone are all 0. */
 static void normalize(double *adv, int N)
 {
-    double mean = 0, variance = 0, top = 0;
-    for (int n = 0; n < N; n++) mean += adv[n];
-    mean /= N;
+    const double mean = mean_of(adv, N);
+    double variance = 0, top = 0;
     for (int n = 0; n < N; n++) {
         variance += (adv[n] - mean) * (adv[n] - mean);
         top = fabs(adv[n]) > top ? fabs(adv[n]) : top;
