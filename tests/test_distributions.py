@@ -17,7 +17,7 @@ from agents import (
     settings,
     shaken,
 )
-from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, assert_close
+from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, SOLVED, assert_close
 
 from fasttrpo.backend import make_agent
 from fasttrpo.portable.distributions import DISTRIBUTIONS as TABLE
@@ -63,6 +63,33 @@ def test_evaluate_is_what_the_formulas_say(implementation, distribution):
 
 
 @every_distribution
+@pytest.mark.parametrize("n", [1, 64, 65, 257, 700, 8200])
+def test_evaluate_over_any_number_of_rows(implementation, distribution, n):
+    s = settings((2,), distribution, n_steps=n)
+    agent, (obs, act, adv, _, logp) = loaded(implementation, s, n)
+    dense, trial = reference.DensePolicy(s), agent.theta + 0.1
+    expected = dense.surrogate(trial, obs, act, adv, logp), dense.kl(agent.theta, trial, obs)
+    assert agent.evaluate(trial)[:2] == pytest.approx(expected, rel=SOLVED)
+
+
+@every_distribution
+def test_evaluate_leaves_the_agent_alone(implementation, distribution):
+    agent, batch = loaded(implementation, settings((4,), distribution))
+
+    def answers():
+        v, u = np.ones(agent.theta.size), np.ones(agent.value_theta.size)
+        return [
+            *(agent.theta, agent.outputs(), agent.gradient(), agent.fisher_product(v)),
+            *(agent.precondition(v), agent.value_gradient(), agent.value_product(u)),
+            *(agent.predict(batch.obs, True), agent.value(batch.obs), agent.solve()[0]),
+        ]
+
+    before = [answer.tobytes() for answer in answers()]
+    agent.evaluate(agent.theta + 0.3)
+    assert [answer.tobytes() for answer in answers()] == before
+
+
+@every_distribution
 def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution):
     """The two directions differ, so that a mix-up would show."""
     s = settings((4,), distribution)
@@ -77,13 +104,17 @@ def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution
 
 @every_distribution
 def test_small_divergences_keep_their_digits(implementation, distribution):
-    """A difference of logarithms near each other would have lost them all."""
+    """A difference of logarithms near each other would have lost them all.
+
+    Along a random direction, and along the last parameter: a log_std, or a logit's bias.
+    """
     agent, _ = loaded(implementation, settings((4,), distribution))
-    v = np.random.default_rng(1).normal(size=agent.theta.size)
-    for h in (1e-5, 1e-6, 1e-7):
-        kl = agent.evaluate(agent.theta + h * v)[1]
-        expected = h**2 / 2 * v @ agent.fisher_product(v)
-        assert kl == pytest.approx(expected, rel=100 * h + SECOND_DIFFERENCES)
+    P = agent.theta.size
+    for v in (np.random.default_rng(1).normal(size=P), np.eye(P)[-1]):
+        for h in (1e-5, 1e-6, 1e-7):
+            kl = agent.evaluate(agent.theta + h * v)[1]
+            expected = h**2 / 2 * v @ agent.fisher_product(v)
+            assert kl == pytest.approx(expected, rel=100 * h + SECOND_DIFFERENCES, abs=0)
 
 
 @every_distribution

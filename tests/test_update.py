@@ -187,24 +187,39 @@ def test_rejected_update_leaves_theta_bitwise(implementation):
     assert agent.n_recorded == 0
 
 
+def learn_from(agent, rewards):
+    """An update on random observations and rewards() (5,)."""
+    draw, no = np.random.default_rng(0), np.zeros(5, bool)
+    for _ in range(24):
+        agent.act(draw.normal(size=(5, O)))
+        agent.push(rewards(), no, no, np.zeros((5, O)))
+    return agent.update()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_distribution
 def test_constant_advantages_move_nothing(implementation, dtype, distribution):
-    """Rewards of 0.1 and no values: advantages that differ by rounding, if at all."""
     s = rollout_settings(distribution=distribution, gamma=0.0, normalize_advantage=True)
-    agent, no = implementation.agent(s, dtype), np.zeros(5, bool)
+    agent = implementation.agent(s, dtype)
     agent.value_theta = np.zeros_like(agent.value_theta)
     agent.theta = before = agent.theta + 0.1
-    draw = np.random.default_rng(0)
-    for _ in range(24):
-        agent.act(draw.normal(size=(5, O)))
-        agent.push(np.full(5, 0.1), no, no, np.zeros((5, O)))
-    record = agent.update()
+    record = learn_from(agent, lambda: np.full(5, 0.1))
     assert (record["outcome"], record["cg_steps"], record["curvature"]) == (ZERO_GRADIENT, 0, 0)
     assert agent.theta.tobytes() == before.tobytes()
     assert all(math.isfinite(v) or k == "explained_variance" for k, v in record.items())
     assert record["entropy"] > 0
     assert np.isfinite(np.concatenate(list(agent.state().values()))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_advantages_that_differ_by_rounding_move_nothing(implementation, dtype):
+    """Rewards of 10, give or take the last digit, and no values."""
+    agent, draw = implementation.agent(rollout_settings(gamma=0.0), dtype), np.random.default_rng(0)
+    agent.value_theta = np.zeros_like(agent.value_theta)
+    before = agent.theta
+    record = learn_from(agent, lambda: 10 + draw.integers(-1, 2, 5) * np.spacing(10.0))
+    assert record["outcome"] == ZERO_GRADIENT
+    assert agent.theta.tobytes() == before.tobytes()
 
 
 def test_no_advantage_anywhere_is_a_zero_gradient(implementation):
