@@ -56,6 +56,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
                   const trpo_real *, const uint8_t *)
     void trpo_discard(trpo_agent *)
+    void trpo_restart(trpo_agent *)
     int trpo_recorded(const trpo_agent *)
     int trpo_update(trpo_agent *, trpo_info *)
     int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
@@ -292,8 +293,12 @@ cdef class Agent:
                   _real(next_obs), _bytes(skip.view(np.uint8)))
 
     def discard(self):
-        """Drop the rollout in progress."""
+        """Drop the rollout in progress, its random draws included."""
         trpo_discard(self.w)
+
+    def restart(self):
+        """The environments begin anew: drop the rollout, and the running returns of rewards."""
+        trpo_restart(self.w)
 
     def update(self):
         """One TRPO iteration on the complete rows; its record."""

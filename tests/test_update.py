@@ -286,3 +286,49 @@ def test_float32_follows_float64(implementation):
         assert {a.dtype.name for a in agent.act(np.ones((5, O)))} == {agent.real.name} == {dtype}
     assert_close(*thetas, 1e-4)
     assert np.max(np.abs(thetas[0] - thetas[1])) > DENSE
+
+
+def test_constant_advantages_move_nothing_without_normalisation_either(implementation):
+    agent, no = shaken(implementation, rollout_settings(normalize_advantage=False)), np.zeros(5, bool)
+    agent.value_theta = np.zeros_like(agent.value_theta)
+    before = agent.theta
+    for _ in range(3):
+        agent.act(np.ones((5, O)))
+        agent.push(np.full(5, 0.1), ~no, no, np.ones((5, O)))
+    assert agent.update()["outcome"] == ZERO_GRADIENT
+    assert agent.theta.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_huge_numbers_never_reach_the_state(implementation, critic, dtype):
+    """Finite numbers whose squares are not: whatever the iteration makes of them, it can go on."""
+    s = rollout_settings(critic=critic, normalize_observations=True, normalize_rewards=True)
+    agent, no = implementation.agent(s, dtype), np.zeros(5, bool)
+    huge = 1e30 if dtype == "float32" else 1e200
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            for sign in (1, -1, 1):
+                agent.act(np.full((5, O), sign * huge))
+                agent.push(np.full(5, sign * 1e300), no, no, np.full((5, O), sign * huge))
+            agent.update()
+    assert np.isfinite(np.concatenate(list(agent.state().values()))).all()
+
+
+def test_rewards_that_do_not_vary_are_not_scaled(implementation):
+    """The first rollouts of a task with sparse rewards: V stays as large as it was."""
+    s = rollout_settings(normalize_rewards=True)
+    agent, no = implementation.agent(s), np.zeros(5, bool)
+    for _ in range(2):
+        for _ in range(6):
+            agent.act(np.random.default_rng(1).normal(size=(5, O)))
+            agent.push(np.zeros(5), no, no, np.ones((5, O)))
+        record = agent.update()
+    assert record["value_loss_before"] < 1.0
+
+
+def test_a_stride_longer_than_the_batch_is_one_fisher_row(implementation):
+    s = rollout_settings(sub_sampling_factor=2**24)
+    agent = shaken(implementation, s)
+    collect(agent, World(5), 3)
+    assert agent.update()["outcome"] in (OK, REJECTED)

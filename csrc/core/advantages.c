@@ -22,7 +22,8 @@ static int keep_rows(void *x, size_t row_bytes, const uint8_t *skip, int N)
     int kept = 0;
     for (int n = 0; n < N; n++) {
         if (skip[n]) continue;
-        if (kept != n) memmove(row + (size_t)kept * row_bytes, row + (size_t)n * row_bytes, row_bytes);
+        if (kept != n)
+            memmove(row + (size_t)kept * row_bytes, row + (size_t)n * row_bytes, row_bytes);
         kept++;
     }
     return kept;
@@ -62,8 +63,9 @@ static double mean_of(const double *x, int N)
     return first + rest / N;
 }
 
-/* adv = (adv - mean) / std; advantages that differ by rounding alone are all 0. */
-static void normalize(double *adv, int N)
+/* Advantages that differ by rounding alone prefer no action: all 0. Else, if asked for, mean 0 and
+ * standard deviation 1. */
+static void normalize(double *adv, int wanted, int N)
 {
     const double mean = mean_of(adv, N);
     double variance = 0, top = 0;
@@ -72,14 +74,19 @@ static void normalize(double *adv, int N)
         top = fabs(adv[n]) > top ? fabs(adv[n]) : top;
     }
     const double std = sqrt(variance / N);
-    const int constant = std <= 4 * TRPOK_EPSILON * top;
-    for (int n = 0; n < N; n++) adv[n] = constant ? 0 : (adv[n] - mean) / (std + 1e-8);
+    const int constant = N > 1 && std <= 4 * TRPOK_EPSILON * top;
+    for (int n = 0; n < N; n++) {
+        if (constant)
+            adv[n] = 0;
+        else if (wanted)
+            adv[n] = (adv[n] - mean) / (std + 1e-8);
+    }
 }
 
-void trpo_finish_advantages(trpo_agent *w)
+static void finish_advantages(trpo_agent *w)
 {
     w->policy.batch.N = w->critic.batch.N = w->N;
-    if (w->set.normalize_advantage) normalize(w->adv, w->N);
+    normalize(w->adv, w->set.normalize_advantage, w->N);
     trpok_to_real(w->adv_real, w->adv, w->N);
     trpok_to_real(w->ret_real, w->ret, w->N);
 }
@@ -91,5 +98,5 @@ void trpo_advantages(trpo_agent *w)
     trpok_gae(w->adv, w->ret, w->rew, w->val, w->boot, w->done, w->skip, w->set.gamma,
               w->set.gae_lambda, w->t, w->set.n_envs);
     drop_skipped(w);
-    trpo_finish_advantages(w);
+    finish_advantages(w);
 }

@@ -29,7 +29,7 @@ static real **tile_room(trpo_scratch *s, const trpo_model *model)
     real *room = s->rows;
     for (int l = 0; l <= model->net.L; l++) {
         s->h[l] = room;
-        room += TRPO_TILE * model->net.size[l];
+        room += (ptrdiff_t)TRPO_TILE * model->net.size[l];
     }
     return s->h;
 }
@@ -84,9 +84,9 @@ static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)
 void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S)
 {
     trpo_agent *w = pass->agent;
-    const int n_chunks = (N + TRPO_CHUNK - 1) / TRPO_CHUNK;
-    const int block_chunks = (n_chunks + TRPO_BLOCKS - 1) / TRPO_BLOCKS;
-    const int n_blocks = (n_chunks + block_chunks - 1) / block_chunks;
+    const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
+    const int block_chunks = 1 + (n_chunks - 1) / TRPO_BLOCKS;
+    const int n_blocks = 1 + (n_chunks - 1) / block_chunks;
     sum_task task = {pass, N, block_chunks * TRPO_CHUNK, S};
     w->exec.run(w->exec.ctx, n_blocks, sum_block, &task);
     add_blocks(w->partial, n_blocks, S);

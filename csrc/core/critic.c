@@ -39,7 +39,7 @@ static void use_parameters(trpo_agent *w, const double *theta)
     trpo_forward(w, &w->critic, 0, w->N);
 }
 
-/* ---- Gauss-Newton ------------------------------------------------------------------------------ */
+/* ---- Gauss-Newton ---------------------------------------------------------------------------- */
 
 static void find_direction(trpo_agent *w)
 {
@@ -78,7 +78,7 @@ static void fit_gauss_newton(trpo_agent *w)
     }
 }
 
-/* ---- Adam -------------------------------------------------------------------------------------- */
+/* ---- Adam ------------------------------------------------------------------------------------ */
 
 static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
@@ -90,8 +90,10 @@ static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, in
     trpo_net_adjoint(w->k, &c->net, sum, s->a, h, s, n);
 }
 
-static void adam_step(trpo_agent *w, double *grad)
+/* A gradient that overflowed is left out: it would never leave the moments again. */
+static void adam_step(trpo_agent *w, const double *grad)
 {
+    if (!isfinite(trpok_dot(grad, grad, w->critic.P))) return;
     const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-5;
     double *m = w->adam_m, *v = w->adam_v, *theta = w->critic.theta;
     const double t = ++w->counters[TRPO_ADAM_T];
@@ -125,7 +127,7 @@ static void fit_adam(trpo_agent *w)
     use_parameters(w, w->critic.theta);
 }
 
-/* ---- ridge regression -------------------------------------------------------------------------- */
+/* ---- ridge regression ------------------------------------------------------------------------ */
 
 static void fit_ridge(trpo_agent *w)
 {

@@ -5,8 +5,8 @@
  *
  *     F v = 1/N sum_n J_n' ( M_n ( J_n v ) ):     tangent forward, metric, adjoint backward,
  *
- * on activations cached once: no second-order terms, no first-order backward pass. A tile's tangents
- * never leave the cache. Source: Schraudolph 2002, "Fast curvature matrix-vector products".
+ * on activations cached once: no second-order terms, no first-order backward pass. The tangents of
+ * a tile never leave the cache. Source: Schraudolph 2002, "Fast curvature matrix-vector products".
  * Proved against the densely formed matrix by tests/test_fisher.py. */
 #include "work.h"
 
@@ -16,7 +16,7 @@ void trpo_fisher_rows(trpo_model *model, int k)
 {
     const trpo_batch *batch = &model->batch;
     trpo_batch *fisher = &model->fisher;
-    fisher->N = (batch->N + k - 1) / k;
+    fisher->N = 1 + (batch->N - 1) / k;
     if (k == 1) return; /* fisher->h is batch->h */
     for (int l = 0; l <= model->net.L; l++) {
         const ptrdiff_t size = model->net.size[l];

@@ -1,9 +1,12 @@
-/* Where everything lives: one list of arrays, run once to count the bytes and once to place them. */
+/* Where everything lives: one list of arrays, run once to count bytes and once to place them. */
 #include "work.h"
 
 #include <string.h>
 
 enum { ALIGNMENT = 64 };
+
+/* More bytes than this are refused: no machine has them, and sums stay within a size_t. */
+#define TOO_MANY_BYTES (SIZE_MAX / 4)
 
 /* A bump allocator over the caller's memory; with base NULL it only counts. */
 typedef struct arena {
@@ -14,7 +17,8 @@ typedef struct arena {
 static void *take(arena *a, ptrdiff_t count, size_t size)
 {
     const size_t at = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    a->used = at + (size_t)count * size;
+    const size_t room = at < TOO_MANY_BYTES ? TOO_MANY_BYTES - at : 0;
+    a->used = (size_t)count > room / size ? TOO_MANY_BYTES : at + (size_t)count * size;
     return a->base != NULL ? a->base + at : NULL;
 }
 
@@ -29,7 +33,7 @@ static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int ind
     for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
 }
 
-/* ---- sizes: computed from the settings alone, so that counting needs no memory ------------------- */
+/* ---- sizes: computed from the settings alone, so that counting needs no memory --------------- */
 
 typedef struct shape {
     int O, n_hidden, A, D;
@@ -65,12 +69,12 @@ static shape policy_shape(const trpo_settings *s)
 static shape critic_shape(const trpo_settings *s)
 {
     const int ridge = s->critic == TRPO_RIDGE;
-    const shape critic = {ridge ? 2 * s->obs_size : s->obs_size, ridge ? 0 : s->n_value_hidden, 1, 1,
-                          s->value_hidden};
+    const int inputs = ridge ? 2 * s->obs_size : s->obs_size;
+    const shape critic = {inputs, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden};
     return critic;
 }
 
-/* ---- a network, its rows, its factors ------------------------------------------------------------- */
+/* ---- a network, its rows, its factors -------------------------------------------------------- */
 
 static void place_net(trpo_net *net, arena *a, const shape *s)
 {
@@ -115,7 +119,7 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
     if (a->base != NULL) f->at[2 * L] = total;
     f->sums = TAKE(a, double, total);
     f->inverse = TAKE(a, double, total);
-    f->head = TAKE(a, double, f->exact_head ? s->A * square(S) : 0);
+    f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)square(S) * sizeof(double));
     f->metric = TAKE(a, double, s->A);
     f->temp = TAKE(a, double, largest);
 }
@@ -189,7 +193,7 @@ static ptrdiff_t factors_size(const shape *s)
     return total;
 }
 
-/* ---- the rest of the agent -------------------------------------------------------------------------- */
+/* ---- the rest of the agent ------------------------------------------------------------------- */
 
 static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const shape *critic,
                           ptrdiff_t sum)
@@ -261,7 +265,7 @@ static size_t place(trpo_agent *w, char *base)
     arena a = {base, base != NULL ? sizeof *w : sizeof *w + ALIGNMENT};
     const shape policy = policy_shape(&w->set), critic = critic_shape(&w->set);
     const int N = w->set.n_steps * w->set.n_envs;
-    const int n_chunks = (N + TRPO_CHUNK - 1) / TRPO_CHUNK;
+    const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
     const ptrdiff_t sum =
         larger(larger(net_parameters(&policy) + policy.A, net_parameters(&critic)),
                larger(factors_size(&policy), factors_size(&critic)));
@@ -274,7 +278,7 @@ static size_t place(trpo_agent *w, char *base)
     return a.used;
 }
 
-/* ---- trpo.h ------------------------------------------------------------------------------------------ */
+/* ---- trpo.h ---------------------------------------------------------------------------------- */
 
 static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
 {
@@ -285,19 +289,26 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
     w->k = trpok_best();
 }
 
+static int has_workers(const trpo_executor *executor)
+{
+    return executor == NULL || executor->n_workers >= 1;
+}
+
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor)
 {
     trpo_agent counted;
-    if (trpo_bad_setting(settings) != NULL) return 0;
+    if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return 0;
     use(&counted, settings, executor);
-    return place(&counted, NULL) + ALIGNMENT;
+    const size_t bytes = place(&counted, NULL);
+    return bytes < TOO_MANY_BYTES ? bytes + ALIGNMENT : 0;
 }
 
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
               void *mem, size_t bytes)
 {
-    if (trpo_bad_setting(settings) != NULL) return TRPO_ERR_SETTING;
-    if (mem == NULL || bytes < trpo_bytes(settings, executor)) return TRPO_ERR_MEMORY;
+    if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return TRPO_ERR_SETTING;
+    const size_t needed = trpo_bytes(settings, executor);
+    if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ERR_MEMORY;
     char *base = (char *)mem + (ALIGNMENT - (uintptr_t)mem % ALIGNMENT) % ALIGNMENT;
     memset(mem, 0, bytes);
     trpo_agent *w = (trpo_agent *)(void *)base;

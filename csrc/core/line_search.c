@@ -1,4 +1,4 @@
-/* Backtracking along the step: theta' = theta + scale shrink^j dir for j = 0, 1, ...; the first that
+/* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
  * keeps KL(old || new) <= target_kl and improves the surrogate is taken. NaN fails both tests.
  *
  * A trial needs one pass over the batch, for three means at once:

@@ -28,7 +28,8 @@ void trpo_net_forward(const trpok_table *k, const trpo_net *net, real *const *h,
     }
 }
 
-/* Forward: z_l = [h 1] W_l, h_l = act(z_l). Along V: tz_l = [h 1] V_l + th W_l, th_l = act' tz_l. */
+/* Forward: z_l = [h 1] W_l,           h_l = act(z_l).
+ * Along V: tz_l = [h 1] V_l + th W_l, th_l = act' tz_l. */
 real *trpo_net_tangent(const trpok_table *k, const trpo_net *net, real *const *h, trpo_scratch *s,
                        int N)
 {
@@ -45,7 +46,8 @@ real *trpo_net_tangent(const trpok_table *k, const trpo_net *net, real *const *h
     return th;
 }
 
-/* Forward: z_l = [h 1] W_l, h_l = act(z_l). So dW_l += [h 1]' dz_l, dh = dz_l W_l', dz_{l-1} = act' dh. */
+/* Forward: z_l = [h 1] W_l, h_l = act(z_l).
+ * So dW_l += [h 1]' dz_l,   dh = dz_l W_l',   dz_{l-1} = act' dh. */
 void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real *dout,
                       real *const *h, trpo_scratch *s, int N)
 {

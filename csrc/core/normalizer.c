@@ -7,7 +7,8 @@
  *     mean = mean_a + (mean_b - mean_a) n_b / n
  *     m2   = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / n
  *
- * Rewards are divided by the running standard deviation of the discounted return R = gamma R + rew.
+ * Rewards are divided by the running standard deviation of the discounted return R = gamma R + rew,
+ * once it has been seen to vary.
  * When that scale moves, the critic's last layer moves with it, so that its predictions keep their
  * meaning (van Hasselt et al. 2016, "Learning values across many orders of magnitude"). */
 #include "work.h"
@@ -31,8 +32,8 @@ void trpo_normalize_obs(const trpo_agent *w, real *obs, const real *raw, int N)
 double trpo_reward_scale(const trpo_agent *w)
 {
     const trpo_moments *s = &w->rew_stat;
-    if (!w->set.normalize_rewards || *s->count == 0) return 1;
-    return 1 / sqrt(*s->m2 / *s->count + TINY);
+    const double variance = *s->count > 0 ? *s->m2 / *s->count : 0;
+    return w->set.normalize_rewards && variance > TINY ? 1 / sqrt(variance + TINY) : 1;
 }
 
 /* The course of R over the rollout, and the rewards that the critic sees. */
@@ -45,18 +46,21 @@ void trpo_scale_rewards(trpo_agent *w)
         if (w->skip[n]) continue;
         *running = w->set.gamma * *running + w->rew[n];
         w->rew_returns[n] = *running;
-        if (w->done[n]) *running = 0;
+        if (w->done[n] || !isfinite(*running)) *running = 0;
         w->rew[n] = clip(w->rew[n] * scale);
     }
 }
 
-/* One component's moments over the rollout (mean, m2), merged into the running ones. */
+/* One component's moments over the rollout (mean, m2), merged into the running ones; not if they
+ * overflow. */
 static void merge(double *mean, double *m2, double count, double batch_mean, double batch_m2,
                   double batch_count)
 {
     const double delta = batch_mean - *mean, total = count + batch_count;
+    const double new_m2 = *m2 + batch_m2 + delta * delta * count * batch_count / total;
+    if (!isfinite(new_m2)) return;
     *mean += delta * batch_count / total;
-    *m2 += batch_m2 + delta * delta * count * batch_count / total;
+    *m2 = new_m2;
 }
 
 static void merge_observations(trpo_agent *w)

@@ -3,8 +3,8 @@
  *     A_l = E [h_{l-1} 1]'[h_{l-1} 1],    G_l = E dz_l' dz_l,
  *
  * dz_l the adjoint of log pi(a|s) for an action drawn from the policy itself: so G is the Fisher's
- * factor, and not the empirical Fisher's. Estimated on a tenth of the Fisher rows. M^-1 applied to a
- * layer's part V of a vector:
+ * factor, and not the empirical Fisher's. Estimated on a tenth of the Fisher rows. Applied to the
+ * part V of a vector that belongs to a layer:
  *
  *     hidden layers   (A + pi sqrt(damping) I)^-1 V (G + sqrt(damping)/pi I)^-1,
  *                     pi = sqrt( (tr A / (K+1)) / (tr G / M) )
@@ -23,7 +23,7 @@ static ptrdiff_t square(int n) { return (ptrdiff_t)n * n; }
 
 static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
 
-/* ---- estimation ---------------------------------------------------------------------------------- */
+/* ---- estimation ------------------------------------------------------------------------------ */
 
 /* What the tile function needs to draw actions from the policy. */
 typedef struct draws {
@@ -87,7 +87,7 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
     return chosen < N ? chosen : N;
 }
 
-/* ---- inversion ----------------------------------------------------------------------------------- */
+/* ---- inversion ------------------------------------------------------------------------------- */
 
 static double mean_diagonal(const double *C, int S)
 {
@@ -139,7 +139,7 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
     if (m->factors.exact_head) factorize_exact_head(m, damping);
 }
 
-/* ---- application --------------------------------------------------------------------------------- */
+/* ---- application ----------------------------------------------------------------------------- */
 
 /* out (R x C) = a (R x K) b (K x C) */
 static void multiply(double *out, const double *a, const double *b, int R, int K, int C)
@@ -147,7 +147,8 @@ static void multiply(double *out, const double *a, const double *b, int R, int K
     for (int r = 0; r < R; r++) {
         double *row = out + (ptrdiff_t)r * C;
         for (int c = 0; c < C; c++) row[c] = 0;
-        for (int k = 0; k < K; k++) trpok_axpy(row, a[(ptrdiff_t)r * K + k], b + (ptrdiff_t)k * C, C);
+        for (int k = 0; k < K; k++)
+            trpok_axpy(row, a[(ptrdiff_t)r * K + k], b + (ptrdiff_t)k * C, C);
     }
 }
 

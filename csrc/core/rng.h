@@ -1,6 +1,6 @@
-/* Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy
- * as 1, 2, 3"). A draw is a function of (seed, stream, count, item, word): it does not depend on the
- * order of draws, on threads, or on where a run was interrupted.
+/* Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+ * easy as 1, 2, 3"). A draw is a function of (seed, stream, count, item, word): it depends neither
+ * on the order of draws, nor on threads, or on where a run was interrupted.
  *
  *     key     = seed
  *     counter = (block, item, low word of count, stream + 256 * high word of count)

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-/* ---- checks ------------------------------------------------------------------------------------ */
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static int blame(trpo_agent *w, int status, int step, ptrdiff_t at, int size)
 {
@@ -30,15 +32,12 @@ static int check_obs(trpo_agent *w, const real *obs, int step, int N)
     return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_OBS, step, at, w->set.obs_size);
 }
 
-static int is_choice(real act, int K) { return act >= 0 && act < (real)K && act == (real)(int)act; }
-
 static int check_act(trpo_agent *w, const real *act, int step, int N)
 {
     const trpo_model *m = &w->policy;
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->D; i++) {
-        const int ok = m->dist->normal_noise ? isfinite(act[i]) != 0
-                                             : is_choice(act[i], m->parts[i % m->D]);
-        if (!ok) return blame(w, TRPO_ERR_ACT, step, i, m->D);
+    for (int n = 0; n < N; n++) {
+        const int d = m->dist->illegal(act + (ptrdiff_t)n * m->D, m->parts, m->D);
+        if (d >= 0) return blame(w, TRPO_ERR_ACT, step, (ptrdiff_t)n * m->D + d, m->D);
     }
     return TRPO_OK;
 }
@@ -62,14 +61,14 @@ static int check_push(trpo_agent *w, const double *rew, const real *next_obs, co
     return TRPO_OK;
 }
 
-/* ---- both networks on batch rows ------------------------------------------------------------------- */
+/* ---- both networks on batch rows ------------------------------------------------------------- */
 
 /* Activations of rows [first, first + N), whose observations stand already. */
 static void forward_rows(trpo_agent *w, int first, int N)
 {
     const int O = w->set.obs_size;
-    trpo_critic_inputs(w, w->phi + (w->phi != NULL ? (ptrdiff_t)first * 2 * O : 0),
-                       w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
+    real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * O : NULL;
+    trpo_critic_inputs(w, phi, w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
     trpo_forward(w, &w->policy, first, N);
     trpo_forward(w, &w->critic, first, N);
 }
@@ -81,7 +80,7 @@ static void logp_rows(const trpo_agent *w, real *logp, int first, int N)
                   m->batch.act + (ptrdiff_t)first * m->D, m->parts, N, m->A, m->D);
 }
 
-/* ---- opening a row ------------------------------------------------------------------------------- */
+/* ---- opening a row --------------------------------------------------------------------------- */
 
 /* Observations of row t as the networks see them, and the activations of both. */
 static void open_row(trpo_agent *w, const real *obs)
@@ -116,7 +115,7 @@ static void draw(trpo_agent *w, real *act, const real *out, const trpo_rng *rng,
     const trpo_model *m = &w->policy;
     trpo_scratch *s = w->scratch;
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        const int n = least(TRPO_TILE, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
         m->dist->sample(act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
                         s->noise, m->parts, n, m->A, m->D);
@@ -135,6 +134,7 @@ int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs)
     open_row(w, obs);
     draw(w, row_act, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, &rng, 0, E);
     w->counters[TRPO_N_ACTS]++;
+    w->drawn++;
     finish_row(w, logp, val);
     copy_out(act, row_act, (ptrdiff_t)E * m->D);
     return TRPO_OK;
@@ -147,13 +147,13 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
     if (status == TRPO_OK) status = check_obs(w, obs, w->t, E);
     if (status == TRPO_OK) status = check_act(w, act, w->t, E);
     if (status != TRPO_OK) return status;
-    memcpy(w->policy.batch.act + (ptrdiff_t)w->t * E * D, act, (size_t)E * (size_t)D * sizeof(real));
+    copy_out(w->policy.batch.act + (ptrdiff_t)w->t * E * D, act, (ptrdiff_t)E * D);
     open_row(w, obs);
     finish_row(w, logp, val);
     return TRPO_OK;
 }
 
-/* ---- closing it ------------------------------------------------------------------------------------ */
+/* ---- closing it ------------------------------------------------------------------------------ */
 
 /* boot = V(next_obs) of row n, which was cut short; last_obs holds that observation */
 static void bootstrap(trpo_agent *w, int n)
@@ -207,13 +207,23 @@ int trpo_push(trpo_agent *w, const double *rew, const uint8_t *term, const uint8
     return TRPO_OK;
 }
 
-void trpo_discard(trpo_agent *w) { w->t = w->open = 0; }
+void trpo_discard(trpo_agent *w)
+{
+    w->counters[TRPO_N_ACTS] -= w->drawn;
+    w->t = w->open = w->drawn = 0;
+}
+
+void trpo_restart(trpo_agent *w)
+{
+    trpo_discard(w);
+    for (int e = 0; e < w->set.n_envs; e++) w->rew_running[e] = 0;
+}
 
 int trpo_recorded(const trpo_agent *w) { return w->t; }
 
 void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w->culprit; }
 
-/* ---- using the policy and the critic, recording nothing -------------------------------------------- */
+/* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
 /* Outputs of a model for a tile of observations as the networks see them. */
 static const real *tile_outputs(trpo_agent *w, const trpo_model *m, const real *inputs, int n)
@@ -226,7 +236,7 @@ static const real *tile_outputs(trpo_agent *w, const trpo_model *m, const real *
 void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N)
 {
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        const int n = least(TRPO_TILE, N - row);
         const real *inputs = trpo_critic_inputs(w, w->scratch->rows,
                                                 obs + (ptrdiff_t)row * w->set.obs_size, n);
         copy_out(val + row, tile_outputs(w, &w->critic, inputs, n), n);
@@ -237,7 +247,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
 {
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        const int n = least(TRPO_TILE, N - row);
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, val + row, w->tile_obs, n);
     }
@@ -250,7 +260,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = N - row < TRPO_TILE ? N - row : TRPO_TILE;
+        const int n = least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         const real *out = tile_outputs(w, m, w->tile_obs, n);
@@ -263,7 +273,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
     return status;
 }
 
-/* ---- a batch set directly -------------------------------------------------------------------------- */
+/* ---- a batch set directly -------------------------------------------------------------------- */
 
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
                     const double *ret, const real *logp, int N)

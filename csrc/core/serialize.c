@@ -39,7 +39,7 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
 
 void trpo_refresh(trpo_agent *w)
 {
-    trpo_discard(w);
+    w->t = w->open = w->drawn = 0;
     trpo_net_pack(&w->policy.net, w->policy.theta);
     trpo_net_pack(&w->critic.net, w->critic.theta);
 }

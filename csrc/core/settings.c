@@ -29,8 +29,8 @@ void trpo_default_settings(trpo_settings *s)
     s->batch_size = 128;
 }
 
-/* Every size below 2^24, so that no product of two overflows 64 bits and none of them an int. */
-enum { LARGEST_SIZE = 1 << 24 };
+/* No size above 2^24, and no more rows than leave an int room to round up to a chunk. */
+enum { LARGEST_SIZE = 1 << 24, LARGEST_N = INT_MAX - TRPO_CHUNK };
 
 static int is_size(int x) { return x >= 1 && x <= LARGEST_SIZE; }
 
@@ -53,7 +53,7 @@ static int are_parts(const trpo_settings *s)
         if (s->distribution == TRPO_GAUSSIAN && s->parts[d] != 1) return 0;
         total += s->parts[d];
     }
-    return total <= LARGEST_SIZE;
+    return total <= (double)LARGEST_SIZE;
 }
 
 static const char *bad_network(const trpo_settings *s)
@@ -70,7 +70,7 @@ static const char *bad_network(const trpo_settings *s)
 static const char *bad_rollout(const trpo_settings *s)
 {
     if (!is_size(s->n_steps)) return "n_steps";
-    if (!is_size(s->n_envs) || s->n_envs > INT_MAX / s->n_steps) return "n_envs";
+    if (!is_size(s->n_envs) || s->n_envs > LARGEST_N / s->n_steps) return "n_envs";
     if (!in_range(s->gamma, 0, 1)) return "gamma";
     return in_range(s->gae_lambda, 0, 1) ? NULL : "gae_lambda";
 }
@@ -101,7 +101,7 @@ const char *trpo_bad_setting(const trpo_settings *s)
 {
     const char *(*const checks[])(const trpo_settings *) = {bad_network, bad_rollout, bad_step,
                                                             bad_critic};
-    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
-        if (checks[i](s) != NULL) return checks[i](s);
-    return NULL;
+    const char *bad = NULL;
+    for (size_t i = 0; bad == NULL && i < sizeof checks / sizeof *checks; i++) bad = checks[i](s);
+    return bad;
 }

@@ -5,7 +5,7 @@ const char *trpo_status_text(int status)
 {
     switch (status) {
     case TRPO_OK: return "ok";
-    case TRPO_REJECTED: return "line search rejected: no step kept the KL and improved the surrogate";
+    case TRPO_REJECTED: return "line search rejected: no step was acceptable";
     case TRPO_ZERO_GRADIENT: return "zero gradient: the advantages tell no action from another";
     case TRPO_NO_CURVATURE: return "no curvature: the step's length is not defined";
     case TRPO_ERR_SETTING: return "a setting is out of range";

@@ -28,7 +28,7 @@ trpo_solution trpo_solve_policy(trpo_agent *w)
     return trpo_solve(w, &w->policy, w->set.cg_damping, w->set.cg_max_steps, kfac);
 }
 
-/* The surrogate at the present parameters: E[(ratio - 1) A], 0 unless logp came from elsewhere. */
+/* The surrogate at the present parameters, E[(ratio - 1) A]: 0 where they took the actions. */
 static double surrogate_now(const trpo_agent *w)
 {
     double sum = 0;
@@ -106,7 +106,7 @@ int trpo_update(trpo_agent *w, trpo_info *wanted)
     trpo_fit_critic(w, &info);
     trpo_merge_statistics(w);
     w->counters[TRPO_N_UPDATES]++;
-    trpo_discard(w);
+    w->t = w->drawn = 0;
     if (wanted != NULL) *wanted = info;
     return status;
 }

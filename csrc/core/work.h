@@ -121,6 +121,7 @@ struct trpo_agent {
     /* rollout.c: row t*E + e. The observations are policy.batch.h[0], as the networks see them.  */
     int t;                /* rows closed                                                       */
     int open;             /* 1 between act and push                                            */
+    int drawn;            /* act calls in this rollout: given back if it is dropped            */
     real *raw_obs;        /* (N x O) as given, if observations are normalised                  */
     real *logp;           /* (N) of the action when it was taken                               */
     real *val;            /* (N) V when the action was taken                                   */
@@ -157,7 +158,7 @@ struct trpo_agent {
     double *counters;     /* (TRPO_N_COUNTERS)                                                 */
 };
 
-/* ---- network.c: one tile of at most TRPO_TILE rows through a network --------------------------- */
+/* ---- network.c: one tile of at most TRPO_TILE rows through a network ------------------------- */
 
 void trpo_net_pack(trpo_net *net, const double *theta);
 void trpo_net_direction(trpo_net *net, const double *v);
@@ -173,9 +174,9 @@ void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real
 void trpo_net_init(double *theta, double *temp, const trpo_net *net, double head_gain,
                    uint64_t seed, uint64_t first);
 
-/* ---- blocks.c: sums over rows in a fixed order ------------------------------------------------- */
+/* ---- blocks.c: sums over rows in a fixed order ----------------------------------------------- */
 
-/* One pass over rows of a batch. `tile` handles batch rows [first, first + n), adding to sum (S). */
+/* One pass over rows of a batch. `tile` handles rows [first, first + n), adding to sum (S). */
 typedef struct trpo_pass trpo_pass;
 struct trpo_pass {
     trpo_agent *agent;
@@ -195,7 +196,7 @@ real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *in
 real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
                         const int32_t *rows, int n);
 
-/* ---- the stages ---------------------------------------------------------------------------------- */
+/* ---- the stages ------------------------------------------------------------------------------ */
 
 /* network.c: activations of batch rows [first, first + N), whose h[0] stands already */
 void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N);
@@ -209,8 +210,6 @@ void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N);
 
 /* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
 void trpo_advantages(trpo_agent *w);
-/* advantages.c: adv normalised if the settings say so; adv_real, ret_real from adv, ret */
-void trpo_finish_advantages(trpo_agent *w);
 
 /* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv */
 void trpo_policy_gradient(trpo_agent *w);
@@ -254,7 +253,7 @@ typedef struct trpo_search {
     trpo_trial last;      /* of the accepted step, or of the last one refused                  */
 } trpo_search;
 typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
-/* theta_new (P) = theta + scale shrink^j dir, the first j with kl <= target_kl and surr > surr_old */
+/* theta_new (P) = theta + scale shrink^j dir, the first with kl <= target_kl, surr > surr_old */
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
                              double scale, double shrink, double target_kl, double surr_old,
                              trpo_evaluate_fn evaluate, void *ctx, int max_trials, ptrdiff_t P);

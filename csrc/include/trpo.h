@@ -9,8 +9,8 @@
  *     every n_steps:   trpo_update(agent, &info);
  *
  * Conventions
- *   Memory     belongs to the caller. Nothing is allocated, freed, printed or exited here, and there
- *              is no global state: a thousand agents can live side by side. Distinct agents may be
+ *   Memory     belongs to the caller. Nothing is allocated, freed, printed or exited, and there is
+ *              no global state: a thousand agents can live side by side. Distinct agents may be
  *              used from distinct threads; one agent from one thread at a time.
  *   Numbers    `trpo_real` is float, or double when compiled with -DTRPO_DOUBLE (the library and
  *              all its users alike). Parameters, rewards and statistics are double always.
@@ -145,8 +145,9 @@ typedef struct trpo_culprit {
 
 typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
 
-/* ---- birth ------------------------------------------------------------------------------- */
+/* ---- birth ----------------------------------------------------------------------------------- */
 
+/* The defaults that stand in brackets above; obs_size and parts are left to be set. */
 void trpo_default_settings(trpo_settings *settings);
 
 /* The name of the first setting that is out of range, or NULL if all is well. */
@@ -156,7 +157,8 @@ const char *trpo_bad_setting(const trpo_settings *settings);
 const char *trpo_status_text(int status);
 
 /* Bytes an agent needs, for the executor it will be given (NULL: one worker). 0 if a setting is
- * out of range. The memory must not move, and may be freed at any time: there is no destructor. */
+ * out of range, or if they are more than any machine has. The memory must not move, and may be
+ * freed at any time: there is no destructor. */
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 
 /* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with
@@ -166,7 +168,7 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
               void *mem, size_t bytes);
 
-/* ---- the rollout ------------------------------------------------------------------------- */
+/* ---- the rollout ----------------------------------------------------------------------------- */
 
 /* Draws an action per environment from the policy and opens a row of the rollout.
  *   act (E x D) out; logp (E) out, NULL if not wanted; val (E) out, NULL; obs (E x O)
@@ -190,13 +192,19 @@ int trpo_record(trpo_agent *agent, trpo_real *logp, trpo_real *val, const trpo_r
 int trpo_push(trpo_agent *agent, const double *rew, const uint8_t *term, const uint8_t *trunc,
               const trpo_real *next_obs, const uint8_t *skip);
 
-/* Drops the rollout in progress (after an environment failed, say). */
+/* Drops the rollout in progress (after an environment failed, say), its random draws included: the
+ * agent is as it was before the rollout began. Also the way on if all rows were skipped, which
+ * trpo_update refuses as empty. */
 void trpo_discard(trpo_agent *agent);
+
+/* The environments begin anew: drops the rollout in progress, and what normalize_rewards has summed
+ * up over unfinished episodes. */
+void trpo_restart(trpo_agent *agent);
 
 /* Rows closed so far, 0..n_steps. */
 int trpo_recorded(const trpo_agent *agent);
 
-/* ---- learning ---------------------------------------------------------------------------- */
+/* ---- learning -------------------------------------------------------------------------------- */
 
 /* One iteration on the recorded rows: advantages, gradient, conjugate gradient, step size, line
  * search, critic, normalisers; then the rollout is empty. info may be NULL.
@@ -206,7 +214,7 @@ int trpo_recorded(const trpo_agent *agent);
  * Cost: about (3 + cg_steps * 4) * N * P multiply-adds for the policy. */
 int trpo_update(trpo_agent *agent, trpo_info *info);
 
-/* ---- using the policy -------------------------------------------------------------------- */
+/* ---- using the policy ------------------------------------------------------------------------ */
 
 /* Actions for N observations, recording nothing; deterministic: the mode. Draws come from a
  * stream of their own, so that looking does not change training.  act (N x D) out; obs (N x O)
@@ -216,19 +224,22 @@ int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, int de
 /* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
 
+/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT or _REW found what it refused. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
-/* ---- keeping it -------------------------------------------------------------------------- */
+/* ---- keeping it ------------------------------------------------------------------------------ */
 
 /* Everything needed to act and to go on training, bit for bit: parameters, critic, normalisers,
  * random streams. The rollout in progress is not saved. The bytes are the same for both
  * precisions, and read only by machines of the same byte order. */
 size_t trpo_save_bytes(const trpo_agent *agent);
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRPO_ERR_MEMORY */
+/* Loading drops the rollout in progress. */
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRPO_ERR_MODEL  */
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
- * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it. */
+ * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it and
+ * drops the rollout in progress. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 void trpo_refresh(trpo_agent *agent);
 

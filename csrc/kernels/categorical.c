@@ -4,8 +4,8 @@
  *     logp     = z_k - logsumexp(z)
  *     d logp   = (onehot(k) - p) dz
  *     Fisher   = diag(p) - p p',   so metric t = p * (t - p.t)
- *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i - logp'_i)
- *                because sum_i p_i expm1(d_i) = 0, but with no term below 0
+ *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
+ *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
  *     entropy  = -sum_i p_i logp_i
  * and the parts add up. Proved by tests/test_distributions.py. */
 #include "kernels.h"
@@ -39,6 +39,18 @@ static void sample(real *act, const real *out, const double *log_std, const doub
         act[i] = (real)invert(out, noise[i], K);
         out += K;
     }
+}
+
+static int is_choice(real act, int K)
+{
+    return act >= 0 && act < (real)K && act == (real)(int)act;
+}
+
+static int illegal(const real *act, const int *parts, int D)
+{
+    for (int d = 0; d < D; d++)
+        if (!is_choice(act[d], parts[d])) return d;
+    return -1;
 }
 
 static int largest(const real *z, int K)
@@ -144,5 +156,5 @@ static void entropy(real *entropy, const real *out, const double *log_std, const
     }
 }
 
-const trpok_dist trpok_categorical = {"categorical", 0,  0,  sample,  mode, logp,
-                                      adjoint,       metric, kl, entropy, NULL};
+const trpok_dist trpok_categorical = {"categorical", 0,       0,      sample, illegal, mode,
+                                      logp,          adjoint, metric, kl,     entropy, NULL};

@@ -3,7 +3,8 @@
  *     logp     = -1/2 sum_i ((a_i - mu_i) / s_i)^2 - sum_i log_std_i - A/2 log(2 pi)
  *     d logp   = (a_i - mu_i) / s_i^2 d mu_i  +  (((a_i - mu_i) / s_i)^2 - 1) d log_std_i
  *     Fisher   = diag(1 / s_i^2) for mu,  2 I for log_std,  no cross terms
- *     KL(o||n) = sum_i  dl_i + expm1(-2 dl_i)/2 + ((mu'_i - mu_i) / s'_i)^2 / 2,   dl = log_std' - log_std
+ *     KL(o||n) = sum_i  dl_i + expm1(-2 dl_i)/2 + ((mu'_i - mu_i) / s'_i)^2 / 2,
+ *                dl = log_std' - log_std
  *     entropy  = sum_i log_std_i + A/2 log(2 pi e)
  *
  * Here out = mu (N x A), act (N x A), and D = A. Proved by tests/test_distributions.py. */
@@ -17,6 +18,14 @@ static void sample(real *act, const real *out, const double *log_std, const doub
     (void)parts, (void)D;
     for (int n = 0; n < N; n++, act += A, out += A, noise += A)
         for (int i = 0; i < A; i++) act[i] = out[i] + (real)(exp(log_std[i]) * noise[i]);
+}
+
+static int illegal(const real *act, const int *parts, int D)
+{
+    (void)parts;
+    for (int d = 0; d < D; d++)
+        if (!isfinite(act[d])) return d;
+    return -1;
 }
 
 static void mode(real *act, const real *out, const int *parts, int N, int A, int D)
@@ -109,5 +118,5 @@ static void entropy(real *entropy, const real *out, const double *log_std, const
     for (int n = 0; n < N; n++) entropy[n] = (real)value;
 }
 
-const trpok_dist trpok_gaussian = {"gaussian", 1,  1,  sample,  mode,           logp,
-                                   adjoint,    metric, kl, entropy, constant_metric};
+const trpok_dist trpok_gaussian = {"gaussian", 1,       1,      sample, illegal, mode,
+                                   logp,       adjoint, metric, kl,     entropy, constant_metric};

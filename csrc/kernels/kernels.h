@@ -3,7 +3,8 @@
  * Letters     N rows (samples), K inputs and M outputs of a layer, A network outputs of the policy,
  *             D action components, O observation size, P parameters, T steps, E environments.
  * Arguments   outputs, inputs, scratch, sizes. Arrays are row-major; nothing may alias.
- * Prefixes    dx is the adjoint d loss / d x, tx the tangent: the derivative of x along a direction.
+ * Prefixes    dx is the adjoint d loss / d x, tx the tangent: the derivative of x along a
+ *             direction.
  * Layers      a layer's matrix W is ((K+1) x M), the bias its last row; W_t its transpose without
  *             the bias, (M x K). So a layer is  z = [x 1] W.
  * Order       sums over k and over rows are added in index order, whatever the vector width.
@@ -40,7 +41,7 @@ static inline real trpok_log(real x) { return logf(x); }
 static inline real trpok_tanh(real x) { return tanhf(x); }
 #endif
 
-/* ---- the table: what is compiled once per instruction set --------------------------------- */
+/* ---- the table: what is compiled once per instruction set ------------------------------------ */
 
 typedef struct trpok_table {
     const char *name;
@@ -48,7 +49,7 @@ typedef struct trpok_table {
     /* z = [x 1] W               z (N x M), x (N x K), W ((K+1) x M) */
     void (*dense_forward)(real *z, const real *x, const real *W, int N, int K, int M);
 
-    /* tz = [x 1] V + tx W       tz (N x M), tx (N x K) or NULL for 0, x (N x K), V, W ((K+1) x M) */
+    /* tz = [x 1] V + tx W       tz (N x M), tx (N x K) or NULL for 0, V, W ((K+1) x M) */
     void (*dense_tangent)(real *tz, const real *tx, const real *x, const real *V, const real *W,
                           int N, int K, int M);
 
@@ -68,10 +69,10 @@ typedef struct trpok_table {
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
 const trpok_table *trpok_best(void);     /* the fastest this machine can run */
 
-/* ---- action distributions: a table of functions ------------------------------------------- */
+/* ---- action distributions: a table of functions ---------------------------------------------- */
 
 /* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D).
- * Adding a distribution: write these eight functions in a file of its own, name the entry below,
+ * Adding a distribution: write these nine functions in a file of its own, name the entry below,
  * give it a number in trpo.h and a line in trpok_distribution(). */
 typedef struct trpok_dist {
     const char *name;
@@ -81,6 +82,8 @@ typedef struct trpok_dist {
     /* act ~ pi(.|out), from noise (N x A normals or N x D uniforms) */
     void (*sample)(real *act, const real *out, const double *log_std, const double *noise,
                    const int *parts, int N, int A, int D);
+    /* the first of D components that is no action, or -1 */
+    int (*illegal)(const real *act, const int *parts, int D);
     /* the most likely action */
     void (*mode)(real *act, const real *out, const int *parts, int N, int A, int D);
     /* logp (N) = log pi(act|out) */
@@ -106,7 +109,7 @@ extern const trpok_dist trpok_gaussian;
 extern const trpok_dist trpok_categorical;
 const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NULL if unknown */
 
-/* ---- advantages ---------------------------------------------------------------------------- */
+/* ---- advantages ------------------------------------------------------------------------------ */
 
 /* Generalised advantage estimation (Schulman et al. 2016), backwards over T steps of E
  * environments, all (T x E):
@@ -118,7 +121,7 @@ const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NU
 void trpok_gae(double *adv, double *ret, const double *rew, const real *val, const real *boot,
                const uint8_t *done, const uint8_t *skip, double gamma, double lambda, int T, int E);
 
-/* ---- rows ---------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* phi (N x 2 O) = [x, x*x]: the linear baseline's features (Duan et al. 2016), without time. */
 void trpok_quadratic_features(real *phi, const real *x, int N, int O);

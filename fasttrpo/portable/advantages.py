@@ -50,13 +50,16 @@ def gae(rew, val, boot, done, skip, gamma, gae_lambda):
     return adv, ret
 
 
-def standardize(adv, real):
-    """(adv - mean) / (std + 1e-8), population std; 0 where adv is constant up to rounding."""
+def standardize(adv, real, wanted=True):
+    """0 if adv is constant up to rounding: then it prefers no action. Else adv itself, or, if
+    wanted, (adv - mean) / (std + 1e-8), population std.
+    """
     centred = adv - adv.mean()
+    centred -= centred.mean()  # the mean's own rounding
     std = np.sqrt(np.mean(centred * centred))
-    if std <= 4 * np.finfo(real).eps * np.abs(adv).max():
+    if len(adv) > 1 and std <= 4 * np.finfo(real).eps * np.abs(adv).max():
         return np.zeros_like(adv)
-    return centred / (std + EPSILON)
+    return centred / (std + EPSILON) if wanted else adv
 
 
 def estimate(rollout, state):
@@ -74,6 +77,6 @@ def estimate(rollout, state):
         act=rollout.act[:T][keep],
         logp=rollout.logp[:T][keep],
         val=val[keep],
-        adv=standardize(adv[keep], model.real) if s.normalize_advantage else adv[keep],
+        adv=standardize(adv[keep], model.real, s.normalize_advantage),
         ret=ret[keep],
     )

@@ -71,6 +71,7 @@ class Agent:
         action = self._sample(stream, output)
         logp, val = self._open_row(obs, action, output)
         self._state = replace(s, n_acts=s.n_acts + 1)
+        self._rollout.drawn += 1
         return action, logp, val
 
     def record(self, obs, act):
@@ -90,8 +91,16 @@ class Agent:
         self._rollout.write_push(rew, term, trunc, boot, skip)
 
     def discard(self):
-        """Drop the rollout in progress."""
+        """Drop the rollout in progress, its random draws included."""
+        n_acts = self._state.n_acts - self._rollout.drawn
+        self._state = replace(self._state, n_acts=n_acts)
         self._rollout.clear()
+
+    def restart(self):
+        """The environments begin anew: drop the rollout, and the running returns of rewards."""
+        self.discard()
+        nothing = np.zeros_like(self._state.rew_running)
+        self._state = replace(self._state, rew_running=nothing)
 
     def update(self):
         """One TRPO iteration on the complete rows; its record (see update.py)."""
@@ -141,9 +150,9 @@ class Agent:
         adv = self._column("advantage", adv, N, np.float64)
         ret = None if ret is None else self._column("return", ret, N, np.float64)
         logp = None if logp is None else self._column("log-probability", logp, N, self.real)
+        self.discard()
         self._batch = Batch(self._model, self._state, obs, act, adv, ret, logp)
         self._blocks = None
-        self._rollout.clear()
 
     def gradient(self):
         """The surrogate's gradient at the present theta; (P,)."""

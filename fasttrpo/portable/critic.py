@@ -80,7 +80,13 @@ def adam(batch):
 
 
 def adam_step(state, grad, settings):
-    """m, v: decaying means of grad and grad^2;  theta -= rate m^ / (sqrt(v^) + 1e-5)."""
+    """m, v: decaying means of grad and grad^2;  theta -= rate m^ / (sqrt(v^) + 1e-5).
+
+    A gradient that overflowed is left out: it would never leave the means again.
+    """
+    with np.errstate(over="ignore"):
+        if not np.isfinite(grad @ grad):
+            return state
     t = state.adam_t + 1
     m = BETA_1 * state.adam_m + (1 - BETA_1) * grad
     v = BETA_2 * state.adam_v + (1 - BETA_2) * grad * grad
@@ -98,7 +104,7 @@ def ridge(batch):
     blocks = preconditioner.value_blocks(value, batch.stream(rng.KFAC_CRITIC), s.critic_damping)
     residual = gradient.value_gradient(value, batch.ret) + s.critic_damping * w
     step = preconditioner.solve(blocks, value.network, residual)
-    return replace(batch.state, value_theta=w - step)
+    return replace(batch.state, value_theta=w - step if np.isfinite(step).all() else w)
 
 
 CRITICS = {"gauss_newton": gauss_newton, "adam": adam, "ridge": ridge}

@@ -27,14 +27,16 @@ class Moments:
         """With the rows of x (n, K) added, in float64.
 
         Chan, Golub, LeVeque 1979:  d = mean_b - mean,  mean += d n_b/n,  m2 += m2_b + d^2 n_a n_b/n
+        A component whose moments would overflow keeps those it has.
         """
-        x = x.astype(np.float64)
-        n, mean = len(x), x.mean(axis=0)
-        m2 = np.square(x - mean).sum(axis=0)
-        count, d = self.count + n, mean - self.mean
-        return Moments(
-            count, self.mean + d * (n / count), self.m2 + m2 + d * d * (self.count * n / count)
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = x.astype(np.float64)
+            n, mean = len(x), x.mean(axis=0)
+            count, d = self.count + n, mean - self.mean
+            m2 = self.m2 + np.square(x - mean).sum(axis=0) + d * d * (self.count * n / count)
+            mean = self.mean + d * (n / count)
+        fits = np.isfinite(m2)
+        return Moments(count, np.where(fits, mean, self.mean), np.where(fits, m2, self.m2))
 
     @property
     def scale(self):
@@ -51,9 +53,15 @@ def normalize(raw, moments):
     return np.clip((raw - moments.mean) * moments.scale, -CLIP, CLIP).astype(raw.dtype)
 
 
+def reward_scale(moments):
+    """What rewards are multiplied by; 1 until the returns have been seen to vary."""
+    varies = moments.count > 0 and moments.m2[0] / moments.count > EPSILON
+    return float(moments.scale[0]) if varies else 1.0
+
+
 def scale_rewards(rew, moments):
     """Rewards: rew scale, clipped to +-10; the mean stays. (T, E) float64."""
-    return np.clip(rew * moments.scale, -CLIP, CLIP)
+    return np.clip(rew * reward_scale(moments), -CLIP, CLIP)
 
 
 @jit
@@ -68,7 +76,7 @@ def discounted_returns(running, rew, done, skip, gamma):
         for e in range(rew.shape[1]):
             if not skip[t, e]:
                 out[t, e] = gamma * now[e] + rew[t, e]
-                now[e] = 0.0 if done[t, e] else out[t, e]
+                now[e] = 0.0 if done[t, e] or not np.isfinite(out[t, e]) else out[t, e]
     return out, now
 
 

@@ -29,6 +29,7 @@ class Rollout:
 
     def clear(self):
         self.t, self.pending = 0, False
+        self.drawn = 0  # act calls: given back if the rollout is dropped
 
     def check_act(self):
         if self.pending:

@@ -91,7 +91,7 @@ def merge_statistics(state, samples, rollout):
     if s.normalize_rewards:
         returns, running = normalizer.rollout_returns(rollout, state.rew_running)
         rewards = state.rewards.merge(returns)
-        factor = (rewards.scale / state.rewards.scale)[0]
+        factor = normalizer.reward_scale(rewards) / normalizer.reward_scale(state.rewards)
         value_theta = critic.rescale(rollout.model, state.value_theta, factor)
         state = replace(state, rewards=rewards, value_theta=value_theta, rew_running=running)
     return state
