@@ -2,9 +2,9 @@
 
     pytest bench/bench_stages.py
 
-Needs the `test` extra. The nets are 64-64 tanh, the batch N = 2,048 with O = 17, A = 6 (HalfCheetah's
-sizes); float32; one thread (set OPENBLAS_NUM_THREADS=1 for the portable backend's share). Before a
-product is timed it is compared with the other backend's.
+Needs the `test` extra. The nets are 64-64 tanh, the batch N = 2,048 with 17 observation and 6
+action components (HalfCheetah's sizes); float32; one thread (set OPENBLAS_NUM_THREADS=1 for the
+portable backend's share). Before a product is timed it is compared with the other backend's.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import pytest
 from fasttrpo.backend import has_extension, make_agent
 from fasttrpo.settings import AgentSettings
 
-O, A, E, T = 17, 6, 8, 256
+OBS, A, E, T = 17, 6, 8, 256
 SETTINGS = AgentSettings(
-    obs_size=O, distribution="gaussian", parts=(1,) * A, n_envs=E, n_steps=T, seed=1
+    obs_size=OBS, distribution="gaussian", parts=(1,) * A, n_envs=E, n_steps=T, seed=1
 )
 BACKENDS = ["compiled", "portable"] if has_extension() else ["portable"]
 
 
 def batch():
     rng = np.random.default_rng(0)
-    return rng.normal(size=(T * E, O)), rng.normal(size=(T * E, A)), rng.normal(size=T * E)
+    return rng.normal(size=(T * E, OBS)), rng.normal(size=(T * E, A)), rng.normal(size=T * E)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -72,15 +72,13 @@ def test_update(benchmark, backend, critic):
     from dataclasses import replace
 
     epochs = 10 if critic == "adam" else 1
-    made = make_agent(
-        replace(SETTINGS, critic=critic, n_critic_updates=epochs), backend, "float32"
-    )
+    made = make_agent(replace(SETTINGS, critic=critic, n_critic_updates=epochs), backend, "float32")
 
     def record():
         rng = np.random.default_rng(2)
         flags = np.zeros(E, bool)
         for _ in range(T):
-            obs = rng.normal(size=(E, O))
+            obs = rng.normal(size=(E, OBS))
             act, _, _ = made.act(obs)
             made.push(np.tanh(obs[:, 0]) + 0.1 * act[:, 0], flags, flags, obs)
 

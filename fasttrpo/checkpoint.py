@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fasttrpo import spaces
+from fasttrpo import checks, spaces
 from fasttrpo._version import __version__
-from fasttrpo.settings import Settings
+from fasttrpo.settings import Settings, integer
 
 FORMAT = 1
 SUFFIX = ".npz"
@@ -44,7 +43,11 @@ class Checkpoint:
 
 
 def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
-    """Saves to `path` (".npz" is added if it has no suffix) and returns where."""
+    """Saves to `path` (".npz" is added if it has no suffix) and returns where.
+
+    ValueError, with nothing written, for a state that could not be loaded.
+    """
+    checks.state_fields(checkpoint.state, checkpoint.state)
     path = Path(path)
     path = path if path.suffix else path.with_suffix(SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +100,8 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
             Settings(**header["settings"]),
             observations,
             actions,
-            int(header["num_timesteps"]),
-            int(header["n_updates"]),
+            integer(0)("num_timesteps", header["num_timesteps"]),
+            integer(0)("n_updates", header["n_updates"]),
             arrays,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -116,10 +119,13 @@ def _existing(path: Path) -> Path:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file in the same folder that takes `path`'s place once all of it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    """A new file in the same folder that takes `path`'s place once all of it is on the disk.
+
+    Its name is always the same: what a kill leaves of it, the next save overwrites.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -67,11 +67,15 @@ def _at(step):
 
 def state_fields(state, like):
     """Copies of the vectors in `state`, in the order of `like`; ValueError unless the names and
-    sizes are the same and every number is finite, the counters whole and not negative."""
+    sizes are the same and every number is finite, the counters whole and not negative, and no
+    count or sum of squares negative."""
     for name in sorted(set(like) ^ set(state)):
         raise ValueError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
     fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
     counters = fields["counters"]
     if (counters < 0).any() or (counters != np.floor(counters)).any() or max(counters[:2]) >= 2**32:
         raise ValueError("counters are not whole numbers in their range")
+    for name in sorted({"obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"} & set(fields)):
+        if (fields[name] < 0).any():
+            raise ValueError(f"{name} is negative")
     return fields

@@ -27,6 +27,10 @@ EVAL_SEED = 0
 INTERRUPTED = 130
 # Options of `train` that are settings of the same name; None means: as the preset says.
 _SETTINGS = ("n_envs", "n_steps", "dtype", "backend", "target_kl", "critic", "preconditioner")
+# All that has an option of its own, and so is none of --set's.
+_OPTIONS = (*_SETTINGS, "policy", "seed", "total_timesteps", "verbose")
+# What the library answers to values that it cannot work with.
+_REFUSALS = (ValueError, OverflowError, MemoryError, ImportError)
 
 
 class UsageError(Exception):
@@ -51,13 +55,26 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except _REFUSALS as error:
+        from fasttrpo.environments import is_environments
+
+        # What went wrong inside the environment is for its author, who needs the traceback.
+        if is_environments(error):
+            raise
+        print(f"fasttrpo: {_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # -- arguments ------------------------------------------------------------------------------------
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(prog="fasttrpo", description=__doc__.splitlines()[0], allow_abbrev=False)
+    what = "Trains policies by Trust Region Policy Optimization, and evaluates them."
+    parser = _Parser(prog="fasttrpo", description=what, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     parsers = {
@@ -91,7 +108,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--critic", help="gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="one table row per iteration")
-    train.add_argument("--no-progress", action="store_true", help="no progress bars")
+    _add_progress(train)
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of TRPO"
     )
@@ -102,11 +119,20 @@ def _add_eval(commands: Any) -> argparse.ArgumentParser:
     evaluate = commands.add_parser("eval", help="evaluate a trained model", allow_abbrev=False)
     evaluate.set_defaults(run=_eval)
     evaluate.add_argument("folder", metavar="RUN", type=Path, help="a folder written by train")
-    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N")
-    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, help="of the environments")
+    episodes, seed = f"to play (default {EVAL_EPISODES})", f"of the environments ({EVAL_SEED})"
+    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
+    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
     evaluate.add_argument("--stochastic", action="store_true", help="draw actions")
-    evaluate.add_argument("--no-progress", action="store_true", help="no progress bar")
+    _add_progress(evaluate)
     return evaluate
+
+
+def _add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="progress bars (default: on a terminal)",
+    )
 
 
 def _add_info(commands: Any) -> argparse.ArgumentParser:
@@ -123,20 +149,25 @@ def _train(args: argparse.Namespace) -> int:
     total = preset.total_timesteps if args.total_timesteps is None else args.total_timesteps
     _check_count("--total-timesteps", total)
     model = _make_model(args, preset.settings | _given(args))
-    folder = _new_folder(args.out or Path("runs") / f"{_as_name(args.env_id)}-seed{args.seed}")
-    _write_json(folder / "config.json", _config(args, model, total))
-    if not _learn(model, total, folder, progress_bar=not args.no_progress):
+    config = _config(args, model, total)
+    wanted = args.out or Path("runs") / f"{_as_name(args.env_id)}-seed{args.seed}"
+    try:
+        folder = _new_folder(wanted)
+        _write_json(folder / "config.json", config)
+    except OSError as error:
+        raise UsageError(f"cannot write to {str(wanted)!r}: {error.strerror}") from error
+    if not _learn(model, total, folder, progress_bar=args.progress):
         print(f"interrupted at step {model.num_timesteps}; the model is in {folder / MODEL}")
         return INTERRUPTED
-    result = _evaluate(model, args.env_id, EVAL_EPISODES, EVAL_SEED, True, not args.no_progress)
+    result = _evaluate(model, args.env_id, EVAL_EPISODES, EVAL_SEED, True, args.progress)
     _write_json(folder / "eval.json", result)
     print(f"saved in {folder}")
     return 0
 
 
-def _check_count(option: str, value: int) -> None:
-    if value < 1:
-        raise UsageError(f"{option} must be an integer >= 1, got {value}")
+def _check_count(option: str, value: int, low: int = 1) -> None:
+    if value < low:
+        raise UsageError(f"{option} must be an integer >= {low}, got {value}")
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -153,9 +184,11 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set takes NAME=VALUE, got {pair!r}")
+        if name in _OPTIONS:
+            raise UsageError(f"--set {name}: take the option --{name.replace('_', '-')}")
         try:
             settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             settings[name] = text
     return settings
 
@@ -168,7 +201,7 @@ def _make_model(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     try:
         return TRPO(args.policy, args.env_id, **settings)
     except (ValueError, TypeError, ImportError, gymnasium.error.Error) as error:
-        raise UsageError(" ".join(str(error).split())) from error
+        raise UsageError(_line(error)) from error
 
 
 def _as_name(env_id: str) -> str:
@@ -201,7 +234,7 @@ def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
     }
 
 
-def _learn(model: Any, total: int, folder: Path, progress_bar: bool) -> bool:
+def _learn(model: Any, total: int, folder: Path, progress_bar: bool | None) -> bool:
     """Trains with a line of progress.csv per iteration; False if Ctrl-C stopped it.
 
     The model is saved whatever happens.
@@ -225,12 +258,13 @@ def _eval(args: argparse.Namespace) -> int:
     from fasttrpo.trpo import TRPO
 
     _check_count("--episodes", args.episodes)
+    _check_count("--seed", args.seed, low=0)
     env_id = _run_environment(args.folder)
     try:
         model = TRPO.load(args.folder / MODEL)
-    except (ValueError, OSError, ImportError) as error:
-        raise UsageError(str(error)) from error
-    _evaluate(model, env_id, args.episodes, args.seed, not args.stochastic, not args.no_progress)
+    except OSError as error:
+        raise UsageError(_line(error)) from error
+    _evaluate(model, env_id, args.episodes, args.seed, not args.stochastic, args.progress)
     return 0
 
 
@@ -249,16 +283,22 @@ def _run_environment(folder: Path) -> str:
 
 
 def _evaluate(
-    model: Any, env_id: str, episodes: int, seed: int, deterministic: bool, progress_bar: bool
+    model: Any,
+    env_id: str,
+    episodes: int,
+    seed: int,
+    deterministic: bool,
+    progress_bar: bool | None,
 ) -> dict[str, Any]:
     """Plays, prints and returns the result."""
     import numpy as np
     from tqdm.auto import tqdm
 
     from fasttrpo.evaluate import play
+    from fasttrpo.logger import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)
-    bar = tqdm(played, total=episodes, desc="evaluation", disable=not progress_bar)
+    bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
     returns, lengths = zip(*[(e.total, e.length) for e in bar], strict=True)
     mean, std = float(np.mean(returns)), float(np.std(returns))
     kind = "deterministic" if deterministic else "stochastic"

@@ -40,6 +40,13 @@ class EpisodeStatistics:
         self._totals = np.zeros(n_envs)
         self._lengths = np.zeros(n_envs, dtype=np.int64)
 
+    def copy(self) -> EpisodeStatistics:
+        """A twin that goes on by itself."""
+        twin = EpisodeStatistics(len(self._totals))
+        twin.count, twin._window = self.count, self._window.copy()
+        twin._totals, twin._lengths = self._totals.copy(), self._lengths.copy()
+        return twin
+
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
         self._totals += np.where(step.skip, 0.0, step.rewards)
@@ -74,15 +81,18 @@ def collect(
     actions: Actions,
     statistics: EpisodeStatistics,
     n_steps: int,
-) -> None:
-    """`n_steps` steps of every environment into the agent's rollout.
+) -> int:
+    """`n_steps` steps of every environment into the agent's rollout; how many really happened.
 
     What the agent or the environment raises passes through, with the rollout half full.
     """
     n_envs = stream.env.num_envs
-    for _ in range(n_steps):
+    happened = 0
+    for row in range(n_steps):
         act, _, _ = agent.act(observations.rows(stream.obs, n_envs))
-        step = stream.step(actions.to_env(act))
+        step = stream.step(actions.to_env(act), row)
         next_obs = observations.rows(step.next_obs, n_envs)
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
         statistics.add(step)
+        happened += n_envs - int(step.skip.sum())
+    return happened

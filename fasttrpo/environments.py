@@ -7,6 +7,8 @@ difference. E environments; observations keep the environment's own shape here.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +72,24 @@ def shares(env: Any, other: Any) -> bool:
     return other is env or any(other is each for each in getattr(env, "envs", ()))
 
 
+_NOTE = "raised by the environment's "
+
+
+@contextmanager
+def _noted(call: str) -> Iterator[None]:
+    """An exception from in here passes through, with a note on which of its calls raised it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(_NOTE + call)
+        raise
+
+
+def is_environments(error: BaseException) -> bool:
+    """Whether the environment itself raised `error`, in a `Stream`."""
+    return any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ()))
+
+
 class Step(NamedTuple):
     """One step of E environments."""
 
@@ -96,7 +116,7 @@ class Stream:
     DISABLED    nothing resets by itself: environments that ended are reset here
 
     An environment that reports no mode is taken for NEXT_STEP, with a warning, as Gymnasium's
-    own wrappers do.
+    own wrappers do. What the environment raises passes through with a note that says so.
     """
 
     def __init__(self, env: Any) -> None:
@@ -116,11 +136,17 @@ class Stream:
     def reset(self, seed: int | None = None) -> None:
         """Starts an episode in every environment; `obs` (E, *obs) is what the agent sees next."""
         self.interrupt()
-        self.obs, _ = self.env.reset(seed=seed)
+        with _noted("reset"):
+            self.obs, _ = self.env.reset(seed=seed)
 
-    def step(self, actions: np.ndarray) -> Step:
-        """Sends E actions. ValueError or TypeError if the environment's answer has no such form."""
-        obs, rewards, terminated, truncated, infos = self.env.step(actions)
+    def step(self, actions: np.ndarray, row: int | None = None) -> Step:
+        """Sends E actions. ValueError or TypeError if the environment's answer has no such form.
+
+        row  the rollout's step that this is, for the note on an exception
+        """
+        with _noted("step" if row is None else f"step at step {row}"):
+            answer = self.env.step(actions)
+        obs, rewards, terminated, truncated, infos = answer
         rewards = self._vector("reward", rewards, np.float64)
         terminated = self._vector("terminated", terminated, bool)
         truncated = self._vector("truncated", truncated, bool)
@@ -144,7 +170,8 @@ class Stream:
 
     def _reset_where(self, done: np.ndarray, obs: np.ndarray) -> np.ndarray:
         """`obs` with the ended environments' rows replaced by their new episodes' first."""
-        first, _ = self.env.reset(options={"reset_mask": done.copy()})
+        with _noted("reset"):
+            first, _ = self.env.reset(options={"reset_mask": done.copy()})
         return _replace_rows(obs, done, first)
 
     def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:

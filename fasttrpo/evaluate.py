@@ -9,7 +9,9 @@ import numpy as np
 
 from fasttrpo.collect import Episode, EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, shares
-from fasttrpo.settings import integer
+from fasttrpo.settings import integer, optional
+from fasttrpo.spaces import check_same, describe
+from fasttrpo.trpo import TRPO
 
 N_ENVS = 10
 
@@ -28,6 +30,8 @@ def evaluate_policy(
     deterministic           the policy's mode, or draws from it
     return_episode_rewards  gives (returns, lengths) of the episodes instead
     seed                    of the environments (None: fresh)
+
+    ValueError if the environment's spaces are not the model's.
     """
     played = list(play(model, env, n_eval_episodes, deterministic, seed))
     returns = [episode.total for episode in played]
@@ -49,13 +53,22 @@ def play(
     would favour short episodes.
     """
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
+    seed = optional(integer(0))("seed", seed)
     vector_env = as_vector_env(env, min(n_episodes, N_ENVS) if isinstance(env, str) else 1)
     try:
+        _check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed)
     finally:
         if isinstance(env, str):
             vector_env.close()
         _release(model, env)
+
+
+def _check_spaces(model: Any, env: Any) -> None:
+    """ValueError names both if they differ; what is no TRPO knows for itself what it takes."""
+    if isinstance(model, TRPO):
+        own = describe(model.observation_space, model.action_space)
+        check_same(own, describe(env.single_observation_space, env.single_action_space))
 
 
 def _play(

@@ -41,16 +41,21 @@ class Display:
     """Shows a run as it goes; a context manager, so that the bar is closed whatever happens.
 
     verbose       0: no table; 1: a row every `log_interval` iterations, below a header
-    progress_bar  a tqdm bar over `total` steps, with return, KL and steps/s
+    progress_bar  a tqdm bar over `total` steps, with return, KL and steps/s (None: if it is a
+                  terminal that shows it)
     """
 
     def __init__(
-        self, total: int, verbose: int = 0, log_interval: int = 1, progress_bar: bool = False
+        self,
+        total: int,
+        verbose: int = 0,
+        log_interval: int = 1,
+        progress_bar: bool | None = False,
     ) -> None:
         self._verbose = verbose
         self._log_interval = log_interval
         self._rows = 0
-        self._bar = _make_bar(total) if progress_bar else None
+        self._bar = None if progress_bar is False else _make_bar(total, progress_bar)
 
     def __enter__(self) -> Display:
         return self
@@ -77,10 +82,16 @@ class Display:
         self._rows += 1
 
 
-def _make_bar(total: int) -> Any:
+def hidden(progress_bar: bool | None) -> bool | None:
+    """tqdm's `disable`: None, there as here, means unless on a terminal."""
+    return None if progress_bar is None else not progress_bar
+
+
+def _make_bar(total: int, shown: bool | None) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="step", unit_scale=True, dynamic_ncols=True)
+    disable = hidden(shown)
+    return tqdm(total=total, unit="step", unit_scale=True, dynamic_ncols=True, disable=disable)
 
 
 def _postfix(record: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks import finite_rows
 from fasttrpo.spaces import Actions, Observations, numeric
 
 
@@ -52,30 +53,35 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     `obs` comes out as (T, E, O), `actions` as (T, E, D), `final_obs` as the observation after
     each step. ValueError or TypeError names the field that is wrong.
     """
+    if not isinstance(rollout, Rollout):
+        raise TypeError(f"update takes a fasttrpo.Rollout, got {type(rollout).__name__}")
     t, e = rollout.shape
     valid = np.ones((t, e), dtype=bool)
     if rollout.valid is not None:
         valid = _flags("valid", rollout.valid, (t, e))
-    # A row without a step has neither observation nor action; anything legal fills it.
+    # A row without a step has no observation, action or reward; anything legal fills it.
     obs = _fill(_array("obs", rollout.obs, (t, e, *observations.shape)), valid, 0)
     acts = _fill(
         _array("actions", rollout.actions, (t, e, *actions.shape)),
         valid,
         getattr(actions, "start", 0),
     )
-    obs = obs.reshape(t, e, -1)
+    obs, acts = obs.reshape(t, e, -1), actions.from_user(acts)
+    rewards = _fill(_array("rewards", rollout.rewards, (t, e)), valid, 0)
+    for name, values in (("observation", obs), ("action", acts), ("reward", rewards)):
+        _check_finite(name, values, ~valid)
     terminated = _flags("terminated", rollout.terminated, (t, e))
     truncated = _flags("truncated", rollout.truncated, (t, e))
     _check_gaps(valid, (terminated | truncated) & valid)
     last_obs = _array("last_obs", rollout.last_obs, (e, *observations.shape)).reshape(e, -1)
     return Rollout(
         obs,
-        actions.from_user(acts),
-        _array("rewards", rollout.rewards, (t, e)),
+        acts,
+        rewards,
         terminated,
         truncated,
         last_obs,
-        _next_observations(rollout.final_obs, obs, last_obs, truncated & valid, observations),
+        _next_observations(rollout.final_obs, obs, last_obs, truncated, valid, observations),
         valid,
     )
 
@@ -98,13 +104,18 @@ def _next_observations(
     obs: np.ndarray,
     last_obs: np.ndarray,
     truncated: np.ndarray,
+    valid: np.ndarray,
     observations: Observations,
 ) -> np.ndarray:
     """(T, E, O): the observation after each step; the next row's but where an episode was cut."""
     t, e, _ = obs.shape
+    truncated = truncated & valid
+    unused = ~valid[-1] | (truncated[-1] & (final_obs is not None))
+    finite_rows("last observation", last_obs, "environment", t - 1, unused)
     following = np.concatenate([obs[1:], last_obs[None]])
     if final_obs is not None:
         final = _array("final_obs", final_obs, (t, e, *observations.shape)).reshape(t, e, -1)
+        _check_finite("final observation", final, ~truncated)
         return np.where(truncated[..., None], final, following)
     if truncated[:-1].any():
         step, env = np.argwhere(truncated[:-1])[0]
@@ -126,6 +137,13 @@ def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
             f"rollout valid: environment {env} has no step after step {step}, "
             "which is neither terminated nor truncated"
         )
+
+
+def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
+    """ValueError names the first value, of (T, E) or (T, E, components), that is not finite."""
+    bad = ~np.isfinite(values)
+    for step in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)):
+        finite_rows(name, values[step], "environment", step, skip[step])
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -23,6 +23,9 @@ ACTIVATIONS = ("tanh", "relu", "identity")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
 HIDDEN = (64, 64)
+# As in csrc/core/settings.c: what an int holds with room to spare, and the rows of a rollout.
+LARGEST_SIZE = 2**24
+LARGEST_N = 2**31 - 1 - 256
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Settings:
         for name, check in _CHECKS.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))
         object.__setattr__(self, "policy_kwargs", _network(self.policy, self.policy_kwargs))
+        integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
 
 
 def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
@@ -142,15 +146,23 @@ def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     """A saved model's settings with some of them replaced; errors as `make_settings` has them.
 
     TypeError for policy, policy_kwargs and seed: the saved parameters and random streams have
-    those.
+    those. ValueError for a critic whose parameters are not the saved one's.
     """
     _check_names(keywords)
     fixed = sorted({"policy_kwargs", "seed"} & set(keywords))
     if fixed:
         raise TypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
-    settings = replace(settings, **keywords)
-    _warn_unused(settings, keywords)
-    return settings
+    changed = replace(settings, **keywords)
+    _check_critic(settings.critic, changed.critic)
+    _warn_unused(changed, keywords)
+    return changed
+
+
+def _check_critic(saved: str, wanted: str) -> None:
+    """The ridge critic is no network, so its parameters and the others' never fit each other."""
+    if saved != wanted and "ridge" in (saved, wanted):
+        legal = [name for name in CRITICS if (name == "ridge") == (saved == "ridge")]
+        raise _refuse("critic", wanted, f"{' or '.join(map(repr, legal))} for this saved model")
 
 
 def _check_names(keywords: Mapping[str, Any]) -> None:
@@ -172,7 +184,12 @@ def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
 
 
 def resolve(settings: Settings, obs_size: int, distribution: str, parts: tuple) -> AgentSettings:
-    """What an agent needs: `settings` with every default filled in, for the given spaces."""
+    """What an agent needs: `settings` with every default filled in, for the given spaces.
+
+    ValueError for spaces too large.
+    """
+    _SIZE("the number of observation components", obs_size)
+    _SIZE("the number of action outputs", sum(parts))
     network = settings.policy_kwargs
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
@@ -227,11 +244,18 @@ def real(legal: str, test: Callable[[float], bool]) -> Check:
 
     def check(name: str, value: Any) -> float:
         is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_real or not math.isfinite(value) or not test(value):
+        if not is_real or not _is_finite(value) or not test(value):
             raise _refuse(name, value, legal)
         return float(value)
 
     return check
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def flag(name: str, value: Any) -> bool:
@@ -265,27 +289,28 @@ def _dtype(name: str, value: Any) -> str:
     return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
 
 
+_SIZE = integer(1, LARGEST_SIZE)
 _POSITIVE = real("a number > 0", lambda x: x > 0)
 _FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 _CHECKS: dict[str, Check] = {
     "policy": one_of(*POLICIES),
     "learning_rate": optional(_POSITIVE),
-    "n_steps": integer(1),
-    "batch_size": optional(integer(1)),
+    "n_steps": _SIZE,
+    "batch_size": optional(_SIZE),
     "gamma": _FRACTION,
-    "cg_max_steps": optional(integer(1)),
+    "cg_max_steps": optional(_SIZE),
     "cg_damping": real("a number >= 0", lambda x: x >= 0),
     "line_search_shrinking_factor": real("a number between 0 and 1", lambda x: 0 < x < 1),
-    "line_search_max_iter": integer(1),
-    "n_critic_updates": optional(integer(1)),
+    "line_search_max_iter": _SIZE,
+    "n_critic_updates": optional(_SIZE),
     "gae_lambda": _FRACTION,
     "normalize_advantage": flag,
     "target_kl": _POSITIVE,
-    "sub_sampling_factor": integer(1),
+    "sub_sampling_factor": _SIZE,
     "verbose": integer(0),
     "seed": integer(0, 2**64 - 1),
-    "n_envs": integer(1),
+    "n_envs": _SIZE,
     "dtype": _dtype,
     "backend": optional(one_of(*BACKENDS)),
     "preconditioner": _preconditioner,
@@ -312,7 +337,7 @@ def _network(policy: str, given: Any) -> dict[str, Any]:
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
-        "log_std_init": real("a number", lambda x: True)(
+        "log_std_init": real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
             "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
         ),
     }
@@ -341,7 +366,7 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
 def _widths(name: str, given: Any) -> list[int]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise _refuse(name, given, "a list of layer widths")
-    return [integer(1)(f"{name} width", width) for width in given]
+    return [_SIZE(f"{name} width", width) for width in given]
 
 
 def _activation(given: Any) -> str:

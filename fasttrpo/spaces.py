@@ -16,6 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.settings import LARGEST_SIZE, integer
+
+_WHOLE = integer(-(2**63), 2**63 - 1)
+
 
 @dataclass(frozen=True)
 class Box:
@@ -40,7 +44,7 @@ class Box:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Box:
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
-        shape = tuple(int(length) for length in data["shape"])
+        shape = tuple(integer(1, LARGEST_SIZE)("length", length) for length in data["shape"])
         low, high = (tuple(map(float, data[bound])) for bound in ("low", "high"))
         if not len(low) == len(high) == math.prod(shape):
             raise ValueError(f"a Box of shape {shape} with {len(low)} lower bounds")
@@ -127,8 +131,8 @@ class DiscreteActions:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DiscreteActions:
-        """From what `to_json` wrote."""
-        return cls(int(data["n"]), int(data["start"]))
+        """From what `to_json` wrote. KeyError or ValueError if it is something else."""
+        return cls(integer(1, LARGEST_SIZE)("n", data["n"]), _WHOLE("start", data["start"]))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the kind of space."""
@@ -201,6 +205,16 @@ def _actions(space: Any) -> Actions:
     raise ValueError(
         f"action space {space} is not supported: fasttrpo takes a Box of real numbers or a Discrete"
     )
+
+
+def check_same(own: tuple, given: tuple) -> None:
+    """ValueError unless a model for the spaces `own` can act in `given`, both by `describe`."""
+    for mine, other in zip(own, given, strict=True):
+        if not mine.matches(other):
+            raise ValueError(
+                f"the environment has {other.to_space()} "
+                f"where the model was made for {mine.to_space()}"
+            )
 
 
 def from_json(observations: dict[str, Any], actions: dict[str, Any]) -> tuple:

@@ -61,6 +61,7 @@ class TRPO:
         self._statistics = EpisodeStatistics(settings.n_envs)
         self._backend = backend.choose_aloud(settings.backend)
         self._agent = self._make_agent(settings.n_steps, settings.n_envs)
+        self._capacity = settings.n_steps, settings.n_envs
 
     # -- spaces and environment ---------------------------------------------------------------
 
@@ -91,12 +92,7 @@ class TRPO:
 
     def _check_spaces(self, env: Any) -> None:
         given = spaces.describe(env.single_observation_space, env.single_action_space)
-        for own, other in zip((self._observations, self._actions), given, strict=True):
-            if not own.matches(other):
-                raise ValueError(
-                    f"the environment has {other.to_space()} "
-                    f"where the model was made for {own.to_space()}"
-                )
+        spaces.check_same((self._observations, self._actions), given)
 
     # -- learning -----------------------------------------------------------------------------
 
@@ -105,20 +101,27 @@ class TRPO:
         total_timesteps: int,
         callback: Callable[[Record], bool | None] | None = None,
         log_interval: int = 1,
-        progress_bar: bool = False,
+        *,
+        progress_bar: bool | None = False,
         reset_num_timesteps: bool = True,
     ) -> TRPO:
         """Trains for at least `total_timesteps` environment steps, in whole iterations.
 
-        callback             called with each iteration's record; returning False stops
+        callback             a plain function (Stable-Baselines3's callback objects are none),
+                             called with each iteration's record; returning False stops
         log_interval         iterations between table rows (verbose >= 1)
+        progress_bar         None: on a terminal only
         reset_num_timesteps  False goes on where the last call stopped, episodes included
 
         A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
         last 100 episodes, raw rewards), steps_per_second and what the agent's update reports.
+        Among that is `outcome`: 0 a step was taken; or the policy stayed, since 1 the line search
+        found no acceptable step, 2 the gradient is zero, 3 there is no curvature along it.
 
         Whatever the environment raises, and KeyboardInterrupt, comes through; the unfinished
-        rollout is dropped, the model stays usable, and the next call resets the environment.
+        rollout is dropped with its episodes, the model stays usable, and the next call resets
+        the environment. An exception of the environment's has a note that names the step.
+        A loaded model resets it too: "bit for bit as the saved one" holds for the same steps.
         """
         target = self._begin(total_timesteps, callback, log_interval, reset_num_timesteps)
         steps = target - self.num_timesteps
@@ -147,34 +150,43 @@ class TRPO:
         """One iteration: a rollout from the environment, then the agent's update."""
         started = perf_counter()
         n_steps, n_envs = self.settings.n_steps, self.settings.n_envs
-        self._fit_agent(n_steps, n_envs)
+        self._agent = self._fitting_agent(n_steps, n_envs)
+        self._capacity = n_steps, n_envs
         try:
             self._ready_environment()
-            collect(
-                self._agent,
-                self._stream,
-                self._observations,
-                self._actions,
-                self._statistics,
-                n_steps,
-            )
+            statistics = self._collect(n_steps)
             result = self._agent.update()
         except BaseException:
             self._agent.discard()
             self._stream.interrupt()
             raise
-        return self._count(result, self._statistics.record(), started)
+        self._statistics = statistics
+        return self._count(result, statistics.record(), started)
+
+    def _collect(self, n_steps: int) -> EpisodeStatistics:
+        """Fills the agent's rollout; the episodes as they stand after it, not yet booked.
+
+        Where every row is a reset (NEXT_STEP, short rollouts), there is nothing to learn from:
+        it collects again.
+        """
+        statistics = self._statistics.copy()
+        given = self._stream, self._observations, self._actions, statistics, n_steps
+        while not collect(self._agent, *given):
+            self._agent.discard()
+        return statistics
 
     def _ready_environment(self) -> None:
         """Resets the environment where that is due.
 
-        The seed depends on the model's and on how much was learnt, so that a run goes on the
-        same way whether or not it was saved and loaded, and never repeats its beginning.
+        The seed depends on the model's and on how much was learnt, so that a run never repeats
+        its beginning. A loaded model's environments begin anew: it goes on bit for bit as the
+        saved one does if that one's are reset there too, or if both are given the same steps.
         """
         if self._stream.obs is None:
             sequence = np.random.SeedSequence((self.settings.seed, self.n_updates))
             self._stream.reset(int(sequence.generate_state(1)[0]))
             self._statistics.restart(self.settings.n_envs)
+            self._agent.restart()
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.
@@ -185,13 +197,15 @@ class TRPO:
         """
         rows = checked(rollout, self._observations, self._actions)
         started = perf_counter()
-        self._fit_agent(*rollout.shape)
+        agent, before = self._fitting_agent(*rollout.shape), self._agent.state()
         try:
-            replay(self._agent, rows)
-            result = self._agent.update()
+            replay(agent, rows)
+            result = agent.update()
         except BaseException:
-            self._agent.discard()
+            if agent is self._agent:
+                agent.load_state(before)
             raise
+        self._agent, self._capacity = agent, rollout.shape
         return self._count(result, {}, started)
 
     def _count(self, result: Record, episodes: Record, started: float) -> Record:
@@ -214,17 +228,15 @@ class TRPO:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         actions = self._actions
         resolved = resolve(settings, self._observations.size, actions.distribution, actions.parts)
-        agent = backend.make_agent(resolved, self._backend, settings.dtype)
-        self._capacity = n_steps, n_envs
-        return agent
+        return backend.make_agent(resolved, self._backend, settings.dtype)
 
-    def _fit_agent(self, n_steps: int, n_envs: int) -> None:
-        """Makes the agent take n_steps x n_envs rows, with all that it knows."""
-        if self._capacity != (n_steps, n_envs):
-            state = self._agent.state()
-            agent = self._make_agent(n_steps, n_envs)
-            agent.load_state(_for_n_envs(state, n_envs))
-            self._agent = agent
+    def _fitting_agent(self, n_steps: int, n_envs: int) -> Any:
+        """The agent, or one that knows the same, if only that takes n_steps x n_envs rows."""
+        if self._capacity == (n_steps, n_envs):
+            return self._agent
+        agent = self._make_agent(n_steps, n_envs)
+        agent.load_state(_for_n_envs(self._agent.state(), n_envs))
+        return agent
 
     # -- acting -------------------------------------------------------------------------------
 
@@ -258,7 +270,8 @@ class TRPO:
         """Writes all that is needed to act and to go on training; ".npz" is added to a bare name.
 
         The folder is made if there is none. The file is written beside its place and then moved
-        there: a kill at any moment leaves the old file whole.
+        there: a kill at any moment leaves the old file whole. ValueError for a state that is
+        not finite, which `load` would refuse.
         """
         contents = checkpoint.Checkpoint(
             self.settings,
@@ -276,6 +289,9 @@ class TRPO:
 
         overrides  settings to change, say dtype, backend or target_kl; not policy,
                    policy_kwargs and seed, which the saved parameters and random streams have
+
+        The environments begin anew; bit for bit, an agent goes on as the saved one does if both
+        are given the same steps.
 
         FormatError (a ValueError) names the file and what is wrong with it.
         """

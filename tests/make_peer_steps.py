@@ -76,6 +76,7 @@ STOCK_SEEDS = (0, 1, 2, 3)
 
 # ---------------------------------------------------------------- batches
 
+
 def flatten_net(batch, net):
     """All layers of `net` ("policy" or "value") in our layout, and the hidden layers' widths."""
     layers = []
@@ -134,6 +135,7 @@ def kl_dims(batch):
 
 # ---------------------------------------------------------------- the peer
 
+
 def spaces_only_env(batch):
     """A vector environment with the batch's spaces, which is never stepped."""
     import gymnasium as gym
@@ -189,6 +191,7 @@ def read_theta(policy, batch):
 
 def fill_rollout(buffer, batch, advantages):
     """Put the batch into the peer's rollout buffer as if it had been collected."""
+
     def steps(flat):
         return flat.reshape(STEPS, ENVS, *flat.shape[1:]).astype(np.float32)
 
@@ -216,9 +219,16 @@ def peer_model(batch, seed, advantages, **kwargs):
     nets = {"pi": list(policy_sizes(batch)[1:-1]), "vf": list(value_sizes(batch)[1:-1])}
     policy_kwargs = {"net_arch": nets, "features_extractor_class": DefaultDtype}
     model = TRPO(
-        "MlpPolicy", spaces_only_env(batch), n_steps=STEPS, batch_size=STEPS * ENVS,
-        n_critic_updates=1, policy_kwargs=policy_kwargs, seed=seed, device="cpu",
-        **PEER_SETTINGS, **kwargs,
+        "MlpPolicy",
+        spaces_only_env(batch),
+        n_steps=STEPS,
+        batch_size=STEPS * ENVS,
+        n_critic_updates=1,
+        policy_kwargs=policy_kwargs,
+        seed=seed,
+        device="cpu",
+        **PEER_SETTINGS,
+        **kwargs,
     )
     model.set_logger(Logger(folder=None, output_formats=[]))
     load_weights(model.policy, batch)
@@ -282,6 +292,7 @@ def peer_versions():
 
 
 # ---------------------------------------------------------------- the same step, by dense algebra
+
 
 def activations(layers, x):
     """[h_0 1], [h_1 1], ... of a tanh network on rows `x`, and its outputs."""
@@ -384,6 +395,7 @@ def compare(batch, step):
 
 # ---------------------------------------------------------------- files
 
+
 def make(source, target):
     """Cut, step, check and write one batch."""
     with np.load(source) as recorded:
@@ -392,8 +404,10 @@ def make(source, target):
     step = peer["peer_step"]
     backtracks, difference = compare(batch, step)
     stock = np.array([relative_difference(stock_step(batch, s), step) for s in STOCK_SEEDS])
-    print(f"{target.name}: backtracks {backtracks}, KL {peer['peer_kl']:.6f}; relative difference "
-          f"of dense algebra {difference:.1e}, of the float32 runs {stock.round(6)}")
+    print(
+        f"{target.name}: backtracks {backtracks}, KL {peer['peer_kl']:.6f}; relative difference "
+        f"of dense algebra {difference:.1e}, of the float32 runs {stock.round(6)}"
+    )
     if not peer["peer_accepted"] or difference > AGREEMENT:
         raise AssertionError(f"{target.name}: the peer's step is not the dense step; not written")
     peer |= {"peer_backtracks": np.array(backtracks), "peer_stock_difference": stock}

@@ -93,6 +93,15 @@ def test_an_override_goes_with_the_saved_critic(tmp_path):
     assert (loaded.settings.critic, loaded.settings.learning_rate) == ("adam", 0.01)
 
 
+@pytest.mark.parametrize(("saved", "wanted"), [("ridge", "adam"), ("gauss_newton", "ridge")])
+def test_a_critic_of_another_kind_names_the_setting(saved, wanted, tmp_path):
+    small_model(critic=saved).save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"^critic must be .* for this saved model, got ") as error:
+        TRPO.load(tmp_path / "model", critic=wanted)
+    assert not isinstance(error.value, FormatError)
+    assert TRPO.load(tmp_path / "model", critic=saved).settings.critic == saved
+
+
 def test_another_environments_spaces(saved):
     _, path = saved
     with pytest.raises(FormatError, match=r"model.npz: the environment has Box\(.*\(6,\)"):
@@ -156,7 +165,13 @@ def test_newer_files_are_refused(saved):
         {"settings": {"gama": 1}},
         {"settings": {"gamma": 7}},
         {"actions": {"kind": "tuple"}},
+        {"settings": {"n_steps": 2**25}},
         {"num_timesteps": None},
+        {"num_timesteps": -1},
+        {"n_updates": -1},
+        {"actions": {"kind": "discrete", "n": 2**40, "start": 0}},
+        {"obs_count": np.array([-1.0])},
+        {"rew_m2": np.array([-1.0])},
         {"observations": {"kind": "box", "shape": [4], "low": [], "high": [], "dtype": "f4"}},
         {"theta": np.zeros(3)},
         {"theta": np.full(40, np.nan)},
@@ -184,3 +199,25 @@ def test_a_failure_while_saving_leaves_the_old_file_whole(saved, step, monkeypat
         model.save(path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_what_a_kill_leaves_is_overwritten(saved):
+    model, path = saved
+    (path.parent / ".model.npz.tmp").write_text("half of a model")
+    model.save(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert same_state(model, TRPO.load(path))
+
+
+def test_a_state_that_could_not_be_loaded_is_not_saved(saved):
+    model, path = saved
+    before, state = path.read_bytes(), model._agent.state()
+
+    class Broken:
+        def state(self):
+            return {**state, "theta": state["theta"] * np.nan}
+
+    model._agent = Broken()
+    with pytest.raises(ValueError, match="theta is not finite"):
+        model.save(path)
+    assert path.read_bytes() == before

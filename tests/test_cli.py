@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from fasttrpo import TRPO, cli
 
@@ -74,6 +75,8 @@ def test_verbose_prints_a_table(capsys):
 
 def test_bars_show_both_phases(capsys):
     cli.main(["train", "CartPole-v1", *SHORT[:-1]])
+    assert capsys.readouterr().err == ""  # no terminal, and not asked for
+    cli.main(["train", "CartPole-v1", *SHORT[:-1], "--progress"])
     err = capsys.readouterr().err
     assert "steps/s" in err
     assert "evaluation" in err
@@ -108,6 +111,12 @@ def test_info(capsys):
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
         (["train", "FrozenLake-v1"], "observation space Discrete(16) is not supported"),
         (["eval", "nowhere", "--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
+        (["eval", "nowhere", "--seed", "-1"], "--seed must be an integer >= 0, got -1"),
+        (["train", "CartPole-v1", "--set", "n_envs=3"], "--set n_envs: take the option --n-envs"),
+        (["train", "CartPole-v1", "--set", "seed=3"], "--set seed: take the option --seed"),
+        (["train", "CartPole-v1", "--set", "policy=x"], "--set policy: take the option --policy"),
+        (["train", "CartPole-v1", "--n-steps", "99999999"], "n_steps must be an integer from 1 to"),
+        (["train", "CartPole-v1", "--set", "gamma={[]: 1}"], "gamma must be a number from 0 to"),
         (["eval", "nowhere"], "there is no run 'nowhere'"),
     ],
 )
@@ -166,6 +175,43 @@ def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
     with pytest.raises(OSError, match="the wheel came off"):
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("not\nfinite"), OverflowError("big"), MemoryError()])
+def test_refusals_are_one_line_but_not_the_environment_s_own(error, capsys, monkeypatch):
+    def fail(self, actions):
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TRPO, "_iterate", lambda self: fail(self, None))
+        assert train() == 2
+    said = " ".join(str(error).split()) or "MemoryError"
+    assert capsys.readouterr().err == f"fasttrpo: {said}\n"
+    monkeypatch.setattr(CartPoleEnv, "step", fail)
+    with pytest.raises(type(error)):
+        train()
+
+
+@pytest.mark.parametrize("command", [["info"], ["train", "CartPole-v1"]])
+def test_an_unknown_backend_is_one_line(command, capsys, monkeypatch):
+    monkeypatch.setenv("FASTTRPO_BACKEND", "foo")
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err.startswith("fasttrpo: FASTTRPO_BACKEND: unknown backend 'foo'")
+
+
+def test_a_folder_that_cannot_be_made(in_a_new_folder, capsys):
+    (in_a_new_folder / "file").write_text("in the way")
+    assert train("--out", "file/run") == 2
+    assert capsys.readouterr().err.startswith("fasttrpo: cannot write to 'file/run': Not a dir")
+
+
+def test_help_says_what_this_is(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert "Trust Region Policy Optimization" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["eval", "--help"])
+    assert "to play (default 3)" in capsys.readouterr().out
 
 
 def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):

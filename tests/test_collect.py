@@ -6,10 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from helpers import COUNTERS, RecordingAgent, counter_transitions, counters, small_model
+from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
 
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream, as_vector_env
+from fasttrpo.environments import Stream, as_vector_env, is_environments
 from fasttrpo.spaces import describe
 
 MODES = list(AutoresetMode)
@@ -173,3 +173,36 @@ class Answers(gymnasium.vector.VectorEnv):
 def test_answers_of_a_wrong_form_are_named(changes, error, message):
     with pytest.raises(error, match=message):
         run(Answers(**changes), n_steps=1)
+
+
+def test_a_rollout_of_nothing_but_resets_is_collected_again():
+    """NEXT_STEP: of every four calls one only resets, which here is a whole rollout."""
+    env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.NEXT_STEP)
+    model = small_model(env, n_steps=1).learn(8)
+    assert (model.num_timesteps, model.n_updates) == (8, 8)
+    assert model.records[-1]["episodes"] == 2
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_what_an_environment_raises_has_a_note(mode):
+    class Failing(Counter):
+        def step(self, action):
+            if self.t == 1:
+                raise OSError("the wheel came off")
+            return super().step(action)
+
+    with pytest.raises(OSError, match="the wheel came off") as error:
+        run(SyncVectorEnv([Failing], autoreset_mode=mode), n_steps=4)
+    assert error.value.__notes__ == ["raised by the environment's step at step 1"]
+    assert is_environments(error.value)
+    assert not is_environments(OSError())
+
+
+def test_a_failing_reset_has_a_note():
+    class Failing(Counter):
+        def reset(self, **keywords):
+            raise OSError("no wheels")
+
+    with pytest.raises(OSError, match="no wheels") as error:
+        run(SyncVectorEnv([Failing], autoreset_mode=AutoresetMode.SAME_STEP), n_steps=1)
+    assert error.value.__notes__ == ["raised by the environment's reset"]

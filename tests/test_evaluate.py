@@ -63,3 +63,13 @@ def test_the_training_environment_is_reset_afterwards():
 def test_no_episodes():
     with pytest.raises(ValueError, match="n_eval_episodes must be an integer >= 1, got 0"):
         evaluate_policy(Model(), Counter(), 0)
+
+
+def test_another_environments_spaces(model):
+    with pytest.raises(ValueError, match=r"environment has Box\(.*\(6,\).* made for Box\(.*\(4,\)"):
+        evaluate_policy(model, "Acrobot-v1", 1)
+
+
+def test_seeds_below_zero():
+    with pytest.raises(ValueError, match="seed must be an integer >= 0, got -1"):
+        evaluate_policy(Model(), Counter(), 1, seed=-1)

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from fasttrpo.logger import ProgressFile, table_header, table_row
+from fasttrpo.logger import Display, ProgressFile, table_header, table_row
 
 
 def test_each_line_is_written_at_once(tmp_path):
@@ -33,3 +33,11 @@ def test_rows_align_with_the_header(model):
         row, header = table_row(values), table_header()
         assert len(row) == len(header)
         assert len(row.split()) == len(header.split())
+
+
+def test_a_bar_that_nobody_asked_for_needs_a_terminal(model, capsys):
+    model.learn(64, progress_bar=None)
+    assert capsys.readouterr() == ("", "")
+    with Display(10, progress_bar=True):
+        pass
+    assert "0.00/10.0" in capsys.readouterr().err

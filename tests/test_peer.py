@@ -117,11 +117,15 @@ def gain_of(batch, backend, dtype, **changes):
 AT_LEAST = [
     (0.01, 15),
     (0.1, 10),
-    pytest.param(0.1, 15, marks=pytest.mark.xfail(
-        strict=True,
-        reason="15 plain iterations reach 0.979 / 0.992 at damping 0.1; on Hopper even the exact "
-        "inverses of the layers' diagonal blocks reach only 0.989 in 5",
-    )),
+    pytest.param(
+        0.1,
+        15,
+        marks=pytest.mark.xfail(
+            strict=True,
+            reason="15 plain iterations reach 0.979 / 0.992 at damping 0.1; on Hopper even exact "
+            "inverses of the layers' diagonal blocks reach only 0.989 in 5",
+        ),
+    ),
 ]
 
 
@@ -132,8 +136,14 @@ def test_five_preconditioned_iterations_gain_at_least_as_much_as_plain_ones(
     batches, name, dtype, backend, damping, plain_steps
 ):
     def of(preconditioner, n_steps):
-        return gain_of(batches[name], backend, dtype, cg_damping=damping,
-                       preconditioner=preconditioner, cg_max_steps=n_steps)
+        return gain_of(
+            batches[name],
+            backend,
+            dtype,
+            cg_damping=damping,
+            preconditioner=preconditioner,
+            cg_max_steps=n_steps,
+        )
 
     assert of("kfac", 5) >= of("none", plain_steps)
 

@@ -15,26 +15,34 @@ OUT_OF_RANGE = [
     ("learning_rate", 0.0),
     ("learning_rate", lambda progress: 1e-3),
     ("n_steps", 0),
+    ("n_steps", 2**24 + 1),
     ("n_steps", 2.5),
     ("n_steps", True),
     ("batch_size", 0),
+    ("batch_size", 2**31),
     ("gamma", 1.5),
     ("gamma", float("nan")),
     ("cg_max_steps", 0),
+    ("cg_max_steps", 2**63),
     ("cg_damping", -0.1),
+    ("cg_damping", 10**400),
     ("line_search_shrinking_factor", 1.0),
     ("line_search_max_iter", 0),
+    ("line_search_max_iter", 2**24 + 1),
     ("n_critic_updates", 0),
+    ("n_critic_updates", 2**24 + 1),
     ("gae_lambda", -0.1),
     ("normalize_advantage", "yes"),
     ("target_kl", 0.0),
     ("target_kl", float("inf")),
     ("sub_sampling_factor", 0),
+    ("sub_sampling_factor", 2**24 + 1),
     ("policy_kwargs", [64, 64]),
     ("verbose", -1),
     ("seed", -1),
     ("seed", 2**64),
     ("n_envs", 0),
+    ("n_envs", 2**24 + 1),
     ("dtype", "float16"),
     ("backend", "cuda"),
     ("preconditioner", "jacobi"),
@@ -53,6 +61,20 @@ def test_out_of_range_names_setting_value_and_range(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as error:
         make_settings("MlpPolicy", {name: value})
     assert repr(value) in str(error.value)
+
+
+def test_the_rows_of_a_rollout_are_limited():
+    with pytest.raises(
+        ValueError, match=r"n_steps \* n_envs must be an integer from 1 to 21474833"
+    ):
+        make_settings("MlpPolicy", {"n_steps": 2**24, "n_envs": 128})
+
+
+def test_the_spaces_are_limited():
+    with pytest.raises(ValueError, match="number of observation components must be an integer"):
+        resolve(Settings(), 2**24 + 1, "gaussian", (1,))
+    with pytest.raises(ValueError, match="number of action outputs must be an integer"):
+        resolve(Settings(), 1, "categorical", (2**24 + 1,))
 
 
 def test_every_setting_has_an_out_of_range_case():
@@ -138,10 +160,12 @@ def test_activation_by_name_or_by_a_class_of_that_name():
     [
         ({"net_arhc": [64]}, TypeError, "did you mean 'net_arch'"),
         ({"net_arch": {"p": [64]}}, ValueError, "net_arch: unknown name 'p'"),
-        ({"net_arch": [0]}, ValueError, "net_arch pi width must be an integer >= 1, got 0"),
+        ({"net_arch": [0]}, ValueError, "net_arch pi width must be an integer from 1 to"),
+        ({"net_arch": [2**24 + 1]}, ValueError, "width must be an integer from 1 to 16777216"),
         ({"net_arch": 64}, ValueError, "net_arch pi must be a list"),
         ({"ortho_init": False}, ValueError, "ortho_init must be True"),
         ({"log_std_init": float("inf")}, ValueError, "log_std_init must be a number"),
+        ({"log_std_init": 21}, ValueError, "log_std_init must be a number from -20 to 20, got 21"),
     ],
 )
 def test_wrong_policy_kwargs(kwargs, error, message):

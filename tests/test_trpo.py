@@ -1,4 +1,4 @@
-"""`TRPO`: learning, predicting, one's own rollouts, and what bad input does (nothing)."""
+"""`TRPO`: learning, predicting, and what bad input does (nothing)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -16,25 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import Pointer, SpacesOnly, same_state, small_model
 
 import fasttrpo
-from fasttrpo import TRPO, Rollout, backend
-
-T, E = 6, 3
-
-
-def cartpole_rollout(seed=0, shape=(T, E)):
-    """Made-up numbers of the right form for CartPole."""
-    random = np.random.default_rng(seed)
-    terminated = np.zeros(shape, dtype=bool)
-    terminated[2, 0] = True
-    return Rollout(
-        obs=random.normal(size=(*shape, 4)).astype(np.float32),
-        actions=random.integers(0, 2, shape),
-        rewards=random.normal(size=shape),
-        terminated=terminated,
-        truncated=np.zeros(shape, dtype=bool),
-        last_obs=random.normal(size=(shape[1], 4)),
-    )
-
+from fasttrpo import TRPO, backend
 
 # -- import and construction ----------------------------------------------------------------------
 
@@ -161,6 +142,23 @@ def test_total_timesteps_out_of_range(model, wrong):
         model.learn(wrong)
 
 
+def test_switches_are_given_by_name(model):
+    model.learn(64, None, 1)
+    with pytest.raises(TypeError, match="positional argument"):
+        model.learn(64, None, 1, True)
+
+
+def test_running_returns_begin_anew_with_the_environments():
+    """Pointer never terminates within a rollout, so its running return is not zero after one."""
+    model = small_model(Pointer(length=1000), normalize_rewards=True).learn(16)
+    assert model._agent.state()["rew_running"] != 0
+    twin = small_model(Pointer(length=1000), normalize_rewards=True).learn(16)
+    twin._agent.load_state({**twin._agent.state(), "rew_running": np.zeros(1)})
+    for each in (model, twin):
+        each.learn(16)
+    assert same_state(model, twin)
+
+
 def test_same_seed_same_bits():
     assert same_state(small_model().learn(128), small_model().learn(128))
     assert not same_state(small_model().learn(128), small_model(seed=4).learn(128))
@@ -228,9 +226,11 @@ def test_a_failing_environment_leaves_the_model_usable(failure, error, message, 
     env = Pointer(fail_at=32 + 21, failure=failure, length=7)
     model = small_model(env, n_steps=32).learn(32)
     model.save(tmp_path / "before")
+    episodes = model._statistics.record()
     with pytest.raises(error, match=message):
         model.learn(64, reset_num_timesteps=False)
     assert (model.num_timesteps, model._agent.n_recorded) == (32, 0)
+    assert model._statistics.record() == episodes
     saved = TRPO.load(tmp_path / "before")
     np.testing.assert_array_equal(saved._agent.theta, model._agent.theta)
     resets = env.resets
@@ -250,17 +250,6 @@ def test_an_exception_in_a_worker_process_reaches_the_user():
     model.learn(16)
     assert model.num_timesteps == 16
     env.close(terminate=True)
-
-
-def test_constant_advantages_leave_the_policy_alone():
-    """Every step ends an episode with reward 1, V is 0: the advantages are all 1."""
-    model = small_model(critic="ridge")
-    theta = np.array(model._agent.theta)
-    ones = np.ones((T, E))
-    rollout = replace(cartpole_rollout(), rewards=ones, terminated=ones > 0)
-    assert model.update(rollout)["outcome"] == 2
-    np.testing.assert_array_equal(model._agent.theta, theta)
-    assert all(np.isfinite(values).all() for values in model._agent.state().values())
 
 
 # -- predict --------------------------------------------------------------------------------------
@@ -310,104 +299,6 @@ def test_predict_refuses(model, observation, error, message):
         model.predict(observation)
 
 
-# -- update(rollout) ------------------------------------------------------------------------------
-
-
-def test_update_takes_any_shape_and_learn_goes_on(model):
-    record = model.update(cartpole_rollout())
-    assert record["n_samples"] == T * E
-    assert model.update(cartpole_rollout(shape=(9, 2)))["n_samples"] == 18
-    assert model.num_timesteps == 36
-    model.learn(64, reset_num_timesteps=False)
-    assert model.num_timesteps == 100
-
-
-def test_update_is_the_same_as_by_hand(model):
-    rollout, twin = cartpole_rollout(), small_model()
-    model.update(rollout)
-    agent = twin._make_agent(T, E)
-    for t in range(T):
-        agent.record(rollout.obs[t], rollout.actions[t][:, None])
-        following = rollout.obs[t + 1] if t + 1 < T else rollout.last_obs
-        agent.push(rollout.rewards[t], rollout.terminated[t], rollout.truncated[t], following, None)
-    agent.update()
-    np.testing.assert_array_equal(agent.theta, model._agent.theta)
-    np.testing.assert_array_equal(agent.value_theta, model._agent.value_theta)
-
-
-def test_update_bootstraps_from_final_obs(model):
-    """Truncated at step 2: what follows is the value of final_obs, not of the next row."""
-    plain = cartpole_rollout()
-    final = np.full((T, E, 4), np.nan)
-    final[2, 0] = plain.obs[3, 0]
-    cut = replace(
-        plain,
-        terminated=np.zeros((T, E)),
-        truncated=plain.terminated,
-        final_obs=final,
-    )
-    model.update(cut)
-    other = small_model()
-    final = final.copy()
-    final[2, 0] += 1
-    other.update(replace(cut, final_obs=final))
-    assert not np.array_equal(model._agent.value_theta, other._agent.value_theta)
-
-
-def test_rows_without_a_step_are_not_looked_at(model):
-    """A gap after the terminated step 2 of environment 0 makes the batch shorter by one."""
-    rollout = cartpole_rollout()
-    valid = np.ones((T, E), dtype=bool)
-    valid[3, 0] = False
-    thetas = []
-    for filler in (0.0, np.nan):
-        obs, rewards = rollout.obs.copy(), rollout.rewards.copy()
-        obs[3, 0] = rewards[3, 0] = filler
-        twin = small_model()
-        gap = replace(rollout, obs=obs, rewards=rewards, valid=valid)
-        assert twin.update(gap)["n_samples"] == T * E - 1
-        thetas.append(np.array(twin._agent.theta))
-    np.testing.assert_array_equal(*thetas)
-
-
-def nan_at(name, index):
-    values = np.array(getattr(cartpole_rollout(), name), dtype=float)
-    values[index] = np.nan
-    return {name: values}
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"obs": np.zeros((0, E, 4))}, ValueError, r"obs has shape \(0, 3, 4\), expected \(T, E"),
-        ({"obs": np.zeros(4)}, ValueError, r"obs has shape \(4,\)"),
-        ({"obs": np.zeros((T, E, 5))}, ValueError, r"obs has shape \(6, 3, 5\), expected"),
-        ({"rewards": np.zeros((T, E, 1))}, ValueError, r"rewards has shape \(6, 3, 1\)"),
-        ({"actions": np.zeros((T, 2))}, ValueError, r"actions has shape \(6, 2\)"),
-        ({"actions": np.full((T, E), 2)}, ValueError, "action 2 of environment 0 at step 0"),
-        ({"last_obs": np.zeros((E, 3))}, ValueError, r"last_obs has shape \(3, 3\)"),
-        ({"rewards": np.full((T, E), "1")}, TypeError, "rewards must be an array of real numbers"),
-        ({"terminated": np.full((T, E), 2)}, ValueError, "terminated must hold True and False"),
-        ({"truncated": np.ones((T, E))}, ValueError, "final_obs is missing: environment 0 is trun"),
-        ({"valid": np.zeros((T, E))}, ValueError, "valid is False everywhere"),
-        ({"valid": np.arange(T)[:, None] < [5, 6, 6]}, ValueError, "0 has no step after step 4"),
-        (nan_at("obs", (0, 1, 2)), ValueError, "observation of environment 1 .* at step 0"),
-        (nan_at("obs", (4, 1, 2)), ValueError, "next observation of environment 1 .* at step 3"),
-        (nan_at("rewards", (3, 2)), ValueError, "reward of environment 2 .* at step 3"),
-        (nan_at("actions", (1, 2)), ValueError, "action of environment 2 .* at step 1"),
-        (nan_at("last_obs", (0, 0)), ValueError, "observation of environment 0 .* at step 5"),
-    ],
-)
-def test_wrong_rollouts_are_named_and_change_nothing(model, changes, error, message):
-    before = {name: np.array(values) for name, values in model._agent.state().items()}
-    with pytest.raises(error, match=message):
-        model.update(replace(cartpole_rollout(), **changes))
-    for name, values in model._agent.state().items():
-        if name != "rew_running":
-            np.testing.assert_array_equal(values, before[name], err_msg=name)
-    model.update(cartpole_rollout())
-
-
 # -- environments ---------------------------------------------------------------------------------
 
 
@@ -437,7 +328,6 @@ def test_no_environment(model, tmp_path):
     assert loaded.get_env() is None
     with pytest.raises(RuntimeError, match="no environment to learn in"):
         loaded.learn(64)
-    assert loaded.update(cartpole_rollout())["n_samples"] == T * E
 
 
 def test_module_runs_as_a_command():

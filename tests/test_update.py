@@ -289,7 +289,8 @@ def test_float32_follows_float64(implementation):
 
 
 def test_constant_advantages_move_nothing_without_normalisation_either(implementation):
-    agent, no = shaken(implementation, rollout_settings(normalize_advantage=False)), np.zeros(5, bool)
+    agent = shaken(implementation, rollout_settings(normalize_advantage=False))
+    no = np.zeros(5, bool)
     agent.value_theta = np.zeros_like(agent.value_theta)
     before = agent.theta
     for _ in range(3):

@@ -6,8 +6,8 @@
  *     p = z + (r'z new / r'z old) p
  *
  * Ends after max_steps products, when sqrt(r'z) has fallen to `tolerance` of its start, or before a
- * direction whose curvature p'q is not positive and finite (nothing is divided by it). The curvature
- * of the solution, x'(F + damping I)x needs no further product: it is x'(g - r). */
+ * direction whose curvature p'q is not positive and finite (nothing is divided by it). The final
+ * x'(F + damping I)x needs no further product: it is x'(g - r). */
 #include "work.h"
 
 #include <string.h>
@@ -32,12 +32,12 @@ trpo_solution trpo_conjugate_gradient(double *x, const double *g, const trpo_sys
                                       double *r, double *z, double *p, double *q, int max_steps,
                                       double tolerance, ptrdiff_t P)
 {
-    trpo_solution solution = {0, 1, 0};
     for (ptrdiff_t i = 0; i < P; i++) x[i] = 0;
     memcpy(r, g, (size_t)P * sizeof *r);
     precondition(z, r, system, P);
     memcpy(p, z, (size_t)P * sizeof *p);
     const double rz_first = trpok_dot(r, z, P);
+    trpo_solution solution = {0, rz_first > 0, 0};
     double rz = rz_first;
     while (solution.steps < max_steps) {
         system->product(system->ctx, q, p);

@@ -50,8 +50,6 @@ static ptrdiff_t layer_size(const shape *s, int l)
     return (ptrdiff_t)(size_of(s, l) + 1) * size_of(s, l + 1);
 }
 
-static ptrdiff_t square(int n) { return (ptrdiff_t)n * n; }
-
 static int sum_of(const int *x, int count)
 {
     int sum = 0;
@@ -111,15 +109,15 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
     f->at = TAKE(a, ptrdiff_t, 2 * L + 1);
     for (int l = 0; l < L; l++) {
         const int has_G = !(l == L - 1 && f->exact_head);
-        const ptrdiff_t at_G = total + square(size_of(s, l) + 1);
+        const ptrdiff_t at_G = total + trpo_square(size_of(s, l) + 1);
         if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
-        total = at_G + (has_G ? square(size_of(s, l + 1)) : 0);
+        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) : 0);
         largest = larger(largest, layer_size(s, l));
     }
     if (a->base != NULL) f->at[2 * L] = total;
     f->sums = TAKE(a, double, total);
     f->inverse = TAKE(a, double, total);
-    f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)square(S) * sizeof(double));
+    f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)trpo_square(S) * sizeof(double));
     f->metric = TAKE(a, double, s->A);
     f->temp = TAKE(a, double, largest);
 }
@@ -189,7 +187,7 @@ static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
     for (int l = 0; l <= s->n_hidden; l++)
-        total += square(size_of(s, l) + 1) + square(size_of(s, l + 1));
+        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1));
     return total;
 }
 

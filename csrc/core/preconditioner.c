@@ -19,8 +19,6 @@
 
 #include <string.h>
 
-static ptrdiff_t square(int n) { return (ptrdiff_t)n * n; }
-
 static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
 
 /* ---- estimation ------------------------------------------------------------------------------ */
@@ -122,8 +120,8 @@ static void factorize_exact_head(trpo_model *m, double damping)
     const double *A = m->factors.sums + m->factors.at[2 * l];
     m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
     for (int i = 0; i < m->A; i++) {
-        double *C = m->factors.head + i * square(S);
-        for (ptrdiff_t j = 0; j < square(S); j++) C[j] = m->factors.metric[i] * A[j];
+        double *C = m->factors.head + i * trpo_square(S);
+        for (ptrdiff_t j = 0; j < trpo_square(S); j++) C[j] = m->factors.metric[i] * A[j];
         trpok_cholesky(C, damping, S);
     }
 }
@@ -165,7 +163,7 @@ static void precondition_exact_head(const trpo_model *m, double *z, const double
     double *column = m->factors.temp;
     for (int i = 0; i < A; i++) {
         for (int j = 0; j < S; j++) column[j] = r[(ptrdiff_t)j * A + i];
-        trpok_cholesky_solve(column, m->factors.head + i * square(S), S);
+        trpok_cholesky_solve(column, m->factors.head + i * trpo_square(S), S);
         for (int j = 0; j < S; j++) z[(ptrdiff_t)j * A + i] = column[j];
     }
 }

@@ -44,29 +44,32 @@ void trpo_refresh(trpo_agent *w)
     trpo_net_pack(&w->critic.net, w->critic.theta);
 }
 
+/* FNV-1a, 64 bits, over some more bytes. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
+{
+    const unsigned char *byte = (const unsigned char *)bytes;
+    for (size_t i = 0; i < count; i++) hash = (hash ^ byte[i]) * 1099511628211u;
+    return hash;
+}
+
+static uint64_t checksum(const void *bytes, size_t count)
+{
+    return hash_bytes(14695981039346656037u, bytes, count);
+}
+
 /* What else must agree for the arrays to mean the same. */
 static void meaning(double *numbers, const trpo_agent *w)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (int d = 0; d < w->policy.D; d++)
-        hash = (hash ^ (uint64_t)w->policy.parts[d]) * 1099511628211u;
-    for (int l = 0; l <= w->policy.net.L; l++)
-        hash = (hash ^ (uint64_t)w->policy.net.size[l]) * 1099511628211u;
-    for (int l = 0; l <= w->critic.net.L; l++)
-        hash = (hash ^ (uint64_t)w->critic.net.size[l]) * 1099511628211u;
+    const trpo_model *policy = &w->policy, *critic = &w->critic;
+    uint64_t hash = checksum(policy->parts, (size_t)policy->D * sizeof(int));
+    hash = hash_bytes(hash, policy->net.size, (size_t)(policy->net.L + 1) * sizeof(int));
+    hash = hash_bytes(hash, critic->net.size, (size_t)(critic->net.L + 1) * sizeof(int));
     numbers[0] = w->set.distribution;
     numbers[1] = w->set.activation;
     numbers[2] = w->set.critic == TRPO_RIDGE;
     numbers[3] = w->set.normalize_observations;
     numbers[4] = w->set.normalize_rewards;
     numbers[5] = (double)(hash >> 11);
-}
-
-static uint64_t checksum(const unsigned char *bytes, size_t count)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < count; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
-    return hash;
 }
 
 static size_t state_bytes(trpo_agent *w)
@@ -108,7 +111,7 @@ int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes)
         memcpy(to, value, count * sizeof(double));
         to += count * sizeof(double);
     }
-    const uint64_t sum = checksum((const unsigned char *)buffer, (size_t)(to - (char *)buffer));
+    const uint64_t sum = checksum(buffer, (size_t)(to - (char *)buffer));
     memcpy(to, &sum, CHECKSUM_BYTES);
     return TRPO_OK;
 }
@@ -121,7 +124,7 @@ static int is_mine(const trpo_agent *w, const void *buffer, size_t bytes)
     write_header(header, w);
     memcpy(&sum, (const char *)buffer + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
     return memcmp(header, buffer, HEADER_BYTES) == 0 &&
-           checksum((const unsigned char *)buffer, bytes - CHECKSUM_BYTES) == sum;
+           checksum(buffer, bytes - CHECKSUM_BYTES) == sum;
 }
 
 int trpo_load(trpo_agent *w, const void *buffer, size_t bytes)

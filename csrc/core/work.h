@@ -29,6 +29,8 @@ extern "C" {
  * of a result: they depend on N alone, never on threads. */
 enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_BLOCKS = 32 };
 
+static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
+
 /* ---- a network with a distribution on top ---------------------------------------------------- */
 
 typedef struct trpo_net {
