@@ -37,7 +37,7 @@ trpo_solution trpo_conjugate_gradient(double *x, const double *g, const trpo_sys
     precondition(z, r, system, P);
     memcpy(p, z, (size_t)P * sizeof *p);
     const double rz_first = trpok_dot(r, z, P);
-    trpo_solution solution = {0, rz_first > 0, 0};
+    trpo_solution solution = {0, rz_first > 0 ? 1.0 : 0.0, 0};
     double rz = rz_first;
     while (solution.steps < max_steps) {
         system->product(system->ctx, q, p);
