@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(glob("csrc/core/*.c") + glob("csrc/kernels/*.c"))
-HEADERS = [*sorted(glob("csrc/*/*.h")), "fasttrpo/_core.pxi"]
+HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
 
 
 def compile_flags():

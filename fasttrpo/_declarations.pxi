@@ -1,0 +1,119 @@
+# The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.kernels use.
+
+cdef extern from "../csrc/include/trpo.h" nogil:
+    ctypedef double trpo_real "trpo_real"
+
+    int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY
+
+    ctypedef struct trpo_settings:
+        int obs_size, distribution, n_parts
+        const int *parts
+        int n_policy_hidden
+        const int *policy_hidden
+        int n_value_hidden
+        const int *value_hidden
+        int activation
+        double log_std_init
+        int n_steps, n_envs
+        double gamma, gae_lambda
+        int normalize_advantage, normalize_observations, normalize_rewards
+        double target_kl, cg_damping
+        int cg_max_steps
+        double cg_tolerance
+        int preconditioner, sub_sampling_factor
+        double line_search_shrinking_factor
+        int line_search_max_iter, critic, n_critic_updates
+        double critic_damping, learning_rate
+        int batch_size
+        uint64_t seed
+
+    ctypedef struct trpo_info:
+        int n_samples, cg_steps, line_search_steps
+        double surr_gain, surr_gain_predicted, kl, kl_predicted, entropy, grad_norm, step_norm
+        double curvature, cg_residual, explained_variance, value_loss_before, value_loss
+
+    void trpo_default_settings(trpo_settings *)
+    const char *trpo_bad_setting(const trpo_settings *)
+    const char *trpo_status_text(int)
+    const char *trpo_instruction_set()
+    size_t trpo_bytes(const trpo_settings *, const void *)
+    int trpo_init(trpo_agent **, const trpo_settings *, const void *, void *, size_t)
+    int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *)
+    int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *)
+    int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
+                  const trpo_real *, const uint8_t *)
+    void trpo_discard(trpo_agent *)
+    void trpo_restart(trpo_agent *)
+    int trpo_recorded(const trpo_agent *)
+    int trpo_update(trpo_agent *, trpo_info *)
+    int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
+    int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
+    double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
+    void trpo_refresh(trpo_agent *)
+    size_t trpo_save_bytes(const trpo_agent *)
+    int trpo_save(const trpo_agent *, void *, size_t)
+    int trpo_load(trpo_agent *, const void *, size_t)
+
+
+cdef extern from "../csrc/core/work.h" nogil:
+    ctypedef struct trpo_net:
+        int L
+
+    ctypedef struct trpo_batch:
+        int N
+        trpo_real **h
+
+    ctypedef struct trpo_model:
+        trpo_net net
+        int A, D
+        Py_ssize_t P
+        double *theta
+        double *grad
+        double *x
+        trpo_batch batch
+        trpo_batch fisher
+
+    ctypedef struct trpo_agent:
+        trpo_settings set
+        trpo_model policy, critic
+        int N, open
+
+    ctypedef struct trpo_rng:
+        uint64_t seed
+
+    ctypedef struct trpo_system:
+        void (*product)(void *, double *, const double *) noexcept
+        void (*precondition)(void *, double *, const double *) noexcept
+        void *ctx
+
+    ctypedef struct trpo_solution:
+        int steps
+        double residual, curvature
+
+    ctypedef struct trpo_trial:
+        double surr, kl, entropy
+
+    ctypedef struct trpo_search:
+        int accepted, trials
+        trpo_trial last
+
+    int TRPO_STREAM_KFAC, TRPO_N_UPDATES
+    trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
+    int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
+                        const double *, const trpo_real *, int)
+    void trpo_forward(trpo_agent *, trpo_model *, int, int)
+    void trpo_policy_gradient(trpo_agent *)
+    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_batch *, const trpo_real *)
+    void trpo_fisher_rows(trpo_model *, int)
+    void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
+    void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
+    void trpo_precondition(const trpo_model *, double *, const double *, double)
+    trpo_solution trpo_solve_policy(trpo_agent *)
+    trpo_trial trpo_evaluate(trpo_agent *, const double *)
+    trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
+                                          double *, double *, double *, int, double, Py_ssize_t)
+    trpo_search trpo_line_search(double *, const double *, const double *, double, double, double,
+                                 double, trpo_trial (*)(void *, const double *) noexcept, void *,
+                                 int, Py_ssize_t)
+    void trpok_gae(double *, double *, const double *, const trpo_real *, const trpo_real *,
+                   const uint8_t *, const uint8_t *, double, double, int, int)

@@ -1,0 +1,84 @@
+# The stages that take functions, for fasttrpo.kernels: C calls back into Python.
+
+
+cdef class _Callbacks:
+    """Python functions that C calls, and the first exception one of them raised."""
+
+    cdef object product, precondition, evaluate, error
+    cdef Py_ssize_t P
+
+
+cdef void _call(_Callbacks own, function, double *out, const double *v) noexcept:
+    """out (P) = function(v), NaN once a call has failed: then the solver stops by itself."""
+    result = np.full(own.P, np.nan)
+    if own.error is None:
+        try:
+            result[:] = function(_vector(v, own.P))
+        except BaseException as error:
+            own.error = error
+    memcpy(out, _double(result), result.nbytes)
+
+
+cdef void _product(void *ctx, double *out, const double *v) noexcept with gil:
+    own = <_Callbacks>ctx
+    _call(own, own.product, out, v)
+
+
+cdef void _precondition(void *ctx, double *z, const double *r) noexcept with gil:
+    own = <_Callbacks>ctx
+    _call(own, own.precondition, z, r)
+
+
+cdef trpo_trial _evaluate(void *ctx, const double *theta) noexcept with gil:
+    cdef trpo_trial trial
+    trial.surr = trial.kl = trial.entropy = float("nan")
+    own = <_Callbacks>ctx
+    if own.error is None:
+        try:
+            trial.surr, trial.kl = own.evaluate(_vector(theta, own.P))
+        except BaseException as error:
+            own.error = error
+    return trial
+
+
+def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
+    """x (P,), steps, residual, curvature; product and precondition map (P,) to (P,)."""
+    cdef _Callbacks own = _Callbacks()
+    cdef trpo_system system
+    cdef trpo_solution solution
+    own.product, own.precondition, own.P = product, precondition, len(g)
+    system.product = _product
+    system.precondition = NULL
+    if precondition is not None:
+        system.precondition = _precondition
+    system.ctx = <void *>own
+    x, work = np.empty(len(g)), np.empty((4, max(len(g), 1)))
+    solution = trpo_conjugate_gradient(
+        _double(x), _double(g), &system, _double(work[0]), _double(work[1]), _double(work[2]),
+        _double(work[3]), max_steps, tolerance, len(g))
+    if own.error is not None:
+        raise own.error
+    return x, solution.steps, solution.residual, solution.curvature
+
+
+def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
+    """theta_new (P,) (theta itself if none was accepted), accepted, trials, surr, kl."""
+    cdef _Callbacks own = _Callbacks()
+    cdef trpo_search search
+    own.evaluate, own.P = evaluate, len(theta)
+    trial = np.empty(len(theta))
+    search = trpo_line_search(_double(trial), _double(theta), _double(step), 1.0, shrink, target_kl,
+                              surr_old, _evaluate, <void *>own, max_trials, len(theta))
+    if own.error is not None:
+        raise own.error
+    found = trial if search.accepted else theta.copy()
+    return found, bool(search.accepted), search.trials, search.last.surr, search.last.kl
+
+
+def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
+    """adv, ret (T, E) float64 from rew float64, val and boot real, done and skip bool: (T, E)."""
+    adv, ret = np.empty(rew.shape), np.empty(rew.shape)
+    trpok_gae(_double(adv), _double(ret), _double(rew), _real(val), _real(boot),
+              _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
+              rew.shape[0], rew.shape[1])
+    return adv, ret
