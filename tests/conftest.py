@@ -23,3 +23,11 @@ def model():
 def implementation(request):
     """The portable and the compiled float64 backend, one after the other."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own, so that a Python process that it starts imports the
+    library that is being tested, and not the sources that happen to lie where pytest runs.
+    """
+    monkeypatch.chdir(tmp_path)
