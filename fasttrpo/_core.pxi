@@ -8,12 +8,17 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+import os
+
 import numpy as np
 
 from fasttrpo import checks
 
 include "_declarations.pxi"
 
+
+# The environment variable that forces the kernels of one instruction set, for tests.
+INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
@@ -25,11 +30,6 @@ _CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2}
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted", "entropy",
            "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
-
-
-def instruction_set():
-    """The kernels in use, by name."""
-    return trpo_instruction_set().decode()
 
 
 def status_text(int status):
@@ -83,8 +83,12 @@ cdef class Agent:
         c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
         c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
         _fill(&c, settings)
+        forced = os.environ.get(INSTRUCTION_SET, "").encode()
+        c.instruction_set = <const char *>forced if forced else <const char *>NULL
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
+            if name == "instruction_set":
+                raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine")
             raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
         bytes = trpo_bytes(&c, NULL)
         self.memory = PyMem_RawMalloc(bytes)
@@ -100,6 +104,11 @@ cdef class Agent:
     def real(self):
         """The dtype of observations, activations and outputs."""
         return REAL
+
+    @property
+    def instruction_set(self):
+        """The kernels in use, by name."""
+        return trpo_instruction_set(self.w).decode()
 
     @property
     def n_recorded(self):

@@ -25,6 +25,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         int line_search_max_iter, critic, n_critic_updates
         double critic_damping, learning_rate
         int batch_size
+        const char *instruction_set
         uint64_t seed
 
     ctypedef struct trpo_info:
@@ -35,7 +36,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     void trpo_default_settings(trpo_settings *)
     const char *trpo_bad_setting(const trpo_settings *)
     const char *trpo_status_text(int)
-    const char *trpo_instruction_set()
+    const char *trpo_instruction_set(const trpo_agent *)
     size_t trpo_bytes(const trpo_settings *, const void *)
     int trpo_init(trpo_agent **, const trpo_settings *, const void *, void *, size_t)
     int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *)

@@ -61,15 +61,11 @@ def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str =
 def describe(backend: str | None = None) -> dict[str, Any]:
     """What runs here: version, backend, precisions, instruction set, threads."""
     chosen = choose(backend)
-    compiled = chosen == "compiled"
+    settings = AgentSettings(obs_size=1, distribution="gaussian", parts=(1,), n_steps=1)
     return {
         "version": __version__,
         "backend": chosen,
         "precision": ", ".join(_EXTENSION),
-        "instruction set": _instruction_set() if compiled else "portable",
+        "instruction set": make_agent(settings, chosen).instruction_set,
         "threads": 1,
     }
-
-
-def _instruction_set() -> str:
-    return importlib.import_module(_EXTENSION["float32"]).instruction_set()

@@ -35,7 +35,7 @@ PRESETS = {
             "n_envs": 5,
             "n_steps": 200,
             "gamma": 0.95,
-            "gae_lambda": 0.95,
+            "gae_lambda": 0.9,
             "normalize_observations": True,
             "normalize_rewards": True,
         },

@@ -36,7 +36,7 @@ MISTAKES = {
     "Gaussian log_std": ("kernels/gaussian.c", "dl += w[n]", "dl -= w[n]"),
     "categorical": ("kernels/categorical.c", "dout[k] = w[n]", "dout[k] = -w[n]"),
     "metric": ("kernels/categorical.c", "(tout[k] - mean)", "(tout[k] + mean)"),
-    "activation": ("kernels/dense.c", "x[i] *= 1 - h[i]", "x[i] *= 1 + h[i]"),
+    "conjugate gradient": ("core/cg.c", "trpok_axpy(r, -alpha", "trpok_axpy(r, alpha"),
     "bootstrap": ("kernels/gae.c", "rew[n] + gamma * next", "rew[n] - gamma * next"),
 }
 

@@ -35,7 +35,7 @@ double trpo_value_loss(const trpo_agent *w)
 /* The cached values follow the parameters. */
 static void use_parameters(trpo_agent *w, const double *theta)
 {
-    trpo_net_pack(&w->critic.net, theta);
+    trpo_net_pack(w->k, &w->critic.net, theta);
     trpo_forward(w, &w->critic, 0, w->N);
 }
 
@@ -116,7 +116,7 @@ static void adam_epoch(trpo_agent *w)
         trpo_sum_rows(c->grad, &pass, n, c->P);
         for (ptrdiff_t i = 0; i < c->P; i++) c->grad[i] /= n;
         adam_step(w, c->grad);
-        trpo_net_pack(&c->net, c->theta);
+        trpo_net_pack(w->k, &c->net, c->theta);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }

@@ -74,7 +74,31 @@ static shape critic_shape(const trpo_settings *s)
 
 /* ---- a network, its rows, its factors -------------------------------------------------------- */
 
-static void place_net(trpo_net *net, arena *a, const shape *s)
+/* Elements of a packed matrix of some rows and M columns. */
+static ptrdiff_t packed_size(const trpok_table *k, int rows, int M)
+{
+    return (ptrdiff_t)rows * ((M + k->panel - 1) / k->panel * k->panel);
+}
+
+static void place_packed(trpo_net *net, arena *a, const shape *s, const trpok_table *k)
+{
+    ptrdiff_t total = 0, total_t = 0, largest = 0;
+    net->at = TAKE(a, ptrdiff_t, net->L + 1);
+    net->at_t = TAKE(a, ptrdiff_t, net->L + 1);
+    for (int l = 0; l <= net->L; l++) {
+        if (a->base != NULL) net->at[l] = total, net->at_t[l] = total_t;
+        if (l == net->L) break;
+        total += packed_size(k, size_of(s, l) + 1, size_of(s, l + 1));
+        total_t += packed_size(k, size_of(s, l + 1), size_of(s, l));
+        largest = larger(largest, layer_size(s, l));
+    }
+    net->W = TAKE(a, real, total);
+    net->W_t = TAKE(a, real, total_t);
+    net->V = TAKE(a, real, total);
+    net->unpacked = TAKE(a, real, 2 * largest);
+}
+
+static void place_net(trpo_net *net, arena *a, const shape *s, const trpok_table *k)
 {
     ptrdiff_t total = 0;
     net->L = s->n_hidden + 1;
@@ -86,9 +110,7 @@ static void place_net(trpo_net *net, arena *a, const shape *s)
         net->width = (int)larger(net->width, size_of(s, l));
         if (l < net->L) total += layer_size(s, l);
     }
-    net->W = TAKE(a, real, total);
-    net->W_t = TAKE(a, real, total);
-    net->V = TAKE(a, real, total);
+    place_packed(net, a, s, k);
 }
 
 /* Activations from layer `first` on; with first = 1 the inputs are another batch's. */
@@ -138,14 +160,15 @@ static void place_parameters(trpo_model *m, arena *a, const shape *s)
     if (a->base != NULL) m->log_std = m->n_log_std ? m->theta + P_net : zeros;
 }
 
-static void place_model(trpo_model *m, arena *a, const shape *s, const int *parts)
+static void place_model(trpo_model *m, arena *a, const shape *s, const trpok_table *k,
+                        const int *parts)
 {
     m->A = s->A;
     m->D = s->D;
     m->parts = TAKE(a, int, s->D);
     for (int d = 0; a->base != NULL && d < s->D; d++) m->parts[d] = parts[d];
     place_parameters(m, a, s);
-    place_net(&m->net, a, s);
+    place_net(&m->net, a, s, k);
     place_factors(&m->factors, a, s, m->dist);
     double **vectors[] = {&m->grad, &m->x, &m->r, &m->z, &m->p, &m->q, &m->trial};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
@@ -159,7 +182,7 @@ static void place_policy(trpo_agent *w, arena *a, const shape *s, int N)
     m->dist = trpok_distribution(w->set.distribution);
     m->n_log_std = m->dist->has_log_std ? s->A : 0;
     m->net.activation = w->set.activation;
-    place_model(m, a, s, w->set.parts);
+    place_model(m, a, s, w->k, w->set.parts);
     place_batch(&m->batch, a, s, 0, N);
     m->batch.act = TAKE(a, real, (ptrdiff_t)N * s->D);
     m->fisher = m->batch;
@@ -175,7 +198,7 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
     m->dist = trpok_distribution(TRPO_GAUSSIAN);
     m->n_log_std = 0;
     m->net.activation = w->set.activation;
-    place_model(m, a, s, &one);
+    place_model(m, a, s, w->k, &one);
     place_batch(&m->batch, a, s, !ridge, N);
     if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
     w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
@@ -284,7 +307,7 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
     memset(w, 0, sizeof *w);
     w->set = *settings;
     w->exec = executor != NULL ? *executor : in_a_row;
-    w->k = trpok_best();
+    w->k = trpok_named(settings->instruction_set);
 }
 
 static int has_workers(const trpo_executor *executor)
@@ -313,6 +336,7 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     use(w, settings, executor);
     place(w, base);
     w->set.parts = w->policy.parts;
+    w->set.instruction_set = w->k->name;
     w->set.policy_hidden = w->policy.net.size + 1;
     w->set.value_hidden = w->critic.net.size + 1;
     trpo_init_parameters(w);

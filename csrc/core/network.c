@@ -5,26 +5,33 @@
  * `h` holds pointers to h_0 ... h_L of the tile; derivatives are read off the activations. */
 #include "work.h"
 
-void trpo_net_pack(trpo_net *net, const double *theta)
+void trpo_net_pack(const trpok_table *k, trpo_net *net, const double *theta)
 {
-    trpok_to_real(net->W, theta, net->offset[net->L]);
-    for (int l = 0; l < net->L; l++)
-        trpok_transpose(net->W_t + net->offset[l], net->W + net->offset[l], net->size[l],
-                        net->size[l + 1]);
+    for (int l = 0; l < net->L; l++) {
+        const int K = net->size[l], M = net->size[l + 1];
+        real *W = net->unpacked, *W_t = W + (ptrdiff_t)(K + 1) * M;
+        trpok_to_real(W, theta + net->offset[l], (ptrdiff_t)(K + 1) * M);
+        trpok_transpose(W_t, W, K, M);
+        k->pack(net->W + net->at[l], W, K + 1, M);
+        k->pack(net->W_t + net->at_t[l], W_t, M, K);
+    }
 }
 
-void trpo_net_direction(trpo_net *net, const double *v)
+void trpo_net_direction(const trpok_table *k, trpo_net *net, const double *v)
 {
-    trpok_to_real(net->V, v, net->offset[net->L]);
+    for (int l = 0; l < net->L; l++) {
+        const int K = net->size[l], M = net->size[l + 1];
+        trpok_to_real(net->unpacked, v + net->offset[l], (ptrdiff_t)(K + 1) * M);
+        k->pack(net->V + net->at[l], net->unpacked, K + 1, M);
+    }
 }
 
 void trpo_net_forward(const trpok_table *k, const trpo_net *net, real *const *h, int N)
 {
     for (int l = 0; l < net->L; l++) {
-        k->dense_forward(h[l + 1], h[l], net->W + net->offset[l], N, net->size[l],
+        const int activation = l + 1 < net->L ? net->activation : TRPO_IDENTITY;
+        k->dense_forward(h[l + 1], h[l], net->W + net->at[l], activation, N, net->size[l],
                          net->size[l + 1]);
-        if (l + 1 < net->L)
-            k->activate(h[l + 1], net->activation, (ptrdiff_t)N * net->size[l + 1]);
     }
 }
 
@@ -35,11 +42,8 @@ real *trpo_net_tangent(const trpok_table *k, const trpo_net *net, real *const *h
 {
     real *th = NULL, *tz = s->a;
     for (int l = 0; l < net->L; l++) {
-        k->dense_tangent(tz, th, h[l], net->V + net->offset[l], net->W + net->offset[l], N,
-                         net->size[l], net->size[l + 1]);
-        if (l + 1 < net->L)
-            k->activation_derivative(tz, h[l + 1], net->activation,
-                                     (ptrdiff_t)N * net->size[l + 1]);
+        k->dense_tangent(tz, th, h[l], l + 1 < net->L ? h[l + 1] : NULL, net->V + net->at[l],
+                         net->W + net->at[l], net->activation, N, net->size[l], net->size[l + 1]);
         th = tz;
         tz = tz == s->a ? s->b : s->a;
     }
@@ -57,9 +61,8 @@ void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real
                                 net->size[l + 1]);
         if (l == 0) break;
         real *dh = dz == s->a ? s->b : s->a;
-        k->dense_adjoint_input(dh, dz, net->W_t + net->offset[l], N, net->size[l],
-                               net->size[l + 1]);
-        k->activation_derivative(dh, h[l], net->activation, (ptrdiff_t)N * net->size[l]);
+        k->dense_adjoint_input(dh, dz, h[l], net->W_t + net->at_t[l], net->activation, N,
+                               net->size[l], net->size[l + 1]);
         dz = dh;
     }
 }

@@ -84,7 +84,7 @@ static void rescale_critic(trpo_agent *w, double factor)
     const trpo_net *net = &w->critic.net;
     for (ptrdiff_t i = net->offset[net->L - 1]; i < net->offset[net->L]; i++)
         w->critic.theta[i] *= factor;
-    trpo_net_pack(&w->critic.net, w->critic.theta);
+    trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
 }
 
 static void merge_rewards(trpo_agent *w)

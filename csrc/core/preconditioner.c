@@ -51,9 +51,8 @@ static void add_adjoint_factors(const trpok_table *k, const trpo_model *m, real 
             trpok_outer(sum + m->factors.at[2 * l + 1], dz, 0, n, net->size[l + 1]);
         if (l == 0) break;
         real *dh = dz == s->a ? s->b : s->a;
-        k->dense_adjoint_input(dh, dz, net->W_t + net->offset[l], n, net->size[l],
-                               net->size[l + 1]);
-        k->activation_derivative(dh, h[l], net->activation, (ptrdiff_t)n * net->size[l]);
+        k->dense_adjoint_input(dh, dz, h[l], net->W_t + net->at_t[l], net->activation, n,
+                               net->size[l], net->size[l + 1]);
         dz = dh;
     }
 }

@@ -40,8 +40,8 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
 void trpo_refresh(trpo_agent *w)
 {
     w->t = w->open = w->drawn = 0;
-    trpo_net_pack(&w->policy.net, w->policy.theta);
-    trpo_net_pack(&w->critic.net, w->critic.theta);
+    trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
+    trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
 }
 
 /* FNV-1a, 64 bits, over some more bytes. */

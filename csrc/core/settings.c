@@ -59,6 +59,7 @@ static int are_parts(const trpo_settings *s)
 static const char *bad_network(const trpo_settings *s)
 {
     if (!is_size(s->obs_size)) return "obs_size";
+    if (trpok_named(s->instruction_set) == NULL) return "instruction_set";
     if (trpok_distribution(s->distribution) == NULL) return "distribution";
     if (!are_parts(s)) return "parts";
     if (!are_sizes(s->policy_hidden, s->n_policy_hidden)) return "policy_hidden";

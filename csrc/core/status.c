@@ -22,4 +22,4 @@ const char *trpo_status_text(int status)
     }
 }
 
-const char *trpo_instruction_set(void) { return trpok_best()->name; }
+const char *trpo_instruction_set(const trpo_agent *w) { return w->k->name; }

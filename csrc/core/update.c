@@ -67,7 +67,7 @@ static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
     info->entropy = found.last.entropy;
     info->step_norm = distance(m->trial, m->theta, m->P);
     memcpy(m->theta, m->trial, (size_t)m->P * sizeof(double));
-    trpo_net_pack(&m->net, m->theta);
+    trpo_net_pack(w->k, &m->net, m->theta);
     return TRPO_OK;
 }
 

@@ -39,9 +39,12 @@ typedef struct trpo_net {
     int width;            /* the largest of size                                               */
     int *size;            /* (L+1) inputs, hidden widths, outputs                              */
     ptrdiff_t *offset;    /* (L+1) where layer l's ((K+1) x M) matrix starts; [L]: their total */
-    real *W;              /* (P) theta, rounded: what the passes read                          */
-    real *W_t;            /* (P) each layer transposed, without bias                           */
-    real *V;              /* (P) the direction of a tangent pass, rounded                      */
+    ptrdiff_t *at;        /* (L+1) where layer l starts in W and V, which are packed           */
+    ptrdiff_t *at_t;      /* (L+1) where it starts in W_t                                      */
+    real *W;              /* (at[L]) theta, rounded and packed: what the passes read           */
+    real *W_t;            /* (at_t[L]) each layer transposed, without bias, packed             */
+    real *V;              /* (at[L]) the direction of a tangent pass, rounded and packed       */
+    real *unpacked;       /* (2 x the largest layer) scratch of packing                        */
 } trpo_net;
 
 /* Rows with their cached activations. */
@@ -162,8 +165,8 @@ struct trpo_agent {
 
 /* ---- network.c: one tile of at most TRPO_TILE rows through a network ------------------------- */
 
-void trpo_net_pack(trpo_net *net, const double *theta);
-void trpo_net_direction(trpo_net *net, const double *v);
+void trpo_net_pack(const trpok_table *k, trpo_net *net, const double *theta);
+void trpo_net_direction(const trpok_table *k, trpo_net *net, const double *v);
 /* h[1..L] from h[0] */
 void trpo_net_forward(const trpok_table *k, const trpo_net *net, real *const *h, int N);
 /* tangent of the outputs along net->V: returned in s->a or s->b */

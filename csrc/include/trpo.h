@@ -104,6 +104,8 @@ typedef struct trpo_settings {
     double critic_damping; /* > 0, Gauss-Newton and ridge [0.01]                              */
     double learning_rate;  /* Adam, > 0 [1e-3]                                                */
     int batch_size;        /* Adam, >= 1 [128]                                                */
+    /* the machine */
+    const char *instruction_set; /* "baseline", "avx2"; NULL: the best this machine has [NULL] */
     /* randomness: a stream per agent, independent of threads and of n_envs beside it */
     uint64_t seed;         /* [0]                                                             */
 } trpo_settings;
@@ -243,8 +245,8 @@ int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRP
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 void trpo_refresh(trpo_agent *agent);
 
-/* The kernels in use: "baseline", ... */
-const char *trpo_instruction_set(void);
+/* The kernels that an agent uses: "baseline", "avx2". */
+const char *trpo_instruction_set(const trpo_agent *agent);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,13 @@ static void set_row(real *y, const real *x, int M)
     for (int m = 0; m < M; m++) y[m] = x[m];
 }
 
-static void dense_forward(real *z, const real *x, const real *W, int N, int K, int M)
+static void pack(real *packed, const real *W, int rows, int M)
+{
+    for (int r = 0; r < rows; r++) set_row(packed + (ptrdiff_t)r * M, W + (ptrdiff_t)r * M, M);
+}
+
+/* z = [x 1] W */
+static void products(real *z, const real *x, const real *W, int N, int K, int M)
 {
     const real *bias = W + (ptrdiff_t)K * M;
     for (int n = 0; n < N; n++, z += M, x += K) {
@@ -38,22 +44,50 @@ static void dense_forward(real *z, const real *x, const real *W, int N, int K, i
     }
 }
 
-/* forward: z = [x 1] W, so along (tx, V): tz = [x 1] V + tx W */
-static void dense_tangent(real *tz, const real *tx, const real *x, const real *V, const real *W,
-                          int N, int K, int M)
+void trpok_activate(real *h, int activation, ptrdiff_t count)
 {
-    dense_forward(tz, x, V, N, K, M);
-    if (tx == NULL) return;
-    for (int n = 0; n < N; n++) add_rows(tz + (ptrdiff_t)n * M, tx + (ptrdiff_t)n * K, 1, W, K, M);
+    if (activation == TRPO_TANH)
+        for (ptrdiff_t i = 0; i < count; i++) h[i] = trpok_tanh(h[i]);
+    else if (activation == TRPO_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) h[i] = h[i] > 0 ? h[i] : 0;
 }
 
-/* forward: z = [x 1] W, so dx = dz W' */
-static void dense_adjoint_input(real *dx, const real *dz, const real *W_t, int N, int K, int M)
+static void times_derivative(real *x, const real *h, int activation, ptrdiff_t count)
 {
-    for (int n = 0; n < N; n++, dx += K, dz += M) {
-        for (int k = 0; k < K; k++) dx[k] = 0;
-        add_rows(dx, dz, 1, W_t, M, K);
+    if (h == NULL) return;
+    if (activation == TRPO_TANH)
+        for (ptrdiff_t i = 0; i < count; i++) x[i] *= 1 - h[i] * h[i];
+    else if (activation == TRPO_RELU)
+        for (ptrdiff_t i = 0; i < count; i++) x[i] = h[i] > 0 ? x[i] : 0;
+}
+
+static void dense_forward(real *z, const real *x, const real *W, int activation, int N, int K,
+                          int M)
+{
+    products(z, x, W, N, K, M);
+    trpok_activate(z, activation, (ptrdiff_t)N * M);
+}
+
+/* forward: h = activation([x 1] W), so along (tx, V): tz = act'(h) ([x 1] V + tx W) */
+static void dense_tangent(real *tz, const real *tx, const real *x, const real *h, const real *V,
+                          const real *W, int activation, int N, int K, int M)
+{
+    products(tz, x, V, N, K, M);
+    for (int n = 0; tx != NULL && n < N; n++)
+        add_rows(tz + (ptrdiff_t)n * M, tx + (ptrdiff_t)n * K, 1, W, K, M);
+    times_derivative(tz, h, activation, (ptrdiff_t)N * M);
+}
+
+/* forward: x = activation(z before), z = [x 1] W, so d(z before) = act'(x) (dz W') */
+static void dense_adjoint_input(real *dx, const real *dz, const real *h, const real *W_t,
+                                int activation, int N, int K, int M)
+{
+    for (int n = 0; n < N; n++) {
+        real *row = dx + (ptrdiff_t)n * K;
+        for (int k = 0; k < K; k++) row[k] = 0;
+        add_rows(row, dz + (ptrdiff_t)n * M, 1, W_t, M, K);
     }
+    times_derivative(dx, h, activation, (ptrdiff_t)N * K);
 }
 
 /* forward: z = [x 1] W, so dW = [x 1]' dz */
@@ -64,26 +98,10 @@ static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N,
     add_rows(dW + (ptrdiff_t)K * M, &one, 0, dz, N, M);
 }
 
-static void activate(real *h, int activation, ptrdiff_t count)
-{
-    if (activation == TRPO_TANH)
-        for (ptrdiff_t i = 0; i < count; i++) h[i] = trpok_tanh(h[i]);
-    else if (activation == TRPO_RELU)
-        for (ptrdiff_t i = 0; i < count; i++) h[i] = h[i] > 0 ? h[i] : 0;
-}
-
-static void activation_derivative(real *x, const real *h, int activation, ptrdiff_t count)
-{
-    if (activation == TRPO_TANH)
-        for (ptrdiff_t i = 0; i < count; i++) x[i] *= 1 - h[i] * h[i];
-    else if (activation == TRPO_RELU)
-        for (ptrdiff_t i = 0; i < count; i++) x[i] = h[i] > 0 ? x[i] : 0;
-}
-
 const trpok_table *trpok_baseline(void)
 {
-    static const trpok_table table = {"baseline",          dense_forward,        dense_tangent,
-                                      dense_adjoint_input, dense_adjoint_weight, activate,
-                                      activation_derivative};
+    static const trpok_table table = {
+        "baseline",    1,           pack, dense_forward, dense_tangent, dense_adjoint_input,
+        dense_adjoint_weight};
     return &table;
 }

@@ -1,7 +1,25 @@
 /* Which kernels this machine runs, and which distribution a number means. */
 #include "kernels.h"
 
-const trpok_table *trpok_best(void) { return trpok_baseline(); }
+#include <string.h>
+
+static int has_avx2(void)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 0;
+#endif
+}
+
+const trpok_table *trpok_named(const char *name)
+{
+    const trpok_table *tables[] = {has_avx2() ? trpok_avx2() : NULL, trpok_baseline()};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (tables[i] != NULL && (name == NULL || strcmp(name, tables[i]->name) == 0))
+            return tables[i];
+    return NULL;
+}
 
 const trpok_dist *trpok_distribution(int distribution)
 {

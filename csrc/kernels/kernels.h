@@ -43,31 +43,39 @@ static inline real trpok_tanh(real x) { return tanhf(x); }
 
 /* ---- the table: what is compiled once per instruction set ------------------------------------ */
 
+/* Matrices are read packed, in the order a table's own passes want them: `pack` does it once per
+ * change of parameters. h is a layer's activation, whose derivative act' is read off its value
+ * (tanh 1-h^2, relu [h > 0]); where h is NULL there is none. */
 typedef struct trpok_table {
     const char *name;
+    int panel; /* packed columns are filled up to a multiple of this */
 
-    /* z = [x 1] W               z (N x M), x (N x K), W ((K+1) x M) */
-    void (*dense_forward)(real *z, const real *x, const real *W, int N, int K, int M);
+    /* packed (rows x M, filled up), W (rows x M) */
+    void (*pack)(real *packed, const real *W, int rows, int M);
 
-    /* tz = [x 1] V + tx W       tz (N x M), tx (N x K) or NULL for 0, V, W ((K+1) x M) */
-    void (*dense_tangent)(real *tz, const real *tx, const real *x, const real *V, const real *W,
-                          int N, int K, int M);
+    /* z = activation([x 1] W)             z (N x M), x (N x K), W ((K+1) x M) packed */
+    void (*dense_forward)(real *z, const real *x, const real *W, int activation, int N, int K,
+                          int M);
 
-    /* dx = dz W'                dx (N x K), dz (N x M), W_t (M x K) */
-    void (*dense_adjoint_input)(real *dx, const real *dz, const real *W_t, int N, int K, int M);
+    /* tz = act'(h) ([x 1] V + tx W)       tz, h (N x M), tx (N x K) or NULL, V, W as W above */
+    void (*dense_tangent)(real *tz, const real *tx, const real *x, const real *h, const real *V,
+                          const real *W, int activation, int N, int K, int M);
 
-    /* dW += [x 1]' dz           dW ((K+1) x M), x (N x K), dz (N x M) */
+    /* dx = act'(h) (dz W')                dx, h (N x K), dz (N x M), W_t (M x K) packed */
+    void (*dense_adjoint_input)(real *dx, const real *dz, const real *h, const real *W_t,
+                                int activation, int N, int K, int M);
+
+    /* dW += [x 1]' dz                     dW ((K+1) x M), x (N x K), dz (N x M); not packed */
     void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
-
-    /* h = activation(h), in place, count elements */
-    void (*activate)(real *h, int activation, ptrdiff_t count);
-
-    /* x *= activation'(z), read off the value h = activation(z): tanh 1-h^2, relu [h > 0] */
-    void (*activation_derivative)(real *x, const real *h, int activation, ptrdiff_t count);
 } trpok_table;
 
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
-const trpok_table *trpok_best(void);     /* the fastest this machine can run */
+const trpok_table *trpok_avx2(void);     /* AVX2 and FMA, or NULL where that cannot be compiled */
+/* By name; NULL: the best. NULL if there is none such, or this machine cannot run it. */
+const trpok_table *trpok_named(const char *name);
+
+/* h = activation(h), in place, count elements */
+void trpok_activate(real *h, int activation, ptrdiff_t count);
 
 /* ---- action distributions: a table of functions ---------------------------------------------- */
 

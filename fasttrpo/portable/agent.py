@@ -35,6 +35,11 @@ class Agent:
         return self._model.real
 
     @property
+    def instruction_set(self):
+        """What the compiled core calls its kernels; there is one set here."""
+        return "portable"
+
+    @property
     def n_recorded(self):
         """Complete rows of the rollout in progress."""
         return self._rollout.t

@@ -286,7 +286,24 @@ static void every_status_has_a_text(void)
         if (CHECK(text != NULL && text[0] != 0))
             CHECK(known == (strcmp(text, "unknown status") != 0));
     }
-    CHECK(trpo_instruction_set() != NULL);
+}
+
+/* ---- the machine ----------------------------------------------------------------------------- */
+
+/* The kernels asked for are those in use; what there is not is refused. */
+static void instruction_sets_by_name(void)
+{
+    trpo_settings s;
+    small_settings(&s, 0, 1);
+    s.instruction_set = "abacus";
+    CHECK(strcmp(trpo_bad_setting(&s), "instruction_set") == 0);
+    s.instruction_set = "baseline";
+    const size_t bytes = trpo_bytes(&s, NULL);
+    void *memory = malloc(bytes);
+    trpo_agent *agent;
+    if (CHECK(trpo_init(&agent, &s, NULL, memory, bytes) == TRPO_OK))
+        CHECK(strcmp(trpo_instruction_set(agent), "baseline") == 0);
+    free(memory);
 }
 
 int main(void)
@@ -296,6 +313,7 @@ int main(void)
     arrays_out_of_range();
     rows_beyond_an_int();
     limits_are_legal();
+    instruction_sets_by_name();
     too_little_memory_is_refused();
     memory_for_one_worker_is_not_enough_for_four();
     nothing_outside_is_written();
