@@ -115,7 +115,7 @@ TRPOK_TARGET static void run_layer(const layer *y, int N)
         else
             layer_panel(y, V, W, N, m, left, 1);
         V += (ptrdiff_t)(y->K + y->bias) * PANEL;
-        W += (ptrdiff_t)(y->K + 1) * PANEL;
+        if (y->tx != NULL) W += (ptrdiff_t)(y->K + 1) * PANEL;
     }
 }
 
