@@ -1,6 +1,7 @@
 /* The work struct: every array of an agent, with its shape, under the stage that writes it.
- * This is the map of the core. A stage reads what earlier stages wrote; only update.c calls more
- * than one stage. Letters as in kernels.h; also L layers, P policy and Pv critic parameters.
+ * This is the map of the core. A stage reads what earlier stages wrote; update.c calls them in
+ * order, and critic.c and cg.c use those before them for their own systems. Letters as in
+ * kernels.h; also L layers, P policy and Pv critic parameters.
  *
  *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
  *     advantages.c      adv, ret by GAE; rows that were no step dropped
