@@ -57,6 +57,13 @@ cdef uint8_t *_bytes(array) except NULL:
     return <uint8_t *>_data(array)
 
 
+cdef _refuse(int status, arrays, noun="row", step=None, skip=None):
+    """Raises for an error of the core's, with the culprit named if it is among `arrays`."""
+    for name, array in arrays.items():
+        checks.finite_rows(name, array, noun, step, skip)
+    raise ValueError(status_text(status))
+
+
 cdef object _vector(const double *x, Py_ssize_t count):
     """A copy (count,) float64."""
     result = np.empty(count)
@@ -153,8 +160,10 @@ cdef class Agent:
         obs = self._step_obs("observation", obs)
         act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        status = trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
+        if status < 0:
+            _refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
         self.loaded = False
-        trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
         return act, logp, val
 
     def record(self, obs, act):
@@ -163,8 +172,10 @@ cdef class Agent:
         obs = self._step_obs("observation", obs)
         act = self._actions(act, self.w.set.n_envs, "environment", trpo_recorded(self.w))
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
+        if status < 0:
+            _refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
         self.loaded = False
-        trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
         return logp, val
 
     def push(self, rew, term, trunc, next_obs, skip=None):
@@ -179,10 +190,12 @@ cdef class Agent:
         rew = checks.as_array("reward", rew, shape, np.float64)
         term = checks.as_array("terminated", term, shape, np.bool_)
         trunc = checks.as_array("truncated", trunc, shape, np.bool_)
-        checks.finite_rows("reward", rew, "environment", trpo_recorded(self.w), skip)
-        next_obs = self._step_obs("next observation", next_obs, skip)
-        trpo_push(self.w, _double(rew), _bytes(term.view(np.uint8)), _bytes(trunc.view(np.uint8)),
-                  _real(next_obs), _bytes(skip.view(np.uint8)))
+        next_obs = self._step_obs("next observation", next_obs)
+        status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
+                           _bytes(skip))
+        if status < 0:
+            given = {"reward": rew, "next observation": next_obs}
+            _refuse(status, given, "environment", trpo_recorded(self.w), skip)
 
     def discard(self):
         """Drop the rollout in progress, its random draws included."""
@@ -212,14 +225,18 @@ cdef class Agent:
         """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
         obs = self._rows_obs(obs)
         act = np.empty((len(obs), self.w.policy.D), REAL)
-        trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        status = trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        if status < 0:
+            _refuse(status, {"observation": obs})
         return act
 
     def value(self, obs):
         """V (n,) for obs (n, O)."""
         obs = self._rows_obs(obs)
         val = np.empty(len(obs), REAL)
-        trpo_value(self.w, _real(val), _real(obs), len(obs))
+        status = trpo_value(self.w, _real(val), _real(obs), len(obs))
+        if status < 0:
+            _refuse(status, {"observation": obs})
         return val
 
     def state(self):
@@ -271,8 +288,10 @@ cdef class Agent:
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
-        trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
-                        NULL if old is None else _real(old), N)
+        status = trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
+                                 NULL if old is None else _real(old), N)
+        if status < 0:
+            _refuse(status, {"observation": obs})
         trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
         trpo_fisher_rows(&self.w.critic, 1)
         self.loaded, self.has_ret, self.factorized = True, ret is not None, False
@@ -350,7 +369,7 @@ cdef class Agent:
             trpo_fisher_product(self.w, model, out, along)
         return result
 
-    def _check_open(self):
+    cdef _check_open(self):
         if self.w.open:
             raise RuntimeError("the last step is not complete: call push before the next act")
         if trpo_recorded(self.w) >= self.w.set.n_steps:
@@ -360,15 +379,11 @@ cdef class Agent:
         if not self.loaded:
             raise RuntimeError("no batch is loaded: call load_batch first")
 
-    def _step_obs(self, name, obs, skip=None):
-        obs = checks.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
-        checks.finite_rows(name, obs, "environment", trpo_recorded(self.w), skip)
-        return obs
+    cdef _step_obs(self, name, obs):
+        return checks.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
 
-    def _rows_obs(self, obs):
-        obs = checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
-        checks.finite_rows("observation", obs)
-        return obs
+    cdef _rows_obs(self, obs):
+        return checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
 
     def _actions(self, act, n, noun, step):
         act = checks.as_array("action", act, (n, self.w.policy.D), REAL)

@@ -153,7 +153,7 @@ class Stream:
         skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
         next_obs = obs
-        if done.any():
+        if np.count_nonzero(done):
             next_obs, obs = self._turn(obs, done, infos)
         self.obs, self._over = obs, done
         return Step(rewards, terminated, truncated, next_obs, skip, done)

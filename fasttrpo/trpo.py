@@ -253,14 +253,7 @@ class TRPO:
         and `episode_start` are there for callers of recurrent policies and have no effect.
         ValueError or TypeError for an observation that is none, or not finite.
         """
-        obs, shape = np.asarray(observation), self._observations.shape
-        single = obs.shape == shape
-        batch = obs[None] if single else obs
-        if batch.shape[1:] != shape or batch.size == 0:
-            raise ValueError(
-                f"observation has shape {obs.shape}, expected {shape} or a batch of such"
-            )
-        rows = self._observations.rows(batch, len(batch))
+        rows, single = self._observations.batch(observation)
         action = self._actions.to_env(self._agent.predict(rows, deterministic))
         return (action[0] if single else action), None
 
