@@ -57,13 +57,6 @@ cdef uint8_t *_bytes(array) except NULL:
     return <uint8_t *>_data(array)
 
 
-cdef _refuse(int status, arrays, noun="row", step=None, skip=None):
-    """Raises for an error of the core's, with the culprit named if it is among `arrays`."""
-    for name, array in arrays.items():
-        checks.finite_rows(name, array, noun, step, skip)
-    raise ValueError(status_text(status))
-
-
 cdef object _vector(const double *x, Py_ssize_t count):
     """A copy (count,) float64."""
     result = np.empty(count)
@@ -162,7 +155,7 @@ cdef class Agent:
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         status = trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
         if status < 0:
-            _refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
+            self._refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
         self.loaded = False
         return act, logp, val
 
@@ -170,11 +163,12 @@ cdef class Agent:
         """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
         self._check_open()
         obs = self._step_obs("observation", obs)
-        act = self._actions(act, self.w.set.n_envs, "environment", trpo_recorded(self.w))
+        act = checks.as_array("action", act, (self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
         if status < 0:
-            _refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
+            given = {"observation": obs, "action": act}
+            self._refuse(status, given, "environment", trpo_recorded(self.w))
         self.loaded = False
         return logp, val
 
@@ -195,7 +189,7 @@ cdef class Agent:
                            _bytes(skip))
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
-            _refuse(status, given, "environment", trpo_recorded(self.w), skip)
+            self._refuse(status, given, "environment", trpo_recorded(self.w), skip)
 
     def discard(self):
         """Drop the rollout in progress, its random draws included."""
@@ -227,7 +221,7 @@ cdef class Agent:
         act = np.empty((len(obs), self.w.policy.D), REAL)
         status = trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
         if status < 0:
-            _refuse(status, {"observation": obs})
+            self._refuse(status, {"observation": obs})
         return act
 
     def value(self, obs):
@@ -236,7 +230,7 @@ cdef class Agent:
         val = np.empty(len(obs), REAL)
         status = trpo_value(self.w, _real(val), _real(obs), len(obs))
         if status < 0:
-            _refuse(status, {"observation": obs})
+            self._refuse(status, {"observation": obs})
         return val
 
     def state(self):
@@ -284,14 +278,14 @@ cdef class Agent:
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
         obs = self._rows_obs(obs)
-        act = self._actions(act, N, "row", None)
+        checks.finite_rows("observation", obs)
+        act = checks.as_array("action", act, (N, self.w.policy.D), REAL)
+        checks.actions(act, self.settings.distribution, self.settings.parts)
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
-        status = trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
-                                 NULL if old is None else _real(old), N)
-        if status < 0:
-            _refuse(status, {"observation": obs})
+        trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
+                        NULL if old is None else _real(old), N)
         trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
         trpo_fisher_rows(&self.w.critic, 1)
         self.loaded, self.has_ret, self.factorized = True, ret is not None, False
@@ -385,10 +379,14 @@ cdef class Agent:
     cdef _rows_obs(self, obs):
         return checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
 
-    def _actions(self, act, n, noun, step):
-        act = checks.as_array("action", act, (n, self.w.policy.D), REAL)
-        checks.actions(act, self.settings.distribution, self.settings.parts, noun, step)
-        return act
+    cdef _refuse(self, int status, given, noun="row", step=None, skip=None):
+        """Raises for what the core found wrong in `given` ({name: array}): `checks` names it."""
+        for name, array in given.items():
+            if name == "action":
+                checks.actions(array, self.settings.distribution, self.settings.parts, noun, step)
+            else:
+                checks.finite_rows(name, array, noun, step, skip)
+        raise ValueError(status_text(status))
 
 
 cdef void _fill(trpo_settings *c, s) except *:

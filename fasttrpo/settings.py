@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-import secrets
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -113,7 +113,7 @@ class Settings:
     sub_sampling_factor: int = 1
     policy_kwargs: Mapping[str, Any] | None = None
     verbose: int = 0
-    seed: int = field(default_factory=lambda: secrets.randbits(32))
+    seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
     dtype: str = "float32"
     backend: str | None = None

@@ -346,6 +346,24 @@ def test_importing_imports_nothing_heavy():
     assert not [name for name in (*HEAVY, "numpy") if f"'{name}'" in out.stdout]
 
 
+# Parts of the standard library and of NumPy that take their time, and that a model needs late if
+# at all: for saving, for a wrong name, for the command line.
+LATE = {"argparse", "difflib", "importlib.metadata", "multiprocessing", "numpy.random", "secrets"}
+LATE |= {"tempfile", "zipfile"}
+
+
+def test_importing_a_model_takes_little_beyond_numpy():
+    code = (
+        "import sys, numpy; before = set(sys.modules)\n"
+        "from fasttrpo import TRPO, evaluate_policy\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(out.stdout.split())
+    assert "fasttrpo.trpo" in imported
+    assert not imported & (LATE | HEAVY)
+
+
 def test_a_wrong_import_is_seen():
     text = (
         "from ..trpo import TRPO\nfrom . import rng\ntry:\n    import numba\nexcept E:\n    pass\n"
