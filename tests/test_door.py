@@ -130,8 +130,12 @@ def test_bad_steps(agent):
 
 def test_what_is_skipped_is_not_looked_at(agent):
     agent.act(GOOD)
-    skip = np.array([False, True, False, False])
-    agent.push(with_bad(np.zeros(E), 1), NO, NO, with_bad(GOOD, (1, 2)), skip)
+    skip, rew, next_obs = np.arange(E) == 1, with_bad(np.zeros(E), 1), with_bad(GOOD, (1, 2))
+    message = "reward of environment 2 is not finite (nan) at step 1"
+    refuses(agent, message, agent.push, with_bad(rew, 2), NO, NO, next_obs, skip)
+    message = "next observation of environment 2 is not finite (nan in component 0) at step 1"
+    refuses(agent, message, agent.push, rew, NO, NO, with_bad(next_obs, (2, 0)), skip)
+    agent.push(rew, NO, NO, next_obs, skip)
     assert agent.n_recorded == 2
     assert agent.update()["n_samples"] == 2 * E - 1
 
