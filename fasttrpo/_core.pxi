@@ -1,7 +1,8 @@
 # The door between Python and the C core, compiled once per precision (_core32.pyx, _core64.pyx).
 #
-# Three layers with one job each: `checks` names what is wrong, this file converts and lets go of
-# the GIL, C computes. It has the same class, with the same methods, as fasttrpo.portable.Agent.
+# Three layers with one job each: this file converts and lets go of the GIL, C refuses or computes,
+# and `checks` names what was wrong. It has the same class, with the same methods, as
+# fasttrpo.portable.Agent.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
