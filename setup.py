@@ -21,7 +21,8 @@ def compile_flags():
     """Optimised, and never a flag that lets the compiler reorder arithmetic."""
     if sys.platform == "win32":
         return ["/O2", "/fp:precise"]
-    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+    flags += ["-fvisibility=hidden"]
     return flags + sanitizers()
 
 

@@ -38,6 +38,24 @@ def status_text(int status):
     return trpo_status_text(status).decode()
 
 
+def instruction_sets():
+    """Names of the kernels that this machine can run, the best first."""
+    names = []
+    while trpok_runnable(len(names)) != NULL:
+        names.append(trpok_runnable(len(names)).name.decode())
+    return names
+
+
+cdef const trpok_table *_table() except NULL:
+    """The kernels in use: those that the environment variable names, or the best."""
+    forced = os.environ.get(INSTRUCTION_SET, "").encode()
+    cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
+    if table == NULL:
+        legal = " or ".join(instruction_sets())
+        raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
+    return table
+
+
 cdef void *_data(array) except NULL:
     """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
     cdef Py_buffer view
@@ -84,12 +102,9 @@ cdef class Agent:
         c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
         c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
         _fill(&c, settings)
-        forced = os.environ.get(INSTRUCTION_SET, "").encode()
-        c.instruction_set = <const char *>forced if forced else <const char *>NULL
+        c.instruction_set = _table().name
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
-            if name == "instruction_set":
-                raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine")
             raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
         bytes = trpo_bytes(&c, NULL)
         self.memory = PyMem_RawMalloc(bytes)

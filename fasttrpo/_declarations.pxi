@@ -116,5 +116,19 @@ cdef extern from "../csrc/core/work.h" nogil:
     trpo_search trpo_line_search(double *, const double *, const double *, double, double, double,
                                  double, trpo_trial (*)(void *, const double *) noexcept, void *,
                                  int, Py_ssize_t)
-    void trpok_gae(double *, double *, const double *, const trpo_real *, const trpo_real *,
-                   const uint8_t *, const uint8_t *, double, double, int, int)
+
+
+cdef extern from "../csrc/kernels/kernels.h" nogil:
+    ctypedef struct trpok_wide:
+        void (*gae)(double *, double *, const double *, const trpo_real *, const trpo_real *,
+                    const uint8_t *, const uint8_t *, double, double, int, int) noexcept
+
+    ctypedef struct trpok_table:
+        const char *name
+        const trpok_wide *wide
+        void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+
+    const trpok_table *trpok_runnable(int)
+    const trpok_table *trpok_named(const char *)

@@ -30,14 +30,15 @@ typedef struct draws {
 } draws;
 
 /* s->a = d log pi(a|s) / d out for drawn actions; item numbers count from 1 + first */
-static void drawn_adjoint(const trpo_model *m, trpo_scratch *s, const trpo_rng *rng, int first,
-                          int n)
+static void drawn_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
+                          const trpo_rng *rng, int first, int n)
 {
     const real *out = s->h[m->net.L];
     for (int i = 0; i < n; i++) s->row1[i] = 1;
     trpo_draw_noise(s->noise, m, rng, 1 + first, n);
-    m->dist->sample(s->act, out, m->log_std, s->noise, m->parts, n, m->A, m->D);
-    m->dist->adjoint(s->a, NULL, out, m->log_std, s->act, s->row1, m->parts, n, m->A, m->D);
+    m->dist->sample(k, s->act, out, m->log_std, s->noise, s->work, m->parts, n, m->A, m->D);
+    m->dist->adjoint(k, s->a, NULL, out, m->log_std, s->act, s->row1, s->work, m->parts, n, m->A,
+                     m->D);
 }
 
 /* Back through the layers from dz_L = s->a, adding dz_l' dz_l on the way. */
@@ -66,7 +67,7 @@ static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int f
     if (needs_draws(m)) {
         h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
         trpo_net_forward(k, &m->net, h, n);
-        drawn_adjoint(m, s, d->rng, first, n);
+        drawn_adjoint(k, m, s, d->rng, first, n);
         add_adjoint_factors(k, m, sum, h, s, n);
     } else {
         h = trpo_tile_rows(s, m, pass->batch, first);

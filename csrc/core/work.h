@@ -92,7 +92,8 @@ typedef struct trpo_scratch {
     real *a, *b;          /* (TILE x width) tangents and adjoints                              */
     real *act;            /* (TILE x D)                                                        */
     double *noise;        /* (TILE x max(A, D))                                                */
-    real *row1, *row2;    /* (TILE) per-row numbers                                            */
+    real *work;           /* (3 x TILE x A) of distributions                                   */
+    real *row1;           /* (TILE) per-row numbers                                            */
 } trpo_scratch;
 
 /* Running mean and sum of squared deviations. */
