@@ -327,7 +327,7 @@ cdef class Agent:
         if not self.factorized:
             trpo_factorize(self.w, &self.w.policy, &rng, self.w.set.cg_damping)
             self.factorized = True
-        trpo_precondition(&self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
+        trpo_precondition(self.w, &self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
         return z
 
     def evaluate(self, theta):

@@ -108,7 +108,8 @@ cdef extern from "../csrc/core/work.h" nogil:
     void trpo_fisher_rows(trpo_model *, int)
     void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
     void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
-    void trpo_precondition(const trpo_model *, double *, const double *, double)
+    void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
+                           double)
     trpo_solution trpo_solve_policy(trpo_agent *)
     trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,

@@ -127,7 +127,7 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
         const int has_G = !(l == L - 1 && f->exact_head);
         const ptrdiff_t at_G = total + trpo_square(size_of(s, l) + 1);
         if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
-        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) : 0);
+        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) + size_of(s, l + 1) : 0);
         largest = larger(largest, layer_size(s, l));
     }
     if (a->base != NULL) f->at[2 * L] = total;
@@ -204,7 +204,7 @@ static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
     for (int l = 0; l <= s->n_hidden; l++)
-        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1));
+        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1) + 1);
     return total;
 }
 

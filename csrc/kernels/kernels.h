@@ -164,10 +164,7 @@ const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NU
 /* phi (N x 2 O) = [x, x*x]: the linear baseline's features (Duan et al. 2016), without time. */
 void trpok_quadratic_features(real *phi, const real *x, int N, int O);
 
-/* C (S x S), lower triangle += sum_n y_n y_n', y_n = [x_n 1] if bias (S = K+1), x_n else (S = K) */
-void trpok_outer(real *C, const real *x, int bias, int N, int K);
-
-/* ---- vectors and small matrices, double ------------------------------------------------------ */
+/* ---- vectors, double ------------------------------------------------------------------------- */
 
 double trpok_dot(const double *x, const double *y, ptrdiff_t count);
 void trpok_axpy(double *y, double a, const double *x, ptrdiff_t count);        /* y += a x    */
@@ -175,9 +172,8 @@ int trpok_finite(const double *x, ptrdiff_t count);                            /
 void trpok_to_real(real *y, const double *x, ptrdiff_t count);
 void trpok_transpose(real *y, const real *x, int rows, int columns);
 
-void trpok_cholesky(double *C, double shift, int S);
-void trpok_cholesky_solve(double *x, const double *L, int S);
-void trpok_cholesky_inverse(double *inverse, const double *L, int S);
+/* x (S) = (L L')^-1 x, L as trpok_wide's cholesky left it */
+void trpok_solve_vector(double *x, const double *L, int S);
 
 #ifdef __cplusplus
 }
