@@ -21,28 +21,29 @@ TRPOK_INLINE void store_wide(double *row, vec x, int c, int left)
 
 /* ---- out = a b ------------------------------------------------------------------------------- */
 
-enum { TILE_ROWS = 4, TILE_COLS = 2, TILE_WIDTH = TILE_COLS * LANES };
+/* Tiles of out stay in registers while BLOCK rows of b go by: a panel of them, copied together so
+ * that its lines do not push each other out of the nearest cache. */
+enum { TILE_ROWS = 4, TILE_COLS = 2, TILE_WIDTH = TILE_COLS * LANES, BLOCK = 64 };
 
-/* R rows of out, `left` of its columns; rows of a are K long, those of b and out C */
-TRPOK_INLINE void multiply_tile(double *out, const double *a, const double *b, int K, int C,
-                                int left, int R)
+/* out (R rows, `left` columns) += a (R x count) panel (count x TILE_WIDTH); rows of a are K apart,
+ * those of out C */
+TRPOK_INLINE void multiply_tile(double *out, const double *a, const double *panel, int count, int K,
+                                int C, int left, int R)
 {
     vec sum[TILE_ROWS][TILE_COLS];
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-        for (int c = 0; c < TILE_COLS; c++) sum[r][c] = vec_all(0);
-    for (int k = 0; k < K; k++, b += C) {
-        vec w[TILE_COLS];
-#pragma GCC unroll 2
-        for (int c = 0; c < TILE_COLS; c++) w[c] = load_wide(b, c, left);
+        for (int c = 0; c < TILE_COLS; c++)
+            sum[r][c] = load_wide(out + (ptrdiff_t)r * C, c, left);
+    for (int k = 0; k < count; k++, panel += TILE_WIDTH)
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
             const vec ar = vec_all(a[(ptrdiff_t)r * K + k]);
 #pragma GCC unroll 2
-            for (int c = 0; c < TILE_COLS; c++) sum[r][c] = vec_fma(ar, w[c], sum[r][c]);
+            for (int c = 0; c < TILE_COLS; c++)
+                sum[r][c] = vec_fma(ar, vec_load(panel + c * LANES), sum[r][c]);
         }
-    }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
@@ -50,23 +51,35 @@ TRPOK_INLINE void multiply_tile(double *out, const double *a, const double *b, i
             store_wide(out + (ptrdiff_t)r * C, sum[r][c], c, left);
 }
 
-TRPOK_INLINE void multiply_panel(double *out, const double *a, const double *b, int R, int K, int C,
-                                 int left)
+/* out (R x left) += a (R x count) b (count x left) */
+TRPOK_INLINE void multiply_panel(double *out, const double *a, const double *b, int R, int count,
+                                 int K, int C, int left)
 {
+    double panel[BLOCK * TILE_WIDTH];
     int r = 0;
+    for (int k = 0; k < count; k++)
+        for (int c = 0; c < TILE_COLS; c++)
+            vec_store(panel + k * TILE_WIDTH + c * LANES,
+                      load_wide(b + (ptrdiff_t)k * C, c, left));
     for (; r + TILE_ROWS <= R; r += TILE_ROWS)
-        multiply_tile(out + (ptrdiff_t)r * C, a + (ptrdiff_t)r * K, b, K, C, left, TILE_ROWS);
+        multiply_tile(out + (ptrdiff_t)r * C, a + (ptrdiff_t)r * K, panel, count, K, C, left,
+                      TILE_ROWS);
     for (; r < R; r++)
-        multiply_tile(out + (ptrdiff_t)r * C, a + (ptrdiff_t)r * K, b, K, C, left, 1);
+        multiply_tile(out + (ptrdiff_t)r * C, a + (ptrdiff_t)r * K, panel, count, K, C, left, 1);
 }
 
 TRPOK_TARGET static void multiply(double *out, const double *a, const double *b, int R, int K,
                                   int C)
 {
-    int c = 0;
-    for (; c + TILE_WIDTH <= C; c += TILE_WIDTH)
-        multiply_panel(out + c, a, b + c, R, K, C, TILE_WIDTH);
-    if (c < C) multiply_panel(out + c, a, b + c, R, K, C, C - c);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)R * C; i++) out[i] = 0;
+    for (int k = 0; k < K; k += BLOCK) {
+        const int count = K - k < BLOCK ? K - k : BLOCK;
+        const double *rows = b + (ptrdiff_t)k * C;
+        int c = 0;
+        for (; c + TILE_WIDTH <= C; c += TILE_WIDTH)
+            multiply_panel(out + c, a + k, rows + c, R, count, K, C, TILE_WIDTH);
+        if (c < C) multiply_panel(out + c, a + k, rows + c, R, count, K, C, C - c);
+    }
 }
 
 /* ---- Cholesky -------------------------------------------------------------------------------- */
