@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -34,6 +35,12 @@ def label(threads: int, what: str = "ours") -> str:
 def backend() -> str:
     """What a user gets here."""
     return "compiled" if has_extension() else "portable"
+
+
+def stage_functions() -> Any:
+    """The module with the stages that stand alone, gae among them, in float32."""
+    name = "_core32" if backend() == "compiled" else "portable.stages"
+    return importlib.import_module(f"fasttrpo.{name}")
 
 
 def loaded(

@@ -84,7 +84,7 @@ FOUR_ULP = 4 * 2.0**-23
 
 def elementwise(name: str, threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
     """tanh, exp or expm1 of float32 numbers that stay in the cache; ours and NumPy's."""
-    mine, theirs = getattr(_core32(), name, None), getattr(np, name)
+    mine, theirs = getattr(ours.stage_functions(), name, None), getattr(np, name)
     if mine is None:
         return {"skipped": f"this fasttrpo has no _core32.{name}"}
     x = np.random.default_rng(0).normal(size=N_ELEMENTS).astype(np.float32)
@@ -102,22 +102,18 @@ def advantages(
     steps: int, envs: int, threads: int, counts: list[int], seconds: float
 ) -> dict[str, Any]:
     """Generalised advantage estimation; ours and a loop over time in NumPy."""
-    rollout = _rollout(steps, envs)
-    mine = _core32().gae
-    for found, expected in zip(mine(*rollout, 0.99, 0.95), numpy_gae(*rollout), strict=True):
+    given = rollout(steps, envs)
+    mine = ours.stage_functions().gae
+    for found, expected in zip(mine(*given, 0.99, 0.95), numpy_gae(*given), strict=True):
         ours.require("advantages", ours.relative_error(found, expected), 1e-6)
     entries = {
-        "ours": Contestant(lambda: mine(*rollout, 0.99, 0.95)),
-        "numpy": Contestant(lambda: numpy_gae(*rollout)),
+        "ours": Contestant(lambda: mine(*given, 0.99, 0.95)),
+        "numpy": Contestant(lambda: numpy_gae(*given)),
     }
     return {"times": timed(entries, seconds)[0]}
 
 
-def _core32() -> Any:
-    return importlib.import_module("fasttrpo._core32")
-
-
-def _rollout(steps: int, envs: int) -> tuple[np.ndarray, ...]:
+def rollout(steps: int, envs: int) -> tuple[np.ndarray, ...]:
     """rew, val, boot, done, skip: an episode in a hundred steps."""
     draw = np.random.default_rng(0)
     rew = draw.normal(size=(steps, envs))
