@@ -46,7 +46,7 @@ def factor_sums(sizes: Sizes, exact_head: bool) -> int:
     """
     inner = sizes[1:-1] if exact_head else sizes[1:]
     sums = sum(2 * (k + 1) ** 2 for k in sizes[:-1]) + sum(2 * m * m for m in inner)
-    return sums + (adjoint(sizes) // 2 if len(sizes) > 2 or not exact_head else 0)
+    return sums + adjoint(sizes) - forward(sizes)  # dz' W' alone: no dW is formed
 
 
 def factor_inverses(sizes: Sizes, exact_head: bool) -> int:

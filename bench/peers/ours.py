@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.batches import GAE_LAMBDA, GAMMA, Drawn, Recorded, Shape
-from fasttrpo.backend import has_extension, make_agent
+from fasttrpo.backend import choose, make_agent
 from fasttrpo.settings import AgentSettings
 
 HAS_THREADS = "n_threads" in {each.name for each in fields(AgentSettings)}
@@ -32,14 +32,9 @@ def label(threads: int, what: str = "ours") -> str:
     return f"{what}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def backend() -> str:
-    """What a user gets here."""
-    return "compiled" if has_extension() else "portable"
-
-
 def stage_functions() -> Any:
     """The module with the stages that stand alone, gae among them, in float32."""
-    name = "_core32" if backend() == "compiled" else "portable.stages"
+    name = "_core32" if choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")
 
 
@@ -48,7 +43,7 @@ def loaded(
 ) -> Any:
     """An agent at the batch's parameters with the batch in it."""
     of = with_threads(shape.settings(len(batch.obs)), threads)
-    agent = make_agent(of, kind or backend(), dtype)
+    agent = make_agent(of, kind, dtype)
     agent.theta = batch.theta
     agent.load_batch(batch.obs, batch.act, batch.adv)
     return agent
@@ -96,7 +91,7 @@ class Update:
 
     def __init__(self, of: AgentSettings, batch: Recorded, kind: str | None = None):
         self._batch, self.settings = batch, of
-        self.agent = make_agent(of, kind or backend(), "float32")
+        self.agent = make_agent(of, kind, "float32")
         self.agent.theta = batch.theta
         if self.agent.value_theta.shape == batch.value_theta.shape:
             self.agent.value_theta = batch.value_theta
@@ -130,7 +125,7 @@ class Judge:
 
     def __init__(self, batch: Recorded, adv: np.ndarray):
         self._batch = batch
-        self._agent = make_agent(defaults(batch), backend(), "float64")
+        self._agent = make_agent(defaults(batch), None, "float64")
         self._agent.theta = batch.theta
         normal = (adv - adv.mean()) / (adv.std() + 1e-8)
         self._agent.load_batch(batch.flat("obs"), batch.flat("act"), normal.ravel())
