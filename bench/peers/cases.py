@@ -89,7 +89,7 @@ def _small() -> list[Case]:
         Case(f"predict-{shape}", "predict", "small.predict", {"shape": shape}, targets={"us": 8})
         for shape in ("halfcheetah", "cartpole")
     ]
-    cases.append(Case("predict-c", "predict", "small.predict_c", {}, targets={"us": 1.5}))
+    cases.append(Case("predict-in-c", "predict", "small.predict_c", {}, targets={"us": 1.5}))
     cases.append(Case("import", "import", "small.imports", {}, targets={"ms": 60}))
     cases += [
         Case(f"function-{name}", "function", "small.elementwise", {"name": name}, targets=targets)

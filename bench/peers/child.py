@@ -15,7 +15,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-INSTALL = "pip install '.[bench]'"
+from bench.peers import INSTALL
 
 
 def main() -> None:

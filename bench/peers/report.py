@@ -13,9 +13,9 @@ Result = dict[str, Any]
 
 def progress(result: Result) -> str:
     """One line about one process."""
-    what = result.get("skipped") or result.get("failed")
-    times = ", ".join(f"{k} {seconds(t['median'])}" for k, t in result.get("times", {}).items())
-    return f"{result['case']}, {result['threads']} threads: {what or times}"
+    parts = [f"{k} {seconds(t['median'])}" for k, t in result.get("times", {}).items()]
+    parts += [f"{kind}: {result[kind]}" for kind in ("skipped", "failed") if kind in result]
+    return f"{result['case']}, {result['threads']} threads: {', '.join(parts)}"
 
 
 def header(about: Result) -> str:

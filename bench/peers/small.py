@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bench import machine
-from bench.batches import SHAPES
-from bench.peers import ours, sb3_peer
+from bench.batches import SHAPES, Shape
+from bench.peers import INSTALL, ours, sb3_peer
 from bench.peers.fisher import timed
 from bench.timing import Contestant, Times, summary
 from fasttrpo import TRPO
@@ -23,16 +23,33 @@ def predict(shape: str, threads: int, counts: list[int], seconds: float) -> dict
     """`model.predict` on one observation, deterministic, the same weights on both sides."""
     of = SHAPES[shape]
     mine = TRPO("MlpPolicy", sb3_peer.spaces_only(of)(), seed=0, n_steps=16)
-    other = sb3_peer.model_of(of, n_steps=16)
-    sb3_peer.load_network(other.policy, "policy_net", "action_net", mine._agent.theta, of.sizes)
+    models, missing = {"ours": mine}, _missing()
+    if not missing:
+        models["sb3-contrib"] = _same_policy(of, mine)
     obs = np.linspace(-1, 1, of.obs_size, dtype=np.float32)
-    found, expected = (m.predict(obs, deterministic=True)[0] for m in (mine, other))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    actions = [model.predict(obs, deterministic=True)[0] for model in models.values()]
+    np.testing.assert_allclose(actions[0], actions[-1], rtol=1e-4, atol=1e-5)
     entries = {
-        "ours": Contestant(lambda: mine.predict(obs, deterministic=True)),
-        "sb3-contrib": Contestant(lambda: other.predict(obs, deterministic=True)),
+        name: Contestant(lambda model=model: model.predict(obs, deterministic=True))
+        for name, model in models.items()
     }
-    return {"times": timed(entries, seconds)[0]}
+    return {"times": timed(entries, seconds)[0]} | missing
+
+
+def _same_policy(shape: Shape, mine: TRPO) -> Any:
+    """sb3-contrib's model with our parameters."""
+    other = sb3_peer.model_of(shape, n_steps=16)
+    sb3_peer.load_network(other.policy, "policy_net", "action_net", mine._agent.theta, shape.sizes)
+    return other
+
+
+def _missing() -> dict[str, str]:
+    """What a result adds where sb3-contrib is not there: ours is measured alone."""
+    try:
+        importlib.import_module("sb3_contrib")
+    except ImportError as error:
+        return {"skipped": f"{error}: {INSTALL}"}
+    return {}
 
 
 def predict_c(threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
@@ -58,12 +75,14 @@ IMPORTS = {
 
 def imports(threads: int, counts: list[int], seconds: float, rounds: int = 9) -> dict[str, Any]:
     """Seconds of each import beyond numpy's, in fresh processes by turns."""
-    importlib.import_module("sb3_contrib")  # named at once where it is missing
-    turns: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    missing = _missing()
+    turns: dict[str, list[float]] = {
+        name: [] for name in IMPORTS if not missing or "sb3" not in name
+    }
     for _ in range(rounds):
-        for name, statement in IMPORTS.items():
-            turns[name].append(_import_time(statement))
-    return {"times": {name: summary(of) for name, of in turns.items()}}
+        for name, of in turns.items():
+            of.append(_import_time(IMPORTS[name]))
+    return {"times": {name: summary(of) for name, of in turns.items()}} | missing
 
 
 def _import_time(statement: str) -> float:
