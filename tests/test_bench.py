@@ -165,6 +165,47 @@ def test_what_is_missing_is_noted_once():
     assert "pip install '.[bench]'" in report.progress(result)
 
 
+def a_time(median):
+    return {"median": median, "low": 0.9 * median, "high": 1.1 * median, "rounds": 5}
+
+
+def cells_of(text, start):
+    """Of the rows whose first cell starts so."""
+    rows = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+
+
+def test_two_threads_beside_one():
+    times = {"ours, 1 thread": a_time(1e-3), "ours, 2 threads": a_time(0.5e-3)}
+    targets = {"share": 0.75, "ratio": 1.8}
+    result = a_result(group="product", times=times, targets=targets, flops=8e7, threads=2)
+    (row,) = cells_of(report.tables([result]), "17-64")
+    assert row[3:5] == ["80%", "met (>= 0.75)"]
+    assert row[6:] == ["80%", "2.00x", "met (>= 1.8)"]
+    (alone,) = cells_of(report.tables([result | {"times": {"ours, 1 thread": a_time(1)}}]), "17-64")
+    assert alone[4:] == ["**missed** (>= 0.75)", "", "", "", ""]
+
+
+def test_updates_are_compared_by_time_and_by_worth():
+    names = ("sb3-contrib", report.LIKE, "ours, 1 thread", "ours, 2 threads")
+    worth = [(0.4, 0.8), (0.4, 0.8), (0.5, 0.7), (0.5, 0.7)]
+    result = a_result(
+        group="update",
+        arguments={"peer": "sb3-contrib", "name": "small"},
+        targets={"1": 25, "2": 40},
+        times={name: a_time(t) for name, t in zip(names, (1, 0.1, 0.04, 0.02), strict=True)},
+        quality={
+            name: {"gain": gain, "explained variance": ev}
+            for name, (gain, ev) in zip(names, worth, strict=True)
+        },
+        n=2048,
+    )
+    rows = cells_of(report.tables([result]), "small")
+    assert [row[2] for row in rows] == ["sb3-contrib, 1 thread", *names[1:]]
+    assert [row[4:6] for row in rows[2:]] == [["25.0x", "met (>= 25)"], ["50.0x", "met (>= 40)"]]
+    assert rows[3][-2:] == ["0.500", "**0.700 (worse)**"]
+
+
 # -- timing --------------------------------------------------------------------------------------
 
 
