@@ -66,6 +66,8 @@ def critics(name: str, threads: int, counts: list[int], seconds: float) -> dict[
 
 
 CRITICS = {
+    "kfac, 1 epoch": {"critic": "kfac", "n_critic_updates": 1},
+    "kfac, 2 epochs": {"critic": "kfac", "n_critic_updates": 2},
     "gauss_newton, 1 step": {"critic": "gauss_newton", "n_critic_updates": 1},
     "gauss_newton, 2 steps": {"critic": "gauss_newton", "n_critic_updates": 2},
     "gauss_newton, 5 steps": {"critic": "gauss_newton", "n_critic_updates": 5},
