@@ -34,10 +34,10 @@ MISTAKES = {
     "gradient": ("core/gradient.c", "grad[i] /= batch->N;", "grad[i] /= -batch->N;"),
     "Gaussian mean": ("kernels/gaussian.c", "dout[at] = w[n]", "dout[at] = -w[n]"),
     "Gaussian log_std": ("kernels/gaussian.c", "dl += w[n]", "dl -= w[n]"),
-    "categorical": ("kernels/categorical.c", "dout[k] = w[n]", "dout[k] = -w[n]"),
+    "categorical": ("kernels/categorical.c", "dout[j] = w[n]", "dout[j] = -w[n]"),
     "metric": ("kernels/categorical.c", "(tout[k] - mean)", "(tout[k] + mean)"),
     "conjugate gradient": ("core/cg.c", "trpok_axpy(r, -alpha", "trpok_axpy(r, alpha"),
-    "bootstrap": ("kernels/gae.c", "rew[n] + gamma * next", "rew[n] - gamma * next"),
+    "bootstrap": ("kernels/wide_simd.h", "skip, gamma,", "skip, -gamma,"),
 }
 
 
@@ -102,14 +102,18 @@ def test_example_compiles_as_its_header_says(tmp_path):
     assert os.access(tmp_path / "embed", os.X_OK)
 
 
-def flip_sign(csrc: Path, mistake: str) -> Path:
-    """Makes the mistake in a copy of the sources; returns the file it is in."""
+def flip_sign(csrc: Path, mistake: str) -> list[Path]:
+    """Makes the mistake in a copy of the sources; returns what must be compiled anew: the file it
+    is in, or the files that include that, one for each instruction set.
+    """
     name, right, wrong = MISTAKES[mistake]
     file = csrc / name
     text = file.read_text()
     assert text.count(right) == 1, f"{name} has no single {right!r} any more: choose another sign"
     file.write_text(text.replace(right, wrong))
-    return file
+    if file.suffix == ".c":
+        return [file]
+    return [each for each in file.parent.glob("*.c") if f'"{file.name}"' in each.read_text()]
 
 
 @pytest.fixture(scope="session")
@@ -125,8 +129,8 @@ def test_a_wrong_sign_is_noticed(mistake, core, update_test, precision, tmp_path
     """The tests are worth their name: with one sign of the core flipped, test_update.c fails."""
     csrc = tmp_path / "csrc"
     shutil.copytree(CSRC, csrc)
-    wrong = compile_objects([flip_sign(csrc, mistake)], tmp_path, precision)
-    right = [each for each in core if each.name != wrong[0].name]
+    wrong = compile_objects(flip_sign(csrc, mistake), tmp_path, precision)
+    right = [each for each in core if each.name not in {each.name for each in wrong}]
     program = link(tmp_path / "test_update", update_test, right + wrong, precision)
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
