@@ -22,9 +22,12 @@ CSRC = ROOT / "csrc"
 CORE = sorted([*CSRC.glob("core/*.c"), *CSRC.glob("kernels/*.c")])
 EXAMPLE = CSRC / "examples/embed_cartpole.c"
 TESTS = sorted(ROOT.glob("tests/c/test_*.c"))
+SET_BITS = ROOT / "tests/c/set_bits.c"
+SET_BITS_LINES = {"dense", "function", "product", "cholesky", "gae", "update"}
 
 CC = os.environ.get("CC", "cc")
-FLAGS = ["-O2", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
+# Uncontracted, as csrc/README.md asks of who wants the same bits from every instruction set.
+FLAGS = ["-O2", "-ffp-contract=off", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
 PRECISIONS = {"float32": [], "float64": ["-DTRPO_DOUBLE"]}
 
 pytestmark = pytest.mark.skipif(shutil.which(CC) is None, reason=f"there is no C compiler ({CC})")
@@ -78,8 +81,57 @@ def test_c_test_passes(test, core, precision, tmp_path):
 
 
 def test_there_are_c_tests():
-    assert len(TESTS) >= 5
+    assert len(TESTS) >= 7
     assert len(CORE) >= 20
+
+
+# What stands in for a 64-bit Arm machine: Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and
+# qemu-user.
+ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+ARM_FLAGS = ["-static", "-O3", "-ffp-contract=off", "-fno-math-errno"]
+needs_arm = pytest.mark.skipif(
+    not (shutil.which(ARM_CC) and shutil.which(ARM)), reason=f"there is no {ARM_CC} or no {ARM}"
+)
+
+
+@pytest.fixture(scope="session")
+def arm_core(precision, tmp_path_factory) -> list[Path]:
+    """The core's objects for an Arm machine, by another compiler at another optimisation."""
+    folder = tmp_path_factory.mktemp(f"arm_{precision}")
+    run([ARM_CC, *ARM_FLAGS, *PRECISIONS[precision], "-c", *map(str, CORE)], cwd=folder)
+    return sorted(folder.glob("*.o"))
+
+
+def emulate(program: Path, main: Path, objects: list[Path], precision: str, *arguments) -> str:
+    """What a C file linked with the core prints on an Arm machine."""
+    flags = [*ARM_FLAGS, *PRECISIONS[precision]]
+    run([ARM_CC, *flags, "-o", str(program), str(main), *map(str, objects), "-lm"])
+    return run([ARM, str(program), *arguments])
+
+
+@needs_arm
+def test_emulated_neon_is_right(arm_core, precision, tmp_path):
+    """Every fifth case, since emulation takes its time."""
+    emulate(tmp_path / "arm", ROOT / "tests/c/test_kernels.c", arm_core, precision, "5")
+
+
+@needs_arm
+def test_emulated_neon_gives_the_bits_of_avx2(core, arm_core, precision, tmp_path):
+    """Kernel by kernel, and whole updates.
+
+    Updates need libm's log, cos, sin, exp, expm1, pow and logf, and the simulator tanh. They are
+    glibc's here: for both machines the same code, with fused multiply-add where there is AVX2.
+    """
+    native = link(tmp_path / "set_bits", SET_BITS, core, precision)
+    done = subprocess.run([str(native), "avx2"], capture_output=True, text=True, check=False)
+    if done.returncode == 2:
+        pytest.skip("this machine has no AVX2 to compare with")
+    assert done.returncode == 0, done.stdout
+    here = done.stdout.splitlines()
+    arm = emulate(tmp_path / "arm", SET_BITS, arm_core, precision, "neon").splitlines()
+    assert {line.split()[0] for line in here} == SET_BITS_LINES
+    differing = [(a, b) for a, b in zip(here, arm, strict=True) if a != b]
+    assert not differing, f"{len(differing)} lines differ, the first: {differing[0]}"
 
 
 def test_example_solves_its_cartpole(core, precision, tmp_path):

@@ -1,6 +1,9 @@
 /* The kernels of every instruction set that this machine runs, against plain loops in double; and the
  * same bits from all sets with fused multiply-add. Sums may differ by rounding: by (terms + 8) units
- * of the sum of the terms' magnitudes. */
+ * of the sum of the terms' magnitudes.
+ *
+ *     test_kernels [5]     every fifth dense layer, for slow machines: any number prime to 12 and 17
+ */
 #include "arrays.h"
 
 #include "kernel_cases.h"
@@ -155,12 +158,14 @@ static uint64_t dense_on(void *arg, const trpok_table *k)
     return dense_bits(NO_BITS);
 }
 
-static void dense_layers(void)
+/* Every `stride`-th combination of widths and rows; a variant of the case for each in turn. */
+static void dense_layers(int stride)
 {
     int number = 0;
     for (int i = 0; i < COUNT(layer_widths); i++)
         for (int j = 0; j < COUNT(layer_widths); j++)
             for (int n = 0; n < COUNT(layer_rows); n++, number++) {
+                if (number % stride != 0) continue;
                 dense_case c = dense_variant(layer_rows[n], layer_widths[i], layer_widths[j],
                                              number);
                 check_name("layer N %d K %d M %d, activation %d, tx %d, h %d", c.N, c.K, c.M,
@@ -363,11 +368,12 @@ static void advantages(void)
         }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const int stride = argc == 2 ? atoi(argv[1]) : 1;
     places_open();
     the_sets_are_those_that_can_be_named();
-    dense_layers();
+    dense_layers(stride > 0 ? stride : 1);
     functions();
     products();
     factors_and_solutions();
