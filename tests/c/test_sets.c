@@ -58,7 +58,7 @@ static void all_activations_agree(int space, int critic, int number)
         shape(&s, number);
         s.critic = critic;
         s.activation = activation;
-        s.preconditioner = number % 2 ? TRPO_KFAC : activation == TRPO_TANH;
+        s.preconditioner = number % 2 || activation == TRPO_TANH ? TRPO_KFAC : TRPO_NONE;
         s.normalize_observations = s.normalize_rewards = critic == TRPO_ADAM;
         s.n_critic_updates = 2;
         sets_agree(&s);
