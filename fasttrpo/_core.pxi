@@ -381,6 +381,16 @@ cdef class Agent:
         trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
         return -_vector(self.w.critic.grad, self.w.critic.P)
 
+    def fit_value(self):
+        """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
+        cdef trpo_info info
+        self._check_loaded()
+        if not self.has_ret:
+            raise RuntimeError("the batch has no returns: give load_batch ret")
+        with nogil:
+            trpo_fit_critic(self.w, &info)
+        return info.value_loss
+
     def value_product(self, v):
         """1/N J'J v of the critic, undamped, on all rows; (Pv,)."""
         self._check_loaded()

@@ -126,6 +126,7 @@ cdef extern from "../csrc/core/work.h" nogil:
     void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
                            double)
     trpo_solution trpo_solve_policy(trpo_agent *)
+    void trpo_fit_critic(trpo_agent *, trpo_info *)
     trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
                                           double *, double *, double *, int, double, Py_ssize_t)

@@ -207,8 +207,6 @@ def test_a_slip_of_the_pool_is_noticed(slip, core, pool, pool_test, precision, t
         assert going.wait() != 0
 
 
-def flip_sign(csrc: Path, mistake: str) -> Path:
-    """Makes the mistake in a copy of the sources; returns the file it is in."""
 def flip_sign(csrc: Path, mistake: str) -> list[Path]:
     """Makes the mistake in a copy of the sources; returns what must be compiled anew: the file it
     is in, or the files that include that, one for each instruction set.

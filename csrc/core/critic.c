@@ -6,7 +6,8 @@
  *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
  *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
  *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
- *                    the share falls from 1 towards 0, so that the last ones' noise averages out
+ *                    the share falls from 1 towards 0, so that the last ones' noise averages out;
+ *                    the sum of all steps is halved, like a Gauss-Newton step, until the loss falls
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
@@ -119,20 +120,6 @@ static void kfac_epoch(trpo_agent *w, int epoch)
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
-/* All or nothing: the parameters stay if the loss did not fall. */
-static void fit_kfac(trpo_agent *w)
-{
-    trpo_model *c = &w->critic;
-    const double loss = trpo_value_loss(w);
-    memcpy(c->trial, c->theta, (size_t)c->P * sizeof(double));
-    factorize(w);
-    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
-    use_parameters(w, c->theta);
-    if (trpo_value_loss(w) < loss) return;
-    memcpy(c->theta, c->trial, (size_t)c->P * sizeof(double));
-    use_parameters(w, c->theta);
-}
-
 /* ---- Gauss-Newton ---------------------------------------------------------------------------- */
 
 static void find_direction(trpo_agent *w)
@@ -160,6 +147,19 @@ static int step_while_lower(trpo_agent *w)
     }
     use_parameters(w, c->theta);
     return 0;
+}
+
+/* The way that the epochs went, as one step. */
+static void fit_kfac(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    double *start = c->p;
+    memcpy(start, c->theta, (size_t)c->P * sizeof(double));
+    factorize(w);
+    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
+    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = c->theta[p] - start[p];
+    memcpy(c->theta, start, (size_t)c->P * sizeof(double));
+    step_while_lower(w);
 }
 
 static void fit_gauss_newton(trpo_agent *w)

@@ -200,7 +200,7 @@ void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
 real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first);
 /* s->h: room for a tile's activations, its inputs h[0] being those of the batch's rows */
 real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *inputs);
-/* s->h, s->act: copies of the inputs and actions of batch rows rows[0..n-1] */
+/* s->h, s->act: copies of the activations and actions of batch rows rows[0..n-1] */
 real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
                         const int32_t *rows, int n);
 

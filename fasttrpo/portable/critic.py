@@ -40,7 +40,7 @@ def minibatches(batch, state):
 def kfac(batch):
     """n_critic_updates epochs of natural gradient steps on minibatches, with the factors of the
     present parameters (Martens and Grosse 2015); the share that is taken of a step falls from 1
-    towards 0. No step at all if the loss has not fallen.
+    towards 0. Their sum is halved until the loss falls.
     """
     s, state, model = batch.model.settings, batch.state, batch.model
     blocks = preconditioner.value_blocks(
@@ -56,9 +56,10 @@ def kfac(batch):
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
-    if loss(batch.at(state).value, batch.ret) < loss(batch.value, batch.ret):
-        return state
-    return replace(state, value_theta=batch.state.value_theta)
+    start = batch.state.value_theta
+    stay = replace(state, value_theta=start)
+    better = descend(batch, stay, start - state.value_theta)
+    return stay if better is None else better.state
 
 
 def kfac_step(value, ret, blocks, damping):

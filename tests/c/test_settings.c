@@ -78,7 +78,7 @@ static void whole_numbers_out_of_range(void)
         INT_FIELD("critic", critic, -1),
         INT_FIELD("critic", critic, 1000),
         INT_FIELD("n_critic_updates", n_critic_updates, 0),
-        INT_FIELD("batch_size", batch_size, 0),
+        INT_FIELD("batch_size", batch_size, -1),
     };
     check_fields(bad, sizeof bad / sizeof *bad);
 }
