@@ -100,7 +100,7 @@ def preconditioning(n: int, sizes: Sizes, exact_head: bool, cg_steps: int) -> in
 
 def minibatch(n: int, batch_size: int = 0) -> int:
     """Rows of a K-FAC critic's minibatch (csrc/core/settings.c)."""
-    return min(n, batch_size or min(max(n // 16, 128), 512))
+    return min(n, batch_size or min(max(n // 16, 64), 512))
 
 
 def kfac_critic(n: int, sizes: Sizes, epochs: int = 1, batch_size: int = 0) -> int:

@@ -63,7 +63,7 @@ def kfac_by_hand(s, w, samples):
     """Steps along M^-1 g by a falling share of the length at which the minibatch's damped
     quadratic model is least; M from where the fit began."""
     (obs, _, _, ret, _), N = samples, len(samples.obs)
-    M, size = kronecker(s, w, obs, 0), min(s.batch_size or 128, N)
+    M, size = kronecker(s, w, obs, 0), min(s.batch_size or 64, N)
     n_steps = -(-N // size)
     for step in range(s.n_critic_updates * n_steps):
         epoch, i = divmod(step, n_steps)
@@ -119,8 +119,8 @@ def test_kfac_s_minibatches_are_a_sixteenth_within_bounds(implementation, n_step
         return agent.value_theta.tobytes(), len(samples.obs)
 
     by_rule, N = end(0)
-    size = min(max(N // 16, 128), 512)
-    assert {60: size == 128, 900: 128 < size < 512, 2400: size == 512}[n_steps]
+    size = min(max(N // 16, 64), 512)
+    assert {60: size == 64, 900: 64 < size < 512, 2400: size == 512}[n_steps]
     assert by_rule == end(size)[0] != end(size + 1)[0]
 
 

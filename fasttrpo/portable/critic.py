@@ -26,7 +26,7 @@ def fit(batch):
 
 def minibatch(settings, N):
     """Rows of a minibatch of N rows."""
-    rule = min(max(N // 16, 128), 512) if settings.critic == "kfac" else 128
+    rule = min(max(N // 16, 64), 512) if settings.critic == "kfac" else 128
     return min(settings.batch_size or rule, N)
 
 
