@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fasttrpo.envs.mujoco.task import Task, never, norms, normal_start, squares
+from fasttrpo.envs.mujoco.task import Task, never, normal_start, norms, squares
 
 
 @dataclass

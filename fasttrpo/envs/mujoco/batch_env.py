@@ -92,8 +92,7 @@ class MujocoVectorEnv(VectorEnv):
         self._seeds: list[int | None] = [None] * num_envs
         self._obs: np.ndarray | None = None
         self._over = np.zeros(num_envs, dtype=bool)
-        self._everywhere = np.ones(num_envs, dtype=bool)
-        self._bad = slice(*_bad_numbers(require_mujoco()))
+        self._warnings = _unstable_warnings(self._batch)
         self._make_spaces()
 
     def _make_spaces(self) -> None:
@@ -153,7 +152,7 @@ class MujocoVectorEnv(VectorEnv):
         """
         self._check_open()
         actions = self._checked(actions)
-        pause = self._over if self._over.any() else None
+        pause = self._over if np.count_nonzero(self._over) else None
         failed = self._advance(actions, pause)
         rewards, terminated, values = self.task.score(actions)
         obs = self.task.observe()
@@ -182,12 +181,12 @@ class MujocoVectorEnv(VectorEnv):
                 self._batch.step(ids, nstep=self.task.frame_skip)
             except require_mujoco().batch.SimulationError as error:
                 failed = {int(env): self._batch.error(int(env)) for env in error.ids}
-        if self._batch.warning[:, self._bad, 1].any():
-            failed |= self._unstable()
+        if np.count_nonzero(self._warnings):
+            failed |= self._unstable(pause)
         return failed
 
-    def _unstable(self) -> dict[int, str]:
-        found = np.argwhere(self._batch.warning[:, self._bad, 1])
+    def _unstable(self, pause: np.ndarray | None) -> dict[int, str]:
+        found = np.argwhere(self._warnings if pause is None else self._warnings * ~pause[:, None])
         names = ("QPOS", "QVEL", "QACC")
         return {int(env): f"NaN, infinity or a huge value in {names[n]}" for env, n in found}
 
@@ -200,12 +199,12 @@ class MujocoVectorEnv(VectorEnv):
         if pause is not None:
             vector_infos.add(infos, values, ~pause)
             self._restart(pause, self._obs, infos)
-        elif self._mode is AutoresetMode.SAME_STEP and done.any():
+        elif self._mode is AutoresetMode.SAME_STEP and np.count_nonzero(done):
             infos = vector_infos.final(values, self._obs, done)
             vector_infos.add(infos, values, ~done)
             self._restart(done.copy(), self._obs, infos)
         else:
-            vector_infos.add(infos, values, self._everywhere)
+            infos = vector_infos.everywhere(values, self.num_envs)
         return infos
 
     def _restart(self, mask: np.ndarray, obs: np.ndarray, infos: dict[str, Any]) -> None:
@@ -232,7 +231,7 @@ class MujocoVectorEnv(VectorEnv):
         """(E, A) contiguous, in the caller's dtype."""
         if self._obs is None:
             raise ResetNeeded("call reset before step")
-        if self._mode is AutoresetMode.DISABLED and self._over.any():
+        if self._mode is AutoresetMode.DISABLED and np.count_nonzero(self._over):
             over = np.flatnonzero(self._over).tolist()
             raise ResetNeeded(
                 f"the episodes of environments {over} are over and autoreset is disabled: call "
@@ -247,7 +246,7 @@ class MujocoVectorEnv(VectorEnv):
 
     def _reset_mask(self, options: dict[str, Any]) -> np.ndarray:
         if "reset_mask" not in options:
-            return self._everywhere.copy()
+            return np.ones(self.num_envs, dtype=bool)
         mask = options["reset_mask"]
         if not isinstance(mask, np.ndarray) or mask.dtype != bool:
             kind = getattr(mask, "dtype", type(mask).__name__)
@@ -285,10 +284,11 @@ class MujocoVectorEnv(VectorEnv):
 
 def _batch_for(task: Task, num_envs: int, n_threads: int) -> Any:
     """The simulations of the task's model. OSError if there is no such file."""
-    mujoco = require_mujoco()
-    from gymnasium.envs.mujoco.mujoco_env import expand_model_path
+    mujoco, model = require_mujoco(), task.xml_file
+    if not isinstance(model, mujoco.MjModel):
+        from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
-    model = mujoco.MjModel.from_xml_path(expand_model_path(os.fspath(task.xml_file)))
+        model = mujoco.MjModel.from_xml_path(expand_model_path(os.fspath(model)))
     if task.contact_forces:
         from fasttrpo.envs.mujoco.forces import ForcesBatch
 
@@ -296,10 +296,10 @@ def _batch_for(task: Task, num_envs: int, n_threads: int) -> Any:
     return mujoco.batch.Batch(model, num_envs, n_threads)
 
 
-def _bad_numbers(mujoco: Any) -> tuple[int, int]:
-    """The range of warnings that say that the state was not finite: QPOS, QVEL, QACC."""
-    kinds = mujoco.mjtWarning
-    return int(kinds.mjWARN_BADQPOS), int(kinds.mjWARN_BADQACC) + 1
+def _unstable_warnings(batch: Any) -> np.ndarray:
+    """(E, 3), live: how often MuJoCo found QPOS, QVEL, QACC not finite or huge since the reset."""
+    kinds = require_mujoco().mjtWarning
+    return batch.warning[:, int(kinds.mjWARN_BADQPOS) : int(kinds.mjWARN_BADQACC) + 1, 1]
 
 
 def _positive(name: str, value: Any) -> int:

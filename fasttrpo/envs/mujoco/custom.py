@@ -58,6 +58,13 @@ class FunctionsTask(Task):
     def contact_forces(self):
         return self.forces
 
+    def bind(self, batch):
+        """Tries the functions once: what they look at is bound from then on, before any step."""
+        super().bind(batch)
+        with np.errstate(all="ignore"):
+            self.observe()
+            self.score(np.zeros(self.ctrl.shape))
+
     def observe(self):
         obs = np.array(self.observation(self.batch), dtype=np.float64)
         if obs.ndim != 2 or len(obs) != self.batch.nsim:
@@ -93,7 +100,7 @@ def _wrong(name: str, got: np.ndarray, expected: str) -> str:
 
 
 def from_model(
-    model: str | os.PathLike[str],
+    model: Any,
     observation: Callable[[Any], np.ndarray],
     reward: Callable[[Any, np.ndarray], np.ndarray],
     *,
@@ -106,7 +113,7 @@ def from_model(
 ) -> Any:
     """A `MujocoVectorEnv` of a model of one's own; the module's docstring shows one.
 
-    model           an MJCF file
+    model           an MJCF file, or a `mujoco.MjModel`
     observation     batch -> (E, O)
     reward          batch, actions (E, A) -> (E,), after each step
     terminated      batch -> (E,) bool; None: never
@@ -119,12 +126,13 @@ def from_model(
     """
     from fasttrpo.envs.mujoco.versions import require_mujoco
 
-    require_mujoco()
+    library = require_mujoco()
     from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv
 
-    path = os.path.abspath(os.path.expanduser(model))
+    if not isinstance(model, library.MjModel):
+        model = os.path.abspath(os.path.expanduser(model))
     task = FunctionsTask(
-        path,
+        model,
         frame_skip,
         observation=observation,
         reward=reward,

@@ -113,6 +113,8 @@ class ForcesBatch:
 
     def bind(self, name: str) -> np.ndarray:
         """A live (nsim, ...) view of an mjData field. ValueError if there is none such."""
+        if name not in self._mujoco.batch.DATA_FIELDS:
+            raise ValueError(f"{name} is no mjData field that a batch can bind")
         if name not in self._bound:
             self._bound[name] = self._state(name) if name in _STATE else self._output(name)
         return self._bound[name]
@@ -187,9 +189,7 @@ class ForcesBatch:
     def _output(self, name: str) -> np.ndarray:
         size, item = c_int(), c_int()
         address = self._lib.mjb_output(self._batch, name.encode(), byref(size), byref(item))
-        like = getattr(self._template, name, None)
-        if not isinstance(like, np.ndarray) or (not address and like.size):
-            raise ValueError(f"{name} is no mjData field that a batch can bind")
+        like = getattr(self._template, name)
         view = self._view(address, like.dtype, (self.nsim, *like.shape))
         view.flags.writeable = False
         return view

@@ -11,21 +11,28 @@ from typing import Any
 import numpy as np
 
 
+def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
+    """The infos of a step in which every environment has each of `values`; their own arrays."""
+    infos = dict(values)
+    mask = np.ones(n_envs, dtype=bool)
+    for key in values:
+        infos[f"_{key}"] = mask.copy()
+    return infos
+
+
 def add(infos: dict[str, Any], values: dict[str, np.ndarray], mask: np.ndarray) -> None:
     """Adds the rows of `values` (E, ...) where `mask` (E,) to infos.
 
     The arrays become the infos' own.
     """
-    if not mask.any():
+    if not np.count_nonzero(mask):
         return
-    everywhere = mask.all()
     for key, value in values.items():
         if key in infos:
             infos[key][mask] = value[mask]
             infos[f"_{key}"] |= mask
         else:
-            if not everywhere:
-                value[~mask] = 0
+            value[~mask] = 0
             infos[key], infos[f"_{key}"] = value, mask.copy()
 
 

@@ -10,8 +10,8 @@ from fasttrpo.envs.mujoco.task import (
     Task,
     inside,
     never,
-    norms,
     normal_start,
+    norms,
     squares,
     uniform_start,
 )

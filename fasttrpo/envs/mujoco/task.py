@@ -18,6 +18,8 @@ import numpy as np
 class Task:
     """The base of every task: a dataclass whose fields are the task's keyword arguments.
 
+    `xml_file` is a path, a file that ships with Gymnasium, or a `mujoco.MjModel`.
+
     A subclass writes `observe` and `score`, and what else it needs of `remember`, `reset_info`
     and `start`. `bind` has given it, by then:
 
@@ -28,7 +30,7 @@ class Task:
         dt          seconds between two steps: frame_skip times the model's time step
     """
 
-    xml_file: str
+    xml_file: Any
     frame_skip: int
     default_camera_config: dict[str, Any] | None = None
 
