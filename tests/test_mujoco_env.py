@@ -143,6 +143,8 @@ def test_arrays_returned_are_the_caller_s_own(env_id):
         for array in arrays:
             array[...] = 1 if array.dtype == bool else 77
     assert_same_bits(seen, expected)
+    obs, _ = env.reset(options={"reset_mask": np.array([True, False, False])})
+    assert not np.any(obs == 77)
 
 
 def test_final_observations_are_not_the_next_ones():

@@ -164,13 +164,17 @@ def starts(env_id, n):
 
 @pytest.mark.parametrize("env_id", mujoco.IDS)
 def test_starts_are_distributed_alike(env_id):
-    """Other seeds than Gymnasium's: two-sample Kolmogorov-Smirnov, in each component.
+    """Other seeds than Gymnasium's: means, spreads, and two-sample Kolmogorov-Smirnov.
 
-    D > 2.4 sqrt(2 / n) has a chance of 2e-5 in each of at most 47 components.
+    In each of at most 47 components; D > 2.4 sqrt(2 / n) has a chance of 2e-5, and 6 standard
+    errors (a normal's spread has at most std / sqrt(2 n)) less.
     """
-    n = 500
+    n = 1000
     mine, other = starts(env_id, n)
     for a, b in zip(mine.T, other.T, strict=True):
+        error = np.hypot(a.std(), b.std()) / np.sqrt(n)
+        assert abs(a.mean() - b.mean()) <= 6 * error + 1e-15
+        assert abs(a.std() - b.std()) <= 6 * error / np.sqrt(2) + 1e-15
         values = np.sort(np.concatenate((a, b)))
         cdf, cdf2 = (np.searchsorted(np.sort(x), values, side="right") / n for x in (a, b))
         assert np.abs(cdf - cdf2).max() < 2.4 * np.sqrt(2 / n)
