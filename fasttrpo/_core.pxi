@@ -38,6 +38,11 @@ def status_text(int status):
     return trpo_status_text(status).decode()
 
 
+def cores():
+    """How many cores this process may keep busy: by its affinity and its control groups' quotas."""
+    return trpo_pool_cores()
+
+
 def instruction_sets():
     """Names of the kernels that this machine can run, the best first."""
     names = []
@@ -88,11 +93,13 @@ cdef class Agent:
 
     cdef trpo_agent *w
     cdef void *memory
+    cdef trpo_pool *pool
     cdef bint loaded, has_ret, factorized
     cdef readonly object settings
 
     def __cinit__(self, settings):
         cdef trpo_settings c
+        cdef trpo_executor executor
         cdef size_t bytes
         trpo_default_settings(&c)
         parts = np.array(settings.parts, np.intc)
@@ -106,15 +113,26 @@ cdef class Agent:
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
             raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
-        bytes = trpo_bytes(&c, NULL)
+        # An idle pool has no threads: they start with the first batch that has work for them.
+        self.pool = trpo_pool_new(min(settings.n_threads, trpo_useful_workers(&c)))
+        if self.pool == NULL:
+            raise MemoryError("no memory for a pool of threads")
+        executor = trpo_pool_executor(self.pool)
+        bytes = trpo_bytes(&c, &executor)
         self.memory = PyMem_RawMalloc(bytes)
         if self.memory == NULL:
             raise MemoryError(f"an agent of these settings needs {bytes} bytes")
-        trpo_init(&self.w, &c, NULL, self.memory, bytes)
+        trpo_init(&self.w, &c, &executor, self.memory, bytes)
         self.settings = settings
 
     def __dealloc__(self):
+        trpo_pool_free(self.pool)
         PyMem_RawFree(self.memory)
+
+    @property
+    def n_threads(self):
+        """Threads that work on a batch at most: as asked for, but no more than have work."""
+        return trpo_pool_threads(self.pool)
 
     @property
     def real(self):

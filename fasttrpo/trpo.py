@@ -227,7 +227,13 @@ class TRPO:
     def _make_agent(self, n_steps: int, n_envs: int) -> Any:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         actions = self._actions
-        resolved = resolve(settings, self._observations.size, actions.distribution, actions.parts)
+        resolved = resolve(
+            settings,
+            self._observations.size,
+            actions.distribution,
+            actions.parts,
+            settings.n_threads or backend.n_threads(),
+        )
         return backend.make_agent(resolved, self._backend, settings.dtype)
 
     def _fitting_agent(self, n_steps: int, n_envs: int) -> Any:
