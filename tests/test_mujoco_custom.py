@@ -128,6 +128,13 @@ def test_a_model_in_memory(arm):
     assert_same_bits(run(env, actions), run(twin, actions))
 
 
+def test_motors_without_limits(arm):
+    arm.write_text(ARM.replace('ctrlrange="-0.5 0.5"', ""))
+    space = make(arm).single_action_space
+    np.testing.assert_array_equal(space.low, np.float32([-1, -np.inf]))
+    np.testing.assert_array_equal(space.high, np.float32([1, np.inf]))
+
+
 def test_without_a_start_it_is_the_model_s_own(arm):
     obs, _ = make(arm).reset(seed=0)
     np.testing.assert_array_equal(obs, np.zeros((3, 4)))

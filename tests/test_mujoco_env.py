@@ -268,6 +268,7 @@ def test_steps_out_of_turn():
             call()
 
 
+@pytest.mark.filterwarnings("error")
 def test_arguments_that_do_not_exist():
     with pytest.raises(TypeError, match=r"Hopper-v5.*'helthy_reward'.*'healthy_reward'"):
         ours("Hopper-v5", helthy_reward=1)
@@ -280,8 +281,11 @@ def test_arguments_that_do_not_exist():
     for bad in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="num_envs"):
             mujoco.make("Hopper-v5", bad)
-    with pytest.raises(ValueError, match="n_threads"):
-        mujoco.make("Hopper-v5", 2, n_threads=-1)
+    for bad in (0, -3, 1.5):
+        with pytest.raises(ValueError, match="n_threads"):
+            mujoco.make("Hopper-v5", 2, n_threads=bad)
+        with pytest.raises(ValueError, match="max_episode_steps"):
+            mujoco.make("Hopper-v5", 2, max_episode_steps=bad)
     with pytest.raises(ValueError, match="render_mode"):
         ours("Hopper-v5", render_mode="human")
     with pytest.raises(ValueError, match="sometimes"):

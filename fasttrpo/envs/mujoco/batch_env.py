@@ -52,8 +52,8 @@ class MujocoVectorEnv(VectorEnv):
     max_episode_steps  steps after which an episode is truncated; None or -1: never
     rendering          `Rendering`'s arguments: render_mode, width, height, ...
 
-    Observations are (E, O) float64 and actions (E, A), bounded by the actuators' control ranges;
-    rewards (E,) float64. Every array returned is the caller's own.
+    Observations are (E, O) float64 and actions (E, A), bounded by the actuators' control ranges
+    where they have one; rewards (E,) float64. Every array returned is the caller's own.
 
     Each environment draws its starts from a stream of its own: `reset(seed=s)` seeds environment
     i with s + i, a list seeds each, None lets the streams run on (`SyncVectorEnv`'s rules).
@@ -73,8 +73,10 @@ class MujocoVectorEnv(VectorEnv):
         max_episode_steps: int | None = None,
         **rendering: Any,
     ) -> None:
+        self._rendering = Rendering()  # `close` needs it, whatever fails below
         self.task, self.num_envs = task, _positive("num_envs", num_envs)
-        self.n_threads = min(num_envs, _positive("n_threads", n_threads or _cores()))
+        n_threads = _cores() if n_threads is None else _positive("n_threads", n_threads)
+        self.n_threads = min(num_envs, n_threads)
         self._rendering = Rendering(**rendering)
         self.render_mode = self._rendering.render_mode
         self._batch = _batch_for(task, num_envs, self.n_threads)
@@ -85,8 +87,7 @@ class MujocoVectorEnv(VectorEnv):
             "render_fps": round(1 / task.dt),
             "autoreset_mode": self._mode,
         }
-        limited = max_episode_steps is not None and max_episode_steps != -1
-        self._limit = max_episode_steps if limited else np.iinfo(np.int64).max
+        self._limit = _step_limit(max_episode_steps)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._rngs: list[Any] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
@@ -97,9 +98,9 @@ class MujocoVectorEnv(VectorEnv):
 
     def _make_spaces(self) -> None:
         size = self.task.observe().shape[1:]
-        low, high = self.task.model.actuator_ctrlrange.astype(np.float32).T
+        low, high = _control_ranges(self.task.model)
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, size, np.float64)
-        self.single_action_space = gymnasium.spaces.Box(low.copy(), high.copy(), dtype=np.float32)
+        self.single_action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
@@ -300,6 +301,19 @@ def _unstable_warnings(batch: Any) -> np.ndarray:
     """(E, 3), live: how often MuJoCo found QPOS, QVEL, QACC not finite or huge since the reset."""
     kinds = require_mujoco().mjtWarning
     return batch.warning[:, int(kinds.mjWARN_BADQPOS) : int(kinds.mjWARN_BADQACC) + 1, 1]
+
+
+def _control_ranges(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(A,) float32 each: the least and largest control; infinite where MuJoCo sets no limit."""
+    ranges = model.actuator_ctrlrange.astype(np.float32)
+    ranges[model.actuator_ctrllimited == 0] = (-np.inf, np.inf)
+    return ranges[:, 0].copy(), ranges[:, 1].copy()
+
+
+def _step_limit(max_episode_steps: int | None) -> int:
+    if max_episode_steps is None or max_episode_steps == -1:
+        return int(np.iinfo(np.int64).max)
+    return _positive("max_episode_steps", max_episode_steps)
 
 
 def _positive(name: str, value: Any) -> int:

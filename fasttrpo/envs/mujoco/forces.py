@@ -8,7 +8,9 @@ MuJoCo's C interface to the same batches has one, `mjb_apply` (`mujoco/mjbatch.h
     mjb_apply     mj_rnePostConstraint, on the mjData that each simulation keeps for itself
     mjb_forward   no stage at all: copies the bound fields out
 
-each on the batch's threads, outside the GIL. The library's name carries its version, so its symbols
+each on the batch's threads, outside the GIL. (`mjb_apply` calls its function with the simulation's
+number and an argument too; `mj_rnePostConstraint` takes the model and the data and leaves those
+two where C's calling conventions put them.) The library's name carries its version, so its symbols
 are looked up when the first such batch is made.
 """
 
@@ -104,7 +106,8 @@ class ForcesBatch:
         weakref.finalize(self._owner, self._lib.mjb_deleteBatch, self._batch)
         self._template = self._mujoco.MjData(model)
         size, address = self._lib.mjb_nstate(self._batch), self._lib.mjb_state(self._batch)
-        self.state = self._view(address, np.float64, (nsim, size))
+        number = self._template.qpos.dtype  # float64, but in MuJoCo's single-precision builds
+        self.state = self._view(address, number, (nsim, size))
         n_warnings = int(self._mujoco.mjtWarning.mjNWARNING)
         warning = self._lib.mjb_warning(self._batch)
         self.warning = self._view(warning, np.int32, (nsim, n_warnings, 2))
