@@ -23,7 +23,8 @@ def python(code, *path):
 def test_importing_imports_nothing_heavy():
     """Neither the package, nor asking for the environment of an id that is not ours."""
     code = """
-import fasttrpo.envs
+import fasttrpo
+assert fasttrpo.envs.NAMESPACE == "fasttrpo/"
 from fasttrpo.envs import mujoco
 assert fasttrpo.envs.native("CartPole-v99") is None
 print(sorted({"numpy", "gymnasium", "mujoco"} & set(sys.modules)))

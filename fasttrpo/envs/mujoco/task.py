@@ -95,12 +95,12 @@ def squares(rows: np.ndarray) -> np.ndarray:
     Gymnasium sums float32 actions in float32, so the order of the sum shows in the seventh digit:
     NumPy adds a row of a contiguous array as it adds an array of that length.
     """
-    return np.square(rows.reshape(len(rows), -1)).sum(axis=1)
+    return np.add.reduce(np.square(rows.reshape(len(rows), -1)), axis=1)
 
 
 def norms(rows: np.ndarray) -> np.ndarray:
     """(E, n) -> (E,): each row's Euclidean length."""
-    return np.sqrt(np.square(rows).sum(axis=1))
+    return np.sqrt(np.add.reduce(np.square(rows), axis=1))
 
 
 def inside(values: np.ndarray, bounds: Iterable[float]) -> np.ndarray:
