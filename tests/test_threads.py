@@ -67,7 +67,7 @@ def test_passes_give_the_same_bits(dtype):
 
 
 @needs_extension
-@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
 def test_learning_gives_the_same_bits(critic):
     alone = learnt(1, critic=critic)
     for n in MANY[1:]:

@@ -40,17 +40,21 @@ real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *in
     return s->h;
 }
 
+static void copy_rows(real *to, const real *from, const int32_t *rows, int n, int size)
+{
+    for (int i = 0; i < n; i++)
+        memcpy(to + (ptrdiff_t)i * size, from + (ptrdiff_t)rows[i] * size,
+               (size_t)size * sizeof(real));
+}
+
 real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
                         const int32_t *rows, int n)
 {
-    const int O = model->net.size[0], D = model->D;
+    const int D = model->D;
     tile_room(s, model);
-    for (int i = 0; i < n; i++) {
-        memcpy(s->h[0] + (ptrdiff_t)i * O, batch->h[0] + (ptrdiff_t)rows[i] * O,
-               (size_t)O * sizeof(real));
-        memcpy(s->act + (ptrdiff_t)i * D, batch->act + (ptrdiff_t)rows[i] * D,
-               (size_t)D * sizeof(real));
-    }
+    for (int l = 0; l <= model->net.L; l++)
+        copy_rows(s->h[l], batch->h[l], rows, n, model->net.size[l]);
+    copy_rows(s->act, batch->act, rows, n, D);
     return s->h;
 }
 

@@ -195,6 +195,11 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
     place_model(m, a, s, w->k, &one);
     place_batch(&m->batch, a, s, !ridge, N);
     if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
+    if (w->set.critic == TRPO_KFAC_STEPS) {
+        const int rows = trpo_minibatch(&w->set, N);
+        place_batch(&w->minibatch, a, s, 0, rows);
+        w->minibatch.act = TAKE(a, real, rows);
+    }
     w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
     m->fisher = m->batch;
 }
