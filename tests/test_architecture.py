@@ -270,8 +270,11 @@ def test_no_flag_lets_the_compiler_reorder_arithmetic():
 # -- Python ---------------------------------------------------------------------------------------
 
 # Third parties that `import fasttrpo` must not import, nor anything at module level but where said.
-HEAVY = {"gymnasium", "numba", "tqdm", "torch", "scipy"}
-HEAVY_ALLOWED = {"fasttrpo/portable/jit.py": {"numba"}}
+HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy"}
+HEAVY_ALLOWED = {
+    "fasttrpo/portable/jit.py": {"numba"},
+    "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
+}
 FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
 
 
@@ -362,8 +365,17 @@ LAYERS = (
     {"backend"},
     {"spaces"},
     {"settings", "checks"},
+    {"envs"},
     {"suggest", "_version"},
 )
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "envs").rglob("*.py")), ids=name_of)
+def test_environments_stand_alone(path):
+    """Other libraries use them: of fasttrpo they know how to suggest a name, else themselves."""
+    modules = own(imports(read(path), package_of(path)))
+    outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
+    assert outside <= {"fasttrpo.suggest"}
 
 
 def test_python_s_layers_point_one_way():
