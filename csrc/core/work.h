@@ -27,8 +27,9 @@ extern "C" {
 /* Rows are worked on in tiles, so that what one stage of a pass hands to the next stays in cache;
  * tiles in chunks, whose sums are carried in `real`; chunks in at most TRPO_BLOCKS blocks, whose
  * sums are carried in double and added in a fixed tree (blocks.c). All are part of the definition
- * of a result: they depend on N alone, never on threads. */
-enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_BLOCKS = 32 };
+ * of a result: they depend on N alone, never on threads. Of few rows (a minibatch) each tile is a
+ * chunk, so that there is work for several threads. */
+enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
 
@@ -194,6 +195,9 @@ struct trpo_pass {
     int start;            /* the pass's first row                                              */
     const void *arg;      /* the stage's own                                                   */
 };
+/* blocks that a sum over N rows has; the most that it can have over N rows or fewer */
+int trpo_block_count(int N);
+int trpo_most_blocks(int N);
 /* out (S) = sum over N rows from pass->start on; S = 0: nothing is summed */
 void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
 /* s->h: the batch's activations from row `first` on */

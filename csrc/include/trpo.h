@@ -97,7 +97,7 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
-    int cg_max_steps;      /* >= 1 [5]                                                        */
+    int cg_max_steps;      /* >= 1 [4]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
     int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
     int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */
@@ -170,8 +170,9 @@ const char *trpo_status_text(int status);
  * freed at any time: there is no destructor. */
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 
-/* How many workers of an executor an agent can keep busy at once: one per 256 rows of a full
- * rollout, at most 32; 0 if a setting is out of range. More of them are memory without use. */
+/* How many workers of an executor an agent can keep busy at once: one per 64 rows of a full rollout
+ * up to 16, one per 256 rows from there on, at most 32; 0 if a setting is out of range. More of
+ * them are memory without use. */
 int trpo_useful_workers(const trpo_settings *settings);
 
 /* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with
