@@ -13,7 +13,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = sorted(glob("csrc/core/*.c") + glob("csrc/kernels/*.c"))
+SOURCES = sorted(glob("csrc/core/*.c") + glob("csrc/kernels/*.c") + glob("csrc/executor/*.c"))
 HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
 
 
@@ -22,7 +22,12 @@ def compile_flags():
     if sys.platform == "win32":
         return ["/O2", "/fp:precise"]
     flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
-    return flags + sanitizers()
+    return flags + threads() + sanitizers()
+
+
+def threads():
+    """What the pool needs; where there are no pthreads it runs tasks in a row."""
+    return [] if sys.platform == "win32" else ["-pthread"]
 
 
 def sanitizers():
@@ -38,7 +43,7 @@ def core(precision, macros):
         define_macros=macros,
         depends=HEADERS,
         extra_compile_args=compile_flags(),
-        extra_link_args=sanitizers(),
+        extra_link_args=threads() + sanitizers(),
         optional=True,  # where there is no compiler, the portable backend serves
     )
 

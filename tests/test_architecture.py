@@ -34,25 +34,20 @@ def name_of(path):
 
 # What a file of each folder may include of ours.
 MAY_INCLUDE = {
-    "include": set(),
+    "include": {"trpo.h"},
     "kernels": {"kernels.h", "trpo.h", "dense_simd.h", "simd_avx2.h"},
     "core": {"work.h", "rng.h", "kernels.h", "trpo.h"},
+    "executor": {"trpo_pool.h", "cores.h"},
     "examples": {"trpo.h"},
 }
-# And of the C library: no allocation, no output, in kernels and core.
+# And of the C library: no allocation, no output, no thread but in the executor.
 LIBRARY = {"immintrin.h", "limits.h", "math.h", "stddef.h", "stdint.h", "string.h"}
-FORBIDDEN_CALLS = {
-    "malloc",
-    "calloc",
-    "realloc",
-    "free",
-    "exit",
-    "abort",
-    "assert",
-    "rand",
-    "srand",
-}
-FORBIDDEN_CALLS |= {"printf", "fprintf", "puts", "fputs", "putchar", "fopen", "longjmp", "alloca"}
+FOR_THREADS = {"fenv.h", "pthread.h", "sched.h", "signal.h", "time.h", "unistd.h"}
+EXECUTOR_S_LIBRARY = LIBRARY | FOR_THREADS | {"stdio.h", "stdlib.h"}
+# What no part of the library does, and what the executor alone may.
+FORBIDDEN_CALLS = {"exit", "_exit", "abort", "assert", "rand", "srand", "longjmp", "alloca"}
+FORBIDDEN_CALLS |= {"printf", "fprintf", "puts", "fputs", "putchar", "perror", "fwrite"}
+EXECUTOR_S_CALLS = {"malloc", "calloc", "realloc", "free", "fopen"}
 FORBIDDEN_FLAGS = re.compile(
     r"-Ofast|-ffast-math|-funsafe-math|-fassociative-math|/fp:fast|-fopenmp"
 )
@@ -75,7 +70,9 @@ def includes(text):
 def wrong_includes(folder, text):
     ours, library = includes(text)
     bad = ours - MAY_INCLUDE[folder]
-    return bad if folder == "examples" else bad | (library - LIBRARY)
+    if folder == "examples":
+        return bad
+    return bad | (library - (EXECUTOR_S_LIBRARY if folder == "executor" else LIBRARY))
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=name_of)
@@ -86,6 +83,10 @@ def test_includes_point_one_way(path):
 def test_a_wrong_include_is_seen():
     assert wrong_includes("kernels", '#include "../core/work.h"\n') == {"work.h"}
     assert wrong_includes("core", "# include <stdio.h>\n") == {"stdio.h"}
+    assert wrong_includes("core", "#include <pthread.h>") == {"pthread.h"}
+    assert wrong_includes("core", '#include "../include/trpo_pool.h"') == {"trpo_pool.h"}
+    assert wrong_includes("executor", '#include "../core/work.h"') == {"work.h"}
+    assert wrong_includes("executor", "#include <pthread.h>\n#include <omp.h>") == {"omp.h"}
     assert wrong_includes("examples", '#include "../core/work.h"\n#include <stdio.h>') == {"work.h"}
     assert {p.parent.name for p in C_FILES} == set(MAY_INCLUDE)
 
@@ -95,17 +96,36 @@ def calls(text):
     return set(re.findall(r"\b([A-Za-z_]\w*)\s*\(", without_strings(without_comments(text))))
 
 
+def wrong_calls(folder, text):
+    forbidden = FORBIDDEN_CALLS if folder == "executor" else FORBIDDEN_CALLS | EXECUTOR_S_CALLS
+    return calls(text) & forbidden
+
+
+GLOBAL_STATE = re.compile(r"^(static )?(?!static|const|inline|typedef|extern)\w[^(;{}#]*[;=]", re.M)
+
+
 @pytest.mark.parametrize(
-    "path", [p for p in C_FILES if p.parent.name in ("core", "kernels")], ids=name_of
+    "path", [p for p in C_FILES if p.parent.name in ("core", "kernels", "executor")], ids=name_of
 )
 def test_the_core_allocates_prints_and_exits_nowhere(path):
-    assert not calls(read(path)) & FORBIDDEN_CALLS
-    assert not re.search(r"^static (?!const|inline)[^(;{]*[;=]", read(path), re.M), "global state"
+    """And the executor, which allocates, prints and exits nowhere; neither has global state."""
+    text = without_comments_same_lines(read(path))
+    assert not wrong_calls(path.parent.name, text)
+    assert not GLOBAL_STATE.search(text)
 
 
 def test_a_forbidden_call_is_seen():
     text = 'x = malloc (3); /* free(x) */ s = "exit(1)"; // puts("")\n'
-    assert calls(text) & FORBIDDEN_CALLS == {"malloc"}
+    assert wrong_calls("core", text) == {"malloc"}
+    assert wrong_calls("executor", text) == set()
+    assert wrong_calls("executor", text + "printf(s); calloc(1, 2);") == {"printf"}
+
+
+def test_global_state_is_seen():
+    for text in ("static int n;", "static int n = 1;", "int n;", "static char *names[] = {0};"):
+        assert GLOBAL_STATE.search(f"{text}\n"), text
+    for text in ("static const int n = 1;", "static int f(int n);", "struct a {\n    int n;\n};"):
+        assert not GLOBAL_STATE.search(f"{text}\n"), text
 
 
 def definitions(text):
@@ -192,9 +212,9 @@ def undocumented(header):
 
 
 def test_every_public_function_is_documented():
-    header = read(CSRC / "include" / "trpo.h")
+    header = read(CSRC / "include" / "trpo.h") + read(CSRC / "include" / "trpo_pool.h")
     public = set(re.findall(r"^[\w ]+[ *](trpo_\w+)\([^;{]*\);", header, re.M))
-    assert {"trpo_init", "trpo_update", "trpo_save"} <= public
+    assert {"trpo_init", "trpo_update", "trpo_save", "trpo_pool_new"} <= public
     # Two whose names say it all.
     assert set(undocumented(header)) <= {"trpo_default_settings", "trpo_get_culprit"}
     assert undocumented("/* a */\n\nint trpo_new(int a);\n") == ["trpo_new"]
@@ -202,7 +222,8 @@ def test_every_public_function_is_documented():
 
 def test_public_names_have_the_prefix():
     for path in C_FILES:
-        prefix = {"kernels": "trpok_", "core": "trpo_"}.get(path.parent.name)
+        prefixes = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_"}
+        prefix = prefixes.get(path.parent.name)
         if prefix and path.suffix == ".c":
             text = without_comments_same_lines(read(path))
             public = re.findall(

@@ -19,7 +19,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
+# The core proper, which the pool of threads is not needed for.
 CORE = sorted([*CSRC.glob("core/*.c"), *CSRC.glob("kernels/*.c")])
+POOL = sorted(CSRC.glob("executor/*.c"))
 EXAMPLE = CSRC / "examples/embed_cartpole.c"
 TESTS = sorted(ROOT.glob("tests/c/test_*.c"))
 
@@ -57,7 +59,7 @@ def compile_objects(sources: list[Path], folder: Path, precision: str) -> list[P
 def link(program: Path, main: Path, objects: list[Path], precision: str) -> Path:
     """The program of one main file, source or object, and the core's objects."""
     flags = [*FLAGS, *PRECISIONS[precision]]
-    run([CC, *flags, "-o", str(program), str(main), *map(str, objects), "-lm"])
+    run([CC, *flags, "-o", str(program), str(main), *map(str, objects), "-lm", "-lpthread"])
     return program
 
 
@@ -72,14 +74,22 @@ def core(precision, tmp_path_factory) -> list[Path]:
     return compile_objects(CORE, tmp_path_factory.mktemp(precision), precision)
 
 
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory) -> list[Path]:
+    """The pool's objects; it has no numbers in either precision."""
+    return compile_objects(POOL, tmp_path_factory.mktemp("pool"), "float32")
+
+
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)
-def test_c_test_passes(test, core, precision, tmp_path):
-    run([str(link(tmp_path / test.stem, test, core, precision))])
+def test_c_test_passes(test, core, pool, precision, tmp_path):
+    objects = [*core, *pool] if "trpo_pool.h" in test.read_text() else core
+    run([str(link(tmp_path / test.stem, test, objects, precision))])
 
 
 def test_there_are_c_tests():
-    assert len(TESTS) >= 5
+    assert len(TESTS) >= 6
     assert len(CORE) >= 20
+    assert len(POOL) >= 2
 
 
 def test_example_solves_its_cartpole(core, precision, tmp_path):
@@ -100,6 +110,49 @@ def test_example_compiles_as_its_header_says(tmp_path):
     (tmp_path / "csrc").symlink_to(CSRC, target_is_directory=True)
     run(["sh", "-ec", command_in_header(EXAMPLE)], cwd=tmp_path)
     assert os.access(tmp_path / "embed", os.X_OK)
+
+
+# A slip each in the pool: (as it is, as it must not be).
+SLIPS = {
+    "a task left out": ("__atomic_store_n(&c->next, 0,", "__atomic_store_n(&c->next, 1,"),
+    "a task too many": (")) < c->n_tasks)", ")) <= c->n_tasks)"),
+    "everybody is worker 1": ("take_tasks(c, m->worker)", "take_tasks(c, 1)"),
+    "a thread too many": (
+        "hire(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1)",
+        "hire(c, pool->n_threads)",
+    ),
+    "no thread": ("return c->size > 0 ? c : NULL;", "return NULL;"),
+    "the parent's threads": ("c == NULL || c->home != here", "c == NULL"),
+    "the caller does not wait": ("if (spin(c, &c->inside, SHUT, 1)) return;", "return;"),
+}
+
+
+@pytest.fixture(scope="session")
+def pool_test(tmp_path_factory) -> Path:
+    """test_pool.c compiled, to be linked with many a pool."""
+    folder = tmp_path_factory.mktemp("pool_test")
+    return compile_objects([ROOT / "tests/c/test_pool.c"], folder, "float32")[0]
+
+
+@pytest.mark.parametrize("precision", ["float32"], indirect=True)
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_of_the_pool_is_noticed(slip, core, pool, pool_test, precision, tmp_path):
+    """And test_pool.c with one mistake in the pool: it fails, is killed, or never ends."""
+    right, wrong = SLIPS[slip]
+    text = (CSRC / "executor/pool.c").read_text()
+    assert text.count(right) == 1, f"pool.c has no single {right!r} any more: choose another slip"
+    shutil.copytree(CSRC, tmp_path / "csrc")
+    source = tmp_path / "csrc/executor/pool.c"
+    source.write_text(text.replace(right, wrong))
+    slipped = compile_objects([source], tmp_path, precision)
+    objects = [*core, *slipped, *(each for each in pool if each.name != "pool.o")]
+    program = link(tmp_path / "test_pool", pool_test, objects, precision)
+    with subprocess.Popen([str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
+        try:
+            going.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            going.kill()
+        assert going.wait() != 0
 
 
 def flip_sign(csrc: Path, mistake: str) -> Path:

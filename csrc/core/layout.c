@@ -280,20 +280,27 @@ static void place_state(trpo_agent *w, arena *a)
     w->counters = TAKE(a, double, TRPO_N_COUNTERS);
 }
 
+/* The most blocks that a sum over a batch has (blocks.c): a smaller batch may have more than a full
+ * one, but no more than chunks. */
+static int most_blocks(const trpo_settings *s)
+{
+    const int n_chunks = 1 + (s->n_steps * s->n_envs - 1) / TRPO_CHUNK;
+    return n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS;
+}
+
 /* The one list. Returns the bytes used; with base NULL nothing is written but `w` itself. */
 static size_t place(trpo_agent *w, char *base)
 {
     arena a = {base, base != NULL ? sizeof *w : sizeof *w + ALIGNMENT};
     const shape policy = policy_shape(&w->set), critic = critic_shape(&w->set);
     const int N = w->set.n_steps * w->set.n_envs;
-    const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
     const ptrdiff_t sum =
         larger(larger(net_parameters(&policy) + policy.A, net_parameters(&critic)),
                larger(factors_size(&policy), factors_size(&critic)));
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
     place_scratch(w, &a, &policy, &critic, sum);
-    w->partial = TAKE(&a, double, sum * (n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS));
+    w->partial = TAKE(&a, double, sum * most_blocks(&w->set));
     place_rollout(w, &a, N);
     place_state(w, &a);
     return a.used;
@@ -308,6 +315,11 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
     w->set = *settings;
     w->exec = executor != NULL ? *executor : in_a_row;
     w->k = trpok_named(settings->instruction_set);
+}
+
+int trpo_useful_workers(const trpo_settings *settings)
+{
+    return trpo_bad_setting(settings) == NULL ? most_blocks(settings) : 0;
 }
 
 static int has_workers(const trpo_executor *executor)

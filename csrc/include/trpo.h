@@ -163,9 +163,13 @@ const char *trpo_status_text(int status);
  * freed at any time: there is no destructor. */
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 
+/* How many workers of an executor an agent can keep busy at once: one per 256 rows of a full
+ * rollout, at most 32; 0 if a setting is out of range. More of them are memory without use. */
+int trpo_useful_workers(const trpo_settings *settings);
+
 /* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with
  * gain sqrt(2), the policy's last layer 0.01, the critic's 1 (0 for ridge), biases 0.
- * executor NULL runs tasks one after the other on the calling thread.
+ * executor NULL runs tasks one after the other on the calling thread; trpo_pool.h has threads.
  * TRPO_ERR_SETTING, TRPO_ERR_MEMORY. */
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
               void *mem, size_t bytes);

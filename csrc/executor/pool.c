@@ -1,0 +1,356 @@
+/* The pool: a crew of threads that take the tasks of one run after the other.
+ *
+ * A run is published in the crew's fields and opened; whoever is awake enters it, takes tasks off
+ * the counter `next` until there are none, and leaves. The caller, after its own last task, shuts
+ * the run and waits for those inside, and for nobody else: a thread that wakes too late finds the
+ * run shut. While a run is shut and empty nobody but the caller looks at its fields.
+ *
+ * `inside` counts the threads in the run, with SHUT in its top bit. Two flags tell who sleeps:
+ * `parked` the threads, `awaited` the caller. Each sleeper first announces itself and then looks
+ * once more at what it waits for; each waker first changes that and then looks for sleepers. All
+ * four are sequentially consistent, so that one of the two sees the other. */
+#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "../include/trpo_pool.h"
+
+#include <stdlib.h>
+
+static void run_in_a_row(int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+{
+    for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
+}
+
+#ifndef _WIN32
+
+#include <fenv.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SPIN_NS = 50000, LOOKS = 64, CACHE_LINE = 64 };
+#define SHUT 0x80000000u
+
+/* A thread of a crew. */
+typedef struct member {
+    struct crew *crew;
+    int worker;           /* its number, >= 1: the caller is 0                                 */
+    unsigned seen;        /* the last run it knows of                                          */
+    pthread_t thread;
+} member;
+
+typedef struct crew {
+    pid_t home;           /* the process that the threads live in                              */
+    int spins;            /* whether waiting begins with spinning                              */
+    int size;             /* threads started                                                   */
+    int leaving;          /* atomic: the threads are to end                                    */
+    pthread_mutex_t lock; /* to sleep and to wake; no task runs under it                       */
+    pthread_cond_t wake;  /* a run has begun                                                   */
+    pthread_cond_t done;  /* a run that is shut has been left by all                           */
+    /* the run: written by the caller while it is shut */
+    void (*task)(void *arg, int index, int worker);
+    void *arg;
+    unsigned n_tasks;
+    fenv_t env;           /* the caller's floating-point environment                           */
+    /* atomics, apart: what is watched, what all change, what is changed at the ends of a run */
+    char apart1[CACHE_LINE];
+    unsigned number;      /* runs begun                                                        */
+    char apart2[CACHE_LINE];
+    unsigned next;        /* the task to be taken next                                         */
+    char apart3[CACHE_LINE];
+    unsigned inside;      /* threads in the run; SHUT                                          */
+    int parked;           /* threads asleep                                                    */
+    int awaited;          /* 1 while the caller sleeps                                         */
+    char apart4[CACHE_LINE];
+} crew;
+
+struct trpo_pool {
+    int n_threads;
+    int spins;
+    int busy;             /* atomic: the process in which a run is under way, or 0             */
+    crew *threads;        /* NULL until the first run that has work for it                     */
+};
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static unsigned load(const unsigned *x) { return __atomic_load_n(x, __ATOMIC_SEQ_CST); }
+
+static void rest(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__ARM_ARCH_7A__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static long long nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Watches *x for a while, until it is `value` (wanted = 1) or is not (wanted = 0). */
+static int spin(const crew *c, const unsigned *x, unsigned value, int wanted)
+{
+    if (!c->spins) return (load(x) == value) == wanted;
+    const long long end = nanoseconds() + SPIN_NS;
+    do {
+        for (int i = 0; i < LOOKS; i++) {
+            if ((load(x) == value) == wanted) return 1;
+            rest();
+        }
+    } while (nanoseconds() < end);
+    return 0;
+}
+
+/* ---- a thread's life ------------------------------------------------------------------------- */
+
+static void park(crew *c, unsigned seen)
+{
+    pthread_mutex_lock(&c->lock);
+    __atomic_fetch_add(&c->parked, 1, __ATOMIC_SEQ_CST);
+    while (load(&c->number) == seen) pthread_cond_wait(&c->wake, &c->lock);
+    __atomic_fetch_sub(&c->parked, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* The number of the run that began after run `seen`. */
+static unsigned await_run(crew *c, unsigned seen)
+{
+    if (!spin(c, &c->number, seen, 0)) park(c, seen);
+    return load(&c->number);
+}
+
+/* Whether the run was still open. */
+static int enter(crew *c)
+{
+    unsigned inside = load(&c->inside);
+    while (!(inside & SHUT))
+        if (__atomic_compare_exchange_n(&c->inside, &inside, inside + 1, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+            return 1;
+    return 0;
+}
+
+static void leave(crew *c)
+{
+    if (__atomic_sub_fetch(&c->inside, 1, __ATOMIC_SEQ_CST) != SHUT) return;
+    if (!__atomic_load_n(&c->awaited, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&c->lock);
+    pthread_cond_signal(&c->done);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void take_tasks(crew *c, int worker)
+{
+    unsigned i;
+    while ((i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED)) < c->n_tasks)
+        c->task(c->arg, (int)i, worker);
+}
+
+static void *work(void *arg)
+{
+    member *m = (member *)arg;
+    crew *c = m->crew;
+    for (;;) {
+        m->seen = await_run(c, m->seen);
+        if (__atomic_load_n(&c->leaving, __ATOMIC_SEQ_CST)) return NULL;
+        if (!enter(c)) continue;
+        fesetenv(&c->env);
+        take_tasks(c, m->worker);
+        leave(c);
+    }
+}
+
+/* ---- a crew ---------------------------------------------------------------------------------- */
+
+/* Its members stand behind it. */
+static member *members(crew *c) { return (member *)(void *)(c + 1); }
+
+static crew *new_crew(const trpo_pool *pool, pid_t home)
+{
+    crew *c = (crew *)calloc(1, sizeof *c + (size_t)pool->n_threads * sizeof(member));
+    if (c == NULL) return NULL;
+    c->home = home;
+    c->spins = pool->spins;
+    c->inside = SHUT;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->wake, NULL);
+    pthread_cond_init(&c->done, NULL);
+    return c;
+}
+
+/* Signals are for the host's own threads; a thread's own faults cannot wait. */
+static void quiet_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t quiet;
+    sigfillset(&quiet);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&quiet, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &quiet, before);
+}
+
+/* Starts threads until there are `size`, or as many as can be had. They inherit the mask. */
+static void hire(crew *c, int size)
+{
+    sigset_t before;
+    if (c->size >= size) return;
+    quiet_signals(&before);
+    for (; c->size < size; c->size++) {
+        member *m = members(c) + c->size;
+        m->crew = c;
+        m->worker = c->size + 1;
+        m->seen = load(&c->number);
+        if (pthread_create(&m->thread, NULL, work, m) != 0) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void dismiss(crew *c)
+{
+    __atomic_store_n(&c->leaving, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&c->lock);
+    __atomic_fetch_add(&c->number, 1, __ATOMIC_SEQ_CST);
+    pthread_cond_broadcast(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    for (int i = 0; i < c->size; i++) pthread_join(members(c)[i].thread, NULL);
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->wake);
+    pthread_cond_destroy(&c->done);
+}
+
+/* Of a crew whose home is another process only the memory is here: its threads are not, and its
+ * lock may be held by one of them for ever. */
+static void free_crew(crew *c, pid_t here)
+{
+    if (c != NULL && c->home == here) dismiss(c);
+    free(c);
+}
+
+/* The crew with threads for n_tasks; NULL if there is nobody but the caller. */
+static crew *ready_crew(trpo_pool *pool, int n_tasks, pid_t here)
+{
+    crew *c = pool->threads;
+    if (c == NULL || c->home != here) {
+        free_crew(c, here);
+        c = pool->threads = new_crew(pool, here);
+    }
+    if (c == NULL) return NULL;
+    hire(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1);
+    return c->size > 0 ? c : NULL;
+}
+
+/* ---- a run ----------------------------------------------------------------------------------- */
+
+static void wake_up(crew *c, int wanted)
+{
+    if (__atomic_load_n(&c->parked, __ATOMIC_SEQ_CST) == 0) return;
+    /* One that has announced itself but does not sleep yet has the lock. */
+    pthread_mutex_lock(&c->lock);
+    const int parked = __atomic_load_n(&c->parked, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&c->lock);
+    for (int i = 0; i < parked && i < wanted; i++) pthread_cond_signal(&c->wake);
+}
+
+static void begin(crew *c, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+{
+    c->task = task;
+    c->arg = arg;
+    c->n_tasks = (unsigned)n_tasks;
+    fegetenv(&c->env);
+    __atomic_store_n(&c->next, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->inside, 0, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&c->number, 1, __ATOMIC_SEQ_CST);
+    wake_up(c, n_tasks - 1);
+}
+
+static void end(crew *c)
+{
+    __atomic_fetch_or(&c->inside, SHUT, __ATOMIC_SEQ_CST);
+    if (spin(c, &c->inside, SHUT, 1)) return;
+    pthread_mutex_lock(&c->lock);
+    __atomic_store_n(&c->awaited, 1, __ATOMIC_SEQ_CST);
+    while (load(&c->inside) != SHUT) pthread_cond_wait(&c->done, &c->lock);
+    __atomic_store_n(&c->awaited, 0, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Makes the pool busy, unless it is. What another process left there, which forked during a run,
+ * means nothing here. */
+static int claim(trpo_pool *pool, int here)
+{
+    int busy = __atomic_load_n(&pool->busy, __ATOMIC_RELAXED);
+    return busy != here && __atomic_compare_exchange_n(&pool->busy, &busy, here, 0,
+                                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void run(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+{
+    trpo_pool *pool = (trpo_pool *)ctx;
+    const pid_t here = n_tasks > 1 && pool->n_threads > 1 ? getpid() : 0;
+    if (here == 0 || !claim(pool, here)) {
+        run_in_a_row(n_tasks, task, arg);
+        return;
+    }
+    crew *c = ready_crew(pool, n_tasks, here);
+    if (c != NULL) {
+        begin(c, n_tasks, task, arg);
+        take_tasks(c, 0);
+        end(c);
+    } else {
+        run_in_a_row(n_tasks, task, arg);
+    }
+    __atomic_store_n(&pool->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- trpo_pool.h ----------------------------------------------------------------------------- */
+
+trpo_pool *trpo_pool_new(int n_threads)
+{
+    trpo_pool *pool = n_threads >= 1 ? (trpo_pool *)calloc(1, sizeof *pool) : NULL;
+    if (pool == NULL) return NULL;
+    pool->n_threads = n_threads;
+    pool->spins = n_threads > 1 && n_threads <= trpo_pool_cores();
+    return pool;
+}
+
+void trpo_pool_free(trpo_pool *pool)
+{
+    if (pool != NULL) free_crew(pool->threads, getpid());
+    free(pool);
+}
+
+#else /* no pthreads */
+
+struct trpo_pool {
+    int n_threads;
+};
+
+static void run(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+{
+    (void)ctx;
+    run_in_a_row(n_tasks, task, arg);
+}
+
+trpo_pool *trpo_pool_new(int n_threads)
+{
+    trpo_pool *pool = n_threads >= 1 ? (trpo_pool *)calloc(1, sizeof *pool) : NULL;
+    if (pool != NULL) pool->n_threads = 1;
+    return pool;
+}
+
+void trpo_pool_free(trpo_pool *pool) { free(pool); }
+
+#endif
+
+int trpo_pool_threads(const trpo_pool *pool) { return pool->n_threads; }
+
+trpo_executor trpo_pool_executor(trpo_pool *pool)
+{
+    const trpo_executor executor = {pool, pool->n_threads, run};
+    return executor;
+}

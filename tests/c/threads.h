@@ -1,0 +1,21 @@
+/* What the tests of the pool share: how many threads they try, and whether forks can be watched. */
+#ifndef TRPO_TESTS_THREADS_H
+#define TRPO_TESTS_THREADS_H
+
+enum { MOST_THREADS = 16 };
+static const int thread_counts[] = {1, 2, 3, 4, MOST_THREADS};
+enum { N_COUNTS = sizeof thread_counts / sizeof *thread_counts };
+
+/* The thread sanitizer keeps a thread of its own, and cannot follow a child that starts threads. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
+#endif
