@@ -13,7 +13,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = sorted(glob("csrc/core/*.c") + glob("csrc/kernels/*.c") + glob("csrc/executor/*.c"))
+SOURCES = sorted(p for part in ("core", "kernels", "executor") for p in glob(f"csrc/{part}/*.c"))
 HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
 
 
@@ -21,13 +21,13 @@ def compile_flags():
     """Optimised, and never a flag that lets the compiler reorder arithmetic."""
     if sys.platform == "win32":
         return ["/O2", "/fp:precise"]
-    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
-    return flags + threads() + sanitizers()
+    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+    flags += ["-fvisibility=hidden", "-pthread"]
+    return flags + sanitizers()
 
 
-def threads():
-    """What the pool needs; where there are no pthreads it runs tasks in a row."""
-    return [] if sys.platform == "win32" else ["-pthread"]
+def link_flags():
+    return [] if sys.platform == "win32" else ["-pthread", *sanitizers()]
 
 
 def sanitizers():
@@ -43,7 +43,7 @@ def core(precision, macros):
         define_macros=macros,
         depends=HEADERS,
         extra_compile_args=compile_flags(),
-        extra_link_args=threads() + sanitizers(),
+        extra_link_args=link_flags(),
         optional=True,  # where there is no compiler, the portable backend serves
     )
 

@@ -1,7 +1,8 @@
 # The door between Python and the C core, compiled once per precision (_core32.pyx, _core64.pyx).
 #
-# Three layers with one job each: `checks` names what is wrong, this file converts and lets go of
-# the GIL, C computes. It has the same class, with the same methods, as fasttrpo.portable.Agent.
+# Three layers with one job each: this file converts and lets go of the GIL, C refuses or computes,
+# and `checks` names what was wrong. It has the same class, with the same methods, as
+# fasttrpo.portable.Agent.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -37,6 +38,29 @@ def status_text(int status):
     return trpo_status_text(status).decode()
 
 
+def cores():
+    """How many cores this process may keep busy: by its affinity and its control groups' quotas."""
+    return trpo_pool_cores()
+
+
+def instruction_sets():
+    """Names of the kernels that this machine can run, the best first."""
+    names = []
+    while trpok_runnable(len(names)) != NULL:
+        names.append(trpok_runnable(len(names)).name.decode())
+    return names
+
+
+cdef const trpok_table *_table() except NULL:
+    """The kernels in use: those that the environment variable names, or the best."""
+    forced = os.environ.get(INSTRUCTION_SET, "").encode()
+    cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
+    if table == NULL:
+        legal = " or ".join(instruction_sets())
+        raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
+    return table
+
+
 cdef void *_data(array) except NULL:
     """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
     cdef Py_buffer view
@@ -69,11 +93,13 @@ cdef class Agent:
 
     cdef trpo_agent *w
     cdef void *memory
+    cdef trpo_pool *pool
     cdef bint loaded, has_ret, factorized
     cdef readonly object settings
 
     def __cinit__(self, settings):
         cdef trpo_settings c
+        cdef trpo_executor executor
         cdef size_t bytes
         trpo_default_settings(&c)
         parts = np.array(settings.parts, np.intc)
@@ -83,22 +109,30 @@ cdef class Agent:
         c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
         c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
         _fill(&c, settings)
-        forced = os.environ.get(INSTRUCTION_SET, "").encode()
-        c.instruction_set = <const char *>forced if forced else <const char *>NULL
+        c.instruction_set = _table().name
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
-            if name == "instruction_set":
-                raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine")
             raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
-        bytes = trpo_bytes(&c, NULL)
+        # An idle pool has no threads: they start with the first batch that has work for them.
+        self.pool = trpo_pool_new(min(settings.n_threads, trpo_useful_workers(&c)))
+        if self.pool == NULL:
+            raise MemoryError("no memory for a pool of threads")
+        executor = trpo_pool_executor(self.pool)
+        bytes = trpo_bytes(&c, &executor)
         self.memory = PyMem_RawMalloc(bytes)
         if self.memory == NULL:
             raise MemoryError(f"an agent of these settings needs {bytes} bytes")
-        trpo_init(&self.w, &c, NULL, self.memory, bytes)
+        trpo_init(&self.w, &c, &executor, self.memory, bytes)
         self.settings = settings
 
     def __dealloc__(self):
+        trpo_pool_free(self.pool)
         PyMem_RawFree(self.memory)
+
+    @property
+    def n_threads(self):
+        """Threads that work on a batch at most: as asked for, but no more than have work."""
+        return trpo_pool_threads(self.pool)
 
     @property
     def real(self):
@@ -153,18 +187,23 @@ cdef class Agent:
         obs = self._step_obs("observation", obs)
         act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        status = trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
+        if status < 0:
+            self._refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
         self.loaded = False
-        trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
         return act, logp, val
 
     def record(self, obs, act):
         """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
         self._check_open()
         obs = self._step_obs("observation", obs)
-        act = self._actions(act, self.w.set.n_envs, "environment", trpo_recorded(self.w))
+        act = checks.as_array("action", act, (self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
+        if status < 0:
+            given = {"observation": obs, "action": act}
+            self._refuse(status, given, "environment", trpo_recorded(self.w))
         self.loaded = False
-        trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
         return logp, val
 
     def push(self, rew, term, trunc, next_obs, skip=None):
@@ -179,10 +218,12 @@ cdef class Agent:
         rew = checks.as_array("reward", rew, shape, np.float64)
         term = checks.as_array("terminated", term, shape, np.bool_)
         trunc = checks.as_array("truncated", trunc, shape, np.bool_)
-        checks.finite_rows("reward", rew, "environment", trpo_recorded(self.w), skip)
-        next_obs = self._step_obs("next observation", next_obs, skip)
-        trpo_push(self.w, _double(rew), _bytes(term.view(np.uint8)), _bytes(trunc.view(np.uint8)),
-                  _real(next_obs), _bytes(skip.view(np.uint8)))
+        next_obs = self._step_obs("next observation", next_obs)
+        status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
+                           _bytes(skip))
+        if status < 0:
+            given = {"reward": rew, "next observation": next_obs}
+            self._refuse(status, given, "environment", trpo_recorded(self.w), skip)
 
     def discard(self):
         """Drop the rollout in progress, its random draws included."""
@@ -212,14 +253,18 @@ cdef class Agent:
         """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
         obs = self._rows_obs(obs)
         act = np.empty((len(obs), self.w.policy.D), REAL)
-        trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        status = trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        if status < 0:
+            self._refuse(status, {"observation": obs})
         return act
 
     def value(self, obs):
         """V (n,) for obs (n, O)."""
         obs = self._rows_obs(obs)
         val = np.empty(len(obs), REAL)
-        trpo_value(self.w, _real(val), _real(obs), len(obs))
+        status = trpo_value(self.w, _real(val), _real(obs), len(obs))
+        if status < 0:
+            self._refuse(status, {"observation": obs})
         return val
 
     def state(self):
@@ -267,7 +312,9 @@ cdef class Agent:
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
         obs = self._rows_obs(obs)
-        act = self._actions(act, N, "row", None)
+        checks.finite_rows("observation", obs)
+        act = checks.as_array("action", act, (N, self.w.policy.D), REAL)
+        checks.actions(act, self.settings.distribution, self.settings.parts)
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
@@ -298,7 +345,7 @@ cdef class Agent:
         if not self.factorized:
             trpo_factorize(self.w, &self.w.policy, &rng, self.w.set.cg_damping)
             self.factorized = True
-        trpo_precondition(&self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
+        trpo_precondition(self.w, &self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
         return z
 
     def evaluate(self, theta):
@@ -350,7 +397,7 @@ cdef class Agent:
             trpo_fisher_product(self.w, model, out, along)
         return result
 
-    def _check_open(self):
+    cdef _check_open(self):
         if self.w.open:
             raise RuntimeError("the last step is not complete: call push before the next act")
         if trpo_recorded(self.w) >= self.w.set.n_steps:
@@ -360,20 +407,20 @@ cdef class Agent:
         if not self.loaded:
             raise RuntimeError("no batch is loaded: call load_batch first")
 
-    def _step_obs(self, name, obs, skip=None):
-        obs = checks.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
-        checks.finite_rows(name, obs, "environment", trpo_recorded(self.w), skip)
-        return obs
+    cdef _step_obs(self, name, obs):
+        return checks.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
 
-    def _rows_obs(self, obs):
-        obs = checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
-        checks.finite_rows("observation", obs)
-        return obs
+    cdef _rows_obs(self, obs):
+        return checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
 
-    def _actions(self, act, n, noun, step):
-        act = checks.as_array("action", act, (n, self.w.policy.D), REAL)
-        checks.actions(act, self.settings.distribution, self.settings.parts, noun, step)
-        return act
+    cdef _refuse(self, int status, given, noun="row", step=None, skip=None):
+        """Raises for what the core found wrong in `given` ({name: array}): `checks` names it."""
+        for name, array in given.items():
+            if name == "action":
+                checks.actions(array, self.settings.distribution, self.settings.parts, noun, step)
+            else:
+                checks.finite_rows(name, array, noun, step, skip)
+        raise ValueError(status_text(status))
 
 
 cdef void _fill(trpo_settings *c, s) except *:

@@ -33,12 +33,16 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         double surr_gain, surr_gain_predicted, kl, kl_predicted, entropy, grad_norm, step_norm
         double curvature, cg_residual, explained_variance, value_loss_before, value_loss
 
+    ctypedef struct trpo_executor:
+        int n_workers
+
     void trpo_default_settings(trpo_settings *)
     const char *trpo_bad_setting(const trpo_settings *)
     const char *trpo_status_text(int)
     const char *trpo_instruction_set(const trpo_agent *)
-    size_t trpo_bytes(const trpo_settings *, const void *)
-    int trpo_init(trpo_agent **, const trpo_settings *, const void *, void *, size_t)
+    size_t trpo_bytes(const trpo_settings *, const trpo_executor *)
+    int trpo_useful_workers(const trpo_settings *)
+    int trpo_init(trpo_agent **, const trpo_settings *, const trpo_executor *, void *, size_t)
     int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *)
     int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *)
     int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
@@ -54,6 +58,17 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     size_t trpo_save_bytes(const trpo_agent *)
     int trpo_save(const trpo_agent *, void *, size_t)
     int trpo_load(trpo_agent *, const void *, size_t)
+
+
+cdef extern from "../csrc/include/trpo_pool.h" nogil:
+    ctypedef struct trpo_pool:
+        pass
+
+    int trpo_pool_cores()
+    trpo_pool *trpo_pool_new(int)
+    trpo_executor trpo_pool_executor(trpo_pool *)
+    int trpo_pool_threads(const trpo_pool *)
+    void trpo_pool_free(trpo_pool *)
 
 
 cdef extern from "../csrc/core/work.h" nogil:
@@ -108,7 +123,8 @@ cdef extern from "../csrc/core/work.h" nogil:
     void trpo_fisher_rows(trpo_model *, int)
     void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
     void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
-    void trpo_precondition(const trpo_model *, double *, const double *, double)
+    void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
+                           double)
     trpo_solution trpo_solve_policy(trpo_agent *)
     trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
@@ -116,5 +132,19 @@ cdef extern from "../csrc/core/work.h" nogil:
     trpo_search trpo_line_search(double *, const double *, const double *, double, double, double,
                                  double, trpo_trial (*)(void *, const double *) noexcept, void *,
                                  int, Py_ssize_t)
-    void trpok_gae(double *, double *, const double *, const trpo_real *, const trpo_real *,
-                   const uint8_t *, const uint8_t *, double, double, int, int)
+
+
+cdef extern from "../csrc/kernels/kernels.h" nogil:
+    ctypedef struct trpok_wide:
+        void (*gae)(double *, double *, const double *, const trpo_real *, const trpo_real *,
+                    const uint8_t *, const uint8_t *, double, double, int, int) noexcept
+
+    ctypedef struct trpok_table:
+        const char *name
+        const trpok_wide *wide
+        void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+
+    const trpok_table *trpok_runnable(int)
+    const trpok_table *trpok_named(const char *)

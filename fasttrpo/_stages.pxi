@@ -78,7 +78,25 @@ def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
 def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
     """adv, ret (T, E) float64 from rew float64, val and boot real, done and skip bool: (T, E)."""
     adv, ret = np.empty(rew.shape), np.empty(rew.shape)
-    trpok_gae(_double(adv), _double(ret), _double(rew), _real(val), _real(boot),
-              _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
-              rew.shape[0], rew.shape[1])
+    _table().wide.gae(_double(adv), _double(ret), _double(rew), _real(val), _real(boot),
+                      _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
+                      rew.shape[0], rew.shape[1])
     return adv, ret
+
+
+# ---- the elementary functions, for tests and benchmarks
+
+
+def exp(x, out):
+    """out = exp(x), C-contiguous arrays of the module's real, of one size; out may be x."""
+    _table().exp(_real(out), _real(x), x.size)
+
+
+def expm1(x, out):
+    """out = exp(x) - 1, as `exp`."""
+    _table().expm1(_real(out), _real(x), x.size)
+
+
+def tanh(x, out):
+    """out = tanh(x), as `exp`."""
+    _table().tanh(_real(out), _real(x), x.size)

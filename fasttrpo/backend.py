@@ -2,6 +2,7 @@
 
 `backend=None` takes the environment variable FASTTRPO_BACKEND if it is set, otherwise the
 compiled core, otherwise (no extension in this installation) the portable one with a warning.
+FASTTRPO_NUM_THREADS is the number of threads where no setting says it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import warnings
 from typing import Any
 
 from fasttrpo._version import __version__
-from fasttrpo.settings import BACKENDS, AgentSettings
+from fasttrpo.settings import BACKENDS, MOST_THREADS, AgentSettings, integer
 from fasttrpo.suggest import unknown
 
 VARIABLE = "FASTTRPO_BACKEND"
+THREADS_VARIABLE = "FASTTRPO_NUM_THREADS"
 _EXTENSION = {"float32": "fasttrpo._core32", "float64": "fasttrpo._core64"}
 
 
@@ -58,8 +60,26 @@ def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str =
     return importlib.import_module("fasttrpo.portable").Agent(settings, dtype=dtype)
 
 
+def cores() -> int:
+    """How many cores this process may use: by its affinity and its control groups' quotas."""
+    if has_extension():
+        return importlib.import_module(_EXTENSION["float32"]).cores()
+    return os.cpu_count() or 1
+
+
+def n_threads() -> int:
+    """How many threads an agent gets where nothing is set: the environment's number, or `cores`.
+
+    ValueError names the environment variable if it holds no such number.
+    """
+    text = os.environ.get(THREADS_VARIABLE, "").strip()
+    if not text:
+        return cores()
+    return integer(1, MOST_THREADS)(THREADS_VARIABLE, int(text) if text.isdigit() else text)
+
+
 def describe(backend: str | None = None) -> dict[str, Any]:
-    """What runs here: version, backend, precisions, instruction set, threads."""
+    """What runs here: version, backend, precisions, instruction set, threads, cores."""
     chosen = choose(backend)
     settings = AgentSettings(obs_size=1, distribution="gaussian", parts=(1,), n_steps=1)
     return {
@@ -67,5 +87,6 @@ def describe(backend: str | None = None) -> dict[str, Any]:
         "backend": chosen,
         "precision": ", ".join(_EXTENSION),
         "instruction set": make_agent(settings, chosen).instruction_set,
-        "threads": 1,
+        "threads": n_threads() if chosen == "compiled" else 1,
+        "cores": cores(),
     }

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -58,6 +56,9 @@ def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
 
 def read(path: str | os.PathLike) -> Checkpoint:
     """Loads what `write` saved. FileNotFoundError, or FormatError if it is no such file."""
+    import zipfile
+    import zlib
+
     path = _existing(Path(path))
     # A file that was cut short has lost its directory, which stands at a zip archive's end.
     if not zipfile.is_zipfile(path):

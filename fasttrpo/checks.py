@@ -14,8 +14,10 @@ def as_array(name, value, shape, dtype):
         raise TypeError(f"{name} must be an array of real numbers, got {given.dtype}")
     if given.shape != tuple(shape):
         raise ValueError(f"{name} has shape {given.shape}, not {tuple(shape)}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(given, dtype=dtype)
+    if given.dtype != dtype:
+        with np.errstate(over="ignore", invalid="ignore"):
+            given = given.astype(dtype)
+    return np.ascontiguousarray(given)
 
 
 def finite_vector(name, value, size):

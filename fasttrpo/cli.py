@@ -26,7 +26,16 @@ EVAL_EPISODES = 100
 EVAL_SEED = 0
 INTERRUPTED = 130
 # Options of `train` that are settings of the same name; None means: as the preset says.
-_SETTINGS = ("n_envs", "n_steps", "dtype", "backend", "target_kl", "critic", "preconditioner")
+_SETTINGS = (
+    "n_envs",
+    "n_steps",
+    "n_threads",
+    "dtype",
+    "backend",
+    "target_kl",
+    "critic",
+    "preconditioner",
+)
 # All that has an option of its own, and so is none of --set's.
 _OPTIONS = (*_SETTINGS, "policy", "seed", "total_timesteps", "verbose")
 # What the library answers to values that it cannot work with.
@@ -100,6 +109,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
     train.add_argument("--n-steps", type=int, metavar="N", help="steps per environment, iteration")
+    train.add_argument("--n-threads", type=int, metavar="N", help="default: the cores there are")
     train.add_argument("--policy", default=POLICIES[0], help=" or ".join(POLICIES))
     train.add_argument("--out", type=Path, metavar="FOLDER", help="default runs/ENV_ID-seedN")
     train.add_argument("--dtype", help="float32 or float64")

@@ -49,9 +49,10 @@ class EpisodeStatistics:
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
-        self._totals += np.where(step.skip, 0.0, step.rewards)
-        self._lengths += ~step.skip
-        if not step.done.any():
+        stepped = ~step.skip
+        np.add(self._totals, step.rewards, out=self._totals, where=stepped)
+        self._lengths += stepped
+        if not np.count_nonzero(step.done):
             return []
         ended = np.flatnonzero(step.done)
         episodes = [Episode(int(e), float(self._totals[e]), int(self._lengths[e])) for e in ended]
@@ -94,5 +95,5 @@ def collect(
         next_obs = observations.rows(step.next_obs, n_envs)
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
         statistics.add(step)
-        happened += n_envs - int(step.skip.sum())
+        happened += n_envs - int(np.count_nonzero(step.skip))
     return happened

@@ -7,8 +7,6 @@ difference. E environments; observations keep the environment's own shape here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,14 +73,18 @@ def shares(env: Any, other: Any) -> bool:
 _NOTE = "raised by the environment's "
 
 
-@contextmanager
-def _noted(call: str) -> Iterator[None]:
+class _Noted:
     """An exception from in here passes through, with a note on which of its calls raised it."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(_NOTE + call)
-        raise
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception):
+            error.add_note(_NOTE + self._call)
 
 
 def is_environments(error: BaseException) -> bool:
@@ -136,7 +138,7 @@ class Stream:
     def reset(self, seed: int | None = None) -> None:
         """Starts an episode in every environment; `obs` (E, *obs) is what the agent sees next."""
         self.interrupt()
-        with _noted("reset"):
+        with _Noted("reset"):
             self.obs, _ = self.env.reset(seed=seed)
 
     def step(self, actions: np.ndarray, row: int | None = None) -> Step:
@@ -144,7 +146,7 @@ class Stream:
 
         row  the rollout's step that this is, for the note on an exception
         """
-        with _noted("step" if row is None else f"step at step {row}"):
+        with _Noted("step" if row is None else f"step at step {row}"):
             answer = self.env.step(actions)
         obs, rewards, terminated, truncated, infos = answer
         rewards = self._vector("reward", rewards, np.float64)
@@ -153,7 +155,7 @@ class Stream:
         skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
         next_obs = obs
-        if done.any():
+        if np.count_nonzero(done):
             next_obs, obs = self._turn(obs, done, infos)
         self.obs, self._over = obs, done
         return Step(rewards, terminated, truncated, next_obs, skip, done)
@@ -170,7 +172,7 @@ class Stream:
 
     def _reset_where(self, done: np.ndarray, obs: np.ndarray) -> np.ndarray:
         """`obs` with the ended environments' rows replaced by their new episodes' first."""
-        with _noted("reset"):
+        with _Noted("reset"):
             first, _ = self.env.reset(options={"reset_mask": done.copy()})
         return _replace_rows(obs, done, first)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-import secrets
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -26,6 +26,7 @@ HIDDEN = (64, 64)
 # As in csrc/core/settings.c: what an int holds with room to spare, and the rows of a rollout.
 LARGEST_SIZE = 2**24
 LARGEST_N = 2**31 - 1 - 256
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class AgentSettings:
     normalize_observations: bool = False
     normalize_rewards: bool = False
     seed: int = 0
+    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ class Settings:
     preconditioner   "kfac" or None
     critic           "gauss_newton", "adam" or "ridge"
     normalize_observations, normalize_rewards    by running statistics, saved with the model
+    n_threads        threads that work on a batch (None: FASTTRPO_NUM_THREADS, or else the cores
+                     that this process may use); the numbers are the same for any. The portable
+                     backend runs one.
     """
 
     policy: str = "MlpPolicy"
@@ -113,7 +118,7 @@ class Settings:
     sub_sampling_factor: int = 1
     policy_kwargs: Mapping[str, Any] | None = None
     verbose: int = 0
-    seed: int = field(default_factory=lambda: secrets.randbits(32))
+    seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
     dtype: str = "float32"
     backend: str | None = None
@@ -121,6 +126,7 @@ class Settings:
     critic: str = "gauss_newton"
     normalize_observations: bool = False
     normalize_rewards: bool = False
+    n_threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -183,8 +189,12 @@ def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
         )
 
 
-def resolve(settings: Settings, obs_size: int, distribution: str, parts: tuple) -> AgentSettings:
+def resolve(
+    settings: Settings, obs_size: int, distribution: str, parts: tuple, n_threads: int = 1
+) -> AgentSettings:
     """What an agent needs: `settings` with every default filled in, for the given spaces.
+
+    n_threads is the number that the setting, or the machine, comes to.
 
     ValueError for spaces too large.
     """
@@ -193,6 +203,7 @@ def resolve(settings: Settings, obs_size: int, distribution: str, parts: tuple) 
     network = settings.policy_kwargs
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
+    values["n_threads"] = n_threads
     values["cg_max_steps"] = settings.cg_max_steps or (5 if _has_kfac(settings) else 15)
     values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
     values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
@@ -317,6 +328,7 @@ _CHECKS: dict[str, Check] = {
     "critic": one_of(*CRITICS),
     "normalize_observations": flag,
     "normalize_rewards": flag,
+    "n_threads": optional(integer(1, MOST_THREADS)),
 }
 
 

@@ -30,7 +30,7 @@ class Box:
     high: tuple[float, ...]
     dtype: str
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of components."""
         return math.prod(self.shape)
@@ -72,6 +72,19 @@ class Observations(Box):
             raise ValueError(f"observation has shape {obs.shape}, expected {(n, *self.shape)}")
         return obs.reshape(n, self.size)
 
+    def batch(self, observation: Any) -> tuple[np.ndarray, bool]:
+        """One observation (*shape), or a batch of n, as (n, O); and whether it was one alone.
+
+        ValueError for another shape, TypeError for no numbers.
+        """
+        obs = np.asarray(observation)
+        single = obs.shape == self.shape
+        if not single and (obs.shape[1:] != self.shape or obs.size == 0):
+            raise ValueError(
+                f"observation has shape {obs.shape}, expected {self.shape} or a batch of such"
+            )
+        return numeric("observation", obs).reshape(-1, self.size), single
+
     def matches(self, other: Observations) -> bool:
         """Whether a model for these observations can take the other's."""
         return self.shape == other.shape
@@ -89,7 +102,9 @@ class ContinuousActions(Box):
 
     @cached_property
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(self.low), np.asarray(self.high)
+        """(1, D) each, in the space's own type, which has them exactly."""
+        low, high = (np.array([bound], self.dtype) for bound in (self.low, self.high))
+        return low, high
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
         """(n, D) -> (n, *shape), clipped to the bounds.
@@ -97,7 +112,8 @@ class ContinuousActions(Box):
         Only what the environment gets is clipped: the log-probability belongs to the action
         as drawn, which is the one that the rollout keeps.
         """
-        clipped = np.clip(act, *self._bounds).astype(self.dtype)
+        low, high = self._bounds
+        clipped = np.minimum(np.maximum(act, low), high).astype(self.dtype, copy=False)
         return clipped.reshape(len(act), *self.shape)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:

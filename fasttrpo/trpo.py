@@ -227,7 +227,13 @@ class TRPO:
     def _make_agent(self, n_steps: int, n_envs: int) -> Any:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         actions = self._actions
-        resolved = resolve(settings, self._observations.size, actions.distribution, actions.parts)
+        resolved = resolve(
+            settings,
+            self._observations.size,
+            actions.distribution,
+            actions.parts,
+            settings.n_threads or backend.n_threads(),
+        )
         return backend.make_agent(resolved, self._backend, settings.dtype)
 
     def _fitting_agent(self, n_steps: int, n_envs: int) -> Any:
@@ -253,14 +259,7 @@ class TRPO:
         and `episode_start` are there for callers of recurrent policies and have no effect.
         ValueError or TypeError for an observation that is none, or not finite.
         """
-        obs, shape = np.asarray(observation), self._observations.shape
-        single = obs.shape == shape
-        batch = obs[None] if single else obs
-        if batch.shape[1:] != shape or batch.size == 0:
-            raise ValueError(
-                f"observation has shape {obs.shape}, expected {shape} or a batch of such"
-            )
-        rows = self._observations.rows(batch, len(batch))
+        rows, single = self._observations.batch(observation)
         action = self._actions.to_env(self._agent.predict(rows, deterministic))
         return (action[0] if single else action), None
 

@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from agents import IMPLEMENTATIONS
 from helpers import small_model
 
+# Where the benchmarks are not beside the tests, there is nothing to test.
+collect_ignore = [] if (Path(__file__).parents[1] / "bench").exists() else ["test_bench.py"]
+
 
 @pytest.fixture
 def model():

@@ -85,7 +85,7 @@ def test_bars_show_both_phases(capsys):
 def test_info(capsys):
     assert cli.main(["info"]) == 0
     lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
-    assert set(lines) == {"version", "backend", "precision", "instruction set", "threads"}
+    assert set(lines) == {"version", "backend", "precision", "instruction set", "threads", "cores"}
     assert lines["precision"].strip() == "float32, float64"
 
 

@@ -9,7 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
 
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream, as_vector_env, is_environments
+from fasttrpo.environments import Step, Stream, as_vector_env, is_environments
 from fasttrpo.spaces import describe
 
 MODES = list(AutoresetMode)
@@ -101,6 +101,16 @@ def test_episode_statistics_count_raw_rewards(mode):
     assert record["episodes"] == sum(ended)
     assert record["return_mean"] == pytest.approx((6 * ended[0] + 3 * ended[1]) / sum(ended))
     assert record["length_mean"] == pytest.approx((3 * ended[0] + 2 * ended[1]) / sum(ended))
+
+
+def test_statistics_do_not_look_at_what_was_skipped():
+    statistics, no = EpisodeStatistics(2), np.zeros(2, bool)
+    skip, done = np.array([False, True]), np.array([True, False])
+    rewards = np.array([2.0, np.nan])
+    assert statistics.add(Step(rewards, no, no, None, skip, no)) == []
+    assert statistics.add(Step(rewards, done, no, None, skip, done)) == [(0, 4.0, 2)]
+    assert statistics.add(Step(np.ones(2), ~no, no, None, no, ~no)) == [(0, 1.0, 1), (1, 1.0, 1)]
+    np.testing.assert_array_equal(rewards, [2.0, np.nan])
 
 
 def test_no_finished_episode_is_nan():
@@ -206,3 +216,23 @@ def test_a_failing_reset_has_a_note():
     with pytest.raises(OSError, match="no wheels") as error:
         run(SyncVectorEnv([Failing], autoreset_mode=AutoresetMode.SAME_STEP), n_steps=1)
     assert error.value.__notes__ == ["raised by the environment's reset"]
+
+
+def test_a_reset_of_another_form_has_a_note():
+    class Old(Answers):
+        def reset(self, **keywords):
+            return np.zeros((2, 1))[:1]
+
+    with pytest.raises(ValueError, match="not enough values to unpack") as error:
+        run(Old(), n_steps=1)
+    assert error.value.__notes__ == ["raised by the environment's reset"]
+
+
+def test_an_interruption_is_not_the_environment_s():
+    class Interrupted(Answers):
+        def step(self, actions):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        run(Interrupted(), n_steps=1)
+    assert not is_environments(error.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def test_bad_observations(agent):
         refuses(agent, f"observation of {where}", call, with_bad(GOOD, (3, 1)))
         refuses(agent, "observation has shape (3,), not (4, 3)", call, GOOD[0])
         refuses(agent, "observation has shape (2, 3), not (4, 3)", call, GOOD[:2])
-    for call in (agent.value, lambda obs: agent.predict(obs, True)):
+    draw = lambda obs: agent.predict(obs, False)  # noqa: E731
+    for call in (agent.value, draw, lambda obs: agent.predict(obs, True)):
         message = "observation of row 3 is not finite (-inf in component 1)"
         refuses(agent, message, call, with_bad(GOOD, (3, 1), -np.inf))
         refuses(agent, "observation has shape (4, 2), not (4, 3)", call, GOOD[:, :2])
@@ -53,7 +55,9 @@ def test_bad_observations(agent):
 def test_numbers_too_large_for_the_precision(implementation):
     agent = implementation.agent(settings(), "float32")
     message = "observation of environment 0 is not finite (inf in component 2) at step 0"
-    refuses(agent, message, agent.act, [[0, 0, 1e39]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refuses(agent, message, agent.act, [[0, 0, 1e39]])
 
 
 @pytest.mark.parametrize("bad", [[["a"] * O] * E, np.full((E, O), 1j), np.full((E, O), None)])
@@ -67,6 +71,25 @@ def test_whole_numbers_and_lists_will_do(agent):
     expected = agent.value(np.ones((E, O)))
     assert np.array_equal(agent.value([[1] * O] * E), expected)
     assert np.array_equal(agent.value(np.ones((O, E), np.int8).T), expected)
+    assert np.array_equal(agent.value(np.ones((2 * E, O))[::2]), expected)
+
+
+def test_what_went_in_and_came_out_is_the_caller_s(agent):
+    """An answer is the caller's own from then on, and what was given is not written to."""
+    obs = GOOD.astype(agent.real)
+    act, logp, val = agent.act(obs)
+    first, kept = (
+        (agent.predict(obs, True), agent.value(obs)),
+        (act.copy(), logp.copy(), val.copy()),
+    )
+    agent.push(np.zeros(E), NO, NO, obs)
+    answers = [*first, act, logp, val]
+    for again in (*agent.act(obs), agent.predict(obs, True), agent.value(obs)):
+        assert not any(np.shares_memory(again, answer) for answer in answers)
+        again[:] = 7
+    assert all(np.array_equal(a, b) for a, b in zip((act, logp, val), kept, strict=True))
+    assert np.array_equal(agent.predict(obs, True), first[0])
+    assert np.array_equal(obs, GOOD.astype(agent.real))
 
 
 @pytest.mark.parametrize("value", [3, -1, 0.5, np.nan, np.inf])
@@ -93,6 +116,8 @@ def test_bad_steps(agent):
     refuses(agent, f"next observation of {where}", agent.push, zero, NO, NO, with_bad(GOOD, (3, 1)))
     message = "reward of environment 1 is not finite (-inf) at step 1"
     refuses(agent, message, agent.push, with_bad(zero, 1, -np.inf), NO, NO, GOOD)
+    both = (with_bad(zero, 1, -np.inf), NO, NO, with_bad(GOOD, (0, 0)))
+    refuses(agent, message, agent.push, *both)
     refuses(agent, "reward has shape (), not (4,)", agent.push, 0.0, NO, NO, GOOD)
     refuses(agent, "terminated has shape (3,), not (4,)", agent.push, zero, NO[:3], NO, GOOD)
     refuses(agent, "truncated has shape (4, 1), not (4,)", agent.push, zero, NO, NO[:, None], GOOD)
@@ -105,8 +130,12 @@ def test_bad_steps(agent):
 
 def test_what_is_skipped_is_not_looked_at(agent):
     agent.act(GOOD)
-    skip = np.array([False, True, False, False])
-    agent.push(with_bad(np.zeros(E), 1), NO, NO, with_bad(GOOD, (1, 2)), skip)
+    skip, rew, next_obs = np.arange(E) == 1, with_bad(np.zeros(E), 1), with_bad(GOOD, (1, 2))
+    message = "reward of environment 2 is not finite (nan) at step 1"
+    refuses(agent, message, agent.push, with_bad(rew, 2), NO, NO, next_obs, skip)
+    message = "next observation of environment 2 is not finite (nan in component 0) at step 1"
+    refuses(agent, message, agent.push, rew, NO, NO, with_bad(next_obs, (2, 0)), skip)
+    agent.push(rew, NO, NO, next_obs, skip)
     assert agent.n_recorded == 2
     assert agent.update()["n_samples"] == 2 * E - 1
 
@@ -146,6 +175,8 @@ def test_bad_batches(agent):
     refuses(
         agent, "advantage has shape (4,), not (5,)", agent.load_batch, obs[:n], act[:n], adv[:4]
     )
+    message = "observation of row 3 is not finite (nan in component 1)"
+    refuses(agent, message, agent.load_batch, with_bad(obs[:n], (3, 1)), act[:n], adv[:n])
     for at, name in ((2, "advantage"), (3, "return"), (4, "log-probability")):
         batch = [obs[:n], act[:n], adv[:n], ret[:n], adv[:n]]
         batch[at] = with_bad(batch[at], 3)
@@ -189,6 +220,17 @@ def test_a_batch_and_a_rollout_take_each_other_s_place(implementation, then):
         agent.load_batch(obs, np.zeros((1, 2)), [1.0])
         assert agent.n_recorded == 0
         refuses(agent, "the rollout is empty", agent.update)
+
+
+def test_a_refused_row_leaves_the_batch(implementation):
+    agent, obs = implementation.agent(settings()), np.ones((1, O))
+    agent.load_batch(obs, np.zeros((1, 2)), [1.0])
+    expected, bad = agent.gradient(), with_bad(obs, (0, 1))
+    message = "observation of environment 0 is not finite (nan in component 1) at step 0"
+    refuses(agent, message, agent.act, bad)
+    refuses(agent, message, agent.record, bad, np.zeros((1, 2)))
+    refuses(agent, message, agent.record, bad, np.full((1, 2), np.nan))
+    assert np.array_equal(agent.gradient(), expected)
 
 
 @pytest.mark.parametrize("name", ["theta", "value_theta"])

@@ -49,6 +49,7 @@ OUT_OF_RANGE = [
     ("critic", "sgd"),
     ("normalize_observations", 1),
     ("normalize_rewards", None),
+    ("n_threads", 0),
 ]
 
 

@@ -40,6 +40,42 @@ def test_box_actions_are_clipped_for_the_environment_only():
     assert (actions.distribution, actions.parts) == ("gaussian", (1, 1))
 
 
+@pytest.mark.parametrize("wide", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bounds_are_exact_in_the_space_s_type(dtype, wide):
+    """0.1 has another value in each precision; actions come in the agent's."""
+    space = spaces.Box(-0.1, 0.1, (3,), dtype)
+    sent = describe(OBS, space)[1].to_env(np.array([[1, -1e30, 0.05]], wide))
+    expected = [[space.high[0], space.low[0], dtype(wide(0.05))]]
+    np.testing.assert_array_equal(sent, expected)
+    assert sent.dtype == dtype
+    assert space.contains(sent[0])
+
+
+def test_one_observation_or_a_batch():
+    observations, _ = describe(OBS, BOX)
+    rows, single = observations.batch(np.arange(6).reshape(2, 3))
+    assert single
+    np.testing.assert_array_equal(rows, [np.arange(6)])
+    rows, single = observations.batch([[[0, 1, 2], [3, 4, 5]]] * 4)
+    assert not single
+    np.testing.assert_array_equal(rows, [np.arange(6)] * 4)
+    for shape in ((), (3,), (6,), (0, 2, 3), (1, 1, 2, 3), (2, 3, 2)):
+        with pytest.raises(ValueError, match=r"expected \(2, 3\) or a batch of such"):
+            observations.batch(np.zeros(shape))
+    with pytest.raises(TypeError, match="observation must be an array of real numbers"):
+        observations.batch(np.full((2, 3), "x"))
+
+
+def test_numbers_without_axes():
+    """A Box of shape (): one number is an observation, a list of them is a batch."""
+    observations, actions = describe(spaces.Box(-1, 1, ()), spaces.Box(-1, 1, ()))
+    for given, alone in ((0.5, True), ([0.5, 0.5], False)):
+        rows, single = observations.batch(given)
+        assert (rows.shape, single) == ((np.size(given), 1), alone)
+    assert actions.to_env(np.zeros((5, 1))).shape == (5,)
+
+
 def test_box_actions_of_any_shape():
     _, actions = describe(OBS, spaces.Box(-1, 1, (2, 1, 2)))
     assert actions.to_env(np.zeros((5, 4))).shape == (5, 2, 1, 2)

@@ -283,6 +283,38 @@ def test_predict_does_not_change_training():
     np.testing.assert_array_equal(plain._agent.theta, asked._agent.theta)
 
 
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_predict_takes_observations_of_any_make(env):
+    model = small_model(env)
+    size = model.observation_space.shape[0]
+    batch = np.arange(3 * size).reshape(3, size)
+    expected, _ = model.predict(batch.astype(np.float32), deterministic=True)
+    makes = (batch, batch.tolist(), batch.astype(float), np.asfortranarray(batch, np.float32))
+    for make in (*makes, np.repeat(batch, 2, axis=1)[:, ::2]):
+        actions, _ = model.predict(make, deterministic=True)
+        np.testing.assert_array_equal(actions, expected)
+        for row, action in zip(make, expected, strict=True):
+            alone, _ = model.predict(row, deterministic=True)
+            assert (alone.shape, alone.dtype) == (model.action_space.shape, expected.dtype)
+            np.testing.assert_allclose(alone, action, rtol=1e-5)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_predict_s_answer_is_the_caller_s(env, deterministic):
+    model = small_model(env)
+    batch = np.zeros((3, model.observation_space.shape[0]), np.float32)
+    first, _ = model.predict(batch, deterministic=deterministic)
+    kept = first.copy()
+    second, _ = model.predict(batch, deterministic=deterministic)
+    assert not np.shares_memory(first, second)
+    second[:] = 1
+    np.testing.assert_array_equal(first, kept)
+    third, _ = model.predict(batch, deterministic=deterministic)
+    assert np.array_equal(third, kept) or not deterministic
+    assert not batch.any()
+
+
 @pytest.mark.parametrize(
     ("observation", "error", "message"),
     [
@@ -291,7 +323,16 @@ def test_predict_does_not_change_training():
         (0.0, ValueError, r"shape \(\), expected"),
         (np.full(4, None), TypeError, "must be an array of real numbers, got dtype object"),
         (np.full(4, "a"), TypeError, "must be an array of real numbers, got dtype <U1"),
-        (np.array([0, np.nan, 0, 0]), ValueError, "observation .* is not finite"),
+        (
+            np.array([0, np.nan, 0, 0]),
+            ValueError,
+            r"^observation of row 0 is not finite \(nan in component 1\)$",
+        ),
+        (
+            [[0, 0, 0, 0], [0, 0, 1e39, 0]],
+            ValueError,
+            r"^observation of row 1 is not finite \(inf in component 2\)$",
+        ),
     ],
 )
 def test_predict_refuses(model, observation, error, message):

@@ -95,8 +95,8 @@ void trpo_advantages(trpo_agent *w)
 {
     bootstrap_last_row(w);
     trpo_scale_rewards(w);
-    trpok_gae(w->adv, w->ret, w->rew, w->val, w->boot, w->done, w->skip, w->set.gamma,
-              w->set.gae_lambda, w->t, w->set.n_envs);
+    w->k->wide->gae(w->adv, w->ret, w->rew, w->val, w->boot, w->done, w->skip, w->set.gamma,
+                    w->set.gae_lambda, w->t, w->set.n_envs);
     drop_skipped(w);
     finish_advantages(w);
 }

@@ -54,13 +54,18 @@ real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_bat
     return s->h;
 }
 
-static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, int first, int end)
+/* partial (S) += the sum over rows [first, end); for a block's first chunk it is that sum */
+static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, int is_first,
+                      int first, int end)
 {
     for (ptrdiff_t i = 0; i < task->S; i++) s->sum[i] = 0;
     for (int row = first; row < end; row += TRPO_TILE)
         task->pass->tile(task->pass, s, s->sum, task->pass->start + row,
                          least(TRPO_TILE, end - row));
-    for (ptrdiff_t i = 0; i < task->S; i++) partial[i] += (double)s->sum[i];
+    if (is_first)
+        for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = (double)s->sum[i];
+    else
+        for (ptrdiff_t i = 0; i < task->S; i++) partial[i] += (double)s->sum[i];
 }
 
 static void sum_block(void *arg, int index, int worker)
@@ -69,9 +74,9 @@ static void sum_block(void *arg, int index, int worker)
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
     const int first = index * task->block_rows, end = least(first + task->block_rows, task->N);
-    for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = 0;
     for (int row = first; row < end; row += TRPO_CHUNK)
-        sum_chunk(task, &w->scratch[worker], partial, row, least(row + TRPO_CHUNK, end));
+        sum_chunk(task, &w->scratch[worker], partial, row == first, row,
+                  least(row + TRPO_CHUNK, end));
 }
 
 static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)

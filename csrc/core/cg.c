@@ -76,7 +76,7 @@ static void damped_product(void *ctx, double *out, const double *v)
 static void model_precondition(void *ctx, double *z, const double *r)
 {
     const model_system *s = (const model_system *)ctx;
-    trpo_precondition(s->model, z, r, s->damping);
+    trpo_precondition(s->agent, s->model, z, r, s->damping);
 }
 
 trpo_solution trpo_solve(trpo_agent *w, trpo_model *model, double damping, int max_steps,

@@ -137,7 +137,7 @@ static void fit_ridge(trpo_agent *w)
     trpok_axpy(c->grad, -w->set.critic_damping, c->theta, c->P);
     trpo_fisher_rows(c, 1);
     trpo_factorize(w, c, &unused, w->set.critic_damping);
-    trpo_precondition(c, c->x, c->grad, w->set.critic_damping);
+    trpo_precondition(w, c, c->x, c->grad, w->set.critic_damping);
     if (trpok_finite(c->x, c->P)) trpok_axpy(c->theta, 1, c->x, c->P);
     use_parameters(w, c->theta);
 }

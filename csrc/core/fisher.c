@@ -32,7 +32,7 @@ static void product_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int 
     const trpok_table *k = pass->agent->k;
     real **h = trpo_tile_rows(s, m, pass->batch, first);
     real *tout = trpo_net_tangent(k, &m->net, h, s, n);
-    m->dist->metric(tout, tout, h[m->net.L], m->log_std, m->parts, n, m->A, m->D);
+    m->dist->metric(k, tout, tout, h[m->net.L], m->log_std, s->work, m->parts, n, m->A, m->D);
     trpo_net_adjoint(k, &m->net, sum, tout, h, s, n);
 }
 

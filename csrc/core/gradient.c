@@ -11,26 +11,28 @@
 
 static void weight_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
-    (void)s, (void)sum;
+    (void)sum;
     trpo_agent *w = pass->agent;
     const trpo_model *m = pass->model;
     real *weight = w->weight + first;
-    m->dist->logp(weight, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
-                  m->batch.act + (ptrdiff_t)first * m->D, m->parts, n, m->A, m->D);
-    for (int i = 0; i < n; i++)
-        weight[i] = trpok_exp(weight[i] - w->logp[first + i]) * w->adv_real[first + i];
+    m->dist->logp(w->k, weight, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
+                  m->batch.act + (ptrdiff_t)first * m->D, s->work, m->parts, n, m->A, m->D);
+    for (int i = 0; i < n; i++) weight[i] -= w->logp[first + i];
+    w->k->exp(weight, weight, n);
+    for (int i = 0; i < n; i++) weight[i] *= w->adv_real[first + i];
 }
 
 static void gradient_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     const trpo_model *m = pass->model;
+    const trpok_table *k = pass->agent->k;
     const real *weight = (const real *)pass->arg;
     real **h = trpo_tile_rows(s, m, pass->batch, first);
     for (int i = 0; i < n; i++) s->row1[i] = weight != NULL ? weight[first + i] : 1;
-    m->dist->adjoint(s->a, m->n_log_std ? sum + m->net.offset[m->net.L] : NULL, h[m->net.L],
-                     m->log_std, pass->batch->act + (ptrdiff_t)first * m->D, s->row1, m->parts, n,
-                     m->A, m->D);
-    trpo_net_adjoint(pass->agent->k, &m->net, sum, s->a, h, s, n);
+    m->dist->adjoint(k, s->a, m->n_log_std ? sum + m->net.offset[m->net.L] : NULL, h[m->net.L],
+                     m->log_std, pass->batch->act + (ptrdiff_t)first * m->D, s->row1, s->work,
+                     m->parts, n, m->A, m->D);
+    trpo_net_adjoint(k, &m->net, sum, s->a, h, s, n);
 }
 
 void trpo_gradient(trpo_agent *w, trpo_model *model, const trpo_batch *batch, const real *weight)

@@ -74,12 +74,6 @@ static shape critic_shape(const trpo_settings *s)
 
 /* ---- a network, its rows, its factors -------------------------------------------------------- */
 
-/* Elements of a packed matrix of some rows and M columns. */
-static ptrdiff_t packed_size(const trpok_table *k, int rows, int M)
-{
-    return (ptrdiff_t)rows * ((M + k->panel - 1) / k->panel * k->panel);
-}
-
 static void place_packed(trpo_net *net, arena *a, const shape *s, const trpok_table *k)
 {
     ptrdiff_t total = 0, total_t = 0, largest = 0;
@@ -88,8 +82,8 @@ static void place_packed(trpo_net *net, arena *a, const shape *s, const trpok_ta
     for (int l = 0; l <= net->L; l++) {
         if (a->base != NULL) net->at[l] = total, net->at_t[l] = total_t;
         if (l == net->L) break;
-        total += packed_size(k, size_of(s, l) + 1, size_of(s, l + 1));
-        total_t += packed_size(k, size_of(s, l + 1), size_of(s, l));
+        total += k->packed_size(size_of(s, l) + 1, size_of(s, l + 1));
+        total_t += k->packed_size(size_of(s, l + 1), size_of(s, l));
         largest = larger(largest, layer_size(s, l));
     }
     net->W = TAKE(a, real, total);
@@ -133,7 +127,7 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
         const int has_G = !(l == L - 1 && f->exact_head);
         const ptrdiff_t at_G = total + trpo_square(size_of(s, l) + 1);
         if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
-        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) : 0);
+        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) + size_of(s, l + 1) : 0);
         largest = larger(largest, layer_size(s, l));
     }
     if (a->base != NULL) f->at[2 * L] = total;
@@ -210,7 +204,7 @@ static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
     for (int l = 0; l <= s->n_hidden; l++)
-        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1));
+        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1) + 1);
     return total;
 }
 
@@ -234,8 +228,8 @@ static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const sh
         s.b = TAKE(a, real, TRPO_TILE * width);
         s.act = TAKE(a, real, TRPO_TILE * policy->D);
         s.noise = TAKE(a, double, TRPO_TILE * larger(policy->A, policy->D));
+        s.work = TAKE(a, real, 3 * TRPO_TILE * (ptrdiff_t)policy->A);
         s.row1 = TAKE(a, real, TRPO_TILE);
-        s.row2 = TAKE(a, real, TRPO_TILE);
         if (a->base != NULL) w->scratch[i] = s;
     }
 }

@@ -39,16 +39,17 @@ static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int
     const double *log_std = (const double *)pass->arg;
     const real *out_old = m->batch.h[L] + (ptrdiff_t)first * m->A;
     real **h = trpo_tile_inputs(s, m, m->batch.h[0] + (ptrdiff_t)first * m->net.size[0]);
-    real *logp = s->row1, *row = s->row2;
+    real *row = s->row1;
     trpo_net_forward(w->k, &m->net, h, n);
-    m->dist->logp(logp, h[L], log_std, m->batch.act + (ptrdiff_t)first * m->D, m->parts, n, m->A,
-                  m->D);
-    for (int i = 0; i < n; i++)
-        row[i] = trpok_expm1(logp[i] - w->logp[first + i]) * w->adv_real[first + i];
+    m->dist->logp(w->k, row, h[L], log_std, m->batch.act + (ptrdiff_t)first * m->D, s->work,
+                  m->parts, n, m->A, m->D);
+    for (int i = 0; i < n; i++) row[i] -= w->logp[first + i];
+    w->k->expm1(row, row, n);
+    for (int i = 0; i < n; i++) row[i] *= w->adv_real[first + i];
     sum[SURR] += total(row, n);
-    m->dist->kl(row, out_old, h[L], m->log_std, log_std, m->parts, n, m->A, m->D);
+    m->dist->kl(w->k, row, out_old, h[L], m->log_std, log_std, s->work, m->parts, n, m->A, m->D);
     sum[KL] += total(row, n);
-    m->dist->entropy(row, h[L], log_std, m->parts, n, m->A, m->D);
+    m->dist->entropy(w->k, row, h[L], log_std, s->work, m->parts, n, m->A, m->D);
     sum[ENTROPY] += total(row, n);
 }
 

@@ -30,14 +30,15 @@ typedef struct draws {
 } draws;
 
 /* s->a = d log pi(a|s) / d out for drawn actions; item numbers count from 1 + first */
-static void drawn_adjoint(const trpo_model *m, trpo_scratch *s, const trpo_rng *rng, int first,
-                          int n)
+static void drawn_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
+                          const trpo_rng *rng, int first, int n)
 {
     const real *out = s->h[m->net.L];
     for (int i = 0; i < n; i++) s->row1[i] = 1;
     trpo_draw_noise(s->noise, m, rng, 1 + first, n);
-    m->dist->sample(s->act, out, m->log_std, s->noise, m->parts, n, m->A, m->D);
-    m->dist->adjoint(s->a, NULL, out, m->log_std, s->act, s->row1, m->parts, n, m->A, m->D);
+    m->dist->sample(k, s->act, out, m->log_std, s->noise, s->work, m->parts, n, m->A, m->D);
+    m->dist->adjoint(k, s->a, NULL, out, m->log_std, s->act, s->row1, s->work, m->parts, n, m->A,
+                     m->D);
 }
 
 /* Back through the layers from dz_L = s->a, adding dz_l' dz_l on the way. */
@@ -48,7 +49,8 @@ static void add_adjoint_factors(const trpok_table *k, const trpo_model *m, real 
     real *dz = s->a;
     for (int l = net->L - 1; l >= 0; l--) {
         if (m->factors.at[2 * l + 1] < m->factors.at[2 * l + 2])
-            trpok_outer(sum + m->factors.at[2 * l + 1], dz, 0, n, net->size[l + 1]);
+            k->dense_adjoint_weight(sum + m->factors.at[2 * l + 1], dz, dz, n, net->size[l + 1],
+                                    net->size[l + 1]);
         if (l == 0) break;
         real *dh = dz == s->a ? s->b : s->a;
         k->dense_adjoint_input(dh, dz, h[l], net->W_t + net->at_t[l], net->activation, n,
@@ -66,13 +68,14 @@ static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int f
     if (needs_draws(m)) {
         h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
         trpo_net_forward(k, &m->net, h, n);
-        drawn_adjoint(m, s, d->rng, first, n);
+        drawn_adjoint(k, m, s, d->rng, first, n);
         add_adjoint_factors(k, m, sum, h, s, n);
     } else {
         h = trpo_tile_rows(s, m, pass->batch, first);
     }
     for (int l = 0; l < m->net.L; l++)
-        trpok_outer(sum + m->factors.at[2 * l], h[l], 1, n, m->net.size[l]);
+        k->dense_adjoint_weight(sum + m->factors.at[2 * l], h[l], h[l], n, m->net.size[l],
+                                m->net.size[l]);
 }
 
 static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
@@ -85,6 +88,18 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
 }
 
 /* ---- inversion ------------------------------------------------------------------------------- */
+
+/* What was summed for layer l is [h 1]'h, ((K+1) x K): spread out to A ((K+1) x (K+1)) in place. */
+static double *spread_A(trpo_model *m, int l)
+{
+    const int K = m->net.size[l], S = K + 1;
+    double *A = m->factors.sums + m->factors.at[2 * l];
+    for (int i = K; i >= 0; i--)
+        memmove(A + (ptrdiff_t)i * S, A + (ptrdiff_t)i * K, (size_t)K * sizeof *A);
+    for (int i = 0; i < K; i++) A[(ptrdiff_t)i * S + K] = A[(ptrdiff_t)K * S + i];
+    A[(ptrdiff_t)K * S + K] = 1;
+    return A;
+}
 
 static double mean_diagonal(const double *C, int S)
 {
@@ -100,28 +115,34 @@ static double trace_ratio(double mean_A, double mean_G)
     return pi > 0 && isfinite(pi) ? pi : 1;
 }
 
-static void invert_layer(trpo_model *m, int l, double damping)
+/* inverse (S x S) = (C + shift I)^-1; C is used up */
+static void invert(const trpok_wide *k, double *inverse, double *C, double shift, int S)
+{
+    k->cholesky(C, shift, S);
+    for (ptrdiff_t i = 0; i < trpo_square(S); i++) inverse[i] = i % (S + 1) == 0;
+    k->cholesky_solve(inverse, C, S, S);
+}
+
+static void invert_layer(const trpok_wide *k, trpo_model *m, int l, double damping)
 {
     const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
     const ptrdiff_t at_A = m->factors.at[2 * l], at_G = m->factors.at[2 * l + 1];
-    double *A = m->factors.sums + at_A, *G = m->factors.sums + at_G;
+    double *A = spread_A(m, l), *G = m->factors.sums + at_G;
     const double pi = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));
-    trpok_cholesky(A, pi * sqrt(damping), S);
-    trpok_cholesky_inverse(m->factors.inverse + at_A, A, S);
-    trpok_cholesky(G, sqrt(damping) / pi, M);
-    trpok_cholesky_inverse(m->factors.inverse + at_G, G, M);
+    invert(k, m->factors.inverse + at_A, A, pi * sqrt(damping), S);
+    invert(k, m->factors.inverse + at_G, G, sqrt(damping) / pi, M);
 }
 
 /* One Cholesky factor per output: m_i A + damping I. */
-static void factorize_exact_head(trpo_model *m, double damping)
+static void factorize_exact_head(const trpok_wide *k, trpo_model *m, double damping)
 {
     const int l = m->net.L - 1, S = m->net.size[l] + 1;
-    const double *A = m->factors.sums + m->factors.at[2 * l];
+    const double *A = spread_A(m, l);
     m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
     for (int i = 0; i < m->A; i++) {
         double *C = m->factors.head + i * trpo_square(S);
         for (ptrdiff_t j = 0; j < trpo_square(S); j++) C[j] = m->factors.metric[i] * A[j];
-        trpok_cholesky(C, damping, S);
+        k->cholesky(C, damping, S);
     }
 }
 
@@ -132,28 +153,18 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
     const int N = choose_rows(w, m, rng), L = m->net.L;
     trpo_sum_rows(m->factors.sums, &pass, N, m->factors.at[2 * L]);
     for (ptrdiff_t i = 0; i < m->factors.at[2 * L]; i++) m->factors.sums[i] /= N;
-    for (int l = 0; l < L - m->factors.exact_head; l++) invert_layer(m, l, damping);
-    if (m->factors.exact_head) factorize_exact_head(m, damping);
+    for (int l = 0; l < L - m->factors.exact_head; l++) invert_layer(w->k->wide, m, l, damping);
+    if (m->factors.exact_head) factorize_exact_head(w->k->wide, m, damping);
 }
 
 /* ---- application ----------------------------------------------------------------------------- */
 
-/* out (R x C) = a (R x K) b (K x C) */
-static void multiply(double *out, const double *a, const double *b, int R, int K, int C)
-{
-    for (int r = 0; r < R; r++) {
-        double *row = out + (ptrdiff_t)r * C;
-        for (int c = 0; c < C; c++) row[c] = 0;
-        for (int k = 0; k < K; k++)
-            trpok_axpy(row, a[(ptrdiff_t)r * K + k], b + (ptrdiff_t)k * C, C);
-    }
-}
-
-static void precondition_layer(const trpo_model *m, double *z, const double *r, int l)
+static void precondition_layer(const trpok_wide *k, const trpo_model *m, double *z,
+                               const double *r, int l)
 {
     const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
-    multiply(m->factors.temp, m->factors.inverse + m->factors.at[2 * l], r, S, S, M);
-    multiply(z, m->factors.temp, m->factors.inverse + m->factors.at[2 * l + 1], S, M, M);
+    k->multiply(m->factors.temp, m->factors.inverse + m->factors.at[2 * l], r, S, S, M);
+    k->multiply(z, m->factors.temp, m->factors.inverse + m->factors.at[2 * l + 1], S, M, M);
 }
 
 static void precondition_exact_head(const trpo_model *m, double *z, const double *r)
@@ -162,17 +173,18 @@ static void precondition_exact_head(const trpo_model *m, double *z, const double
     double *column = m->factors.temp;
     for (int i = 0; i < A; i++) {
         for (int j = 0; j < S; j++) column[j] = r[(ptrdiff_t)j * A + i];
-        trpok_cholesky_solve(column, m->factors.head + i * trpo_square(S), S);
+        trpok_solve_vector(column, m->factors.head + i * trpo_square(S), S);
         for (int j = 0; j < S; j++) z[(ptrdiff_t)j * A + i] = column[j];
     }
 }
 
-void trpo_precondition(const trpo_model *m, double *z, const double *r, double damping)
+void trpo_precondition(const trpo_agent *w, const trpo_model *m, double *z, const double *r,
+                       double damping)
 {
     const int L = m->net.L;
     const ptrdiff_t *offset = m->net.offset;
     for (int l = 0; l < L - m->factors.exact_head; l++)
-        precondition_layer(m, z + offset[l], r + offset[l], l);
+        precondition_layer(w->k->wide, m, z + offset[l], r + offset[l], l);
     if (m->factors.exact_head) precondition_exact_head(m, z + offset[L - 1], r + offset[L - 1]);
     for (ptrdiff_t i = offset[L]; i < m->P; i++) z[i] = r[i] / (2 + damping);
 }

@@ -73,11 +73,20 @@ static void forward_rows(trpo_agent *w, int first, int N)
     trpo_forward(w, &w->critic, first, N);
 }
 
-static void logp_rows(const trpo_agent *w, real *logp, int first, int N)
+static void logp_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
-    const trpo_model *m = &w->policy;
-    m->dist->logp(logp, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
-                  m->batch.act + (ptrdiff_t)first * m->D, m->parts, N, m->A, m->D);
+    const trpo_agent *w = pass->agent;
+    const trpo_model *m = pass->model;
+    (void)sum;
+    m->dist->logp(w->k, w->logp + first, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
+                  m->batch.act + (ptrdiff_t)first * m->D, s->work, m->parts, n, m->A, m->D);
+}
+
+/* logp of rows [first, first + N) */
+static void logp_rows(trpo_agent *w, int first, int N)
+{
+    const trpo_pass pass = {w, &w->policy, &w->policy.batch, logp_tile, first, NULL};
+    trpo_sum_rows(NULL, &pass, N, 0);
 }
 
 /* ---- opening a row --------------------------------------------------------------------------- */
@@ -104,7 +113,7 @@ static void copy_out(real *to, const real *from, ptrdiff_t count)
 static void finish_row(trpo_agent *w, real *logp, real *val)
 {
     const int E = w->set.n_envs, first = w->t * E;
-    logp_rows(w, w->logp + first, first, E);
+    logp_rows(w, first, E);
     copy_out(logp, w->logp + first, E);
     copy_out(val, w->val + first, E);
 }
@@ -117,8 +126,8 @@ static void draw(trpo_agent *w, real *act, const real *out, const trpo_rng *rng,
     for (int row = 0; row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
-        m->dist->sample(act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
-                        s->noise, m->parts, n, m->A, m->D);
+        m->dist->sample(w->k, act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
+                        s->noise, s->work, m->parts, n, m->A, m->D);
     }
 }
 
@@ -294,6 +303,6 @@ int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const doubl
     if (logp != NULL)
         copy_out(w->logp, logp, N);
     else
-        logp_rows(w, w->logp, 0, N);
+        logp_rows(w, 0, N);
     return TRPO_OK;
 }

@@ -59,7 +59,7 @@ typedef struct trpo_batch {
 typedef struct trpo_factors {
     int exact_head;       /* the head's metric is constant and diagonal: it needs no G         */
     ptrdiff_t *at;        /* (2L+1) where A_1, G_1, A_2, G_2, ... start; [2L]: their total     */
-    double *sums;         /* (at[2L]) the factors, lower triangles; then their Cholesky factors */
+    double *sums;         /* (at[2L]) the factors, as they are summed; then their Cholesky factors */
     double *inverse;      /* (at[2L]) the damped inverses, same places                         */
     double *head;         /* (A x (K+1) x (K+1)) Cholesky factor per output of an exact head   */
     double *metric;       /* (A) of an exact head                                              */
@@ -92,7 +92,8 @@ typedef struct trpo_scratch {
     real *a, *b;          /* (TILE x width) tangents and adjoints                              */
     real *act;            /* (TILE x D)                                                        */
     double *noise;        /* (TILE x max(A, D))                                                */
-    real *row1, *row2;    /* (TILE) per-row numbers                                            */
+    real *work;           /* (3 x TILE x A) of distributions                                   */
+    real *row1;           /* (TILE) per-row numbers                                            */
 } trpo_scratch;
 
 /* Running mean and sum of squared deviations. */
@@ -229,7 +230,8 @@ void trpo_fisher_product(trpo_agent *w, trpo_model *model, double *out, const do
 
 /* preconditioner.c: estimates and inverts the factors; then z = M^-1 r */
 void trpo_factorize(trpo_agent *w, trpo_model *model, const trpo_rng *rng, double damping);
-void trpo_precondition(const trpo_model *model, double *z, const double *r, double damping);
+void trpo_precondition(const trpo_agent *w, const trpo_model *model, double *z, const double *r,
+                       double damping);
 
 /* cg.c: solves (F + damping I) x = g */
 typedef struct trpo_system {

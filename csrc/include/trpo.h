@@ -105,7 +105,8 @@ typedef struct trpo_settings {
     double learning_rate;  /* Adam, > 0 [1e-3]                                                */
     int batch_size;        /* Adam, >= 1 [128]                                                */
     /* the machine */
-    const char *instruction_set; /* "baseline", "avx2"; NULL: the best this machine has [NULL] */
+    const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best that     */
+                                 /*     this machine has [NULL]                               */
     /* randomness: a stream per agent, independent of threads and of n_envs beside it */
     uint64_t seed;         /* [0]                                                             */
 } trpo_settings;
@@ -249,7 +250,7 @@ int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRP
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 void trpo_refresh(trpo_agent *agent);
 
-/* The kernels that an agent uses: "baseline", "avx2". */
+/* The kernels that an agent uses: "baseline", "avx2", "avx512" or "neon". */
 const char *trpo_instruction_set(const trpo_agent *agent);
 
 #ifdef __cplusplus

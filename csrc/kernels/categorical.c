@@ -1,43 +1,72 @@
 /* Categorical, or a product of independent categoricals: one part of the logits per component.
  *
- * For one part with logits z, p = softmax(z), chosen k:
- *     logp     = z_k - logsumexp(z)
+ * For one part with logits z, e = exp(z - max z), p = e / sum e, norm = max z + log sum e, chosen k:
+ *     logp     = z_k - norm
  *     d logp   = (onehot(k) - p) dz
  *     Fisher   = diag(p) - p p',   so metric t = p * (t - p.t)
  *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
  *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
- *     entropy  = -sum_i p_i logp_i
- * and the parts add up. Proved by tests/test_distributions.py. */
+ *     entropy  = -sum_i p_i (z_i - norm)
+ * and the parts add up. Exponentials are taken of all rows at once, so that they fill vectors.
+ * Proved by tests/test_distributions.py. */
 #include "kernels.h"
 
-static real log_sum_exp(const real *z, int K)
+static int largest(const real *z, int K)
 {
-    real top = z[0], sum = 0;
-    for (int k = 1; k < K; k++) top = z[k] > top ? z[k] : top;
-    for (int k = 0; k < K; k++) sum += trpok_exp(z[k] - top);
-    return top + trpok_log(sum);
+    int best = 0;
+    for (int k = 1; k < K; k++)
+        if (z[k] > z[best]) best = k;
+    return best;
+}
+
+static real total(const real *x, int K)
+{
+    real sum = 0;
+    for (int k = 0; k < K; k++) sum += x[k];
+    return sum;
+}
+
+/* e (N x A) = exp(z - the largest of its part) */
+static void exponentials(const trpok_table *k, real *e, const real *z, const int *parts, int N,
+                         int A, int D)
+{
+    real *to = e;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * D; i++) {
+        const int K = parts[i % D];
+        const real top = z[largest(z, K)];
+        for (int j = 0; j < K; j++) to[j] = z[j] - top;
+        to += K, z += K;
+    }
+    k->exp(e, e, (ptrdiff_t)N * A);
+}
+
+/* The norm of one part, given its exponentials. */
+static real norm_of(const real *z, const real *e, int K)
+{
+    return z[largest(z, K)] + trpok_log(total(e, K));
 }
 
 /* The choice whose slice of [0, 1) holds u. */
-static int invert(const real *z, double u, int K)
+static int invert(const real *e, double u, int K)
 {
-    const real norm = log_sum_exp(z, K);
+    const double target = u * (double)total(e, K);
     double cumulated = 0;
     for (int k = 0; k < K - 1; k++) {
-        cumulated += (double)trpok_exp(z[k] - norm);
-        if (cumulated > u) return k;
+        cumulated += (double)e[k];
+        if (cumulated > target) return k;
     }
     return K - 1;
 }
 
-static void sample(real *act, const real *out, const double *log_std, const double *noise,
-                   const int *parts, int N, int A, int D)
+static void sample(const trpok_table *k, real *act, const real *out, const double *log_std,
+                   const double *noise, real *work, const int *parts, int N, int A, int D)
 {
-    (void)log_std, (void)A;
+    (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
     for (ptrdiff_t i = 0; i < (ptrdiff_t)N * D; i++) {
         const int K = parts[i % D];
-        act[i] = (real)invert(out, noise[i], K);
-        out += K;
+        act[i] = (real)invert(work, noise[i], K);
+        work += K;
     }
 }
 
@@ -53,14 +82,6 @@ static int illegal(const real *act, const int *parts, int D)
     return -1;
 }
 
-static int largest(const real *z, int K)
-{
-    int best = 0;
-    for (int k = 1; k < K; k++)
-        if (z[k] > z[best]) best = k;
-    return best;
-}
-
 static void mode(real *act, const real *out, const int *parts, int N, int A, int D)
 {
     (void)A;
@@ -71,87 +92,95 @@ static void mode(real *act, const real *out, const int *parts, int N, int A, int
     }
 }
 
-static void logp(real *logp, const real *out, const double *log_std, const real *act,
-                 const int *parts, int N, int A, int D)
+static void logp(const trpok_table *k, real *logp, const real *out, const double *log_std,
+                 const real *act, real *work, const int *parts, int N, int A, int D)
 {
-    (void)log_std, (void)A;
+    (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
     for (int n = 0; n < N; n++) {
         logp[n] = 0;
         for (int d = 0; d < D; d++) {
-            logp[n] += out[(int)*act++] - log_sum_exp(out, parts[d]);
-            out += parts[d];
+            logp[n] += out[(int)*act++] - norm_of(out, work, parts[d]);
+            out += parts[d], work += parts[d];
         }
     }
 }
 
-static void adjoint(real *dout, real *dlog_std, const real *out, const double *log_std,
-                    const real *act, const real *w, const int *parts, int N, int A, int D)
+static void adjoint(const trpok_table *k, real *dout, real *dlog_std, const real *out,
+                    const double *log_std, const real *act, const real *w, real *work,
+                    const int *parts, int N, int A, int D)
 {
-    (void)dlog_std, (void)log_std, (void)A;
+    (void)dlog_std, (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
     for (int n = 0; n < N; n++)
         for (int d = 0; d < D; d++) {
             const int K = parts[d], choice = (int)*act++;
-            const real norm = log_sum_exp(out, K);
-            for (int k = 0; k < K; k++)
-                dout[k] = w[n] * ((real)(k == choice) - trpok_exp(out[k] - norm));
-            dout += K, out += K;
+            const real scale = 1 / total(work, K);
+            for (int j = 0; j < K; j++) dout[j] = w[n] * ((real)(j == choice) - work[j] * scale);
+            dout += K, work += K;
         }
 }
 
-static void part_metric(real *dout, const real *tout, const real *z, int K)
+static void part_metric(real *dout, const real *tout, const real *e, int K)
 {
-    const real norm = log_sum_exp(z, K);
+    const real scale = 1 / total(e, K);
     real mean = 0;
-    for (int k = 0; k < K; k++) mean += trpok_exp(z[k] - norm) * tout[k];
-    for (int k = 0; k < K; k++) dout[k] = trpok_exp(z[k] - norm) * (tout[k] - mean);
+    for (int k = 0; k < K; k++) mean += e[k] * scale * tout[k];
+    for (int k = 0; k < K; k++) dout[k] = e[k] * scale * (tout[k] - mean);
 }
 
-static void metric(real *dout, const real *tout, const real *out, const double *log_std,
-                   const int *parts, int N, int A, int D)
+static void metric(const trpok_table *k, real *dout, const real *tout, const real *out,
+                   const double *log_std, real *work, const int *parts, int N, int A, int D)
 {
-    (void)log_std, (void)A;
+    (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
     for (ptrdiff_t i = 0; i < (ptrdiff_t)N * D; i++) {
         const int K = parts[i % D];
-        part_metric(dout, tout, out, K);
-        dout += K, tout += K, out += K;
+        part_metric(dout, tout, work, K);
+        dout += K, tout += K, work += K;
     }
 }
 
-static real part_kl(const real *z_old, const real *z_new, int K)
+/* p (K) from the old exponentials in place; d (K), logp' - logp, in place of the new ones */
+static void part_differences(real *p, real *d, const real *z_old, const real *z_new, int K)
 {
-    const real norm_old = log_sum_exp(z_old, K), norm_new = log_sum_exp(z_new, K);
-    real sum = 0;
+    const real norm_old = norm_of(z_old, p, K), norm_new = norm_of(z_new, d, K);
+    const real scale = 1 / total(p, K);
     for (int k = 0; k < K; k++) {
-        const real logp = z_old[k] - norm_old, d = (z_new[k] - norm_new) - logp;
-        sum += trpok_exp(logp) * (trpok_expm1(d) - d);
+        p[k] *= scale;
+        d[k] = (z_new[k] - norm_new) - (z_old[k] - norm_old);
     }
-    return sum;
 }
 
-static void kl(real *kl, const real *out_old, const real *out_new, const double *log_std_old,
-               const double *log_std_new, const int *parts, int N, int A, int D)
+static void kl(const trpok_table *k, real *kl, const real *out_old, const real *out_new,
+               const double *log_std_old, const double *log_std_new, real *work, const int *parts,
+               int N, int A, int D)
 {
-    (void)log_std_old, (void)log_std_new, (void)A;
-    for (int n = 0; n < N; n++) {
+    const ptrdiff_t count = (ptrdiff_t)N * A;
+    real *p = work, *d = p + count, *e = d + count;
+    (void)log_std_old, (void)log_std_new;
+    exponentials(k, p, out_old, parts, N, A, D);
+    exponentials(k, d, out_new, parts, N, A, D);
+    for (ptrdiff_t i = 0, at = 0; i < (ptrdiff_t)N * D; at += parts[i++ % D])
+        part_differences(p + at, d + at, out_old + at, out_new + at, parts[i % D]);
+    k->expm1(e, d, count);
+    for (int n = 0; n < N; n++, p += A, d += A, e += A) {
         kl[n] = 0;
-        for (int d = 0; d < D; d++) {
-            kl[n] += part_kl(out_old, out_new, parts[d]);
-            out_old += parts[d], out_new += parts[d];
-        }
+        for (int j = 0; j < A; j++) kl[n] += p[j] * (e[j] - d[j]);
     }
 }
 
-static void entropy(real *entropy, const real *out, const double *log_std, const int *parts, int N,
-                    int A, int D)
+static void entropy(const trpok_table *k, real *entropy, const real *out, const double *log_std,
+                    real *work, const int *parts, int N, int A, int D)
 {
-    (void)log_std, (void)A;
+    (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
     for (int n = 0; n < N; n++) {
         entropy[n] = 0;
         for (int d = 0; d < D; d++) {
-            const real norm = log_sum_exp(out, parts[d]);
-            for (int k = 0; k < parts[d]; k++)
-                entropy[n] -= trpok_exp(out[k] - norm) * (out[k] - norm);
-            out += parts[d];
+            const real norm = norm_of(out, work, parts[d]), scale = 1 / total(work, parts[d]);
+            for (int j = 0; j < parts[d]; j++) entropy[n] -= work[j] * scale * (out[j] - norm);
+            out += parts[d], work += parts[d];
         }
     }
 }

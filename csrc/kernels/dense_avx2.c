@@ -1,17 +1,22 @@
-/* Dense layers for AVX2 with fused multiply-add. All that is to be read stands in dense_simd.h. */
-#include "kernels.h"
+/* Dense layers and elementary functions for AVX2 with fused multiply-add. All that is to be read stands in
+ * dense_simd.h and math_simd.h. */
+#include "layer.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include "simd_avx2.h"
 
+#include "math_simd.h"
+
+#define ROWS 6
+#define COLS 2
+#define SHORT_LAYER trpok_short_avx2
+
 #include "dense_simd.h"
 
 const trpok_table *trpok_avx2(void)
 {
-    static const trpok_table table = {
-        "avx2",        PANEL,        pack, dense_forward, dense_tangent, dense_adjoint_input,
-        dense_adjoint_weight};
+    static const trpok_table table = TRPOK_TABLE("avx2", &trpok_wide_avx2);
     return &table;
 }
 

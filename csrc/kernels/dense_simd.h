@@ -1,43 +1,37 @@
 /* Dense layers for machines with vectors and fused multiply-add: one source for each of them.
  *
- * A file per instruction set (dense_avx2.c) includes its vectors (simd_avx2.h) and then this.
+ * A file per instruction set (dense_avx2.c, ...) includes its vectors (simd_*.h), says how large a
+ * tile its registers hold (ROWS, COLS), and includes this.
  *
  * Everything is made of register tiles: up to ROWS rows by COLS vectors of sums stay in registers
  * while a whole sum over k (or over rows, for weights) runs. Each sum runs in index order by fused
  * multiply-adds, so its bits depend neither on the tile nor on the width of a vector.
  *
  * Matrices are read packed: panels of PANEL columns, the panel's rows one after the other, filled
- * up with zeros. Bias, activation and derivative are applied before a tile leaves its registers.
+ * up with zeros. Bias and derivative are applied before a tile leaves its registers, the activation
+ * while it is still in the nearest cache. Layers of SHORT outputs or fewer would fill half a panel
+ * with nothing: they go to short_simd.h, another packing and another order of sums.
  *
- * The tile's shape is known at compile time in each copy (TRPOK_INLINE, unrolled): that is what the
- * macro at the switch is for, and the only reason for it. */
-enum { ROWS = 6, COLS = 2, PANEL = COLS * LANES };
+ * The tile's shape is known at compile time in each copy: that is what TRPOK_INLINE and the unroll
+ * pragmas are for, and why functions below take R and C. */
+ARRAY_FUNCTION(array_exp, vec_exp)
+ARRAY_FUNCTION(array_expm1, vec_expm1)
+ARRAY_FUNCTION(array_tanh, vec_tanh)
 
-/* What a layer's tiles have in common. Strides: x, tx (K), z, h (M). */
-typedef struct layer {
-    real *z;        /* out (N x M)                                                  */
-    const real *x;  /* (N x K)                                                      */
-    const real *V;  /* packed, what x is multiplied by; its row K is the bias       */
-    const real *tx; /* (N x K), or NULL                                             */
-    const real *W;  /* packed, what tx is multiplied by                             */
-    const real *h;  /* (N x M) activations whose derivative scales z, or NULL       */
-    int bias;       /* V has a bias row                                             */
-    int activation;
-    int K, M;
-} layer;
+enum { PANEL = COLS * LANES, MOST_ROWS = 8 };
 
 /* sum (R x C vectors) += x (R x K, row stride K) times one panel (K x PANEL) */
-TRPOK_INLINE void add_products(vec sum[ROWS][COLS], const real *x, const real *panel, int K, int R,
+TRPOK_INLINE void add_products(vec sum[MOST_ROWS][COLS], const real *x, const real *panel, int K, int R,
                                int C)
 {
     for (int k = 0; k < K; k++, panel += PANEL) {
         vec w[COLS];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int c = 0; c < C; c++) w[c] = vec_load(panel + c * LANES);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             const vec xr = vec_all(x[(ptrdiff_t)r * K + k]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int c = 0; c < C; c++) sum[r][c] = vec_fma(xr, w[c], sum[r][c]);
         }
     }
@@ -50,63 +44,78 @@ TRPOK_INLINE vec times_derivative(vec x, vec h, int activation)
     return x;
 }
 
+TRPOK_INLINE vec activated(vec z, int activation)
+{
+    return activation == TRPO_TANH ? vec_tanh(z) : vec_where_positive(z, z);
+}
+
 /* Vector c of a row's panel, of which `left` columns exist. */
 TRPOK_INLINE vec load_columns(const real *row, int c, int left)
 {
-    if (left >= (c + 1) * LANES) return vec_load(row + c * LANES);
-    return vec_load_some(row + c * LANES, left - c * LANES);
+    const int some = left - c * LANES;
+    if (some >= LANES) return vec_load(row + c * LANES);
+    return vec_load_some(row + c * LANES, some > 0 ? some : 0);
 }
 
 TRPOK_INLINE void store_columns(real *row, vec x, int c, int left)
 {
-    if (left >= (c + 1) * LANES)
+    const int some = left - c * LANES;
+    if (some >= LANES)
         vec_store(row + c * LANES, x);
     else
-        vec_store_some(row + c * LANES, x, left - c * LANES);
+        vec_store_some(row + c * LANES, x, some > 0 ? some : 0);
 }
 
-/* Rows n..n+R-1, columns m.. of  z = act'(h) * ([x 1] V + tx W) */
-TRPOK_INLINE void layer_tile(const layer *y, const real *V, const real *W, int n, int m, int left,
+/* z (R x C vectors, row stride M) = activation(z); a call of its own, so that its code is one. */
+TRPOK_TARGET static void activate_tile(real *z, int activation, int left, int R, int C, int M)
+{
+    for (int r = 0; r < R; r++, z += M)
+        for (int c = 0; c < C; c++)
+            store_columns(z, activated(load_columns(z, c, left), activation), c, left);
+}
+
+/* Rows n..n+R-1, columns m.. of  z = activation( act'(h) * ([x 1] V + tx W) ) */
+TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W, int n, int m, int left,
                              int R, int C)
 {
-    vec sum[ROWS][COLS];
+    vec sum[MOST_ROWS][COLS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K, out = (ptrdiff_t)n * y->M + m;
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int c = 0; c < C; c++)
             sum[r][c] = y->bias ? vec_load(V + (ptrdiff_t)y->K * PANEL + c * LANES) : vec_all(0);
     add_products(sum, y->x + in, V, y->K, R, C);
     if (y->tx != NULL) add_products(sum, y->tx + in, W, y->K, R, C);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
             const ptrdiff_t row = out + (ptrdiff_t)r * y->M;
             vec z = sum[r][c];
             if (y->h != NULL)
-                z = times_derivative(z, load_columns(y->h + row, c, left), y->activation);
+                z = times_derivative(z, load_columns(y->h + row, c, left), y->derivative);
             store_columns(y->z + row, z, c, left);
         }
+    if (y->activation != TRPO_IDENTITY)
+        activate_tile(y->z + out, y->activation, left, R, C, y->M);
 }
 
-TRPOK_INLINE void layer_panel(const layer *y, const real *V, const real *W, int N, int m, int left,
+TRPOK_INLINE void layer_panel(const trpok_layer *y, const real *V, const real *W, int N, int m, int left,
                               int C)
 {
     int n = 0;
     for (; n + ROWS <= N; n += ROWS) layer_tile(y, V, W, n, m, left, ROWS, C);
-    switch (N - n) {
-#define TILE_OF(R) case R: layer_tile(y, V, W, n, m, left, R, C); break;
-        TILE_OF(1) TILE_OF(2) TILE_OF(3) TILE_OF(4) TILE_OF(5)
-#undef TILE_OF
-    default: break;
-    }
+    for (; n + 4 <= N; n += 4) layer_tile(y, V, W, n, m, left, 4, C);
+    for (; n + 2 <= N; n += 2) layer_tile(y, V, W, n, m, left, 2, C);
+    if (n < N) layer_tile(y, V, W, n, m, left, 1, C);
 }
 
-TRPOK_TARGET static void run_layer(const layer *y, int N)
+TRPOK_TARGET static void run_layer(const trpok_layer *y, int N)
 {
     const real *V = y->V, *W = y->W;
-    for (int m = 0; m < y->M; m += PANEL) {
+    const ptrdiff_t panel = (ptrdiff_t)(y->K + y->bias) * PANEL;
+    for (int m = 0; m < y->M; m += PANEL, V += panel, W += panel) {
         const int left = y->M - m;
         if (left >= PANEL)
             layer_panel(y, V, W, N, m, PANEL, COLS);
@@ -114,93 +123,167 @@ TRPOK_TARGET static void run_layer(const layer *y, int N)
             layer_panel(y, V, W, N, m, left, COLS);
         else
             layer_panel(y, V, W, N, m, left, 1);
-        V += (ptrdiff_t)(y->K + y->bias) * PANEL;
-        if (y->tx != NULL) W += (ptrdiff_t)(y->K + 1) * PANEL;
     }
 }
 
 /* forward: z = activation([x 1] W) */
-TRPOK_TARGET static void dense_forward(real *z, const real *x, const real *W, int activation,
-                                       int N, int K, int M)
+static void dense_forward(real *z, const real *x, const real *W, int activation, int N, int K,
+                          int M)
 {
-    const layer y = {z, x, W, NULL, W, NULL, 1, TRPO_IDENTITY, K, M};
-    run_layer(&y, N);
-    trpok_activate(z, activation, (ptrdiff_t)N * M);
+    const trpok_layer y = {z, x, W, NULL, W, NULL, 1, TRPO_IDENTITY, activation, K, M};
+    (M <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
 }
 
-TRPOK_TARGET static void dense_tangent(real *tz, const real *tx, const real *x, const real *h,
-                                       const real *V, const real *W, int activation, int N, int K,
-                                       int M)
+/* forward: h = activation([x 1] W), so along (tx, V): tz = act'(h) ([x 1] V + tx W) */
+static void dense_tangent(real *tz, const real *tx, const real *x, const real *h, const real *V,
+                          const real *W, int activation, int N, int K, int M)
 {
-    const layer y = {tz, x, V, tx, W, h, 1, activation, K, M};
-    run_layer(&y, N);
+    const trpok_layer y = {tz, x, V, tx, W, h, 1, activation, TRPO_IDENTITY, K, M};
+    (M <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
 }
 
-TRPOK_TARGET static void dense_adjoint_input(real *dx, const real *dz, const real *h,
-                                             const real *W_t, int activation, int N, int K, int M)
+/* forward: x = activation(z before), z = [x 1] W, so d(z before) = act'(x) (dz W') */
+static void dense_adjoint_input(real *dx, const real *dz, const real *h, const real *W_t,
+                                int activation, int N, int K, int M)
 {
-    const layer y = {dx, dz, W_t, NULL, W_t, h, 0, activation, M, K};
-    run_layer(&y, N);
+    const trpok_layer y = {dx, dz, W_t, NULL, W_t, h, 0, activation, TRPO_IDENTITY, M, K};
+    (K <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
 }
 
-/* Rows k..k+R-1 of one panel of dW += x' dz */
-TRPOK_INLINE void weight_tile(real *dW, const real *x, const real *dz, int k, int left, int N,
-                              int K, int M, int R, int C)
+/* ---- packing --------------------------------------------------------------------------------- */
+
+static int rounded_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+static ptrdiff_t packed_size(int rows, int M)
 {
-    vec sum[ROWS][COLS];
-    dW += (ptrdiff_t)k * M;
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-        for (int c = 0; c < C; c++) sum[r][c] = load_columns(dW + (ptrdiff_t)r * M, c, left);
-    for (int n = 0; n < N; n++, dz += M) {
-        vec d[COLS];
-#pragma GCC unroll 2
-        for (int c = 0; c < C; c++) d[c] = load_columns(dz, c, left);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; r++) {
-            const vec xr = vec_all(k + r < K ? x[(ptrdiff_t)n * K + k + r] : 1);
-#pragma GCC unroll 2
-            for (int c = 0; c < C; c++) sum[r][c] = vec_fma(xr, d[c], sum[r][c]);
-        }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-        for (int c = 0; c < C; c++) store_columns(dW + (ptrdiff_t)r * M, sum[r][c], c, left);
+    if (M <= SHORT) return (ptrdiff_t)M * rounded_up(rows, SHORT_LANES);
+    return (ptrdiff_t)rows * rounded_up(M, PANEL);
 }
 
-TRPOK_INLINE void weight_panel(real *dW, const real *x, const real *dz, int left, int N, int K,
-                               int M, int C)
+/* A short layer's matrix: blocks of SHORT_LANES rows, in a block column by column. */
+static void pack_blocks(real *packed, const real *W, int rows, int M)
 {
-    int k = 0; /* K rows of weights and one of biases */
-    for (; k + ROWS <= K + 1; k += ROWS) weight_tile(dW, x, dz, k, left, N, K, M, ROWS, C);
-    switch (K + 1 - k) {
-#define TILE_OF(R) case R: weight_tile(dW, x, dz, k, left, N, K, M, R, C); break;
-        TILE_OF(1) TILE_OF(2) TILE_OF(3) TILE_OF(4) TILE_OF(5)
-#undef TILE_OF
-    default: break;
-    }
+    for (int k = 0; k < rows; k += SHORT_LANES)
+        for (int m = 0; m < M; m++)
+            for (int i = 0; i < SHORT_LANES; i++)
+                *packed++ = k + i < rows ? W[(ptrdiff_t)(k + i) * M + m] : 0;
 }
 
-TRPOK_TARGET static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N, int K,
-                                              int M)
-{
-    for (int m = 0; m < M; m += PANEL) {
-        const int left = M - m;
-        if (left >= PANEL)
-            weight_panel(dW + m, x, dz + m, PANEL, N, K, M, COLS);
-        else if (left > LANES)
-            weight_panel(dW + m, x, dz + m, left, N, K, M, COLS);
-        else
-            weight_panel(dW + m, x, dz + m, left, N, K, M, 1);
-    }
-}
-
-static void pack(real *packed, const real *W, int rows, int M)
+static void pack_panels(real *packed, const real *W, int rows, int M)
 {
     for (int m = 0; m < M; m += PANEL)
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < PANEL; i++)
                 *packed++ = m + i < M ? W[(ptrdiff_t)r * M + m + i] : 0;
+}
+
+static void pack(real *packed, const real *W, int rows, int M)
+{
+    (M <= SHORT ? pack_blocks : pack_panels)(packed, W, rows, M);
+}
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+/* What the tiles of dW += [x 1]' dz have in common. Strides: x (K), dz (M), dW (S). */
+typedef struct outer {
+    real *dW;
+    const real *x, *dz;
+    int N, K, M, S;
+} outer;
+
+/* Rows k..k+R-1 of one panel; with `bias` the last of them is the biases', whose x is 1. */
+TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, int R, int C)
+{
+    vec sum[MOST_ROWS][COLS];
+    real *dW = y->dW + (ptrdiff_t)k * y->S + m;
+    const real *x = y->x + k, *dz = y->dz + m;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++)
+            sum[r][c] = load_columns(dW + (ptrdiff_t)r * y->S, c, left);
+    for (int n = 0; n < y->N; n++, x += y->K, dz += y->M) {
+        vec d[COLS];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++) d[c] = load_columns(dz, c, left);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) {
+            const vec xr = vec_all(bias && r == R - 1 ? 1 : x[r]);
+#pragma GCC unroll 4
+            for (int c = 0; c < C; c++) sum[r][c] = vec_fma(xr, d[c], sum[r][c]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++) store_columns(dW + (ptrdiff_t)r * y->S, sum[r][c], c, left);
+}
+
+/* K rows of weights and one of biases: the last tile takes the biases along. */
+TRPOK_INLINE void outer_panel(const outer *y, int m, int left, int C)
+{
+    int k = 0;
+    for (; k + ROWS < y->K + 1; k += ROWS) outer_tile(y, k, m, left, 0, ROWS, C);
+    switch (y->K + 1 - k) {
+#define LAST_TILE(R) case R: outer_tile(y, k, m, left, 1, R, C); break;
+        LAST_TILE(1) LAST_TILE(2) LAST_TILE(3) LAST_TILE(4) LAST_TILE(5)
+#if ROWS > 6
+        LAST_TILE(6) LAST_TILE(7)
+#endif
+#undef LAST_TILE
+    default: outer_tile(y, k, m, left, 1, ROWS, C); break;
+    }
+}
+
+TRPOK_TARGET static void run_outer(const outer *y)
+{
+    for (int m = 0; m < y->M; m += PANEL) {
+        const int left = y->M - m;
+        if (left >= PANEL)
+            outer_panel(y, m, PANEL, COLS);
+        else if (left > LANES)
+            outer_panel(y, m, left, COLS);
+        else
+            outer_panel(y, m, left, 1);
+    }
+}
+
+/* The same for R = M <= SHORT, as dW' += dz' [x 1]: vectors lie along k. */
+TRPOK_INLINE void short_outer_tile(const outer *y, int k, int left, int R, int C)
+{
+    real T[MOST_ROWS * PANEL] = {0};
+    const outer swapped = {T, y->dz, y->x + k, y->N, y->M, y->K, PANEL};
+    real *dW = y->dW + (ptrdiff_t)k * R;
+    for (int i = 0; i < left; i++)
+        for (int r = 0; r < R; r++) T[r * PANEL + i] = dW[i * R + r];
+    outer_tile(&swapped, 0, 0, left, 0, R, C);
+    for (int i = 0; i < left; i++)
+        for (int r = 0; r < R; r++) dW[i * R + r] = T[r * PANEL + i];
+}
+
+TRPOK_INLINE void short_outer(const outer *y, int R, int C)
+{
+    int k = 0;
+    for (; k + C * LANES <= y->K; k += C * LANES) short_outer_tile(y, k, C * LANES, R, C);
+    if (k < y->K) short_outer_tile(y, k, y->K - k, R, C);
+    real *bias = y->dW + (ptrdiff_t)y->K * R;
+    for (int n = 0; n < y->N; n++)
+        for (int r = 0; r < R; r++) bias[r] += y->dz[(ptrdiff_t)n * R + r];
+}
+
+TRPOK_TARGET static void run_short_outer(const outer *y)
+{
+    switch (y->M) {
+#define OUTPUTS(R) case R: short_outer(y, R, R <= ROWS ? COLS : 1); break;
+        OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
+#undef OUTPUTS
+    default: break;
+    }
+}
+
+/* forward: z = [x 1] W, so dW = [x 1]' dz */
+static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N, int K, int M)
+{
+    const outer y = {dW, x, dz, N, K, M, M};
+    (M <= SHORT ? run_short_outer : run_outer)(&y);
 }

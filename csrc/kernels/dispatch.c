@@ -3,21 +3,32 @@
 
 #include <string.h>
 
-static int has_avx2(void)
-{
 #if defined(__x86_64__) && defined(__GNUC__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+}
 #else
-    return 0;
+static int has_avx2(void) { return 0; }
+static int has_avx512(void) { return 0; }
 #endif
+
+const trpok_table *trpok_runnable(int i)
+{
+    const trpok_table *tables[] = {has_avx512() ? trpok_avx512() : NULL,
+                                   has_avx2() ? trpok_avx2() : NULL, trpok_neon(),
+                                   trpok_baseline()};
+    for (size_t j = 0; j < sizeof tables / sizeof *tables; j++)
+        if (tables[j] != NULL && i-- == 0) return tables[j];
+    return NULL;
 }
 
 const trpok_table *trpok_named(const char *name)
 {
-    const trpok_table *tables[] = {has_avx2() ? trpok_avx2() : NULL, trpok_baseline()};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        if (tables[i] != NULL && (name == NULL || strcmp(name, tables[i]->name) == 0))
-            return tables[i];
+    const trpok_table *table;
+    for (int i = 0; (table = trpok_runnable(i)) != NULL; i++)
+        if (name == NULL || strcmp(name, table->name) == 0) return table;
     return NULL;
 }
 

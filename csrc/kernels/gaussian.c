@@ -12,10 +12,10 @@
 
 #define LOG_2_PI 1.8378770664093454836
 
-static void sample(real *act, const real *out, const double *log_std, const double *noise,
-                   const int *parts, int N, int A, int D)
+static void sample(const trpok_table *k, real *act, const real *out, const double *log_std,
+                   const double *noise, real *work, const int *parts, int N, int A, int D)
 {
-    (void)parts, (void)D;
+    (void)k, (void)work, (void)parts, (void)D;
     for (int n = 0; n < N; n++, act += A, out += A, noise += A)
         for (int i = 0; i < A; i++) act[i] = out[i] + (real)(exp(log_std[i]) * noise[i]);
 }
@@ -41,10 +41,10 @@ static double sum_log_std(const double *log_std, int A)
     return sum;
 }
 
-static void logp(real *logp, const real *out, const double *log_std, const real *act,
-                 const int *parts, int N, int A, int D)
+static void logp(const trpok_table *k, real *logp, const real *out, const double *log_std,
+                 const real *act, real *work, const int *parts, int N, int A, int D)
 {
-    (void)parts, (void)D;
+    (void)k, (void)work, (void)parts, (void)D;
     const real constant = (real)(sum_log_std(log_std, A) + 0.5 * A * LOG_2_PI);
     for (int n = 0; n < N; n++) logp[n] = 0;
     for (int i = 0; i < A; i++) {
@@ -57,10 +57,11 @@ static void logp(real *logp, const real *out, const double *log_std, const real 
     for (int n = 0; n < N; n++) logp[n] = (real)-0.5 * logp[n] - constant;
 }
 
-static void adjoint(real *dout, real *dlog_std, const real *out, const double *log_std,
-                    const real *act, const real *w, const int *parts, int N, int A, int D)
+static void adjoint(const trpok_table *k, real *dout, real *dlog_std, const real *out,
+                    const double *log_std, const real *act, const real *w, real *work,
+                    const int *parts, int N, int A, int D)
 {
-    (void)parts, (void)D;
+    (void)k, (void)work, (void)parts, (void)D;
     for (int i = 0; i < A; i++) {
         const real precision = (real)exp(-log_std[i]);
         real dl = 0;
@@ -79,10 +80,10 @@ static void constant_metric(double *m, const double *log_std, int A)
     for (int i = 0; i < A; i++) m[i] = exp(-2 * log_std[i]);
 }
 
-static void metric(real *dout, const real *tout, const real *out, const double *log_std,
-                   const int *parts, int N, int A, int D)
+static void metric(const trpok_table *k, real *dout, const real *tout, const real *out,
+                   const double *log_std, real *work, const int *parts, int N, int A, int D)
 {
-    (void)out, (void)parts, (void)D;
+    (void)k, (void)out, (void)work, (void)parts, (void)D;
     for (int i = 0; i < A; i++) {
         const real m = (real)exp(-2 * log_std[i]);
         for (int n = 0; n < N; n++)
@@ -91,10 +92,11 @@ static void metric(real *dout, const real *tout, const real *out, const double *
 }
 
 /* expm1 keeps the digits of the log_std terms, whose sum is of second order in dl. */
-static void kl(real *kl, const real *out_old, const real *out_new, const double *log_std_old,
-               const double *log_std_new, const int *parts, int N, int A, int D)
+static void kl(const trpok_table *k, real *kl, const real *out_old, const real *out_new,
+               const double *log_std_old, const double *log_std_new, real *work, const int *parts,
+               int N, int A, int D)
 {
-    (void)parts, (void)D;
+    (void)k, (void)work, (void)parts, (void)D;
     double constant = 0;
     for (int i = 0; i < A; i++) {
         const double dl = log_std_new[i] - log_std_old[i];
@@ -110,10 +112,10 @@ static void kl(real *kl, const real *out_old, const real *out_new, const double 
     }
 }
 
-static void entropy(real *entropy, const real *out, const double *log_std, const int *parts, int N,
-                    int A, int D)
+static void entropy(const trpok_table *k, real *entropy, const real *out, const double *log_std,
+                    real *work, const int *parts, int N, int A, int D)
 {
-    (void)out, (void)parts, (void)D;
+    (void)k, (void)out, (void)work, (void)parts, (void)D;
     const double value = sum_log_std(log_std, A) + 0.5 * A * (LOG_2_PI + 1);
     for (int n = 0; n < N; n++) entropy[n] = (real)value;
 }

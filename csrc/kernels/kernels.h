@@ -29,27 +29,51 @@ typedef trpo_real real;
 
 #ifdef TRPO_DOUBLE
 #define TRPOK_EPSILON 2.220446049250313e-16
-static inline real trpok_exp(real x) { return exp(x); }
-static inline real trpok_expm1(real x) { return expm1(x); }
 static inline real trpok_log(real x) { return log(x); }
-static inline real trpok_tanh(real x) { return tanh(x); }
 #else
 #define TRPOK_EPSILON 1.1920928955078125e-07
-static inline real trpok_exp(real x) { return expf(x); }
-static inline real trpok_expm1(real x) { return expm1f(x); }
 static inline real trpok_log(real x) { return logf(x); }
-static inline real trpok_tanh(real x) { return tanhf(x); }
 #endif
 
-/* ---- the table: what is compiled once per instruction set ------------------------------------ */
+/* ---- the tables: what is compiled once per instruction set ----------------------------------- */
+
+/* Layers of at most SHORT outputs, and the lanes that their sums are dealt to (short_simd.h). */
+enum { SHORT = 8, SHORT_LANES = 32 / sizeof(real) };
+
+/* Work in double, on small matrices and on the steps of a rollout; see wide_simd.h. */
+typedef struct trpok_wide {
+    /* out (R x C) = a (R x K) b (K x C) */
+    void (*multiply)(double *out, const double *a, const double *b, int R, int K, int C);
+
+    /* L L' = C + shift I, from and in the lower triangle of C (S x S); L' in the upper one. A pivot
+     * below 1e-14 of the largest diagonal entry is a direction without curvature: its column of L
+     * is 0, marked by a zero diagonal, and solutions have no component there. */
+    void (*cholesky)(double *C, double shift, int S);
+
+    /* X (S x M) = (L L')^-1 X, L as cholesky left it */
+    void (*cholesky_solve)(double *X, const double *L, int S, int M);
+
+    /* Generalised advantage estimation (Schulman et al. 2016), backwards over T steps of E
+     * environments, all (T x E):
+     *     delta_t = rew_t + gamma next_t - val_t,   next_t = boot_t if the episode ends or t = T-1,
+     *     adv_t   = delta_t + gamma lambda adv_{t+1} (0 if the episode ends),       else val_{t+1}
+     *     ret_t   = adv_t + val_t
+     * done (1: the episode ends here), boot: V(next_obs) where cut short or at the end, 0 where
+     * terminated. skip (1: no step): adv = ret = 0. */
+    void (*gae)(double *adv, double *ret, const double *rew, const real *val, const real *boot,
+                const uint8_t *done, const uint8_t *skip, double gamma, double lambda, int T,
+                int E);
+} trpok_wide;
 
 /* Matrices are read packed, in the order a table's own passes want them: `pack` does it once per
  * change of parameters. h is a layer's activation, whose derivative act' is read off its value
  * (tanh 1-h^2, relu [h > 0]); where h is NULL there is none. */
 typedef struct trpok_table {
     const char *name;
-    int panel; /* packed columns are filled up to a multiple of this */
+    const trpok_wide *wide;
 
+    /* numbers in a packed matrix (rows x M) */
+    ptrdiff_t (*packed_size)(int rows, int M);
     /* packed (rows x M, filled up), W (rows x M) */
     void (*pack)(real *packed, const real *W, int rows, int M);
 
@@ -67,19 +91,35 @@ typedef struct trpok_table {
 
     /* dW += [x 1]' dz                     dW ((K+1) x M), x (N x K), dz (N x M); not packed */
     void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
+
+    /* y (count) = the function of x (count), within 4 units in the last place; y may be x */
+    void (*exp)(real *y, const real *x, ptrdiff_t count);
+    void (*expm1)(real *y, const real *x, ptrdiff_t count);
+    void (*tanh)(real *y, const real *x, ptrdiff_t count);
 } trpok_table;
 
+/* What a file per instruction set defines, under these names, and how it is tabled. */
+#define TRPOK_TABLE(name, wide)                                                                    \
+    {name,          wide,          packed_size,         pack,                                      \
+     dense_forward, dense_tangent, dense_adjoint_input, dense_adjoint_weight,                      \
+     array_exp,     array_expm1,   array_tanh}
+
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
-const trpok_table *trpok_avx2(void);     /* AVX2 and FMA, or NULL where that cannot be compiled */
+/* The others are NULL where they cannot be compiled. */
+const trpok_table *trpok_avx2(void);     /* AVX2 and FMA */
+const trpok_table *trpok_avx512(void);   /* AVX-512 F and DQ; the wide table of AVX2 */
+const trpok_table *trpok_neon(void);     /* 64-bit Arm */
+extern const trpok_wide trpok_wide_baseline, trpok_wide_avx2, trpok_wide_neon;
+
+/* Table i of those that this machine can run, the best first; NULL after the last. */
+const trpok_table *trpok_runnable(int i);
 /* By name; NULL: the best. NULL if there is none such, or this machine cannot run it. */
 const trpok_table *trpok_named(const char *name);
 
-/* h = activation(h), in place, count elements */
-void trpok_activate(real *h, int activation, ptrdiff_t count);
-
 /* ---- action distributions: a table of functions ---------------------------------------------- */
 
-/* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D).
+/* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D), work (3 x N x A)
+ * scratch; k: whose exp and expm1.
  * Adding a distribution: write these nine functions in a file of its own, name the entry below,
  * give it a number in trpo.h and a line in trpok_distribution(). */
 typedef struct trpok_dist {
@@ -88,27 +128,29 @@ typedef struct trpok_dist {
     int normal_noise;  /* draws: A standard normals a row; else D uniforms a row */
 
     /* act ~ pi(.|out), from noise (N x A normals or N x D uniforms) */
-    void (*sample)(real *act, const real *out, const double *log_std, const double *noise,
-                   const int *parts, int N, int A, int D);
+    void (*sample)(const trpok_table *k, real *act, const real *out, const double *log_std,
+                   const double *noise, real *work, const int *parts, int N, int A, int D);
     /* the first of D components that is no action, or -1 */
     int (*illegal)(const real *act, const int *parts, int D);
     /* the most likely action */
     void (*mode)(real *act, const real *out, const int *parts, int N, int A, int D);
     /* logp (N) = log pi(act|out) */
-    void (*logp)(real *logp, const real *out, const double *log_std, const real *act,
-                 const int *parts, int N, int A, int D);
+    void (*logp)(const trpok_table *k, real *logp, const real *out, const double *log_std,
+                 const real *act, real *work, const int *parts, int N, int A, int D);
     /* dout (N x A) = w d logp / d out;  dlog_std (A) += sum_n w d logp / d log_std, or NULL */
-    void (*adjoint)(real *dout, real *dlog_std, const real *out, const double *log_std,
-                    const real *act, const real *w, const int *parts, int N, int A, int D);
+    void (*adjoint)(const trpok_table *k, real *dout, real *dlog_std, const real *out,
+                    const double *log_std, const real *act, const real *w, real *work,
+                    const int *parts, int N, int A, int D);
     /* dout = (Fisher matrix of the outputs) tout; dout may be tout */
-    void (*metric)(real *dout, const real *tout, const real *out, const double *log_std,
-                   const int *parts, int N, int A, int D);
+    void (*metric)(const trpok_table *k, real *dout, const real *tout, const real *out,
+                   const double *log_std, real *work, const int *parts, int N, int A, int D);
     /* kl (N) = KL(old || new), exact */
-    void (*kl)(real *kl, const real *out_old, const real *out_new, const double *log_std_old,
-               const double *log_std_new, const int *parts, int N, int A, int D);
+    void (*kl)(const trpok_table *k, real *kl, const real *out_old, const real *out_new,
+               const double *log_std_old, const double *log_std_new, real *work, const int *parts,
+               int N, int A, int D);
     /* entropy (N), nats */
-    void (*entropy)(real *entropy, const real *out, const double *log_std, const int *parts,
-                    int N, int A, int D);
+    void (*entropy)(const trpok_table *k, real *entropy, const real *out, const double *log_std,
+                    real *work, const int *parts, int N, int A, int D);
     /* NULL, or: m (A) = the metric's diagonal, where it is diagonal and the same in every state */
     void (*constant_metric)(double *m, const double *log_std, int A);
 } trpok_dist;
@@ -117,27 +159,12 @@ extern const trpok_dist trpok_gaussian;
 extern const trpok_dist trpok_categorical;
 const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NULL if unknown */
 
-/* ---- advantages ------------------------------------------------------------------------------ */
-
-/* Generalised advantage estimation (Schulman et al. 2016), backwards over T steps of E
- * environments, all (T x E):
- *     delta_t = rew_t + gamma next_t - val_t,   next_t = boot_t if the episode ends or t = T-1,
- *     adv_t   = delta_t + gamma lambda adv_{t+1} (0 if the episode ends),       else val_{t+1}
- *     ret_t   = adv_t + val_t
- * done (1: the episode ends here), boot: V(next_obs) where cut short or at the end, 0 where
- * terminated. skip (1: no step): adv = ret = 0. */
-void trpok_gae(double *adv, double *ret, const double *rew, const real *val, const real *boot,
-               const uint8_t *done, const uint8_t *skip, double gamma, double lambda, int T, int E);
-
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* phi (N x 2 O) = [x, x*x]: the linear baseline's features (Duan et al. 2016), without time. */
 void trpok_quadratic_features(real *phi, const real *x, int N, int O);
 
-/* C (S x S), lower triangle += sum_n y_n y_n', y_n = [x_n 1] if bias (S = K+1), x_n else (S = K) */
-void trpok_outer(real *C, const real *x, int bias, int N, int K);
-
-/* ---- vectors and small matrices, double ------------------------------------------------------ */
+/* ---- vectors, double ------------------------------------------------------------------------- */
 
 double trpok_dot(const double *x, const double *y, ptrdiff_t count);
 void trpok_axpy(double *y, double a, const double *x, ptrdiff_t count);        /* y += a x    */
@@ -145,14 +172,8 @@ int trpok_finite(const double *x, ptrdiff_t count);                            /
 void trpok_to_real(real *y, const double *x, ptrdiff_t count);
 void trpok_transpose(real *y, const real *x, int rows, int columns);
 
-/* L L' = C + shift I, in place in the lower triangle of C (S x S). A pivot below 1e-14 of the
- * largest diagonal entry is a direction without curvature: its column of L is 0, marked by a
- * zero diagonal, and solutions have no component there. */
-void trpok_cholesky(double *C, double shift, int S);
-/* x = (L L')^-1 x in place */
-void trpok_cholesky_solve(double *x, const double *L, int S);
-/* inverse (S x S, symmetric) = (L L')^-1 */
-void trpok_cholesky_inverse(double *inverse, const double *L, int S);
+/* x (S) = (L L')^-1 x, L as trpok_wide's cholesky left it */
+void trpok_solve_vector(double *x, const double *L, int S);
 
 #ifdef __cplusplus
 }

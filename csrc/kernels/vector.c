@@ -1,4 +1,4 @@
-/* Vectors in double, small symmetric matrices, and row statistics. */
+/* Vectors in double, and row statistics. */
 #include "kernels.h"
 
 /* Four sums side by side, so that the order of addition is written here and not left to flags. */
@@ -45,43 +45,7 @@ void trpok_quadratic_features(real *phi, const real *x, int N, int O)
         }
 }
 
-void trpok_outer(real *C, const real *x, int bias, int N, int K)
-{
-    const int S = K + (bias != 0);
-    for (int n = 0; n < N; n++, x += K) {
-        real *row = C;
-        for (int i = 0; i < K; i++, row += S)
-            for (int j = 0; j <= i; j++) row[j] += x[i] * x[j];
-        if (!bias) continue;
-        for (int j = 0; j < K; j++) row[j] += x[j];
-        row[K] += 1;
-    }
-}
-
-static double largest_diagonal(const double *C, int S)
-{
-    double top = 0;
-    for (int i = 0; i < S; i++) top = C[(ptrdiff_t)i * S + i] > top ? C[(ptrdiff_t)i * S + i] : top;
-    return top;
-}
-
-/* Row by row: L_ij = (C_ij - sum_k<j L_ik L_jk) / L_jj,  L_ii = sqrt(C_ii - sum_k<i L_ik^2). */
-void trpok_cholesky(double *C, double shift, int S)
-{
-    for (int i = 0; i < S; i++) C[(ptrdiff_t)i * S + i] += shift;
-    const double least = 1e-14 * largest_diagonal(C, S);
-    for (int i = 0; i < S; i++) {
-        double *row = C + (ptrdiff_t)i * S;
-        for (int j = 0; j < i; j++) {
-            const double *other = C + (ptrdiff_t)j * S;
-            row[j] = other[j] > 0 ? (row[j] - trpok_dot(row, other, j)) / other[j] : 0;
-        }
-        const double pivot = row[i] - trpok_dot(row, row, i);
-        row[i] = pivot > least ? sqrt(pivot) : 0;
-    }
-}
-
-void trpok_cholesky_solve(double *x, const double *L, int S)
+void trpok_solve_vector(double *x, const double *L, int S)
 {
     for (int i = 0; i < S; i++) {
         const double *row = L + (ptrdiff_t)i * S;
@@ -89,16 +53,6 @@ void trpok_cholesky_solve(double *x, const double *L, int S)
     }
     for (int i = S - 1; i >= 0; i--) {
         const double *row = L + (ptrdiff_t)i * S;
-        x[i] = row[i] > 0 ? x[i] / row[i] : 0;
-        trpok_axpy(x, -x[i], row, i);
-    }
-}
-
-void trpok_cholesky_inverse(double *inverse, const double *L, int S)
-{
-    for (int i = 0; i < S; i++) {
-        double *row = inverse + (ptrdiff_t)i * S;
-        for (int j = 0; j < S; j++) row[j] = i == j;
-        trpok_cholesky_solve(row, L, S);
+        x[i] = row[i] > 0 ? (x[i] - trpok_dot(row + i + 1, x + i + 1, S - 1 - i)) / row[i] : 0;
     }
 }

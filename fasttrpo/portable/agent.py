@@ -40,6 +40,11 @@ class Agent:
         return "portable"
 
     @property
+    def n_threads(self):
+        """One, whatever the settings ask for."""
+        return 1
+
+    @property
     def n_recorded(self):
         """Complete rows of the rollout in progress."""
         return self._rollout.t

@@ -1,9 +1,15 @@
-/* Dense layers in portable C: forward, tangent, and both adjoints.
+/* Dense layers and elementary functions in portable C: forward, tangent, and both adjoints.
  *
  * All four are one loop nest, "add a weighted sum of rows to a row", which compilers vectorise over
  * the row. Terms are added in index order, so that the result does not depend on vector width.
  * Proved by tests/test_network.py against dense algebra. */
-#include "kernels.h"
+#include "simd_scalar.h"
+
+#include "math_simd.h"
+
+ARRAY_FUNCTION(array_exp, vec_exp)
+ARRAY_FUNCTION(array_expm1, vec_expm1)
+ARRAY_FUNCTION(array_tanh, vec_tanh)
 
 /* y (M) += sum_k a[k stride] rows[k], rows (K x M). Four rows at a time keep y in registers. */
 static void add_rows(real *TRPOK_RESTRICT y, const real *a, ptrdiff_t stride, const real *rows,
@@ -29,6 +35,8 @@ static void set_row(real *y, const real *x, int M)
     for (int m = 0; m < M; m++) y[m] = x[m];
 }
 
+static ptrdiff_t packed_size(int rows, int M) { return (ptrdiff_t)rows * M; }
+
 static void pack(real *packed, const real *W, int rows, int M)
 {
     for (int r = 0; r < rows; r++) set_row(packed + (ptrdiff_t)r * M, W + (ptrdiff_t)r * M, M);
@@ -44,11 +52,10 @@ static void products(real *z, const real *x, const real *W, int N, int K, int M)
     }
 }
 
-void trpok_activate(real *h, int activation, ptrdiff_t count)
+static void activate(real *h, int activation, ptrdiff_t count)
 {
-    if (activation == TRPO_TANH)
-        for (ptrdiff_t i = 0; i < count; i++) h[i] = trpok_tanh(h[i]);
-    else if (activation == TRPO_RELU)
+    if (activation == TRPO_TANH) array_tanh(h, h, count);
+    if (activation == TRPO_RELU)
         for (ptrdiff_t i = 0; i < count; i++) h[i] = h[i] > 0 ? h[i] : 0;
 }
 
@@ -65,7 +72,7 @@ static void dense_forward(real *z, const real *x, const real *W, int activation,
                           int M)
 {
     products(z, x, W, N, K, M);
-    trpok_activate(z, activation, (ptrdiff_t)N * M);
+    activate(z, activation, (ptrdiff_t)N * M);
 }
 
 /* forward: h = activation([x 1] W), so along (tx, V): tz = act'(h) ([x 1] V + tx W) */
@@ -100,8 +107,6 @@ static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N,
 
 const trpok_table *trpok_baseline(void)
 {
-    static const trpok_table table = {
-        "baseline",    1,           pack, dense_forward, dense_tangent, dense_adjoint_input,
-        dense_adjoint_weight};
+    static const trpok_table table = TRPOK_TABLE("baseline", &trpok_wide_baseline);
     return &table;
 }

@@ -1,0 +1,103 @@
+"""Floating-point operations of each stage: a multiply-add counts as two.
+
+Only the dense layers count, per row and times the rows; activations, biases, distributions and
+vectors of CG are left out, so that a share of the peak never flatters. `sizes` are a network's
+(inputs, hidden widths..., outputs); K and M a layer's inputs and outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+Sizes = Sequence[int]
+
+
+def forward(sizes: Sizes) -> int:
+    """z = h W in every layer: 2 K M."""
+    return sum(2 * k * m for k, m in pairwise(sizes))
+
+
+def tangent(sizes: Sizes) -> int:
+    """tz = h V + th W, th = 0 in the first layer: 4 K M, and 2 K M there."""
+    return 2 * forward(sizes) - forward(sizes[:2])
+
+
+def adjoint(sizes: Sizes) -> int:
+    """dW = h' dz and, but in the first layer, dh = dz W': 4 K M, and 2 K M there."""
+    return 2 * forward(sizes) - forward(sizes[:2])
+
+
+def fisher_product(sizes: Sizes) -> int:
+    """Tangent forward, adjoint backward: 4 O H + 8 H H + 8 H A for O-H-H-A."""
+    return tangent(sizes) + adjoint(sizes)
+
+
+def gradient(sizes: Sizes) -> int:
+    """Adjoint backward on activations that stand already."""
+    return adjoint(sizes)
+
+
+def factor_sums(sizes: Sizes, exact_head: bool) -> int:
+    """K-FAC's factors, per row that they are estimated on: [h 1]'[h 1] and dz'dz of each layer.
+
+    exact_head: the last layer's dz'dz is known, as a Gaussian policy's or critic's is.
+    """
+    inner = sizes[1:-1] if exact_head else sizes[1:]
+    sums = sum(2 * (k + 1) ** 2 for k in sizes[:-1]) + sum(2 * m * m for m in inner)
+    return sums + adjoint(sizes) - forward(sizes)  # dz' W' alone: no dW is formed
+
+
+def factor_inverses(sizes: Sizes, exact_head: bool) -> int:
+    """Cholesky (n^3 / 3) and inverse (2 n^3 / 3) of both factors; one Cholesky per exact output."""
+    layers = list(pairwise(sizes))
+    if not exact_head:
+        return sum((k + 1) ** 3 + m**3 for k, m in layers)
+    k, outputs = layers.pop()
+    return sum((k + 1) ** 3 + m**3 for k, m in layers) + outputs * (k + 1) ** 3 // 3
+
+
+def precondition(sizes: Sizes, exact_head: bool) -> int:
+    """A^-1 V G^-1 in every layer; two triangular solves per exact output. Rows do not matter."""
+    layers = list(pairwise(sizes))
+    head = 0
+    if exact_head:
+        k, outputs = layers.pop()
+        head = 2 * outputs * (k + 1) ** 2
+    return head + sum(2 * (k + 1) * m * (k + 1 + m) for k, m in layers)
+
+
+def kfac_rows(n: int, sizes: Sizes, exact_head: bool) -> int:
+    """Rows that the factors are estimated on: a tenth, at least 256; all for an exact network."""
+    return n if len(sizes) == 2 and exact_head else min(n, max(256, n // 10))
+
+
+def update(settings: Any, record: Mapping[str, Any]) -> int:
+    """A whole update by what its record says it did; the critic's share for Gauss-Newton only."""
+    n, outputs = record["n_samples"], sum(settings.parts)
+    policy = (settings.obs_size, *settings.policy_hidden, outputs)
+    exact = settings.distribution == "gaussian"
+    kfac = settings.preconditioner == "kfac"
+    total = n * (gradient(policy) + record["line_search_steps"] * forward(policy))
+    total += record["cg_steps"] * n * fisher_product(policy) // settings.sub_sampling_factor
+    total += kfac * preconditioning(n, policy, exact, record["cg_steps"])
+    if settings.critic == "gauss_newton":
+        total += settings.n_critic_updates * critic_step(n, (*policy[:-1], 1))
+    return total
+
+
+def preconditioning(n: int, sizes: Sizes, exact_head: bool, cg_steps: int) -> int:
+    """Factors, their inverses, and one application more than there are products."""
+    factors = kfac_rows(n, sizes, exact_head) * factor_sums(sizes, exact_head)
+    return (
+        factors
+        + factor_inverses(sizes, exact_head)
+        + (cg_steps + 1) * precondition(sizes, exact_head)
+    )
+
+
+def critic_step(n: int, sizes: Sizes, cg_steps: int = 5) -> int:
+    """Gauss-Newton: gradient, factors, products, and the forward pass that tries the step."""
+    passes = gradient(sizes) + cg_steps * fisher_product(sizes) + forward(sizes)
+    return n * passes + preconditioning(n, sizes, True, cg_steps)

@@ -1,0 +1,142 @@
+"""The machine: what it is, and how fast it can multiply and add (bench/c/peak.c)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import fasttrpo
+from bench import ROOT
+from fasttrpo import backend
+
+CSRC = ROOT / "csrc"
+PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "sb3-contrib", "tianshou", "jax")
+
+
+def describe() -> dict[str, object]:
+    """Processor, cores, instruction sets, system, compiler, versions: what a result depends on."""
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "instruction sets": sorted(peak()),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "compiler": _first_line([compiler(), "--version"]),
+        "fasttrpo": fasttrpo.__version__,
+        "library": _library(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+    }
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.*)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _library() -> str:
+    """Which kernels run, and whether it is the sources' or an installed one."""
+    where = "in place" if Path(fasttrpo.__file__).resolve().is_relative_to(ROOT) else "installed"
+    found = backend.describe()
+    return f"{found['backend']}, {found['instruction set']}, {where}"
+
+
+def _first_line(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+# -- C programs -----------------------------------------------------------------------------------
+
+
+def compiler() -> str:
+    """The C compiler: CC, else cc. RuntimeError if there is none."""
+    name = os.environ.get("CC", "cc")
+    if shutil.which(name) is None:
+        raise RuntimeError(f"there is no C compiler ({name}); set CC to one")
+    return name
+
+
+def cache_folder() -> Path:
+    """Where compiled programs and recorded batches are kept: FASTTRPO_BENCH_CACHE, else a folder
+    in the repository that git ignores.
+    """
+    folder = Path(os.environ.get("FASTTRPO_BENCH_CACHE") or ROOT / ".benchmarks")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def compiled(name: str, with_core: bool = False) -> Path:
+    """The program of bench/c/<name>.c, compiled if it is not there yet or older than a source.
+
+    with_core: together with all of csrc.
+    """
+    sources = [ROOT / "bench" / "c" / f"{name}.c"]
+    if with_core:
+        sources += sorted([*CSRC.glob("core/*.c"), *CSRC.glob("kernels/*.c"), *executor()])
+    program = cache_folder() / name
+    newest = max(path.stat().st_mtime for path in sources)
+    if not program.exists() or program.stat().st_mtime < newest:
+        unfinished = program.with_name(f"{name}.{os.getpid()}")
+        command = [compiler(), "-O3", "-ffp-contract=off", "-fno-math-errno", "-o", unfinished]
+        subprocess.run([*map(str, [*command, *sources]), "-lm", "-pthread"], check=True)
+        unfinished.replace(program)
+    return program
+
+
+def executor() -> list[Path]:
+    """The thread pool's sources, where there are any."""
+    return sorted(CSRC.glob("executor/*.c"))
+
+
+def peak(seconds: float = 0.1, threads: int = 1) -> dict[str, float]:
+    """{instruction set: GFLOP/s of fused multiply-adds in float32}, the best of short bursts."""
+    command = [str(compiled("peak")), str(seconds), str(threads)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {name: float(rate) for name, rate in map(str.split, lines)}
+
+
+class Peak:
+    """One core's peak, sampled now and then while something is timed; the best counts."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, float] = {}
+        self._last = 0.0
+        self.sample()
+
+    def sample(self, every: float = 0.0) -> None:
+        """Measure again, if the last time was `every` seconds ago."""
+        if time.perf_counter() - self._last < every:
+            return
+        for name, rate in peak(0.05).items():
+            self.sets[name] = max(rate, self.sets.get(name, 0.0))
+        self._last = time.perf_counter()
+
+    @property
+    def gflops(self) -> float:
+        """Of the machine's best instruction set."""
+        return max(self.sets.values())
+
+    def share(self, flops: float, seconds: float, threads: int = 1) -> float:
+        """Which part of `threads` cores' peak a computation reached."""
+        return flops / seconds / (threads * self.gflops * 1e9)

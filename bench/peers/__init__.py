@@ -1,0 +1,4 @@
+"""This library beside its peers: `python -m bench.peers`. See bench/README.md."""
+
+# What brings a peer that is missing.
+INSTALL = "pip install '.[bench]'"

@@ -1,0 +1,159 @@
+"""This library's side of each comparison."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from bench.batches import GAE_LAMBDA, GAMMA, Drawn, Recorded, Shape
+from fasttrpo.backend import choose, make_agent
+from fasttrpo.settings import AgentSettings
+
+HAS_THREADS = "n_threads" in {each.name for each in fields(AgentSettings)}
+WITHOUT_THREADS = "this fasttrpo has no n_threads: ours ran on one thread"
+
+
+def thread_counts(wanted: list[int]) -> list[int]:
+    """Those of the wanted counts that this library can run at."""
+    return sorted(set(wanted)) if HAS_THREADS else [1]
+
+
+def with_threads(of: AgentSettings, threads: int) -> AgentSettings:
+    """The settings for an agent on that many threads."""
+    return replace(of, n_threads=threads) if HAS_THREADS else of
+
+
+def label(threads: int, what: str = "ours") -> str:
+    """A contestant's name: "ours, 2 threads"."""
+    return f"{what}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def stage_functions() -> Any:
+    """The module with the stages that stand alone, gae among them, in float32."""
+    name = "_core32" if choose() == "compiled" else "portable.stages"
+    return importlib.import_module(f"fasttrpo.{name}")
+
+
+def loaded(
+    shape: Shape, batch: Drawn, threads: int = 1, kind: str | None = None, dtype: str = "float32"
+) -> Any:
+    """An agent at the batch's parameters with the batch in it."""
+    of = with_threads(shape.settings(len(batch.obs)), threads)
+    agent = make_agent(of, kind, dtype)
+    agent.theta = batch.theta
+    agent.load_batch(batch.obs, batch.act, batch.adv)
+    return agent
+
+
+# -- updates --------------------------------------------------------------------------------------
+
+
+def settings(batch: Recorded, **changes: Any) -> AgentSettings:
+    """The defaults with changes, for the batch's spaces."""
+    return batch.shape.settings(
+        batch.n, batch.n_envs, gamma=GAMMA, gae_lambda=GAE_LAMBDA, **changes
+    )
+
+
+def defaults(batch: Recorded) -> AgentSettings:
+    """What a user gets who sets nothing; for a linear policy, the ridge critic."""
+    return settings(batch, **({} if batch.shape.hidden else {"critic": "ridge"}))
+
+
+def like_sb3(batch: Recorded) -> AgentSettings:
+    """The defaults of sb3-contrib's TRPO; its KL is a mean over action components."""
+    dims = batch.shape.outputs if batch.shape.is_gaussian else 1
+    adam = {"critic": "adam", "n_critic_updates": 10, "batch_size": 128, "learning_rate": 1e-3}
+    return settings(
+        batch,
+        preconditioner="none",
+        cg_max_steps=15,
+        cg_tolerance=1e-12,
+        target_kl=0.01 * dims,
+        cg_damping=0.1 * dims,
+        **(adam if batch.shape.hidden else {"critic": "ridge"}),
+    )
+
+
+def like_tianshou(batch: Recorded) -> AgentSettings:
+    """The policy step of tianshou's TRPO: plain CG of 10 iterations, KL summed."""
+    return settings(
+        batch, preconditioner="none", cg_max_steps=10, cg_tolerance=1e-12, cg_damping=0.1
+    )
+
+
+class Update:
+    """One update on a recorded rollout, again and again from the same start."""
+
+    def __init__(self, of: AgentSettings, batch: Recorded, kind: str | None = None):
+        self._batch, self.settings = batch, of
+        self.agent = make_agent(of, kind, "float32")
+        self.agent.theta = batch.theta
+        if self.agent.value_theta.shape == batch.value_theta.shape:
+            self.agent.value_theta = batch.value_theta
+        self._start = self.agent.state()
+        self.record: dict[str, Any] = {}
+
+    def prepare(self) -> None:
+        """The agent as it was, its rollout recorded: outside the time, as collecting is."""
+        batch = self._batch
+        self.agent.load_state(self._start)
+        for t in range(len(batch.rew)):
+            self.agent.record(batch.obs[t], batch.act[t])
+            self.agent.push(batch.rew[t], batch.term[t], batch.trunc[t], batch.next_obs[t])
+
+    def run(self) -> None:
+        """The update."""
+        self.record = self.agent.update()
+
+    @property
+    def step(self) -> np.ndarray:
+        """theta after minus theta before, (P,)."""
+        return self.agent.theta - self._batch.theta
+
+    def values(self, obs: np.ndarray) -> np.ndarray:
+        """V (n,) as the critic is now."""
+        return self.agent.value(obs)
+
+
+class Judge:
+    """What a policy step and a critic are worth, by the same float64 arithmetic for everybody."""
+
+    def __init__(self, batch: Recorded, adv: np.ndarray):
+        self._batch = batch
+        self._agent = make_agent(defaults(batch), None, "float64")
+        self._agent.theta = batch.theta
+        normal = (adv - adv.mean()) / (adv.std() + 1e-8)
+        self._agent.load_batch(batch.flat("obs"), batch.flat("act"), normal.ravel())
+        self._gradient = self._agent.gradient()
+
+    def gain(self, step: np.ndarray) -> float:
+        """g'x / sqrt(x'F x), F undamped: the improvement predicted at equal KL; 0 for no step."""
+        curvature = step @ self._agent.fisher_product(step)
+        return float(self._gradient @ step / np.sqrt(curvature)) if curvature > 0 else 0.0
+
+    def kl(self, step: np.ndarray) -> float:
+        """Of the step as it was taken, summed over action components."""
+        return float(self._agent.evaluate(self._batch.theta + step)[1])
+
+    def explained_variance(self, values: Callable[[np.ndarray], np.ndarray]) -> float:
+        """Of the next rollout's returns, which nobody has seen."""
+        held_ret = self._batch.held_ret
+        left = held_ret - np.asarray(values(self._batch.held_obs), np.float64)
+        return float(1 - left.var() / held_ret.var())
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """||found - expected|| / ||expected||."""
+    expected = np.asarray(expected, np.float64)
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def require(what: str, error: float, most: float) -> None:
+    """Nothing wrong is timed: AssertionError if the error is too large."""
+    if not error <= most:
+        raise AssertionError(f"{what}: error {error:.1e}, at most {most:.1e} is allowed")

@@ -1,0 +1,249 @@
+"""Where the time of one update goes: `python -m bench.profile [--batch small|large] [--threads N]`.
+
+A table of stages: how often the update runs each, the time of one, the sum, floating-point
+operations, and the share of the machine's peak measured in the same run. The settings are the
+defaults, the batch a recorded one (bench/batches.py).
+
+The stages are timed one by one through an agent's own methods, by turns with the whole update; so
+the core carries no clock. The critic's stages are those of an agent whose policy is the critic's
+network (a unit Gaussian with mean V), which is the same code. "The rest" is the whole update less
+the sum: CG's vectors, statistics, normalising, and what a stage costs more after another one than
+after itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import flops, machine
+from bench.batches import GAE_LAMBDA, GAMMA, Recorded, recorded
+from bench.peers import ours
+from bench.tables import digits, percent, seconds, table
+from bench.timing import Contestant, Times, alternate
+from fasttrpo.backend import make_agent
+
+CRITIC_CG_STEPS = 5  # csrc/core/critic.c
+WHOLE = "whole update"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How often an update runs it, and the operations of once (0: not counted)."""
+
+    name: str
+    calls: int
+    flops: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The stages, the time of each by name (and of WHOLE), and one core's peak."""
+
+    stages: list[Stage]
+    times: dict[str, Times]
+    gflops: float
+    threads: int
+
+
+# -- the two agents whose methods are the stages -------------------------------------------------
+
+
+def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
+    """At the update's start, with the rollout as a batch."""
+    update.prepare()
+    agent = make_agent(update.settings)
+    agent.load_state(update.agent.state())
+    return agent
+
+
+def _critic_agent(update: ours.Update, batch: Recorded) -> Any:
+    """Its policy is the critic's network; log_std 0."""
+    of = update.settings
+    critic = replace(
+        of,
+        distribution="gaussian",
+        parts=(1,),
+        policy_hidden=of.value_hidden,
+        cg_damping=of.critic_damping,
+        critic="gauss_newton",
+    )
+    agent = make_agent(critic)
+    agent.theta = np.append(update.agent.value_theta, 0.0)
+    return agent
+
+
+def _rows(agent: Any, batch: Recorded) -> tuple[np.ndarray, ...]:
+    """obs, act and advantages of the rollout, as load_batch takes them."""
+    act = batch.flat("act")[:, : len(agent.settings.parts)]
+    draw = np.random.default_rng(0)
+    return batch.flat("obs"), act, draw.normal(size=batch.n)
+
+
+def _model_entries(agent: Any, rows: tuple, names: Sequence[str]) -> dict[str, Contestant]:
+    """Gradient, factors with one application, application, product of the agent's policy."""
+    v = np.random.default_rng(1).normal(size=agent.theta.size)
+
+    def loaded() -> None:
+        agent.load_batch(*rows)
+
+    def factorized() -> None:
+        agent.precondition(v)
+
+    loaded()
+    gradient, factors, precondition, product = names
+    return {
+        gradient: Contestant(agent.gradient),
+        product: Contestant(lambda: agent.fisher_product(v)),
+        factors: Contestant(factorized, loaded),
+        precondition: Contestant(lambda: agent.precondition(v), factorized),
+    }
+
+
+POLICY = ("policy gradient", "K-FAC factors", "K-FAC application", "Fisher product")
+CRITIC = tuple(f"critic: {name}" for name in ("gradient", "factors", "application", "product"))
+ADVANTAGES, TRIAL, VALUES = "advantages (GAE)", "line search trial", "critic: trial"
+
+
+def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
+    """Every stage, and the whole."""
+    policy, critic = _policy_agent(update, batch), _critic_agent(update, batch)
+    entries = _model_entries(policy, _rows(policy, batch), POLICY)
+    entries |= _model_entries(critic, _rows(critic, batch), CRITIC)
+    trial = policy.theta + 1e-3
+    entries[TRIAL] = Contestant(lambda: policy.evaluate(trial))
+    entries[VALUES] = Contestant(lambda: policy.value(batch.flat("obs")))
+    entries[ADVANTAGES] = Contestant(_advantages(batch))
+    entries[WHOLE] = Contestant(update.run, update.prepare)
+    return entries
+
+
+def _advantages(batch: Recorded) -> Callable[[], object]:
+    val, done = np.zeros(batch.rew.shape, np.float32), batch.term | batch.trunc
+    arguments = batch.rew.astype(np.float64), val, val, done, np.zeros_like(done)
+    gae = ours.stage_functions().gae
+    return lambda: gae(*arguments, GAMMA, GAE_LAMBDA)
+
+
+# -- the profile ---------------------------------------------------------------------------------
+
+
+def profile(batch: Recorded, threads: int, length: float) -> Profile:
+    """Times every stage by turns for `length` seconds."""
+    of = ours.with_threads(ours.defaults(batch), threads)
+    update = ours.Update(of, batch)
+    entries, peak = _entries(update, batch), machine.Peak()
+    times = alternate(entries, length, between=lambda: peak.sample(every=0.3))
+    for names in (POLICY, CRITIC):  # the factors were timed with one application
+        times[names[1]] = _less(times[names[1]], times[names[2]])
+    return Profile(stages(update.settings, update.record), times, peak.gflops, threads)
+
+
+def stages(settings: Any, record: dict[str, Any]) -> list[Stage]:
+    """In the order of the update, counted by its record; one trial of the critic's step."""
+    n, outputs = record["n_samples"], sum(settings.parts)
+    policy = (settings.obs_size, *settings.policy_hidden, outputs)
+    critic = (settings.obs_size, *settings.value_hidden, 1)
+    exact = settings.distribution == "gaussian"
+    found = [Stage(ADVANTAGES, 1, 0)]
+    found += _model_stages(POLICY, policy, exact, n, record["cg_steps"])
+    found.append(Stage(TRIAL, record["line_search_steps"], n * flops.forward(policy)))
+    found += _model_stages(CRITIC, critic, True, n, CRITIC_CG_STEPS)
+    return [*found, Stage(VALUES, 1, n * flops.forward(critic))]
+
+
+def _model_stages(
+    names: Sequence[str], sizes: tuple[int, ...], exact: bool, n: int, cg_steps: int
+) -> list[Stage]:
+    sums = flops.kfac_rows(n, sizes, exact) * flops.factor_sums(sizes, exact)
+    gradient, factors, application, product = names
+    return [
+        Stage(gradient, 1, n * flops.gradient(sizes)),
+        Stage(factors, 1, sums + flops.factor_inverses(sizes, exact)),
+        Stage(application, cg_steps + 1, flops.precondition(sizes, exact)),
+        Stage(product, cg_steps, n * flops.fisher_product(sizes)),
+    ]
+
+
+def _less(times: Times, other: Times) -> Times:
+    values = (getattr(times, each) - other.median for each in ("median", "low", "high"))
+    return Times(*(max(value, 1e-9) for value in values), times.rounds)
+
+
+def rows(found: Profile) -> list[list[str]]:
+    """The table's: each stage, the rest, the whole."""
+    whole = found.times[WHOLE].median
+    cells, total, work = [], 0.0, 0.0
+    for stage in found.stages:
+        once = found.times[stage.name].median
+        total += stage.calls * once
+        work += stage.calls * stage.flops
+        cells.append(_row(found, stage.name, stage.calls, once, stage.flops, whole))
+    cells.append(["the rest", "", "", seconds_signed(whole - total), *_of(whole - total, whole)])
+    cells[-1] += ["", "", ""]
+    return [*cells, _row(found, WHOLE, 1, whole, work, whole)]
+
+
+def _row(
+    found: Profile, name: str, calls: int, once: float, work: float, whole: float
+) -> list[str]:
+    row = [name, str(calls), seconds(once), seconds(calls * once), *_of(calls * once, whole)]
+    if not work:
+        return [*row, "", "", ""]
+    rate = work / once / 1e9
+    share = rate / (found.threads * found.gflops)
+    return [*row, digits(calls * work / 1e6), digits(rate), percent(share)]
+
+
+def _of(part: float, whole: float) -> list[str]:
+    return [percent(part / whole)]
+
+
+def seconds_signed(value: float) -> str:
+    """A duration that noise may have made negative."""
+    return seconds(value) if value >= 0 else f"-{seconds(-value)}"
+
+
+HEADER = ("stage", "calls", "once", "together", "of update", "MFLOP", "GFLOP/s", "of peak")
+
+
+def show(name: str, batch: Recorded, found: Profile) -> str:
+    """Heading and table."""
+    plural = "s" if found.threads > 1 else ""
+    peak = found.threads * found.gflops
+    return (
+        f"### One update, N = {batch.n:,}, {found.threads} thread{plural} "
+        f"(peak {peak:.0f} GFLOP/s)\n\n{name}: {batch.source}\n\n{table(HEADER, rows(found))}\n"
+    )
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--batch", choices=("small", "large"), nargs="+", default=["small"])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N")
+    parser.add_argument("--seconds", type=float, default=4.0, help="timing per table [4]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    arguments = parser.parse_args()
+    if arguments.threads != [1] and not ours.HAS_THREADS:
+        parser.error(ours.WITHOUT_THREADS)
+    kept = {"machine": machine.describe(), "profiles": []}
+    for name in arguments.batch:
+        batch = recorded(name)
+        for threads in arguments.threads:
+            found = profile(batch, threads, arguments.seconds)
+            kept["profiles"].append({"batch": name, **asdict(found)})
+            print(show(name, batch, found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(kept, indent=1))
+
+
+if __name__ == "__main__":
+    main()

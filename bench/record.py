@@ -1,0 +1,132 @@
+"""Records HalfCheetah rollouts of a half-trained agent: `python -m bench.record [NAME...]`.
+
+Needs MuJoCo (in the `bench` extra). Trains this library's agent for 61,440 steps with normalised
+observations and rewards, then runs it, its normalisers frozen, for two rollouts of 2,048 steps in
+8 environments: the batch and the one that follows it. Kept in machine.cache_folder(), about 10 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import machine
+from bench.batches import GAE_LAMBDA, GAMMA, SHAPES, Recorded
+from fasttrpo.backend import make_agent
+from fasttrpo.kernels import gae
+
+ENV, STEPS, ENVS, TRAINING = "HalfCheetah-v5", 2048, 8, 61_440
+POLICIES = {"large": ("MlpPolicy", "gauss_newton"), "linear": ("LinearPolicy", "ridge")}
+
+
+def load(name: str) -> Recorded:
+    """The recorded rollout, made if it is not there yet. ImportError where MuJoCo is missing."""
+    path = machine.cache_folder() / f"halfcheetah-{name}.npz"
+    if not path.exists():
+        _make(name, path)
+    with np.load(path) as file:
+        data = dict(file)
+    shape = SHAPES["linear" if name == "linear" else "halfcheetah"]
+    source = f"{ENV}, this library's {POLICIES[name][0]} after {TRAINING:,} steps"
+    return Recorded(shape, source, **data)
+
+
+def _make(name: str, path: Path) -> None:
+    import mujoco
+
+    with contextlib.chdir(path.parent):  # where MuJoCo leaves its log
+        mujoco.set_mju_user_warning(lambda _: None)
+        agent, environments = _trained(name)
+        batch, following = (_rollout(agent, environments) for _ in range(2))
+    held = {"held_obs": following["obs"].reshape(STEPS * ENVS, -1), "held_ret": _returns(following)}
+    networks = {"theta": agent.theta, "value_theta": agent.value_theta}
+    kept = {key: batch[key] for key in ("obs", "act", "rew", "term", "trunc", "next_obs")}
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    np.savez(unfinished, **kept, **networks, **held)
+    unfinished.replace(path)
+
+
+class Environments:
+    """A row of environments, each reset as it ends."""
+
+    def __init__(self, n: int):
+        import gymnasium
+
+        self.all = [gymnasium.make(ENV) for _ in range(n)]
+        self.obs = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.all)])
+
+    def step(self, act: np.ndarray) -> tuple[np.ndarray, ...]:
+        """rew, term, trunc, next_obs; `obs` is then what to act on."""
+        steps = [env.step(np.clip(a, -1, 1)) for env, a in zip(self.all, act, strict=True)]
+        next_obs = np.stack([step[0] for step in steps])
+        self.obs = next_obs.copy()
+        for e, (_, _, term, trunc, _) in enumerate(steps):
+            if term or trunc:
+                self.obs[e] = self.all[e].reset()[0]
+        rew, term, trunc = (np.array([step[i] for step in steps]) for i in (1, 2, 3))
+        return rew, term, trunc, next_obs
+
+
+def _trained(name: str) -> tuple[Any, Environments]:
+    """An agent of half-trained networks, and its environments where they stand."""
+    critic = POLICIES[name][1]
+    shape = SHAPES["linear" if name == "linear" else "halfcheetah"]
+    normalized = {"normalize_observations": True, "normalize_rewards": True}
+    settings = shape.settings(256 * ENVS, ENVS, critic=critic, seed=0, **normalized)
+    agent, environments = make_agent(settings), Environments(ENVS)
+    for _ in range(TRAINING // (256 * ENVS)):
+        for _ in range(256):
+            obs = environments.obs
+            act = agent.act(obs)[0]
+            agent.push(*environments.step(act))
+        agent.update()
+    return agent, environments
+
+
+def _rollout(agent: Any, environments: Environments) -> dict[str, np.ndarray]:
+    """STEPS rows with the normalisers as they stand: what the networks see, scaled rewards."""
+    rows = []
+    for _ in range(STEPS):
+        obs = environments.obs
+        act = agent.predict(obs, False)
+        rows.append((obs, act, *environments.step(act)))
+    fields = (np.stack(column) for column in zip(*rows, strict=True))
+    rollout = dict(zip(("obs", "act", "rew", "term", "trunc", "next_obs"), fields, strict=True))
+    rollout["value"], rollout["next_value"] = (
+        agent.value(rollout[name].reshape(-1, rollout[name].shape[-1])).reshape(STEPS, ENVS)
+        for name in ("obs", "next_obs")
+    )
+    return _normalized(rollout, agent.state())
+
+
+def _normalized(rollout: dict[str, np.ndarray], state: dict) -> dict[str, np.ndarray]:
+    """As csrc/core/normalizer.c does it."""
+    mean, m2, count = (state[f"obs_{part}"] for part in ("mean", "m2", "count"))
+    for name in ("obs", "next_obs"):
+        scaled = (rollout[name] - mean) / np.sqrt(m2 / count + 1e-8)
+        rollout[name] = np.clip(scaled, -10, 10).astype(np.float32)
+    scale = 1 / np.sqrt(state["rew_m2"] / state["rew_count"] + 1e-8)
+    rollout["rew"] = np.clip(rollout["rew"] * scale, -10, 10)
+    return rollout
+
+
+def _returns(rollout: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,): what a critic is fitted to on this rollout."""
+    fields = (rollout[name] for name in ("rew", "value", "term", "trunc", "next_value"))
+    return gae(*fields, GAMMA, GAE_LAMBDA)[1].ravel()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(POLICIES), metavar="NAME")
+    for name in parser.parse_args().names:
+        batch = load(name)
+        print(f"{name}: {batch.n} rows from {batch.source}")
+
+
+if __name__ == "__main__":
+    main()

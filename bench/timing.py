@@ -1,0 +1,87 @@
+"""Times of functions that are to be compared: taken by turns, told by medians.
+
+A machine that others use changes its speed within a second. So contestants run one after the
+other, A B C A B C ..., many short turns each, and a ratio is one of two medians of the same run.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+TURN = 0.02  # seconds that a turn of a fast function takes
+PAUSE = 0.002  # between turns: worker threads of the one before go to sleep
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is timed, and what must be done before each call, outside the time."""
+
+    run: Callable[[], object]
+    setup: Callable[[], object] | None = None
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds per call: the median and the quartiles of all turns."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+
+def alternate(
+    contestants: dict[str, Contestant],
+    seconds: float = 2.0,
+    min_rounds: int = 5,
+    between: Callable[[], object] | None = None,
+) -> dict[str, Times]:
+    """Times of all contestants by turns, until `seconds` have passed, at least `min_rounds` each.
+
+    between: called before each round.
+    """
+    repetitions = {name: _calibrate(each) for name, each in contestants.items()}
+    turns: dict[str, list[float]] = {name: [] for name in contestants}
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < min_rounds or time.perf_counter() < end:
+        if between:
+            between()
+        for name, each in contestants.items():
+            time.sleep(PAUSE)
+            turns[name].append(_turn(each, repetitions[name]))
+        rounds += 1
+    return {name: summary(of) for name, of in turns.items()}
+
+
+def summary(turns: list[float]) -> Times:
+    """Median and quartiles."""
+    low, median, high = statistics.quantiles(turns, n=4, method="inclusive")
+    return Times(median, low, high, len(turns))
+
+
+def _calibrate(each: Contestant) -> int:
+    """Calls per turn, after a call to warm up. One where each call needs its setup."""
+    _turn(each, 1)
+    if each.setup:
+        return 1
+    return max(1, round(TURN / max(_turn(each, 1), 1e-9)))
+
+
+def _turn(each: Contestant, repetitions: int) -> float:
+    """Seconds per call."""
+    if each.setup:
+        each.setup()
+    run, was_enabled = each.run, gc.isenabled()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for _ in range(repetitions):
+            run()
+        return (time.perf_counter() - start) / repetitions
+    finally:
+        if was_enabled:
+            gc.enable()

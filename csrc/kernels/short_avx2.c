@@ -1,0 +1,17 @@
+/* Dense layers of few outputs for AVX2 with fused multiply-add. All that is to be read stands in
+ * short_simd.h. */
+#include "layer.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include "simd_avx2.h"
+
+#include "math_simd.h"
+
+ARRAY_FUNCTION(array_tanh, vec_tanh)
+
+#include "short_simd.h"
+
+void trpok_short_avx2(const trpok_layer *y, int N) { short_layer(y, N); }
+
+#endif

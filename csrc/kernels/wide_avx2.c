@@ -1,0 +1,13 @@
+/* Work in double for AVX2 with fused multiply-add. All that is to be read stands in wide_simd.h. */
+#define TRPOK_WIDE
+#include "lane.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include "simd_avx2.h"
+
+#include "wide_simd.h"
+
+const trpok_wide trpok_wide_avx2 = {multiply, cholesky, cholesky_solve, gae};
+
+#endif

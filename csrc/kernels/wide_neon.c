@@ -1,0 +1,13 @@
+/* Work in double for NEON on 64-bit Arm. All that is to be read stands in wide_simd.h. */
+#define TRPOK_WIDE
+#include "lane.h"
+
+#if defined(__aarch64__) && defined(__GNUC__)
+
+#include "simd_neon.h"
+
+#include "wide_simd.h"
+
+const trpok_wide trpok_wide_neon = {multiply, cholesky, cholesky_solve, gae};
+
+#endif

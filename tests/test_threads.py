@@ -1,0 +1,211 @@
+"""Threads: how many there are, and that they can be seen in nothing but the time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agents import bits, loaded, needs_extension, settings
+from helpers import same_state, small_model
+
+from fasttrpo import TRPO, backend, cli
+from fasttrpo.backend import THREADS_VARIABLE, make_agent
+from fasttrpo.settings import AgentSettings
+
+N = 10_000
+MANY = (1, 2, 3, 4, 16)
+TASKS = Path("/proc/self/task")
+
+counts_tasks = pytest.mark.skipif(not TASKS.exists(), reason="no /proc to count threads in")
+
+
+def big_agent(n_threads, dtype="float32", **more):
+    """An agent with a batch of N rows in it: work for 32 threads."""
+    s = AgentSettings(
+        obs_size=5,
+        distribution="gaussian",
+        parts=(1, 1),
+        policy_hidden=(16, 9),
+        value_hidden=(8,),
+        n_steps=N // 50,
+        n_envs=50,
+        n_threads=n_threads,
+        **more,
+    )
+    agent, draw = make_agent(s, dtype=dtype), np.random.default_rng(0)
+    obs, act = draw.normal(size=(N, 5)), draw.normal(size=(N, 2))
+    agent.load_batch(obs, act, draw.normal(size=N), draw.normal(size=N))
+    return agent
+
+
+def passes(agent):
+    """What each pass over the batch gives, as one array."""
+    v = np.random.default_rng(1).normal(size=len(agent.theta))
+    x, _ = agent.solve()
+    trial = agent.evaluate(agent.theta + 0.01 * v)
+    return np.concatenate([agent.gradient(), agent.fisher_product(v), x, trial])
+
+
+def learnt(n_threads, seed=0, **more):
+    model = small_model(n_steps=300, n_threads=n_threads, seed=seed, **more)
+    return model.learn(2400)
+
+
+# -- bits -----------------------------------------------------------------------------------------
+
+
+@needs_extension
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_passes_give_the_same_bits(dtype):
+    alone = passes(big_agent(1, dtype)).tobytes()
+    for n in MANY[1:]:
+        assert passes(big_agent(n, dtype)).tobytes() == alone, n
+
+
+@needs_extension
+@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
+def test_learning_gives_the_same_bits(critic):
+    alone = learnt(1, critic=critic)
+    for n in MANY[1:]:
+        assert same_state(learnt(n, critic=critic), alone), n
+
+
+# -- how many -------------------------------------------------------------------------------------
+
+
+@needs_extension
+@counts_tasks
+def test_threads_start_with_the_first_work_and_end_with_the_agent():
+    before = len(list(TASKS.iterdir()))
+    agent = make_agent(AgentSettings(3, "gaussian", (1,), n_steps=4096, n_threads=4))
+    assert len(list(TASKS.iterdir())) == before
+    agent.load_batch(np.zeros((4096, 3)), np.zeros((4096, 1)), np.ones(4096))
+    assert len(list(TASKS.iterdir())) == before + 3
+    agent.fisher_product(np.ones(len(agent.theta)))
+    assert len(list(TASKS.iterdir())) == before + 3
+    del agent
+    assert len(list(TASKS.iterdir())) == before
+
+
+@needs_extension
+def test_no_more_threads_than_have_work(implementation):
+    if implementation.name == "compiled":
+        assert implementation.agent(settings(n_steps=256, n_threads=8)).n_threads == 1
+        assert implementation.agent(settings(n_steps=600, n_threads=8)).n_threads == 3
+        assert implementation.agent(settings(n_steps=10**5, n_threads=100)).n_threads == 32
+
+
+@needs_extension
+def test_the_cores_are_the_default(monkeypatch):
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    assert 1 <= backend.cores() <= (os.cpu_count() or 1)
+    assert backend.n_threads() == backend.cores()
+    assert small_model(n_steps=10**4)._agent.n_threads == backend.cores()
+
+
+@needs_extension
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to set")
+def test_affinity_counts():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert backend.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@needs_extension
+def test_the_environment_says_how_many(monkeypatch, capsys):
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+    assert small_model(n_steps=10**4)._agent.n_threads == 3
+    assert small_model(n_steps=10**4, n_threads=2)._agent.n_threads == 2
+    assert cli.main(["info"]) == 0
+    assert "threads:          3\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "1025"])
+def test_a_bad_number_in_the_environment_is_named(monkeypatch, text):
+    monkeypatch.setenv(THREADS_VARIABLE, text)
+    with pytest.raises(ValueError, match=f"{THREADS_VARIABLE} must be an integer from 1 to 1024"):
+        small_model()
+    small_model(n_threads=1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, 1025])
+def test_a_bad_setting_is_named(value):
+    with pytest.raises(ValueError, match="n_threads must be an integer from 1 to 1024"):
+        small_model(n_threads=value)
+
+
+@needs_extension
+def test_the_command_line_takes_a_number(capsys, tmp_path):
+    given = ["train", "CartPole-v1", "--total-timesteps", "64", "--n-steps", "16", "--n-envs", "4"]
+    assert cli.main([*given, "--n-threads", "2", "--out", str(tmp_path / "run")]) == 0
+    assert TRPO.load(tmp_path / "run/model.npz").settings.n_threads == 2
+
+
+# -- saved models ---------------------------------------------------------------------------------
+
+
+@needs_extension
+def test_a_saved_model_takes_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
+    monkeypatch.setenv(THREADS_VARIABLE, "2")
+    small_model(n_steps=10**4).save(tmp_path / "default")
+    small_model(n_steps=10**4, n_threads=3).save(tmp_path / "three")
+    monkeypatch.setenv(THREADS_VARIABLE, "4")
+    assert TRPO.load(tmp_path / "default")._agent.n_threads == 4
+    assert TRPO.load(tmp_path / "three")._agent.n_threads == 3
+    assert TRPO.load(tmp_path / "three", n_threads=2)._agent.n_threads == 2
+
+
+# -- processes ------------------------------------------------------------------------------------
+
+
+def put_product(queue, agent, v):
+    queue.put(agent.fisher_product(v).tobytes())
+
+
+@needs_extension
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own():
+    agent = big_agent(3)
+    v = np.ones(len(agent.theta))
+    expected = agent.fisher_product(v).tobytes()
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    child = fork.Process(target=put_product, args=(queue, agent, v))
+    child.start()
+    assert queue.get(timeout=60) == expected
+    child.join(60)
+    assert child.exitcode == 0
+    assert agent.fisher_product(v).tobytes() == expected
+
+
+def product_in_a_new_process(queue):
+    agent = big_agent(3)
+    put_product(queue, agent, np.ones(len(agent.theta)))
+
+
+@needs_extension
+def test_a_spawned_child_gets_the_same(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parent), *sys.path])
+    spawn = multiprocessing.get_context("spawn")
+    queue = spawn.Queue()
+    child = spawn.Process(target=product_in_a_new_process, args=(queue,))
+    child.start()
+    agent = big_agent(1)
+    assert queue.get(timeout=60) == agent.fisher_product(np.ones(len(agent.theta))).tobytes()
+    child.join(60)
+
+
+def test_the_portable_backend_takes_the_setting_and_runs_one(implementation):
+    """And gives what it always gave."""
+    one, _ = loaded(implementation, settings(n_threads=1))
+    four, _ = loaded(implementation, settings(n_threads=4))
+    assert bits(one) == bits(four)
+    assert backend.describe("portable")["threads"] == 1
