@@ -101,7 +101,7 @@ def test_predict_rows(benchmark, agent, shape, rows):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("critic", ["gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
 def test_update(benchmark, shape, backend, critic):
     """A whole update: policy and critic, on a recorded rollout."""
     epochs = 10 if critic == "adam" else 1

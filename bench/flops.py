@@ -74,7 +74,7 @@ def kfac_rows(n: int, sizes: Sizes, exact_head: bool) -> int:
 
 
 def update(settings: Any, record: Mapping[str, Any]) -> int:
-    """A whole update by what its record says it did; the critic's share for Gauss-Newton only."""
+    """A whole update by what its record says it did; the critic's share for K-FAC only."""
     n, outputs = record["n_samples"], sum(settings.parts)
     policy = (settings.obs_size, *settings.policy_hidden, outputs)
     exact = settings.distribution == "gaussian"
@@ -82,8 +82,9 @@ def update(settings: Any, record: Mapping[str, Any]) -> int:
     total = n * (gradient(policy) + record["line_search_steps"] * forward(policy))
     total += record["cg_steps"] * n * fisher_product(policy) // settings.sub_sampling_factor
     total += kfac * preconditioning(n, policy, exact, record["cg_steps"])
-    if settings.critic == "gauss_newton":
-        total += settings.n_critic_updates * critic_step(n, (*policy[:-1], 1))
+    if settings.critic == "kfac":
+        critic = (settings.obs_size, *settings.value_hidden, 1)
+        total += kfac_critic(n, critic, settings.n_critic_updates, settings.batch_size)
     return total
 
 
@@ -97,7 +98,15 @@ def preconditioning(n: int, sizes: Sizes, exact_head: bool, cg_steps: int) -> in
     )
 
 
-def critic_step(n: int, sizes: Sizes, cg_steps: int = 5) -> int:
-    """Gauss-Newton: gradient, factors, products, and the forward pass that tries the step."""
-    passes = gradient(sizes) + cg_steps * fisher_product(sizes) + forward(sizes)
-    return n * passes + preconditioning(n, sizes, True, cg_steps)
+def minibatch(n: int, batch_size: int = 0) -> int:
+    """Rows of a K-FAC critic's minibatch (csrc/core/settings.c)."""
+    return min(n, batch_size or min(max(n // 16, 64), 512))
+
+
+def kfac_critic(n: int, sizes: Sizes, epochs: int = 1, batch_size: int = 0) -> int:
+    """Factors; in each epoch every row once forward, in a gradient and in a slope (half a Fisher
+    product), every minibatch one application; and the forward pass that tries the whole.
+    """
+    steps = epochs * -(-n // minibatch(n, batch_size))
+    passes = epochs * (forward(sizes) + gradient(sizes) + fisher_product(sizes) // 2)
+    return n * (passes + forward(sizes)) + preconditioning(n, sizes, True, steps - 1)

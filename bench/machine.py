@@ -30,7 +30,7 @@ def describe() -> dict[str, object]:
         "compiler": _first_line([compiler(), "--version"]),
         "fasttrpo": fasttrpo.__version__,
         "library": _library(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES},
         "time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
     }
 
@@ -59,7 +59,8 @@ def _first_line(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Of an installed package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

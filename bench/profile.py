@@ -5,8 +5,7 @@ operations, and the share of the machine's peak measured in the same run. The se
 defaults, the batch a recorded one (bench/batches.py).
 
 The stages are timed one by one through an agent's own methods, by turns with the whole update; so
-the core carries no clock. The critic's stages are those of an agent whose policy is the critic's
-network (a unit Gaussian with mean V), which is the same code. "The rest" is the whole update less
+the core carries no clock. "The rest" is the whole update less
 the sum: CG's vectors, statistics, normalising, and what a stage costs more after another one than
 after itself.
 """
@@ -16,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from bench.tables import digits, percent, seconds, table
 from bench.timing import Contestant, Times, alternate
 from fasttrpo.backend import make_agent
 
-CRITIC_CG_STEPS = 5  # csrc/core/critic.c
 WHOLE = "whole update"
 
 
@@ -63,20 +61,16 @@ def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
     return agent
 
 
-def _critic_agent(update: ours.Update, batch: Recorded) -> Any:
-    """Its policy is the critic's network; log_std 0."""
-    of = update.settings
-    critic = replace(
-        of,
-        distribution="gaussian",
-        parts=(1,),
-        policy_hidden=of.value_hidden,
-        cg_damping=of.critic_damping,
-        critic="gauss_newton",
-    )
-    agent = make_agent(critic)
-    agent.theta = np.append(update.agent.value_theta, 0.0)
-    return agent
+def _fit(update: ours.Update, batch: Recorded) -> Contestant:
+    """The critic's whole fit, to returns with the critic's own start."""
+    agent = make_agent(update.settings)
+    start, draw = update.agent.value_theta, np.random.default_rng(0)
+    agent.load_batch(*_rows(agent, batch), draw.normal(size=batch.n))
+
+    def prepare() -> None:
+        agent.value_theta = start
+
+    return Contestant(agent.fit_value, prepare)
 
 
 def _rows(agent: Any, batch: Recorded) -> tuple[np.ndarray, ...]:
@@ -107,18 +101,16 @@ def _model_entries(agent: Any, rows: tuple, names: Sequence[str]) -> dict[str, C
 
 
 POLICY = ("policy gradient", "K-FAC factors", "K-FAC application", "Fisher product")
-CRITIC = tuple(f"critic: {name}" for name in ("gradient", "factors", "application", "product"))
-ADVANTAGES, TRIAL, VALUES = "advantages (GAE)", "line search trial", "critic: trial"
+ADVANTAGES, TRIAL, CRITIC = "advantages (GAE)", "line search trial", "critic: K-FAC epoch"
 
 
 def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
     """Every stage, and the whole."""
-    policy, critic = _policy_agent(update, batch), _critic_agent(update, batch)
+    policy = _policy_agent(update, batch)
     entries = _model_entries(policy, _rows(policy, batch), POLICY)
-    entries |= _model_entries(critic, _rows(critic, batch), CRITIC)
     trial = policy.theta + 1e-3
     entries[TRIAL] = Contestant(lambda: policy.evaluate(trial))
-    entries[VALUES] = Contestant(lambda: policy.value(batch.flat("obs")))
+    entries[CRITIC] = _fit(update, batch)
     entries[ADVANTAGES] = Contestant(_advantages(batch))
     entries[WHOLE] = Contestant(update.run, update.prepare)
     return entries
@@ -140,13 +132,13 @@ def profile(batch: Recorded, threads: int, length: float) -> Profile:
     update = ours.Update(of, batch)
     entries, peak = _entries(update, batch), machine.Peak()
     times = alternate(entries, length, between=lambda: peak.sample(every=0.3))
-    for names in (POLICY, CRITIC):  # the factors were timed with one application
-        times[names[1]] = _less(times[names[1]], times[names[2]])
+    _, factors, application, _ = POLICY  # the factors were timed with one application
+    times[factors] = _less(times[factors], times[application])
     return Profile(stages(update.settings, update.record), times, peak.gflops, threads)
 
 
 def stages(settings: Any, record: dict[str, Any]) -> list[Stage]:
-    """In the order of the update, counted by its record; one trial of the critic's step."""
+    """In the order of the update, counted by its record."""
     n, outputs = record["n_samples"], sum(settings.parts)
     policy = (settings.obs_size, *settings.policy_hidden, outputs)
     critic = (settings.obs_size, *settings.value_hidden, 1)
@@ -154,8 +146,7 @@ def stages(settings: Any, record: dict[str, Any]) -> list[Stage]:
     found = [Stage(ADVANTAGES, 1, 0)]
     found += _model_stages(POLICY, policy, exact, n, record["cg_steps"])
     found.append(Stage(TRIAL, record["line_search_steps"], n * flops.forward(policy)))
-    found += _model_stages(CRITIC, critic, True, n, CRITIC_CG_STEPS)
-    return [*found, Stage(VALUES, 1, n * flops.forward(critic))]
+    return [*found, Stage(CRITIC, 1, flops.kfac_critic(n, critic, settings.n_critic_updates))]
 
 
 def _model_stages(

@@ -21,10 +21,11 @@ _HOME = {
     "Rollout": "fasttrpo.rollout",
     "evaluate_policy": "fasttrpo.evaluate",
     "FormatError": "fasttrpo.checkpoint",
+    "envs": None,
     "kernels": None,
 }
 
-__all__ = ["TRPO", "FormatError", "Rollout", "__version__", "evaluate_policy", "kernels"]
+__all__ = ["TRPO", "FormatError", "Rollout", "__version__", "envs", "evaluate_policy", "kernels"]
 
 
 def __getattr__(name: str):

@@ -30,7 +30,7 @@ REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 _DISTRIBUTIONS = {"gaussian": 0, "categorical": 1}
 _ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}
-_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2}
+_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
 # What update() answers, in this order, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted", "entropy",
            "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
@@ -182,8 +182,8 @@ cdef class Agent:
         trpo_refresh(self.w)
         self.factorized = False
         if self.loaded:
-            trpo_forward(self.w, &self.w.policy, 0, self.w.N)
-            trpo_forward(self.w, &self.w.critic, 0, self.w.N)
+            trpo_forward(self.w, &self.w.policy, &self.w.policy.batch, 0, self.w.N)
+            trpo_forward(self.w, &self.w.critic, &self.w.critic.batch, 0, self.w.N)
 
     # ---- the rollout
 
@@ -425,6 +425,16 @@ cdef class Agent:
         with nogil:
             trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
         return -_vector(self.w.critic.grad, self.w.critic.P)
+
+    def fit_value(self):
+        """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
+        cdef trpo_info info
+        self._check_loaded()
+        if not self.has_ret:
+            raise RuntimeError("the batch has no returns: give load_batch ret")
+        with nogil:
+            trpo_fit_critic(self.w, &info)
+        return info.value_loss
 
     def value_product(self, v):
         """1/N J'J v of the critic, undamped, on all rows; (Pv,)."""

@@ -117,7 +117,7 @@ cdef extern from "../csrc/core/work.h" nogil:
     trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, int)
-    void trpo_forward(trpo_agent *, trpo_model *, int, int)
+    void trpo_forward(trpo_agent *, trpo_model *, const trpo_batch *, int, int)
     void trpo_policy_gradient(trpo_agent *)
     void trpo_gradient(trpo_agent *, trpo_model *, const trpo_batch *, const trpo_real *)
     void trpo_fisher_rows(trpo_model *, int)
@@ -126,6 +126,7 @@ cdef extern from "../csrc/core/work.h" nogil:
     void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
                            double)
     trpo_solution trpo_solve_policy(trpo_agent *)
+    void trpo_fit_critic(trpo_agent *, trpo_info *)
     trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
                                           double *, double *, double *, int, double, Py_ssize_t)

@@ -115,7 +115,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--dtype", help="float32 or float64")
     train.add_argument("--backend", help="compiled or portable")
     train.add_argument("--target-kl", type=float, metavar="KL", help="size of the trust region")
-    train.add_argument("--critic", help="gauss_newton, adam or ridge")
+    train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="one table row per iteration")
     _add_progress(train)

@@ -17,7 +17,9 @@ from typing import Any
 from fasttrpo.suggest import unknown
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
-CRITICS = ("gauss_newton", "adam", "ridge")
+CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
+# Settings of some critics alone.
+_CRITIC_SETTINGS = {"learning_rate": ("adam",), "batch_size": ("kfac", "adam")}
 PRECONDITIONERS = ("kfac", "none")
 ACTIVATIONS = ("tanh", "relu", "identity")
 DTYPES = ("float32", "float64")
@@ -49,7 +51,7 @@ class AgentSettings:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     target_kl: float = 0.01
-    cg_max_steps: int = 5
+    cg_max_steps: int = 4
     cg_tolerance: float = 1e-5
     cg_damping: float = 0.1
     preconditioner: str = "kfac"
@@ -57,10 +59,10 @@ class AgentSettings:
     line_search_max_iter: int = 10
     normalize_advantage: bool = True
     sub_sampling_factor: int = 1
-    critic: str = "gauss_newton"
+    critic: str = "kfac"
     n_critic_updates: int = 1
     learning_rate: float = 1e-3
-    batch_size: int = 128
+    batch_size: int = 0
     critic_damping: float = 0.01
     normalize_observations: bool = False
     normalize_rewards: bool = False
@@ -77,12 +79,14 @@ class Settings:
     policy           "MlpPolicy" or "LinearPolicy" (no hidden layer in the policy)
     learning_rate    Adam's step size; critic="adam" only (None: 1e-3)
     n_steps          steps per environment and iteration
-    batch_size       Adam's minibatch; critic="adam" only (None: 128)
+    batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
+                     rows, but within 64 and 512)
     gamma            discount per step
-    cg_max_steps     conjugate gradient iterations (None: 5 with K-FAC, 15 without)
+    cg_max_steps     conjugate gradient iterations (None: 4 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal
     line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
-    n_critic_updates Gauss-Newton steps (None: 1) or Adam epochs (None: 10); none for "ridge"
+    n_critic_updates epochs of K-FAC steps (None: 1) or of Adam (None: 10), or Gauss-Newton steps
+                     (None: 1); none for "ridge"
     gae_lambda       advantage estimation's lambda
     normalize_advantage    advantages to mean 0, standard deviation 1
     target_kl        trust region: mean over states of the KL summed over action dimensions
@@ -95,7 +99,7 @@ class Settings:
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.backend`)
     preconditioner   "kfac" or None
-    critic           "gauss_newton", "adam" or "ridge"
+    critic           "kfac", "gauss_newton", "adam" or "ridge"
     normalize_observations, normalize_rewards    by running statistics, saved with the model
     n_threads        threads that work on a batch (None: FASTTRPO_NUM_THREADS, or else the cores
                      that this process may use); the numbers are the same for any. The portable
@@ -123,7 +127,7 @@ class Settings:
     dtype: str = "float32"
     backend: str | None = None
     preconditioner: str = "kfac"
-    critic: str = "gauss_newton"
+    critic: str = "kfac"
     normalize_observations: bool = False
     normalize_rewards: bool = False
     n_threads: int | None = None
@@ -179,14 +183,14 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
 
 
 def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
-    unused = [n for n in ("learning_rate", "batch_size") if keywords.get(n) is not None]
-    if unused and settings.critic != "adam":
-        warnings.warn(
-            f"{' and '.join(unused)} only apply to critic='adam'; "
-            f"critic={settings.critic!r} makes no use of them",
-            UserWarning,
-            stacklevel=4,
-        )
+    for name, critics in _CRITIC_SETTINGS.items():
+        if keywords.get(name) is not None and settings.critic not in critics:
+            warnings.warn(
+                f"{name} only applies to critic={' or '.join(map(repr, critics))}; "
+                f"critic={settings.critic!r} makes no use of it",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def resolve(
@@ -204,7 +208,7 @@ def resolve(
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
     values["n_threads"] = n_threads
-    values["cg_max_steps"] = settings.cg_max_steps or (5 if _has_kfac(settings) else 15)
+    values["cg_max_steps"] = settings.cg_max_steps or (4 if _has_kfac(settings) else 15)
     values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
     values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size

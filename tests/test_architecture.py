@@ -92,6 +92,46 @@ def test_a_wrong_include_is_seen():
     assert {p.parent.name for p in C_FILES} == set(MAY_INCLUDE)
 
 
+# {instruction set: the header that is compiled for it alone}.
+SETS = {"avx2": "simd_avx2.h", "avx512": "simd_avx512.h", "neon": "simd_neon.h"}
+
+
+def wrong_vectors(name, text):
+    """Headers of vectors, or of intrinsics, that a file of this name must not include."""
+    own = {header for each, header in SETS.items() if name.endswith(f"_{each}.c")}
+    ours, library = includes(text)
+    intrinsics = set() if name in SETS.values() else library & {"immintrin.h", "arm_neon.h"}
+    return (ours & set(SETS.values())) - own | intrinsics
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=name_of)
+def test_vectors_stay_in_the_files_of_their_instruction_set(path):
+    """One file too many, and a machine without the set would meet it."""
+    assert not wrong_vectors(path.name, read(path))
+
+
+def test_a_set_s_vectors_in_another_file_are_seen():
+    text = '#include <immintrin.h>\n#include "simd_avx512.h"\n'
+    assert wrong_vectors("dense_avx512.c", text) == {"immintrin.h"}
+    assert wrong_vectors("dense_avx2.c", text) == {"immintrin.h", "simd_avx512.h"}
+    assert wrong_vectors("gaussian.c", text) == {"immintrin.h", "simd_avx512.h"}
+    assert wrong_vectors("simd_avx2.h", text) == {"simd_avx512.h"}
+    assert not wrong_vectors("short_avx512.c", '#include "simd_avx512.h"\n')
+
+
+def test_every_set_is_offered_by_dispatch():
+    """A table per file dense_<set>.c, under its name; a machine that can run it finds it."""
+    kernels = CSRC / "kernels"
+    found = {p.stem.removeprefix("dense_") for p in kernels.glob("dense_*.c")}
+    assert found == set(SETS)
+    offered = calls(read(kernels / "dispatch.c"))
+    for each in (*found, "baseline"):
+        file = kernels / ("baseline.c" if each == "baseline" else f"dense_{each}.c")
+        assert f"trpok_{each}" in offered
+        assert f'TRPOK_TABLE("{each}", &trpok_wide_' in read(file)
+        assert f"trpok_{each}" in {name for name, _, _ in definitions(read(file))}
+
+
 def calls(text):
     """Names before an opening parenthesis, outside comments and strings."""
     return set(re.findall(r"\b([A-Za-z_]\w*)\s*\(", without_strings(without_comments(text))))
@@ -238,8 +278,11 @@ def test_no_flag_lets_the_compiler_reorder_arithmetic():
 # -- Python ---------------------------------------------------------------------------------------
 
 # Third parties that `import fasttrpo` must not import, nor anything at module level but where said.
-HEAVY = {"gymnasium", "numba", "tqdm", "torch", "scipy"}
-HEAVY_ALLOWED = {"fasttrpo/portable/jit.py": {"numba"}}
+HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy"}
+HEAVY_ALLOWED = {
+    "fasttrpo/portable/jit.py": {"numba"},
+    "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
+}
 FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
 
 
@@ -330,8 +373,17 @@ LAYERS = (
     {"backend"},
     {"spaces"},
     {"settings", "checks"},
+    {"envs"},
     {"suggest", "_version"},
 )
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "envs").rglob("*.py")), ids=name_of)
+def test_environments_stand_alone(path):
+    """Other libraries use them: of fasttrpo they know how to suggest a name, else themselves."""
+    modules = own(imports(read(path), package_of(path)))
+    outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
+    assert outside <= {"fasttrpo.suggest"}
 
 
 def test_python_s_layers_point_one_way():

@@ -352,3 +352,25 @@ def test_the_machine_is_described():
     assert set(about["instruction sets"]) & {"baseline", "neon"}
     assert set(about["packages"]) == set(machine.PACKAGES)
     json.dumps(about)
+
+
+@needs_extension
+def test_mujoco_environments_are_compared_and_measured(capsys):
+    """Every contestant runs and has a row; no time is asserted."""
+    pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
+    from bench import mujoco_envs
+
+    arguments = ["Reacher-v5", "--num-envs", "2", "--threads", "1", "--seconds", "0"]
+    assert mujoco_envs.main(arguments) == 0
+    said = capsys.readouterr().out
+    for row in ("Gymnasium sync", "bare physics", "batch physics", "actions given", "64-64 policy"):
+        assert row in said
+
+
+def test_a_difference_from_gymnasium_is_not_timed(capsys, monkeypatch):
+    from bench import mujoco_envs
+
+    monkeypatch.setattr(mujoco_envs, "_quiet", lambda: None)
+    monkeypatch.setattr(mujoco_envs, "check", lambda env_id: float("nan"))
+    assert mujoco_envs.main(["Reacher-v5"]) == 1
+    assert "not timed" in capsys.readouterr().out

@@ -106,7 +106,7 @@ def test_info(capsys):
         (["train", "CartPole-v1", "--set", "gamma"], "--set takes NAME=VALUE, got 'gamma'"),
         (["train", "CartPole-v1", "--set", "gamma=high"], "gamma must be a number from 0 to 1"),
         (["train", "CartPole-v1", "--target-kl", "0"], "target_kl must be a number > 0, got 0.0"),
-        (["train", "CartPole-v1", "--critic", "sgd"], "critic must be 'gauss_newton' or 'adam'"),
+        (["train", "CartPole-v1", "--critic", "sgd"], "critic must be 'kfac' or 'gauss_newton'"),
         (["train", "CartPole-v1", "--policy", "CnnPolicy"], "policy must be 'MlpPolicy' or"),
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
         (["train", "FrozenLake-v1"], "observation space Discrete(16) is not supported"),

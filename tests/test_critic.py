@@ -1,4 +1,4 @@
-"""The critic's three fits, each redone by hand on the rows that an update used."""
+"""The critic's four fits, each redone by hand on the rows that an update used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import reference
 from agents import SEED, O, World, collect, rollout_settings, samples_of, shaken
 from tolerances import DENSE, SOLVED, assert_close
+
+NEWTON = dict(critic="gauss_newton", cg_tolerance=1e-14)
 
 
 def fitted(implementation, s, scale=0.7):
@@ -31,15 +33,21 @@ def loss(s, w, samples):
     return np.mean((value(s, w, samples.obs) - samples.ret) ** 2)
 
 
-def gauss_newton_direction(s, w, samples, n_critic_steps):
-    """(J'J/N + damping I) x = J'(V - ret)/N by five steps of CG with the Kronecker blocks."""
-    obs, N, stream = samples.obs, len(samples.obs), (SEED, reference.KFAC_CRITIC, n_critic_steps)
-    J = reference.network_jacobian(w, sizes(s), s.activation, obs)[:, 0]
+def kronecker(s, w, obs, n_critic_steps):
+    """The matrix of the factors, from a tenth of the rows, at least 256."""
+    N, stream = len(obs), (SEED, reference.KFAC_CRITIC, n_critic_steps)
     rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
     scores = reference.normals(stream, range(1, len(rows) + 1), 1)
-    M = reference.kronecker_matrix(
+    return reference.kronecker_matrix(
         w, sizes(s), s.activation, obs[rows], scores, s.critic_damping, [1.0]
     )
+
+
+def gauss_newton_direction(s, w, samples, n_critic_steps):
+    """(J'J/N + damping I) x = J'(V - ret)/N by five steps of CG with the Kronecker blocks."""
+    obs, N = samples.obs, len(samples.obs)
+    J = reference.network_jacobian(w, sizes(s), s.activation, obs)[:, 0]
+    M = kronecker(s, w, obs, n_critic_steps)
     H = J.T @ J / N + s.critic_damping * np.eye(len(w))
     grad = J.T @ (value(s, w, obs) - samples.ret) / N
     return reference.krylov_solution(H, grad, M, 5)
@@ -49,6 +57,88 @@ def halvings(s, w, x, samples):
     """The first j for which w - x / 2^j has a smaller loss, None if there is none."""
     before = loss(s, w, samples)
     return next((j for j in range(10) if loss(s, w - x / 2**j, samples) < before), None)
+
+
+def kfac_by_hand(s, w, samples):
+    """Steps along M^-1 g by a falling share of the length at which the minibatch's damped
+    quadratic model is least; M from where the fit began."""
+    (obs, _, _, ret, _), N = samples, len(samples.obs)
+    M, size = kronecker(s, w, obs, 0), min(s.batch_size or 64, N)
+    n_steps = -(-N // size)
+    for step in range(s.n_critic_updates * n_steps):
+        epoch, i = divmod(step, n_steps)
+        order = reference.permutation((SEED, reference.CRITIC, epoch), N, N)
+        rows = order[i * size : (i + 1) * size]
+        J = reference.network_jacobian(w, sizes(s), s.activation, obs[rows])[:, 0]
+        g = J.T @ (value(s, w, obs[rows]) - ret[rows]) / len(rows)
+        d = np.linalg.solve(M, g)
+        H = J.T @ J / len(rows) + s.critic_damping * np.eye(len(w))
+        w = w - (1 - step / (s.n_critic_updates * n_steps)) * (g @ d) / (d @ H @ d) * d
+    return w
+
+
+@pytest.mark.parametrize(
+    ("more", "halved"),
+    [
+        (dict(), 0),
+        (dict(n_steps=80, batch_size=50, n_critic_updates=2), 0),
+        (dict(activation="relu", critic_damping=1e-3), 1),
+        (dict(batch_size=10**4, value_hidden=()), 0),  # one minibatch, a linear critic
+    ],
+)
+def test_kfac_by_hand(implementation, more, halved):
+    """The last, short minibatch counts as one. The sum of the steps is halved until it helps."""
+    s = rollout_settings(**(dict(critic="kfac", critic_damping=0.05) | more))
+    agent, before, samples, record = fitted(implementation, s, scale=0.3)
+    x = before - kfac_by_hand(s, before, samples)
+    assert halvings(s, before, x, samples) == halved
+    assert_close(agent.value_theta - before, -x / 2**halved, SOLVED)
+    assert record["value_loss"] == pytest.approx(loss(s, agent.value_theta, samples), rel=DENSE)
+    assert agent.state()["counters"][5] == s.n_critic_updates
+
+
+@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+def test_a_batch_s_fit_is_an_update_s(implementation, critic):
+    """fit_value, on the rows and from the parameters of an update, ends where the update does."""
+    s = rollout_settings(critic=critic)
+    updated, before, samples, record = fitted(implementation, s)
+    agent = shaken(implementation, s)
+    agent.load_batch(*samples)
+    assert agent.fit_value() == pytest.approx(record["value_loss"], rel=SOLVED)
+    assert_close(agent.value_theta, updated.value_theta, SOLVED)
+    assert not np.array_equal(agent.value_theta, before)
+
+
+@pytest.mark.parametrize("n_steps", [60, 900, 2400])
+def test_kfac_s_minibatches_are_a_sixteenth_within_bounds(implementation, n_steps):
+    """Seen in where the fit ends: as with that batch_size, not as with the next."""
+
+    def end(batch_size):
+        s = rollout_settings(n_steps=n_steps, critic="kfac", batch_size=batch_size)
+        agent, _, samples, _ = fitted(implementation, s)
+        return agent.value_theta.tobytes(), len(samples.obs)
+
+    by_rule, N = end(0)
+    size = min(max(N // 16, 64), 512)
+    assert {60: size == 64, 900: 64 < size < 512, 2400: size == 512}[n_steps]
+    assert by_rule == end(size)[0] != end(size + 1)[0]
+
+
+def test_kfac_that_does_not_help_changes_nothing(implementation):
+    """Returns that no parameters fit better, those that a linear fit has found already."""
+    s = rollout_settings(critic="kfac", value_hidden=(), gae_lambda=1.0, gamma=0.0)
+    agent = shaken(implementation, s)
+    log = collect(agent, World(5), s.n_steps)
+    samples = samples_of(log, s)
+    best = np.linalg.lstsq(reference.with_one(samples.obs), samples.ret, rcond=None)[0]
+    agent.discard()
+    agent.value_theta = best
+    for t in range(s.n_steps):
+        agent.record(log.obs[t], log.act[t])
+        agent.push(log.rew[t], log.term[t], log.trunc[t], log.next_obs[t], log.skip[t])
+    record = agent.update()
+    assert agent.value_theta.tobytes() == best.tobytes()
+    assert record["value_loss"] == record["value_loss_before"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +152,7 @@ def halvings(s, w, x, samples):
 )
 def test_gauss_newton_step(implementation, more, halved):
     """Five preconditioned steps of CG, then halved until the loss falls."""
-    s = rollout_settings(**(dict(critic_damping=0.02, cg_tolerance=1e-14) | more))
+    s = rollout_settings(**(NEWTON | dict(critic_damping=0.02) | more))
     agent, before, samples, record = fitted(implementation, s)
     x = gauss_newton_direction(s, before, samples, 0)
     j = halvings(s, before, x, samples)
@@ -74,7 +164,7 @@ def test_gauss_newton_step(implementation, more, halved):
 
 
 def test_gauss_newton_steps_follow_each_other(implementation):
-    s = rollout_settings(critic_damping=0.02, cg_tolerance=1e-14, n_critic_updates=3)
+    s = rollout_settings(**NEWTON, critic_damping=0.02, n_critic_updates=3)
     agent, w, samples, _ = fitted(implementation, s)
     for step in range(3):
         x = gauss_newton_direction(s, w, samples, step)
@@ -84,7 +174,7 @@ def test_gauss_newton_steps_follow_each_other(implementation):
 
 
 def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step(implementation):
-    s = rollout_settings(critic_damping=0.5, value_hidden=())
+    s = rollout_settings(**NEWTON, critic_damping=0.5, value_hidden=())
     agent, before, samples, _ = fitted(implementation, s)
     X = reference.with_one(samples.obs)
     grad = X.T @ (X @ before - samples.ret) / len(X)
@@ -93,7 +183,7 @@ def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step(implementatio
 
 
 def test_gauss_newton_ends_where_the_loss_falls_no_more(implementation):
-    s = rollout_settings(critic_damping=1e-12, value_hidden=(), n_critic_updates=50)
+    s = rollout_settings(**NEWTON, critic_damping=1e-12, value_hidden=(), n_critic_updates=50)
     agent, _, samples, record = fitted(implementation, s)
     best = np.linalg.lstsq(reference.with_one(samples.obs), samples.ret, rcond=None)[0]
     assert_close(agent.value_theta, best, SOLVED)

@@ -94,7 +94,7 @@ def test_unknown_setting_suggests_the_nearest():
 
 
 def test_defaults_depend_on_preconditioner_and_critic():
-    assert agent_settings().cg_max_steps == 5
+    assert agent_settings().cg_max_steps == 4
     assert agent_settings(preconditioner=None).cg_max_steps == 15
     assert agent_settings(preconditioner=None).preconditioner == "none"
     assert agent_settings().n_critic_updates == 1
@@ -102,9 +102,11 @@ def test_defaults_depend_on_preconditioner_and_critic():
     assert agent_settings(cg_max_steps=7, n_critic_updates=3).cg_max_steps == 7
 
 
-def test_adam_settings_without_adam_warn():
-    with pytest.warns(UserWarning, match="learning_rate and batch_size only apply to"):
+def test_settings_of_another_critic_warn():
+    with pytest.warns(UserWarning, match="learning_rate only applies to critic='adam'"):
         make_settings("MlpPolicy", {"learning_rate": 1e-3, "batch_size": 64})
+    with pytest.warns(UserWarning, match="batch_size only applies to critic='kfac' or 'adam'"):
+        make_settings("MlpPolicy", {"batch_size": 64, "critic": "ridge"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         resolved = agent_settings(learning_rate=1e-2, batch_size=64, critic="adam")

@@ -39,7 +39,7 @@ NAMES = [
 ]
 EVERYTHING = dict(normalize_observations=True, normalize_rewards=True, n_critic_updates=2)
 DTYPES = ("float32", "float64")
-CRITICS = ("gauss_newton", "adam", "ridge")
+CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 
 
 def learn(agent, world, updates):

@@ -98,6 +98,10 @@ class Update:
         self._start = self.agent.state()
         self.record: dict[str, Any] = {}
 
+    def seed(self, seed: int) -> None:
+        """Of the minibatches and the factors' draws from now on; < 2^32."""
+        self._start["counters"][0] = seed
+
     def prepare(self) -> None:
         """The agent as it was, its rollout recorded: outside the time, as collecting is."""
         batch = self._batch

@@ -171,15 +171,21 @@ LIKE = "ours, its settings"
 
 def _worth(quality: Result, peer: str, name: str, key: str) -> str:
     """A number, marked if the peer's is better by more than its last digit."""
-    value, least = quality[name][key], quality[peer][key]
-    return f"{value:.3f}" if value >= least - 5e-4 else f"**{value:.3f} (worse)**"
+    text = _digits(quality[name], key)
+    return text if quality[name][key] >= quality[peer][key] - 5e-4 else f"**{text} (worse)**"
+
+
+def _digits(quality: dict[str, float], key: str) -> str:
+    """With its spread over seeds, where there is one."""
+    spread = quality.get(f"{key}, spread")
+    return f"{quality[key]:.3f}" + ("" if spread is None else f" ±{spread:.3f}")
 
 
 def _critic(results: Sequence[Result]) -> str:
     rows = []
     for result in results:
         for name in result["times"]:
-            held_out = f"{result['quality'][name]['explained variance']:.3f}"
+            held_out = _digits(result["quality"][name], "explained variance")
             before = f"{result['before']:.3f}"
             batch = [result["arguments"]["name"], f"{result['n']:,}"]
             rows.append([*batch, name, _spread(result, name), before, held_out])

@@ -98,6 +98,13 @@ class Update:
         rows = {"values": values, "log_probs": log_probs, "after": after}
         return {name: rows[name].numpy().reshape(shape).astype(np.float32) for name in rows}
 
+    def seed(self, seed: int) -> None:
+        """Of the minibatches from now on."""
+        import torch
+
+        np.random.seed(seed)  # noqa: NPY002 (its buffers draw from the global generator)
+        torch.manual_seed(seed)
+
     def prepare(self, values: np.ndarray | None = None, after: np.ndarray | None = None) -> None:
         """The networks and the optimizer as they were, the buffer filled as after a rollout.
 

@@ -89,6 +89,13 @@ class Update:
         fields = {"obs": obs, "act": act, "returns": returns, "adv": advantages}
         return Batch(**fields, logp_old=logp, info=Batch())
 
+    def seed(self, seed: int) -> None:
+        """Of the minibatches from now on."""
+        import torch
+
+        np.random.seed(seed)  # noqa: NPY002 (its buffers draw from the global generator)
+        torch.manual_seed(seed)
+
     def prepare(self) -> None:
         """The networks and the optimizer as they were."""
         self._algorithm.load_state_dict(copy.deepcopy(self._start))

@@ -17,6 +17,7 @@ from fasttrpo.kernels import gae
 # starts CG from random numbers, which moves its own step by up to 2e-3 from seed to seed.
 SAME_STEP = 2e-2
 SAME_ADVANTAGES = 1e-4
+SEEDS = 5  # of which explained variances are means
 
 
 def compare(
@@ -66,6 +67,8 @@ def critics(name: str, threads: int, counts: list[int], seconds: float) -> dict[
 
 
 CRITICS = {
+    "kfac, 1 epoch": {"critic": "kfac", "n_critic_updates": 1},
+    "kfac, 2 epochs": {"critic": "kfac", "n_critic_updates": 2},
     "gauss_newton, 1 step": {"critic": "gauss_newton", "n_critic_updates": 1},
     "gauss_newton, 2 steps": {"critic": "gauss_newton", "n_critic_updates": 2},
     "gauss_newton, 5 steps": {"critic": "gauss_newton", "n_critic_updates": 5},
@@ -112,17 +115,27 @@ def _advantages(batch: Recorded, values: np.ndarray, after: np.ndarray):
 
 
 def _quality(updates: dict[str, Any], judge: ours.Judge) -> dict[str, dict[str, float]]:
-    """Each contestant's update run once and judged."""
+    """Each contestant's update run with SEEDS seeds, for minibatches come in random order; means,
+    and the standard deviation of the explained variance.
+    """
     quality = {}
     for name, update in updates.items():
-        update.prepare()
-        update.run()
-        quality[name] = {
-            "gain": judge.gain(update.step),
-            "kl": judge.kl(update.step),
-            "explained variance": judge.explained_variance(update.values),
-        }
+        found = [_judged(update, seed, judge) for seed in range(SEEDS)]
+        means = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
+        spread = np.std([each["explained variance"] for each in found])
+        quality[name] = means | {"explained variance, spread": float(spread)}
     return quality
+
+
+def _judged(update: Any, seed: int, judge: ours.Judge) -> dict[str, float]:
+    update.seed(seed)
+    update.prepare()
+    update.run()
+    return {
+        "gain": judge.gain(update.step),
+        "kl": judge.kl(update.step),
+        "explained variance": judge.explained_variance(update.values),
+    }
 
 
 def _check_step(peer: Any, same: ours.Update, batch: Recorded) -> None:

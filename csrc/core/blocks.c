@@ -1,9 +1,10 @@
 /* Sums over the rows of a batch, in an order that depends on the number of rows alone.
  *
- * Rows are cut into chunks of TRPO_CHUNK, chunks into at most TRPO_BLOCKS blocks of equally many
- * chunks. A task handles one block: it sums each chunk in `real`, tile by tile, and adds the chunk
- * to the block's own partial sum in double. The partial sums are then added pairwise, in a tree
- * over block numbers. Which thread ran a block, and when, leaves no trace in the bits. */
+ * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW), chunks
+ * into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums each
+ * chunk in `real`, tile by tile, and adds the chunk to the block's own partial sum in double. The
+ * partial sums are then added pairwise, in a tree over block numbers. Which thread ran a block, and
+ * when, leaves no trace in the bits. */
 #include "work.h"
 
 #include <string.h>
@@ -11,9 +12,27 @@
 typedef struct sum_task {
     const trpo_pass *pass;
     int N;
-    int block_rows;
+    int chunk_rows, block_rows;
     ptrdiff_t S;
 } sum_task;
+
+static int chunk_rows(int N) { return N < TRPO_FEW ? TRPO_TILE : TRPO_CHUNK; }
+
+static int block_rows(int N)
+{
+    const int n_chunks = 1 + (N - 1) / chunk_rows(N);
+    return (1 + (n_chunks - 1) / TRPO_BLOCKS) * chunk_rows(N);
+}
+
+int trpo_block_count(int N) { return 1 + (N - 1) / block_rows(N); }
+
+int trpo_most_blocks(int N)
+{
+    const int few = trpo_block_count(N < TRPO_FEW ? N : TRPO_FEW - 1);
+    const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
+    const int many = n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS;
+    return N < TRPO_FEW || few > many ? few : many;
+}
 
 static int least(int a, int b) { return a < b ? a : b; }
 
@@ -40,17 +59,21 @@ real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *in
     return s->h;
 }
 
+static void copy_rows(real *to, const real *from, const int32_t *rows, int n, int size)
+{
+    for (int i = 0; i < n; i++)
+        memcpy(to + (ptrdiff_t)i * size, from + (ptrdiff_t)rows[i] * size,
+               (size_t)size * sizeof(real));
+}
+
 real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
                         const int32_t *rows, int n)
 {
-    const int O = model->net.size[0], D = model->D;
+    const int D = model->D;
     tile_room(s, model);
-    for (int i = 0; i < n; i++) {
-        memcpy(s->h[0] + (ptrdiff_t)i * O, batch->h[0] + (ptrdiff_t)rows[i] * O,
-               (size_t)O * sizeof(real));
-        memcpy(s->act + (ptrdiff_t)i * D, batch->act + (ptrdiff_t)rows[i] * D,
-               (size_t)D * sizeof(real));
-    }
+    for (int l = 0; l <= model->net.L; l++)
+        copy_rows(s->h[l], batch->h[l], rows, n, model->net.size[l]);
+    copy_rows(s->act, batch->act, rows, n, D);
     return s->h;
 }
 
@@ -74,9 +97,9 @@ static void sum_block(void *arg, int index, int worker)
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
     const int first = index * task->block_rows, end = least(first + task->block_rows, task->N);
-    for (int row = first; row < end; row += TRPO_CHUNK)
+    for (int row = first; row < end; row += task->chunk_rows)
         sum_chunk(task, &w->scratch[worker], partial, row == first, row,
-                  least(row + TRPO_CHUNK, end));
+                  least(row + task->chunk_rows, end));
 }
 
 static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)
@@ -89,10 +112,8 @@ static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)
 void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S)
 {
     trpo_agent *w = pass->agent;
-    const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
-    const int block_chunks = 1 + (n_chunks - 1) / TRPO_BLOCKS;
-    const int n_blocks = 1 + (n_chunks - 1) / block_chunks;
-    sum_task task = {pass, N, block_chunks * TRPO_CHUNK, S};
+    const int n_blocks = trpo_block_count(N);
+    sum_task task = {pass, N, chunk_rows(N), block_rows(N), S};
     w->exec.run(w->exec.ctx, n_blocks, sum_block, &task);
     add_blocks(w->partial, n_blocks, S);
     for (ptrdiff_t i = 0; i < S; i++) out[i] = w->partial[i];

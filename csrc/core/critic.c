@@ -1,8 +1,13 @@
-/* The critic: V fitted to ret, by one of three ways over the same machinery.
+/* The critic: V fitted to ret, by one of four ways over the same machinery.
  *
  * It is a unit Gaussian with mean V: its log-likelihood of ret is -1/2 (V - ret)^2 + const, so the
  * policy's gradient, Fisher product and preconditioner serve it as they are (F = J'J/N).
  *
+ *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
+ *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
+ *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
+ *                    the share falls from 1 towards 0, so that the last ones' noise averages out;
+ *                    the sum of all steps is halved, like a Gauss-Newton step, until the loss falls
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
@@ -36,7 +41,83 @@ double trpo_value_loss(const trpo_agent *w)
 static void use_parameters(trpo_agent *w, const double *theta)
 {
     trpo_net_pack(w->k, &w->critic.net, theta);
-    trpo_forward(w, &w->critic, 0, w->N);
+    trpo_forward(w, &w->critic, &w->critic.batch, 0, w->N);
+}
+
+/* The factors at the present parameters. */
+static void factorize(trpo_agent *w)
+{
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
+    trpo_fisher_rows(&w->critic, 1);
+    trpo_factorize(w, &w->critic, &rng, w->set.critic_damping);
+}
+
+/* Rows in random order, an epoch's own. */
+static void shuffle(trpo_agent *w)
+{
+    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_CRITIC, TRPO_N_CRITIC_STEPS);
+    trpo_permute(w->perm, &rng, w->N, w->N);
+}
+
+/* ---- K-FAC ----------------------------------------------------------------------------------- */
+
+/* Rows perm[first..] side by side, with their activations. */
+static void gather_minibatch(trpo_agent *w, int first, int n)
+{
+    const trpo_batch *all = &w->critic.batch;
+    trpo_batch *mini = &w->minibatch;
+    const size_t K = (size_t)w->critic.net.size[0];
+    mini->N = n;
+    for (int i = 0; i < n; i++) {
+        const size_t row = (size_t)w->perm[first + i];
+        memcpy(mini->h[0] + (size_t)i * K, all->h[0] + row * K, K * sizeof(real));
+        mini->act[i] = all->act[row];
+    }
+    trpo_forward(w, &w->critic, mini, 0, n);
+}
+
+static void slope_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    const trpo_model *c = pass->model;
+    real **h = trpo_tile_rows(s, c, pass->batch, first);
+    const real *slope = trpo_net_tangent(pass->agent->k, &c->net, h, s, n);
+    for (int i = 0; i < n; i++) *sum += slope[i] * slope[i];
+}
+
+/* x'(J'J/n + damping I) x on the minibatch, of the critic's x */
+static double minibatch_curvature(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    const trpo_pass pass = {w, c, &w->minibatch, slope_tile, 0, NULL};
+    double squares;
+    trpo_net_direction(w->k, &c->net, c->x);
+    trpo_sum_rows(&squares, &pass, w->minibatch.N, 1);
+    return squares / w->minibatch.N + w->set.critic_damping * trpok_dot(c->x, c->x, c->P);
+}
+
+/* share: of the step's best length */
+static void kfac_step(trpo_agent *w, double share)
+{
+    trpo_model *c = &w->critic;
+    trpo_gradient(w, c, &w->minibatch, NULL);
+    trpo_precondition(w, c, c->x, c->grad, w->set.critic_damping);
+    const double length = share * trpok_dot(c->grad, c->x, c->P) / minibatch_curvature(w);
+    if (!(length > 0 && isfinite(length))) return;
+    trpok_axpy(c->theta, length, c->x, c->P);
+    trpo_net_pack(w->k, &c->net, c->theta);
+}
+
+static void kfac_epoch(trpo_agent *w, int epoch)
+{
+    const int size = trpo_minibatch(&w->set, w->N), n_steps = 1 + (w->N - 1) / size;
+    const double n_all = (double)n_steps * w->set.n_critic_updates;
+    shuffle(w);
+    for (int i = 0; i < n_steps; i++) {
+        const int first = i * size, left = w->N - first;
+        gather_minibatch(w, first, left < size ? left : size);
+        kfac_step(w, 1 - ((double)epoch * n_steps + i) / n_all);
+    }
+    w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
 /* ---- Gauss-Newton ---------------------------------------------------------------------------- */
@@ -44,10 +125,8 @@ static void use_parameters(trpo_agent *w, const double *theta)
 static void find_direction(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
     trpo_gradient(w, c, &c->batch, NULL);
-    trpo_fisher_rows(c, 1);
-    trpo_factorize(w, c, &rng, w->set.critic_damping);
+    factorize(w);
     trpo_solve(w, c, w->set.critic_damping, CG_STEPS, 1);
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
@@ -68,6 +147,19 @@ static int step_while_lower(trpo_agent *w)
     }
     use_parameters(w, c->theta);
     return 0;
+}
+
+/* The way that the epochs went, as one step. */
+static void fit_kfac(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    double *start = c->p;
+    memcpy(start, c->theta, (size_t)c->P * sizeof(double));
+    factorize(w);
+    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
+    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = c->theta[p] - start[p];
+    memcpy(c->theta, start, (size_t)c->P * sizeof(double));
+    step_while_lower(w);
 }
 
 static void fit_gauss_newton(trpo_agent *w)
@@ -108,10 +200,10 @@ static void adam_step(trpo_agent *w, const double *grad)
 static void adam_epoch(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_CRITIC, TRPO_N_CRITIC_STEPS);
-    trpo_permute(w->perm, &rng, w->N, w->N);
-    for (int first = 0; first < w->N; first += w->set.batch_size) {
-        const int left = w->N - first, n = left < w->set.batch_size ? left : w->set.batch_size;
+    const int size = trpo_minibatch(&w->set, w->N);
+    shuffle(w);
+    for (int first = 0; first < w->N; first += size) {
+        const int n = w->N - first < size ? w->N - first : size;
         const trpo_pass pass = {w, c, &c->batch, minibatch_tile, first, NULL};
         trpo_sum_rows(c->grad, &pass, n, c->P);
         for (ptrdiff_t i = 0; i < c->P; i++) c->grad[i] /= n;
@@ -132,11 +224,9 @@ static void fit_adam(trpo_agent *w)
 static void fit_ridge(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    const trpo_rng unused = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
     trpo_gradient(w, c, &c->batch, NULL);
     trpok_axpy(c->grad, -w->set.critic_damping, c->theta, c->P);
-    trpo_fisher_rows(c, 1);
-    trpo_factorize(w, c, &unused, w->set.critic_damping);
+    factorize(w);
     trpo_precondition(w, c, c->x, c->grad, w->set.critic_damping);
     if (trpok_finite(c->x, c->P)) trpok_axpy(c->theta, 1, c->x, c->P);
     use_parameters(w, c->theta);
@@ -146,6 +236,7 @@ void trpo_fit_critic(trpo_agent *w, trpo_info *info)
 {
     info->value_loss_before = trpo_value_loss(w);
     switch (w->set.critic) {
+    case TRPO_KFAC_STEPS: fit_kfac(w); break;
     case TRPO_GAUSS_NEWTON: fit_gauss_newton(w); break;
     case TRPO_ADAM: fit_adam(w); break;
     default: fit_ridge(w); break;

@@ -195,6 +195,11 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
     place_model(m, a, s, w->k, &one);
     place_batch(&m->batch, a, s, !ridge, N);
     if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
+    if (w->set.critic == TRPO_KFAC_STEPS) {
+        const int rows = trpo_minibatch(&w->set, N);
+        place_batch(&w->minibatch, a, s, 0, rows);
+        w->minibatch.act = TAKE(a, real, rows);
+    }
     w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
     m->fisher = m->batch;
 }
@@ -274,14 +279,6 @@ static void place_state(trpo_agent *w, arena *a)
     w->counters = TAKE(a, double, TRPO_N_COUNTERS);
 }
 
-/* The most blocks that a sum over a batch has (blocks.c): a smaller batch may have more than a full
- * one, but no more than chunks. */
-static int most_blocks(const trpo_settings *s)
-{
-    const int n_chunks = 1 + (s->n_steps * s->n_envs - 1) / TRPO_CHUNK;
-    return n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS;
-}
-
 /* The one list. Returns the bytes used; with base NULL nothing is written but `w` itself. */
 static size_t place(trpo_agent *w, char *base)
 {
@@ -294,7 +291,7 @@ static size_t place(trpo_agent *w, char *base)
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
     place_scratch(w, &a, &policy, &critic, sum);
-    w->partial = TAKE(&a, double, sum * most_blocks(&w->set));
+    w->partial = TAKE(&a, double, sum * trpo_most_blocks(N));
     place_rollout(w, &a, N);
     place_state(w, &a);
     return a.used;
@@ -313,7 +310,7 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
 
 int trpo_useful_workers(const trpo_settings *settings)
 {
-    return trpo_bad_setting(settings) == NULL ? most_blocks(settings) : 0;
+    return trpo_bad_setting(settings) == NULL ? trpo_most_blocks(settings->n_steps * settings->n_envs) : 0;
 }
 
 static int has_workers(const trpo_executor *executor)

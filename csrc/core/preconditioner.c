@@ -67,7 +67,6 @@ static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int f
     real **h;
     if (needs_draws(m)) {
         h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
-        trpo_net_forward(k, &m->net, h, n);
         drawn_adjoint(k, m, s, d->rng, first, n);
         add_adjoint_factors(k, m, sum, h, s, n);
     } else {

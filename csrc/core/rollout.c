@@ -69,8 +69,8 @@ static void forward_rows(trpo_agent *w, int first, int N)
     const int O = w->set.obs_size;
     real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * O : NULL;
     trpo_critic_inputs(w, phi, w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
-    trpo_forward(w, &w->policy, first, N);
-    trpo_forward(w, &w->critic, first, N);
+    trpo_forward(w, &w->policy, &w->policy.batch, first, N);
+    trpo_forward(w, &w->critic, &w->critic.batch, first, N);
 }
 
 static void logp_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)

@@ -16,17 +16,16 @@ void trpo_default_settings(trpo_settings *s)
     s->normalize_advantage = 1;
     s->target_kl = 0.01;
     s->cg_damping = 0.1;
-    s->cg_max_steps = 5;
+    s->cg_max_steps = 4;
     s->cg_tolerance = 1e-5;
     s->preconditioner = TRPO_KFAC;
     s->sub_sampling_factor = 1;
     s->line_search_shrinking_factor = 0.8;
     s->line_search_max_iter = 10;
-    s->critic = TRPO_GAUSS_NEWTON;
+    s->critic = TRPO_KFAC_STEPS;
     s->n_critic_updates = 1;
     s->critic_damping = 0.01;
     s->learning_rate = 1e-3;
-    s->batch_size = 128;
 }
 
 /* No size above 2^24, and no more rows than leave an int room to round up to a chunk. */
@@ -91,11 +90,11 @@ static const char *bad_step(const trpo_settings *s)
 
 static const char *bad_critic(const trpo_settings *s)
 {
-    if (s->critic < TRPO_GAUSS_NEWTON || s->critic > TRPO_RIDGE) return "critic";
+    if (s->critic < TRPO_GAUSS_NEWTON || s->critic > TRPO_KFAC_STEPS) return "critic";
     if (s->n_critic_updates < 1) return "n_critic_updates";
     if (!is_positive(s->critic_damping)) return "critic_damping";
     if (!is_positive(s->learning_rate)) return "learning_rate";
-    return s->batch_size >= 1 ? NULL : "batch_size";
+    return s->batch_size >= 0 ? NULL : "batch_size";
 }
 
 const char *trpo_bad_setting(const trpo_settings *s)
@@ -105,4 +104,12 @@ const char *trpo_bad_setting(const trpo_settings *s)
     const char *bad = NULL;
     for (size_t i = 0; bad == NULL && i < sizeof checks / sizeof *checks; i++) bad = checks[i](s);
     return bad;
+}
+
+int trpo_minibatch(const trpo_settings *s, int N)
+{
+    const int part = N / 16, kfac = part < 64 ? 64 : part > 512 ? 512 : part;
+    const int rule = s->critic == TRPO_KFAC_STEPS ? kfac : 128;
+    const int wanted = s->batch_size > 0 ? s->batch_size : rule;
+    return wanted < N ? wanted : N;
 }

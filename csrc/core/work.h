@@ -27,8 +27,9 @@ extern "C" {
 /* Rows are worked on in tiles, so that what one stage of a pass hands to the next stays in cache;
  * tiles in chunks, whose sums are carried in `real`; chunks in at most TRPO_BLOCKS blocks, whose
  * sums are carried in double and added in a fixed tree (blocks.c). All are part of the definition
- * of a result: they depend on N alone, never on threads. */
-enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_BLOCKS = 32 };
+ * of a result: they depend on N alone, never on threads. Of few rows (a minibatch) each tile is a
+ * chunk, so that there is work for several threads. */
+enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
 
@@ -154,6 +155,7 @@ struct trpo_agent {
     real *phi;            /* (N x 2O) ridge features; NULL otherwise                           */
     double *adam_m;       /* (Pv)                                                              */
     double *adam_v;       /* (Pv)                                                              */
+    trpo_batch minibatch; /* rows of an epoch of K-FAC steps, side by side                     */
     int32_t *perm;        /* (N) minibatch order, rows chosen for the preconditioner           */
 
     /* normalizer.c */
@@ -193,20 +195,23 @@ struct trpo_pass {
     int start;            /* the pass's first row                                              */
     const void *arg;      /* the stage's own                                                   */
 };
+/* blocks that a sum over N rows has; the most that it can have over N rows or fewer */
+int trpo_block_count(int N);
+int trpo_most_blocks(int N);
 /* out (S) = sum over N rows from pass->start on; S = 0: nothing is summed */
 void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
 /* s->h: the batch's activations from row `first` on */
 real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first);
 /* s->h: room for a tile's activations, its inputs h[0] being those of the batch's rows */
 real **trpo_tile_inputs(trpo_scratch *s, const trpo_model *model, const real *inputs);
-/* s->h, s->act: copies of the inputs and actions of batch rows rows[0..n-1] */
+/* s->h, s->act: copies of the activations and actions of batch rows rows[0..n-1] */
 real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch,
                         const int32_t *rows, int n);
 
 /* ---- the stages ------------------------------------------------------------------------------ */
 
 /* network.c: activations of batch rows [first, first + N), whose h[0] stands already */
-void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N);
+void trpo_forward(trpo_agent *w, trpo_model *model, const trpo_batch *batch, int first, int N);
 /* policy.c: fresh parameters of both networks, and the seed */
 void trpo_init_parameters(trpo_agent *w);
 /* policy.c: noise (N x A normals or N x D uniforms) for items first, first + 1, ... */
@@ -270,6 +275,8 @@ trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
 
 /* critic.c: the critic's inputs for N rows: obs, or phi (N x 2O), filled, for ridge */
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N);
+/* settings.c: rows of a minibatch of N rows (Adam, K-FAC steps) */
+int trpo_minibatch(const trpo_settings *set, int N);
 /* critic.c: fits the critic to ret */
 void trpo_fit_critic(trpo_agent *w, trpo_info *info);
 /* critic.c: mean (V - ret)^2 of the cached values */

@@ -63,7 +63,12 @@ typedef enum trpo_status {
 typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
 typedef enum trpo_activation { TRPO_IDENTITY = 0, TRPO_TANH = 1, TRPO_RELU = 2 } trpo_activation;
 typedef enum trpo_preconditioner { TRPO_NONE = 0, TRPO_KFAC = 1 } trpo_preconditioner;
-typedef enum trpo_critic { TRPO_GAUSS_NEWTON = 0, TRPO_ADAM = 1, TRPO_RIDGE = 2 } trpo_critic;
+typedef enum trpo_critic {
+    TRPO_GAUSS_NEWTON = 0, /* steps by preconditioned CG on all rows                          */
+    TRPO_ADAM = 1,         /* epochs of minibatches                                           */
+    TRPO_RIDGE = 2,        /* ridge regression on observations and their squares              */
+    TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
+} trpo_critic;
 
 /* What an agent is. Arrays are read during the call they are passed to and not kept.
  * Defaults (trpo_default_settings) in brackets; obs_size and parts must be set. */
@@ -92,18 +97,19 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
-    int cg_max_steps;      /* >= 1 [5]                                                        */
+    int cg_max_steps;      /* >= 1 [4]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
     int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
     int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */
     double line_search_shrinking_factor;  /* in (0, 1) [0.8]                                  */
     int line_search_max_iter;             /* trial steps >= 1 [10]                            */
     /* the critic */
-    int critic;            /* trpo_critic [TRPO_GAUSS_NEWTON]                                 */
-    int n_critic_updates;  /* Gauss-Newton steps or Adam epochs, >= 1 [1]                     */
-    double critic_damping; /* > 0, Gauss-Newton and ridge [0.01]                              */
+    int critic;            /* trpo_critic [TRPO_KFAC_STEPS]                                   */
+    int n_critic_updates;  /* Gauss-Newton steps, or epochs, >= 1 [1]                         */
+    double critic_damping; /* > 0, all but Adam [0.01]                                        */
     double learning_rate;  /* Adam, > 0 [1e-3]                                                */
-    int batch_size;        /* Adam, >= 1 [128]                                                */
+    int batch_size;        /* rows of a minibatch; 0: 128 for Adam, for K-FAC steps a         */
+                           /*     sixteenth of the rows, but within 64 and 512 [0]            */
     /* the machine */
     const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best that     */
                                  /*     this machine has [NULL]                               */
@@ -164,8 +170,9 @@ const char *trpo_status_text(int status);
  * freed at any time: there is no destructor. */
 size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 
-/* How many workers of an executor an agent can keep busy at once: one per 256 rows of a full
- * rollout, at most 32; 0 if a setting is out of range. More of them are memory without use. */
+/* How many workers of an executor an agent can keep busy at once: one per 64 rows of a full rollout
+ * up to 16, one per 256 rows from there on, at most 32; 0 if a setting is out of range. More of
+ * them are memory without use. */
 int trpo_useful_workers(const trpo_settings *settings);
 
 /* Places an agent in `mem` (any alignment) with freshly drawn parameters: orthogonal weights with

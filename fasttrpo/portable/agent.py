@@ -11,7 +11,18 @@ from dataclasses import replace
 import numpy as np
 
 from .. import checks
-from . import cg, fisher, gradient, line_search, network, normalizer, preconditioner, rng, serialize
+from . import (
+    cg,
+    critic,
+    fisher,
+    gradient,
+    line_search,
+    network,
+    normalizer,
+    preconditioner,
+    rng,
+    serialize,
+)
 from .rollout import Rollout
 from .update import update
 from .work import Batch, Model, initial_state
@@ -197,6 +208,15 @@ class Agent:
         if batch.ret is None:
             raise RuntimeError("the batch has no returns: give load_batch ret")
         return gradient.value_gradient(batch.value, batch.ret)
+
+    def fit_value(self):
+        """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
+        batch = self._loaded()
+        if batch.ret is None:
+            raise RuntimeError("the batch has no returns: give load_batch ret")
+        self._state, loss = critic.fit(batch)
+        self._batch = batch.at(self._state)
+        return loss
 
     def value_product(self, v):
         """1/N J'J v of the critic, undamped, on all rows; (Pv,)."""

@@ -78,7 +78,7 @@ static void whole_numbers_out_of_range(void)
         INT_FIELD("critic", critic, -1),
         INT_FIELD("critic", critic, 1000),
         INT_FIELD("n_critic_updates", n_critic_updates, 0),
-        INT_FIELD("batch_size", batch_size, 0),
+        INT_FIELD("batch_size", batch_size, -1),
     };
     check_fields(bad, sizeof bad / sizeof *bad);
 }
@@ -264,7 +264,7 @@ static void stays_in_its_memory(const trpo_settings *s)
 static void nothing_outside_is_written(void)
 {
     for (int space = 0; space < N_SPACES; space++)
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_RIDGE; critic++) {
+        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++) {
             trpo_settings s;
             check_name("memory of %s, critic %d", space_name(space), critic);
             small_settings(&s, space, 2);

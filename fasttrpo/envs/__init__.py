@@ -1,0 +1,68 @@
+"""Environments that step many simulations at once, each an ordinary Gymnasium `VectorEnv`.
+
+    import fasttrpo.envs
+
+    env = fasttrpo.envs.mujoco.make("HalfCheetah-v5", num_envs=64)
+
+Gymnasium knows them too, as `fasttrpo/HalfCheetah-v5` and so on, once they are registered:
+
+    fasttrpo.envs.register()
+    env = gymnasium.make_vec("fasttrpo/HalfCheetah-v5", num_envs=64)
+
+or in one line, where Gymnasium imports this package and so has it register itself:
+
+    env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/HalfCheetah-v5", num_envs=64)
+
+(Gymnasium 1.0 and later load no plugins by themselves.) Importing this package imports neither
+Gymnasium nor a simulator.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+NAMESPACE = "fasttrpo/"
+
+# Each has `native(name)` and `register(namespace)`, and is light to import.
+_PROVIDERS = ("mujoco",)
+
+__all__ = ["mujoco", "native", "register"]
+
+
+def native(env_id: str) -> Callable[..., Any] | None:
+    """The maker of our own environment for one of Gymnasium's ids, or None if there is none.
+
+    `maker(num_envs=..., **kwargs)` takes the same keyword arguments as Gymnasium's environment
+    and returns a `VectorEnv`. None too where the simulator that it needs is missing or too old.
+    """
+    for provider in _PROVIDERS:
+        maker = _module(provider).native(env_id.removeprefix(NAMESPACE))
+        if maker is not None:
+            return maker
+    return None
+
+
+def register() -> None:
+    """Registers the environments with Gymnasium, under `fasttrpo/`; again changes nothing.
+
+    `gymnasium.make` gives Gymnasium's own single environment under that id, `make_vec` ours.
+    """
+    for provider in _PROVIDERS:
+        _module(provider).register(NAMESPACE)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"fasttrpo.envs.{name}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PROVIDERS:
+        raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
+    return _module(name)
+
+
+if "gymnasium" in sys.modules:
+    register()

@@ -1,0 +1,121 @@
+"""MuJoCo in batches: Gymnasium's eleven v5 tasks, and a door for models of one's own.
+
+    from fasttrpo.envs import mujoco
+
+    env = mujoco.make("HalfCheetah-v5", num_envs=64, ctrl_cost_weight=0.05)     # one of the tasks
+    env = mujoco.from_model("arm.xml", observation, reward, num_envs=64)        # one's own
+
+The simulations run on `mujoco.batch.Batch`'s threads, outside the GIL; observations, rewards and
+terminations are NumPy over all of them at once. With the same seed and actions an environment
+returns what Gymnasium's `SyncVectorEnv` of the same task returns, in each autoreset mode
+(`tests/test_mujoco.py`); the number of threads changes no bit of it.
+
+    batch_env.py    the vector environment: steps, autoresets, seeds, infos
+    task.py         what a task is; planar.py ant.py humanoid.py pendulum.py arm.py: the eleven
+    custom.py       a task from an MJCF file and three functions
+    forces.py       the batch for tasks that look at contact forces
+    rendering.py    pictures, by Gymnasium's renderer
+
+Needs `pip install 'fasttrpo[mujoco]'`. Importing this module needs nothing and imports nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from fasttrpo.suggest import unknown
+
+# Task -> the module that defines its class.
+TASKS = {
+    "Ant": "ant",
+    "HalfCheetah": "planar",
+    "Hopper": "planar",
+    "Humanoid": "humanoid",
+    "HumanoidStandup": "humanoid",
+    "InvertedDoublePendulum": "pendulum",
+    "InvertedPendulum": "pendulum",
+    "Pusher": "arm",
+    "Reacher": "arm",
+    "Swimmer": "planar",
+    "Walker2d": "planar",
+}
+IDS = tuple(f"{name}-v5" for name in TASKS)
+
+# Public name -> its module, imported when the name is first asked for.
+_HOME = {
+    "MujocoVectorEnv": "batch_env",
+    "UnstableSimulation": "batch_env",
+    "Task": "task",
+    "from_model": "custom",
+}
+
+__all__ = ["IDS", "MujocoVectorEnv", "Task", "UnstableSimulation", "from_model", "make", "native"]
+
+
+def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> Any:
+    """A `MujocoVectorEnv` of one of Gymnasium's v5 tasks.
+
+    env_id    one of `IDS`, such as "HalfCheetah-v5"
+    num_envs  number of simulations
+    kwargs    the task's own, as Gymnasium's environment takes them, and those of
+              `MujocoVectorEnv`: n_threads, autoreset_mode, max_episode_steps, render_mode, ...
+
+    ValueError for another id, TypeError for another keyword (both name the nearest one that
+    exists), ImportError with the command to type where MuJoCo is missing or too old.
+    """
+    if env_id not in IDS:
+        raise ValueError(unknown("MuJoCo environment", env_id, IDS))
+    from fasttrpo.envs.mujoco.versions import require_mujoco
+
+    require_mujoco()
+    return _module("batch_env").make_task(env_id, num_envs, kwargs)
+
+
+def native(env_id: str) -> Callable[..., Any] | None:
+    """`make` for this id, or None where it is none of `IDS` or MuJoCo is missing or too old."""
+    if env_id not in IDS:
+        return None
+    from fasttrpo.envs.mujoco.versions import has_mujoco
+
+    return functools.partial(make, env_id) if has_mujoco() else None
+
+
+def register(namespace: str) -> None:
+    """Registers the tasks with Gymnasium, with the step limits and thresholds of its own.
+
+    A single environment (`gymnasium.make`) is Gymnasium's, a vector environment ours.
+    """
+    import gymnasium
+
+    for name, env_id in zip(TASKS, IDS, strict=True):
+        its = gymnasium.registry.get(env_id)
+        if its is not None and namespace + env_id not in gymnasium.registry:
+            gymnasium.register(
+                namespace + env_id,
+                entry_point=its.entry_point,
+                vector_entry_point=f"{__name__}:{name}",
+                max_episode_steps=its.max_episode_steps,
+                reward_threshold=its.reward_threshold,
+            )
+
+
+def task_class(env_id: str) -> Any:
+    """The `Task` of an id: a dataclass whose fields are the task's keyword arguments."""
+    name = env_id.removesuffix("-v5")
+    return getattr(_module(TASKS[name]), name)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __getattr__(name: str) -> Any:
+    """`_HOME`'s names; `mujoco.HalfCheetah(num_envs=...)` and so on: `make` for that task."""
+    if name in TASKS:
+        return functools.partial(make, f"{name}-v5")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_module(_HOME[name]), name)

@@ -1,0 +1,54 @@
+"""Infos as Gymnasium's vector environments report them.
+
+A dict with an array (E, ...) per key and beside it, under `_key`, which environments have it; the
+others' rows are zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
+    """The infos of a step in which every environment has each of `values`; their own arrays."""
+    infos = dict(values)
+    mask = np.ones(n_envs, dtype=bool)
+    for key in values:
+        infos[f"_{key}"] = mask.copy()
+    return infos
+
+
+def add(infos: dict[str, Any], values: dict[str, np.ndarray], mask: np.ndarray) -> None:
+    """Adds the rows of `values` (E, ...) where `mask` (E,) to infos.
+
+    The arrays become the infos' own.
+    """
+    if not np.count_nonzero(mask):
+        return
+    for key, value in values.items():
+        if key in infos:
+            infos[key][mask] = value[mask]
+            infos[f"_{key}"] |= mask
+        else:
+            value[~mask] = 0
+            infos[key], infos[f"_{key}"] = value, mask.copy()
+
+
+def final(values: dict[str, np.ndarray], obs: np.ndarray, done: np.ndarray) -> dict[str, Any]:
+    """What an environment that resets in the same step says about the episodes that ended.
+
+    obs  (E, O) after the step, before the reset
+    """
+    last = np.full(len(obs), None, dtype=object)
+    for env in np.flatnonzero(done):
+        last[env] = obs[env].copy()
+    info: dict[str, Any] = {}
+    add(info, {key: value.copy() for key, value in values.items()}, done)
+    return {
+        "final_obs": last,
+        "_final_obs": done.copy(),
+        "final_info": info,
+        "_final_info": done.copy(),
+    }

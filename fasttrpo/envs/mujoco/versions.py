@@ -1,0 +1,39 @@
+"""Is MuJoCo here, and new enough? Said once, with the command that helps."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Any
+
+NEEDED = "3.17"
+COMMAND = "pip install 'fasttrpo[mujoco]'"
+
+
+@functools.cache
+def has_mujoco() -> bool:
+    """Whether `mujoco.batch` can be imported; imports MuJoCo only where it seems to be there."""
+    if importlib.util.find_spec("mujoco") is None:
+        return False
+    try:
+        require_mujoco()
+    except ImportError:
+        return False
+    return True
+
+
+def require_mujoco() -> Any:
+    """The module `mujoco`, with `mujoco.batch` imported. ImportError with the command to type."""
+    try:
+        import mujoco
+    except ImportError as error:
+        raise ImportError(f"MuJoCo is not installed ({error}); {COMMAND}") from error
+    try:
+        import mujoco.batch
+    except ImportError as error:
+        version = getattr(mujoco, "__version__", "of an unknown version")
+        raise ImportError(
+            f"MuJoCo {NEEDED} or newer is needed, for mujoco.batch; {version} is installed; "
+            f"{COMMAND} --upgrade"
+        ) from error
+    return mujoco

@@ -1,0 +1,75 @@
+/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add,
+ * for every kind of agent, with layers on both sides of what counts as short (8 outputs). */
+#include "check.h"
+
+/* Those with fused multiply-add; which of them run here, the core says. */
+static const char *const sets[] = {"avx512", "avx2", "neon"};
+enum { N_SETS = sizeof sets / sizeof *sets, N_SHAPES = 4 };
+
+/* Layers of every shape: linear, short ones, and such as end within and at the end of a vector. */
+static void shape(trpo_settings *s, int number)
+{
+    static const int hidden[N_SHAPES][3] = {{0}, {8, 9}, {33, 4, 17}, {64, 64}};
+    static const int n_hidden[N_SHAPES] = {0, 2, 3, 2}, envs[N_SHAPES] = {4, 5, 7, 16};
+    s->n_policy_hidden = s->n_value_hidden = n_hidden[number];
+    s->policy_hidden = s->value_hidden = hidden[number];
+    s->n_envs = envs[number];
+}
+
+static uint64_t bits_under(const char *set, trpo_settings *s)
+{
+    learner l;
+    s->instruction_set = set;
+    learner_start(&l, s, NULL);
+    CHECK(strcmp(trpo_instruction_set(l.agent), set) == 0);
+    for (int i = 0; i < 2; i++) learner_iterate(&l, NULL);
+    CHECK(state_is_finite(l.agent));
+    const uint64_t bits = saved_bits(l.agent);
+    learner_end(&l);
+    return bits;
+}
+
+static int is_runnable(const char *set, trpo_settings *s)
+{
+    s->instruction_set = set;
+    return trpo_bad_setting(s) == NULL;
+}
+
+static void sets_agree(trpo_settings *s)
+{
+    uint64_t first = 0;
+    int n_runnable = 0;
+    for (int i = 0; i < N_SETS; i++) {
+        if (!is_runnable(sets[i], s)) continue;
+        const uint64_t bits = bits_under(sets[i], s);
+        if (n_runnable++ == 0) first = bits;
+        CHECK(bits == first);
+    }
+    bits_under("baseline", s);
+}
+
+static void all_activations_agree(int space, int critic, int number)
+{
+    for (int activation = TRPO_IDENTITY; activation <= TRPO_RELU; activation++) {
+        trpo_settings s;
+        check_name("%s, critic %d, shape %d, activation %d", space_name(space), critic, number,
+                   activation);
+        small_settings(&s, space, 0);
+        shape(&s, number);
+        s.critic = critic;
+        s.activation = activation;
+        s.preconditioner = number % 2 || activation == TRPO_TANH ? TRPO_KFAC : TRPO_NONE;
+        s.normalize_observations = s.normalize_rewards = critic == TRPO_ADAM;
+        s.n_critic_updates = 2;
+        sets_agree(&s);
+    }
+}
+
+int main(void)
+{
+    for (int space = 0; space < N_SPACES; space++)
+        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_RIDGE; critic++)
+            for (int number = 0; number < N_SHAPES; number++)
+                all_activations_agree(space, critic, number);
+    return check_result();
+}

@@ -1,0 +1,102 @@
+"""MuJoCo's tasks twice, ours and Gymnasium's `SyncVectorEnv`, and the comparison of the two."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+pytest.importorskip("mujoco", reason="MuJoCo is not installed: pip install '.[mujoco]'")
+pytest.importorskip("mujoco.batch", reason="MuJoCo is older than 3.17: no mujoco.batch")
+
+from fasttrpo.envs import mujoco
+
+MODES = list(AutoresetMode)
+TOLERANCE = 1e-9
+
+
+def ours(env_id, num_envs=2, mode=AutoresetMode.SAME_STEP, n_threads=1, **kwargs):
+    return mujoco.make(env_id, num_envs, autoreset_mode=mode, n_threads=n_threads, **kwargs)
+
+
+def its(env_id, num_envs=2, mode=AutoresetMode.SAME_STEP, **kwargs):
+    return gymnasium.make_vec(
+        env_id,
+        num_envs=num_envs,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": mode},
+        **kwargs,
+    )
+
+
+def actions_for(env, n_steps, seed=1, scale=1.0):
+    """(T, E, A) float32, uniform within the bounds."""
+    space = env.action_space
+    drawn = np.random.default_rng(seed).uniform(space.low, space.high, (n_steps, *space.shape))
+    return (scale * drawn).astype(np.float32)
+
+
+def assert_same_infos(mine, other, where="infos"):
+    """The same keys, types and shapes; numbers to the tolerance."""
+    assert mine.keys() == other.keys(), (where, mine.keys() ^ other.keys())
+    for key, value in mine.items():
+        path = f"{where}[{key!r}]"
+        if isinstance(value, dict):
+            assert_same_infos(value, other[key], path)
+        elif value.dtype == object:
+            for one, its_one in zip(value, other[key], strict=True):
+                assert (one is None) == (its_one is None), path
+                if one is not None:
+                    np.testing.assert_allclose(one, its_one, rtol=0, atol=TOLERANCE)
+        else:
+            assert (value.dtype, value.shape) == (other[key].dtype, other[key].shape), path
+            np.testing.assert_allclose(value, other[key], rtol=1e-12, atol=TOLERANCE, err_msg=path)
+
+
+def assert_same_steps(mine, other, actions):
+    """Steps both; observation and reward to the tolerance, flags exactly. Ended episodes: how many.
+
+    In DISABLED mode, episodes that ended are reset in both.
+    """
+    ended = 0
+    for t, act in enumerate(actions):
+        obs, rewards, terminated, truncated, infos = mine.step(act)
+        obs2, rewards2, terminated2, truncated2, infos2 = other.step(act)
+        np.testing.assert_array_equal(terminated, terminated2, err_msg=f"terminated at step {t}")
+        np.testing.assert_array_equal(truncated, truncated2, err_msg=f"truncated at step {t}")
+        np.testing.assert_allclose(obs, obs2, rtol=0, atol=TOLERANCE, err_msg=f"obs at step {t}")
+        np.testing.assert_allclose(rewards, rewards2, rtol=0, atol=TOLERANCE, err_msg=f"{t}")
+        assert (obs.dtype, rewards.dtype) == (obs2.dtype, rewards2.dtype)
+        assert (terminated.dtype, truncated.dtype) == (bool, bool)
+        assert_same_infos(infos, infos2, f"infos at step {t}")
+        done = terminated | truncated
+        ended += np.count_nonzero(done)
+        if mine.metadata["autoreset_mode"] is AutoresetMode.DISABLED and done.any():
+            assert_same_resets(mine, other, options=lambda done=done: {"reset_mask": done.copy()})
+    return ended
+
+
+def assert_same_resets(mine, other, seed=None, options=lambda: None):
+    obs, infos = mine.reset(seed=seed, options=options())
+    obs2, infos2 = other.reset(seed=seed, options=options())
+    np.testing.assert_allclose(obs, obs2, rtol=0, atol=TOLERANCE)
+    assert_same_infos(infos, infos2)
+
+
+def run(env, actions, seed=0, each=None):
+    """Every array that reset and the steps return, with final observations, for bitwise checks."""
+    seen = [env.reset(seed=seed)[0]]
+    for t, act in enumerate(actions):
+        *arrays, infos = env.step(act)
+        seen += [*arrays, *(infos[key] for key in sorted(infos) if "final" not in key)]
+        seen += [x for x in infos.get("final_obs", ()) if x is not None]
+        if each is not None:
+            each(t)
+    return seen
+
+
+def assert_same_bits(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)

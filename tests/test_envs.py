@@ -1,0 +1,142 @@
+"""`fasttrpo.envs`: what it finds, what it registers, and what it says where MuJoCo is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fasttrpo import envs
+from fasttrpo.envs import mujoco
+
+
+def python(code, *path):
+    """What a fresh interpreter prints; `path` comes first among its imports."""
+    code = f"import sys; sys.path[:0] = {list(map(str, path))!r}\n{code}"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    return out.stdout.strip()
+
+
+def test_importing_imports_nothing_heavy():
+    """Neither the package, nor asking for the environment of an id that is not ours."""
+    code = """
+import fasttrpo
+assert fasttrpo.envs.NAMESPACE == "fasttrpo/"
+from fasttrpo.envs import mujoco
+assert fasttrpo.envs.native("CartPole-v99") is None
+print(sorted({"numpy", "gymnasium", "mujoco"} & set(sys.modules)))
+"""
+    assert python(code) == "[]"
+
+
+# A package `mujoco` from before mujoco.batch, and none at all.
+OLD = '__version__ = "3.3.2"\n'
+NONE = "raise ModuleNotFoundError(\"No module named 'mujoco'\", name='mujoco')\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (OLD, ["MuJoCo 3.17 or newer is needed", "3.3.2 is installed", "--upgrade"]),
+        (NONE, ["MuJoCo is not installed"]),
+    ],
+)
+def test_without_mujoco_the_command_to_type(tmp_path, source, words):
+    (tmp_path / "mujoco").mkdir()
+    (tmp_path / "mujoco" / "__init__.py").write_text(source)
+    code = """
+from fasttrpo import envs
+from fasttrpo.envs import mujoco
+assert envs.native("HalfCheetah-v5") is None
+for call in (
+    lambda: mujoco.make("HalfCheetah-v5", 2),
+    lambda: mujoco.from_model("a.xml", None, None),
+    lambda: mujoco.HalfCheetah(num_envs=2),
+):
+    try:
+        call()
+    except ImportError as error:
+        print(error)
+"""
+    lines = python(code, tmp_path).splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert all(word in line for word in [*words, "pip install 'fasttrpo[mujoco]'"]), line
+
+
+def test_what_is_not_there():
+    assert envs.native("NoSuch-v0") is None
+    with pytest.raises(AttributeError, match="nothing"):
+        envs.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="nothing"):
+        mujoco.nothing  # noqa: B018
+
+
+class TestWithMujoco:
+    """What Gymnasium and this package answer where MuJoCo is installed."""
+
+    @pytest.fixture(autouse=True)
+    def _mujoco(self):
+        pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
+
+    @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "fasttrpo/HalfCheetah-v5"])
+    def test_native(self, env_id):
+        env = envs.native(env_id)(num_envs=3, ctrl_cost_weight=0.2)
+        assert isinstance(env, mujoco.MujocoVectorEnv)
+        assert (env.num_envs, env.task.ctrl_cost_weight) == (3, 0.2)
+
+    def test_gymnasium_makes_ours_by_module_and_id(self):
+        """Imported by Gymnasium, the package registers itself; nothing warns."""
+        code = """
+import warnings, gymnasium
+warnings.simplefilter("error")
+env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/Hopper-v5", num_envs=2, healthy_reward=2.0)
+print(env, env.spec.id, env.task.healthy_reward, env._limit)
+print(len([i for i in gymnasium.registry if i.startswith("fasttrpo/")]))
+"""
+        first, second = python(code).splitlines()
+        assert first == (
+            "MujocoVectorEnv(fasttrpo/Hopper-v5, num_envs=2) fasttrpo/Hopper-v5 2.0 1000"
+        )
+        assert second == "11"
+
+    def test_registering(self):
+        """In any order of imports, and again; single environments are Gymnasium's own."""
+        code = """
+import warnings, fasttrpo.envs, gymnasium
+warnings.simplefilter("error")
+assert not any(i.startswith("fasttrpo/") for i in gymnasium.registry)
+fasttrpo.envs.register(); fasttrpo.envs.register()
+single = gymnasium.make("fasttrpo/Ant-v5")
+print(type(single.unwrapped).__name__, single.spec.max_episode_steps)
+for env_id in fasttrpo.envs.mujoco.IDS:
+    ours, its = gymnasium.spec("fasttrpo/" + env_id), gymnasium.spec(env_id)
+    assert ours.reward_threshold == its.reward_threshold
+    assert ours.max_episode_steps == its.max_episode_steps
+    assert gymnasium.make_vec(ours, num_envs=2, max_episode_steps=7)._limit == 7
+    assert ours.to_json()
+sync = gymnasium.make_vec("fasttrpo/Ant-v5", num_envs=2, vectorization_mode="sync")
+print(type(sync).__name__)
+"""
+        assert python(code).splitlines() == ["AntEnv 1000", "SyncVectorEnv"]
+
+    def test_makers_by_name(self):
+        assert mujoco.Swimmer(num_envs=2).task.xml_file == "swimmer.xml"
+        assert sorted(mujoco.IDS) == sorted(f"{name}-v5" for name in mujoco.TASKS)
+
+    @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Ant-v5"])
+    def test_learning(self, env_id):
+        """Twice the same, through autoresets; the model sees the whole of it."""
+        from fasttrpo import TRPO
+
+        def learned():
+            env = mujoco.make(env_id, 4, max_episode_steps=20, n_threads=1)
+            return TRPO("MlpPolicy", env, n_steps=32, seed=3).learn(256)
+
+        one, other = learned(), learned()
+        np.testing.assert_array_equal(one._agent.theta, other._agent.theta)
+        assert len(one.records) == 2
+        assert one.records[-1]["episodes"] == 12

@@ -1,0 +1,190 @@
+"""exp, expm1 and tanh of the kernels, on every instruction set that this machine runs: how far
+from the truth, and what must hold exactly. The truth is NumPy's in the next wider type.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+import numpy as np
+import pytest
+from agents import needs_extension
+
+from fasttrpo.backend import has_extension
+
+if not has_extension():
+    pytest.skip("the compiled core is not there", allow_module_level=True)
+
+pytestmark = needs_extension
+
+VARIABLE = "FASTTRPO_INSTRUCTION_SET"
+MODULES = {np.float32: "fasttrpo._core32", np.float64: "fasttrpo._core64"}
+WIDER = {np.float32: np.float64, np.float64: np.longdouble}
+MOST_ULPS = 4
+WIDEST = 64  # numbers; more than the widest vector holds, several times over
+
+sets = importlib.import_module(MODULES[np.float32]).instruction_sets()
+every_type = pytest.mark.parametrize("dtype", MODULES, ids=lambda dtype: dtype.__name__)
+every_function = pytest.mark.parametrize("name", ["exp", "expm1", "tanh"])
+
+
+@pytest.fixture(params=[os.environ[VARIABLE]] if os.environ.get(VARIABLE) else sets, autouse=True)
+def instruction_set(request, monkeypatch):
+    monkeypatch.setenv(VARIABLE, request.param)
+
+
+def apply(name, x):
+    """The kernel's function of x, and x as it was."""
+    x = np.ascontiguousarray(x)
+    given, y = x.copy(), np.full_like(x, 7)
+    getattr(importlib.import_module(MODULES[x.dtype.type]), name)(x, y)
+    assert np.array_equal(bits(x), bits(given))
+    return y
+
+
+def bits(x):
+    return x.view(f"u{x.itemsize}")
+
+
+def true(name, x):
+    with np.errstate(all="ignore"):
+        return getattr(np, name)(x.astype(WIDER[x.dtype.type]))
+
+
+def ulps(y, exact):
+    """|y - exact| in units of y's last place around exact; subnormal numbers have the smallest."""
+    kind = np.finfo(y.dtype)
+    _, exponent = np.frexp(exact)
+    place = np.maximum(exponent - 1 - kind.nmant, kind.minexp - kind.nmant)
+    return np.abs(y.astype(exact.dtype) - exact) / np.ldexp(exact.dtype.type(1), place)
+
+
+def with_both_signs(x):
+    return np.concatenate([x, -x])
+
+
+def all_magnitudes(dtype):
+    """Bit patterns evenly spread over all finite numbers: so many for each exponent."""
+    step = {np.float32: 997, np.float64: (1 << 44) - 3}[dtype]
+    x = np.arange(0, int(bits(np.array([np.inf], dtype))[0]), step, f"u{dtype().itemsize}")
+    return with_both_signs(x.view(dtype))
+
+
+def around_one(dtype):
+    """Where the functions are neither x, nor constant, nor out of range, more densely."""
+    bounds = [int(bits(np.array([x], dtype))[0]) for x in (1e-5, 800.0)]
+    step = {np.float32: 97, np.float64: (1 << 40) - 87}[dtype]
+    return with_both_signs(np.arange(*bounds, step, f"u{dtype().itemsize}").view(dtype))
+
+
+def neighbours(x, n=40):
+    """x and the n numbers on both sides of it."""
+    below, above = [x], [x]
+    for _ in range(n):
+        below.append(np.nextafter(below[-1], x.dtype.type(-np.inf)))
+        above.append(np.nextafter(above[-1], x.dtype.type(np.inf)))
+    return np.array(below + above)
+
+
+def edges(dtype):
+    """Around zero, overflow, underflow to subnormal numbers and to zero, and halves of ln 2."""
+    kind = np.finfo(dtype)
+    where = [0, kind.tiny, *np.log(2) * np.arange(-64.5, 65, 0.5)]
+    where += [np.log(x) for x in (kind.max, kind.tiny, kind.smallest_subnormal, kind.eps)]
+    x = np.concatenate([neighbours(x) for x in np.array(where, dtype)])
+    return with_both_signs(np.append(x, kind.max))
+
+
+@every_type
+@every_function
+@pytest.mark.parametrize("numbers", [all_magnitudes, around_one, edges])
+def test_errors_are_below_four_units_in_the_last_place(name, dtype, numbers):
+    if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
+        pytest.skip("NumPy has no wider type here")
+    x = numbers(dtype)
+    y, exact = apply(name, x), true(name, x)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(dtype)
+    huge = np.isinf(rounded)
+    assert np.array_equal(y[huge], rounded[huge])
+    errors = ulps(y[~huge], exact[~huge])
+    worst = np.argmax(errors)
+    assert errors[worst] <= MOST_ULPS, (x[~huge][worst], y[~huge][worst])
+
+
+@every_type
+def test_tanh_is_odd_and_at_most_one(dtype):
+    x = np.concatenate([all_magnitudes(dtype), around_one(dtype), edges(dtype)])
+    y = apply("tanh", x)
+    assert np.abs(y).max() == 1
+    assert np.array_equal(bits(apply("tanh", -x)), bits(-y))
+    assert np.array_equal(np.signbit(y), np.signbit(x))
+
+
+def values(name, dtype, *numbers):
+    return apply(name, np.array(numbers, dtype)).tolist()
+
+
+@every_type
+def test_values_that_are_exact(dtype):
+    inf = np.inf
+    assert values("exp", dtype, 0, -0.0, inf, -inf) == [1, 1, inf, 0]
+    assert values("expm1", dtype, 0, -0.0, inf, -inf) == [0, 0, inf, -1]
+    assert values("tanh", dtype, 0, -0.0, inf, -inf) == [0, 0, 1, -1]
+    assert np.signbit(values("tanh", dtype, 0, -0.0)).tolist() == [False, True]
+    most = float(np.finfo(dtype).max)
+    assert values("exp", dtype, most, -most) == [inf, 0]
+    assert values("expm1", dtype, most, -most) == [inf, -1]
+    assert values("tanh", dtype, most, -most) == [1, -1]
+
+
+@every_type
+@every_function
+def test_what_is_no_number_stays_none(name, dtype):
+    """Wherever it stands, and beside it nothing changes."""
+    x = np.linspace(-3, 3, WIDEST).astype(dtype)
+    for place in range(WIDEST):
+        for nan in (np.nan, -np.nan):
+            given = x.copy()
+            given[place] = nan
+            y, expected = apply(name, given), apply(name, x)
+            assert np.isnan(y[place])
+            assert np.array_equal(np.delete(y, place), np.delete(expected, place))
+
+
+@every_type
+@every_function
+def test_a_result_depends_on_nothing_but_its_number(name, dtype):
+    """Not on its place, nor on how many there are; and nothing is written behind the last."""
+    x = np.random.default_rng(0).normal(0, 4, 2 * WIDEST).astype(dtype)
+    alone = np.concatenate([apply(name, x[i : i + 1]) for i in range(x.size)])
+    function = getattr(importlib.import_module(MODULES[dtype]), name)
+    for count in range(WIDEST + 1):
+        for start in (0, 1, 3, count % 17):
+            y = np.full(count + WIDEST, 7, dtype)
+            function(x[start : start + count], y[:count])
+            assert np.array_equal(bits(y[:count]), bits(alone[start : start + count]))
+            assert np.all(y[count:] == 7)
+
+
+@every_type
+@every_function
+@pytest.mark.parametrize("count", [1, 3, 8, 16, 37])
+def test_in_place(name, dtype, count):
+    x = np.random.default_rng(count).normal(size=count).astype(dtype)
+    expected = apply(name, x)
+    getattr(importlib.import_module(MODULES[dtype]), name)(x, x)
+    assert np.array_equal(bits(x), bits(expected))
+
+
+@every_type
+@every_function
+def test_all_sets_with_fused_multiply_add_give_the_same_bits(name, dtype, monkeypatch):
+    x = np.concatenate([all_magnitudes(dtype)[::7], around_one(dtype)[::7], edges(dtype)])
+    found = []
+    for each in sets:
+        monkeypatch.setenv(VARIABLE, each)
+        if each != "baseline":
+            found.append(bits(apply(name, x)))
+    assert all(np.array_equal(each, found[0]) for each in found)
