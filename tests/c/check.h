@@ -2,7 +2,8 @@
  * memory, and the bits of an agent as one number.
  *
  * Tests of the core use the public header alone, those of the kernels kernels.h too (arrays.h). All
- * compile as C99 and as C++11 in both precisions. A test program ends with check_result(): 0 if every check held. */
+ * compile as C99 and as C++11 in both precisions. A test program ends with check_result(): 0 if
+ * every check held. */
 #ifndef TRPO_TESTS_CHECK_H
 #define TRPO_TESTS_CHECK_H
 
