@@ -5,14 +5,15 @@
  * from a fixed joint at the angle a1 from straight down, link 2 from its end at a2 to link 1; both
  * have length, mass and moment of inertia 1 and their centre c = 1/2 along. With the torque T:
  *
- *     d1 = c^2 + (1 + c^2 + 2 c cos a2) + 2
+ *     d1 = c^2 + (1 + c^2 + 2 c cos a2) + 1 + 1
  *     d2 = c^2 + c cos a2 + 1
- *     f2 = c g sin(a1 + a2)
- *     f1 = -c a2'^2 sin a2 - 2 c a2' a1' sin a2 + (c + 1) g sin a1 + f2
+ *     f2 = c g cos(a1 + a2 - pi/2)
+ *     f1 = -c a2'^2 sin a2 - 2 c a2' a1' sin a2 + (c + 1) g cos(a1 - pi/2) + f2
  *     a2'' = (T + d2/d1 f1 - c a1'^2 sin a2 - f2) / (c^2 + 1 - d2^2/d1)
  *     a1'' = -(d2 a2'' + f1) / d1
  *
- * by one step of Runge and Kutta's method of order four. */
+ * by one step of Runge and Kutta's method of order four. It is chaotic: so that whole episodes agree
+ * with Gymnasium's, every sum is taken in the same order. */
 #include "envs.h"
 
 #include <math.h>
@@ -53,11 +54,11 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
 static void derivative(double ds[N], const double s[N], double torque)
 {
     const double c = CENTRE, g = GRAVITY, cos2 = cos(s[A2]), sin2 = sin(s[A2]);
-    const double d1 = c * c + (1 + c * c + 2 * c * cos2) + 2;
+    const double d1 = c * c + (1 + c * c + 2 * c * cos2) + 1 + 1;
     const double d2 = c * c + c * cos2 + 1;
-    const double f2 = c * g * sin(s[A1] + s[A2]);
+    const double f2 = c * g * cos(s[A1] + s[A2] - PI / 2);
     const double f1 = -c * (s[V2] * s[V2]) * sin2 - 2 * c * s[V2] * s[V1] * sin2 +
-                      (c + 1) * g * sin(s[A1]) + f2;
+                      (c + 1) * g * cos(s[A1] - PI / 2) + f2;
     ds[A1] = s[V1];
     ds[A2] = s[V2];
     ds[V2] = (torque + d2 / d1 * f1 - c * (s[V1] * s[V1]) * sin2 - f2) / (c * c + 1 - d2 * d2 / d1);
@@ -85,8 +86,10 @@ static void runge_kutta(double s[N], double torque)
 /* The same angle within [-pi, pi]. */
 static double wrapped(double angle)
 {
-    if (fabs(angle) <= PI) return angle;
-    return angle - 2 * PI * floor((angle + PI) / (2 * PI));
+    if (fabs(angle) > 1000) angle = fmod(angle, 2 * PI);
+    while (angle > PI) angle -= 2 * PI;
+    while (angle < -PI) angle += 2 * PI;
+    return angle;
 }
 
 static double limited(double x, double most) { return x < -most ? -most : x > most ? most : x; }
