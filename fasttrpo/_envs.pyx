@@ -389,6 +389,8 @@ cdef class Envs:
         e, c, where = failure.env, failure.component, f"in environment {failure.env}"
         if failure.step:
             where += f" at step {failure.step} of its episode"
+        elif call == "step":  # which began the next episode
+            call = "reset"
         if status == TRPO_ENV_ERR_ORDER:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:

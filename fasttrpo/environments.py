@@ -62,7 +62,7 @@ def _make(name: str | os.PathLike, n_envs: int, env_backend: str | None) -> Any:
     if maker is not None:
         return maker(num_envs=n_envs)
     if env_backend == "native":
-        raise ValueError(f"env_backend='native': fasttrpo has no environment {name!r} of its own")
+        raise ValueError(f"env_backend='native': there is no {name!r} of fasttrpo's own here")
     return _gymnasium_s(name, n_envs)
 
 

@@ -304,7 +304,7 @@ class TRPO:
 
 
 def _wanted(env: Any, settings: Settings) -> tuple[int, str | None]:
-    """How many environments to make from a name, and whose; one that exists brings its own number."""
+    """How many environments to make from a name, and whose; those that exist have a number."""
     return (settings.n_envs if is_name(env) else 1), settings.env_backend
 
 

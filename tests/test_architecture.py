@@ -373,6 +373,17 @@ def test_importing_a_model_takes_little_beyond_numpy():
     assert not imported & (LATE | HEAVY)
 
 
+# What environments may know of fasttrpo beside each other.
+FOR_ENVS = {"fasttrpo.settings", "fasttrpo.suggest", "fasttrpo.checks"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "envs").rglob("*.py")), ids=name_of)
+def test_environments_know_nothing_of_the_agent(path):
+    modules = own(imports(read(path), package_of(path)))
+    outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
+    assert outside <= FOR_ENVS | {"fasttrpo"}  # its extension _envs
+
+
 def test_a_wrong_import_is_seen():
     text = (
         "from ..trpo import TRPO\nfrom . import rng\ntry:\n    import numba\nexcept E:\n    pass\n"

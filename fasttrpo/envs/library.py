@@ -39,7 +39,7 @@ class Library:
         except AttributeError:
             raise ValueError(
                 f"{self.path} has no symbol {SYMBOL!r}: it must export "
-                f"`const trpo_env *{SYMBOL}(void)` (as C: extern \"C\" in C++, and visible); "
+                f'`const trpo_env *{SYMBOL}(void)` (as C: extern "C" in C++, and visible); '
                 "see trpo_env.h"
             ) from None
         environment.restype = ctypes.c_void_p
