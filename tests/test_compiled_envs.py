@@ -223,6 +223,12 @@ def test_a_seed_with_a_mask_seeds_where_the_mask_is():
     assert not np.array_equal(obs, first)
 
 
+@pytest.mark.parametrize("seed", [None, 4])
+def test_environments_differ_from_each_other(seed):
+    obs, _ = CompiledVectorEnv("CartPole-v1", 50).reset(seed=seed)
+    assert len(np.unique(obs)) == obs.size
+
+
 def test_without_a_seed_it_is_random():
     a, b = (CompiledVectorEnv("CartPole-v1").reset()[0] for _ in range(2))
     assert not np.array_equal(a, b)
