@@ -5,8 +5,8 @@
 Prints a Markdown table of one run: random actions drawn beforehand, resets included, one thread
 (a process for each environment of Gymnasium's async). "in C" steps without Python in between, as
 a compiled rollout does; the others are `VectorEnv.step` calls. EnvPool is left out where it is
-not installed. Each figure is the best of 25 short stretches, so that it says what the code can do
-and not what else the machine was doing.
+not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
+what the code can do and not what else the machine was doing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
 
 SIZES = (1, 4, 64, 1024)
-REPETITIONS = 25
+STRETCH = 0.003  # seconds
 LARGEST_ASYNC = 4  # a process each
 
 Step = Callable[[np.ndarray], Any]
@@ -90,10 +90,10 @@ def drawn(env_id: str, n_envs: int, n_steps: int) -> np.ndarray:
 
 def rate(run: Callable[[np.ndarray], None], actions: np.ndarray, seconds: float) -> float:
     """Environment steps per second of `run` over the actions, again and again: the best."""
-    rates = []
-    for _ in range(REPETITIONS):
+    rates, begun = [], perf_counter()
+    while perf_counter() - begun < seconds:
         started, steps = perf_counter(), 0
-        while (passed := perf_counter() - started) < seconds / REPETITIONS:
+        while (passed := perf_counter() - started) < STRETCH:
             run(actions)
             steps += actions.shape[0] * actions.shape[1]
         rates.append(steps / passed)
