@@ -44,7 +44,7 @@ PRESETS = {
 
 # What differs for a policy other than MlpPolicy: (environment id, policy) -> settings.
 OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
-    ("CartPole-v1", "LinearPolicy"): {"normalize_observations": True},
+    ("CartPole-v1", "LinearPolicy"): {"normalize_observations": True, "n_critic_updates": 3},
 }
 
 
