@@ -4,10 +4,11 @@
  * policy's gradient, Fisher product and preconditioner serve it as they are (F = J'J/N).
  *
  *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
- *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
- *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
- *                    the share falls from 1 towards 0, so that the last ones' noise averages out;
- *                    the sum of all steps is halved, like a Gauss-Newton step, until the loss falls
+ *                    J those of the minibatch, M the K-FAC factors of the iteration, by half of the
+ *                    length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd): at
+ *                    its own best a minibatch fits its own noise (all rows in one: the whole
+ *                    length); the sum of all steps is halved, like a Gauss-Newton step, until the
+ *                    loss falls. bench/critics.py has the table that speaks for it
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
@@ -107,15 +108,15 @@ static void kfac_step(trpo_agent *w, double share)
     trpo_net_pack(w->k, &c->net, c->theta);
 }
 
-static void kfac_epoch(trpo_agent *w, int epoch)
+/* Minibatches are as equal as can be: the rest of a division would be a step of noise alone. */
+static void kfac_epoch(trpo_agent *w)
 {
-    const int size = trpo_minibatch(&w->set, w->N), n_steps = 1 + (w->N - 1) / size;
-    const double n_all = (double)n_steps * w->set.n_critic_updates;
+    const int n_steps = 1 + (w->N - 1) / trpo_minibatch(&w->set, w->N);
     shuffle(w);
     for (int i = 0; i < n_steps; i++) {
-        const int first = i * size, left = w->N - first;
-        gather_minibatch(w, first, left < size ? left : size);
-        kfac_step(w, 1 - ((double)epoch * n_steps + i) / n_all);
+        const int first = (int)((int64_t)i * w->N / n_steps);
+        gather_minibatch(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
+        kfac_step(w, n_steps > 1 ? 0.5 : 1);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
@@ -156,7 +157,7 @@ static void fit_kfac(trpo_agent *w)
     double *start = c->p;
     memcpy(start, c->theta, (size_t)c->P * sizeof(double));
     factorize(w);
-    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
+    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w);
     for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = c->theta[p] - start[p];
     memcpy(c->theta, start, (size_t)c->P * sizeof(double));
     step_while_lower(w);
