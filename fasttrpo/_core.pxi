@@ -3,6 +3,9 @@
 # Three layers with one job each: this file converts and lets go of the GIL, C refuses or computes,
 # and `checks` names what was wrong. It has the same class, with the same methods, as
 # fasttrpo.portable.Agent.
+#
+# What is long runs without the GIL: updates, passes over a batch, and acting on more rows than a
+# tile. Meanwhile an agent's lock makes other Python threads wait that want to act, ask or save.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -10,6 +13,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 import os
+import threading
 
 import numpy as np
 
@@ -95,6 +99,7 @@ cdef class Agent:
     cdef void *memory
     cdef trpo_pool *pool
     cdef bint loaded, has_ret, factorized
+    cdef object lock
     cdef readonly object settings
 
     def __cinit__(self, settings):
@@ -123,6 +128,7 @@ cdef class Agent:
         if self.memory == NULL:
             raise MemoryError(f"an agent of these settings needs {bytes} bytes")
         trpo_init(&self.w, &c, &executor, self.memory, bytes)
+        self.lock = threading.Lock()
         self.settings = settings
 
     def __dealloc__(self):
@@ -187,7 +193,17 @@ cdef class Agent:
         obs = self._step_obs("observation", obs)
         act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
-        status = trpo_act(self.w, _real(act), _real(logp), _real(val), _real(obs))
+        cdef int status
+        cdef trpo_real *a = _real(act)
+        cdef trpo_real *l = _real(logp)
+        cdef trpo_real *v = _real(val)
+        cdef trpo_real *o = _real(obs)
+        with self.lock:
+            if self.w.set.n_envs > TRPO_TILE:
+                with nogil:
+                    status = trpo_act(self.w, a, l, v, o)
+            else:
+                status = trpo_act(self.w, a, l, v, o)
         if status < 0:
             self._refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
         self.loaded = False
@@ -199,7 +215,8 @@ cdef class Agent:
         obs = self._step_obs("observation", obs)
         act = checks.as_array("action", act, (self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
-        status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
+        with self.lock:
+            status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
         if status < 0:
             given = {"observation": obs, "action": act}
             self._refuse(status, given, "environment", trpo_recorded(self.w))
@@ -219,8 +236,9 @@ cdef class Agent:
         term = checks.as_array("terminated", term, shape, np.bool_)
         trunc = checks.as_array("truncated", trunc, shape, np.bool_)
         next_obs = self._step_obs("next observation", next_obs)
-        status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
-                           _bytes(skip))
+        with self.lock:
+            status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
+                               _bytes(skip))
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
             self._refuse(status, given, "environment", trpo_recorded(self.w), skip)
@@ -238,7 +256,7 @@ cdef class Agent:
         cdef trpo_info info
         cdef dict fields
         cdef int status
-        with nogil:
+        with self.lock, nogil:
             status = trpo_update(self.w, &info)
         if status == TRPO_ERR_ORDER:
             raise RuntimeError("the last step is not complete: call push before update")
@@ -253,7 +271,15 @@ cdef class Agent:
         """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
         obs = self._rows_obs(obs)
         act = np.empty((len(obs), self.w.policy.D), REAL)
-        status = trpo_predict(self.w, _real(act), _real(obs), deterministic, len(obs))
+        cdef int status, N = len(obs)
+        cdef trpo_real *a = _real(act)
+        cdef trpo_real *o = _real(obs)
+        with self.lock:
+            if N > TRPO_TILE:
+                with nogil:
+                    status = trpo_predict(self.w, a, o, deterministic, N)
+            else:
+                status = trpo_predict(self.w, a, o, deterministic, N)
         if status < 0:
             self._refuse(status, {"observation": obs})
         return act
@@ -262,7 +288,15 @@ cdef class Agent:
         """V (n,) for obs (n, O)."""
         obs = self._rows_obs(obs)
         val = np.empty(len(obs), REAL)
-        status = trpo_value(self.w, _real(val), _real(obs), len(obs))
+        cdef int status, N = len(obs)
+        cdef trpo_real *v = _real(val)
+        cdef trpo_real *o = _real(obs)
+        with self.lock:
+            if N > TRPO_TILE:
+                with nogil:
+                    status = trpo_value(self.w, v, o, N)
+            else:
+                status = trpo_value(self.w, v, o, N)
         if status < 0:
             self._refuse(status, {"observation": obs})
         return val
@@ -274,12 +308,13 @@ cdef class Agent:
         cdef double *value
         cdef int i = 0
         fields = {}
-        while True:
-            value = trpo_state_field(self.w, i, &name, &count)
-            if value == NULL:
-                return fields
-            fields[name.decode()] = _vector(value, count)
-            i += 1
+        with self.lock:
+            while True:
+                value = trpo_state_field(self.w, i, &name, &count)
+                if value == NULL:
+                    return fields
+                fields[name.decode()] = _vector(value, count)
+                i += 1
 
     def load_state(self, state):
         """The reverse; all or nothing. Empties the rollout."""
@@ -318,8 +353,13 @@ cdef class Agent:
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
-        trpo_load_batch(self.w, _real(obs), _real(act), _double(adv), _double(returns),
-                        NULL if old is None else _real(old), N)
+        cdef trpo_real *o = _real(obs)
+        cdef trpo_real *a = _real(act)
+        cdef trpo_real *l = NULL if old is None else _real(old)
+        cdef double *x = _double(adv)
+        cdef double *y = _double(returns)
+        with nogil:
+            trpo_load_batch(self.w, o, a, x, y, l, N)
         trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
         trpo_fisher_rows(&self.w.critic, 1)
         self.loaded, self.has_ret, self.factorized = True, ret is not None, False
@@ -343,7 +383,8 @@ cdef class Agent:
         r = checks.finite_vector("r", r, self.w.policy.P)
         z = np.empty(len(r))
         if not self.factorized:
-            trpo_factorize(self.w, &self.w.policy, &rng, self.w.set.cg_damping)
+            with nogil:
+                trpo_factorize(self.w, &self.w.policy, &rng, self.w.set.cg_damping)
             self.factorized = True
         trpo_precondition(self.w, &self.w.policy, _double(z), _double(r), self.w.set.cg_damping)
         return z
@@ -352,7 +393,10 @@ cdef class Agent:
         """(surr, kl, entropy) of a trial theta (P,) against the present one."""
         self._check_loaded()
         theta = checks.finite_vector("theta", theta, self.w.policy.P)
-        cdef trpo_trial trial = trpo_evaluate(self.w, _double(theta))
+        cdef trpo_trial trial
+        cdef double *at = _double(theta)
+        with nogil:
+            trial = trpo_evaluate(self.w, at)
         return trial.surr, trial.kl, trial.entropy
 
     def solve(self):
@@ -378,7 +422,8 @@ cdef class Agent:
         self._check_loaded()
         if not self.has_ret:
             raise RuntimeError("the batch has no returns: give load_batch ret")
-        trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
+        with nogil:
+            trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
         return -_vector(self.w.critic.grad, self.w.critic.P)
 
     def fit_value(self):

@@ -113,7 +113,7 @@ cdef extern from "../csrc/core/work.h" nogil:
         int accepted, trials
         trpo_trial last
 
-    int TRPO_STREAM_KFAC, TRPO_N_UPDATES
+    int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES
     trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, int)

@@ -64,7 +64,8 @@ def cores() -> int:
     """How many cores this process may use: by its affinity and its control groups' quotas."""
     if has_extension():
         return importlib.import_module(_EXTENSION["float32"]).cores()
-    return os.cpu_count() or 1
+    allowed = getattr(os, "sched_getaffinity", None)  # not everywhere; and it knows no quota
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def n_threads() -> int:
@@ -75,11 +76,14 @@ def n_threads() -> int:
     text = os.environ.get(THREADS_VARIABLE, "").strip()
     if not text:
         return cores()
-    return integer(1, MOST_THREADS)(THREADS_VARIABLE, int(text) if text.isdigit() else text)
+    return integer(1, MOST_THREADS)(THREADS_VARIABLE, int(text) if text.isdecimal() else text)
 
 
-def describe(backend: str | None = None) -> dict[str, Any]:
-    """What runs here: version, backend, precisions, instruction set, threads, cores."""
+def describe(backend: str | None = None, threads: int | None = None) -> dict[str, Any]:
+    """What runs here: version, backend, precisions, instruction set, threads, cores.
+
+    backend and threads are as the settings have them: None for the defaults.
+    """
     chosen = choose(backend)
     settings = AgentSettings(obs_size=1, distribution="gaussian", parts=(1,), n_steps=1)
     return {
@@ -87,6 +91,6 @@ def describe(backend: str | None = None) -> dict[str, Any]:
         "backend": chosen,
         "precision": ", ".join(_EXTENSION),
         "instruction set": make_agent(settings, chosen).instruction_set,
-        "threads": n_threads() if chosen == "compiled" else 1,
+        "threads": (threads or n_threads()) if chosen == "compiled" else 1,
         "cores": cores(),
     }

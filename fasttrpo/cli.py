@@ -236,7 +236,7 @@ def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
         "env_id": args.env_id,
         "total_timesteps": total,
         "settings": asdict(model.settings),
-        "system": backend.describe(model.settings.backend),
+        "system": backend.describe(model.settings.backend, model.settings.n_threads),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "gymnasium")},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +131,7 @@ def test_the_environment_says_how_many(monkeypatch, capsys):
     assert "threads:          3\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "1025"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "1025", "\N{SUPERSCRIPT TWO}"])
 def test_a_bad_number_in_the_environment_is_named(monkeypatch, text):
     monkeypatch.setenv(THREADS_VARIABLE, text)
     with pytest.raises(ValueError, match=f"{THREADS_VARIABLE} must be an integer from 1 to 1024"):
@@ -147,6 +150,7 @@ def test_the_command_line_takes_a_number(capsys, tmp_path):
     given = ["train", "CartPole-v1", "--total-timesteps", "64", "--n-steps", "16", "--n-envs", "4"]
     assert cli.main([*given, "--n-threads", "2", "--out", str(tmp_path / "run")]) == 0
     assert TRPO.load(tmp_path / "run/model.npz").settings.n_threads == 2
+    assert json.loads((tmp_path / "run/config.json").read_text())["system"]["threads"] == 2
 
 
 # -- saved models ---------------------------------------------------------------------------------
@@ -210,3 +214,97 @@ def test_the_portable_backend_takes_the_setting_and_runs_one(implementation):
     four, _ = loaded(implementation, settings(n_threads=4))
     assert bits(one) == bits(four)
     assert backend.describe("portable")["threads"] == 1
+
+
+# -- Python's own threads -------------------------------------------------------------------------
+
+
+class Pulse(threading.Thread):
+    """Counts while it is let; by itself it lasts only as long as the test."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.beats, self.going = 0, True
+
+    def run(self):
+        while self.going:
+            self.beats += 1
+            time.sleep(0)
+
+
+@pytest.fixture
+def pulse():
+    """Beats in the background, when whoever has the GIL lets go of it by itself."""
+    interval, pulse = sys.getswitchinterval(), Pulse()
+    sys.setswitchinterval(1000)
+    pulse.start()
+    yield pulse
+    pulse.going = False
+    sys.setswitchinterval(interval)
+    pulse.join(60)
+
+
+def beats_during(pulse, call):
+    """Whether it beat while the call was under way; on a busy machine, while one of many was."""
+    for _ in range(1000):
+        before = pulse.beats
+        call()
+        if pulse.beats > before:
+            return True
+    return False
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    "name",
+    ["predict", "value", "gradient", "fisher_product", "evaluate", "value_gradient", "load_batch"],
+)
+def test_what_is_long_lets_other_threads_run(name, pulse):
+    agent, draw = big_agent(2), np.random.default_rng(2)
+    obs, act = draw.normal(size=(N, 5)).astype(agent.real), np.ones((N, 2), agent.real)
+    ones, theta = np.ones(N), agent.theta
+    agent.load_batch(obs, act, ones, ones)
+    calls = {
+        "predict": lambda: agent.predict(obs, True),
+        "value": lambda: agent.value(obs),
+        "gradient": agent.gradient,
+        "fisher_product": lambda: agent.fisher_product(theta),
+        "evaluate": lambda: agent.evaluate(theta),
+        "value_gradient": agent.value_gradient,
+        "load_batch": lambda: agent.load_batch(obs, act, ones, ones),
+    }
+    assert beats_during(pulse, calls[name])
+
+
+@needs_extension
+def test_a_short_call_keeps_the_gil(pulse):
+    agent = big_agent(2)
+    one = np.zeros((1, 5), agent.real)
+    before = pulse.beats
+    for _ in range(1000):
+        agent.predict(one, True)
+    assert pulse.beats == before
+
+
+@needs_extension
+def test_threads_that_ask_one_agent_wait_for_each_other():
+    """Some with rows enough to let go of the GIL, some with few, while a third one learns."""
+    model = small_model(n_steps=300, n_threads=2, seed=1)
+    agent, few, many = model._agent, np.full((3, 4), 0.5), np.full((5000, 4), 0.5)
+    wrong, going = [], True
+
+    def ask(rows):
+        while going:
+            answer = agent.value(rows)
+            if not (answer == answer[0]).all():
+                wrong.append(answer)
+
+    askers = [threading.Thread(target=ask, args=(rows,)) for rows in (few, many, many)]
+    for asker in askers:
+        asker.start()
+    model.learn(2400)
+    going = False
+    for asker in askers:
+        asker.join(60)
+    assert not wrong
+    assert same_state(model, learnt(1, seed=1))

@@ -31,17 +31,19 @@ TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return bound > x ? bound : x;
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return bound < x ? bound : x; }
 
 #ifdef TRPOK_WIDE
-typedef int64_t lane_bits;
+typedef uint64_t lane_bits;
 enum { LANE_BIAS = 1023, LANE_FRACTION = 52 };
+static const lane LANE_WHOLE = 6755399441055744.0; /* 1.5 2^52 */
 #else
-typedef int32_t lane_bits;
+typedef uint32_t lane_bits;
 enum { LANE_BIAS = 127, LANE_FRACTION = 23 };
+static const lane LANE_WHOLE = 12582912.0f; /* 1.5 2^23 */
 #endif
 
 /* |x| with the sign of y */
 TRPOK_INLINE vec vec_with_sign(vec x, vec y)
 {
-    const lane_bits sign = (lane_bits)((uint64_t)1 << (8 * sizeof(lane) - 1));
+    const lane_bits sign = (lane_bits)1 << (8 * sizeof(lane) - 1);
     lane_bits a, b;
     memcpy(&a, &x, sizeof a);
     memcpy(&b, &y, sizeof b);
@@ -51,11 +53,14 @@ TRPOK_INLINE vec vec_with_sign(vec x, vec y)
 }
 /* x where h > 0, else 0 */
 TRPOK_INLINE vec vec_where_positive(vec x, vec h) { return h > 0 ? x : 0; }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, n whole and in a normal number's range. Any number at all for NaN, which no cast to an integer
+ * could promise: the last bits of n + LANE_WHOLE are those of n. */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
-    const lane_bits bits = (lane_bits)((int32_t)n + LANE_BIAS) << LANE_FRACTION;
-    lane power;
+    lane power = n + LANE_WHOLE;
+    lane_bits bits;
+    memcpy(&bits, &power, sizeof bits);
+    bits = (bits + LANE_BIAS) << LANE_FRACTION;
     memcpy(&power, &bits, sizeof power);
     return power;
 }

@@ -1,8 +1,9 @@
 /* What the C tests share: a check that counts its failures, a toy simulator, an agent with its
  * memory, and the bits of an agent as one number.
  *
- * The tests use the public header alone, and compile as C99 and as C++11 in both precisions. A test
- * program ends with check_result(): 0 if every check held. */
+ * Tests of the core use the public header alone, those of the kernels kernels.h too (arrays.h). All
+ * compile as C99 and as C++11 in both precisions. A test program ends with check_result(): 0 if
+ * every check held. */
 #ifndef TRPO_TESTS_CHECK_H
 #define TRPO_TESTS_CHECK_H
 

@@ -136,6 +136,24 @@ static int adjoint_weight_is_right(const dense_case *c)
     return wrong == 0;
 }
 
+/* The last row alone has the bits that it has among the others. */
+static int rows_are_independent(const dense_case *c, const trpok_table *k)
+{
+    enum { MOST = 128 };
+    real row[MOST];
+    const int K = c->K, M = c->M, n = c->N - 1;
+    const ptrdiff_t in = (ptrdiff_t)n * K, out = (ptrdiff_t)n * M;
+    int same = 1;
+    k->dense_forward(row, c->x + in, c->pW, c->activation, 1, K, M);
+    same &= memcmp(row, c->z + out, (size_t)M * sizeof *row) == 0;
+    k->dense_tangent(row, c->has_tx ? c->tx + in : NULL, c->x + in, c->has_h ? c->h + out : NULL,
+                     c->pV, c->pW, c->activation, 1, K, M);
+    same &= memcmp(row, c->tz + out, (size_t)M * sizeof *row) == 0;
+    k->dense_adjoint_input(row, c->dz + out, c->has_h ? c->hx + in : NULL, c->pW_t, c->activation,
+                           1, K, M);
+    return same && memcmp(row, c->dx + in, (size_t)K * sizeof *row) == 0;
+}
+
 /* What fills a packed matrix up is a number too: it is multiplied by. */
 static int is_filled(const real *packed, ptrdiff_t count)
 {
@@ -154,6 +172,7 @@ static uint64_t dense_on(void *arg, const trpok_table *k)
     CHECK(tangent_is_right(c));
     CHECK(adjoint_input_is_right(c));
     CHECK(adjoint_weight_is_right(c));
+    CHECK(rows_are_independent(c, k));
     for (int place = 0; place < N_PLACES; place++) CHECK(place_is_whole(place));
     return dense_bits(NO_BITS);
 }
@@ -207,6 +226,22 @@ static void functions(void)
             function_case c = {function, count};
             check_name("function %d of %d numbers", function, count);
             on_every_set(function_on, &c);
+        }
+}
+
+/* On each set, and under sanitizers: not by way of something undefined. */
+static void what_is_no_number_stays_none(void)
+{
+    const trpok_table *k;
+    for (int i = 0; (k = trpok_runnable(i)) != NULL; i++)
+        for (int at = 0; at < N_FUNCTIONS * MOST_ARGUMENTS; at++) {
+            uint64_t seed = 1;
+            const int function = at % N_FUNCTIONS, place = at / N_FUNCTIONS;
+            real *x = place_reals(AT_ARGUMENT, MOST_ARGUMENTS, 1, &seed), y[MOST_ARGUMENTS];
+            check_name("%s: function %d of NaN in place %d", k->name, function, place);
+            x[place] = (real)NAN;
+            function_of(k, function)(y, x, MOST_ARGUMENTS);
+            for (int j = 0; j < MOST_ARGUMENTS; j++) CHECK(isnan(y[j]) == (j == place));
         }
 }
 
@@ -347,11 +382,36 @@ static int advantages_are_right(const gae_case *c, int e)
     return wrong == 0;
 }
 
+/* One environment alone has the bits that it has among the others. */
+static int environments_are_independent(const gae_case *c, int e, const trpok_table *k)
+{
+    enum { MOST = 64 };
+    double rew[MOST], adv[MOST], ret[MOST];
+    real val[MOST], boot[MOST];
+    uint8_t done[MOST], skip[MOST];
+    int differing = 0;
+    for (int t = 0; t < c->T; t++) {
+        const ptrdiff_t n = (ptrdiff_t)t * c->E + e;
+        rew[t] = c->rew[n], val[t] = c->val[n], boot[t] = c->boot[n];
+        done[t] = c->done[n], skip[t] = c->skip[n];
+    }
+    k->wide->gae(adv, ret, rew, val, boot, done, skip, c->gamma, c->lambda, c->T, 1);
+    for (int t = 0; t < c->T; t++) {
+        const ptrdiff_t n = (ptrdiff_t)t * c->E + e;
+        differing += memcmp(adv + t, c->adv + n, sizeof *adv) != 0;
+        differing += memcmp(ret + t, c->ret + n, sizeof *ret) != 0;
+    }
+    return differing == 0;
+}
+
 static uint64_t gae_on(void *arg, const trpok_table *k)
 {
     gae_case *c = (gae_case *)arg;
     gae_run(c, k, (uint64_t)(c->E + 100 * c->T));
-    for (int e = 0; e < c->E; e++) CHECK(advantages_are_right(c, e));
+    for (int e = 0; e < c->E; e++) {
+        CHECK(advantages_are_right(c, e));
+        CHECK(environments_are_independent(c, e, k));
+    }
     CHECK(place_is_whole(AT_ADV) && place_is_whole(AT_RET));
     return place_bits(place_bits(NO_BITS, AT_ADV), AT_RET);
 }
@@ -375,6 +435,7 @@ int main(int argc, char **argv)
     the_sets_are_those_that_can_be_named();
     dense_layers(stride > 0 ? stride : 1);
     functions();
+    what_is_no_number_stays_none();
     products();
     factors_and_solutions();
     advantages();

@@ -86,7 +86,8 @@ static void a_child_computes_the_same_bits(void)
 
 static void useful_workers_are_those_that_can_be_busy(void)
 {
-    static const int rows[][2] = {{1, 1}, {256, 1}, {257, 2}, {8192, 32}, {8193, 32}, {99999, 32}};
+    static const int rows[][2] = {{1, 1},     {64, 1},    {65, 2},    {1023, 16}, {1024, 16},
+                                  {4096, 16}, {4097, 17}, {8192, 32}, {8193, 32}, {99999, 32}};
     trpo_settings s;
     check_name("useful workers");
     small_settings(&s, GAUSSIAN, 1);

@@ -1,5 +1,6 @@
-/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add,
- * for every kind of agent, with layers on both sides of what counts as short (8 outputs). */
+/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add, for
+ * every space and critic, each activation in turn, and layers on both sides of what counts as short
+ * (8 outputs). */
 #include "check.h"
 
 /* Those with fused multiply-add; which of them run here, the core says. */
@@ -48,21 +49,18 @@ static void sets_agree(trpo_settings *s)
     bits_under("baseline", s);
 }
 
-static void all_activations_agree(int space, int critic, int number)
+static void one_kind_agrees(int space, int critic, int number)
 {
-    for (int activation = TRPO_IDENTITY; activation <= TRPO_RELU; activation++) {
-        trpo_settings s;
-        check_name("%s, critic %d, shape %d, activation %d", space_name(space), critic, number,
-                   activation);
-        small_settings(&s, space, 0);
-        shape(&s, number);
-        s.critic = critic;
-        s.activation = activation;
-        s.preconditioner = number % 2 || activation == TRPO_TANH ? TRPO_KFAC : TRPO_NONE;
-        s.normalize_observations = s.normalize_rewards = critic == TRPO_ADAM;
-        s.n_critic_updates = 2;
-        sets_agree(&s);
-    }
+    trpo_settings s;
+    check_name("%s, critic %d, shape %d", space_name(space), critic, number);
+    small_settings(&s, space, 0);
+    shape(&s, number);
+    s.critic = critic;
+    s.activation = (space + critic + number) % 3;
+    s.preconditioner = (space + number) % 2 ? TRPO_KFAC : TRPO_NONE;
+    s.normalize_observations = s.normalize_rewards = critic == TRPO_ADAM;
+    s.n_critic_updates = 2;
+    sets_agree(&s);
 }
 
 int main(void)
@@ -70,6 +68,6 @@ int main(void)
     for (int space = 0; space < N_SPACES; space++)
         for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_RIDGE; critic++)
             for (int number = 0; number < N_SHAPES; number++)
-                all_activations_agree(space, critic, number);
+                one_kind_agrees(space, critic, number);
     return check_result();
 }
