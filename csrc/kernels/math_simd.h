@@ -1,4 +1,4 @@
-/* exp, expm1, tanh and log on arrays, for any set of vectors. Same bits from each set with FMA.
+/* exp, expm1 and tanh on arrays, for any set of vectors. Same bits from each set with FMA.
  *
  *     x = n ln 2 + r,  n whole, |r| <= ln(2)/2          (ln 2 in two parts: n times the first is exact)
  *     p = e^r - 1 = r + r^2 q(r),  q by Taylor's series: all of it that a `lane` can hold
@@ -6,7 +6,6 @@
  *     exp x   = 2^n (1 + p)
  *     expm1 x = 2^n p + (2^n - 1)
  *     tanh x  = -u / (2 + u) with the sign of x,  u = expm1(-2 |x|) in [-1, 0]: so |tanh| <= 1
- *     log x   = n ln 2 + 2 atanh(s),  x = 2^n m,  s = (m - 1) / (m + 1),  for x >= 1
  *
  * Errors are below 4 units in the last place; NaN stays NaN. Proved by tests/test_math.py. */
 
