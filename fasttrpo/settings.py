@@ -24,6 +24,7 @@ PRECONDITIONERS = ("kfac", "none")
 ACTIVATIONS = ("tanh", "relu", "identity")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
+ENV_BACKENDS = ("native", "gymnasium")
 HIDDEN = (64, 64)
 # As in csrc/core/settings.c: what an int holds with room to spare, and the rows of a rollout.
 LARGEST_SIZE = 2**24
@@ -95,7 +96,9 @@ class Settings:
                      "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
     verbose          0 silent, 1 one table row per iteration
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
-    n_envs           environments made from an id
+    n_envs           environments made from an id or a shared library
+    env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
+                     (native where there are such)
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.backend`)
     preconditioner   "kfac" or None
@@ -124,6 +127,7 @@ class Settings:
     verbose: int = 0
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
+    env_backend: str | None = None
     dtype: str = "float32"
     backend: str | None = None
     preconditioner: str = "kfac"
@@ -326,6 +330,7 @@ _CHECKS: dict[str, Check] = {
     "verbose": integer(0),
     "seed": integer(0, 2**64 - 1),
     "n_envs": _SIZE,
+    "env_backend": optional(one_of(*ENV_BACKENDS)),
     "dtype": _dtype,
     "backend": optional(one_of(*BACKENDS)),
     "preconditioner": _preconditioner,
