@@ -13,6 +13,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "../include/trpo_random.h"
+
 enum {
     TRPO_STREAM_INIT = 0,
     TRPO_STREAM_ACTION = 1,
@@ -29,19 +31,6 @@ typedef struct trpo_rng {
     uint32_t stream;
     uint64_t count; /* which use of the stream: the step, the update, ... */
 } trpo_rng;
-
-static inline void trpo_philox(uint32_t x[4], uint32_t key0, uint32_t key1)
-{
-    for (int round = 0; round < 10; round++) {
-        const uint64_t left = (uint64_t)0xD2511F53u * x[0];
-        const uint64_t right = (uint64_t)0xCD9E8D57u * x[2];
-        const uint32_t y[4] = {(uint32_t)(right >> 32) ^ x[1] ^ key0, (uint32_t)right,
-                               (uint32_t)(left >> 32) ^ x[3] ^ key1, (uint32_t)left};
-        for (int i = 0; i < 4; i++) x[i] = y[i];
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
-}
 
 static inline void trpo_rng_block(uint32_t x[4], const trpo_rng *rng, uint32_t item, uint32_t block)
 {

@@ -168,7 +168,7 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 static void bootstrap(trpo_agent *w, int n)
 {
     const int e = n % w->set.n_envs;
-    trpo_value_rows(w, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
+    trpo_value_rows(w, w->scratch, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
 }
 
 static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
@@ -235,20 +235,21 @@ void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w
 /* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
 /* Outputs of a model for a tile of observations as the networks see them. */
-static const real *tile_outputs(trpo_agent *w, const trpo_model *m, const real *inputs, int n)
+static const real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m,
+                                const real *inputs, int n)
 {
-    real **h = trpo_tile_inputs(w->scratch, m, inputs);
+    real **h = trpo_tile_inputs(s, m, inputs);
     trpo_net_forward(w->k, &m->net, h, n);
     return h[m->net.L];
 }
 
-void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N)
+void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N)
 {
     for (int row = 0; row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
-        const real *inputs = trpo_critic_inputs(w, w->scratch->rows,
-                                                obs + (ptrdiff_t)row * w->set.obs_size, n);
-        copy_out(val + row, tile_outputs(w, &w->critic, inputs, n), n);
+        const real *inputs =
+            trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->set.obs_size, n);
+        copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
     }
 }
 
@@ -258,7 +259,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
-        trpo_value_rows(w, val + row, w->tile_obs, n);
+        trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
     return status;
 }
@@ -272,7 +273,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
         const int n = least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
-        const real *out = tile_outputs(w, m, w->tile_obs, n);
+        const real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
         if (deterministic)
             m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
         else

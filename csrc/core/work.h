@@ -4,6 +4,7 @@
  * kernels.h; also L layers, P policy and Pv critic parameters.
  *
  *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
+ *     collect.c         the same, with compiled environments
  *     advantages.c      adv, ret by GAE; rows that were no step dropped
  *     gradient.c        g
  *     fisher.c          F v
@@ -17,6 +18,7 @@
 #ifndef TRPO_WORK_H
 #define TRPO_WORK_H
 
+#include "../include/trpo_env.h"
 #include "../kernels/kernels.h"
 #include "rng.h"
 
@@ -94,6 +96,8 @@ typedef struct trpo_scratch {
     double *noise;        /* (TILE x max(A, D))                                                */
     real *work;           /* (3 x TILE x A) of distributions                                   */
     real *row1;           /* (TILE) per-row numbers                                            */
+    int failed_at;        /* row at which an environment failed in this worker's hands, or -1   */
+    trpo_env_failure failure;
 } trpo_scratch;
 
 /* Running mean and sum of squared deviations. */
@@ -138,6 +142,9 @@ struct trpo_agent {
     real *boot;           /* (N) V(next_obs) where truncated                                   */
     real *last_obs;       /* (E x O) next_obs of the last row, as the networks see it          */
     real *last_val;       /* (E) V(last_obs)                                                   */
+    double *env_act;      /* (E x D) collect.c: actions on their way to the environments       */
+    double *episode_return; /* (N) collect.c: of the episode that ended in this row (done)     */
+    double *episode_length; /* (N) likewise                                                    */
     real *tile_obs;       /* (TILE x O) observations to predict from, as the networks see them */
 
     /* advantages.c: the N rows that are left */
@@ -212,8 +219,8 @@ void trpo_init_parameters(trpo_agent *w);
 /* policy.c: noise (N x A normals or N x D uniforms) for items first, first + 1, ... */
 void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng, int first, int N);
 
-/* rollout.c: V of N observations as the networks see them */
-void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N);
+/* rollout.c: V of N observations as the networks see them, in a worker's scratch */
+void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N);
 
 /* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
 void trpo_advantages(trpo_agent *w);

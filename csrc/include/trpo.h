@@ -57,7 +57,9 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
-    TRPO_ERR_MODEL = -10    /* the saved bytes are truncated, damaged, or another model's     */
+    TRPO_ERR_MODEL = -10,   /* the saved bytes are truncated, damaged, or another model's     */
+    TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says which and how */
+    TRPO_ERR_SPACES = -12   /* the environments' sizes or number are not the agent's          */
 } trpo_status;
 
 typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
@@ -146,6 +148,9 @@ typedef struct trpo_culprit {
     int component; /* of the observation or action */
 } trpo_culprit;
 
+struct trpo_envs;        /* trpo_env.h */
+struct trpo_env_failure;
+
 typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
 
 /* ---- birth ----------------------------------------------------------------------------------- */
@@ -194,6 +199,15 @@ int trpo_record(trpo_agent *agent, trpo_real *logp, trpo_real *val, const trpo_r
  * TRPO_ERR_REW, TRPO_ERR_NEXT_OBS, TRPO_ERR_ORDER; the row stays open. */
 int trpo_push(trpo_agent *agent, const double *rew, const uint8_t *term, const uint8_t *trunc,
               const trpo_real *next_obs, const uint8_t *skip);
+
+/* Collects up to n_rows more rows from compiled environments (trpo_env.h): what trpo_act,
+ * stepping, and trpo_push would do, row by row, each worker with a slice of the environments all
+ * the way. Real actions are clipped to the environments' bounds on their way there; the rollout
+ * holds them unclipped. Cut into several calls or not, and whatever the workers: the same bits.
+ * TRPO_ERR_ORDER, TRPO_ERR_SPACES. TRPO_ERR_ENVIRONMENT: *failure is filled and the rollout dropped;
+ * begin the environment's episode anew (trpo_envs_reset) before the next call. */
+int trpo_collect(trpo_agent *agent, struct trpo_envs *envs, int n_rows,
+                 struct trpo_env_failure *failure);
 
 /* Drops the rollout in progress (after an environment failed, say), its random draws included: the
  * agent is as it was before the rollout began. Also the way on if all rows were skipped, which
