@@ -1,4 +1,4 @@
-"""Builds the compiled core, once per precision; everything else stands in pyproject.toml.
+"""Builds the compiled core, once per precision, and the environments; all else is pyproject.toml.
 
 Environment variables for developers:
     FASTTRPO_SANITIZE=1   address and undefined-behaviour sanitizers
@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(p for part in ("core", "kernels", "executor") for p in glob(f"csrc/{part}/*.c"))
+ENVIRONMENTS = sorted(glob("csrc/envs/*.c"))
 HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
 
 
@@ -48,6 +49,17 @@ def core(precision, macros):
     )
 
 
+def environments():
+    return Extension(
+        "fasttrpo._envs",
+        ["fasttrpo/_envs.pyx", *ENVIRONMENTS],
+        depends=HEADERS,
+        extra_compile_args=compile_flags(),
+        extra_link_args=sanitizers(),
+        optional=True,
+    )
+
+
 class BuildInOwnFolder(build_ext):
     """The two precisions share their sources, so each needs a folder of objects of its own."""
 
@@ -58,7 +70,7 @@ class BuildInOwnFolder(build_ext):
         self.build_temp = shared
 
 
-EXTENSIONS = [core(32, []), core(64, [("TRPO_DOUBLE", "1")])]
+EXTENSIONS = [core(32, []), core(64, [("TRPO_DOUBLE", "1")]), environments()]
 
 setup(
     ext_modules=[] if os.environ.get("FASTTRPO_PORTABLE") else EXTENSIONS,

@@ -14,8 +14,9 @@ import warnings
 from typing import Any
 
 from fasttrpo._version import __version__
-from fasttrpo.settings import BACKENDS, MOST_THREADS, AgentSettings, integer
+from fasttrpo.settings import BACKENDS, MOST_THREADS, AgentSettings
 from fasttrpo.suggest import unknown
+from fasttrpo.values import integer
 
 VARIABLE = "FASTTRPO_BACKEND"
 THREADS_VARIABLE = "FASTTRPO_NUM_THREADS"

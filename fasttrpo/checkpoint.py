@@ -18,7 +18,8 @@ import numpy as np
 
 from fasttrpo import checks, spaces
 from fasttrpo._version import __version__
-from fasttrpo.settings import Settings, integer
+from fasttrpo.settings import Settings
+from fasttrpo.values import integer
 
 FORMAT = 1
 SUFFIX = ".npz"

@@ -17,6 +17,7 @@ from typing import Any
 
 from fasttrpo import backend
 from fasttrpo._version import __version__
+from fasttrpo.envs.library import is_library
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 from fasttrpo.suggest import nearest, unknown
@@ -32,6 +33,7 @@ _SETTINGS = (
     "n_threads",
     "dtype",
     "backend",
+    "env_backend",
     "target_kl",
     "critic",
     "preconditioner",
@@ -39,7 +41,7 @@ _SETTINGS = (
 # All that has an option of its own, and so is none of --set's.
 _OPTIONS = (*_SETTINGS, "policy", "seed", "total_timesteps", "verbose")
 # What the library answers to values that it cannot work with.
-_REFUSALS = (ValueError, OverflowError, MemoryError, ImportError)
+_REFUSALS = (ValueError, OverflowError, MemoryError, ImportError, FileNotFoundError)
 
 
 class UsageError(Exception):
@@ -66,9 +68,10 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     except _REFUSALS as error:
         from fasttrpo.environments import is_environments
+        from fasttrpo.envs import SimulationError
 
         # What went wrong inside the environment is for its author, who needs the traceback.
-        if is_environments(error):
+        if is_environments(error) and not isinstance(error, SimulationError):
             raise
         print(f"fasttrpo: {_line(error)}", file=sys.stderr)
         return 2
@@ -104,7 +107,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _add_train(commands: Any) -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train on an environment", allow_abbrev=False)
     train.set_defaults(run=_train)
-    train.add_argument("env_id", metavar="ENV_ID", help="a Gymnasium environment, say CartPole-v1")
+    what = "a Gymnasium environment, say CartPole-v1, or a shared library, say ./my_sim.so"
+    train.add_argument("env_id", metavar="ENV_ID", help=what)
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
@@ -114,6 +118,8 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, metavar="FOLDER", help="default runs/ENV_ID-seedN")
     train.add_argument("--dtype", help="float32 or float64")
     train.add_argument("--backend", help="compiled or portable")
+    ours = "native or gymnasium (default: native where fasttrpo has the environment)"
+    train.add_argument("--env-backend", help=ours)
     train.add_argument("--target-kl", type=float, metavar="KL", help="size of the trust region")
     train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
@@ -166,6 +172,7 @@ def _train(args: argparse.Namespace) -> int:
         _write_json(folder / "config.json", config)
     except OSError as error:
         raise UsageError(f"cannot write to {str(wanted)!r}: {error.strerror}") from error
+    _tell_environments(args.env_id, model)
     if not _learn(model, total, folder, progress_bar=args.progress):
         print(f"interrupted at step {model.num_timesteps}; the model is in {folder / MODEL}")
         return INTERRUPTED
@@ -210,12 +217,20 @@ def _make_model(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
 
     try:
         return TRPO(args.policy, args.env_id, **settings)
-    except (ValueError, TypeError, ImportError, gymnasium.error.Error) as error:
+    except (*_REFUSALS, TypeError, gymnasium.error.Error) as error:
         raise UsageError(_line(error)) from error
 
 
+def _tell_environments(env_id: str, model: Any) -> None:
+    """Says so where the environments are not Gymnasium's, though the id is."""
+    kind = type(model.get_env())
+    if kind.__module__.startswith("fasttrpo.") and not is_library(env_id):
+        print(f"{env_id}: fasttrpo's own environments (--env-backend gymnasium takes Gymnasium's)")
+
+
 def _as_name(env_id: str) -> str:
-    return env_id.replace("/", "_").replace(":", "_")
+    name = Path(env_id).stem if is_library(env_id) else env_id
+    return name.replace("/", "_").replace(":", "_")
 
 
 def _new_folder(wanted: Path) -> Path:
@@ -233,7 +248,7 @@ def _new_folder(wanted: Path) -> Path:
 def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
     """Everything that makes the run what it is."""
     return {
-        "env_id": args.env_id,
+        "env_id": str(Path(args.env_id).resolve()) if is_library(args.env_id) else args.env_id,
         "total_timesteps": total,
         "settings": asdict(model.settings),
         "system": backend.describe(model.settings.backend, model.settings.n_threads),

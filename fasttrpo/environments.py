@@ -6,6 +6,7 @@ difference. E environments; observations keep the environment's own shape here.
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any, NamedTuple
 
@@ -14,16 +15,17 @@ import numpy as np
 from fasttrpo.suggest import nearest
 
 
-def as_vector_env(env: Any, n_envs: int = 1) -> Any:
-    """An environment id, a `gymnasium.Env` or a `VectorEnv` as a `VectorEnv`.
+def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> Any:
+    """An environment id, a shared library, a `gymnasium.Env` or a `VectorEnv` as a `VectorEnv`.
 
-    An Env is wrapped as it is, never made anew. `n_envs` is for ids; ValueError if it says
-    otherwise than the environment passed, TypeError for anything that is no environment.
+    An Env is wrapped as it is, never made anew. `n_envs` and `env_backend` (a setting) are for
+    names (`is_name`); ValueError if n_envs says otherwise than the environment passed, TypeError
+    for anything that is no environment.
     """
     import gymnasium
 
-    if isinstance(env, str):
-        return _make(env, n_envs)
+    if is_name(env):
+        return _make(env, n_envs, env_backend)
     if isinstance(env, gymnasium.Env):
         env = _wrap(env)
     if not isinstance(env, gymnasium.vector.VectorEnv):
@@ -36,17 +38,36 @@ def as_vector_env(env: Any, n_envs: int = 1) -> Any:
     return env
 
 
+def is_name(env: Any) -> bool:
+    """Whether environments are made from this, an id or a shared library's path."""
+    return isinstance(env, str | os.PathLike)
+
+
 def _wrap(env: Any) -> Any:
     from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
     return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def _make(env_id: str, n_envs: int) -> Any:
-    """`n_envs` environments of an id. ValueError names the nearest id if there is none such.
+def _make(name: str | os.PathLike, n_envs: int, env_backend: str | None) -> Any:
+    """`n_envs` environments: a library's, our own where there is one, or Gymnasium's.
 
     Reset in the same step: every row of a rollout is then a step that happened.
     """
+    from fasttrpo import envs
+
+    if envs.is_library(name):
+        return envs.CompiledVectorEnv(name, n_envs)
+    maker = None if env_backend == "gymnasium" else envs.native(name)
+    if maker is not None:
+        return maker(num_envs=n_envs)
+    if env_backend == "native":
+        raise ValueError(f"env_backend='native': there is no {name!r} of fasttrpo's own here")
+    return _gymnasium_s(name, n_envs)
+
+
+def _gymnasium_s(env_id: str, n_envs: int) -> Any:
+    """Gymnasium's environments of an id. ValueError names the nearest id if there is none such."""
     import gymnasium
     from gymnasium.vector import AutoresetMode
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.collect import Episode, EpisodeStatistics
-from fasttrpo.environments import Stream, as_vector_env, shares
-from fasttrpo.settings import integer, optional
+from fasttrpo.environments import Stream, as_vector_env, is_name, shares
 from fasttrpo.spaces import check_same, describe
 from fasttrpo.trpo import TRPO
+from fasttrpo.values import integer, optional
 
 N_ENVS = 10
 
@@ -26,7 +26,7 @@ def evaluate_policy(
 ) -> tuple[float, float] | tuple[list[float], list[int]]:
     """Mean and standard deviation of the undiscounted return over exactly `n_eval_episodes`.
 
-    env                     an environment id, a `gymnasium.Env` or a `VectorEnv`
+    env                     as `TRPO` takes it; an id makes the kind that the model trains in
     deterministic           the policy's mode, or draws from it
     return_episode_rewards  gives (returns, lengths) of the episodes instead
     seed                    of the environments (None: fresh)
@@ -54,12 +54,14 @@ def play(
     """
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
-    vector_env = as_vector_env(env, min(n_episodes, N_ENVS) if isinstance(env, str) else 1)
+    n_envs = min(n_episodes, N_ENVS) if is_name(env) else 1
+    backend = model.settings.env_backend if isinstance(model, TRPO) else None
+    vector_env = as_vector_env(env, n_envs, backend)
     try:
         _check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed)
     finally:
-        if isinstance(env, str):
+        if is_name(env):
             vector_env.close()
         _release(model, env)
 

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fasttrpo import backend, checks
-from fasttrpo.settings import ACTIVATIONS, AgentSettings, integer, one_of, real
+from fasttrpo.settings import ACTIVATIONS, AgentSettings
+from fasttrpo.values import integer, one_of, real
 
 __all__ = [
     "Policy",

@@ -44,11 +44,12 @@ PRESETS = {
 
 # What differs for a policy other than MlpPolicy: (environment id, policy) -> settings.
 OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
-    ("CartPole-v1", "LinearPolicy"): {"normalize_observations": True},
+    ("CartPole-v1", "LinearPolicy"): {"normalize_observations": True, "n_critic_updates": 3},
 }
 
 
 def settings_for(env_id: str, policy: str = "MlpPolicy") -> Preset:
     """The preset of an environment and policy; `DEFAULT` for any other environment."""
+    env_id = env_id.removeprefix("fasttrpo/")
     preset = PRESETS.get(env_id, DEFAULT)
     return preset._replace(settings=preset.settings | OVERRIDES.get((env_id, policy), {}))

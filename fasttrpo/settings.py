@@ -6,15 +6,14 @@ depends on the spaces and on other settings. Nothing reads the user's own object
 
 from __future__ import annotations
 
-import math
-import numbers
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from fasttrpo.suggest import unknown
+from fasttrpo.values import Check, flag, integer, one_of, optional, real, refuse
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
@@ -24,6 +23,7 @@ PRECONDITIONERS = ("kfac", "none")
 ACTIVATIONS = ("tanh", "relu", "identity")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
+ENV_BACKENDS = ("native", "gymnasium")
 HIDDEN = (64, 64)
 # As in csrc/core/settings.c: what an int holds with room to spare, and the rows of a rollout.
 LARGEST_SIZE = 2**24
@@ -95,7 +95,9 @@ class Settings:
                      "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
     verbose          0 silent, 1 one table row per iteration
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
-    n_envs           environments made from an id
+    n_envs           environments made from an id or a shared library
+    env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
+                     (native where there are such)
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.backend`)
     preconditioner   "kfac" or None
@@ -124,6 +126,7 @@ class Settings:
     verbose: int = 0
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
+    env_backend: str | None = None
     dtype: str = "float32"
     backend: str | None = None
     preconditioner: str = "kfac"
@@ -172,7 +175,7 @@ def _check_critic(saved: str, wanted: str) -> None:
     """The ridge critic is no network, so its parameters and the others' never fit each other."""
     if saved != wanted and "ridge" in (saved, wanted):
         legal = [name for name in CRITICS if (name == "ridge") == (saved == "ridge")]
-        raise _refuse("critic", wanted, f"{' or '.join(map(repr, legal))} for this saved model")
+        raise refuse("critic", wanted, f"{' or '.join(map(repr, legal))} for this saved model")
 
 
 def _check_names(keywords: Mapping[str, Any]) -> None:
@@ -232,68 +235,7 @@ def _is_adam(settings: Settings) -> bool:
     return settings.critic == "adam"
 
 
-# -- one setting's check: (name, value) -> the value as a plain type, or ValueError ------------
-
-Check = Callable[[str, Any], Any]
-
-
-def _refuse(name: str, value: Any, legal: str) -> ValueError:
-    return ValueError(f"{name} must be {legal}, got {value!r}")
-
-
-def integer(low: int, high: int | None = None) -> Check:
-    """An integer (never a bool) with low <= value <= high."""
-    legal = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
-
-    def check(name: str, value: Any) -> int:
-        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not is_integer or value < low or (high is not None and value > high):
-            raise _refuse(name, value, legal)
-        return int(value)
-
-    return check
-
-
-def real(legal: str, test: Callable[[float], bool]) -> Check:
-    """A finite number that passes `test`; `legal` says which those are."""
-
-    def check(name: str, value: Any) -> float:
-        is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_real or not _is_finite(value) or not test(value):
-            raise _refuse(name, value, legal)
-        return float(value)
-
-    return check
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
-        return False
-
-
-def flag(name: str, value: Any) -> bool:
-    """True or False (NumPy's too)."""
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise _refuse(name, value, "True or False")
-    return bool(value)
-
-
-def one_of(*legal: str) -> Check:
-    """One of the given words."""
-
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in legal:
-            raise _refuse(name, value, " or ".join(map(repr, legal)))
-        return value
-
-    return check
-
-
-def optional(inner: Check) -> Check:
-    """None, or what `inner` accepts."""
-    return lambda name, value: None if value is None else inner(name, value)
+# -- the settings' checks: (name, value) -> the value as a plain type, or ValueError -------------
 
 
 def _preconditioner(name: str, value: Any) -> str:
@@ -326,6 +268,7 @@ _CHECKS: dict[str, Check] = {
     "verbose": integer(0),
     "seed": integer(0, 2**64 - 1),
     "n_envs": _SIZE,
+    "env_backend": optional(one_of(*ENV_BACKENDS)),
     "dtype": _dtype,
     "backend": optional(one_of(*BACKENDS)),
     "preconditioner": _preconditioner,
@@ -343,13 +286,13 @@ def _network(policy: str, given: Any) -> dict[str, Any]:
     """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init."""
     given = {} if given is None else given
     if not isinstance(given, Mapping):
-        raise _refuse("policy_kwargs", given, "a dict")
+        raise refuse("policy_kwargs", given, "a dict")
     known = ("net_arch", "activation_fn", "log_std_init", "ortho_init")
     for name in given:
         if name not in known:
             raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
     if given.get("ortho_init", True) is not True:
-        raise _refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
+        raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
@@ -381,7 +324,7 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
 
 def _widths(name: str, given: Any) -> list[int]:
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise _refuse(name, given, "a list of layer widths")
+        raise refuse(name, given, "a list of layer widths")
     return [_SIZE(f"{name} width", width) for width in given]
 
 
@@ -390,5 +333,5 @@ def _activation(given: Any) -> str:
     name = given if isinstance(given, str) else getattr(given, "__name__", None)
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
         legal = f"one of {', '.join(ACTIVATIONS)} or a class of such a name"
-        raise _refuse("policy_kwargs activation_fn", given, legal)
+        raise refuse("policy_kwargs activation_fn", given, legal)
     return name.lower()

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fasttrpo.settings import LARGEST_SIZE, integer
+from fasttrpo.settings import LARGEST_SIZE
+from fasttrpo.values import integer
 
 _WHOLE = integer(-(2**63), 2**63 - 1)
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from fasttrpo import backend, checkpoint, spaces
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream, as_vector_env
+from fasttrpo.environments import Stream, as_vector_env, is_name
 from fasttrpo.logger import Display
 from fasttrpo.rollout import Rollout, checked, replay
-from fasttrpo.settings import Settings, change, integer, make_settings, resolve
+from fasttrpo.settings import Settings, change, make_settings, resolve
+from fasttrpo.values import integer
 
 Record = dict[str, Any]
 
@@ -29,7 +30,8 @@ class TRPO:
         action, _ = model.predict(observation, deterministic=True)
 
     policy    "MlpPolicy" or "LinearPolicy"
-    env       an environment id, a `gymnasium.Env` or a `gymnasium.vector.VectorEnv`
+    env       an environment id, the path of a shared library (csrc/include/trpo_env.h), a
+              `gymnasium.Env` or a `gymnasium.vector.VectorEnv`
     keywords  every other field of `fasttrpo.settings.Settings`, where each is explained
 
     `settings` holds them as checked, `num_timesteps` and `n_updates` count what was learnt from,
@@ -43,7 +45,7 @@ class TRPO:
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         settings = make_settings(policy, keywords)
-        env = as_vector_env(env, settings.n_envs)
+        env = as_vector_env(env, settings.n_envs, settings.env_backend)
         self._build(
             replace(settings, n_envs=env.num_envs),
             *spaces.describe(env.single_observation_space, env.single_action_space),
@@ -81,7 +83,7 @@ class TRPO:
 
     def set_env(self, env: Any) -> None:
         """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
-        env = as_vector_env(env, _wanted(env, self.settings))
+        env = as_vector_env(env, *_wanted(env, self.settings))
         self._check_spaces(env)
         self._attach(env)
 
@@ -298,7 +300,7 @@ class TRPO:
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
-        vector_env = None if env is None else as_vector_env(env, _wanted(env, model.settings))
+        vector_env = None if env is None else as_vector_env(env, *_wanted(env, model.settings))
         try:
             model._agent.load_state(_for_n_envs(saved.state, model.settings.n_envs))
             if vector_env is not None:
@@ -308,9 +310,9 @@ class TRPO:
         return model
 
 
-def _wanted(env: Any, settings: Settings) -> int:
-    """How many environments to make from an id; one that exists brings its own number."""
-    return settings.n_envs if isinstance(env, str) else 1
+def _wanted(env: Any, settings: Settings) -> tuple[int, str | None]:
+    """How many environments to make from a name, and whose; those that exist have a number."""
+    return (settings.n_envs if is_name(env) else 1), settings.env_backend
 
 
 def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarray]:

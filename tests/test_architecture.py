@@ -37,14 +37,15 @@ KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "math_simd.h", "wide_simd.h", 
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 # What a file of each folder may include of ours.
 MAY_INCLUDE = {
-    "include": {"trpo.h"},
+    "include": {"trpo.h", "trpo_random.h"},
     "kernels": {"kernels.h", "trpo.h", *KERNEL_SOURCES, *VECTORS},
-    "core": {"work.h", "rng.h", "kernels.h", "trpo.h"},
+    "core": {"work.h", "rng.h", "kernels.h", "trpo.h", "trpo_random.h"},
+    "envs": {"envs.h", "trpo_env.h"},
     "executor": {"cores.h", "trpo_pool.h"},
-    "examples": {"trpo.h"},
+    "examples": {"trpo.h", "trpo_env.h"},
 }
-# And of the C library: no allocation, no output, in kernels and core. The pool of threads is the
-# host's: it alone allocates, starts threads and asks the system.
+# And of the C library: no allocation, no output, in kernels, core and envs. The pool of threads is
+# the host's: it alone allocates, starts threads and asks the system.
 LIBRARY = {"arm_neon.h", "immintrin.h", "limits.h", "math.h", "stddef.h", "stdint.h", "string.h"}
 SYSTEM = {"fenv.h", "pthread.h", "sched.h", "signal.h", "stdio.h", "stdlib.h", "time.h", "unistd.h"}
 FORBIDDEN_CALLS = {"exit", "abort", "assert", "rand", "srand", "longjmp", "alloca"}
@@ -146,7 +147,9 @@ GLOBAL_STATE = re.compile(r"^static (?!const|inline)[^(;{]*[;=]", re.M)
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in C_FILES if p.parent.name in ("core", "kernels", "executor")], ids=name_of
+    "path",
+    [p for p in C_FILES if p.parent.name in ("core", "kernels", "envs", "executor")],
+    ids=name_of,
 )
 def test_the_core_allocates_prints_and_exits_nowhere(path):
     """Nor has it global state. The executor allocates, and is like it in all else."""
@@ -245,17 +248,20 @@ def undocumented(header):
 
 
 def test_every_public_function_is_documented():
-    header = read(CSRC / "include" / "trpo.h")
+    header = read(CSRC / "include" / "trpo.h") + read(CSRC / "include" / "trpo_env.h")
     public = set(re.findall(r"^[\w ]+[ *](trpo_\w+)\([^;{]*\);", header, re.M))
-    assert {"trpo_init", "trpo_update", "trpo_save"} <= public
-    # Two whose names say it all.
-    assert set(undocumented(header)) <= {"trpo_default_settings", "trpo_get_culprit"}
+    assert {"trpo_init", "trpo_update", "trpo_save", "trpo_envs_init", "trpo_envs_step"} <= public
+    # Those whose names say it all.
+    evident = {"trpo_default_settings", "trpo_get_culprit"}
+    evident |= {"trpo_envs_count", "trpo_envs_spec", "trpo_envs_outcome"}
+    assert set(undocumented(header)) <= evident
     assert undocumented("/* a */\n\nint trpo_new(int a);\n") == ["trpo_new"]
 
 
 def test_public_names_have_the_prefix():
     for path in C_FILES:
-        prefix = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_"}.get(path.parent.name)
+        prefixes = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_", "envs": "trpo_env"}
+        prefix = prefixes.get(path.parent.name)
         if prefix and path.suffix == ".c":
             text = without_comments_same_lines(read(path))
             public = re.findall(
@@ -282,6 +288,7 @@ HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy"}
 HEAVY_ALLOWED = {
     "fasttrpo/portable/jit.py": {"numba"},
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
+    "fasttrpo/envs/compiled.py": {"gymnasium"},
 }
 FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
 
@@ -370,20 +377,20 @@ LAYERS = (
     {"__main__", "cli"},
     {"trpo", "evaluate"},
     {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
-    {"backend"},
+    {"backend", "envs"},
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
-    {"suggest", "_version"},
+    {"values", "suggest", "_version"},
 )
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "envs").rglob("*.py")), ids=name_of)
 def test_environments_stand_alone(path):
-    """Other libraries use them: of fasttrpo they know how to suggest a name, else themselves."""
+    """Other libraries use them: of fasttrpo they know how to check and suggest, else themselves."""
     modules = own(imports(read(path), package_of(path)))
     outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
-    assert outside <= {"fasttrpo.suggest"}
+    assert outside <= {"fasttrpo.suggest", "fasttrpo.values", "fasttrpo"}  # its extension _envs
 
 
 def test_python_s_layers_point_one_way():

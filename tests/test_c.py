@@ -19,9 +19,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-# The core proper, which the pool of threads is not needed for.
-CORE = sorted([*CSRC.glob("core/*.c"), *CSRC.glob("kernels/*.c")])
+# The core and the environments, which the pool of threads is not needed for.
+CORE = sorted(p for part in ("core", "kernels", "envs") for p in CSRC.glob(f"{part}/*.c"))
 POOL = sorted(CSRC.glob("executor/*.c"))
+SIMULATOR = CSRC / "examples/balance_env.c"
 EXAMPLE = CSRC / "examples/embed_cartpole.c"
 TESTS = sorted(ROOT.glob("tests/c/test_*.c"))
 SET_BITS = ROOT / "tests/c/set_bits.c"
@@ -157,11 +158,17 @@ def command_in_header(source: Path) -> str:
     return command[1]
 
 
-def test_example_compiles_as_its_header_says(tmp_path):
-    """In a folder that holds nothing but csrc, so that the program is not left in the sources."""
+def test_examples_compile_as_their_headers_say(tmp_path):
+    """In a folder that holds nothing but csrc, so that nothing is left in the sources."""
     (tmp_path / "csrc").symlink_to(CSRC, target_is_directory=True)
-    run(["sh", "-ec", command_in_header(EXAMPLE)], cwd=tmp_path)
-    assert os.access(tmp_path / "embed", os.X_OK)
+    for example, product in ((EXAMPLE, "embed"), (SIMULATOR, "balance_env.so")):
+        run(["sh", "-ec", command_in_header(example)], cwd=tmp_path)
+        assert os.access(tmp_path / product, os.X_OK)
+
+
+def test_files_of_c_have_names_of_their_own():
+    """Whoever compiles them into one folder would lose one of two objects of a name."""
+    assert len({path.stem for path in CORE}) == len(CORE)
 
 
 # A slip each in the pool: (as it is, as it must not be).

@@ -10,6 +10,7 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from fasttrpo import TRPO, cli
+from fasttrpo.envs.classic import has_extension
 
 SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
 
@@ -61,7 +62,7 @@ def test_same_seed_same_numbers(in_a_new_folder):
 
 def test_eval_repeats_the_evaluation(in_a_new_folder, capsys):
     train("--out", "run")
-    trained = capsys.readouterr().out.splitlines()[0]
+    trained = capsys.readouterr().out.splitlines()[-2]
     assert cli.main(["eval", "run", "--episodes", "3", "--no-progress"]) == 0
     assert capsys.readouterr().out.splitlines() == [trained]
     assert cli.main(["eval", "run", "--episodes", "2", "--stochastic"]) == 0
@@ -69,8 +70,19 @@ def test_eval_repeats_the_evaluation(in_a_new_folder, capsys):
 
 
 def test_verbose_prints_a_table(capsys):
-    train("--verbose")
+    train("--verbose", "--env-backend", "gymnasium")
     assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["iter", "steps"]
+
+
+@pytest.mark.skipif(not has_extension(), reason="this installation has no compiled environments")
+def test_train_says_once_whose_environments_they_are(in_a_new_folder, capsys):
+    train("--out", "ours")
+    assert capsys.readouterr().out.count("CartPole-v1: fasttrpo's own environments") == 1
+    train("--out", "theirs", "--env-backend", "gymnasium")
+    assert "own environments" not in capsys.readouterr().out
+    for name, backend in (("ours", None), ("theirs", "gymnasium")):
+        config = json.loads((in_a_new_folder / name / "config.json").read_text())
+        assert config["settings"]["env_backend"] == backend
 
 
 def test_bars_show_both_phases(capsys):
@@ -189,7 +201,7 @@ def test_refusals_are_one_line_but_not_the_environment_s_own(error, capsys, monk
     assert capsys.readouterr().err == f"fasttrpo: {said}\n"
     monkeypatch.setattr(CartPoleEnv, "step", fail)
     with pytest.raises(type(error)):
-        train()
+        train("--env-backend", "gymnasium")
 
 
 @pytest.mark.parametrize("command", [["info"], ["train", "CartPole-v1"]])

@@ -236,3 +236,17 @@ def test_an_interruption_is_not_the_environment_s():
     with pytest.raises(KeyboardInterrupt) as error:
         run(Interrupted(), n_steps=1)
     assert not is_environments(error.value)
+
+
+def test_the_env_backend_chooses_whose_environments_an_id_means():
+    pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+    from fasttrpo.envs import CompiledVectorEnv
+
+    for backend, is_ours in ((None, True), ("native", True), ("gymnasium", False)):
+        env = as_vector_env("CartPole-v1", 2, backend)
+        assert isinstance(env, CompiledVectorEnv) == is_ours
+        assert env.num_envs == 2
+        assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert not isinstance(as_vector_env("CartPole-v0"), CompiledVectorEnv)
+    with pytest.raises(ValueError, match="env_backend='native': there is no 'CartPole-v0'"):
+        as_vector_env("CartPole-v0", 1, "native")

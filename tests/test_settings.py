@@ -45,6 +45,7 @@ OUT_OF_RANGE = [
     ("n_envs", 2**24 + 1),
     ("dtype", "float16"),
     ("backend", "cuda"),
+    ("env_backend", "envpool"),
     ("preconditioner", "jacobi"),
     ("critic", "sgd"),
     ("normalize_observations", 1),

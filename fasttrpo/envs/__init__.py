@@ -1,17 +1,19 @@
 """Environments that step many simulations at once, each an ordinary Gymnasium `VectorEnv`.
 
-    import fasttrpo.envs
+    from fasttrpo.envs import CompiledVectorEnv
 
+    env = CompiledVectorEnv("CartPole-v1", num_envs=64)
+    env = CompiledVectorEnv("./my_sim.so", num_envs=64)         # csrc/include/trpo_env.h
     env = fasttrpo.envs.mujoco.make("HalfCheetah-v5", num_envs=64)
 
-Gymnasium knows them too, as `fasttrpo/HalfCheetah-v5` and so on, once they are registered:
+Gymnasium knows them too, as `fasttrpo/CartPole-v1` and so on, once they are registered:
 
     fasttrpo.envs.register()
-    env = gymnasium.make_vec("fasttrpo/HalfCheetah-v5", num_envs=64)
+    env = gymnasium.make_vec("fasttrpo/CartPole-v1", num_envs=64)
 
 or in one line, where Gymnasium imports this package and so has it register itself:
 
-    env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/HalfCheetah-v5", num_envs=64)
+    env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=64)
 
 (Gymnasium 1.0 and later load no plugins by themselves.) Importing this package imports neither
 Gymnasium nor a simulator.
@@ -27,9 +29,15 @@ from typing import Any
 NAMESPACE = "fasttrpo/"
 
 # Each has `native(name)` and `register(namespace)`, and is light to import.
-_PROVIDERS = ("mujoco",)
+_PROVIDERS = ("classic", "mujoco")
+# Public name -> the module of this package that defines it.
+_HOME = {
+    "CompiledVectorEnv": "compiled",
+    "SimulationError": "failures",
+    "is_library": "library",
+}
 
-__all__ = ["mujoco", "native", "register"]
+__all__ = ["CompiledVectorEnv", "SimulationError", "is_library", "mujoco", "native", "register"]
 
 
 def native(env_id: str) -> Callable[..., Any] | None:
@@ -59,9 +67,11 @@ def _module(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PROVIDERS:
-        raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
-    return _module(name)
+    if name in _HOME:
+        return getattr(_module(_HOME[name]), name)
+    if name in _PROVIDERS:
+        return _module(name)
+    raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
 
 
 if "gymnasium" in sys.modules:

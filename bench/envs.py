@@ -1,0 +1,164 @@
+"""Environment steps per second with given actions: ours beside Gymnasium's and EnvPool's.
+
+    python bench/envs.py [ENV_ID ...] [--seconds S]
+
+Prints a Markdown table of one run: random actions drawn beforehand, resets included, one thread
+(a process for each environment of Gymnasium's async). "in C" steps without Python in between, as
+a compiled rollout does; the others are `VectorEnv.step` calls. EnvPool is left out where it is
+not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
+what the code can do and not what else the machine was doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from fasttrpo.envs import CompiledVectorEnv
+from fasttrpo.envs.classic import IDS
+
+SIZES = (1, 4, 64, 1024)
+STRETCH = 0.003  # seconds
+LARGEST_ASYNC = 4  # a process each
+
+Step = Callable[[np.ndarray], Any]
+
+
+def ours(env_id: str, n_envs: int) -> tuple[Step, Callable[[], None]]:
+    """`step` of a batch of actions, and how to close."""
+    env = CompiledVectorEnv(env_id, n_envs)
+    env.reset(seed=0)
+    return env.step, env.close
+
+
+def gymnasium_s(env_id: str, n_envs: int, mode: str) -> tuple[Step, Callable[[], None]]:
+    """Gymnasium's "sync", "async" or "vector_entry_point" (NumPy, CartPole alone has it)."""
+    env = gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=mode)
+    env.reset(seed=0)
+    return env.step, env.close
+
+
+def envpool_s(env_id: str, n_envs: int) -> tuple[Step, Callable[[], None]]:
+    """EnvPool on one thread; it takes float32 and int32."""
+    import envpool
+
+    env = envpool.make_gymnasium(env_id, num_envs=n_envs, num_threads=1)
+    env.reset()
+
+    def step(actions: np.ndarray) -> None:
+        env.step(actions.astype(np.int32 if actions.dtype.kind == "i" else np.float32))
+
+    return step, env.close
+
+
+def contenders(env_id: str) -> dict[str, Callable[[int], Any]]:
+    """Name -> maker of (step, close) for a number of environments."""
+    makers = {
+        "fasttrpo": partial(ours, env_id),
+        "gymnasium sync": partial(gymnasium_s, env_id, mode="sync"),
+        "gymnasium async": partial(gymnasium_s, env_id, mode="async"),
+    }
+    if gymnasium.spec(env_id).vector_entry_point:
+        makers["gymnasium NumPy"] = partial(gymnasium_s, env_id, mode="vector_entry_point")
+    if has_envpool():
+        makers["envpool"] = partial(envpool_s, env_id)
+    return makers
+
+
+def has_envpool() -> bool:
+    """Whether it can be imported."""
+    try:
+        import envpool  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def drawn(env_id: str, n_envs: int, n_steps: int) -> np.ndarray:
+    """(T, E) or (T, E, D) random actions."""
+    space = CompiledVectorEnv(env_id, n_envs).action_space
+    space.seed(0)
+    return np.array([space.sample() for _ in range(n_steps)])
+
+
+def rate(run: Callable[[np.ndarray], None], actions: np.ndarray, seconds: float) -> float:
+    """Environment steps per second of `run` over the actions, again and again: the best."""
+    rates, begun = [], perf_counter()
+    while perf_counter() - begun < seconds:
+        started, steps = perf_counter(), 0
+        while (passed := perf_counter() - started) < STRETCH:
+            run(actions)
+            steps += actions.shape[0] * actions.shape[1]
+        rates.append(steps / passed)
+    return max(rates)
+
+
+def stepping(step: Step) -> Callable[[np.ndarray], None]:
+    """One call per step."""
+
+    def run(actions: np.ndarray) -> None:
+        for action in actions:
+            step(action)
+
+    return run
+
+
+def in_c(env_id: str, n_envs: int) -> Callable[[np.ndarray], None]:
+    """All steps in one call."""
+    env = CompiledVectorEnv(env_id, n_envs)
+    env.reset(seed=0)
+
+    def run(actions: np.ndarray) -> None:
+        env.envs_in_c.steps(actions.reshape(*actions.shape[:2], -1), 1)
+
+    return run
+
+
+def row(env_id: str, n_envs: int, seconds: float) -> dict[str, float]:
+    """{contender: steps per second}"""
+    actions = drawn(env_id, n_envs, max(2, 64 // n_envs))
+    many = drawn(env_id, n_envs, max(16, 4096 // n_envs)).astype(np.float64)
+    rates = {"fasttrpo in C": rate(in_c(env_id, n_envs), many, seconds)}
+    for name, maker in contenders(env_id).items():
+        if name == "gymnasium async" and n_envs > LARGEST_ASYNC:
+            continue
+        step, close = maker(n_envs)
+        rates[name] = rate(stepping(step), actions, seconds)
+        close()
+    return rates
+
+
+def words(steps_per_second: float | None) -> str:
+    if steps_per_second is None:
+        return "-"
+    if steps_per_second >= 1e6:
+        return f"{steps_per_second / 1e6:.1f}M"
+    return f"{steps_per_second / 1e3:.0f}k"
+
+
+def main() -> None:
+    """One table for all environments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("env_ids", nargs="*", default=IDS, metavar="ENV_ID")
+    parser.add_argument("--seconds", type=float, default=0.5, help="per figure (default 0.5)")
+    args = parser.parse_args()
+    names = ["fasttrpo in C", *dict.fromkeys(n for e in args.env_ids for n in contenders(e))]
+    print(f"Python {platform.python_version()}, gymnasium {gymnasium.__version__}, ", end="")
+    print(f"numpy {np.__version__}, {platform.machine()}; environment steps per second\n")
+    print(f"| environment | envs | {' | '.join(names)} |")
+    print("|---|---|" + "---|" * len(names))
+    for env_id in args.env_ids:
+        for n_envs in SIZES:
+            rates = row(env_id, n_envs, args.seconds)
+            print(f"| {env_id} | {n_envs} | {' | '.join(words(rates.get(n)) for n in names)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+/* Environments side by side: their memory, their episodes, and what they answer. */
+#include "envs.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- memory: one list of arrays, run once to count bytes and once to place them --------------- */
+
+enum { ALIGNMENT = 64, STATE_ALIGNMENT = 16 };
+
+/* More bytes than this are refused: no machine has them, and sums stay within a size_t. */
+#define TOO_MANY_BYTES (SIZE_MAX / 4)
+
+/* A bump allocator over the caller's memory; with base NULL it only counts. */
+typedef struct arena {
+    char *base;
+    size_t used;
+} arena;
+
+static void *take(arena *a, size_t count, size_t size)
+{
+    const size_t at = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const size_t room = at < TOO_MANY_BYTES ? TOO_MANY_BYTES - at : 0;
+    a->used = count > room / size ? TOO_MANY_BYTES : at + count * size;
+    return a->base != NULL ? a->base + at : NULL;
+}
+
+#define TAKE(a, type, count) ((type *)take(a, count, sizeof(type)))
+
+static size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+static void place_outcome(trpo_env_outcome *out, arena *a, size_t E, size_t O)
+{
+    out->obs = TAKE(a, double, E * O);
+    out->final_obs = TAKE(a, double, E * O);
+    out->rew = TAKE(a, double, E);
+    out->term = TAKE(a, uint8_t, E);
+    out->trunc = TAKE(a, uint8_t, E);
+    out->episode_return = TAKE(a, double, E);
+    out->episode_length = TAKE(a, int64_t, E);
+}
+
+/* What is saved stands in one piece. */
+static void place(trpo_envs *w, arena *a, const trpo_env *env, int n_envs)
+{
+    const size_t E = (size_t)n_envs;
+    w->env = env;
+    w->E = n_envs;
+    w->stride = rounded(env->state_bytes, STATE_ALIGNMENT);
+    w->state = (char *)take(a, E, w->stride);
+    w->saved = w->state;
+    const size_t begin = a->used - E * w->stride;
+    w->random = TAKE(a, trpo_env_random, E);
+    place_outcome(&w->out, a, E, (size_t)env->obs_size);
+    w->phase = TAKE(a, uint8_t, E);
+    w->saved_bytes = a->used - begin;
+    w->act = TAKE(a, double, E * (size_t)env->n_actions);
+}
+
+size_t trpo_envs_bytes(const trpo_env *env, int n_envs)
+{
+    trpo_envs counted;
+    arena a = {NULL, 0};
+    if (trpo_env_bad_field(env) != NULL || n_envs < 1) return 0;
+    TAKE(&a, trpo_envs, 1);
+    place(&counted, &a, env, n_envs);
+    return a.used >= TOO_MANY_BYTES ? 0 : a.used + ALIGNMENT;
+}
+
+static char *aligned(void *mem)
+{
+    return (char *)mem + (ALIGNMENT - (uintptr_t)mem % ALIGNMENT) % ALIGNMENT;
+}
+
+int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
+                   size_t bytes)
+{
+    const char *bad = trpo_env_bad_field(env);
+    if (bad != NULL)
+        return env != NULL && env->version == TRPO_ENV_VERSION &&
+                       env->struct_size == (int)sizeof(trpo_env)
+                   ? TRPO_ENV_ERR_SPEC
+                   : TRPO_ENV_ERR_VERSION;
+    const size_t needed = trpo_envs_bytes(env, n_envs);
+    if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
+    arena a = {aligned(mem), 0};
+    memset(mem, 0, needed);
+    *envs = TAKE(&a, trpo_envs, 1);
+    place(*envs, &a, env, n_envs);
+    trpo_envs_seed(*envs, seed);
+    return TRPO_ENV_OK;
+}
+
+void trpo_envs_close(trpo_envs *w)
+{
+    for (int e = 0; e < w->E; e++) {
+        void *state = trpo_envs_state(w, e);
+        if (w->phase[e] != TRPO_ENV_NEW && w->env->close != NULL)
+            w->env->close(w->env->config, state);
+        w->phase[e] = TRPO_ENV_NEW;
+        memset(state, 0, w->stride);
+    }
+}
+
+/* ---- what stands ------------------------------------------------------------------------------ */
+
+int trpo_envs_count(const trpo_envs *w) { return w->E; }
+
+const trpo_env *trpo_envs_spec(const trpo_envs *w) { return w->env; }
+
+trpo_env_outcome trpo_envs_outcome(trpo_envs *w) { return w->out; }
+
+void *trpo_envs_state(trpo_envs *w, int e) { return w->state + (size_t)e * w->stride; }
+
+trpo_env_random *trpo_envs_random(trpo_envs *w, int e) { return &w->random[e]; }
+
+void trpo_envs_seed(trpo_envs *w, uint64_t seed)
+{
+    for (int e = 0; e < w->E; e++) {
+        const trpo_env_random random = {seed, 0, (uint32_t)e, 0};
+        w->random[e] = random;
+    }
+}
+
+static double *row(double *array, int e, int width) { return array + (size_t)e * (size_t)width; }
+
+/* ---- what goes wrong -------------------------------------------------------------------------- */
+
+/* Fills in the failure; returns the status. Where the environment itself failed, its episode ends. */
+static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
+                trpo_env_failure *failure)
+{
+    const trpo_env_failure what = {e, step, code, component};
+    const int is_own = status != TRPO_ENV_ERR_ACT && status != TRPO_ENV_ERR_ORDER;
+    if (is_own) w->phase[e] = TRPO_ENV_BROKEN;
+    if (failure != NULL) *failure = what;
+    return status;
+}
+
+/* Copies an observation (O) as it comes; the first component that is not finite, O if all are.
+ * One by one, for they were written so a moment ago: to load pairs would wait for the stores. */
+static int keep(double *to, const double *obs, int O)
+{
+    for (int i = 0; i < O; i++) {
+        if (!isfinite(obs[i])) return i;
+        to[i] = obs[i];
+    }
+    return O;
+}
+
+/* ---- beginning an episode --------------------------------------------------------------------- */
+
+/* What the environment answered to reset or observe, as the beginning of an episode. */
+static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
+{
+    const int O = w->env->obs_size;
+    const double *obs = row(w->out.obs, e, O);
+    if (code != 0) return fail(w, e, TRPO_ENV_ERR_FAILED, 0, code, 0, failure);
+    for (int i = 0; i < O; i++)
+        if (!isfinite(obs[i])) return fail(w, e, TRPO_ENV_ERR_OBS, 0, 0, i, failure);
+    w->phase[e] = TRPO_ENV_RUNNING;
+    return TRPO_ENV_OK;
+}
+
+static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
+{
+    const trpo_env *env = w->env;
+    double *obs = row(w->out.obs, e, env->obs_size);
+    const int code = env->reset(env->config, trpo_envs_state(w, e), obs, &w->random[e]);
+    return begin(w, e, code, failure);
+}
+
+/* Nothing has happened yet in this environment. */
+static void clear(trpo_envs *w, int e)
+{
+    const int O = w->env->obs_size;
+    memcpy(row(w->out.final_obs, e, O), row(w->out.obs, e, O), (size_t)O * sizeof(double));
+    w->out.rew[e] = w->out.episode_return[e] = 0;
+    w->out.episode_length[e] = 0;
+    w->out.term[e] = w->out.trunc[e] = 0;
+}
+
+static int restart(trpo_envs *w, int e, trpo_env_failure *failure)
+{
+    const int status = reset(w, e, failure);
+    clear(w, e);
+    return status;
+}
+
+int trpo_envs_reset(trpo_envs *w, const uint8_t *mask, trpo_env_failure *failure)
+{
+    for (int e = 0; e < w->E; e++) {
+        const int status = mask == NULL || mask[e] ? restart(w, e, failure) : TRPO_ENV_OK;
+        if (status != TRPO_ENV_OK) return status;
+    }
+    return TRPO_ENV_OK;
+}
+
+int trpo_envs_observe(trpo_envs *w, int e, trpo_env_failure *failure)
+{
+    const trpo_env *env = w->env;
+    if (env->observe == NULL) return TRPO_ENV_ERR_NONE;
+    const int code = env->observe(env->config, trpo_envs_state(w, e), row(w->out.obs, e, env->obs_size));
+    const int status = begin(w, e, code, failure);
+    clear(w, e);
+    return status;
+}
+
+/* ---- a step ------------------------------------------------------------------------------------ */
+
+static double clipped(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+
+/* The first component of act that is no action; D if all are. */
+static int bad_action(const trpo_env *env, const double *act)
+{
+    for (int d = 0; d < env->n_actions; d++) {
+        const int is_number = isfinite(act[d]);
+        const int is_one = env->choices == NULL ||
+                           (act[d] >= 0 && act[d] < env->choices[d] && act[d] == (int)act[d]);
+        if (!is_number || !is_one) return d;
+    }
+    return env->n_actions;
+}
+
+/* The action (D) as the environment gets it. */
+static const double *bounded(trpo_envs *w, int e, const double *act)
+{
+    const trpo_env *env = w->env;
+    double *own = row(w->act, e, env->n_actions);
+    if (env->choices != NULL || env->act_low == NULL) return act;
+    for (int d = 0; d < env->n_actions; d++)
+        own[d] = clipped(act[d], env->act_low[d], env->act_high[d]);
+    return own;
+}
+
+/* Books a step that went well, and begins the next episode if one has ended and that is due. */
+static int book(trpo_envs *w, int e, double rew, int term, int autoreset, trpo_env_failure *failure)
+{
+    const trpo_env_outcome *out = &w->out;
+    const int64_t length = out->episode_length[e] + 1;
+    const int trunc = w->env->max_episode_steps > 0 && length >= w->env->max_episode_steps;
+    out->rew[e] = rew;
+    out->episode_return[e] += rew;
+    out->episode_length[e] = length;
+    out->term[e] = (uint8_t)term;
+    out->trunc[e] = (uint8_t)trunc;
+    if (!(term | trunc)) return TRPO_ENV_OK;
+    w->phase[e] = TRPO_ENV_ENDED;
+    return autoreset == TRPO_ENV_SAME_STEP ? reset(w, e, failure) : TRPO_ENV_OK;
+}
+
+static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_failure *failure)
+{
+    const trpo_env *env = w->env;
+    const int O = env->obs_size;
+    double *obs = row(w->out.obs, e, O), rew = NAN;
+    uint8_t term = 0;
+    if (w->out.term[e] | w->out.trunc[e]) w->out.episode_return[e] = 0, w->out.episode_length[e] = 0;
+    const int64_t number = w->out.episode_length[e] + 1;
+    const int code = env->step(env->config, trpo_envs_state(w, e), bounded(w, e, act), obs, &rew,
+                               &term, &w->random[e]);
+    if (code != 0) return fail(w, e, TRPO_ENV_ERR_FAILED, number, code, 0, failure);
+    const int component = keep(row(w->out.final_obs, e, O), obs, O);
+    if (component < O) return fail(w, e, TRPO_ENV_ERR_OBS, number, 0, component, failure);
+    if (!isfinite(rew)) return fail(w, e, TRPO_ENV_ERR_REW, number, 0, 0, failure);
+    return book(w, e, rew, term != 0, autoreset, failure);
+}
+
+/* One environment's turn: a step, or what stands in its place. */
+static int turn(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_failure *failure)
+{
+    const int64_t number = w->out.episode_length[e] + 1;
+    if (w->phase[e] == TRPO_ENV_ENDED && autoreset == TRPO_ENV_NEXT_STEP)
+        return restart(w, e, failure);
+    if (w->phase[e] != TRPO_ENV_RUNNING)
+        return fail(w, e, TRPO_ENV_ERR_ORDER, 0, 0, 0, failure);
+    const int component = bad_action(w->env, act);
+    if (component < w->env->n_actions)
+        return fail(w, e, TRPO_ENV_ERR_ACT, number, 0, component, failure);
+    return step(w, e, act, autoreset, failure);
+}
+
+int trpo_envs_step(trpo_envs *w, const double *act, int autoreset, int first, int n,
+                   trpo_env_failure *failure)
+{
+    const size_t D = (size_t)w->env->n_actions;
+    for (int e = first; e < first + n; e++) {
+        const int status = turn(w, e, act + (size_t)e * D, autoreset, failure);
+        if (status != TRPO_ENV_OK) return status;
+    }
+    return TRPO_ENV_OK;
+}

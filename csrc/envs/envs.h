@@ -1,0 +1,33 @@
+/* What the files of this folder share: environments side by side, and the list of built-in ones. */
+#ifndef TRPO_ENVS_H
+#define TRPO_ENVS_H
+
+#include "../include/trpo_env.h"
+
+/* Where an environment stands. */
+enum { TRPO_ENV_NEW = 0, TRPO_ENV_BROKEN = 1, TRPO_ENV_RUNNING = 2, TRPO_ENV_ENDED = 3 };
+
+struct trpo_envs {
+    const trpo_env *env;
+    int E;
+    size_t stride;             /* bytes from one state to the next */
+    char *saved;               /* where that begins which save and load copy, and its bytes: */
+    size_t saved_bytes;
+    char *state;               /* (E x stride) */
+    trpo_env_random *random;   /* (E) */
+    trpo_env_outcome out;      /* (E x O), (E) */
+    uint8_t *phase;            /* (E) */
+    double *act;               /* (E x D) actions within their bounds; not saved */
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const trpo_env trpo_env_cartpole, trpo_env_acrobot, trpo_env_mountain_car,
+    trpo_env_mountain_car_continuous, trpo_env_pendulum;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,426 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+"""The door to environments in C (csrc/include/trpo_env.h): built-in ones, and shared libraries.
+
+It converts, lets go of the GIL, and puts what C refuses into words. The Gymnasium side is
+fasttrpo.envs.compiled.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+import numpy as np
+
+from fasttrpo import checks
+from fasttrpo.envs.failures import SimulationError
+from fasttrpo.suggest import unknown
+
+
+cdef extern from "../csrc/include/trpo_env.h" nogil:
+    int TRPO_ENV_VERSION
+    int TRPO_ENV_OK, TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_REW, TRPO_ENV_ERR_ACT
+    int TRPO_ENV_ERR_ORDER
+
+    ctypedef struct trpo_envs:
+        pass
+    ctypedef struct trpo_env_random:
+        uint64_t seed, count
+        uint32_t env
+    ctypedef struct trpo_env_option:
+        const char *name
+        int of_reset
+    ctypedef struct trpo_env:
+        int version, struct_size
+        const char *name
+        size_t state_bytes
+        int obs_size
+        const double *obs_low
+        const double *obs_high
+        int n_actions
+        const int *choices
+        const double *act_low
+        const double *act_high
+        int max_episode_steps
+        double reward_threshold
+        const void *config
+        int n_options
+        const trpo_env_option *options
+        void *observe
+        void *close
+    ctypedef struct trpo_env_failure:
+        int env
+        int64_t step
+        int code, component
+    ctypedef struct trpo_env_outcome:
+        double *obs
+        double *final_obs
+        double *rew
+        uint8_t *term
+        uint8_t *trunc
+        double *episode_return
+        int64_t *episode_length
+
+    const char *trpo_env_bad_field(const trpo_env *)
+    const char *trpo_env_status_text(int)
+    const trpo_env *trpo_env_named(const char *)
+    const trpo_env *trpo_env_builtin(int)
+    size_t trpo_envs_bytes(const trpo_env *, int)
+    int trpo_envs_init(trpo_envs **, const trpo_env *, int, uint64_t, void *, size_t)
+    void trpo_envs_close(trpo_envs *)
+    void trpo_envs_seed(trpo_envs *, uint64_t)
+    trpo_env_random *trpo_envs_random(trpo_envs *, int)
+    int trpo_envs_reset(trpo_envs *, const uint8_t *, trpo_env_failure *)
+    int trpo_envs_step(trpo_envs *, const double *, int, int, int, trpo_env_failure *)
+    trpo_env_outcome trpo_envs_outcome(trpo_envs *)
+    size_t trpo_envs_save_bytes(const trpo_envs *)
+    int trpo_envs_save(const trpo_envs *, void *, size_t)
+    int trpo_envs_load(trpo_envs *, const void *, size_t)
+    void *trpo_envs_state(trpo_envs *, int)
+    int trpo_envs_observe(trpo_envs *, int, trpo_env_failure *)
+
+
+DISABLED, SAME_STEP, NEXT_STEP = 0, 1, 2
+
+# Fewer environments than this are stepped before another thread could make use of the GIL.
+cdef enum:
+    WORTH_RELEASING = 64
+
+
+def names():
+    """The built-in environments."""
+    found = []
+    while trpo_env_builtin(len(found)) != NULL:
+        found.append(trpo_env_builtin(len(found)).name.decode())
+    return found
+
+
+cdef void *_data(array, int flags=PyBUF_SIMPLE) except NULL:
+    """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, flags)
+    PyBuffer_Release(&view)
+    return view.buf
+
+
+cdef object _doubles(const double *x, int count):
+    """A copy (count,) float64; None for NULL."""
+    return None if x == NULL else np.array([x[i] for i in range(count)], np.float64)
+
+
+cdef const trpo_env *_found(source) except NULL:
+    """A built-in environment by its name, or the one at a library's address, looked over."""
+    cdef const trpo_env *env
+    if isinstance(source, str):
+        env = trpo_env_named(source.encode())
+        if env == NULL:
+            raise ValueError(unknown("compiled environment", source, names()))
+    else:
+        env = <const trpo_env *><uintptr_t>source.address
+    _look_over(env, str(source))
+    return env
+
+
+cdef _look_over(const trpo_env *env, str source):
+    """ValueError names the field that makes a struct unusable."""
+    if trpo_env_bad_field(env) == NULL:
+        return
+    field = trpo_env_bad_field(env).decode()
+    if field == "trpo_env":
+        raise ValueError(f"{source}: trpo_environment() returned NULL")
+    if field == "version":
+        raise ValueError(
+            f"{source} was built for version {env.version} of trpo_env.h, and this is version "
+            f"{TRPO_ENV_VERSION}: compile it with this version's header"
+        )
+    if field == "struct_size":
+        raise ValueError(
+            f"{source}: its trpo_env has {env.struct_size} bytes and this version's "
+            f"{sizeof(trpo_env)}: compile it with this version's header, and set struct_size "
+            "to sizeof(trpo_env)"
+        )
+    raise ValueError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
+
+
+cdef str _what_is_wrong(const trpo_env *env, str field):
+    numbers = {"obs_size": env.obs_size, "n_actions": env.n_actions,
+               "state_bytes": env.state_bytes, "max_episode_steps": env.max_episode_steps}
+    if field in numbers:
+        return f"is {numbers[field]}, which is impossible"
+    if field in ("obs_low", "act_low"):
+        return f"and {field[:3]}_high are not bounds: one is missing, above the other, or NaN"
+    if field == "choices":
+        return "holds a number of choices that is impossible"
+    if field == "options":
+        return "are not all there: n_options, options with names, and config go together"
+    return "is missing (NULL)"
+
+
+cdef class Envs:
+    """`num_envs` environments of one kind; `source` is a built-in name or an opened Library.
+
+    E environments, O observation components, D action components. The arrays are views of the
+    environments' own memory: they change with each call, and stay valid after this object.
+
+    obs, final_obs     (E, O) float64: what the agent sees next; after the step, before any reset
+    rew                (E,) float64
+    term, trunc        (E,) bool
+    episode_return     (E,) float64, of the episode that ended in this step, or is under way
+    episode_length     (E,) int64, likewise
+    states             (E, state_bytes) uint8; after writing to it call `observe`
+    options            {name: value}, as used by all
+    """
+
+    cdef trpo_envs *w
+    cdef trpo_env spec
+    cdef object memory, config
+    cdef readonly object source, states
+    cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length
+    cdef readonly int num_envs
+
+    def __cinit__(self, source, int num_envs=1, *, uint64_t seed=0, options=None,
+                  max_episode_steps=None):
+        self.spec = _found(source)[0]
+        self.source, self.num_envs = source, num_envs
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be an integer >= 1, got {num_envs}")
+        if max_episode_steps is not None:
+            self.spec.max_episode_steps = max_episode_steps
+            _look_over(&self.spec, str(source))
+        self._take_options(options or {})
+        self._take_memory(seed)
+        self._make_views()
+
+    cdef _take_options(self, given):
+        """The options' values, in an array of this object's own."""
+        if self.spec.n_options == 0 and not given:
+            return
+        self.config = _doubles(<const double *>self.spec.config, self.spec.n_options)
+        self.set_options(given)
+        self.spec.config = _data(self.config)
+
+    cdef _take_memory(self, uint64_t seed):
+        cdef size_t bytes = trpo_envs_bytes(&self.spec, self.num_envs)
+        if bytes == 0:
+            raise MemoryError(f"{self.num_envs} environments of {self.source} are too many")
+        self.memory = np.empty(bytes, np.uint8)
+        trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), bytes)
+
+    cdef _make_views(self):
+        cdef trpo_env_outcome out = trpo_envs_outcome(self.w)
+        E, O = self.num_envs, self.spec.obs_size
+        self.obs = self._view(out.obs, (E, O), np.float64)
+        self.final_obs = self._view(out.final_obs, (E, O), np.float64)
+        self.rew = self._view(out.rew, (E,), np.float64)
+        self.term = self._view(out.term, (E,), np.bool_)
+        self.trunc = self._view(out.trunc, (E,), np.bool_)
+        self.episode_return = self._view(out.episode_return, (E,), np.float64)
+        self.episode_length = self._view(out.episode_length, (E,), np.int64)
+        stride = self._place(trpo_envs_state(self.w, 1)) - self._place(trpo_envs_state(self.w, 0))
+        states = self._view(trpo_envs_state(self.w, 0), (E, stride), np.uint8)
+        self.states = states[:, :self.spec.state_bytes]
+
+    cdef size_t _place(self, const void *at) except? 0:
+        return <uintptr_t>at - <uintptr_t>_data(self.memory)
+
+    cdef _view(self, void *at, shape, dtype):
+        """An array in `memory`, which it keeps alive."""
+        return np.ndarray(shape, dtype, self.memory, self._place(at))
+
+    def __dealloc__(self):
+        if self.w != NULL:
+            trpo_envs_close(self.w)
+
+    def close(self):
+        """Lets go of what the states hold beside their bytes; `reset` begins anew."""
+        trpo_envs_close(self.w)
+
+    def describe(self):
+        """What the environment says of itself, as plain values."""
+        cdef int D = self.spec.n_actions, O = self.spec.obs_size
+        choices = None if self.spec.choices == NULL else [self.spec.choices[i] for i in range(D)]
+        return {
+            "name": self.spec.name.decode(errors="replace"),
+            "obs_size": O,
+            "obs_low": _doubles(self.spec.obs_low, O),
+            "obs_high": _doubles(self.spec.obs_high, O),
+            "n_actions": D,
+            "choices": choices,
+            "act_low": _doubles(self.spec.act_low, D),
+            "act_high": _doubles(self.spec.act_high, D),
+            "max_episode_steps": self.spec.max_episode_steps,
+            "reward_threshold": self.spec.reward_threshold,
+        }
+
+    @property
+    def capsule(self):
+        """The `trpo_envs *` for other extensions, as a capsule "trpo_envs" that keeps it alive."""
+        capsule = PyCapsule_New(self.w, "trpo_envs", _let_go)
+        Py_INCREF(self)
+        PyCapsule_SetContext(capsule, <void *>self)
+        return capsule
+
+    # ---- options
+
+    @property
+    def options(self):
+        """{name: value}"""
+        count = self.spec.n_options
+        return {self.spec.options[i].name.decode(): float(self.config[i]) for i in range(count)}
+
+    @property
+    def reset_options(self):
+        """The names of those options that matter to `reset` alone."""
+        count = self.spec.n_options
+        return [self.spec.options[i].name.decode() for i in range(count)
+                if self.spec.options[i].of_reset]
+
+    def set_options(self, given):
+        """Replaces some options. TypeError for one that there is not, ValueError for no number."""
+        known = [self.spec.options[i].name.decode() for i in range(self.spec.n_options)]
+        values = {}
+        for name, value in given.items():
+            if name not in known:
+                what = unknown("option", name, known) if known else f"it has no option {name!r}"
+                raise TypeError(f"{self.source}: {what}")
+            values[known.index(name)] = _number(name, value)
+        for i, value in values.items():
+            self.config[i] = value
+
+    # ---- randomness
+
+    def seed(self, uint64_t seed):
+        """Every stream begins anew: environment e's is number e of this seed."""
+        trpo_envs_seed(self.w, seed)
+
+    def seed_one(self, int e, uint64_t seed, uint32_t number=0):
+        """Environment e's stream begins anew, as number `number` of this seed."""
+        cdef trpo_env_random *random = trpo_envs_random(self.w, self._env(e))
+        random.seed, random.count, random.env = seed, 0, number
+
+    # ---- episodes
+
+    def reset(self, mask=None):
+        """New episodes everywhere, or where mask (E,) is True."""
+        cdef trpo_env_failure failure
+        cdef const uint8_t *where = NULL
+        cdef int status
+        if mask is not None:
+            mask = checks.as_array("mask", mask, (self.num_envs,), np.bool_)
+            where = <const uint8_t *>_data(mask)
+        with nogil:
+            status = trpo_envs_reset(self.w, where, &failure)
+        if status != TRPO_ENV_OK:
+            self._refuse(status, failure, "reset")
+
+    def step(self, act, int autoreset):
+        """A step of each environment; act holds E x D numbers."""
+        cdef trpo_env_failure failure
+        cdef int status
+        act = checks.as_array("action", act, (self.num_envs, self.spec.n_actions), np.float64)
+        cdef const double *action = <const double *>_data(act)
+        if self.num_envs < WORTH_RELEASING:
+            status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
+        else:
+            with nogil:
+                status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
+        if status != TRPO_ENV_OK:
+            self._refuse(status, failure, "step", act)
+
+    def steps(self, act, int autoreset):
+        """T steps in a row by act (T, E, D), without Python between them."""
+        cdef trpo_env_failure failure
+        cdef int status = TRPO_ENV_OK
+        shape = (len(act), self.num_envs, self.spec.n_actions)
+        act = checks.as_array("action", act, shape, np.float64)
+        cdef const double *action = <const double *>_data(act)
+        cdef Py_ssize_t T = len(act), width = act[0].size, t = 0
+        with nogil:
+            while t < T and status == TRPO_ENV_OK:
+                status = trpo_envs_step(self.w, action + t * width, autoreset, 0, self.num_envs,
+                                        &failure)
+                t += 1
+        if status != TRPO_ENV_OK:
+            self._refuse(status, failure, "step", act[t - 1])
+
+    def observe(self):
+        """Begins an episode in each environment, from its state as it stands in `states`."""
+        cdef trpo_env_failure failure
+        cdef int e, status
+        for e in range(self.num_envs):
+            status = trpo_envs_observe(self.w, e, &failure)
+            if status == TRPO_ENV_ERR_FAILED or status == TRPO_ENV_ERR_OBS:
+                self._refuse(status, failure, "observe")
+            if status != TRPO_ENV_OK:
+                raise ValueError(f"{self.source} has no `observe`, so its states cannot be set")
+
+    # ---- keeping
+
+    def save(self):
+        """All that there is to the environments, as bytes. ValueError if that is impossible."""
+        cdef size_t bytes = trpo_envs_save_bytes(self.w)
+        if bytes == 0:
+            raise ValueError(f"{self.source} has `close`, so its environments cannot be saved")
+        buffer = bytearray(bytes)
+        trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), bytes)
+        return bytes_of(buffer)
+
+    def load(self, saved):
+        """Goes on where `save` was called. ValueError for bytes that are not these environments'.
+
+        The options are not among what is saved.
+        """
+        saved = bytes_of(saved)
+        cdef int status = trpo_envs_load(self.w, _data(saved), len(saved)) if saved else -1
+        if status != TRPO_ENV_OK:
+            words = trpo_env_status_text(status).decode() if saved else "there are no bytes"
+            raise ValueError(f"{self.source} with {self.num_envs} environments: {words}")
+
+    # ---- errors
+
+    cdef int _env(self, int e) except -1:
+        if not 0 <= e < self.num_envs:
+            raise IndexError(f"environment {e} of {self.num_envs}")
+        return e
+
+    cdef _refuse(self, int status, trpo_env_failure failure, str call, act=None):
+        """The exception for a status: whose fault, which environment and step, what to do."""
+        words = trpo_env_status_text(status).decode()
+        e, c, where = failure.env, failure.component, f"in environment {failure.env}"
+        if failure.step:
+            where += f" at step {failure.step} of its episode"
+        elif call == "step":  # which began the next episode
+            call = "reset"
+        if status == TRPO_ENV_ERR_ORDER:
+            raise RuntimeError(f"environment {e}: {words}")
+        if status == TRPO_ENV_ERR_ACT:
+            raise ValueError(f"{words}: {act[e, c]:g} (component {c}) for environment {e}")
+        if status == TRPO_ENV_ERR_FAILED:
+            what = f"{call} returned error {failure.code} {where}"
+        elif status == TRPO_ENV_ERR_OBS:
+            what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
+        else:
+            what = f"{words} {where}"
+        raise SimulationError(
+            f"{self.source}: {what}; the other environments are as they were, "
+            "and `reset` begins a new episode here",
+            e, failure.step,
+        )
+
+
+bytes_of = bytes
+
+
+def _number(name, value):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"option {name} must be a number, got {value!r}") from None
+    if not np.isfinite(number):
+        raise ValueError(f"option {name} must be finite, got {value!r}")
+    return number
+
+
+cdef void _let_go(object capsule) noexcept:
+    """A capsule has gone: it kept the environments alive."""
+    Py_DECREF(<object>PyCapsule_GetContext(capsule))

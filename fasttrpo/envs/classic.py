@@ -1,0 +1,71 @@
+"""Classic control, compiled: Gymnasium's physics, spaces, limits and rewards in C (csrc/envs)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+# Where Gymnasium has its own. A user may have registered something else under the same id.
+_GYMNASIUM = "gymnasium.envs.classic_control."
+
+IDS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1")
+
+
+def make(name: str, num_envs: int = 1, **keywords: Any) -> Any:
+    """`num_envs` compiled environments; keywords as `fasttrpo.envs.compiled` has them."""
+    from fasttrpo.envs.compiled import CompiledVectorEnv
+
+    return CompiledVectorEnv(name, num_envs, **keywords)
+
+
+def native(env_id: str) -> Callable[..., Any] | None:
+    """The maker of a compiled environment for one of Gymnasium's ids, or None.
+
+    None too where the extension is missing, or where the id is no longer Gymnasium's.
+    """
+    if env_id not in IDS or not has_extension():
+        return None
+    import gymnasium
+
+    spec = gymnasium.registry.get(env_id)
+    is_own = spec is not None and str(spec.entry_point).startswith(_GYMNASIUM)
+    return partial(make, env_id) if is_own else None
+
+
+def has_extension() -> bool:
+    """Whether this installation has the compiled environments."""
+    return importlib.util.find_spec("fasttrpo._envs") is not None
+
+
+def register(namespace: str) -> None:
+    """Registers them with Gymnasium under a namespace; again changes nothing.
+
+    `gymnasium.make_vec` gives ours; `make`, for a single one, is Gymnasium's own.
+    """
+    import gymnasium
+
+    for name in IDS:
+        own = gymnasium.registry.get(name)
+        if own is None or namespace + name in gymnasium.registry or not has_extension():
+            continue
+        gymnasium.register(
+            namespace + name,
+            entry_point=own.entry_point,
+            vector_entry_point=f"{__name__}:{_attribute(name)}",
+            max_episode_steps=own.max_episode_steps,
+            reward_threshold=own.reward_threshold,
+        )
+
+
+def _attribute(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def __getattr__(name: str) -> Any:
+    """`CartPole_v1` and so on: the entry points, `make` of that environment."""
+    for each in IDS:
+        if _attribute(each) == name:
+            return partial(make, each)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,252 @@
+"""`CompiledVectorEnv`: environments in C as one Gymnasium `VectorEnv`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ClosedEnvironmentError
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from fasttrpo.envs.library import Library, is_library
+from fasttrpo.suggest import unknown
+from fasttrpo.values import integer
+
+try:
+    from fasttrpo import _envs
+except ImportError as error:
+    raise ImportError(
+        "this installation has no compiled environments: install fasttrpo where a C compiler is"
+    ) from error
+
+_MODES = {
+    AutoresetMode.DISABLED: _envs.DISABLED,
+    AutoresetMode.SAME_STEP: _envs.SAME_STEP,
+    AutoresetMode.NEXT_STEP: _envs.NEXT_STEP,
+}
+_SEED = integer(0, 2**64 - 1)
+
+
+class CompiledVectorEnv(VectorEnv):
+    """`num_envs` environments in C: a built-in one by Gymnasium's id, or a shared library's.
+
+        CompiledVectorEnv("Pendulum-v1", num_envs=16, g=9.81)
+        CompiledVectorEnv("./my_sim.so", num_envs=16)
+
+    autoreset_mode     "SameStep", "NextStep" or "Disabled", or Gymnasium's AutoresetMode
+    max_episode_steps  instead of the environment's own limit; 0: none
+    keywords           the environment's own: as Gymnasium's has them, or as the library names them
+
+    Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64
+    for a library), the last ones of ended episodes are infos["final_obs"] under SameStep,
+    `reset(options={"reset_mask": ...})` resets some, `options` also takes what Gymnasium's
+    single environment takes there (low and high, or x_init and y_init), for that reset only.
+    What fails in an environment is a `SimulationError`, which names it and its step.
+
+    Environment e draws from stream e of the seed, whatever `num_envs` is; a list of seeds
+    gives each environment stream 0 of its own.
+    """
+
+    def __init__(
+        self,
+        env: str | os.PathLike,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if render_mode is not None:
+            raise ValueError(
+                f"render_mode={render_mode!r}: compiled environments do not render; "
+                "watch the policy in gymnasium.make(env_id, render_mode=...)"
+            )
+        self.closed = True  # until it is whole
+        source = Library(env) if is_library(env) else str(env)
+        self.envs_in_c = _envs.Envs(
+            source,
+            integer(1, 2**24)("num_envs", num_envs),
+            seed=int.from_bytes(os.urandom(8), "little"),
+            options=options,
+            max_episode_steps=_limit(max_episode_steps),
+        )
+        self.closed = False
+        self.num_envs = num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
+        self._describe(np.float64 if is_library(env) else np.float32)
+
+    def _describe(self, dtype: Any) -> None:
+        """The spaces, from what the environment says of itself."""
+        about = self.envs_in_c.describe()
+        self.name = about["name"]
+        self.max_episode_steps = about["max_episode_steps"]
+        self.reward_threshold = about["reward_threshold"]
+        self.single_observation_space = _box(about, "obs", about["obs_size"], dtype)
+        self.single_action_space = _action_space(about, dtype)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._dtype, self._action_shape = dtype, self.action_space.shape
+        self._actions = self.num_envs, about["n_actions"]
+        self._mode = _MODES[self.autoreset_mode]
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """New episodes everywhere, or where options["reset_mask"] (E,) is True."""
+        self._check_open()
+        options = dict(options or {})
+        mask = _mask(options.pop("reset_mask", None), self.num_envs)
+        before = self.envs_in_c.options
+        changed = self._reset_options(options)
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+        self._seed(seed, mask)
+        try:
+            self.envs_in_c.set_options(changed)
+            self.envs_in_c.reset(mask)
+        finally:
+            self.envs_in_c.set_options(before)
+        return self._obs(), {}
+
+    def step(
+        self, actions: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of each. RuntimeError where no episode is under way, SimulationError and
+        ValueError as the class says.
+        """
+        self._check_open()
+        now = self.envs_in_c
+        now.step(self._checked(actions), self._mode)
+        term, trunc = now.term.copy(), now.trunc.copy()
+        infos: dict[str, Any] = {}
+        if self._mode == _envs.SAME_STEP:
+            ended = term | trunc
+            if np.count_nonzero(ended):
+                infos = self._final(ended)
+        return self._obs(), now.rew.copy(), term, trunc, infos
+
+    def _checked(self, actions: Any) -> np.ndarray:
+        """(E, D) float64; C checks the values."""
+        actions = np.asarray(actions)
+        if actions.dtype.kind not in "fiub":
+            raise TypeError(f"actions must be numbers, got dtype {actions.dtype}")
+        if actions.shape != self._action_shape:
+            raise ValueError(f"actions have shape {actions.shape}, not {self._action_shape}")
+        return actions.astype(np.float64).reshape(self._actions)
+
+    def _obs(self) -> np.ndarray:
+        return self.envs_in_c.obs.astype(self._dtype)
+
+    def _final(self, ended: np.ndarray) -> dict[str, Any]:
+        """infos of the episodes that ended in this step, as Gymnasium's SyncVectorEnv has them."""
+        final_obs = np.empty(self.num_envs, object)  # of None
+        (where,) = ended.nonzero()
+        rows = self.envs_in_c.final_obs[where].astype(self._dtype)
+        for e, row in zip(where.tolist(), rows, strict=True):
+            final_obs[e] = row
+        return {
+            "final_obs": final_obs,
+            "_final_obs": ended,
+            "final_info": {},
+            "_final_info": ended.copy(),
+        }
+
+    # -- resets -------------------------------------------------------------------------------
+
+    def _reset_options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What of `options` is the environment's. TypeError names the nearest for any other."""
+        known = self.envs_in_c.reset_options
+        for name in given:
+            if name not in known:
+                raise TypeError(f"reset: {unknown('option', str(name), [*known, 'reset_mask'])}")
+        low, high = (given.get(bound, 0) for bound in ("low", "high"))
+        if {"low", "high"} <= set(known):
+            low, high = ({**self.envs_in_c.options, **given}[b] for b in ("low", "high"))
+        if low > high:
+            raise ValueError(f"Lower bound ({low}) must be lower than higher bound ({high}).")
+        return given
+
+    def _seed(self, seed: Any, mask: np.ndarray | None) -> None:
+        """An int is one seed with a stream for each environment, a list a seed for each."""
+        if seed is None:
+            return
+        is_one = isinstance(seed, int | np.integer)
+        seeds = [seed] * self.num_envs if is_one else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
+        seeds = [None if s is None else _SEED("seed", s) for s in seeds]
+        for e, each in enumerate(seeds):
+            if each is not None and (mask is None or mask[e]):
+                self.envs_in_c.seed_one(e, each, e if is_one else 0)
+
+    # -- states -------------------------------------------------------------------------------
+
+    @property
+    def states(self) -> np.ndarray:
+        """(E, bytes) uint8, the simulations' own memory; after writing to it call `observe`."""
+        return self.envs_in_c.states
+
+    def observe(self) -> np.ndarray:
+        """Begins an episode in each environment from its state as it stands; observations."""
+        self._check_open()
+        self.envs_in_c.observe()
+        return self._obs()
+
+    def save(self) -> bytes:
+        """All that there is to the environments: `load` goes on here, bit for bit."""
+        self._check_open()
+        return self.envs_in_c.save()
+
+    def load(self, saved: bytes) -> np.ndarray:
+        """Goes on where `save` was called; the observations there."""
+        self._check_open()
+        self.envs_in_c.load(saved)
+        return self._obs()
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Lets go of what the simulations hold."""
+        self.envs_in_c.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError(f"{self} has been closed")
+
+
+def _limit(max_episode_steps: int | None) -> int | None:
+    if max_episode_steps is None:
+        return None
+    return integer(0, 2**31 - 1)("max_episode_steps", max_episode_steps)
+
+
+def _box(about: dict[str, Any], what: str, size: int, dtype: Any) -> spaces.Box:
+    low, high = about[f"{what}_low"], about[f"{what}_high"]
+    if low is None:
+        low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    return spaces.Box(low.astype(dtype), high.astype(dtype), (size,), dtype)
+
+
+def _action_space(about: dict[str, Any], dtype: Any) -> spaces.Space:
+    choices = about["choices"]
+    if choices is None:
+        return _box(about, "act", about["n_actions"], dtype)
+    return spaces.Discrete(choices[0]) if len(choices) == 1 else spaces.MultiDiscrete(choices)
+
+
+def _mask(mask: Any, num_envs: int) -> np.ndarray | None:
+    """As Gymnasium wants a reset_mask: an array of num_envs bools, one of them True."""
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise TypeError(f"options['reset_mask'] must be an array of bool, got {mask!r}")
+    if mask.shape != (num_envs,) or not mask.any():
+        raise ValueError(
+            f"options['reset_mask'] must have shape ({num_envs},) and a True in it, got {mask}"
+        )
+    return mask

@@ -1,0 +1,348 @@
+"""`CompiledVectorEnv` as a Gymnasium `VectorEnv`: conventions, resets, seeds, saving, errors."""
+
+from __future__ import annotations
+
+import copy
+import gc
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import vector as wrappers
+
+pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+
+import fasttrpo.envs
+from fasttrpo.envs import CompiledVectorEnv
+from fasttrpo.envs.classic import IDS
+
+MODES = list(AutoresetMode)
+each_env = pytest.mark.parametrize("env_id", IDS)
+each_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
+
+
+def play(env, n, seed=0):
+    """n steps of random actions, resetting where that is the caller's: the answers, in a row."""
+    env.action_space.seed(seed)
+    answers = []
+    for _ in range(n):
+        answers.append(env.step(env.action_space.sample()))
+        ended = answers[-1][2] | answers[-1][3]
+        if env.metadata["autoreset_mode"] is AutoresetMode.DISABLED and ended.any():
+            env.reset(options={"reset_mask": ended})
+    return answers
+
+
+def same(a, b):
+    """The same bits, infos aside."""
+    pairs = [pair for p, q in zip(a, b, strict=True) for pair in zip(p[:4], q[:4], strict=True)]
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+# -- Gymnasium's conventions ---------------------------------------------------------------------
+
+
+@each_mode
+@each_env
+def test_it_is_a_vector_env(env_id, mode):
+    """What Gymnasium's own tests of its vector environments look at."""
+    fasttrpo.envs.register()
+    env = gymnasium.make_vec(f"fasttrpo/{env_id}", num_envs=5, autoreset_mode=mode)
+    assert isinstance(env, gymnasium.vector.VectorEnv)
+    assert env.metadata["autoreset_mode"] is mode
+    assert env.spec.id == f"fasttrpo/{env_id}"
+    assert env.num_envs == 5
+    obs, infos = env.reset(seed=1)
+    assert env.np_random_seed == 1
+    assert env.observation_space.contains(obs)
+    assert infos == {}
+    for obs, rewards, term, trunc, infos in play(env, 300):
+        assert env.observation_space.contains(obs)
+        for array, dtype in ((rewards, np.float64), (term, np.bool_), (trunc, np.bool_)):
+            assert isinstance(array, np.ndarray)
+            assert array.shape == (5,)
+            assert array.dtype == dtype
+        assert isinstance(infos, dict)
+    env.close()
+    env.close()
+    assert env.closed
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.reset()
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.step(env.action_space.sample())
+
+
+@each_env
+def test_what_is_returned_is_the_caller_s(env_id):
+    env = CompiledVectorEnv(env_id, 3, max_episode_steps=2)
+    first, _ = env.reset(seed=0)
+    kept = copy.deepcopy(first)
+    answers = play(env, 2)
+    copies = copy.deepcopy(answers)
+    play(env, 5)
+    assert np.array_equal(first, kept)
+    assert same(answers, copies)
+    for mine, other in zip(answers[1][4]["final_obs"], copies[1][4]["final_obs"], strict=True):
+        assert np.array_equal(mine, other)
+
+
+def test_gymnasium_s_wrappers_work_on_it():
+    env = wrappers.RecordEpisodeStatistics(CompiledVectorEnv("CartPole-v1", 4))
+    env = wrappers.DictInfoToList(wrappers.ClipReward(env, 0, 0.5))
+    env.reset(seed=0)
+    seen = [info for answer in play(env, 100) for info in answer[4] if "episode" in info]
+    assert seen
+    assert all(info["episode"]["r"] == info["episode"]["l"] for info in seen)
+
+
+def test_gymnasium_makes_it_by_name():
+    fasttrpo.envs.register()
+    fasttrpo.envs.register()  # again changes nothing
+    for name in ("fasttrpo/Pendulum-v1", "fasttrpo.envs:fasttrpo/Pendulum-v1"):
+        env = gymnasium.make_vec(name, num_envs=2, g=3.0, max_episode_steps=7)
+        assert isinstance(env, CompiledVectorEnv)
+        assert env.envs_in_c.options["g"] == 3.0
+        assert env.max_episode_steps == 7
+    single = gymnasium.make("fasttrpo/Pendulum-v1", render_mode="rgb_array").unwrapped
+    assert type(single) is type(gymnasium.make("Pendulum-v1").unwrapped)
+
+
+def test_the_native_maker_of_an_id():
+    assert isinstance(fasttrpo.envs.native("CartPole-v1")(num_envs=2), CompiledVectorEnv)
+    assert isinstance(fasttrpo.envs.native("fasttrpo/CartPole-v1")(2), CompiledVectorEnv)
+    assert fasttrpo.envs.native("CartPole-v0") is None
+
+
+def test_an_id_that_a_user_registered_anew_is_the_user_s(monkeypatch):
+    spec = copy.deepcopy(gymnasium.spec("CartPole-v1"))
+    spec.entry_point = "mine:Cart"
+    monkeypatch.setitem(gymnasium.registry, "CartPole-v1", spec)
+    assert fasttrpo.envs.native("CartPole-v1") is None
+
+
+# -- autoreset ------------------------------------------------------------------------------------
+
+
+def test_same_step():
+    env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=3)
+    env.reset(seed=0)
+    answers = play(env, 4)
+    assert [a[3].all() for a in answers] == [False, False, True, False]
+    obs, _, _, _, infos = answers[2]
+    assert (obs[:, 1] == 0).all()  # begun anew, at rest
+    assert (np.stack(infos["final_obs"])[:, 1] != 0).all()
+    assert answers[1][4] == answers[3][4] == {}
+
+
+def test_next_step():
+    env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=3, autoreset_mode="NextStep")
+    env.reset(seed=0)
+    answers = play(env, 5)
+    assert [a[3].all() for a in answers] == [False, False, True, False, False]
+    assert (answers[2][0][:, 1] != 0).all()
+    assert (answers[3][0][:, 1] == 0).all()
+    assert [a[1][0] for a in answers] == [-1, -1, -1, 0, -1]
+    assert not any(a[4] for a in answers)
+
+
+def test_disabled():
+    env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=2, autoreset_mode="Disabled")
+    env.reset(seed=0)
+    still = np.ones(2, int)
+    env.step(still)
+    _, _, _, trunc, _ = env.step(still)
+    assert trunc.all()
+    with pytest.raises(RuntimeError, match="environment 0: no episode is under way: reset first"):
+        env.step(still)
+    before = env.envs_in_c.obs.copy()
+    obs, _ = env.reset(options={"reset_mask": np.array([False, True])})
+    assert obs[1, 1] == 0
+    assert np.array_equal(obs[0], before[0].astype(np.float32))
+    with pytest.raises(RuntimeError, match="environment 0"):
+        env.step(still)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error"),
+    [
+        ([True, False], TypeError),
+        (np.ones(2), TypeError),
+        (np.ones(3, bool), ValueError),
+        (np.zeros(2, bool), ValueError),
+    ],
+)
+def test_a_mask_that_is_none(mask, error):
+    env = CompiledVectorEnv("CartPole-v1", 2, autoreset_mode="Disabled")
+    with pytest.raises(error, match="reset_mask"):
+        env.reset(options={"reset_mask": mask})
+
+
+# -- randomness -----------------------------------------------------------------------------------
+
+
+@each_env
+def test_a_seed_repeats_everything(env_id):
+    a, b = (CompiledVectorEnv(env_id, 3, max_episode_steps=9) for _ in range(2))
+    assert np.array_equal(a.reset(seed=4)[0], b.reset(seed=4)[0])
+    answers = play(a, 50)
+    assert same(answers, play(b, 50))
+    a.reset(seed=4)
+    assert same(answers, play(a, 50))
+    a.reset(seed=5)
+    assert not same(answers, play(a, 50))
+
+
+@each_env
+def test_environments_are_independent_of_those_beside_them(env_id):
+    few, many = (CompiledVectorEnv(env_id, n, max_episode_steps=9) for n in (2, 70))
+    few.reset(seed=4), many.reset(seed=4)
+    for _ in range(40):
+        action = many.action_space.sample()
+        a, b = few.step(action[:2]), many.step(action)
+        assert same([a], [[x[:2] for x in b[:4]]])
+
+
+def test_seeds_in_a_list_are_each_environment_s():
+    env = CompiledVectorEnv("CartPole-v1", 3)
+    obs, _ = env.reset(seed=[7, 8, 7])
+    assert np.array_equal(obs[0], obs[2])
+    assert not np.array_equal(obs[0], obs[1])
+    assert np.array_equal(CompiledVectorEnv("CartPole-v1").reset(seed=7)[0][0], obs[0])
+    again, _ = env.reset(seed=[7, None, None])
+    assert np.array_equal(again[0], obs[0])
+    assert not np.array_equal(again[2], obs[2])
+
+
+def test_a_seed_with_a_mask_seeds_where_the_mask_is():
+    env = CompiledVectorEnv("CartPole-v1", 2)
+    first, _ = env.reset(seed=3)
+    obs, _ = env.reset(seed=3, options={"reset_mask": np.array([True, False])})
+    assert np.array_equal(obs, first)
+    obs, _ = env.reset()
+    assert not np.array_equal(obs, first)
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+def test_environments_differ_from_each_other(seed):
+    obs, _ = CompiledVectorEnv("CartPole-v1", 50).reset(seed=seed)
+    assert len(np.unique(obs)) == obs.size
+
+
+def test_without_a_seed_it_is_random():
+    a, b = (CompiledVectorEnv("CartPole-v1").reset()[0] for _ in range(2))
+    assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, [1, -1], [1], [1, 2, 3], [1.5, 2]])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises((ValueError, gymnasium.error.Error), match=r"(?i)seed"):
+        CompiledVectorEnv("CartPole-v1", 2).reset(seed=seed)
+
+
+# -- saving, states, memory ------------------------------------------------------------------------
+
+
+@each_env
+def test_saved_environments_go_on_bit_for_bit(env_id):
+    env = CompiledVectorEnv(env_id, 3, max_episode_steps=9)
+    env.reset(seed=0)
+    play(env, 13)
+    saved = env.save()
+    answers = play(env, 40)
+    other = CompiledVectorEnv(env_id, 3, max_episode_steps=9)
+    other.load(saved)
+    assert same(answers, play(other, 40))
+    assert env.save() == other.save()
+
+
+def test_bytes_that_are_none_of_these_environments_change_nothing():
+    env, other = CompiledVectorEnv("CartPole-v1", 3), CompiledVectorEnv("CartPole-v1", 2)
+    env.reset(seed=0), other.reset(seed=0)
+    good = env.save()
+    damaged = bytearray(good)
+    damaged[len(good) // 2] ^= 1
+    for bad in (b"", good[:-1], bytes(damaged), other.save()):
+        with pytest.raises(ValueError, match="CartPole-v1 with 3 environments"):
+            env.load(bad)
+    assert env.save() == good
+
+
+def test_states_are_the_simulations_own_memory():
+    env = CompiledVectorEnv("Pendulum-v1", 2)
+    env.reset(seed=0)
+    env.states.view(np.float64)[1] = (0, 2)
+    obs = env.observe()
+    np.testing.assert_array_equal(obs[1], np.float32([1, 0, 2]))
+
+
+def test_views_and_capsules_outlive_their_environments():
+    env = CompiledVectorEnv("CartPole-v1", 1000)
+    obs, _ = env.reset(seed=0)
+    view, states, capsule = env.envs_in_c.obs, env.states, env.envs_in_c.capsule
+    assert "trpo_envs" in repr(capsule)
+    del env
+    gc.collect()
+    rubbish = [np.ones(100_000) for _ in range(20)]
+    assert np.array_equal(view.astype(np.float32), obs)
+    assert states.any()
+    del capsule, rubbish
+
+
+def test_many_steps_at_once_are_the_same_steps():
+    actions = np.random.default_rng(0).integers(0, 2, (80, 70))
+    one, many = (CompiledVectorEnv("CartPole-v1", 70) for _ in range(2))
+    one.reset(seed=1), many.reset(seed=1)
+    for action in actions:
+        one.step(action)
+    many.envs_in_c.steps(actions[..., None], 1)
+    assert one.save() == many.save()
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "words"),
+    [
+        ({"env": "CartPol-v1"}, ValueError, "did you mean 'CartPole-v1'"),
+        ({"num_envs": 0}, ValueError, "num_envs must be"),
+        ({"num_envs": 2.5}, ValueError, "num_envs must be"),
+        ({"autoreset_mode": "never"}, ValueError, "never"),
+        ({"max_episode_steps": -1}, ValueError, "max_episode_steps must be"),
+        ({"render_mode": "human"}, ValueError, "do not render"),
+        ({"sutton_barto": 1}, TypeError, "did you mean 'sutton_barto_reward'"),
+        ({"sutton_barto_reward": "yes"}, ValueError, "must be a number, got 'yes'"),
+        ({"sutton_barto_reward": float("nan")}, ValueError, "must be finite"),
+    ],
+)
+def test_what_it_cannot_be_made_of(keywords, error, words):
+    with pytest.raises(error, match=words):
+        CompiledVectorEnv(**{"env": "CartPole-v1", **keywords})
+
+
+@pytest.mark.parametrize(
+    ("env_id", "actions", "error", "words"),
+    [
+        ("CartPole-v1", [0, 2], ValueError, r"not one of the choices: 2 .* for environment 1"),
+        ("CartPole-v1", [-1, 0], ValueError, "-1 .* environment 0"),
+        ("CartPole-v1", [0.5, 0], ValueError, "0.5 .* environment 0"),
+        ("CartPole-v1", [0], ValueError, r"shape \(1,\), not \(2,\)"),
+        ("CartPole-v1", ["a", "b"], TypeError, "must be numbers"),
+        ("Pendulum-v1", [[0], [np.nan]], ValueError, "not finite.*nan .* environment 1"),
+        ("Pendulum-v1", [0, 0], ValueError, r"shape \(2,\), not \(2, 1\)"),
+    ],
+)
+def test_actions_that_are_none_change_nothing(env_id, actions, error, words):
+    env = CompiledVectorEnv(env_id, 2)
+    env.reset(seed=0)
+    before = env.states[1].copy()
+    with pytest.raises(error, match=words):
+        env.step(actions)
+    assert np.array_equal(env.states[1], before)
+    env.step(env.action_space.sample())
+
+
+def test_stepping_before_a_reset():
+    with pytest.raises(RuntimeError, match="reset first"):
+        CompiledVectorEnv("CartPole-v1").step(np.zeros(1, int))
