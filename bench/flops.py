@@ -98,15 +98,16 @@ def preconditioning(n: int, sizes: Sizes, exact_head: bool, cg_steps: int) -> in
     )
 
 
-def minibatch(n: int, batch_size: int = 0) -> int:
+def minibatch(n: int, sizes: Sizes, batch_size: int = 0) -> int:
     """Rows of a K-FAC critic's minibatch (csrc/core/settings.c)."""
-    return min(n, batch_size or min(max(n // 16, 64), 512))
+    rule = min(max(n // 16, 64), 512) if len(sizes) > 2 else n
+    return min(n, batch_size or rule)
 
 
 def kfac_critic(n: int, sizes: Sizes, epochs: int = 1, batch_size: int = 0) -> int:
     """Factors; in each epoch every row once forward, in a gradient and in a slope (half a Fisher
     product), every minibatch one application; and the forward pass that tries the whole.
     """
-    steps = epochs * -(-n // minibatch(n, batch_size))
+    steps = epochs * -(-n // minibatch(n, sizes, batch_size))
     passes = epochs * (forward(sizes) + gradient(sizes) + fisher_product(sizes) // 2)
     return n * (passes + forward(sizes)) + preconditioning(n, sizes, True, steps - 1)

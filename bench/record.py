@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,18 @@ def load(name: str) -> Recorded:
     return Recorded(shape, source, **data)
 
 
-def _make(name: str, path: Path) -> None:
+@contextlib.contextmanager
+def quiet_mujoco() -> Iterator[None]:
+    """No warnings, and MuJoCo's log among what is kept. ImportError where MuJoCo is missing."""
     import mujoco
 
-    with contextlib.chdir(path.parent):  # where MuJoCo leaves its log
+    with contextlib.chdir(machine.cache_folder()):
         mujoco.set_mju_user_warning(lambda _: None)
+        yield
+
+
+def _make(name: str, path: Path) -> None:
+    with quiet_mujoco():
         agent, environments = _trained(name)
         batch, following = (_rollout(agent, environments) for _ in range(2))
     held = {"held_obs": following["obs"].reshape(STEPS * ENVS, -1), "held_ret": _returns(following)}
@@ -53,15 +61,16 @@ def _make(name: str, path: Path) -> None:
 class Environments:
     """A row of environments, each reset as it ends."""
 
-    def __init__(self, n: int):
+    def __init__(self, n: int, env_id: str = ENV):
         import gymnasium
 
-        self.all = [gymnasium.make(ENV) for _ in range(n)]
+        self.all = [gymnasium.make(env_id) for _ in range(n)]
+        self.space = self.all[0].action_space
         self.obs = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.all)])
 
     def step(self, act: np.ndarray) -> tuple[np.ndarray, ...]:
         """rew, term, trunc, next_obs; `obs` is then what to act on."""
-        steps = [env.step(np.clip(a, -1, 1)) for env, a in zip(self.all, act, strict=True)]
+        steps = [env.step(self._legal(a)) for env, a in zip(self.all, act, strict=True)]
         next_obs = np.stack([step[0] for step in steps])
         self.obs = next_obs.copy()
         for e, (_, _, term, trunc, _) in enumerate(steps):
@@ -69,6 +78,11 @@ class Environments:
                 self.obs[e] = self.all[e].reset()[0]
         rew, term, trunc = (np.array([step[i] for step in steps]) for i in (1, 2, 3))
         return rew, term, trunc, next_obs
+
+    def _legal(self, act: np.ndarray) -> Any:
+        if hasattr(self.space, "n"):
+            return int(act[0])
+        return np.clip(act, self.space.low, self.space.high)
 
 
 def _trained(name: str) -> tuple[Any, Environments]:

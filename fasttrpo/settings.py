@@ -80,7 +80,7 @@ class Settings:
     learning_rate    Adam's step size; critic="adam" only (None: 1e-3)
     n_steps          steps per environment and iteration
     batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
-                     rows, but within 64 and 512)
+                     rows, but within 64 and 512; all rows where the critic is linear)
     gamma            discount per step
     cg_max_steps     conjugate gradient iterations (None: 4 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal

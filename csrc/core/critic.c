@@ -6,8 +6,10 @@
  *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
  *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
  *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
- *                    the share falls from 1 towards 0, so that the last ones' noise averages out;
- *                    the sum of all steps is halved, like a Gauss-Newton step, until the loss falls
+ *                    the mean of the second half of all parameters on the way (Polyak and Juditsky
+ *                    1992), in which the minibatches' noise averages out, is the end of the way,
+ *                    which is halved, like a Gauss-Newton step, until the loss falls.
+ *                    bench/critics.py has the table that speaks for it
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
@@ -18,6 +20,9 @@
 #include <string.h>
 
 enum { CG_STEPS = 5, MAX_HALVINGS = 10 };
+
+/* of a minibatch's best step: the whole would fit the minibatch's own noise */
+static const double SHARE = 0.7;
 
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N)
 {
@@ -107,15 +112,18 @@ static void kfac_step(trpo_agent *w, double share)
     trpo_net_pack(w->k, &c->net, c->theta);
 }
 
-static void kfac_epoch(trpo_agent *w, int epoch)
+/* Minibatches are as equal as can be: the rest of a division would be a step of noise alone. */
+static void kfac_epoch(trpo_agent *w, double *mean, int epoch)
 {
-    const int size = trpo_minibatch(&w->set, w->N), n_steps = 1 + (w->N - 1) / size;
-    const double n_all = (double)n_steps * w->set.n_critic_updates;
+    const trpo_model *c = &w->critic;
+    const int n_steps = 1 + (w->N - 1) / trpo_minibatch(&w->set, w->N);
+    const int n_all = n_steps * w->set.n_critic_updates, half = n_all / 2;
     shuffle(w);
     for (int i = 0; i < n_steps; i++) {
-        const int first = i * size, left = w->N - first;
-        gather_minibatch(w, first, left < size ? left : size);
-        kfac_step(w, 1 - ((double)epoch * n_steps + i) / n_all);
+        const int first = (int)((int64_t)i * w->N / n_steps);
+        gather_minibatch(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
+        kfac_step(w, n_steps > 1 ? SHARE : 1);
+        if (epoch * n_steps + i >= half) trpok_axpy(mean, 1.0 / (n_all - half), c->theta, c->P);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
@@ -153,11 +161,12 @@ static int step_while_lower(trpo_agent *w)
 static void fit_kfac(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    double *start = c->p;
+    double *start = c->p, *mean = c->q;
     memcpy(start, c->theta, (size_t)c->P * sizeof(double));
+    memset(mean, 0, (size_t)c->P * sizeof(double));
     factorize(w);
-    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
-    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = c->theta[p] - start[p];
+    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, mean, i);
+    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = mean[p] - start[p];
     memcpy(c->theta, start, (size_t)c->P * sizeof(double));
     step_while_lower(w);
 }

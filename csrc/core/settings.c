@@ -108,7 +108,8 @@ const char *trpo_bad_setting(const trpo_settings *s)
 
 int trpo_minibatch(const trpo_settings *s, int N)
 {
-    const int part = N / 16, kfac = part < 64 ? 64 : part > 512 ? 512 : part;
+    const int part = N / 16, between = part < 64 ? 64 : part > 512 ? 512 : part;
+    const int kfac = s->n_value_hidden > 0 ? between : N; /* K-FAC is exact for a linear critic */
     const int rule = s->critic == TRPO_KFAC_STEPS ? kfac : 128;
     const int wanted = s->batch_size > 0 ? s->batch_size : rule;
     return wanted < N ? wanted : N;

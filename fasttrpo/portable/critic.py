@@ -9,6 +9,7 @@ import numpy as np
 from . import cg, fisher, gradient, network, preconditioner, rng
 
 CG_STEPS = 5
+SHARE = 0.7  # of a minibatch's best step
 HALVINGS = 10  # step lengths 1, 1/2, ..., 1/512
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-5
 
@@ -25,40 +26,51 @@ def fit(batch):
 
 
 def minibatch(settings, N):
-    """Rows of a minibatch of N rows."""
-    rule = min(max(N // 16, 64), 512) if settings.critic == "kfac" else 128
+    """Rows of a minibatch of N rows, at most. K-FAC is exact for a linear critic: all rows."""
+    kfac = min(max(N // 16, 64), 512) if settings.value_hidden else N
+    rule = kfac if settings.critic == "kfac" else 128
     return min(settings.batch_size or rule, N)
 
 
-def minibatches(batch, state):
-    """The rows of each minibatch of an epoch, in random order."""
-    N, size = len(batch.ret), minibatch(batch.model.settings, len(batch.ret))
-    order = rng.permute(rng.Stream(state.seed, rng.CRITIC, state.n_critic_steps), N, N)
-    return [order[start : start + size] for start in range(0, N, size)]
+def shuffled(state, N):
+    """N rows in the random order of this epoch."""
+    return rng.permute(rng.Stream(state.seed, rng.CRITIC, state.n_critic_steps), N, N)
+
+
+def equal_parts(settings, order):
+    """The rows of each minibatch of an epoch, as equally many as can be: the rest of a division
+    would be a step of noise alone.
+    """
+    N = len(order)
+    n_parts = -(-N // minibatch(settings, N))
+    return [order[i * N // n_parts : (i + 1) * N // n_parts] for i in range(n_parts)]
 
 
 def kfac(batch):
     """n_critic_updates epochs of natural gradient steps on minibatches, with the factors of the
-    present parameters (Martens and Grosse 2015); the share that is taken of a step falls from 1
-    towards 0. Their sum is halved until the loss falls.
+    present parameters (Martens and Grosse 2015). A share of each is taken, since a minibatch's
+    best step fits its own noise (all of it, where all rows are in one). The mean of the second
+    half of all parameters on the way (Polyak and Juditsky 1992) is the end of the way, which is
+    halved until the loss falls.
     """
     s, state, model = batch.model.settings, batch.state, batch.model
     blocks = preconditioner.value_blocks(
         batch.value, batch.stream(rng.KFAC_CRITIC), s.critic_damping
     )
-    features = model.features(batch.obs)
-    for epoch in range(s.n_critic_updates):
-        parts = minibatches(batch, state)
-        for i, rows in enumerate(parts):
-            share = 1 - (epoch * len(parts) + i) / (s.n_critic_updates * len(parts))
+    features, way = model.features(batch.obs), []
+    for _ in range(s.n_critic_updates):
+        parts = equal_parts(s, shuffled(state, len(batch.ret)))
+        share = SHARE if len(parts) > 1 else 1.0
+        for rows in parts:
             weights = model.value_weights(state.value_theta)
             value = network.forward(model.value, weights, features[rows])
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
+            way.append(state.value_theta)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
-    start = batch.state.value_theta
+    start, end = batch.state.value_theta, np.mean(way[len(way) // 2 :], axis=0)
     stay = replace(state, value_theta=start)
-    better = descend(batch, stay, start - state.value_theta)
+    better = descend(batch, stay, start - end)
     return stay if better is None else better.state
 
 
@@ -117,9 +129,10 @@ def descend(batch, state, x):
 def adam(batch):
     """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015."""
     s, state = batch.model.settings, batch.state
-    features = batch.model.features(batch.obs)
+    features, N = batch.model.features(batch.obs), len(batch.ret)
     for _ in range(s.n_critic_updates):
-        for rows in minibatches(batch, state):
+        order, size = shuffled(state, N), minibatch(s, N)
+        for rows in (order[start : start + size] for start in range(0, N, size)):
             weights = batch.model.value_weights(state.value_theta)
             value = network.forward(batch.model.value, weights, features[rows])
             state = adam_step(state, gradient.value_gradient(value, batch.ret[rows]), s)

@@ -330,7 +330,8 @@ static void it_learns(int space, int n_hidden)
     for (int i = 0; i < 60; i++) learner_iterate(&l, NULL);
     const double after = mean_reward(&l);
     CHECK(after > before);
-    CHECK(after > best - 0.1);
+    /* the worst of 40 seeds are 0.07 and 0.31 below the best; untrained choices are 1.2 below */
+    CHECK(after > best - (space == GAUSSIAN ? 0.1 : 0.4));
     learner_end(&l);
 }
 
