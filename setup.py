@@ -5,6 +5,7 @@ Environment variables for developers:
     FASTTRPO_PORTABLE=1   no extension at all: the portable backend only
 """
 
+import copy
 import os
 import sys
 from glob import glob
@@ -60,19 +61,25 @@ def environments():
     )
 
 
-class BuildInOwnFolder(build_ext):
-    """The two precisions share their sources, so each needs a folder of objects of its own."""
+class BuildInOwnFolders(build_ext):
+    """The two precisions share their sources, so each needs a folder of objects of its own; all
+    the more where the extensions are built side by side.
+    """
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None and sys.platform != "win32":
+            self.parallel = True  # as many as there are cores
 
     def build_extension(self, extension):
-        shared = self.build_temp
-        self.build_temp = str(Path(shared) / extension.name)
-        super().build_extension(extension)
-        self.build_temp = shared
+        alone = copy.copy(self)
+        alone.build_temp = str(Path(self.build_temp) / extension.name)
+        build_ext.build_extension(alone, extension)
 
 
 EXTENSIONS = [core(32, []), core(64, [("TRPO_DOUBLE", "1")]), environments()]
 
 setup(
     ext_modules=[] if os.environ.get("FASTTRPO_PORTABLE") else EXTENSIONS,
-    cmdclass={"build_ext": BuildInOwnFolder},
+    cmdclass={"build_ext": BuildInOwnFolders},
 )

@@ -182,8 +182,8 @@ cdef class Agent:
         trpo_refresh(self.w)
         self.factorized = False
         if self.loaded:
-            trpo_forward(self.w, &self.w.policy, &self.w.policy.batch, 0, self.w.N)
-            trpo_forward(self.w, &self.w.critic, &self.w.critic.batch, 0, self.w.N)
+            trpo_forward(self.w, &self.w.policy, 0, self.w.N)
+            trpo_forward(self.w, &self.w.critic, 0, self.w.N)
 
     # ---- the rollout
 
@@ -423,7 +423,7 @@ cdef class Agent:
         if not self.has_ret:
             raise RuntimeError("the batch has no returns: give load_batch ret")
         with nogil:
-            trpo_gradient(self.w, &self.w.critic, &self.w.critic.batch, NULL)
+            trpo_gradient(self.w, &self.w.critic, NULL)
         return -_vector(self.w.critic.grad, self.w.critic.P)
 
     def fit_value(self):

@@ -117,9 +117,9 @@ cdef extern from "../csrc/core/work.h" nogil:
     trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, int)
-    void trpo_forward(trpo_agent *, trpo_model *, const trpo_batch *, int, int)
+    void trpo_forward(trpo_agent *, trpo_model *, int, int)
     void trpo_policy_gradient(trpo_agent *)
-    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_batch *, const trpo_real *)
+    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_real *)
     void trpo_fisher_rows(trpo_model *, int)
     void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
     void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)

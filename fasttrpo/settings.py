@@ -51,7 +51,7 @@ class AgentSettings:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     target_kl: float = 0.01
-    cg_max_steps: int = 4
+    cg_max_steps: int = 3
     cg_tolerance: float = 1e-5
     cg_damping: float = 0.1
     preconditioner: str = "kfac"
@@ -82,7 +82,7 @@ class Settings:
     batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
                      rows, but within 64 and 512; all rows where the critic is linear)
     gamma            discount per step
-    cg_max_steps     conjugate gradient iterations (None: 4 with K-FAC, 15 without)
+    cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal
     line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
     n_critic_updates epochs of K-FAC steps (None: 1) or of Adam (None: 10), or Gauss-Newton steps
@@ -211,7 +211,7 @@ def resolve(
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
     values["n_threads"] = n_threads
-    values["cg_max_steps"] = settings.cg_max_steps or (4 if _has_kfac(settings) else 15)
+    values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
     values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
     values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(shutil.which(CC) is None, reason=f"there is no C
 
 # One sign each, in a derivative, a product or a recursion: (file, as it is, as it must not be).
 MISTAKES = {
-    "gradient": ("core/gradient.c", "grad[i] /= batch->N;", "grad[i] /= -batch->N;"),
+    "gradient": ("core/gradient.c", "weight[first + i] : 1;", "-weight[first + i] : 1;"),
     "Gaussian mean": ("kernels/gaussian.c", "dout[at] = w[n]", "dout[at] = -w[n]"),
     "Gaussian log_std": ("kernels/gaussian.c", "dl += w[n]", "dl -= w[n]"),
     "categorical": ("kernels/categorical.c", "dout[j] = w[n]", "dout[j] = -w[n]"),

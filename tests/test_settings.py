@@ -95,7 +95,7 @@ def test_unknown_setting_suggests_the_nearest():
 
 
 def test_defaults_depend_on_preconditioner_and_critic():
-    assert agent_settings().cg_max_steps == 4
+    assert agent_settings().cg_max_steps == 3
     assert agent_settings(preconditioner=None).cg_max_steps == 15
     assert agent_settings(preconditioner=None).preconditioner == "none"
     assert agent_settings().n_critic_updates == 1

@@ -1,4 +1,4 @@
-/* Sums over the rows of a batch, in an order that depends on the number of rows alone.
+/* Means over the rows of a batch, summed in an order that depends on the number of rows alone.
  *
  * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW), chunks
  * into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums each
@@ -109,12 +109,12 @@ static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)
             trpok_axpy(partial + b * S, 1, partial + (b + width) * S, S);
 }
 
-void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S)
+void trpo_mean_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S)
 {
     trpo_agent *w = pass->agent;
     const int n_blocks = trpo_block_count(N);
     sum_task task = {pass, N, chunk_rows(N), block_rows(N), S};
     w->exec.run(w->exec.ctx, n_blocks, sum_block, &task);
     add_blocks(w->partial, n_blocks, S);
-    for (ptrdiff_t i = 0; i < S; i++) out[i] = w->partial[i];
+    for (ptrdiff_t i = 0; i < S; i++) out[i] = w->partial[i] * (1.0 / N);
 }

@@ -46,7 +46,7 @@ double trpo_value_loss(const trpo_agent *w)
 static void use_parameters(trpo_agent *w, const double *theta)
 {
     trpo_net_pack(w->k, &w->critic.net, theta);
-    trpo_forward(w, &w->critic, &w->critic.batch, 0, w->N);
+    trpo_forward(w, &w->critic, 0, w->N);
 }
 
 /* The factors at the present parameters. */
@@ -64,22 +64,33 @@ static void shuffle(trpo_agent *w)
     trpo_permute(w->perm, &rng, w->N, w->N);
 }
 
-/* ---- K-FAC ----------------------------------------------------------------------------------- */
+/* ---- minibatches: rows perm[first..] side by side -------------------------------------------- */
 
-/* Rows perm[first..] side by side, with their activations. */
-static void gather_minibatch(trpo_agent *w, int first, int n)
+/* Gathered, with their activations, and their gradient. */
+static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
-    const trpo_batch *all = &w->critic.batch;
-    trpo_batch *mini = &w->minibatch;
-    const size_t K = (size_t)w->critic.net.size[0];
-    mini->N = n;
+    const trpo_model *c = pass->model;
+    const trpok_table *k = pass->agent->k;
+    const int32_t *rows = (const int32_t *)pass->arg + first;
+    const size_t K = (size_t)c->net.size[0];
+    real **h = trpo_tile_rows(s, c, pass->batch, first);
     for (int i = 0; i < n; i++) {
-        const size_t row = (size_t)w->perm[first + i];
-        memcpy(mini->h[0] + (size_t)i * K, all->h[0] + row * K, K * sizeof(real));
-        mini->act[i] = all->act[row];
+        memcpy(h[0] + (size_t)i * K, c->batch.h[0] + (size_t)rows[i] * K, K * sizeof(real));
+        pass->batch->act[first + i] = c->batch.act[rows[i]];
     }
-    trpo_forward(w, &w->critic, mini, 0, n);
+    trpo_net_forward(k, &c->net, h, n);
+    for (int i = 0; i < n; i++) s->a[i] = pass->batch->act[first + i] - h[c->net.L][i];
+    trpo_net_adjoint(k, &c->net, sum, s->a, h, s, n);
 }
+
+static void minibatch_gradient(trpo_agent *w, int first, int n)
+{
+    const trpo_pass pass = {w, &w->critic, &w->minibatch, minibatch_tile, 0, w->perm + first};
+    w->minibatch.N = n;
+    trpo_mean_rows(w->critic.grad, &pass, n, w->critic.P);
+}
+
+/* ---- K-FAC ----------------------------------------------------------------------------------- */
 
 static void slope_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
@@ -96,15 +107,14 @@ static double minibatch_curvature(trpo_agent *w)
     const trpo_pass pass = {w, c, &w->minibatch, slope_tile, 0, NULL};
     double squares;
     trpo_net_direction(w->k, &c->net, c->x);
-    trpo_sum_rows(&squares, &pass, w->minibatch.N, 1);
-    return squares / w->minibatch.N + w->set.critic_damping * trpok_dot(c->x, c->x, c->P);
+    trpo_mean_rows(&squares, &pass, w->minibatch.N, 1);
+    return squares + w->set.critic_damping * trpok_dot(c->x, c->x, c->P);
 }
 
-/* share: of the step's best length */
+/* Along the minibatch's gradient; share: of the step's best length. */
 static void kfac_step(trpo_agent *w, double share)
 {
     trpo_model *c = &w->critic;
-    trpo_gradient(w, c, &w->minibatch, NULL);
     trpo_precondition(w, c, c->x, c->grad, w->set.critic_damping);
     const double length = share * trpok_dot(c->grad, c->x, c->P) / minibatch_curvature(w);
     if (!(length > 0 && isfinite(length))) return;
@@ -121,7 +131,7 @@ static void kfac_epoch(trpo_agent *w, double *mean, int epoch)
     shuffle(w);
     for (int i = 0; i < n_steps; i++) {
         const int first = (int)((int64_t)i * w->N / n_steps);
-        gather_minibatch(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
+        minibatch_gradient(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
         kfac_step(w, n_steps > 1 ? SHARE : 1);
         if (epoch * n_steps + i >= half) trpok_axpy(mean, 1.0 / (n_all - half), c->theta, c->P);
     }
@@ -133,7 +143,7 @@ static void kfac_epoch(trpo_agent *w, double *mean, int epoch)
 static void find_direction(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    trpo_gradient(w, c, &c->batch, NULL);
+    trpo_gradient(w, c, NULL);
     factorize(w);
     trpo_solve(w, c, w->set.critic_damping, CG_STEPS, 1);
     w->counters[TRPO_N_CRITIC_STEPS]++;
@@ -181,26 +191,17 @@ static void fit_gauss_newton(trpo_agent *w)
 
 /* ---- Adam ------------------------------------------------------------------------------------ */
 
-static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
-{
-    const trpo_agent *w = pass->agent;
-    const trpo_model *c = pass->model;
-    real **h = trpo_tile_gather(s, c, pass->batch, w->perm + first, n);
-    trpo_net_forward(w->k, &c->net, h, n);
-    for (int i = 0; i < n; i++) s->a[i] = h[c->net.L][i] - s->act[i];
-    trpo_net_adjoint(w->k, &c->net, sum, s->a, h, s, n);
-}
-
 /* A gradient that overflowed is left out: it would never leave the moments again. */
-static void adam_step(trpo_agent *w, const double *grad)
+static void adam_step(trpo_agent *w)
 {
+    const double *grad = w->critic.grad; /* of the log-likelihood: uphill */
     if (!isfinite(trpok_dot(grad, grad, w->critic.P))) return;
     const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-5;
     double *m = w->adam_m, *v = w->adam_v, *theta = w->critic.theta;
     const double t = ++w->counters[TRPO_ADAM_T];
     const double unbias1 = 1 - pow(beta1, t), unbias2 = 1 - pow(beta2, t);
     for (ptrdiff_t i = 0; i < w->critic.P; i++) {
-        m[i] = beta1 * m[i] + (1 - beta1) * grad[i];
+        m[i] = beta1 * m[i] - (1 - beta1) * grad[i];
         v[i] = beta2 * v[i] + (1 - beta2) * grad[i] * grad[i];
         theta[i] -= w->set.learning_rate * (m[i] / unbias1) / (sqrt(v[i] / unbias2) + epsilon);
     }
@@ -208,16 +209,12 @@ static void adam_step(trpo_agent *w, const double *grad)
 
 static void adam_epoch(trpo_agent *w)
 {
-    trpo_model *c = &w->critic;
     const int size = trpo_minibatch(&w->set, w->N);
     shuffle(w);
     for (int first = 0; first < w->N; first += size) {
-        const int n = w->N - first < size ? w->N - first : size;
-        const trpo_pass pass = {w, c, &c->batch, minibatch_tile, first, NULL};
-        trpo_sum_rows(c->grad, &pass, n, c->P);
-        for (ptrdiff_t i = 0; i < c->P; i++) c->grad[i] /= n;
-        adam_step(w, c->grad);
-        trpo_net_pack(w->k, &c->net, c->theta);
+        minibatch_gradient(w, first, w->N - first < size ? w->N - first : size);
+        adam_step(w);
+        trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
@@ -233,7 +230,7 @@ static void fit_adam(trpo_agent *w)
 static void fit_ridge(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    trpo_gradient(w, c, &c->batch, NULL);
+    trpo_gradient(w, c, NULL);
     trpok_axpy(c->grad, -w->set.critic_damping, c->theta, c->P);
     factorize(w);
     trpo_precondition(w, c, c->x, c->grad, w->set.critic_damping);

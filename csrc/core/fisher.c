@@ -41,7 +41,6 @@ void trpo_fisher_product(trpo_agent *w, trpo_model *model, double *out, const do
     const ptrdiff_t P_net = model->net.offset[model->net.L];
     const trpo_pass pass = {w, model, &model->fisher, product_tile, 0, NULL};
     trpo_net_direction(w->k, &model->net, v);
-    trpo_sum_rows(out, &pass, model->fisher.N, P_net);
-    for (ptrdiff_t i = 0; i < P_net; i++) out[i] /= model->fisher.N;
+    trpo_mean_rows(out, &pass, model->fisher.N, P_net);
     for (ptrdiff_t i = P_net; i < model->P; i++) out[i] = 2 * v[i];
 }

@@ -35,16 +35,15 @@ static void gradient_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int
     trpo_net_adjoint(k, &m->net, sum, s->a, h, s, n);
 }
 
-void trpo_gradient(trpo_agent *w, trpo_model *model, const trpo_batch *batch, const real *weight)
+void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight)
 {
-    const trpo_pass pass = {w, model, batch, gradient_tile, 0, weight};
-    trpo_sum_rows(model->grad, &pass, batch->N, model->P);
-    for (ptrdiff_t i = 0; i < model->P; i++) model->grad[i] /= batch->N;
+    const trpo_pass pass = {w, model, &model->batch, gradient_tile, 0, weight};
+    trpo_mean_rows(model->grad, &pass, model->batch.N, model->P);
 }
 
 void trpo_policy_gradient(trpo_agent *w)
 {
     const trpo_pass pass = {w, &w->policy, &w->policy.batch, weight_tile, 0, NULL};
-    trpo_sum_rows(NULL, &pass, w->N, 0);
-    trpo_gradient(w, &w->policy, &w->policy.batch, w->weight);
+    trpo_mean_rows(NULL, &pass, w->N, 0);
+    trpo_gradient(w, &w->policy, w->weight);
 }

@@ -117,10 +117,17 @@ static void place_batch(trpo_batch *batch, arena *a, const shape *s, int first, 
     }
 }
 
+static ptrdiff_t net_parameters(const shape *s)
+{
+    ptrdiff_t total = 0;
+    for (int l = 0; l <= s->n_hidden; l++) total += layer_size(s, l);
+    return total;
+}
+
 static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok_dist *dist)
 {
     const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
-    ptrdiff_t total = 0, largest = 0;
+    ptrdiff_t total = 0;
     f->exact_head = dist->constant_metric != NULL;
     f->at = TAKE(a, ptrdiff_t, 2 * L + 1);
     for (int l = 0; l < L; l++) {
@@ -128,21 +135,14 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
         const ptrdiff_t at_G = total + trpo_square(size_of(s, l) + 1);
         if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
         total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) + size_of(s, l + 1) : 0);
-        largest = larger(largest, layer_size(s, l));
     }
     if (a->base != NULL) f->at[2 * L] = total;
-    f->sums = TAKE(a, double, total);
+    f->mean = TAKE(a, double, total);
     f->inverse = TAKE(a, double, total);
     f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)trpo_square(S) * sizeof(double));
     f->metric = TAKE(a, double, s->A);
-    f->temp = TAKE(a, double, largest);
-}
-
-static ptrdiff_t net_parameters(const shape *s)
-{
-    ptrdiff_t total = 0;
-    for (int l = 0; l <= s->n_hidden; l++) total += layer_size(s, l);
-    return total;
+    f->split = TAKE(a, double, L);
+    f->temp = TAKE(a, double, net_parameters(s));
 }
 
 static void place_parameters(trpo_model *m, arena *a, const shape *s)
@@ -195,7 +195,7 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
     place_model(m, a, s, w->k, &one);
     place_batch(&m->batch, a, s, !ridge, N);
     if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
-    if (w->set.critic == TRPO_KFAC_STEPS) {
+    if (w->set.critic == TRPO_KFAC_STEPS || w->set.critic == TRPO_ADAM) {
         const int rows = trpo_minibatch(&w->set, N);
         place_batch(&w->minibatch, a, s, 0, rows);
         w->minibatch.act = TAKE(a, real, rows);

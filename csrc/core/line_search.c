@@ -60,9 +60,8 @@ trpo_trial trpo_evaluate(trpo_agent *w, const double *theta)
     const trpo_pass pass = {w, m, &m->batch, evaluate_tile, 0, log_std};
     double mean[N_MEANS];
     trpo_net_pack(w->k, &m->net, theta);
-    trpo_sum_rows(mean, &pass, m->batch.N, N_MEANS);
+    trpo_mean_rows(mean, &pass, m->batch.N, N_MEANS);
     trpo_net_pack(w->k, &m->net, m->theta);
-    for (int i = 0; i < N_MEANS; i++) mean[i] /= m->batch.N;
     const trpo_trial trial = {mean[SURR], mean[KL], mean[ENTROPY]};
     return trial;
 }

@@ -74,10 +74,10 @@ static void forward_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int 
                      trpo_tile_rows(s, pass->model, pass->batch, first), n);
 }
 
-void trpo_forward(trpo_agent *w, trpo_model *model, const trpo_batch *batch, int first, int N)
+void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N)
 {
-    const trpo_pass pass = {w, model, batch, forward_tile, first, NULL};
-    trpo_sum_rows(NULL, &pass, N, 0);
+    const trpo_pass pass = {w, model, &model->batch, forward_tile, first, NULL};
+    trpo_mean_rows(NULL, &pass, N, 0);
 }
 
 /* Rows of G (count x size) made orthonormal by modified Gram-Schmidt: r_ii > 0, so Q is unique. */

@@ -88,11 +88,11 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
 
 /* ---- inversion ------------------------------------------------------------------------------- */
 
-/* What was summed for layer l is [h 1]'h, ((K+1) x K): spread out to A ((K+1) x (K+1)) in place. */
+/* What was averaged for layer l is [h 1]'h, ((K+1) x K): spread out to A ((K+1) x (K+1)) in place. */
 static double *spread_A(trpo_model *m, int l)
 {
     const int K = m->net.size[l], S = K + 1;
-    double *A = m->factors.sums + m->factors.at[2 * l];
+    double *A = m->factors.mean + m->factors.at[2 * l];
     for (int i = K; i >= 0; i--)
         memmove(A + (ptrdiff_t)i * S, A + (ptrdiff_t)i * K, (size_t)K * sizeof *A);
     for (int i = 0; i < K; i++) A[(ptrdiff_t)i * S + K] = A[(ptrdiff_t)K * S + i];
@@ -114,35 +114,62 @@ static double trace_ratio(double mean_A, double mean_G)
     return pi > 0 && isfinite(pi) ? pi : 1;
 }
 
-/* inverse (S x S) = (C + shift I)^-1; C is used up */
-static void invert(const trpok_wide *k, double *inverse, double *C, double shift, int S)
-{
-    k->cholesky(C, shift, S);
-    for (ptrdiff_t i = 0; i < trpo_square(S); i++) inverse[i] = i % (S + 1) == 0;
-    k->cholesky_solve(inverse, C, S, S);
-}
+/* Layers with two factors: all but an exact head. */
+static int factored_layers(const trpo_model *m) { return m->net.L - m->factors.exact_head; }
 
-static void invert_layer(const trpok_wide *k, trpo_model *m, int l, double damping)
+/* Factors stand complete, and how the damping is split, before they are used up one by one. */
+static void complete_factors(trpo_model *m)
 {
-    const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
-    const ptrdiff_t at_A = m->factors.at[2 * l], at_G = m->factors.at[2 * l + 1];
-    double *A = spread_A(m, l), *G = m->factors.sums + at_G;
-    const double pi = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));
-    invert(k, m->factors.inverse + at_A, A, pi * sqrt(damping), S);
-    invert(k, m->factors.inverse + at_G, G, sqrt(damping) / pi, M);
-}
-
-/* One Cholesky factor per output: m_i A + damping I. */
-static void factorize_exact_head(const trpok_wide *k, trpo_model *m, double damping)
-{
-    const int l = m->net.L - 1, S = m->net.size[l] + 1;
-    const double *A = spread_A(m, l);
-    m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
-    for (int i = 0; i < m->A; i++) {
-        double *C = m->factors.head + i * trpo_square(S);
-        for (ptrdiff_t j = 0; j < trpo_square(S); j++) C[j] = m->factors.metric[i] * A[j];
-        k->cholesky(C, damping, S);
+    for (int l = 0; l < m->net.L; l++) {
+        const double *A = spread_A(m, l), *G = m->factors.mean + m->factors.at[2 * l + 1];
+        const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
+        if (l < factored_layers(m))
+            m->factors.split[l] = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));
     }
+    if (m->factors.exact_head)
+        m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
+}
+
+/* What the factors' tasks share; one knows nothing of another. */
+typedef struct factor_task {
+    const trpok_wide *k;
+    trpo_model *m;
+    double damping;
+} factor_task;
+
+/* (C + shift I)^-1, C being factor `index`: A_l or G_l by turns */
+static void invert_factor(const factor_task *task, int index)
+{
+    const trpo_model *m = task->m;
+    const int l = index / 2, is_G = index % 2, S = m->net.size[l + is_G] + !is_G;
+    const double pi = m->factors.split[l], shift = sqrt(task->damping) * (is_G ? 1 / pi : pi);
+    double *C = m->factors.mean + m->factors.at[index];
+    double *inverse = m->factors.inverse + m->factors.at[index];
+    task->k->cholesky(C, shift, S);
+    for (ptrdiff_t i = 0; i < trpo_square(S); i++) inverse[i] = i % (S + 1) == 0;
+    task->k->cholesky_solve(inverse, C, S, S);
+}
+
+/* Output i of an exact head: the Cholesky factor of m_i A + damping I. */
+static void factorize_output(const factor_task *task, int i)
+{
+    const trpo_model *m = task->m;
+    const int l = m->net.L - 1, S = m->net.size[l] + 1;
+    const double *A = m->factors.mean + m->factors.at[2 * l];
+    double *C = m->factors.head + i * trpo_square(S);
+    for (ptrdiff_t j = 0; j < trpo_square(S); j++) C[j] = m->factors.metric[i] * A[j];
+    task->k->cholesky(C, task->damping, S);
+}
+
+static void run_factor(void *arg, int index, int worker)
+{
+    (void)worker;
+    const factor_task *task = (const factor_task *)arg;
+    const int n_inverses = 2 * factored_layers(task->m);
+    if (index < n_inverses)
+        invert_factor(task, index);
+    else
+        factorize_output(task, index - n_inverses);
 }
 
 void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double damping)
@@ -150,40 +177,72 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
     const draws d = {rng, w->perm};
     const trpo_pass pass = {w, m, &m->fisher, factor_tile, 0, &d};
     const int N = choose_rows(w, m, rng), L = m->net.L;
-    trpo_sum_rows(m->factors.sums, &pass, N, m->factors.at[2 * L]);
-    for (ptrdiff_t i = 0; i < m->factors.at[2 * L]; i++) m->factors.sums[i] /= N;
-    for (int l = 0; l < L - m->factors.exact_head; l++) invert_layer(w->k->wide, m, l, damping);
-    if (m->factors.exact_head) factorize_exact_head(w->k->wide, m, damping);
+    factor_task task = {w->k->wide, m, damping};
+    trpo_mean_rows(m->factors.mean, &pass, N, m->factors.at[2 * L]);
+    complete_factors(m);
+    w->exec.run(w->exec.ctx, 2 * factored_layers(m) + (m->factors.exact_head ? m->A : 0),
+                run_factor, &task);
 }
 
-/* ---- application ----------------------------------------------------------------------------- */
+/* ---- application: rows of a layer, or one output of an exact head, to a task ------------------ */
 
-static void precondition_layer(const trpok_wide *k, const trpo_model *m, double *z,
-                               const double *r, int l)
+enum { ROWS = 24 };
+
+typedef struct apply_task {
+    const trpok_wide *k;
+    const trpo_model *m;
+    double *z;
+    const double *r;
+} apply_task;
+
+static int row_tasks(const trpo_model *m, int l) { return 1 + m->net.size[l] / ROWS; }
+
+/* Rows from `first` on of z = A^-1 r G^-1, of layer l. */
+static void apply_rows(const apply_task *task, int l, int first)
 {
+    const trpo_model *m = task->m;
     const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
-    k->multiply(m->factors.temp, m->factors.inverse + m->factors.at[2 * l], r, S, S, M);
-    k->multiply(z, m->factors.temp, m->factors.inverse + m->factors.at[2 * l + 1], S, M, M);
+    const int n = S - first < ROWS ? S - first : ROWS;
+    const ptrdiff_t at = m->net.offset[l], row = at + (ptrdiff_t)first * M;
+    const double *inverse_A = m->factors.inverse + m->factors.at[2 * l] + (ptrdiff_t)first * S;
+    const double *inverse_G = m->factors.inverse + m->factors.at[2 * l + 1];
+    task->k->multiply(m->factors.temp + row, inverse_A, task->r + at, n, S, M);
+    task->k->multiply(task->z + row, m->factors.temp + row, inverse_G, n, M, M);
 }
 
-static void precondition_exact_head(const trpo_model *m, double *z, const double *r)
+/* Column i of an exact head. */
+static void apply_output(const apply_task *task, int i)
 {
+    const trpo_model *m = task->m;
     const int S = m->net.size[m->net.L - 1] + 1, A = m->A;
-    double *column = m->factors.temp;
-    for (int i = 0; i < A; i++) {
-        for (int j = 0; j < S; j++) column[j] = r[(ptrdiff_t)j * A + i];
-        trpok_solve_vector(column, m->factors.head + i * trpo_square(S), S);
-        for (int j = 0; j < S; j++) z[(ptrdiff_t)j * A + i] = column[j];
+    const ptrdiff_t at = m->net.offset[m->net.L - 1];
+    double *column = m->factors.temp + at + (ptrdiff_t)i * S;
+    for (int j = 0; j < S; j++) column[j] = task->r[at + (ptrdiff_t)j * A + i];
+    trpok_solve_vector(column, m->factors.head + i * trpo_square(S), S);
+    for (int j = 0; j < S; j++) task->z[at + (ptrdiff_t)j * A + i] = column[j];
+}
+
+static void run_apply(void *arg, int index, int worker)
+{
+    (void)worker;
+    const apply_task *task = (const apply_task *)arg;
+    for (int l = 0; l < factored_layers(task->m); l++) {
+        const int n_tasks = row_tasks(task->m, l);
+        if (index < n_tasks) {
+            apply_rows(task, l, index * ROWS);
+            return;
+        }
+        index -= n_tasks;
     }
+    apply_output(task, index);
 }
 
 void trpo_precondition(const trpo_agent *w, const trpo_model *m, double *z, const double *r,
                        double damping)
 {
-    const int L = m->net.L;
-    const ptrdiff_t *offset = m->net.offset;
-    for (int l = 0; l < L - m->factors.exact_head; l++)
-        precondition_layer(w->k->wide, m, z + offset[l], r + offset[l], l);
-    if (m->factors.exact_head) precondition_exact_head(m, z + offset[L - 1], r + offset[L - 1]);
-    for (ptrdiff_t i = offset[L]; i < m->P; i++) z[i] = r[i] / (2 + damping);
+    apply_task task = {w->k->wide, m, z, r};
+    int n_tasks = m->factors.exact_head ? m->A : 0;
+    for (int l = 0; l < factored_layers(m); l++) n_tasks += row_tasks(m, l);
+    w->exec.run(w->exec.ctx, n_tasks, run_apply, &task);
+    for (ptrdiff_t i = m->net.offset[m->net.L]; i < m->P; i++) z[i] = r[i] / (2 + damping);
 }

@@ -69,8 +69,8 @@ static void forward_rows(trpo_agent *w, int first, int N)
     const int O = w->set.obs_size;
     real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * O : NULL;
     trpo_critic_inputs(w, phi, w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
-    trpo_forward(w, &w->policy, &w->policy.batch, first, N);
-    trpo_forward(w, &w->critic, &w->critic.batch, first, N);
+    trpo_forward(w, &w->policy, first, N);
+    trpo_forward(w, &w->critic, first, N);
 }
 
 static void logp_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
@@ -86,7 +86,7 @@ static void logp_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fir
 static void logp_rows(trpo_agent *w, int first, int N)
 {
     const trpo_pass pass = {w, &w->policy, &w->policy.batch, logp_tile, first, NULL};
-    trpo_sum_rows(NULL, &pass, N, 0);
+    trpo_mean_rows(NULL, &pass, N, 0);
 }
 
 /* ---- opening a row --------------------------------------------------------------------------- */

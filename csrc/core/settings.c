@@ -16,7 +16,7 @@ void trpo_default_settings(trpo_settings *s)
     s->normalize_advantage = 1;
     s->target_kl = 0.01;
     s->cg_damping = 0.1;
-    s->cg_max_steps = 4;
+    s->cg_max_steps = 3;
     s->cg_tolerance = 1e-5;
     s->preconditioner = TRPO_KFAC;
     s->sub_sampling_factor = 1;

@@ -60,11 +60,12 @@ typedef struct trpo_batch {
 typedef struct trpo_factors {
     int exact_head;       /* the head's metric is constant and diagonal: it needs no G         */
     ptrdiff_t *at;        /* (2L+1) where A_1, G_1, A_2, G_2, ... start; [2L]: their total     */
-    double *sums;         /* (at[2L]) the factors, as they are summed; then their Cholesky factors */
+    double *mean;         /* (at[2L]) the factors; then their Cholesky factors                 */
     double *inverse;      /* (at[2L]) the damped inverses, same places                         */
     double *head;         /* (A x (K+1) x (K+1)) Cholesky factor per output of an exact head   */
     double *metric;       /* (A) of an exact head                                              */
-    double *temp;         /* ((K+1) x M of the largest layer)                                  */
+    double *split;        /* (L) pi: how a layer's damping is split between its factors        */
+    double *temp;         /* (P of the network) between two multiplications                    */
 } trpo_factors;
 
 typedef struct trpo_model {
@@ -155,7 +156,7 @@ struct trpo_agent {
     real *phi;            /* (N x 2O) ridge features; NULL otherwise                           */
     double *adam_m;       /* (Pv)                                                              */
     double *adam_v;       /* (Pv)                                                              */
-    trpo_batch minibatch; /* rows of an epoch of K-FAC steps, side by side                     */
+    trpo_batch minibatch; /* rows of an epoch of K-FAC or Adam steps, side by side             */
     int32_t *perm;        /* (N) minibatch order, rows chosen for the preconditioner           */
 
     /* normalizer.c */
@@ -183,7 +184,7 @@ void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real
 void trpo_net_init(double *theta, double *temp, const trpo_net *net, double head_gain,
                    uint64_t seed, uint64_t first);
 
-/* ---- blocks.c: sums over rows in a fixed order ----------------------------------------------- */
+/* ---- blocks.c: means over rows, summed in a fixed order -------------------------------------- */
 
 /* One pass over rows of a batch. `tile` handles rows [first, first + n), adding to sum (S). */
 typedef struct trpo_pass trpo_pass;
@@ -198,8 +199,8 @@ struct trpo_pass {
 /* blocks that a sum over N rows has; the most that it can have over N rows or fewer */
 int trpo_block_count(int N);
 int trpo_most_blocks(int N);
-/* out (S) = sum over N rows from pass->start on; S = 0: nothing is summed */
-void trpo_sum_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
+/* out (S) = mean over N rows from pass->start on; S = 0: nothing is summed */
+void trpo_mean_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
 /* s->h: the batch's activations from row `first` on */
 real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first);
 /* s->h: room for a tile's activations, its inputs h[0] being those of the batch's rows */
@@ -210,8 +211,8 @@ real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_bat
 
 /* ---- the stages ------------------------------------------------------------------------------ */
 
-/* network.c: activations of batch rows [first, first + N), whose h[0] stands already */
-void trpo_forward(trpo_agent *w, trpo_model *model, const trpo_batch *batch, int first, int N);
+/* network.c: activations of rows [first, first + N), whose h[0] stands already */
+void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N);
 /* policy.c: fresh parameters of both networks, and the seed */
 void trpo_init_parameters(trpo_agent *w);
 /* policy.c: noise (N x A normals or N x D uniforms) for items first, first + 1, ... */
@@ -226,7 +227,7 @@ void trpo_advantages(trpo_agent *w);
 /* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv */
 void trpo_policy_gradient(trpo_agent *w);
 /* gradient.c: model.grad = d/dtheta 1/N sum weight logp(act); weight NULL means 1 */
-void trpo_gradient(trpo_agent *w, trpo_model *model, const trpo_batch *batch, const real *weight);
+void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight);
 
 /* fisher.c: the rows of the Fisher product, every k-th of the batch */
 void trpo_fisher_rows(trpo_model *model, int k);

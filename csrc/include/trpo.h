@@ -97,7 +97,7 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
-    int cg_max_steps;      /* >= 1 [4]                                                        */
+    int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
     int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
     int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */

@@ -23,7 +23,7 @@ TRPOK_INLINE void store_wide(double *row, vec x, int c, int left)
 
 /* Tiles of out stay in registers while BLOCK rows of b go by: a panel of them, copied together so
  * that its lines do not push each other out of the nearest cache. */
-enum { TILE_ROWS = 4, TILE_COLS = 2, TILE_WIDTH = TILE_COLS * LANES, BLOCK = 64 };
+enum { TILE_ROWS = 4, TILE_COLS = 2, TILE_WIDTH = TILE_COLS * LANES, BLOCK = 72 };
 
 /* out (R rows, `left` columns) += a (R x count) panel (count x TILE_WIDTH); rows of a are K apart,
  * those of out C */
