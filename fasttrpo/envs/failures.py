@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import NamedTuple
+
 
 class SimulationError(ValueError):
     """A simulation failed, or answered what is no number; the message says which, when and why.
@@ -13,3 +16,47 @@ class SimulationError(ValueError):
     def __init__(self, message: str, env: int, step: int) -> None:
         super().__init__(message)
         self.env, self.step = env, step
+
+    def __reduce__(self) -> tuple:
+        return type(self), (*self.args, self.env, self.step)
+
+
+class CompileError(ValueError):
+    """A function of the user's cannot be compiled; the message has the file, the line, its text.
+
+    `filename` and `line` (None where unknown) are for editors.
+    """
+
+    def __init__(self, message: str, filename: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.filename, self.line = filename, line
+
+
+class Raised(NamedTuple):
+    """An exception from a function that a simulation called, which C could not let through."""
+
+    function: str
+    error: BaseException
+    where: tuple[str, int] | None
+    """the file and line that raised it, where that is known"""
+
+    def __str__(self) -> str:
+        text = f"{self.function} raised {type(self.error).__name__}"
+        text += f": {self.error}" if str(self.error) else ""
+        if self.where is None:
+            return text
+        return f"{text} ({os.path.basename(self.where[0])}, line {self.where[1]})"
+
+
+# By the place of the simulation's state, of which no two live at once.
+_raised: dict[int, Raised] = {}
+
+
+def note(state: int, function: str, error: BaseException, where: tuple[str, int] | None) -> None:
+    """Keeps an exception for whoever learns that the simulation at this state failed."""
+    _raised[state] = Raised(function, error, where)
+
+
+def noted(state: int) -> Raised | None:
+    """The exception that was kept, once."""
+    return _raised.pop(state, None)
