@@ -37,24 +37,27 @@ class Raised(NamedTuple):
 
     function: str
     error: BaseException
-    where: tuple[str, int] | None
-    """the file and line that raised it, where that is known"""
+    where: str
+    """the file and line that raised it, or how to learn them; may be empty"""
 
     def __str__(self) -> str:
         text = f"{self.function} raised {type(self.error).__name__}"
         text += f": {self.error}" if str(self.error) else ""
-        if self.where is None:
-            return text
-        return f"{text} ({os.path.basename(self.where[0])}, line {self.where[1]})"
+        return f"{text} ({self.where})" if self.where else text
 
 
 # By the place of the simulation's state, of which no two live at once.
 _raised: dict[int, Raised] = {}
 
 
-def note(state: int, function: str, error: BaseException, where: tuple[str, int] | None) -> None:
+def note(state: int, function: str, error: BaseException, where: str) -> None:
     """Keeps an exception for whoever learns that the simulation at this state failed."""
     _raised[state] = Raised(function, error, where)
+
+
+def line_of(filename: str, line: int) -> str:
+    """As `Raised.where` has it."""
+    return f"{os.path.basename(filename)}, line {line}"
 
 
 def noted(state: int) -> Raised | None:

@@ -55,9 +55,9 @@ class NumbaEnvironment:
 
     What Numba compiles is Python with numbers, arrays, tuples, `math` and NumPy; helper functions
     are compiled along. Globals are constants. It is compiled when first used, in a second, and
-    kept on disk until something in it changes. x / 0 is infinite, as NumPy has it; an index out of
-    bounds and what the functions raise is a `SimulationError`, a function that Numba cannot
-    compile a `CompileError` with its line.
+    kept on disk (FASTTRPO_CACHE_DIR) until something in it changes. What the functions raise, x / 0
+    and an index out of bounds included, is a `SimulationError` that names the simulation and its
+    step; a function that Numba cannot compile is a `CompileError` with the line.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ def _reporting(role: str) -> Callable[[Any], Any]:
             try:
                 return function(self, config, state, *arguments)
             except BaseException as error:  # C cannot let it through, KeyboardInterrupt neither
-                failures.note(state, role, error, _where(error))
+                failures.note(state, self._name(role), error, _where(error))
                 return RAISED
 
         return safe
@@ -52,10 +52,10 @@ def _reporting(role: str) -> Callable[[Any], Any]:
     return decorate
 
 
-def _where(error: BaseException) -> tuple[str, int] | None:
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
-    return (last.filename, last.lineno) if last and last.filename != __file__ else None
+def _where(error: BaseException) -> str:
+    """The line that raised it; nothing where that is one of this file's."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return "" if last.filename == __file__ else failures.line_of(last.filename, last.lineno)
 
 
 class Calls:
@@ -71,6 +71,9 @@ class Calls:
         known["options"] = self._options(*(_doubles(config, count) if count else ()))
         return self._env.functions[role](*(known[name] for name in self._parameters[role]))
 
+    def _name(self, role: str) -> str:
+        return self._env.functions[role].__name__
+
     def _state(self, at: int, is_read_only: bool = False) -> np.ndarray:
         return _doubles(at, self._env.state_size, is_read_only)
 
@@ -81,7 +84,7 @@ class Calls:
         values[:] = 0
         _doubles(obs, self._env.obs_size)[:] = math.nan
         answer = self._call("reset", config, state=values, random=random)
-        _check_nothing("reset", answer)
+        _check_nothing(answer)
         return self.observe(config, state, obs)
 
     @_reporting("step")
@@ -101,7 +104,7 @@ class Calls:
         """trpo_env.observe"""
         values = self._state(state, is_read_only=True)
         answer = self._call("observe", config, state=values, obs=_doubles(obs, self._env.obs_size))
-        _check_nothing("observe", answer)
+        _check_nothing(answer)
         return 0
 
     def _action(self, at: int) -> Any:
@@ -118,11 +121,11 @@ def _random(at: int) -> Random:
 def _checked(answer: Any) -> tuple[float, bool]:
     """(reward, terminated) as step returned them."""
     if not isinstance(answer, tuple) or len(answer) != 2:
-        raise TypeError(f"step must return (reward, terminated), and returned {answer!r}")
+        raise TypeError(f"it must return (reward, terminated), and returned {answer!r}")
     reward, terminated = answer
     return float(reward), bool(terminated)
 
 
-def _check_nothing(role: str, answer: Any) -> None:
+def _check_nothing(answer: Any) -> None:
     if answer is not None:
-        raise TypeError(f"{role} must return nothing, and returned {answer!r}")
+        raise TypeError(f"it must return nothing, and returned {answer!r}")

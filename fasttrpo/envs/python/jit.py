@@ -28,8 +28,8 @@ from fasttrpo.envs.python.errors import in_words, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
 
-# As C reckons: x / 0 is infinite, as it is for NumPy's numbers, and an index out of bounds raises.
-_OPTIONS = {"error_model": "numpy", "boundscheck": True}
+# As Python has it: x / 0 and an index out of bounds raise. Constant indices cost nothing.
+_OPTIONS = {"error_model": "python", "boundscheck": True}
 MOST_KEPT = 200
 _STATE = types.Array(types.float64, 1, "C")
 _BYTES = types.CPointer(types.uint8)

@@ -5,8 +5,6 @@ Imported late: it imports Numba.
 
 from __future__ import annotations
 
-import sys
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -137,5 +135,6 @@ def note_raised(state: int, name: str, raised: tuple | None) -> None:
         kind, arguments, where = raised
         error = kind(*(arguments or ()))
     except Exception:
-        error, where = RuntimeError(f"an exception that cannot be shown: {sys.exc_info()[1]}"), None
-    failures.note(state, name, error, (where[1], where[2]) if where else None)
+        error, where = RuntimeError("an exception that compiled code cannot show"), None
+    place = failures.line_of(*where[1:]) if where else "compiled=False shows the line"
+    failures.note(state, name, error, place)
