@@ -17,8 +17,7 @@ from typing import Any
 
 from fasttrpo import backend
 from fasttrpo._version import __version__
-from fasttrpo.envs.library import is_library
-from fasttrpo.envs.python.load import MARK
+from fasttrpo.envs.library import is_in_source, is_library
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 from fasttrpo.suggest import nearest, unknown
@@ -231,13 +230,12 @@ def _tell_environments(env_id: str, model: Any) -> None:
 
 
 def _is_file(env_id: str) -> bool:
-    return is_library(env_id) or MARK in env_id
+    return is_library(env_id) or is_in_source(env_id)
 
 
 def _as_name(env_id: str) -> str:
-    name = env_id
-    if _is_file(env_id):
-        name = Path(env_id).name.replace(MARK, "_") if MARK in env_id else Path(env_id).stem
+    name = Path(env_id).name.replace(".py:", "_") if _is_file(env_id) else env_id
+    name = Path(name).stem if is_library(env_id) else name
     return name.replace("/", "_").replace(":", "_")
 
 

@@ -45,9 +45,10 @@ class CompiledVectorEnv(VectorEnv):
     keywords           the environment's own: as Gymnasium's has them, or as the library names them
 
     Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64
-    for a library, of the space's own type if written in Python), the last ones of ended episodes are infos["final_obs"] under SameStep,
-    `reset(options={"reset_mask": ...})` resets some, `options` also takes what Gymnasium's
-    single environment takes there (low and high, or x_init and y_init), for that reset only.
+    for a library; as the space has it for one in Python), the last ones of ended episodes are
+    infos["final_obs"] under SameStep, `reset(options={"reset_mask": ...})` resets some, `options`
+    also takes what Gymnasium's single environment takes there (low and high, or x_init and
+    y_init), for that reset only.
     What fails in an environment is a `SimulationError`, which names it and its step.
 
     Environment e draws from stream e of the seed, whatever `num_envs` is; a list of seeds

@@ -184,8 +184,7 @@ def _actions(space: Any) -> tuple[tuple[int, ...] | None, int]:
         return None, _box_size("action_space", space)
     if not isinstance(space, Discrete | MultiDiscrete):
         raise TypeError(
-            "action_space must be a gymnasium.spaces Discrete, MultiDiscrete or Box, "
-            f"got {space!r}"
+            f"action_space must be a gymnasium.spaces Discrete, MultiDiscrete or Box, got {space!r}"
         )
     counts = np.atleast_1d(space.n if isinstance(space, Discrete) else space.nvec)
     if np.any(space.start) or counts.ndim != 1:

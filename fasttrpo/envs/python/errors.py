@@ -13,8 +13,11 @@ from typing import Any
 from fasttrpo.envs.failures import CompileError
 
 HINT = "compiled=False runs the functions in the interpreter as they are, slowly: pdb, print"
-_PLACE = re.compile(r"(?:\bat|\bRaised from|\bdefined at|File) \"?([^\n\"]+?)\"?(?: \(|, line )(\d+)")
+# Of `at PATH (LINE)`, `Raised from PATH (LINE)` and `File "PATH", line LINE`.
+_PLACE = re.compile(r"(?:\bat|\bfrom|File) \"?([^\n\"]+?)\"?(?: \(|, line )(\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TWO_TYPES = re.compile(r"Cannot unify (.+) and (.+) for '(\w+?)(?:\.\d+)?'")
+_GLOBAL = re.compile(r"Untyped global name '(\w+)': Cannot determine .*<class '([\w.]+)'>")
 _NO_FUNCTION = re.compile(r"No implementation of function .*?>>> ([^\n]+)", re.DOTALL)
 # Numba's words -> Python's.
 _TYPES = (
@@ -81,10 +84,16 @@ def _what(text: str) -> str:
         return "it writes to an array that is only to be read"
     no_function = _NO_FUNCTION.match(text)
     if no_function:
-        return f"it has no {_call(_python_s(no_function[1]))}"
+        return f"there is no {_call(_python_s(no_function[1]))}"
+    two_types = _TWO_TYPES.match(text)
+    if two_types:
+        a, b, variable = map(_python_s, two_types.groups())
+        return f"{variable!r} is {a} in one place and {b} in another"
+    of_global = _GLOBAL.match(text)
+    if of_global:
+        return f"{of_global[1]!r} is a {of_global[2]}, not a number, array, tuple or function"
     sentence = re.split(r"\n\s*\n|\nDuring: |\nFile \"|\.? *Raised from ", text)[0]
-    sentence = re.sub(r", defined at .*| for '[^']*\.\d+'", "", " ".join(sentence.split()))
-    return _python_s(sentence.removeprefix("NameError: "))
+    return _python_s(" ".join(sentence.split()).removeprefix("NameError: "))
 
 
 def _python_s(text: str) -> str:

@@ -1,5 +1,4 @@
-"""The user's functions as they are, called back from C: the same results, slowly, with pdb and print.
-"""
+"""The user's functions as they are, called back from C: the same results, slowly; pdb and print."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ import sys
 import warnings
 from collections import namedtuple
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import numba
@@ -184,4 +183,3 @@ def _tidy(where: Path) -> None:
     for path in entries[:-MOST_KEPT]:
         for file in [path, *where.glob(f"__pycache__/{path.stem}.*")]:
             file.unlink(missing_ok=True)
-

@@ -9,15 +9,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fasttrpo.envs.library import is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.suggest import unknown
-
-MARK = ".py:"
 
 
 def is_definition(env: Any) -> bool:
     """Whether this is an environment written in Python, or a text that names one in a file."""
-    return isinstance(env, NumbaEnvironment) or (isinstance(env, str) and MARK in env)
+    return isinstance(env, NumbaEnvironment) or is_in_source(env)
 
 
 def definition(env: Any) -> NumbaEnvironment:
