@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from python_envs import ALL, cart, noise
 pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
 
-from fasttrpo import TRPO, evaluate_policy
+from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
 from fasttrpo.envs.python import draws, struct
 
@@ -127,7 +130,7 @@ def test_the_state_is_zero_when_an_episode_begins(compiled):
         assert (steps < 3).all()
 
 
-# -- an ordinary vector environment -----------------------------------------------------------------
+# -- an ordinary vector environment ---------------------------------------------------------------
 
 
 @each_mode
@@ -246,7 +249,7 @@ def test_the_struct_is_c_s():
     )
 
 
-# -- trained in --------------------------------------------------------------------------------------
+# -- trained in -----------------------------------------------------------------------------------
 
 
 def test_it_is_learnt_in():
@@ -264,12 +267,33 @@ def test_training_is_the_same_as_in_c():
     assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours)
 
 
-@pytest.mark.skipif(not README.exists(), reason="the sources are not beside the tests")
-def test_the_example_of_the_readme(capsys):
-    text = README.read_text(encoding="utf-8")
-    section = text[text.index("### Environments in Python") :]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[:1]
-    Path("glider.py").write_text(code.replace("200_000", "2_000"))
-    scope = {"__name__": "glider", "__file__": "glider.py"}
-    exec(compile(Path("glider.py").read_text(), "glider.py", "exec"), scope)
-    assert scope["model"].num_timesteps >= 2_000
+@pytest.fixture
+def example():
+    """The README's, in lander.py."""
+    if not README.exists():
+        pytest.skip("the sources are not beside the tests")
+    section = README.read_text(encoding="utf-8").split("### Environments in Python")[1]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    assert "200_000" in code
+    Path("lander.py").write_text(code.replace("200_000", "2_000"))
+
+
+def test_the_example_of_the_readme_runs(example):
+    out = subprocess.run([sys.executable, "lander.py"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\(-?\d+\.\d+, \d+\.\d+\)\n", out.stdout)
+
+
+def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
+    assert cli.main(["train", "lander.py:lander", *short]) == 0
+    folder = Path("runs/lander_lander-seed0")
+    kept = json.loads((folder / "config.json").read_text())["env_id"]
+    assert kept == f"{Path('lander.py').resolve()}:lander"
+    assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
+    assert "own environments" not in capsys.readouterr().out
+    assert cli.main(["train", "lander.py:lender", *short]) == 2
+    assert "did you mean 'lander'" in capsys.readouterr().err
+    assert cli.main(["train", "no.py:lander", *short]) == 2
+    assert "there is no file 'no.py'" in capsys.readouterr().err
+    del sys.modules["lander"]
