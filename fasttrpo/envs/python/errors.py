@@ -6,6 +6,7 @@ the error's cause.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 from typing import Any
@@ -42,7 +43,7 @@ _OPERATORS = {
 
 
 def in_words(name: str, role: str, error: Exception, functions: Any) -> CompileError:
-    """Numba's error, as the user's. functions: those of the user's, whose lines it may be about."""
+    """Numba's error, as the user's. functions: the one at hand, and its helpers."""
     text = _COLOURS.sub("", str(error))
     filename, line = _place(text, error, functions)
     return _error(f"{name}: Numba cannot compile {role}: {_what(text)}", filename, line)
@@ -73,8 +74,18 @@ def _place(text: str, error: Exception, functions: Any) -> tuple[str | None, int
             return filename, int(line)
     if location is not None and location.filename in own:
         return location.filename, location.line
-    code = next(iter(own.values())).__code__ if own else None
-    return (code.co_filename, code.co_firstlineno) if code else (None, None)
+    return _mentioned(text, functions[0])
+
+
+def _mentioned(text: str, function: Any) -> tuple[str, int]:
+    """Where the function says the word that the message ends with; else where it begins."""
+    word = re.search(r"'(\w+)'\W*$", text)
+    code = function.__code__
+    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
+    for offset, line in enumerate(inspect.getblock(lines) if lines else ()):
+        if word and re.search(rf"\b{word[1]}\b", line):
+            return code.co_filename, code.co_firstlineno + offset
+    return code.co_filename, code.co_firstlineno
 
 
 def _what(text: str) -> str:

@@ -8,6 +8,7 @@ typed at a prompt is kept like any other. Imported late: it imports Numba.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -154,7 +155,10 @@ def _kept(path: Path, text: str) -> dict[str, Any] | None:
         return None
     try:
         return _functions(text, path, {})  # where there is nothing to compile it with
-    except (NumbaError, OSError, RuntimeError):
+    except NumbaError:
+        return None
+    except Exception:  # a damaged file raises anything
+        _drop(path)
         return None
 
 
@@ -181,5 +185,10 @@ def _tidy(where: Path) -> None:
     """Drops the oldest entries beyond the most that are kept."""
     entries = sorted(where.glob("env_*.py"), key=lambda path: path.stat().st_mtime)
     for path in entries[:-MOST_KEPT]:
-        for file in [path, *where.glob(f"__pycache__/{path.stem}.*")]:
+        _drop(path)
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        for file in [path, *path.parent.glob(f"__pycache__/{path.stem}.*")]:
             file.unlink(missing_ok=True)
