@@ -280,7 +280,7 @@ def example():
 
 def test_the_example_of_the_readme_runs(example):
     out = subprocess.run([sys.executable, "lander.py"], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"\(-?\d+\.\d+, \d+\.\d+\)\n", out.stdout)
+    assert re.fullmatch(r"\(-?\d+\.\d+, .*\)\n", out.stdout)
 
 
 def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
