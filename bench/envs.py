@@ -4,9 +4,9 @@
 
 Prints a Markdown table of one run: random actions drawn beforehand, resets included, one thread
 (a process for each environment of Gymnasium's async). "in C" steps without Python in between, as
-a compiled rollout does, and so "Numba" (bench/numba_cartpole.py: CartPole written in Python, checked
-against the one in C first); the others are `VectorEnv.step` calls. EnvPool is left out where it is
-not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
+a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole written in Python, first
+checked against the one in C); the others are `VectorEnv.step` calls. EnvPool is left out where it
+is not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
 what the code can do and not what else the machine was doing.
 """
 

@@ -214,10 +214,12 @@ def test_environments_outlive_their_definition(compiled):
 
 
 @each_way
-def test_many_threads_step_their_own(compiled):
-    """Compiled in the first that comes, and the same numbers in each."""
+def test_many_threads_step_their_own(compiled, monkeypatch):
+    """Compiled once, and the same numbers in each."""
     definition = pickle.loads(pickle.dumps(noise))
-    results = [None] * 4
+    results, made = [None] * 4, []
+    make = NumbaEnvironment._make
+    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: made.append(a) or make(*a))
 
     def run(i):
         env = definition.make_vec(70, compiled=compiled)
@@ -230,6 +232,7 @@ def test_many_threads_step_their_own(compiled):
     for thread in threads:
         thread.join()
     assert all(same(results[0], each) for each in results[1:])
+    assert len(made) == 1
 
 
 def test_a_definition_can_be_pickled():

@@ -22,8 +22,7 @@ import numba
 from numba import types
 from numba.core.errors import NumbaError, NumbaWarning
 
-from fasttrpo._version import __version__
-from fasttrpo.envs.python import glue, numba_types
+from fasttrpo.envs.python import draws, glue, numba_types
 from fasttrpo.envs.python.errors import in_words, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
@@ -142,8 +141,9 @@ def folder() -> Path:
 def _path(env: Any, text: str) -> Path | None:
     """The file of this environment's glue; None where nobody can say whether it has changed."""
     try:
-        known = [text, versions(), __version__, *map(identity, env.functions.values())]
-    except NoIdentityError:
+        own = [Path(module.__file__).read_text("utf-8") for module in (draws, numba_types)]
+        known = [text, versions(), *own, *map(identity, env.functions.values())]
+    except (NoIdentityError, OSError):
         return None
     digest = hashlib.sha256("\0".join([*known, *env.options]).encode()).hexdigest()[:24]
     return folder() / f"env_{digest}.py"
