@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -97,6 +99,52 @@ def test_draws_are_those_of_c():
     assert words[1] == 2**33 + 6
     words[1] -= np.uint64(1)
     assert stream.integers(-5, 9) == -5 + int(14 * (u / 2**53))
+
+
+NORMAL_IN_C = """
+#include "trpo_env.h"
+
+static int reset(const void *config, void *state, double *obs, trpo_env_random *random)
+{
+    obs[0] = trpo_env_normal(random, 0, 1);
+    obs[1] = trpo_env_uniform(random, -2, 3);
+    return 0;
+}
+
+static int step(const void *config, void *state, const double *act, double *obs, double *rew,
+                uint8_t *term, trpo_env_random *random)
+{
+    return 1;
+}
+
+static const int CHOICES[] = {2};
+static const trpo_env ENV = {TRPO_ENV_VERSION, sizeof(trpo_env), "Draws", 1, 2, 0, 0, 1, CHOICES,
+                             0, 0, 0, 0, 0, 0, 0, reset, step, 0, 0};
+
+const trpo_env *trpo_environment(void) { return &ENV; }
+"""
+
+
+def test_normal_draws_are_those_of_the_c_header():
+    include, cc = README.parent / "csrc/include", os.environ.get("CC", "cc")
+    if shutil.which(cc) is None or not include.exists():
+        pytest.skip("there is no C compiler, or no header beside the tests")
+    Path("draws.c").write_text(NORMAL_IN_C)
+    flags = ["-shared", "-fPIC", f"-I{include}", "-o", "draws.so", "draws.c", "-lm"]
+    subprocess.run([cc, "-O1", *flags], check=True)
+
+    def reset(state, random):
+        state[0] = random.normal()
+        state[1] = random.uniform(-2, 3)
+
+    def never_ends(state, action):
+        return 0.0, False
+
+    space = {"observation_space": gymnasium.spaces.Box(-9, 9, (2,), np.float64)}
+    spec = {"name": "Draws", "state_size": 2, "action_space": gymnasium.spaces.Discrete(2)}
+    ours = NumbaEnvironment(**spec, **space, reset=reset, step=never_ends).make_vec(50)
+    expected, _ = CompiledVectorEnv("./draws.so", 50).reset(seed=2**40 + 1)
+    np.testing.assert_allclose(ours.reset(seed=2**40 + 1)[0], expected, 1e-14, 1e-15)
 
 
 def test_draws_are_distributed_as_they_should_be():
