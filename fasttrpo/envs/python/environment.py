@@ -54,7 +54,7 @@ class NumbaEnvironment:
                        says
 
     What Numba compiles is Python with numbers, arrays, tuples, `math` and NumPy; helper functions
-    are compiled along. Globals are constants. It is compiled when first used, in a second, and
+    are compiled along. Globals are constants. It is compiled when first used, in seconds, and
     kept on disk (FASTTRPO_CACHE_DIR) until something in it changes. What the functions raise, x / 0
     and an index out of bounds included, is a `SimulationError` that names the simulation and its
     step; a function that Numba cannot compile is a `CompileError` with the line.
