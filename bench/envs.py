@@ -1,11 +1,12 @@
 """Environment steps per second with given actions: ours beside Gymnasium's and EnvPool's.
 
-    python bench/envs.py [ENV_ID ...] [--seconds S]
+    python -m bench.envs [ENV_ID ...] [--seconds S]
 
 Prints a Markdown table of one run: random actions drawn beforehand, resets included, one thread
 (a process for each environment of Gymnasium's async). "in C" steps without Python in between, as
-a compiled rollout does; the others are `VectorEnv.step` calls. EnvPool is left out where it is
-not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
+a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole written in Python, first
+checked against the one in C); the others are `VectorEnv.step` calls. EnvPool is left out where it
+is not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
 what the code can do and not what else the machine was doing.
 """
 
@@ -21,12 +22,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from bench.numba_cartpole import cart
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
 
 SIZES = (1, 4, 64, 1024)
 STRETCH = 0.003  # seconds
 LARGEST_ASYNC = 4  # a process each
+IN_C, NUMBA = "fasttrpo in C", "fasttrpo Numba"
+WRITTEN = {"CartPole-v1": cart}
 
 Step = Callable[[np.ndarray], Any]
 
@@ -110,9 +114,8 @@ def stepping(step: Step) -> Callable[[np.ndarray], None]:
     return run
 
 
-def in_c(env_id: str, n_envs: int) -> Callable[[np.ndarray], None]:
-    """All steps in one call."""
-    env = CompiledVectorEnv(env_id, n_envs)
+def in_c(env: Any) -> Callable[[np.ndarray], None]:
+    """All steps of a compiled environment in one call."""
     env.reset(seed=0)
 
     def run(actions: np.ndarray) -> None:
@@ -125,7 +128,10 @@ def row(env_id: str, n_envs: int, seconds: float) -> dict[str, float]:
     """{contender: steps per second}"""
     actions = drawn(env_id, n_envs, max(2, 64 // n_envs))
     many = drawn(env_id, n_envs, max(16, 4096 // n_envs)).astype(np.float64)
-    rates = {"fasttrpo in C": rate(in_c(env_id, n_envs), many, seconds)}
+    rates = {IN_C: rate(in_c(CompiledVectorEnv(env_id, n_envs)), many, seconds)}
+    if env_id in WRITTEN:
+        check(env_id, WRITTEN[env_id], many)
+        rates[NUMBA] = rate(in_c(WRITTEN[env_id].make_vec(n_envs)), many, seconds)
     for name, maker in contenders(env_id).items():
         if name == "gymnasium async" and n_envs > LARGEST_ASYNC:
             continue
@@ -133,6 +139,15 @@ def row(env_id: str, n_envs: int, seconds: float) -> dict[str, float]:
         rates[name] = rate(stepping(step), actions, seconds)
         close()
     return rates
+
+
+def check(env_id: str, written: Any, actions: np.ndarray) -> None:
+    """RuntimeError unless an environment written in Python steps as the one in C, bit for bit."""
+    envs = [CompiledVectorEnv(env, actions.shape[1]) for env in (env_id, written)]
+    for env in envs:
+        in_c(env)(actions)
+    if not np.array_equal(*(env.states for env in envs)):
+        raise RuntimeError(f"{env_id} in Python is not the one in C")
 
 
 def words(steps_per_second: float | None) -> str:
@@ -149,7 +164,7 @@ def main() -> None:
     parser.add_argument("env_ids", nargs="*", default=IDS, metavar="ENV_ID")
     parser.add_argument("--seconds", type=float, default=0.5, help="per figure (default 0.5)")
     args = parser.parse_args()
-    names = ["fasttrpo in C", *dict.fromkeys(n for e in args.env_ids for n in contenders(e))]
+    names = [IN_C, NUMBA, *dict.fromkeys(n for e in args.env_ids for n in contenders(e))]
     print(f"Python {platform.python_version()}, gymnasium {gymnasium.__version__}, ", end="")
     print(f"numpy {np.__version__}, {platform.machine()}; environment steps per second\n")
     print(f"| environment | envs | {' | '.join(names)} |")

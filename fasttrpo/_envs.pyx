@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 import numpy as np
 
 from fasttrpo import checks
-from fasttrpo.envs.failures import SimulationError
+from fasttrpo.envs.failures import SimulationError, noted
 from fasttrpo.suggest import unknown
 
 
@@ -157,7 +157,8 @@ cdef str _what_is_wrong(const trpo_env *env, str field):
 
 
 cdef class Envs:
-    """`num_envs` environments of one kind; `source` is a built-in name or an opened Library.
+    """`num_envs` environments of one kind; `source` is a built-in name, or has the
+    `address` of a trpo_env that it keeps alive (an opened Library).
 
     E environments, O observation components, D action components. The arrays are views of the
     environments' own memory: they change with each call, and stay valid after this object.
@@ -395,7 +396,12 @@ cdef class Envs:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
             raise ValueError(f"{words}: {act[e, c]:g} (component {c}) for environment {e}")
-        if status == TRPO_ENV_ERR_FAILED:
+        raised = noted(<uintptr_t>trpo_envs_state(self.w, e))
+        if raised is not None and not isinstance(raised.error, Exception):
+            raise raised.error  # KeyboardInterrupt, the end of a debugger
+        if raised is not None:
+            what = f"{raised} {where}"
+        elif status == TRPO_ENV_ERR_FAILED:
             what = f"{call} returned error {failure.code} {where}"
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
@@ -405,7 +411,7 @@ cdef class Envs:
             f"{self.source}: {what}; the other environments are as they were, "
             "and `reset` begins a new episode here",
             e, failure.step,
-        )
+        ) from (None if raised is None else raised.error)
 
 
 bytes_of = bytes

@@ -17,7 +17,7 @@ from typing import Any
 
 from fasttrpo import backend
 from fasttrpo._version import __version__
-from fasttrpo.envs.library import is_library
+from fasttrpo.envs.library import is_in_source, is_library
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 from fasttrpo.suggest import nearest, unknown
@@ -107,7 +107,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _add_train(commands: Any) -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train on an environment", allow_abbrev=False)
     train.set_defaults(run=_train)
-    what = "a Gymnasium environment, say CartPole-v1, or a shared library, say ./my_sim.so"
+    what = "a Gymnasium environment (CartPole-v1), a shared library (./my_sim.so), or a "
+    what += "NumbaEnvironment in a file (my_sim.py:walk)"
     train.add_argument("env_id", metavar="ENV_ID", help=what)
     train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
@@ -224,12 +225,17 @@ def _make_model(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
 def _tell_environments(env_id: str, model: Any) -> None:
     """Says so where the environments are not Gymnasium's, though the id is."""
     kind = type(model.get_env())
-    if kind.__module__.startswith("fasttrpo.") and not is_library(env_id):
+    if kind.__module__.startswith("fasttrpo.") and not _is_file(env_id):
         print(f"{env_id}: fasttrpo's own environments (--env-backend gymnasium takes Gymnasium's)")
 
 
+def _is_file(env_id: str) -> bool:
+    return is_library(env_id) or is_in_source(env_id)
+
+
 def _as_name(env_id: str) -> str:
-    name = Path(env_id).stem if is_library(env_id) else env_id
+    name = Path(env_id).name.replace(".py:", "_") if _is_file(env_id) else env_id
+    name = Path(name).stem if is_library(env_id) else name
     return name.replace("/", "_").replace(":", "_")
 
 
@@ -248,7 +254,7 @@ def _new_folder(wanted: Path) -> Path:
 def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
     """Everything that makes the run what it is."""
     return {
-        "env_id": str(Path(args.env_id).resolve()) if is_library(args.env_id) else args.env_id,
+        "env_id": str(Path(args.env_id).resolve()) if _is_file(args.env_id) else args.env_id,
         "total_timesteps": total,
         "settings": asdict(model.settings),
         "system": backend.describe(model.settings.backend, model.settings.n_threads),

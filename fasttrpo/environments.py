@@ -16,7 +16,8 @@ from fasttrpo.suggest import nearest
 
 
 def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> Any:
-    """An environment id, a shared library, a `gymnasium.Env` or a `VectorEnv` as a `VectorEnv`.
+    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env` or a `VectorEnv`
+    as a `VectorEnv`.
 
     An Env is wrapped as it is, never made anew. `n_envs` and `env_backend` (a setting) are for
     names (`is_name`); ValueError if n_envs says otherwise than the environment passed, TypeError
@@ -30,7 +31,8 @@ def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> 
         env = _wrap(env)
     if not isinstance(env, gymnasium.vector.VectorEnv):
         raise TypeError(
-            "env must be an environment id, a gymnasium.Env or a gymnasium.vector.VectorEnv, "
+            "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env "
+            "or a gymnasium.vector.VectorEnv, "
             f"got {type(env).__name__}"
         )
     if n_envs not in (1, env.num_envs):
@@ -39,8 +41,10 @@ def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> 
 
 
 def is_name(env: Any) -> bool:
-    """Whether environments are made from this, an id or a shared library's path."""
-    return isinstance(env, str | os.PathLike)
+    """Whether environments are made from this: an id, a library's path, one written in Python."""
+    from fasttrpo import envs
+
+    return isinstance(env, str | os.PathLike) or envs.is_definition(env)
 
 
 def _wrap(env: Any) -> Any:
@@ -49,14 +53,14 @@ def _wrap(env: Any) -> Any:
     return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def _make(name: str | os.PathLike, n_envs: int, env_backend: str | None) -> Any:
-    """`n_envs` environments: a library's, our own where there is one, or Gymnasium's.
+def _make(name: Any, n_envs: int, env_backend: str | None) -> Any:
+    """`n_envs` environments: a library's, the user's, our own where there is one, or Gymnasium's.
 
     Reset in the same step: every row of a rollout is then a step that happened.
     """
     from fasttrpo import envs
 
-    if envs.is_library(name):
+    if envs.is_library(name) or envs.is_definition(name):
         return envs.CompiledVectorEnv(name, n_envs)
     maker = None if env_backend == "gymnasium" else envs.native(name)
     if maker is not None:

@@ -289,6 +289,8 @@ HEAVY_ALLOWED = {
     "fasttrpo/portable/jit.py": {"numba"},
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
     "fasttrpo/envs/compiled.py": {"gymnasium"},
+    "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
+    "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
 FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
 

@@ -25,6 +25,7 @@
 #ifndef TRPO_ENV_H
 #define TRPO_ENV_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,15 +52,40 @@ typedef struct trpo_env_random {
 
 enum { TRPO_ENV_STREAM = 6 };
 
-/* In [low, high), with 53 random bits. */
-static inline double trpo_env_uniform(trpo_env_random *random, double low, double high)
+/* The next draw: four random words. */
+static inline void trpo_env_draw(trpo_env_random *random, uint32_t x[4])
 {
-    uint32_t x[4] = {(uint32_t)random->count, random->env, (uint32_t)(random->count >> 32),
-                     TRPO_ENV_STREAM};
+    x[0] = (uint32_t)random->count;
+    x[1] = random->env;
+    x[2] = (uint32_t)(random->count >> 32);
+    x[3] = TRPO_ENV_STREAM;
     trpo_philox(x, (uint32_t)random->seed, (uint32_t)(random->seed >> 32));
     random->count++;
-    const uint64_t bits = ((uint64_t)x[0] << 32 | x[1]) >> 11;
-    return low + (high - low) * ((double)bits / 9007199254740992.0);
+}
+
+/* 53 of two words' bits. */
+static inline uint64_t trpo_env_bits(uint32_t high, uint32_t low)
+{
+    return ((uint64_t)high << 32 | low) >> 11;
+}
+
+/* In [low, high), from one draw. */
+static inline double trpo_env_uniform(trpo_env_random *random, double low, double high)
+{
+    uint32_t x[4];
+    trpo_env_draw(random, x);
+    return low + (high - low) * ((double)trpo_env_bits(x[0], x[1]) / 9007199254740992.0);
+}
+
+/* Normally distributed, from one draw: sqrt(-2 ln u) cos(2 pi v), u in (0, 1] from its first two
+ * words, v in [0, 1) from the others (Box and Muller 1958). */
+static inline double trpo_env_normal(trpo_env_random *random, double mean, double std)
+{
+    uint32_t x[4];
+    trpo_env_draw(random, x);
+    const double u = ((double)trpo_env_bits(x[0], x[1]) + 1.0) / 9007199254740992.0;
+    const double v = (double)trpo_env_bits(x[2], x[3]) / 9007199254740992.0;
+    return mean + std * (sqrt(-2.0 * log(u)) * cos(2.0 * 3.141592653589793 * v));
 }
 
 /* ---- the struct ------------------------------------------------------------------------------ */

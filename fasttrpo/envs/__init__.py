@@ -4,6 +4,7 @@
 
     env = CompiledVectorEnv("CartPole-v1", num_envs=64)
     env = CompiledVectorEnv("./my_sim.so", num_envs=64)         # csrc/include/trpo_env.h
+    env = CompiledVectorEnv("./my_sim.py:walk", num_envs=64)    # a NumbaEnvironment: envs/python
     env = fasttrpo.envs.mujoco.make("HalfCheetah-v5", num_envs=64)
 
 Gymnasium knows them too, as `fasttrpo/CartPole-v1` and so on, once they are registered:
@@ -32,12 +33,15 @@ NAMESPACE = "fasttrpo/"
 _PROVIDERS = ("classic", "mujoco")
 # Public name -> the module of this package that defines it.
 _HOME = {
+    "CompileError": "failures",
     "CompiledVectorEnv": "compiled",
+    "NumbaEnvironment": "python.environment",
     "SimulationError": "failures",
+    "is_definition": "python.load",
     "is_library": "library",
 }
 
-__all__ = ["CompiledVectorEnv", "SimulationError", "is_library", "mujoco", "native", "register"]
+__all__ = [*_HOME, "mujoco", "native", "register"]
 
 
 def native(env_id: str) -> Callable[..., Any] | None:

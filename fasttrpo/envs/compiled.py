@@ -12,6 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from fasttrpo.envs.library import Library, is_library
+from fasttrpo.envs.python.environment import NumbaEnvironment
+from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.suggest import unknown
 from fasttrpo.values import integer
 
@@ -31,19 +33,22 @@ _SEED = integer(0, 2**64 - 1)
 
 
 class CompiledVectorEnv(VectorEnv):
-    """`num_envs` environments in C: a built-in one by Gymnasium's id, or a shared library's.
+    """`num_envs` environments in C: a built-in one by Gymnasium's id, a shared library's, or one
+    written in Python (`NumbaEnvironment`).
 
         CompiledVectorEnv("Pendulum-v1", num_envs=16, g=9.81)
         CompiledVectorEnv("./my_sim.so", num_envs=16)
+        CompiledVectorEnv("./my_sim.py:walk", num_envs=16)
 
     autoreset_mode     "SameStep", "NextStep" or "Disabled", or Gymnasium's AutoresetMode
     max_episode_steps  instead of the environment's own limit; 0: none
     keywords           the environment's own: as Gymnasium's has them, or as the library names them
 
     Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64
-    for a library), the last ones of ended episodes are infos["final_obs"] under SameStep,
-    `reset(options={"reset_mask": ...})` resets some, `options` also takes what Gymnasium's
-    single environment takes there (low and high, or x_init and y_init), for that reset only.
+    for a library; as the space has it for one in Python), the last ones of ended episodes are
+    infos["final_obs"] under SameStep, `reset(options={"reset_mask": ...})` resets some, `options`
+    also takes what Gymnasium's single environment takes there (low and high, or x_init and
+    y_init), for that reset only.
     What fails in an environment is a `SimulationError`, which names it and its step.
 
     Environment e draws from stream e of the seed, whatever `num_envs` is; a list of seeds
@@ -52,7 +57,7 @@ class CompiledVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        env: str | os.PathLike,
+        env: str | os.PathLike | NumbaEnvironment,
         num_envs: int = 1,
         *,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
@@ -66,7 +71,7 @@ class CompiledVectorEnv(VectorEnv):
                 "watch the policy in gymnasium.make(env_id, render_mode=...)"
             )
         self.closed = True  # until it is whole
-        source = Library(env) if is_library(env) else str(env)
+        source, dtypes = _opened(env)
         self.envs_in_c = _envs.Envs(
             source,
             integer(1, 2**24)("num_envs", num_envs),
@@ -78,16 +83,16 @@ class CompiledVectorEnv(VectorEnv):
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
-        self._describe(np.float64 if is_library(env) else np.float32)
+        self._describe(*dtypes)
 
-    def _describe(self, dtype: Any) -> None:
+    def _describe(self, dtype: Any, action_dtype: Any) -> None:
         """The spaces, from what the environment says of itself."""
         about = self.envs_in_c.describe()
         self.name = about["name"]
         self.max_episode_steps = about["max_episode_steps"]
         self.reward_threshold = about["reward_threshold"]
         self.single_observation_space = _box(about, "obs", about["obs_size"], dtype)
-        self.single_action_space = _action_space(about, dtype)
+        self.single_action_space = _action_space(about, action_dtype)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._dtype, self._action_shape = dtype, self.action_space.shape
@@ -217,6 +222,17 @@ class CompiledVectorEnv(VectorEnv):
     def _check_open(self) -> None:
         if self.closed:
             raise ClosedEnvironmentError(f"{self} has been closed")
+
+
+def _opened(env: Any) -> tuple[Any, tuple[Any, Any]]:
+    """What `_envs.Envs` takes for an environment; the types of observations and real actions."""
+    if is_definition(env):
+        env = definition(env)
+        action_dtype = np.float32 if env.choices else env.action_space.dtype
+        return env.source(), (env.observation_space.dtype, action_dtype)
+    if is_library(env):
+        return Library(env), (np.float64, np.float64)
+    return str(env), (np.float32, np.float32)
 
 
 def _limit(max_episode_steps: int | None) -> int | None:

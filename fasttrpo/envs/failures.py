@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import NamedTuple
+
 
 class SimulationError(ValueError):
     """A simulation failed, or answered what is no number; the message says which, when and why.
@@ -13,3 +16,50 @@ class SimulationError(ValueError):
     def __init__(self, message: str, env: int, step: int) -> None:
         super().__init__(message)
         self.env, self.step = env, step
+
+    def __reduce__(self) -> tuple:
+        return type(self), (*self.args, self.env, self.step)
+
+
+class CompileError(ValueError):
+    """A function of the user's cannot be compiled; the message has the file, the line, its text.
+
+    `filename` and `line` (None where unknown) are for editors.
+    """
+
+    def __init__(self, message: str, filename: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.filename, self.line = filename, line
+
+
+class Raised(NamedTuple):
+    """An exception from a function that a simulation called, which C could not let through."""
+
+    function: str
+    error: BaseException
+    where: str
+    """the file and line that raised it, or how to learn them; may be empty"""
+
+    def __str__(self) -> str:
+        text = f"{self.function} raised {type(self.error).__name__}"
+        text += f": {self.error}" if str(self.error) else ""
+        return f"{text} ({self.where})" if self.where else text
+
+
+# By the place of the simulation's state, of which no two live at once.
+_raised: dict[int, Raised] = {}
+
+
+def note(state: int, function: str, error: BaseException, where: str) -> None:
+    """Keeps an exception for whoever learns that the simulation at this state failed."""
+    _raised[state] = Raised(function, error, where)
+
+
+def line_of(filename: str, line: int) -> str:
+    """As `Raised.where` has it."""
+    return f"{os.path.basename(filename)}, line {line}"
+
+
+def noted(state: int) -> Raised | None:
+    """The exception that was kept, once."""
+    return _raised.pop(state, None)

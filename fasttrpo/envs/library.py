@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = (".so", ".dylib", ".dll")
+SOURCE_MARK = ".py:"
 SYMBOL = "trpo_environment"
 
 
 def is_library(env: Any) -> bool:
     """Whether this names a shared library: a path, or a text that ends as one."""
     return isinstance(env, os.PathLike) or (isinstance(env, str) and env.endswith(SUFFIXES))
+
+
+def is_in_source(env: Any) -> bool:
+    """Whether this names an environment written in Python, as "my_sim.py:walk"."""
+    return isinstance(env, str) and SOURCE_MARK in env
 
 
 class Library:

@@ -1,0 +1,79 @@
+"""The numbers that an environment draws: `trpo_env_random` of trpo_env.h, bit for bit.
+
+    words (3)   seed, draws until now, number of the environment (and an unused half)
+
+The functions of `words` are compiled by Numba too (numba_types.py): hence constants in uint64,
+which both take alike.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, HALF, ELEVEN, ONE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np.uint64(1)
+STREAM = np.uint64(6)  # TRPO_ENV_STREAM
+UNITS = 9007199254740992.0  # 2^53
+
+
+def philox(c0, c1, c2, c3, k0, k1):
+    """Philox4x32-10 of a counter and a key: four words. All uint64, holding 32 bits."""
+    for _ in range(10):
+        p0, p1 = MULTIPLIER_0 * c0, MULTIPLIER_1 * c2
+        c0, c2 = (p1 >> HALF) ^ c1 ^ k0, (p0 >> HALF) ^ c3 ^ k1
+        c1, c3 = p1 & LOW, p0 & LOW
+        k0, k1 = (k0 + WEYL_0) & LOW, (k1 + WEYL_1) & LOW
+    return c0, c1, c2, c3
+
+
+def draw(words):
+    """The next draw: two numbers of 53 random bits, as floats."""
+    seed, count, env = words[0], words[1], words[2] & LOW
+    words[1] = count + ONE
+    a, b, c, d = philox(count & LOW, env, count >> HALF, STREAM, seed & LOW, seed >> HALF)
+    return float((a << HALF | b) >> ELEVEN), float((c << HALF | d) >> ELEVEN)
+
+
+def uniform(words, low, high):
+    """In [low, high): trpo_env_uniform."""
+    return low + (high - low) * (draw(words)[0] / UNITS)
+
+
+def normal(words, mean, std):
+    """Normally distributed, by Box and Muller: trpo_env_normal."""
+    first, second = draw(words)
+    radius = math.sqrt(-2.0 * math.log((first + 1.0) / UNITS))
+    return mean + std * (radius * math.cos(2.0 * math.pi * (second / UNITS)))
+
+
+def integers(words, low, high):
+    """One of low, ..., high - 1."""
+    return low + int((high - low) * (draw(words)[0] / UNITS))
+
+
+class Random:
+    """An environment's own stream, as its functions see it; one draw a call.
+
+    It stands still between runs only if all randomness comes from here: not from `np.random`.
+    """
+
+    def __init__(self, words: np.ndarray) -> None:
+        self.words = words
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number in [low, high)."""
+        return uniform(self.words, low, high)
+
+    def normal(self, mean: float = 0.0, std: float = 1.0) -> float:
+        """A normally distributed number."""
+        return normal(self.words, mean, std)
+
+    def integers(self, low: int, high: int) -> int:
+        """One of low, ..., high - 1."""
+        return integers(self.words, low, high)
+
+
+METHODS = ("uniform", "normal", "integers")

@@ -1,0 +1,191 @@
+"""The user's functions taken apart: what they take, which helpers they call, what identifies them.
+
+Numba's own cache asks only whether the function's file has changed. `identity` looks at all that
+goes into the machine code: the bytecode, the globals, the helpers, in whichever file they are.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from enum import Enum
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.suggest import unknown
+
+# Function -> the parameters that it must have, and may have, in any order.
+PARAMETERS = {
+    "reset": (("state",), ("random", "options")),
+    "step": (("state", "action"), ("random", "options")),
+    "observe": (("state", "obs"), ("options",)),
+}
+
+
+def parameters(role: str, function: Any) -> tuple[str, ...]:
+    """The names of the parameters of `reset`, `step` or `observe`. TypeError for any other."""
+    if not isinstance(function, FunctionType):
+        raise TypeError(
+            f"{role} must be a plain Python function (fasttrpo compiles it), got {function!r}"
+        )
+    must, may = PARAMETERS[role]
+    given = inspect.signature(function).parameters
+    for name, parameter in given.items():
+        if name not in must + may:
+            raise TypeError(f"{role}: {unknown('parameter', name, must + may)}")
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            raise TypeError(f"{role}: {name} must be an ordinary parameter")
+    for name in must:
+        if name not in given:
+            raise TypeError(f"{role} must take {name!r}: def {role}({', '.join(must + may)})")
+    return tuple(given)
+
+
+# -- what a function refers to --------------------------------------------------------------------
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function and of those defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def references(function: FunctionType) -> dict[str, Any]:
+    """The globals and the enclosing functions' variables that it uses: name -> value."""
+    names = {name for code in _codes(function.__code__) for name in code.co_names}
+    found = {n: function.__globals__[n] for n in sorted(names) if n in function.__globals__}
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return found | {name: cell.cell_contents for name, cell in cells}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether this is a helper that must be compiled too; NumPy's are Numba's own business."""
+    return isinstance(value, FunctionType) and _package(value) not in _KNOWN
+
+
+def with_helpers(
+    function: FunctionType, convert: Callable[[FunctionType], Any], done: dict[Any, Any]
+) -> Any:
+    """convert(function), where the helpers that it calls, and theirs, are converted as well."""
+    if function in done:
+        return done[function]
+    scope = dict(function.__globals__)
+    cells = tuple(CellType(cell.cell_contents) for cell in function.__closure__ or ())
+    copy = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, cells or None
+    )
+    copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
+    copy.__kwdefaults__ = function.__kwdefaults__
+    done[function] = convert(copy)
+    closed = dict(zip(function.__code__.co_freevars, cells, strict=True))
+    for name, value in references(function).items():
+        if is_plain(value):
+            helper = with_helpers(value, convert, done)
+            if name in closed:
+                closed[name].cell_contents = helper
+            else:
+                scope[name] = helper
+    return done[function]
+
+
+# -- what identifies a function -------------------------------------------------------------------
+
+# Packages whose functions are known by name: their versions are part of a cache's key.
+_KNOWN = {"numpy", "numba", "math", "cmath", "builtins", "operator"}
+
+
+class NoIdentityError(Exception):
+    """A function uses something of which nobody can say whether it has changed."""
+
+
+def identity(function: FunctionType) -> str:
+    """A text that differs wherever the compiled function could. NoIdentityError if none can."""
+    return "\n".join(_of_function(function, set()))
+
+
+def _package(value: Any) -> str:
+    return (getattr(value, "__module__", None) or "").split(".")[0]
+
+
+def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    yield function.__qualname__
+    for code in _codes(function.__code__):
+        yield from _of_code(code, seen)
+    for default in (function.__defaults__, function.__kwdefaults__):
+        yield from _of(default, seen)
+    names = {name for code in _codes(function.__code__) for name in code.co_names}
+    for name, value in references(function).items():
+        yield name
+        if isinstance(value, ModuleType):
+            yield from _of_module(value, names, seen)
+        else:
+            yield from _of(value, seen)
+
+
+def _of_code(code: CodeType, seen: set[int]) -> Iterator[str]:
+    """Lines are part of it: errors name them."""
+    yield repr((code.co_filename, code.co_firstlineno, code.co_code, code.co_linetable))
+    yield repr((code.co_names, code.co_varnames, code.co_freevars, code.co_flags))
+    for constant in code.co_consts:
+        if not isinstance(constant, CodeType):
+            yield from _of(constant, seen)
+
+
+def _of_module(module: ModuleType, names: set[str], seen: set[int]) -> Iterator[str]:
+    """Of a module of the user's, what might be used of it."""
+    yield module.__name__
+    if module.__name__.split(".")[0] in _KNOWN:
+        return
+    for name in sorted(names & set(vars(module))):
+        value = vars(module)[name]
+        yield name
+        if isinstance(value, ModuleType):
+            yield from _of_module(value, names, seen)
+        else:
+            yield from _of(value, seen)
+
+
+def _of(value: Any, seen: set[int]) -> Iterator[str]:
+    """Any value that a function may refer to."""
+    plain = bool | int | float | complex | str | bytes | None | type(Ellipsis)
+    yield type(value).__qualname__
+    if isinstance(value, Enum):
+        yield f"{value.name} {value.value!r}"
+    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    elif isinstance(value, plain):
+        yield repr(value)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _of(each, seen)
+    elif isinstance(value, dict | frozenset | set):
+        pairs = value.items() if isinstance(value, dict) else ((each, None) for each in value)
+        yield from sorted(" ".join([*_of(key, seen), *_of(of, seen)]) for key, of in pairs)
+    else:
+        yield from _of_callable(value, seen)
+
+
+def _of_callable(value: Any, seen: set[int]) -> Iterator[str]:
+    known = isinstance(value, type | BuiltinFunctionType | np.ufunc) or _package(value) in _KNOWN
+    inside = getattr(value, "py_func", value)  # of a function that the user has compiled
+    if isinstance(inside, FunctionType) and _package(inside) not in _KNOWN:
+        yield from _of_function(inside, seen)
+    elif known and hasattr(value, "__name__"):
+        yield f"{getattr(value, '__module__', builtins.__name__)}.{value.__name__}"
+    else:
+        raise NoIdentityError(f"{type(value).__name__} {value!r:.80}")
+
+
+def versions() -> str:
+    """Of what the machine code depends on besides."""
+    modules = [sys.modules[name] for name in ("numpy", "numba") if name in sys.modules]
+    return " ".join([sys.version, *(f"{m.__name__} {m.__version__}" for m in modules)])

@@ -1,0 +1,194 @@
+"""The user's functions as machine code, by Numba, kept on disk.
+
+In the cache's folder (FASTTRPO_CACHE_DIR, or the user's own for caches) each environment is a
+small Python file, glue.py's text, named by a hash of everything that went into it; beside it is
+Numba's cache of that file. So a change anywhere, in whichever file, is another entry, and code
+typed at a prompt is kept like any other. Imported late: it imports Numba.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import sys
+import warnings
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import types
+from numba.core.errors import NumbaError, NumbaWarning
+
+from fasttrpo.envs.python import draws, glue, numba_types
+from fasttrpo.envs.python.errors import in_words, wrong_return
+from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
+from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
+
+# As Python has it: x / 0 and an index out of bounds raise. Constant indices cost nothing.
+_OPTIONS = {"error_model": "python", "boundscheck": True}
+MOST_KEPT = 200
+_STATE = types.Array(types.float64, 1, "C")
+_BYTES = types.CPointer(types.uint8)
+
+SIGNATURES = {
+    "observe": types.int32(DOUBLES, DOUBLES, DOUBLES),
+    "reset": types.int32(DOUBLES, DOUBLES, DOUBLES, WORDS),
+    "step": types.int32(DOUBLES, DOUBLES, DOUBLES, DOUBLES, DOUBLES, _BYTES, WORDS),
+}
+
+
+def compiled(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """{"reset", "step", "observe": C function}; from the cache if it is there.
+
+    parameters: what each takes, by name. CompileError in the user's words.
+    """
+    text = glue.source(env, parameters)
+    path = _path(env, text)
+    kept = _kept(path, text) if path is not None else None
+    if kept is not None:
+        return kept
+    scope = _scope(env, parameters)
+    return _functions(text, _written(path, text), scope)
+
+
+# -- compiling ------------------------------------------------------------------------------------
+
+
+def _functions(text: str, path: Path | None, scope: dict[str, Any]) -> dict[str, Any]:
+    """The glue's C functions: from Numba's cache of that file, or else compiled in this scope."""
+    scope["__name__"] = glue.__name__  # what Numba imports when it loads them
+    exec(compile(text, "<fasttrpo>" if path is None else str(path), "exec"), scope)
+    plain = {role: scope[role] for role in SIGNATURES}
+    scope["observe"] = numba.njit(**_OPTIONS)(plain["observe"])
+    made = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaWarning)  # on what it cannot keep: compiled each time
+        for role, signature in SIGNATURES.items():
+            made[role] = numba.cfunc(signature, cache=path is not None, **_OPTIONS)(plain[role])
+    return made
+
+
+def _scope(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The globals of the glue."""
+    options = namedtuple("Options", env.options)
+    names = ("as_random", "as_read_only", "attempt")
+    scope = {name: getattr(numba_types, name) for name in names}
+    scope |= {"carray": numba.carray, "nan": math.nan, "Options": options}
+    done: dict[Any, Any] = {}
+    for role, takes in parameters.items():
+        dispatcher = with_helpers(env.functions[role], numba.njit(**_OPTIONS), done)
+        arguments = _argument_types(env, role, takes, options)
+        _check(env, role, dispatcher, arguments, [env.functions[role], *done])
+        scope[f"user_{role}"] = dispatcher
+    return scope
+
+
+def _argument_types(env: Any, role: str, takes: tuple[str, ...], options: Any) -> tuple:
+    known = {
+        "state": read_only(_STATE) if role == "observe" else _STATE,
+        "obs": _STATE,
+        "random": RandomType(),
+        "options": types.NamedUniTuple(types.float64, len(env.options), options)
+        if env.options
+        else types.NamedTuple((), options),
+        "action": read_only(_STATE),
+    }
+    if env.choices is not None:
+        count = len(env.choices)
+        known["action"] = types.int64 if count == 1 else types.UniTuple(types.int64, count)
+    return tuple(known[name] for name in takes)
+
+
+def _check(env: Any, role: str, dispatcher: Any, arguments: tuple, own: list[Any]) -> None:
+    """Compiles one function of the user's by itself, so that what is wrong is found in it."""
+    try:
+        dispatcher.compile(arguments)
+    except Exception as error:  # Numba raises all sorts for code that it cannot compile
+        raise in_words(env.name, role, error, own) from error
+    result = dispatcher.overloads[arguments].signature.return_type
+    if not _is_fitting(role, result):
+        raise wrong_return(env.name, role, dispatcher.py_func, str(result))
+
+
+def _is_fitting(role: str, result: Any) -> bool:
+    if role != "step":
+        return isinstance(result, types.NoneType)
+    numbers = types.Integer | types.Float | types.Boolean
+    parts = getattr(result, "types", ())
+    return len(parts) == 2 and all(isinstance(types.unliteral(p), numbers) for p in parts)
+
+
+# -- kept on disk ---------------------------------------------------------------------------------
+
+
+def folder() -> Path:
+    """Where compiled environments are kept."""
+    own = os.environ.get("FASTTRPO_CACHE_DIR")
+    if own:
+        return Path(own)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fasttrpo"
+
+
+def _path(env: Any, text: str) -> Path | None:
+    """The file of this environment's glue; None where nobody can say whether it has changed."""
+    try:
+        own = [Path(module.__file__).read_text("utf-8") for module in (draws, numba_types)]
+        known = [text, versions(), *own, *map(identity, env.functions.values())]
+    except (NoIdentityError, OSError):
+        return None
+    digest = hashlib.sha256("\0".join([*known, *env.options]).encode()).hexdigest()[:24]
+    return folder() / f"env_{digest}.py"
+
+
+def _kept(path: Path, text: str) -> dict[str, Any] | None:
+    """What the cache has; None if that is not all."""
+    if not path.exists():
+        return None
+    try:
+        return _functions(text, path, {})  # where there is nothing to compile it with
+    except NumbaError:
+        return None
+    except Exception:  # a damaged file raises anything
+        _drop(path)
+        return None
+
+
+def _written(path: Path | None, text: str) -> Path | None:
+    """The path, with the file there; None where it cannot be written."""
+    try:
+        if path is not None and not path.exists():
+            _write(path, text)
+            _tidy(path.parent)
+    except OSError:
+        return None
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: another process may be at the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _tidy(where: Path) -> None:
+    """Drops the oldest entries beyond the most that are kept."""
+    entries = sorted(where.glob("env_*.py"), key=lambda path: path.stat().st_mtime)
+    for path in entries[:-MOST_KEPT]:
+        _drop(path)
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        for file in [path, *path.parent.glob(f"__pycache__/{path.stem}.*")]:
+            file.unlink(missing_ok=True)

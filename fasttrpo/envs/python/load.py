@@ -1,0 +1,56 @@
+"""Environments named as "my_module.py:name", for the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fasttrpo.envs.library import is_in_source
+from fasttrpo.envs.python.environment import NumbaEnvironment
+from fasttrpo.suggest import unknown
+
+
+def is_definition(env: Any) -> bool:
+    """Whether this is an environment written in Python, or a text that names one in a file."""
+    return isinstance(env, NumbaEnvironment) or is_in_source(env)
+
+
+def definition(env: Any) -> NumbaEnvironment:
+    """The environment. FileNotFoundError, ValueError if there is none of that name.
+
+    What the file raises as it is run comes through.
+    """
+    if isinstance(env, NumbaEnvironment):
+        return env
+    file, _, name = env.rpartition(":")
+    module = _module(Path(file))
+    found = getattr(module, name, None)
+    if not isinstance(found, NumbaEnvironment):
+        known = [n for n, each in vars(module).items() if isinstance(each, NumbaEnvironment)]
+        raise ValueError(f"{file}: {unknown('NumbaEnvironment', name, known)}")
+    return found
+
+
+def _module(path: Path) -> ModuleType:
+    """The file's module: run once, and with the modules beside it in reach, as Python has it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    path = path.resolve()
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    name = path.stem if loaded is None else f"{path.stem}_{abs(hash(os.fspath(path)))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

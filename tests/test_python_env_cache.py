@@ -1,0 +1,151 @@
+"""Compiled environments kept on disk: found again by another process, and never when changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("numba")
+
+SOURCE = """
+import sys
+from gymnasium.spaces import Box, Discrete
+from fasttrpo.envs import NumbaEnvironment
+import constants
+
+GRAVITY = 2.0
+
+def pull(x):
+    return x + GRAVITY
+
+def make(extra):
+    def reset(state, random):
+        state[0] = constants.START
+
+    def step(state, action):
+        state[0] = pull(state[0]) + extra
+        return state[0], False
+
+    return NumbaEnvironment(
+        name="Kept", state_size=1, reset=reset, step=step,
+        observation_space=Box(-99, 99, (1,)), action_space=Discrete(2),
+    )
+
+def first_reward(env):
+    env.reset()
+    return env.step([0])[1][0]
+
+if __name__ == "__main__":
+    import numba.core.dispatcher as dispatcher
+    compiled = []
+    original = dispatcher._FunctionCompiler.compile
+    def compile(self, *args):
+        compiled.append(self.py_func.__name__)
+        return original(self, *args)
+    dispatcher._FunctionCompiler.compile = compile
+    reward = first_reward(make(0.5).make_vec(1))
+    print(reward, "step" in compiled)
+"""
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs a program in a new process, with the cache in ./cache: the reward, whether compiled."""
+    monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(Path("cache").resolve()))
+    Path("kept.py").write_text(SOURCE)
+    Path("constants.py").write_text("START = 1.0\n")
+
+    def result(*arguments):
+        command = [sys.executable, *(arguments or ["kept.py"])]
+        out = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert out.returncode == 0, out.stderr
+        reward, was_compiled = out.stdout.split()
+        return float(reward), was_compiled == "True"
+
+    return result
+
+
+def edit(file, old, new):
+    """A change of the same length, within the same second, that keeps the file's time."""
+    path = Path(file)
+    times, text = path.stat(), path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_it_is_kept_across_processes(run):
+    """Of a script, and of closures, which Numba's own cache does not keep."""
+    assert run() == (3.5, True)
+    assert run() == (3.5, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reward"),
+    [
+        ("kept.py", "GRAVITY = 2.0", "GRAVITY = 3.0", 4.5),
+        ("kept.py", "x + GRAVITY", "x - GRAVITY", -0.5),
+        ("kept.py", "make(0.5)", "make(1.5)", 4.5),
+        ("constants.py", "1.0", "5.0", 7.5),
+        ("kept.py", "state[0], False", "state[0] * 2, False", 7.0),
+    ],
+    ids=["a global", "a helper", "a closure's variable", "another module", "the function"],
+)
+def test_a_change_is_seen(run, file, old, new, reward):
+    assert run() == (3.5, True)
+    edit(file, old, new)
+    assert run() == (reward, True)
+    assert run() == (reward, False)
+    edit(file, new, old)
+    assert run() == (3.5, False)
+
+
+def test_code_that_stands_in_no_file_is_kept_too(run):
+    assert run("-c", SOURCE) == (3.5, True)
+    assert run("-c", SOURCE) == (3.5, False)
+
+
+def test_damaged_and_foreign_entries_are_compiled_anew(run):
+    assert run() == (3.5, True)
+    for path in Path("cache/__pycache__").glob("*.nbi"):
+        path.write_bytes(b"rubbish")
+    assert run() == (3.5, True)
+
+
+def test_where_nothing_can_be_kept_it_works_all_the_same(run, monkeypatch):
+    Path("file").write_text("no folder")
+    monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(Path("file").resolve()))
+    assert run() == (3.5, True)
+    assert run() == (3.5, True)
+
+
+def test_what_nobody_can_identify_is_not_kept(run):
+    """An object of the user's, which Numba itself could take, whose change cannot be told."""
+    from fasttrpo.envs.python.functions import NoIdentityError, identity
+
+    thing = object()
+
+    def uses_it():
+        return thing
+
+    with pytest.raises(NoIdentityError, match="object"):
+        identity(uses_it)
+
+
+def test_old_entries_are_dropped(tmp_path, monkeypatch):
+    from fasttrpo.envs.python import jit
+
+    monkeypatch.setattr(jit, "MOST_KEPT", 3)
+    (tmp_path / "__pycache__").mkdir()
+    for i in range(6):
+        (tmp_path / f"env_{i}.py").write_text("")
+        os.utime(tmp_path / f"env_{i}.py", (i, i))
+        (tmp_path / "__pycache__" / f"env_{i}.step-1.py311.nbi").write_text("")
+    jit._tidy(tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("env_*")) == ["env_3.py", "env_4.py", "env_5.py"]
+    assert len(list((tmp_path / "__pycache__").iterdir())) == 3

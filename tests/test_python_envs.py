@@ -1,0 +1,350 @@
+"""Environments written in Python: the same numbers compiled, interpreted and in C."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from python_envs import ALL, cart, noise
+
+pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("numba")
+
+from fasttrpo import TRPO, cli, evaluate_policy
+from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
+from fasttrpo.envs.python import draws, struct
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
+each_env = pytest.mark.parametrize("name", ALL)
+each_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """One cache for the whole run, away from the user's."""
+    monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
+
+
+def play(env, n, seed=0):
+    """n steps of random actions, resetting where that is the caller's: the answers, in a row."""
+    env.action_space.seed(seed)
+    answers = []
+    for _ in range(n):
+        answers.append(env.step(env.action_space.sample()))
+        ended = answers[-1][2] | answers[-1][3]
+        if env.metadata["autoreset_mode"] is AutoresetMode.DISABLED and ended.any():
+            env.reset(options={"reset_mask": ended})
+    return answers
+
+
+def same(a, b):
+    """The same bits, infos aside."""
+    pairs = [pair for p, q in zip(a, b, strict=True) for pair in zip(p[:4], q[:4], strict=True)]
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+# -- the same numbers -----------------------------------------------------------------------------
+
+
+@each_way
+def test_a_cart_pole_is_the_one_in_c(compiled):
+    """From random states, and in whole episodes with their resets."""
+    n = 2_000 if compiled else 300
+    ours, theirs = cart.make_vec(n, compiled=compiled), CompiledVectorEnv("CartPole-v1", n)
+    states = np.random.default_rng(1).uniform(-1, 1, (n, 4)) * [2.5, 3, 0.22, 3]
+    for env in (ours, theirs):
+        env.reset(seed=4)
+        env.states.view(np.float64)[:] = states
+    assert np.array_equal(ours.observe(), theirs.observe())
+    assert same(play(ours, 1), play(theirs, 1))
+    ours.reset(seed=5), theirs.reset(seed=5)
+    assert same(play(ours, 60), play(theirs, 60))
+    np.testing.assert_allclose(ours.states.view(float), theirs.states.view(float), 1e-12, 1e-12)
+    assert ours.single_observation_space == theirs.single_observation_space
+    assert ours.reward_threshold == theirs.reward_threshold
+
+
+@each_env
+def test_compiled_and_interpreted_are_the_same(name):
+    ways = [ALL[name].make_vec(5, compiled=way, max_episode_steps=20) for way in (True, False)]
+    first = [env.reset(seed=3)[0] for env in ways]
+    assert np.array_equal(*first)
+    assert same(*[play(env, 70) for env in ways])
+    assert ways[0].save() == ways[1].save()
+
+
+def test_draws_are_those_of_c():
+    """normal and integers, by hand from the words that the C header documents."""
+    words = np.array([2**40 + 7, 2**33 + 5, 3], np.uint64)
+    block = draws.philox(*np.uint64([5, 3, 2, 6, 7, 2**8]))
+    u, v = ((int(a) << 32 | int(b)) >> 11 for a, b in (block[:2], block[2:]))
+    stream = draws.Random(words)
+    expected = 2 + 3 * np.sqrt(-2 * np.log((u + 1) / 2**53)) * np.cos(2 * np.pi * v / 2**53)
+    np.testing.assert_allclose(stream.normal(2, 3), expected, 1e-14)
+    assert words[1] == 2**33 + 6
+    words[1] -= np.uint64(1)
+    assert stream.integers(-5, 9) == -5 + int(14 * (u / 2**53))
+
+
+NORMAL_IN_C = """
+#include "trpo_env.h"
+
+static int reset(const void *config, void *state, double *obs, trpo_env_random *random)
+{
+    obs[0] = trpo_env_normal(random, 0, 1);
+    obs[1] = trpo_env_uniform(random, -2, 3);
+    return 0;
+}
+
+static int step(const void *config, void *state, const double *act, double *obs, double *rew,
+                uint8_t *term, trpo_env_random *random)
+{
+    return 1;
+}
+
+static const int CHOICES[] = {2};
+static const trpo_env ENV = {TRPO_ENV_VERSION, sizeof(trpo_env), "Draws", 1, 2, 0, 0, 1, CHOICES,
+                             0, 0, 0, 0, 0, 0, 0, reset, step, 0, 0};
+
+const trpo_env *trpo_environment(void) { return &ENV; }
+"""
+
+
+def test_normal_draws_are_those_of_the_c_header():
+    include, cc = README.parent / "csrc/include", os.environ.get("CC", "cc")
+    if shutil.which(cc) is None or not include.exists():
+        pytest.skip("there is no C compiler, or no header beside the tests")
+    Path("draws.c").write_text(NORMAL_IN_C)
+    flags = ["-shared", "-fPIC", f"-I{include}", "-o", "draws.so", "draws.c", "-lm"]
+    subprocess.run([cc, "-O1", *flags], check=True)
+
+    def reset(state, random):
+        state[0] = random.normal()
+        state[1] = random.uniform(-2, 3)
+
+    def never_ends(state, action):
+        return 0.0, False
+
+    space = {"observation_space": gymnasium.spaces.Box(-9, 9, (2,), np.float64)}
+    spec = {"name": "Draws", "state_size": 2, "action_space": gymnasium.spaces.Discrete(2)}
+    ours = NumbaEnvironment(**spec, **space, reset=reset, step=never_ends).make_vec(50)
+    expected, _ = CompiledVectorEnv("./draws.so", 50).reset(seed=2**40 + 1)
+    np.testing.assert_allclose(ours.reset(seed=2**40 + 1)[0], expected, 1e-14, 1e-15)
+
+
+def test_draws_are_distributed_as_they_should_be():
+    env = noise.make_vec(40_000)
+    env.reset(seed=0)
+    normal, integer, _ = env.states.view(np.float64).T
+    np.testing.assert_allclose([normal.mean(), normal.std()], [0, 1], atol=0.02)
+    values, counts = np.unique(integer, return_counts=True)
+    assert list(values) == [-3, -2, -1, 0, 1, 2, 3]
+    assert np.abs(counts / len(integer) - 1 / 7).max() < 0.01
+
+
+@each_way
+def test_options(compiled):
+    usual, heavy = (cart.make_vec(3, compiled=compiled, **o) for o in ({}, {"force": 20}))
+    assert (usual.envs_in_c.options, heavy.envs_in_c.options) == ({"force": 10}, {"force": 20})
+    usual.reset(seed=0), heavy.reset(seed=0)
+    assert not same(play(usual, 3), play(heavy, 3))
+    with pytest.raises(TypeError, match="did you mean 'force'"):
+        cart.make_vec(3, compiled=compiled, farce=1)
+
+
+@each_way
+def test_the_state_is_zero_when_an_episode_begins(compiled):
+    env = noise.make_vec(4, compiled=compiled, max_episode_steps=3)
+    env.reset(seed=0)
+    for _ in range(9):
+        _, _, term, trunc, _ = env.step(env.action_space.sample())
+        steps = env.states.view(np.float64)[:, 2]
+        assert (steps[term | trunc] == 0).all()
+        assert (steps < 3).all()
+
+
+# -- an ordinary vector environment ---------------------------------------------------------------
+
+
+@each_mode
+@each_env
+def test_it_is_a_vector_env(name, mode):
+    """What Gymnasium's own tests of its vector environments look at."""
+    env = ALL[name].make_vec(5, autoreset_mode=mode)
+    assert isinstance(env, gymnasium.vector.VectorEnv)
+    assert env.metadata["autoreset_mode"] is mode
+    obs, infos = env.reset(seed=1)
+    assert infos == {}
+    assert env.observation_space.contains(obs)
+    assert env.single_observation_space == ALL[name].observation_space
+    assert env.single_action_space == ALL[name].action_space
+    for obs, rewards, term, trunc, _ in play(env, 50):
+        assert env.observation_space.contains(obs)
+        for array, dtype in ((rewards, np.float64), (term, np.bool_), (trunc, np.bool_)):
+            assert (array.shape, array.dtype) == ((5,), dtype)
+    env.close()
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.reset()
+
+
+def test_gymnasium_makes_it():
+    gymnasium.register("PythonCart-v0", vector_entry_point=cart.make_vec, max_episode_steps=9)
+    try:
+        env = gymnasium.make_vec("PythonCart-v0", num_envs=3, force=11)
+        assert isinstance(env, CompiledVectorEnv)
+        assert (env.num_envs, env.envs_in_c.options["force"]) == (3, 11)
+    finally:
+        del gymnasium.registry["PythonCart-v0"]
+
+
+@each_way
+@each_env
+def test_saved_environments_go_on_bit_for_bit(name, compiled):
+    env, other = (ALL[name].make_vec(3, compiled=compiled, max_episode_steps=9) for _ in "ab")
+    env.reset(seed=0)
+    play(env, 13)
+    saved = env.save()
+    answers = play(env, 40)
+    other.load(saved)
+    assert same(answers, play(other, 40))
+
+
+@each_way
+def test_states_can_be_set(compiled):
+    env = noise.make_vec(2, compiled=compiled)
+    env.states.view(np.float64)[:] = [[0, 1, 0], [1, -2, 0]]
+    np.testing.assert_allclose(env.observe(), [[1, 0], [-2, np.tanh(1)]], 1e-15)
+
+
+# -- lifetimes, threads, pickles -------------------------------------------------------------------
+
+
+@each_way
+def test_environments_outlive_their_definition(compiled):
+    def reset(state):
+        state[0] = 1
+
+    def step(state, action):
+        state[0] += action
+        return state[0], False
+
+    space = gymnasium.spaces.Box(-9, 9, (1,))
+    short = {"name": "Short", "state_size": 1, "reset": reset, "step": step}
+    env = NumbaEnvironment(
+        **short, observation_space=space, action_space=gymnasium.spaces.Discrete(2)
+    ).make_vec(2, compiled=compiled)
+    del reset, step, short
+    gc.collect()
+    rubbish = [bytearray(500) for _ in range(10_000)]
+    env.reset()
+    for _ in range(3):
+        _, rewards, *_ = env.step(np.array([0, 1]))
+    assert list(rewards) == [1, 4]
+    capsule = env.envs_in_c.capsule
+    del env, rubbish
+    gc.collect()
+    assert "trpo_envs" in repr(capsule)
+
+
+@each_way
+def test_many_threads_step_their_own(compiled, monkeypatch):
+    """Compiled once, and the same numbers in each."""
+    definition = pickle.loads(pickle.dumps(noise))
+    results, made = [None] * 4, []
+    make = NumbaEnvironment._make
+    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: made.append(a) or make(*a))
+
+    def run(i):
+        env = definition.make_vec(70, compiled=compiled)
+        env.reset(seed=1)
+        results[i] = play(env, 10)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(results[0], each) for each in results[1:])
+    assert len(made) == 1
+
+
+def test_a_definition_can_be_pickled():
+    cart.make_vec(1)
+    again = pickle.loads(pickle.dumps(cart)).make_vec(2)
+    again.reset(seed=0)
+    other = cart.make_vec(2)
+    other.reset(seed=0)
+    assert same(play(again, 5), play(other, 5))
+
+
+def test_the_struct_is_c_s():
+    """Its fields' places are those of trpo_env.h where its size is: C refuses any other."""
+    assert cart.make_vec(1).envs_in_c.describe()["max_episode_steps"] == 500
+    assert struct.Struct.close.offset + ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
+        struct.Struct
+    )
+
+
+# -- trained in -----------------------------------------------------------------------------------
+
+
+def test_it_is_learnt_in():
+    model = TRPO("MlpPolicy", cart, n_envs=8, n_steps=125, seed=0)
+    model.learn(15_000)
+    mean, _ = evaluate_policy(model, cart, 10, seed=1)
+    assert model.get_env().num_envs == 8
+    assert mean > 300
+
+
+def test_training_is_the_same_as_in_c():
+    kwargs = {"n_envs": 4, "n_steps": 32, "seed": 0, "policy_kwargs": {"net_arch": [8]}}
+    a, b = (TRPO("MlpPolicy", env, **kwargs).learn(256) for env in (cart, "CartPole-v1"))
+    ours, theirs = a._agent.state(), b._agent.state()
+    assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours)
+
+
+@pytest.fixture
+def example():
+    """The README's, in lander.py."""
+    if not README.exists():
+        pytest.skip("the sources are not beside the tests")
+    section = README.read_text(encoding="utf-8").split("### Environments in Python")[1]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    assert "200_000" in code
+    Path("lander.py").write_text(code.replace("200_000", "2_000"))
+
+
+def test_the_example_of_the_readme_runs(example):
+    out = subprocess.run([sys.executable, "lander.py"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\(-?\d+\.\d+, .*\)\n", out.stdout)
+
+
+def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
+    assert cli.main(["train", "lander.py:lander", *short]) == 0
+    folder = Path("runs/lander_lander-seed0")
+    kept = json.loads((folder / "config.json").read_text())["env_id"]
+    assert kept == f"{Path('lander.py').resolve()}:lander"
+    assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
+    assert "own environments" not in capsys.readouterr().out
+    assert cli.main(["train", "lander.py:lender", *short]) == 2
+    assert "did you mean 'lander'" in capsys.readouterr().err
+    assert cli.main(["train", "no.py:lander", *short]) == 2
+    assert "there is no file 'no.py'" in capsys.readouterr().err
+    del sys.modules["lander"]
