@@ -228,6 +228,14 @@ def test_a_median_and_its_quartiles():
     assert timing.summary([5.0, 1.0, 2.0, 4.0, 3.0]) == timing.Times(3.0, 2.0, 4.0, 5)
 
 
+def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
+    used, pauses = iter([0, 2e-3, 2e-3, 3e-3, 3e-3, 3.1e-3]), []
+    monkeypatch.setattr(timing.time, "process_time", lambda: next(used))
+    monkeypatch.setattr(timing.time, "sleep", pauses.append)
+    timing.rest()
+    assert pauses == [timing.PAUSE] * 3
+
+
 # -- what is measured ----------------------------------------------------------------------------
 
 
