@@ -273,9 +273,9 @@ cdef class Agent:
         cdef trpo_culprit at
         cdef trpo_model *m = &self.w.policy
         trpo_get_culprit(self.w, &at)
-        cdef Py_ssize_t action = (<Py_ssize_t>at.step * self.w.set.n_envs + at.env) * m.D
+        cdef trpo_real *act = m.batch.act + (<Py_ssize_t>at.step * self.w.set.n_envs + at.env) * m.D
         cdef dict words = failure
-        return {**words, "row": at.step, "act": float(m.batch.act[action + at.component % m.D])}
+        return {**words, "row": at.step, "act": [act[d] for d in range(m.D)]}
 
     cdef _refuse_collected(self, int status):
         """Raises for what the core found in what the environments showed it."""

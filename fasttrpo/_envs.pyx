@@ -325,7 +325,7 @@ cdef class Envs:
             with nogil:
                 status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
         if status != TRPO_ENV_OK:
-            self._refuse(failure, "step", act[failure.env, failure.component])
+            self._refuse(failure, "step", act[failure.env])
 
     def steps(self, act, int autoreset):
         """T steps in a row by act (T, E, D), without Python between them."""
@@ -341,7 +341,7 @@ cdef class Envs:
                                         &failure)
                 t += 1
         if status != TRPO_ENV_OK:
-            self._refuse(failure, "step", act[t - 1, failure.env, failure.component])
+            self._refuse(failure, "step", act[t - 1, failure.env])
 
     def observe(self):
         """Begins an episode in each environment, from its state as it stands in `states`."""
@@ -384,7 +384,7 @@ cdef class Envs:
         return e
 
     def refuse(self, *, env, step, code, component, status, act, row=None):
-        """Raises what `step` would have for a failure under another's hands, of the action act."""
+        """Raises what `step` would have for a failure under another's hands; act (D) was its action."""
         self._refuse(trpo_env_failure(env, step, code, component, status), "step", act)
 
     cdef _refuse(self, trpo_env_failure failure, str call, act=None):
@@ -399,7 +399,7 @@ cdef class Envs:
         if status == TRPO_ENV_ERR_ORDER:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
-            raise ValueError(f"{words}: {act:g} (component {c}) for environment {e}")
+            raise ValueError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
         if status == TRPO_ENV_ERR_FAILED:
             what = f"{call} returned error {failure.code} {where}"
         elif status == TRPO_ENV_ERR_OBS:
@@ -407,7 +407,7 @@ cdef class Envs:
         else:
             what = f"{words} {where}"
         raise SimulationError(
-            f"{self.source}: {what}; the other environments are as they were, "
+            f"{self.source}: {what}; the other environments are intact, "
             "and `reset` begins a new episode here",
             e, failure.step,
         )

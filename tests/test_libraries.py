@@ -267,7 +267,7 @@ def test_a_simulation_that_fails_is_named_and_the_others_are_intact(well, order,
     last = env.states[2].copy()
     with pytest.raises(SimulationError, match=words) as error:
         env.step(np.array([0, order, 0]))
-    assert "the other environments are as they were" in str(error.value)
+    assert "the other environments are intact" in str(error.value)
     assert (error.value.env, error.value.step) == (1, 0 if order == 5 else 3)
     steps = env.states.view(np.float64)[:, 0]
     assert steps[0] == 3
