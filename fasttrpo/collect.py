@@ -110,9 +110,7 @@ def collect(
     return happened
 
 
-def _collect_in_c(
-    agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int
-) -> None:
+def _collect_in_c(agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int) -> None:
     """Piece by piece: in between the interpreter sees to signals and to other threads."""
     collected = 0
     while collected < n_steps:
