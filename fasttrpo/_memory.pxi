@@ -3,28 +3,6 @@
 import weakref
 
 
-# A child process has no threads but the one that forked. So that none of the others is amid an
-# agent's work then, and none holds its lock for ever, forking waits for them.
-_agents, _held, _forking = weakref.WeakSet(), [], threading.Lock()
-
-
-def _hold_all():
-    _forking.acquire()
-    for agent in list(_agents):
-        agent.lock.acquire()
-        _held.append(agent.lock)
-
-
-def _let_go():
-    while _held:
-        _held.pop().release()
-    _forking.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_let_go)
-
-
 cdef void _fill(trpo_settings *c, s) except *:
     """The settings that are plain numbers; names become the core's."""
     c.obs_size = s.obs_size
@@ -55,8 +33,8 @@ cdef class Memory:
     cdef void *memory
     cdef trpo_pool *pool
     cdef bint loaded, has_ret, factorized
-    cdef object __weakref__
-    cdef readonly object lock, settings
+    cdef object lock, __weakref__
+    cdef readonly object settings
 
     def __cinit__(self, settings):
         cdef trpo_settings c
@@ -203,3 +181,28 @@ cdef class Memory:
             else:
                 checks.finite_rows(name, array, noun, step, skip)
         raise ValueError(status_text(status))
+
+
+# ---- forking
+
+# A child process has no threads but the one that forked. So that none of the others is amid an
+# agent's work then, and none holds its lock for ever, forking waits for them.
+_agents, _held, _forking = weakref.WeakSet(), [], threading.Lock()
+
+
+def _hold_all():
+    _forking.acquire()
+    for agent in list(_agents):
+        lock = (<Memory>agent).lock
+        lock.acquire()
+        _held.append(lock)
+
+
+def _let_go():
+    while _held:
+        _held.pop().release()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_let_go)
