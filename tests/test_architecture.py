@@ -33,7 +33,8 @@ def name_of(path):
 # -- C --------------------------------------------------------------------------------------------
 
 # Kernels are compiled per instruction set from shared sources, over the set's own vectors.
-KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "math_simd.h", "wide_simd.h", "layer.h", "lane.h"}
+KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "wide_simd.h", "rows_simd.h", "math_simd.h"}
+KERNEL_SOURCES |= {"layer.h", "lane.h"}
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 # What a file of each folder may include of ours.
 MAY_INCLUDE = {

@@ -1,6 +1,6 @@
-/* Arrays for tests of the kernels: each ends where its memory ends, so that whoever touches what lies
- * behind it is stopped by the machine, vectors with masks included; and made-up numbers that are the
- * same on every machine.
+/* Arrays for tests of the kernels: each ends where its memory ends, so that whoever touches what
+ * lies behind it is stopped by the machine, vectors with masks included; and made-up numbers that
+ * are the same on every machine.
  *
  * Needs POSIX. Include it first: it asks the system's headers for what it needs. */
 #ifndef TRPO_TESTS_ARRAYS_H

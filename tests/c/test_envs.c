@@ -1,10 +1,10 @@
-/* Environments side by side: episodes, modes, failures, streams, saving, memory; and what is refused
- * of a struct. The simulator is made of bad behaviour on demand: the action says which. */
+/* Environments side by side: episodes, modes, failures, streams, saving, memory; and what is
+ * refused of a struct. The simulator is made of bad behaviour on demand: the action says which. */
 #include "check.h"
 
 #include "../../csrc/include/trpo_env.h"
 
-/* ---- a simulator that does as it is told ------------------------------------------------------- */
+/* ---- a simulator that does as it is told ----------------------------------------------------- */
 
 enum { GO = 0, END = 1, FAIL = 2, BAD_OBS = 3, BAD_REW = 4, DOOM = 5, N_CHOICES = 6 };
 
@@ -76,7 +76,7 @@ static trpo_env told_env(int limit)
     return env;
 }
 
-/* ---- environments with their memory ------------------------------------------------------------ */
+/* ---- environments with their memory ---------------------------------------------------------- */
 
 enum { E = 4 };
 
@@ -121,7 +121,7 @@ static int world_step(world *w, int e, int order, int autoreset)
 static double seen(const world *w, int e, int i) { return w->out.obs[e * 3 + i]; }
 static double seen_last(const world *w, int e, int i) { return w->out.final_obs[e * 3 + i]; }
 
-/* ---- episodes ---------------------------------------------------------------------------------- */
+/* ---- episodes -------------------------------------------------------------------------------- */
 
 static void same_step(void)
 {
@@ -199,9 +199,10 @@ static void nothing_before_a_reset(void)
     world_end(&w);
 }
 
-/* ---- failures ---------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-/* The environment has failed at that step of its episode; before it they have stepped, after not. */
+/* The environment has failed at that step of its episode; before it they have stepped, after
+ * not. */
 static void check_failed(world *w, int status, int wanted, int step, int code, int component)
 {
     CHECK(status == wanted);
@@ -266,7 +267,7 @@ static void illegal_actions(void)
     }
 }
 
-/* ---- streams, ranges, actions ------------------------------------------------------------------ */
+/* ---- streams, ranges, actions ---------------------------------------------------------------- */
 
 /* One number for what the environments are. */
 static uint64_t bits_of(const world *w)
@@ -352,7 +353,7 @@ static void real_actions_are_clipped(void)
     world_end(&w);
 }
 
-/* ---- saving, states, closing ------------------------------------------------------------------- */
+/* ---- saving, states, closing ----------------------------------------------------------------- */
 
 static void it_goes_on_bit_for_bit(void)
 {
@@ -426,7 +427,7 @@ static void what_was_begun_is_closed(void)
     world_end(&w);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static int is_bad(const trpo_env *env, const char *field)
 {

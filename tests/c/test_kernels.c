@@ -1,8 +1,8 @@
-/* The kernels of every instruction set that this machine runs, against plain loops in double; and the
- * same bits from all sets with fused multiply-add. Sums may differ by rounding: by (terms + 8) units
- * of the sum of the terms' magnitudes.
+/* The kernels of every instruction set that this machine runs, against plain loops in double; and
+ * the same bits from all sets with fused multiply-add. Sums may differ by rounding: by (terms + 8)
+ * units of the sum of the terms' magnitudes.
  *
- *     test_kernels [5]     every fifth dense layer, for slow machines: any number prime to 12 and 17
+ *     test_kernels [5]    every fifth dense layer, for slow machines: any number prime to 12, 17
  */
 #include "arrays.h"
 

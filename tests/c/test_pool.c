@@ -1,5 +1,5 @@
-/* The pool of threads: every task once, by workers with numbers of their own, whatever the number of
- * threads and tasks, across forks, with no more threads than asked for. */
+/* The pool of threads: every task once, by workers with numbers of their own, whatever the number
+ * of threads and tasks, across forks, with no more threads than asked for. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -212,7 +212,8 @@ static int forbid_threads(void)
     const struct rlimit one = {1, 1};
     pthread_t other;
     if (getuid() == 0 && setuid(65534) != 0) return 0; /* there is no limit for root */
-    return setrlimit(RLIMIT_NPROC, &one) == 0 && pthread_create(&other, NULL, do_nothing, NULL) != 0;
+    if (setrlimit(RLIMIT_NPROC, &one) != 0) return 0;
+    return pthread_create(&other, NULL, do_nothing, NULL) != 0;
 }
 
 /* A system that gives no threads, or no more of them: the run completes with those there are. */

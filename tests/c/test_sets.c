@@ -1,6 +1,6 @@
-/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add, for
- * every space and critic, each activation in turn, and layers on both sides of what counts as short
- * (8 outputs). */
+/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add,
+ * for every space and critic, each activation in turn, and layers on both sides of what counts as
+ * short (8 outputs). */
 #include "check.h"
 
 /* Those with fused multiply-add; which of them run here, the core says. */
