@@ -14,7 +14,8 @@
 
 #include "../../csrc/kernels/kernels.h"
 
-enum { N = 64, MOST = 72 * 72, MOST_ROUNDS = 1000 };
+/* MOST: of any array; packed matrices are filled up to whole panels. */
+enum { N = 64, MOST = 72 * 104, MOST_ROUNDS = 1000 };
 
 /* Inputs, of which a kernel takes what it needs; packed ones and act are made for each size. */
 static real x[MOST], tx[MOST], h[MOST], dz[MOST], V[MOST], W[MOST], W_t[MOST];
