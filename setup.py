@@ -14,7 +14,8 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = sorted(p for part in ("core", "kernels", "executor") for p in glob(f"csrc/{part}/*.c"))
+FOLDERS = ("core", "kernels", "envs", "executor")
+SOURCES = sorted(path for folder in FOLDERS for path in glob(f"csrc/{folder}/*.c"))
 ENVIRONMENTS = sorted(glob("csrc/envs/*.c"))
 HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
 

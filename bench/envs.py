@@ -1,13 +1,16 @@
-"""Environment steps per second with given actions: ours beside Gymnasium's and EnvPool's.
+"""Environment steps per second: with given actions, beside Gymnasium and EnvPool; in a rollout.
 
     python -m bench.envs [ENV_ID ...] [--seconds S]
 
-Prints a Markdown table of one run: random actions drawn beforehand, resets included, one thread
-(a process for each environment of Gymnasium's async). "in C" steps without Python in between, as
-a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole written in Python, first
-checked against the one in C); the others are `VectorEnv.step` calls. EnvPool is left out where it
-is not installed. Each figure is the best of many stretches of a few milliseconds, so that it says
-what the code can do and not what else the machine was doing.
+Prints two Markdown tables of one run. Given actions are random and drawn beforehand, resets
+included, one thread (a process for each environment of Gymnasium's async). "in C" steps without
+Python in between, as a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole
+written in Python, first checked against the one in C); the others are `VectorEnv.step` calls.
+EnvPool is left out where it is not installed. The rollouts are those of `learn`, whole: the
+policy's outputs, its draws, steps, values, log-probabilities and episodes, 4,096 steps in all, by
+one thread and by two; "by step" is the same from Python, row by row, on one thread. Each figure is
+the best of many stretches of a few milliseconds, so that it says what the code can do and not what
+else the machine was doing.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import gymnasium
 import numpy as np
 
 from bench.numba_cartpole import cart
+from fasttrpo import TRPO
+from fasttrpo.collect import collect
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
 
@@ -31,6 +36,15 @@ STRETCH = 0.003  # seconds
 LARGEST_ASYNC = 4  # a process each
 IN_C, NUMBA = "fasttrpo in C", "fasttrpo Numba"
 WRITTEN = {"CartPole-v1": cart}
+
+# A rollout's policies and values, and its numbers of environments.
+NETWORKS = {
+    "64-64, values 64-64": {"policy": "MlpPolicy"},
+    "linear, values 64-64": {"policy": "LinearPolicy"},
+    "linear, values linear": {"policy": "LinearPolicy", "policy_kwargs": {"net_arch": {"vf": []}}},
+}
+ROLLOUT_SIZES = (4, 64)
+ROLLOUT = 4096
 
 Step = Callable[[np.ndarray], Any]
 
@@ -150,6 +164,33 @@ def check(env_id: str, written: Any, actions: np.ndarray) -> None:
         raise RuntimeError(f"{env_id} in Python is not the one in C")
 
 
+class Stepped(CompiledVectorEnv):
+    """Which `learn` steps from Python."""
+
+
+def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) -> float:
+    """Environment steps per second of whole rollouts, thrown away each: the best."""
+    n_steps = ROLLOUT // env.num_envs
+    model = TRPO(env=env, n_steps=n_steps, seed=0, **keywords)
+    model._ready_environment()
+    given = model._stream, model._observations, model._actions, model._statistics, n_steps
+
+    def run(actions: np.ndarray) -> None:
+        collect(model._agent, *given)
+        model._agent.discard()
+
+    return rate(run, np.empty((n_steps, env.num_envs)), seconds)
+
+
+def rollouts(env_id: str, n_envs: int, keywords: dict[str, Any], seconds: float) -> list[float]:
+    """By one thread, by two, and by step."""
+    kinds = (CompiledVectorEnv, 1), (CompiledVectorEnv, 2), (Stepped, 1)
+    return [
+        rollout(kind(env_id, n_envs), {**keywords, "n_threads": threads}, seconds)
+        for kind, threads in kinds
+    ]
+
+
 def words(steps_per_second: float | None) -> str:
     if steps_per_second is None:
         return "-"
@@ -158,21 +199,39 @@ def words(steps_per_second: float | None) -> str:
     return f"{steps_per_second / 1e3:.0f}k"
 
 
+def print_stepping(env_ids: list[str], seconds: float) -> None:
+    """The table of given actions."""
+    names = [IN_C, NUMBA, *dict.fromkeys(n for e in env_ids for n in contenders(e))]
+    print(f"| environment | envs | {' | '.join(names)} |")
+    print("|---|---|" + "---|" * len(names))
+    for env_id in env_ids:
+        for n_envs in SIZES:
+            rates = row(env_id, n_envs, seconds)
+            print(f"| {env_id} | {n_envs} | {' | '.join(words(rates.get(n)) for n in names)} |")
+
+
+def print_rollouts(env_ids: list[str], seconds: float) -> None:
+    """The table of rollouts."""
+    print("| environment | policy | envs | one thread | two threads | by step |")
+    print("|---|---|---|---|---|---|")
+    for env_id in env_ids:
+        for name, keywords in NETWORKS.items():
+            for n_envs in ROLLOUT_SIZES:
+                rates = rollouts(env_id, n_envs, keywords, seconds)
+                print(f"| {env_id} | {name} | {n_envs} | {' | '.join(map(words, rates))} |")
+
+
 def main() -> None:
-    """One table for all environments."""
+    """Both tables for all environments."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("env_ids", nargs="*", default=IDS, metavar="ENV_ID")
     parser.add_argument("--seconds", type=float, default=0.5, help="per figure (default 0.5)")
     args = parser.parse_args()
-    names = [IN_C, NUMBA, *dict.fromkeys(n for e in args.env_ids for n in contenders(e))]
     print(f"Python {platform.python_version()}, gymnasium {gymnasium.__version__}, ", end="")
     print(f"numpy {np.__version__}, {platform.machine()}; environment steps per second\n")
-    print(f"| environment | envs | {' | '.join(names)} |")
-    print("|---|---|" + "---|" * len(names))
-    for env_id in args.env_ids:
-        for n_envs in SIZES:
-            rates = row(env_id, n_envs, args.seconds)
-            print(f"| {env_id} | {n_envs} | {' | '.join(words(rates.get(n)) for n in names)} |")
+    print_stepping(args.env_ids, args.seconds)
+    print("\nRollouts\n")
+    print_rollouts(args.env_ids, args.seconds)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def compiled(name: str, with_core: bool = False) -> Path:
     """
     sources = [ROOT / "bench" / "c" / f"{name}.c"]
     if with_core:
-        sources += sorted([*CSRC.glob("core/*.c"), *CSRC.glob("kernels/*.c"), *executor()])
+        folders = ("core", "envs", "kernels")
+        sources += sorted([*(p for f in folders for p in CSRC.glob(f"{f}/*.c")), *executor()])
     program = cache_folder() / name
     newest = max(path.stat().st_mtime for path in sources)
     if not program.exists() or program.stat().st_mtime < newest:

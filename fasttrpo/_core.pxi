@@ -9,7 +9,8 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport uint8_t, uint64_t
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 import os
@@ -35,6 +36,8 @@ _CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted", "entropy",
            "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
+# What collect() answers: trpo_episode.
+EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64), ("total", np.float64)])
 
 
 def status_text(int status):
@@ -242,6 +245,47 @@ cdef class Agent:
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
             self._refuse(status, given, "environment", trpo_recorded(self.w), skip)
+
+    def collect(self, envs, int n_rows, bint single):
+        """Record n_rows rows, or as many as there is room for, in environments in C.
+
+        envs is their capsule, "trpo_envs"; single: what passes to and fro is rounded to float32.
+        Returns the episodes that ended, (n,) of EPISODE, and None; or, where an environment failed
+        and the rollout was dropped, None and the words for `Envs.refuse`, a dict with `row` too.
+        """
+        self._check_open()
+        cdef trpo_env_failure failure
+        cdef int status, first = trpo_recorded(self.w)
+        cdef trpo_envs *w = <trpo_envs *>PyCapsule_GetPointer(envs, "trpo_envs")
+        with self.lock, nogil:
+            status = trpo_collect(self.w, w, n_rows, single, &failure)
+        self.loaded = False
+        if status == TRPO_ERR_ENVIRONMENT:
+            return None, self._failure(failure)
+        if status != TRPO_OK:
+            self._refuse_collected(status)
+        episodes = np.empty(trpo_episodes(self.w, NULL, first, 0), EPISODE)
+        trpo_episodes(self.w, <trpo_episode *>_data(episodes), first, len(episodes))
+        return episodes, None
+
+    cdef dict _failure(self, trpo_env_failure failure):
+        """The failure of an environment in words of Python's."""
+        cdef trpo_culprit at
+        cdef trpo_model *m = &self.w.policy
+        trpo_get_culprit(self.w, &at)
+        cdef trpo_real *act = m.batch.act + (<Py_ssize_t>at.step * self.w.set.n_envs + at.env) * m.D
+        cdef dict words = failure
+        return {**words, "row": at.step, "act": [act[d] for d in range(m.D)]}
+
+    cdef _refuse_collected(self, int status):
+        """Raises for what the core found in what the environments showed it."""
+        cdef trpo_culprit at
+        if status not in (TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS):
+            raise ValueError(status_text(status))
+        trpo_get_culprit(self.w, &at)
+        name = "observation" if status == TRPO_ERR_OBS else "next observation"
+        raise ValueError(f"{name} of environment {at.env} is not finite as {REAL.name} "
+                         f"(component {at.component}) at step {at.step}")
 
     def discard(self):
         """Drop the rollout in progress, its random draws included."""

@@ -1,9 +1,20 @@
 # The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.kernels use.
 
+cdef extern from "../csrc/include/trpo_env.h" nogil:
+    ctypedef struct trpo_envs:
+        pass
+
+    ctypedef struct trpo_env_failure:
+        int env
+        int64_t step
+        int code, component, status
+
+
 cdef extern from "../csrc/include/trpo.h" nogil:
     ctypedef double trpo_real "trpo_real"
 
-    int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY
+    int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY, TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS
+    int TRPO_ERR_ENVIRONMENT
 
     ctypedef struct trpo_settings:
         int obs_size, distribution, n_parts
@@ -36,6 +47,14 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     ctypedef struct trpo_executor:
         int n_workers
 
+    ctypedef struct trpo_culprit:
+        int step, env, component
+
+    ctypedef struct trpo_episode:
+        int row, env
+        int64_t length
+        double total
+
     void trpo_default_settings(trpo_settings *)
     const char *trpo_bad_setting(const trpo_settings *)
     const char *trpo_status_text(int)
@@ -50,6 +69,9 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     void trpo_discard(trpo_agent *)
     void trpo_restart(trpo_agent *)
     int trpo_recorded(const trpo_agent *)
+    void trpo_get_culprit(const trpo_agent *, trpo_culprit *)
+    int trpo_collect(trpo_agent *, trpo_envs *, int, int, trpo_env_failure *)
+    int trpo_episodes(const trpo_agent *, trpo_episode *, int, int)
     int trpo_update(trpo_agent *, trpo_info *)
     int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
     int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
@@ -78,6 +100,7 @@ cdef extern from "../csrc/core/work.h" nogil:
     ctypedef struct trpo_batch:
         int N
         trpo_real **h
+        trpo_real *act
 
     ctypedef struct trpo_model:
         trpo_net net

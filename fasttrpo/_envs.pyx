@@ -51,7 +51,7 @@ cdef extern from "../csrc/include/trpo_env.h" nogil:
     ctypedef struct trpo_env_failure:
         int env
         int64_t step
-        int code, component
+        int code, component, status
     ctypedef struct trpo_env_outcome:
         double *obs
         double *final_obs
@@ -312,7 +312,7 @@ cdef class Envs:
         with nogil:
             status = trpo_envs_reset(self.w, where, &failure)
         if status != TRPO_ENV_OK:
-            self._refuse(status, failure, "reset")
+            self._refuse(failure, "reset")
 
     def step(self, act, int autoreset):
         """A step of each environment; act holds E x D numbers."""
@@ -326,7 +326,7 @@ cdef class Envs:
             with nogil:
                 status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
         if status != TRPO_ENV_OK:
-            self._refuse(status, failure, "step", act)
+            self._refuse(failure, "step", act[failure.env])
 
     def steps(self, act, int autoreset):
         """T steps in a row by act (T, E, D), without Python between them."""
@@ -342,7 +342,7 @@ cdef class Envs:
                                         &failure)
                 t += 1
         if status != TRPO_ENV_OK:
-            self._refuse(status, failure, "step", act[t - 1])
+            self._refuse(failure, "step", act[t - 1, failure.env])
 
     def observe(self):
         """Begins an episode in each environment, from its state as it stands in `states`."""
@@ -351,7 +351,7 @@ cdef class Envs:
         for e in range(self.num_envs):
             status = trpo_envs_observe(self.w, e, &failure)
             if status == TRPO_ENV_ERR_FAILED or status == TRPO_ENV_ERR_OBS:
-                self._refuse(status, failure, "observe")
+                self._refuse(failure, "observe")
             if status != TRPO_ENV_OK:
                 raise ValueError(f"{self.source} has no `observe`, so its states cannot be set")
 
@@ -384,8 +384,13 @@ cdef class Envs:
             raise IndexError(f"environment {e} of {self.num_envs}")
         return e
 
-    cdef _refuse(self, int status, trpo_env_failure failure, str call, act=None):
-        """The exception for a status: whose fault, which environment and step, what to do."""
+    def refuse(self, *, env, step, code, component, status, act, row=None):
+        """Raises what `step` would have for a failure under another's hands; act (D) was its action."""
+        self._refuse(trpo_env_failure(env, step, code, component, status), "step", act)
+
+    cdef _refuse(self, trpo_env_failure failure, str call, act=None):
+        """The exception for a failure: whose fault, which environment and step, what to do."""
+        cdef int status = failure.status
         words = trpo_env_status_text(status).decode()
         e, c, where = failure.env, failure.component, f"in environment {failure.env}"
         if failure.step:
@@ -395,7 +400,7 @@ cdef class Envs:
         if status == TRPO_ENV_ERR_ORDER:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
-            raise ValueError(f"{words}: {act[e, c]:g} (component {c}) for environment {e}")
+            raise ValueError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
         raised = noted(<uintptr_t>trpo_envs_state(self.w, e))
         if raised is not None and not isinstance(raised.error, Exception):
             raise raised.error  # KeyboardInterrupt, the end of a debugger
@@ -408,7 +413,7 @@ cdef class Envs:
         else:
             what = f"{words} {where}"
         raise SimulationError(
-            f"{self.source}: {what}; the other environments are as they were, "
+            f"{self.source}: {what}; the other environments are intact, "
             "and `reset` begins a new episode here",
             e, failure.step,
         ) from (None if raised is None else raised.error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +63,12 @@ class EpisodeStatistics:
         self._window.extend(episodes)
         return episodes
 
+    def extend(self, episodes: np.ndarray) -> None:
+        """Counts episodes that ended in a rollout in C."""
+        self.count += len(episodes)
+        for _, env, length, total in episodes[-WINDOW:].tolist():
+            self._window.append(Episode(env, total, length))
+
     def record(self) -> dict[str, float]:
         """Episodes finished so far; mean return and length over the window (nan if none)."""
         return {
@@ -85,9 +92,13 @@ def collect(
 ) -> int:
     """`n_steps` steps of every environment into the agent's rollout; how many really happened.
 
-    What the agent or the environment raises passes through, with the rollout half full.
+    What the agent or the environment raises passes through, with the rollout half full. In C
+    where both can; the rows are the same.
     """
     n_envs = stream.env.num_envs
+    if stream.steps_in_c and hasattr(agent, "collect"):
+        _collect_in_c(agent, stream, statistics, n_steps)
+        return n_steps * n_envs
     happened = 0
     for row in range(n_steps):
         act, _, _ = agent.act(observations.rows(stream.obs, n_envs))
@@ -97,3 +108,13 @@ def collect(
         statistics.add(step)
         happened += n_envs - int(np.count_nonzero(step.skip))
     return happened
+
+
+def _collect_in_c(agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int) -> None:
+    """Piece by piece: in between the interpreter sees to signals and to other threads."""
+    collected = 0
+    while collected < n_steps:
+        rows, started = min(stream.pace.rows, n_steps - collected), perf_counter()
+        statistics.extend(stream.run(agent, rows))
+        stream.pace.took(rows, perf_counter() - started)
+        collected += rows

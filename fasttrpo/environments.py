@@ -134,6 +134,21 @@ class Step(NamedTuple):
     """(E,) bool: an episode ended in this step"""
 
 
+PIECE = 0.05  # seconds
+
+
+class Pace:
+    """How many rows to collect until the next look for signals: some 50 ms of them."""
+
+    def __init__(self) -> None:
+        self.rows = 1
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Rows were collected in that time. Few at first, for a step may take long."""
+        fitting = int(rows * PIECE / max(seconds, 1e-9))
+        self.rows = max(1, min(fitting, 8 * self.rows))
+
+
 class Stream:
     """A vector environment's steps, the same under each of Gymnasium's autoreset modes.
 
@@ -153,6 +168,9 @@ class Stream:
         self._nowhere = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
         self._mode = _autoreset_mode(env, AutoresetMode)
+        # Asked of the class, for a wrapper may hand on what it does not have itself.
+        self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
+        self.pace = Pace()
         self.interrupt()
 
     def interrupt(self) -> None:
@@ -184,6 +202,18 @@ class Stream:
             next_obs, obs = self._turn(obs, done, infos)
         self.obs, self._over = obs, done
         return Step(rewards, terminated, truncated, next_obs, skip, done)
+
+    def run(self, agent: Any, n_steps: int) -> np.ndarray:
+        """Steps of the agent's own into its rollout, without Python in between (`steps_in_c`).
+
+        Returns the episodes that ended; raises as `step` and the agent's `act` and `push` do.
+        """
+        episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
+        if failure is not None:
+            with _Noted(f"step at step {failure['row']}"):
+                self.env.envs_in_c.refuse(**failure)
+        self.obs = self.env.observations()
+        return episodes
 
     def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[np.ndarray, np.ndarray]:
         """Where episodes ended: the observation after the step, and what the agent sees next."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -144,3 +147,15 @@ def same_state(a: TRPO, b: TRPO) -> bool:
     return list(left) == list(right) and all(
         np.array_equal(left[name], right[name], equal_nan=True) for name in left
     )
+
+
+INCLUDE = Path(__file__).resolve().parent.parent / "csrc/include"
+CC = os.environ.get("CC", "cc")
+
+
+def build_library(source: Path, library: Path, *flags: str) -> str:
+    """An environment in C as a shared library; its path."""
+    command = [CC, "-O1", "-shared", "-fPIC", f"-I{INCLUDE}", *flags, "-o", library, source, "-lm"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return str(library)

@@ -39,7 +39,7 @@ VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 MAY_INCLUDE = {
     "include": {"trpo.h", "trpo_random.h"},
     "kernels": {"kernels.h", "trpo.h", *KERNEL_SOURCES, *VECTORS},
-    "core": {"work.h", "rng.h", "kernels.h", "trpo.h", "trpo_random.h"},
+    "core": {"work.h", "rng.h", "kernels.h", "trpo.h", "trpo_env.h", "trpo_random.h"},
     "envs": {"envs.h", "trpo_env.h"},
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h"},
@@ -205,6 +205,7 @@ SHARED = {"blocks.c", "network.c", "layout.c", "policy.c", "settings.c", "status
 # scaled before they are used.
 BETWEEN_STAGES = {
     "advantages.c": {"normalizer.c", "rollout.c"},
+    "collect.c": {"normalizer.c", "rollout.c"},
     "rollout.c": {"critic.c", "normalizer.c"},
     "cg.c": {"fisher.c", "preconditioner.c"},
     "critic.c": {"cg.c", "fisher.c", "gradient.c", "preconditioner.c"},

@@ -152,8 +152,9 @@ def test_example_solves_its_cartpole(core, precision, tmp_path):
 
 
 def command_in_header(source: Path) -> str:
-    """The compile command in a C file's first comment."""
-    command = re.search(r"^ \*\s+(cc .*)$", source.read_text(), re.MULTILINE)
+    """The compile command in a C file's first comment, which may go on in a second line."""
+    text = source.read_text().replace("\\\n *", "")
+    command = re.search(r"^ \*\s+(cc .*)$", text, re.MULTILINE)
     assert command, f"{source.name} does not say how it is compiled"
     return command[1]
 

@@ -134,6 +134,6 @@ def test_initial_parameters(critic):
 def test_the_same_door():
     """The same names, with the same arguments."""
     compiled, portable = (Implementation(n).agent(settings()) for n in ("compiled", "portable"))
-    own = {"settings", "save_bytes", "load_bytes"}  # of the compiled one alone
+    own = {"settings", "save_bytes", "load_bytes", "collect"}  # of the compiled one alone
     public = [{n for n in dir(agent) if not n.startswith("_")} for agent in (compiled, portable)]
     assert public[0] - own == public[1]

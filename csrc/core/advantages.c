@@ -10,7 +10,7 @@
 static void bootstrap_last_row(trpo_agent *w)
 {
     const int E = w->set.n_envs, first = (w->t - 1) * E;
-    trpo_value_rows(w, w->last_val, w->last_obs, E);
+    trpo_value_rows(w, w->scratch, w->last_val, w->last_obs, E);
     for (int e = 0; e < E; e++)
         if (!w->done[first + e]) w->boot[first + e] = w->last_val[e];
 }

@@ -250,6 +250,9 @@ static void place_rollout(trpo_agent *w, arena *a, int N)
     w->skip = TAKE(a, uint8_t, N);
     w->boot = TAKE(a, real, N);
     w->last_obs = TAKE(a, real, (ptrdiff_t)E * O);
+    w->episode_return = TAKE(a, double, N);
+    w->episode_length = TAKE(a, int64_t, N);
+    w->env_act = TAKE(a, double, (ptrdiff_t)E * w->policy.D);
     w->tile_obs = TAKE(a, real, (ptrdiff_t)TRPO_TILE * O);
     w->last_val = TAKE(a, real, E);
     w->adv = TAKE(a, double, N);

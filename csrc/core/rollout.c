@@ -2,7 +2,7 @@
  *
  * A row is opened by act or record, which run both networks on the observations and keep their
  * activations where the update will read them, and closed by push. A call that fails leaves the
- * rollout as it was. */
+ * rollout as it was. Environments in C have a faster way: collect.c. */
 #include "work.h"
 
 #include <string.h>
@@ -63,35 +63,31 @@ static int check_push(trpo_agent *w, const double *rew, const real *next_obs, co
 
 /* ---- both networks on batch rows ------------------------------------------------------------- */
 
-/* Activations of rows [first, first + N), whose observations stand already. */
-static void forward_rows(trpo_agent *w, int first, int N)
+/* V and logp of rows [first, first + n) */
+static void rate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
+    trpo_agent *w = pass->agent;
+    const trpo_model *m = &w->policy;
     const int O = w->set.obs_size;
     real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * O : NULL;
-    trpo_critic_inputs(w, phi, w->policy.batch.h[0] + (ptrdiff_t)first * O, N);
-    trpo_forward(w, &w->policy, first, N);
-    trpo_forward(w, &w->critic, first, N);
-}
-
-static void logp_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
-{
-    const trpo_agent *w = pass->agent;
-    const trpo_model *m = pass->model;
     (void)sum;
+    trpo_critic_inputs(w, phi, m->batch.h[0] + (ptrdiff_t)first * O, n);
+    real **h = trpo_tile_rows(s, &w->critic, &w->critic.batch, first);
+    trpo_net_forward(w->k, &w->critic.net, h, n);
+    memcpy(w->val + first, h[w->critic.net.L], (size_t)n * sizeof(real));
     m->dist->logp(w->k, w->logp + first, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,
                   m->batch.act + (ptrdiff_t)first * m->D, s->work, m->parts, n, m->A, m->D);
 }
 
-/* logp of rows [first, first + N) */
-static void logp_rows(trpo_agent *w, int first, int N)
+void trpo_rate_rows(trpo_agent *w, int first, int N)
 {
-    const trpo_pass pass = {w, &w->policy, &w->policy.batch, logp_tile, first, NULL};
+    const trpo_pass pass = {w, &w->policy, &w->policy.batch, rate_tile, first, NULL};
     trpo_mean_rows(NULL, &pass, N, 0);
 }
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of row t as the networks see them, and the activations of both. */
+/* Observations of row t as the networks see them, and the policy's outputs. */
 static void open_row(trpo_agent *w, const real *obs)
 {
     const int E = w->set.n_envs, O = w->set.obs_size, first = w->t * E;
@@ -99,8 +95,7 @@ static void open_row(trpo_agent *w, const real *obs)
     if (w->raw_obs != NULL)
         memcpy(w->raw_obs + (ptrdiff_t)first * O, obs, (size_t)E * (size_t)O * sizeof(real));
     trpo_normalize_obs(w, seen, obs, E);
-    forward_rows(w, first, E);
-    for (int e = 0; e < E; e++) w->val[first + e] = w->critic.batch.h[w->critic.net.L][first + e];
+    trpo_forward(w, &w->policy, first, E);
     w->open = 1;
 }
 
@@ -109,20 +104,19 @@ static void copy_out(real *to, const real *from, ptrdiff_t count)
     if (to != NULL) memcpy(to, from, (size_t)count * sizeof(real));
 }
 
-/* Log-probabilities of the row's actions, and what the caller wants to know. */
+/* Values, the actions' log-probabilities, and what the caller wants to know. */
 static void finish_row(trpo_agent *w, real *logp, real *val)
 {
     const int E = w->set.n_envs, first = w->t * E;
-    logp_rows(w, first, E);
+    trpo_rate_rows(w, first, E);
     copy_out(logp, w->logp + first, E);
     copy_out(val, w->val + first, E);
 }
 
-/* act (N x D) drawn for outputs (N x A); item numbers count from `first` */
-static void draw(trpo_agent *w, real *act, const real *out, const trpo_rng *rng, int first, int N)
+void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *out,
+                       const trpo_rng *rng, int first, int N)
 {
     const trpo_model *m = &w->policy;
-    trpo_scratch *s = w->scratch;
     for (int row = 0; row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
@@ -141,7 +135,8 @@ int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs)
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
     real *row_act = m->batch.act + (ptrdiff_t)first * m->D;
     open_row(w, obs);
-    draw(w, row_act, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, &rng, 0, E);
+    trpo_draw_actions(w, w->scratch, row_act, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, &rng,
+                      0, E);
     w->counters[TRPO_N_ACTS]++;
     w->drawn++;
     finish_row(w, logp, val);
@@ -168,7 +163,7 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 static void bootstrap(trpo_agent *w, int n)
 {
     const int e = n % w->set.n_envs;
-    trpo_value_rows(w, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
+    trpo_value_rows(w, w->scratch, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
 }
 
 static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
@@ -179,6 +174,7 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
     w->done[n] = (uint8_t)(term || trunc);
     w->skip[n] = 0;
     w->boot[n] = 0;
+    w->episode_length[n] = 0;
     trpo_normalize_obs(w, w->last_obs + (ptrdiff_t)e * w->set.obs_size, next_obs, 1);
     if (trunc && !term) bootstrap(w, n);
 }
@@ -196,6 +192,7 @@ static void close_skipped(trpo_agent *w, int e)
     w->done[n] = 1;
     w->skip[n] = 1;
     w->boot[n] = 0;
+    w->episode_length[n] = 0;
     for (int i = 0; i < O; i++) w->last_obs[(ptrdiff_t)e * O + i] = 0;
 }
 
@@ -235,20 +232,21 @@ void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w
 /* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
 /* Outputs of a model for a tile of observations as the networks see them. */
-static const real *tile_outputs(trpo_agent *w, const trpo_model *m, const real *inputs, int n)
+static const real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m,
+                                const real *inputs, int n)
 {
-    real **h = trpo_tile_inputs(w->scratch, m, inputs);
+    real **h = trpo_tile_inputs(s, m, inputs);
     trpo_net_forward(w->k, &m->net, h, n);
     return h[m->net.L];
 }
 
-void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N)
+void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N)
 {
     for (int row = 0; row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
-        const real *inputs = trpo_critic_inputs(w, w->scratch->rows,
-                                                obs + (ptrdiff_t)row * w->set.obs_size, n);
-        copy_out(val + row, tile_outputs(w, &w->critic, inputs, n), n);
+        const real *inputs =
+            trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->set.obs_size, n);
+        copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
     }
 }
 
@@ -258,7 +256,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
         const int n = least(TRPO_TILE, N - row);
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
-        trpo_value_rows(w, val + row, w->tile_obs, n);
+        trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
     return status;
 }
@@ -272,11 +270,11 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
         const int n = least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
-        const real *out = tile_outputs(w, m, w->tile_obs, n);
+        const real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
         if (deterministic)
             m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
         else
-            draw(w, row_act, out, &rng, row, n);
+            trpo_draw_actions(w, w->scratch, row_act, out, &rng, row, n);
     }
     if (status == TRPO_OK && !deterministic) w->counters[TRPO_N_PREDICTS]++;
     return status;
@@ -299,10 +297,8 @@ int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const doubl
     memcpy(w->ret, ret, (size_t)N * sizeof *ret);
     trpok_to_real(w->adv_real, adv, N);
     trpok_to_real(w->ret_real, ret, N);
-    forward_rows(w, 0, N);
-    if (logp != NULL)
-        copy_out(w->logp, logp, N);
-    else
-        logp_rows(w, 0, N);
+    trpo_forward(w, &w->policy, 0, N);
+    trpo_rate_rows(w, 0, N);
+    if (logp != NULL) copy_out(w->logp, logp, N);
     return TRPO_OK;
 }

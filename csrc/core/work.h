@@ -4,6 +4,7 @@
  * kernels.h; also L layers, P policy and Pv critic parameters.
  *
  *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
+ *     collect.c         the same, in environments in C
  *     advantages.c      adv, ret by GAE; rows that were no step dropped
  *     gradient.c        g
  *     fisher.c          F v
@@ -17,6 +18,7 @@
 #ifndef TRPO_WORK_H
 #define TRPO_WORK_H
 
+#include "../include/trpo_env.h"
 #include "../kernels/kernels.h"
 #include "rng.h"
 
@@ -86,6 +88,13 @@ typedef struct trpo_model {
     double *trial;        /* (P) candidate parameters                                          */
 } trpo_model;
 
+/* What went wrong first in a worker's hands, in a rollout in C. */
+typedef struct trpo_mishap {
+    int status;           /* TRPO_OK: nothing; TRPO_ERR_OBS, _ENVIRONMENT or _NEXT_OBS         */
+    trpo_culprit at;
+    trpo_env_failure failure; /* of an environment                                             */
+} trpo_mishap;
+
 /* One worker's scratch. */
 typedef struct trpo_scratch {
     real *sum;            /* (largest vector summed over rows)                                 */
@@ -96,6 +105,7 @@ typedef struct trpo_scratch {
     double *noise;        /* (TILE x max(A, D))                                                */
     real *work;           /* (3 x TILE x A) of distributions                                   */
     real *row1;           /* (TILE) per-row numbers                                            */
+    trpo_mishap mishap;
 } trpo_scratch;
 
 /* Running mean and sum of squared deviations. */
@@ -140,6 +150,9 @@ struct trpo_agent {
     real *boot;           /* (N) V(next_obs) where truncated                                   */
     real *last_obs;       /* (E x O) next_obs of the last row, as the networks see it          */
     real *last_val;       /* (E) V(last_obs)                                                   */
+    double *episode_return;  /* (N) collect.c: of the episode that ended in this row           */
+    int64_t *episode_length; /* (N) likewise; 0 where none did                                 */
+    double *env_act;      /* (E x D) collect.c: actions on their way to the environments       */
     real *tile_obs;       /* (TILE x O) observations to predict from, as the networks see them */
 
     /* advantages.c: the N rows that are left */
@@ -219,7 +232,13 @@ void trpo_init_parameters(trpo_agent *w);
 void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng, int first, int N);
 
 /* rollout.c: V of N observations as the networks see them */
-void trpo_value_rows(trpo_agent *w, real *val, const real *obs, int N);
+void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N);
+/* rollout.c: act (N x D) drawn for outputs (N x A); item numbers count from `first` */
+void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *out,
+                       const trpo_rng *rng, int first, int N);
+/* rollout.c: val, logp and the critic's activations of rows [first, first + N), whose observations,
+ * policy outputs and actions stand */
+void trpo_rate_rows(trpo_agent *w, int first, int N);
 
 /* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
 void trpo_advantages(trpo_agent *w);

@@ -130,7 +130,7 @@ static double *row(double *array, int e, int width) { return array + (size_t)e *
 static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
                 trpo_env_failure *failure)
 {
-    const trpo_env_failure what = {e, step, code, component};
+    const trpo_env_failure what = {e, step, code, component, status};
     const int is_own = status != TRPO_ENV_ERR_ACT && status != TRPO_ENV_ERR_ORDER;
     if (is_own) w->phase[e] = TRPO_ENV_BROKEN;
     if (failure != NULL) *failure = what;

@@ -1,6 +1,7 @@
 /* Training inside your own simulator: a cart-pole in C, solved by trpo_act, trpo_push, trpo_update.
  *
- *     cc -O3 -o embed csrc/examples/embed_cartpole.c csrc/core/[a-z]*.c csrc/kernels/[a-z]*.c -lm
+ *     cc -O3 -o embed csrc/examples/embed_cartpole.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c \
+ *         csrc/kernels/[a-z]*.c -lm
  *     ./embed [seed]
  *
  * No Python, no other library. Ends with 0 when the policy keeps the pole up for a mean of 475 of

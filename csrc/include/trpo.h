@@ -57,7 +57,9 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
-    TRPO_ERR_MODEL = -10    /* the saved bytes are truncated, damaged, or another model's     */
+    TRPO_ERR_MODEL = -10,   /* the saved bytes are truncated, damaged, or another model's     */
+    TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says how           */
+    TRPO_ERR_SPACES = -12   /* the environments are not of the agent's sizes or number        */
 } trpo_status;
 
 typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
@@ -153,6 +155,16 @@ typedef struct trpo_culprit {
     int component; /* of the observation or action */
 } trpo_culprit;
 
+/* An episode that ended in a rollout of trpo_collect. */
+typedef struct trpo_episode {
+    int row, env;    /* where */
+    int64_t length;  /* its steps, those in earlier rollouts included */
+    double total;    /* the sum of its raw rewards, likewise */
+} trpo_episode;
+
+struct trpo_envs;        /* environments in C: trpo_env.h */
+struct trpo_env_failure;
+
 typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
 
 /* ---- birth ----------------------------------------------------------------------------------- */
@@ -218,6 +230,35 @@ void trpo_restart(trpo_agent *agent);
 
 /* Rows closed so far, 0..n_steps. */
 int trpo_recorded(const trpo_agent *agent);
+
+/* ---- the rollout, in environments in C (trpo_env.h) ------------------------------------------- */
+
+/* Records n_rows more rows, or as many as there is room for: bit for bit those of
+ *
+ *     trpo_act(agent, act, NULL, NULL, obs)      obs: what the environments show, as trpo_real
+ *     trpo_envs_step(envs, act, TRPO_ENV_SAME_STEP, ...)    act clipped to the bounds
+ *     trpo_push(agent, rew, term, trunc, final_obs, NULL)
+ *
+ * over and over, without leaving C: each worker takes a slice of the environments through all rows,
+ * then values and log-probabilities are computed of all rows at once. An episode that is cut is
+ * bootstrapped from V of its last observation, and the next begins in the next row. In how many
+ * calls a rollout is collected, and by how many workers, cannot be seen in the bits: to look at
+ * the clock or for signals, collect a few rows at a time.
+ *   single   1: observations and actions pass through float on their way, as through arrays of
+ *            float32; says nothing new where trpo_real is float, but for the actions' bounds
+ *   failure  filled in with TRPO_ERR_ENVIRONMENT; may be NULL
+ * TRPO_ERR_ORDER (a row is open), TRPO_ERR_FULL, TRPO_ERR_SPACES: nothing has changed.
+ * TRPO_ERR_ENVIRONMENT: an environment failed in its turn, or has no episode (trpo_envs_reset).
+ * TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS: an observation is too large for trpo_real. With each of these
+ * three the rollout in progress is dropped, as by trpo_discard, and trpo_get_culprit has row,
+ * environment and component of the first that failed: of the lowest row, and there of the lowest
+ * environment. It stands where it failed; the others have made n_rows steps. */
+int trpo_collect(trpo_agent *agent, struct trpo_envs *envs, int n_rows, int single,
+                 struct trpo_env_failure *failure);
+
+/* The episodes that ended in rows [first_row, trpo_recorded) of what trpo_collect recorded, in order
+ * of row and environment: how many. At most `room` of them are written to episodes. */
+int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row, int room);
 
 /* ---- learning -------------------------------------------------------------------------------- */
 

@@ -161,6 +161,7 @@ typedef struct trpo_env_failure {
     int64_t step;          /* of its episode, from 1; 0 is the reset                          */
     int code;              /* what the environment returned, else 0                           */
     int component;         /* of the observation or action, else 0                            */
+    int status;            /* what the call returned                                          */
 } trpo_env_failure;
 
 /* When the next episode begins where one has ended (term or trunc). */

@@ -189,6 +189,32 @@ class CompiledVectorEnv(VectorEnv):
             if each is not None and (mask is None or mask[e]):
                 self.envs_in_c.seed_one(e, each, e if is_one else 0)
 
+    # -- for what steps them in C -------------------------------------------------------------
+
+    @property
+    def capsule(self) -> Any:
+        """The environments in C, "trpo_envs", for a compiled rollout."""
+        self._check_open()
+        return self.envs_in_c.capsule
+
+    @property
+    def is_single(self) -> bool:
+        """Whether observations and actions are float32."""
+        return self._dtype == np.float32
+
+    @property
+    def steps_in_c(self) -> bool:
+        """Whether a rollout in C has the rows that one by `step` would have.
+
+        Not under NextStep, in whose rows nothing happens where an episode has ended; nor in a
+        subclass, which may have a `step` of its own.
+        """
+        return type(self) is CompiledVectorEnv and self._mode != _envs.NEXT_STEP
+
+    def observations(self) -> np.ndarray:
+        """What the agent sees next, (E, O)."""
+        return self._obs()
+
     # -- states -------------------------------------------------------------------------------
 
     @property

@@ -1,0 +1,279 @@
+/* The rollout in environments in C: policy, simulators and bookkeeping without a way out.
+ *
+ * Environments are dealt into slices. A task takes one slice through all rows: observe, act, step,
+ * close the row; so there is one fork and join to a rollout, and no environment waits for another
+ * slice's. What does not decide where the simulators go, V and logp of what was done, comes after
+ * that for all rows at once, in full tiles.
+ *
+ * A row of an environment depends on nothing outside of it, random numbers included: so neither
+ * slices nor threads can be seen in the bits, and rows are those that trpo_act and trpo_push record.
+ *
+ * Where an environment fails the others go on to the last row, so that what is left of them does not
+ * depend on slices either; and the failure told is the first in the order in which act, step and
+ * push would have met it. */
+#include "work.h"
+
+#include <string.h>
+
+typedef struct rollout_task {
+    trpo_agent *w;
+    trpo_envs *envs;
+    const trpo_env *spec;
+    trpo_env_outcome out;
+    int single;           /* what passes to and fro is rounded to float                        */
+    int slice;            /* environments to a slice, at most TRPO_TILE                        */
+    int end;              /* rows [w->t, end) are collected                                    */
+} rollout_task;
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* ---- what goes wrong ------------------------------------------------------------------------- */
+
+/* Where a mishap stands in the order of act, step, push, row after row. */
+static int64_t place_of(const trpo_mishap *m)
+{
+    const int part = m->status == TRPO_ERR_OBS ? 0 : m->status == TRPO_ERR_ENVIRONMENT ? 1 : 2;
+    return (int64_t)m->at.step * 3 + part;
+}
+
+static int is_before(const trpo_mishap *a, const trpo_mishap *b)
+{
+    if (b->status == TRPO_OK || a->status == TRPO_OK) return a->status != TRPO_OK;
+    const int64_t place_a = place_of(a), place_b = place_of(b);
+    return place_a < place_b || (place_a == place_b && a->at.env < b->at.env);
+}
+
+static void note(trpo_scratch *s, const trpo_mishap *mishap)
+{
+    if (is_before(mishap, &s->mishap)) s->mishap = *mishap;
+}
+
+static void note_obs(trpo_scratch *s, int status, int t, int e, int component)
+{
+    trpo_mishap mishap = {status, {t, e, component}, {e, 0, 0, component, TRPO_ENV_OK}};
+    note(s, &mishap);
+}
+
+static void note_failure(trpo_scratch *s, int t, const trpo_env_failure *failure)
+{
+    trpo_mishap mishap = {TRPO_ERR_ENVIRONMENT, {t, failure->env, failure->component}, *failure};
+    note(s, &mishap);
+}
+
+/* ---- numbers on their way -------------------------------------------------------------------- */
+
+static real from_env(const rollout_task *task, double x)
+{
+    return task->single ? (real)(float)x : (real)x;
+}
+
+/* to (count) = from, rounded; the first that is not finite then, or count */
+static int observations(const rollout_task *task, real *to, const double *from, int count)
+{
+    int bad = 0, first = 0;
+    for (int i = 0; i < count; i++) to[i] = from_env(task, from[i]);
+    for (int i = 0; i < count; i++) bad |= !isfinite(to[i]);
+    if (!bad) return count;
+    while (isfinite(to[first])) first++;
+    return first;
+}
+
+/* As the environment is to get component d of an action. A NaN stays, and is refused there. */
+static double to_env(const rollout_task *task, real act, int d)
+{
+    const trpo_env *spec = task->spec;
+    double x = (double)act;
+    if (spec->act_low != NULL && x < spec->act_low[d]) x = spec->act_low[d];
+    if (spec->act_high != NULL && x > spec->act_high[d]) x = spec->act_high[d];
+    return task->single ? (double)(float)x : x;
+}
+
+/* ---- one row of one slice: environments e..e+n-1 --------------------------------------------- */
+
+/* What they show, as the networks see it. Where an episode goes on it is what push would have looked
+ * at, of the row before. */
+static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
+{
+    trpo_agent *w = task->w;
+    const int O = w->set.obs_size, E = w->set.n_envs;
+    const ptrdiff_t row = (ptrdiff_t)t * E + e;
+    real *seen = w->policy.batch.h[0] + row * O;
+    real *raw = w->raw_obs != NULL ? w->raw_obs + row * O : seen;
+    const double *obs = task->out.obs + (ptrdiff_t)e * O;
+    for (int i = observations(task, raw, obs, n * O); i < n * O; i++) {
+        if (isfinite(raw[i])) continue;
+        const int begins = t == 0 || w->done[row + i / O - E];
+        note_obs(s, begins ? TRPO_ERR_OBS : TRPO_ERR_NEXT_OBS, t - !begins, e + i / O, i % O);
+    }
+    if (raw != seen) trpo_normalize_obs(w, seen, raw, n);
+}
+
+/* Actions drawn from the policy, and what goes to the environments. */
+static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
+{
+    trpo_agent *w = task->w;
+    const trpo_model *m = &w->policy;
+    const int row = t * w->set.n_envs + e, D = m->D;
+    real *chosen = m->batch.act + (ptrdiff_t)row * D;
+    double *sent = w->env_act + (ptrdiff_t)e * D;
+    trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
+    rng.count += (uint64_t)(t - w->t);
+    trpo_net_forward(w->k, &m->net, trpo_tile_rows(s, m, &m->batch, row), n);
+    trpo_draw_actions(w, s, chosen, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, &rng, e, n);
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d++) *sent++ = to_env(task, *chosen++, d);
+}
+
+/* The environments' turns: one that fails loses its own alone. */
+static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
+{
+    const int end = e + n;
+    while (e < end) {
+        trpo_env_failure failure;
+        if (trpo_envs_step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e, end - e,
+                           &failure) == TRPO_ENV_OK)
+            return;
+        note_failure(s, t, &failure);
+        e = failure.env + 1;
+    }
+}
+
+/* An episode of environment e ended in row t: its V there if it was cut short. */
+static void end_episode(const rollout_task *task, trpo_scratch *s, int t, int e)
+{
+    trpo_agent *w = task->w;
+    const trpo_env_outcome *out = &task->out;
+    const int O = w->set.obs_size;
+    const ptrdiff_t row = (ptrdiff_t)t * w->set.n_envs + e;
+    w->done[row] = 1;
+    w->episode_return[row] = out->episode_return[e];
+    w->episode_length[row] = out->episode_length[e];
+    const int bad = observations(task, s->a, out->final_obs + (ptrdiff_t)e * O, O);
+    if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
+    if (out->term[e]) return;
+    trpo_normalize_obs(w, s->a, s->a, 1);
+    trpo_value_rows(w, s, w->boot + row, s->a, 1);
+}
+
+static void close_row(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
+{
+    const trpo_env_outcome *out = &task->out;
+    double *rew = task->w->rew + (ptrdiff_t)t * task->w->set.n_envs;
+    for (int end = e + n; e < end; e++) {
+        rew[e] = out->rew[e];
+        if (out->term[e] | out->trunc[e]) end_episode(task, s, t, e);
+    }
+}
+
+/* What came after the last row: an episode that goes on is valued there. */
+static void keep_last(const rollout_task *task, trpo_scratch *s, int e, int n)
+{
+    trpo_agent *w = task->w;
+    const int O = w->set.obs_size, t = task->end - 1;
+    for (int end = e + n; e < end; e++) {
+        real *last = w->last_obs + (ptrdiff_t)e * O;
+        const int bad = observations(task, last, task->out.final_obs + (ptrdiff_t)e * O, O);
+        if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
+        trpo_normalize_obs(w, last, last, 1);
+    }
+}
+
+/* ---- all rows -------------------------------------------------------------------------------- */
+
+static void run_slice(void *arg, int index, int worker)
+{
+    const rollout_task *task = (const rollout_task *)arg;
+    trpo_scratch *s = &task->w->scratch[worker];
+    const int e = index * task->slice, n = least(task->slice, task->w->set.n_envs - e);
+    for (int t = task->w->t; t < task->end; t++) {
+        observe(task, s, t, e, n);
+        act(task, s, t, e, n);
+        step(task, s, t, e, n);
+        close_row(task, s, t, e, n);
+    }
+    keep_last(task, s, e, n);
+}
+
+/* As many slices for each worker, of at most a tile. */
+static int slice_size(int E, int n_workers)
+{
+    const int rounds = 1 + (E - 1) / TRPO_TILE / n_workers;
+    return n_workers >= E ? 1 : 1 + (E - 1) / (rounds * n_workers);
+}
+
+/* Nothing has happened in rows [first, first + N): what ends there is written as it comes. */
+static void clear_rows(trpo_agent *w, ptrdiff_t first, size_t N)
+{
+    memset(w->done + first, 0, N);
+    memset(w->skip + first, 0, N);
+    memset(w->boot + first, 0, N * sizeof *w->boot);
+    memset(w->episode_length + first, 0, N * sizeof *w->episode_length);
+}
+
+/* Runs the task; the first mishap. */
+static trpo_mishap run_slices(rollout_task *task)
+{
+    trpo_agent *w = task->w;
+    const int E = w->set.n_envs;
+    const trpo_mishap none = {TRPO_OK, {0, 0, 0}, {0, 0, 0, 0, TRPO_ENV_OK}};
+    trpo_mishap first = none;
+    for (int i = 0; i < w->exec.n_workers; i++) w->scratch[i].mishap = none;
+    w->exec.run(w->exec.ctx, 1 + (E - 1) / task->slice, run_slice, task);
+    for (int i = 0; i < w->exec.n_workers; i++)
+        if (is_before(&w->scratch[i].mishap, &first)) first = w->scratch[i].mishap;
+    return first;
+}
+
+/* ---- trpo.h ---------------------------------------------------------------------------------- */
+
+static int fits(const trpo_agent *w, const trpo_envs *envs)
+{
+    const trpo_env *spec = trpo_envs_spec(envs);
+    const int choosing = spec->choices != NULL;
+    if (spec->obs_size != w->set.obs_size || spec->n_actions != w->policy.D) return 0;
+    if (trpo_envs_count(envs) != w->set.n_envs) return 0;
+    if (choosing != (w->set.distribution == TRPO_CATEGORICAL)) return 0;
+    for (int d = 0; choosing && d < w->policy.D; d++)
+        if (spec->choices[d] != w->policy.parts[d]) return 0;
+    return 1;
+}
+
+static int refuse(trpo_agent *w, const trpo_mishap *mishap, trpo_env_failure *failure)
+{
+    trpo_discard(w);
+    w->culprit = mishap->at;
+    if (failure != NULL) *failure = mishap->failure;
+    return mishap->status;
+}
+
+int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_env_failure *failure)
+{
+    const int E = w->set.n_envs, first = w->t * E, rows = least(n_rows, w->set.n_steps - w->t);
+    if (w->open) return TRPO_ERR_ORDER;
+    if (w->t == w->set.n_steps) return TRPO_ERR_FULL;
+    if (!fits(w, envs)) return TRPO_ERR_SPACES;
+    if (rows < 1) return TRPO_OK;
+    rollout_task task = {w, envs, trpo_envs_spec(envs), trpo_envs_outcome(envs), single != 0,
+                         slice_size(E, w->exec.n_workers), w->t + rows};
+    clear_rows(w, first, (size_t)rows * (size_t)E);
+    const trpo_mishap mishap = run_slices(&task);
+    if (mishap.status != TRPO_OK) return refuse(w, &mishap, failure);
+    trpo_rate_rows(w, first, rows * E);
+    w->counters[TRPO_N_ACTS] += rows;
+    w->drawn += rows;
+    w->t = task.end;
+    return TRPO_OK;
+}
+
+int trpo_episodes(const trpo_agent *w, trpo_episode *episodes, int first_row, int room)
+{
+    const int E = w->set.n_envs;
+    int count = 0;
+    for (int n = first_row * E; n < w->t * E; n++) {
+        if (w->episode_length[n] == 0) continue;
+        const trpo_episode episode = {n / E, n % E, w->episode_length[n], w->episode_return[n]};
+        if (count < room) episodes[count] = episode;
+        count++;
+    }
+    return count;
+}

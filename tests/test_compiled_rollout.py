@@ -1,0 +1,366 @@
+"""`learn` in compiled environments collects in C: with the rows, records and errors that stepping
+them from Python has; and Ctrl-C, other threads and callbacks have their turn.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from gymnasium.vector import VectorWrapper
+from helpers import CC, INCLUDE, build_library
+
+pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+
+from fasttrpo import TRPO, backend
+from fasttrpo.environments import Pace
+from fasttrpo.envs import CompiledVectorEnv
+
+EXAMPLE = INCLUDE.parent / "examples/balance_env.c"
+
+pytestmark = pytest.mark.skipif(
+    backend.choose(None) != "compiled", reason="only the compiled core collects in C"
+)
+needs_compiler = pytest.mark.skipif(
+    shutil.which(CC) is None or not INCLUDE.exists(), reason="no compiler, or no sources"
+)
+
+
+class Stepped(CompiledVectorEnv):
+    """Stepped from Python, row by row: for all that is known, `step` could be another."""
+
+
+def trained(env, iterations=3, **keywords):
+    model = TRPO(**{"policy": "MlpPolicy", "env": env, "n_steps": 48, "seed": 1, **keywords})
+    return model.learn(iterations * 48 * env.num_envs)
+
+
+def records(model):
+    """All but what the clock says."""
+    return [{**record, "steps_per_second": 0} for record in model.records]
+
+
+def assert_same(model, other):
+    state, expected = model._agent.state(), other._agent.state()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(state[name], values, err_msg=name)
+    assert str(records(model)) == str(records(other))  # nan is not itself
+
+
+# -- the same rows --------------------------------------------------------------------------------
+
+SETTINGS = {
+    "plain": {},
+    "linear": {"policy": "LinearPolicy"},
+    "normalised": {"normalize_observations": True, "normalize_rewards": True, "critic": "ridge"},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"])
+def test_rows_are_those_of_stepping(env_id, settings, dtype):
+    """Float32 spaces, whatever the agent's precision; a limit that cuts some episodes."""
+    keywords = {"dtype": dtype, **SETTINGS[settings]}
+    kinds = [kind(env_id, 5, max_episode_steps=20) for kind in (CompiledVectorEnv, Stepped)]
+    model, expected = (trained(env, **keywords) for env in kinds)
+    assert [m._stream.steps_in_c for m in (model, expected)] == [True, False]
+    assert_same(model, expected)
+
+
+def test_clipped_actions_are_those_of_stepping():
+    log_std = {"policy_kwargs": {"net_arch": [8], "log_std_init": 2.0}, "dtype": "float64"}
+    kinds = [kind("Pendulum-v1", 3) for kind in (CompiledVectorEnv, Stepped)]
+    assert_same(*(trained(env, **log_std) for env in kinds))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_a_library(dtype, tmp_path):
+    """Float64 spaces."""
+    library = build_library(EXAMPLE, tmp_path / "balance.so")
+    kinds = [kind(library, 5, max_episode_steps=20) for kind in (CompiledVectorEnv, Stepped)]
+    assert_same(*(trained(env, dtype=dtype) for env in kinds))
+
+
+def test_where_the_environments_are_reset_by_the_caller():
+    disabled = CompiledVectorEnv("CartPole-v1", 5, autoreset_mode="Disabled")
+    model = trained(disabled)
+    assert model._stream.steps_in_c
+    assert_same(model, trained(Stepped("CartPole-v1", 5, autoreset_mode="Disabled")))
+
+
+def test_more_episodes_than_the_window_holds():
+    kinds = [kind("CartPole-v1", 8, max_episode_steps=2) for kind in (CompiledVectorEnv, Stepped)]
+    model, expected = (trained(env) for env in kinds)
+    assert model.records[0]["episodes"] == 8 * 24
+    assert_same(model, expected)
+    assert model._statistics._window == expected._statistics._window
+
+
+def test_going_on_goes_on():
+    """Unfinished episodes carry over; what `set_env` and a new beginning do is the same too."""
+    models = [trained(kind("CartPole-v1", 4)) for kind in (CompiledVectorEnv, Stepped)]
+    for model in models:
+        model.learn(200, reset_num_timesteps=False)
+        model.set_env(type(model.get_env())("CartPole-v1", 7))
+        model.learn(300, reset_num_timesteps=False).learn(300)
+    assert_same(*models)
+
+
+def test_any_number_of_threads():
+    models = [trained(CompiledVectorEnv("Pendulum-v1", 70), n_threads=n) for n in (1, 2, 3, 4, 16)]
+    for model in models[1:]:
+        assert_same(model, models[0])
+
+
+class Spy:
+    """An agent that keeps what it is asked to act on."""
+
+    def __init__(self, agent):
+        self.agent, self.seen = agent, []
+
+    def __getattr__(self, name):
+        return getattr(self.agent, name)
+
+    def act(self, obs):
+        self.seen.append(obs)
+        return self.agent.act(obs)
+
+
+def one_in_c(**keywords):
+    return CompiledVectorEnv("CartPole-v1", 2, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("make", "keywords", "by_hand"),
+    [
+        (one_in_c, {}, False),
+        (one_in_c, {"backend": "portable"}, True),
+        (lambda: one_in_c(autoreset_mode="NextStep"), {}, True),
+        (lambda: VectorWrapper(one_in_c()), {}, True),
+        (lambda: Stepped("CartPole-v1", 2), {}, True),
+    ],
+)
+def test_what_cannot_be_collected_in_c_is_stepped_from_python(make, keywords, by_hand):
+    """A wrapper's own `step` must not be passed by, nor a subclass's."""
+    model = TRPO("MlpPolicy", make(), n_steps=8, **keywords)
+    model._agent = Spy(model._agent)
+    model.learn(16)
+    assert len(model._agent.seen) == (8 if by_hand else 0)
+
+
+# -- what a cut episode is worth ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_cut_episode_is_bootstrapped(limit):
+    """V(obs) = 5 x, MountainCar's place: V of the last observation, not of the next episode's.
+
+    Rewards are -1, gamma and lambda 1/2, so that ret = -1 + V(final)/2 for a limit of 1.
+    """
+    keywords = {"n_steps": 2, "critic": "ridge", "gamma": 0.5, "gae_lambda": 0.5, "seed": 0}
+    model, twin = (
+        TRPO("MlpPolicy", kind("MountainCar-v0", 3, max_episode_steps=limit), **keywords)
+        for kind in (CompiledVectorEnv, Stepped)
+    )
+    model._agent.value_theta = np.array([5.0, 0, 0, 0, 0])
+    loss = bootstrapped_loss(twin, limit)
+    record = model.learn(6).records[-1]
+    assert record["value_loss_before"] == pytest.approx(loss, rel=1e-5)
+
+
+def bootstrapped_loss(twin, limit):
+    """mean (V - ret)^2 of two steps, by the recursion written out."""
+    twin._ready_environment()
+    env, agent, obs = twin.get_env(), twin._agent, twin._stream.obs
+    before, after = [], []
+    for _ in range(2):
+        act, _, _ = agent.act(obs)
+        before.append(5.0 * obs[:, 0])
+        obs, rew, term, trunc, infos = env.step(act[:, 0].astype(int))
+        final = np.stack(infos["final_obs"]) if trunc.all() else obs
+        agent.push(rew, term, trunc, final)
+        after.append(5.0 * final[:, 0])
+    second = -1 + 0.5 * after[1] - before[1]
+    first = -1 + 0.5 * after[0] - before[0] + (0.25 * second if limit == 2 else 0)
+    return np.mean(np.square([first, second]))
+
+
+# -- failures -------------------------------------------------------------------------------------
+
+# Sleeps in each step; observes what no float32 holds in step 50 of an episode.
+SLOW = """
+#include <time.h>
+#include "trpo_env.h"
+static int reset(const void *config, void *s, double *obs, trpo_env_random *random)
+{
+    *(int *)s = 0;
+    obs[0] = obs[1] = trpo_env_uniform(random, -1, 1);
+    return 0;
+}
+static int step(const void *config, void *s, const double *act, double *obs, double *rew,
+                uint8_t *term, trpo_env_random *random)
+{
+    const struct timespec nap = {0, NAP * 1000000L};
+    if (NAP > 0) nanosleep(&nap, 0);
+    obs[0] = trpo_env_uniform(random, -1, 1);
+    obs[1] = ++*(int *)s == 50 ? 1e300 : 0;
+    *rew = act[0] * obs[0];
+    *term = 0;
+    return 0;
+}
+static const int CHOICES[] = {2};
+static const trpo_env ENV = {
+    TRPO_ENV_VERSION, sizeof(trpo_env), "Slow", sizeof(int), 2, 0, 0, 1, CHOICES, 0, 0, LIMIT, 1, 0,
+    0, 0, reset, step, 0, 0,
+};
+const trpo_env *trpo_environment(void) { return &ENV; }
+"""
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """Builds it: milliseconds per step, step limit."""
+    source = tmp_path / "slow.c"
+    source.write_text(SLOW)
+
+    def made(nap, limit):
+        library = tmp_path / f"slow{nap}_{limit}.so"
+        return build_library(source, library, f"-DNAP={nap}", f"-DLIMIT={limit}")
+
+    return made
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", [CompiledVectorEnv, Stepped])
+def test_an_observation_that_is_too_large(kind, slow):
+    model = TRPO("MlpPolicy", kind(slow(0, 0), 2), n_steps=30, seed=0).learn(60)
+    before = model._agent.state()
+    words = "next observation of environment 0 is not finite.*component 1.* at step 19"
+    with pytest.raises(ValueError, match=words):
+        model.learn(60, reset_num_timesteps=False)
+    after = model._agent.state()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert model._agent.n_recorded == 0
+    model.learn(60)
+
+
+def test_an_environment_that_is_not_reset_is_named():
+    env = CompiledVectorEnv("CartPole-v1", 2)
+    model = TRPO("MlpPolicy", env, n_steps=8).learn(16)
+    env.envs_in_c.close()
+    with pytest.raises(RuntimeError, match=r"environment 0: .*reset first") as error:
+        model.learn(16, reset_num_timesteps=False)
+    assert error.value.__notes__ == ["raised by the environment's step at step 0"]
+    model.learn(16)
+
+
+def test_agents_and_environments_that_do_not_fit():
+    agent = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, n_envs=2)._agent
+    other = CompiledVectorEnv("CartPole-v1", 3)
+    other.reset()
+    with pytest.raises(ValueError, match="not of the agent's sizes or number"):
+        agent.collect(other.capsule, 8, True)
+    with pytest.raises(ValueError, match="PyCapsule"):
+        agent.collect(None, 8, True)
+    assert agent.n_recorded == 0
+
+
+def test_a_closed_environment_is_refused():
+    model = TRPO("MlpPolicy", CompiledVectorEnv("CartPole-v1", 2), n_steps=8).learn(16)
+    model.get_env().close()
+    with pytest.raises(Exception, match="has been closed"):
+        model.learn(16, reset_num_timesteps=False)
+
+
+# -- whose turn it is -----------------------------------------------------------------------------
+
+
+def test_pieces_take_some_fifty_milliseconds():
+    pace = Pace()
+    taken = []
+    for _ in range(8):
+        taken.append(pace.rows)
+        pace.took(pace.rows, pace.rows * 1e-5)
+    assert taken == [1, 8, 64, 512, 4096, 5000, 5000, 5000]
+    pace.took(5000, 5.0)  # a busier machine
+    assert pace.rows == 50
+    pace.took(1, 1.0)
+    assert pace.rows == 1
+    pace.took(1, 0.0)  # a clock of few digits
+    assert pace.rows == 8
+
+
+@needs_compiler
+def test_other_threads_run_meanwhile(slow):
+    """In an environment that is one long step after the other."""
+    model = TRPO("MlpPolicy", slow(5, 9), n_envs=2, n_steps=40)
+    turns, over = [], threading.Event()
+
+    def count():
+        while not over.wait(0.001):
+            turns.append(time.perf_counter())
+
+    other = threading.Thread(target=count)
+    other.start()
+    model.learn(80)
+    over.set()
+    other.join()
+    assert len(turns) > 20
+    assert max(np.diff(turns)) < 0.2
+
+
+INTERRUPTED = """
+import sys, time
+import numpy as np
+from fasttrpo import TRPO
+model = TRPO("MlpPolicy", sys.argv[1], n_envs=2, n_steps=5000, n_threads=2)
+before = model._agent.state()
+try:
+    print("learning", flush=True)
+    model.learn(10_000)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+after = model._agent.state()
+assert all(np.array_equal(before[name], after[name]) for name in before)
+assert model._agent.n_recorded == 0 and model._stream.obs is None and model.num_timesteps == 0
+model.predict(np.zeros(2))
+print("usable", flush=True)
+"""
+
+
+@needs_compiler
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+def test_control_c_is_prompt_and_leaves_the_model_as_it_was(slow):
+    """In a rollout of 25 seconds or more."""
+    command = [sys.executable, "-c", INTERRUPTED, slow(5, 9)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as going:
+        assert going.stdout.readline() == "learning\n"
+        time.sleep(1)
+        sent = time.perf_counter()
+        going.send_signal(signal.SIGINT)
+        assert going.stdout.readline() == "interrupted\n"
+        assert time.perf_counter() - sent < 5
+        assert going.stdout.readline() == "usable\n"
+        assert going.wait() == 0
+
+
+def test_callbacks_and_progress(capsys):
+    env = CompiledVectorEnv("CartPole-v1", 4)
+    model, seen = TRPO("MlpPolicy", env, n_steps=16), []
+
+    def callback(record):
+        seen.append(record["num_timesteps"])
+        return len(seen) < 3
+
+    model.learn(10_000, callback=callback, progress_bar=True)
+    assert seen == [64, 128, 192]
+    assert "steps/s" in capsys.readouterr().err
