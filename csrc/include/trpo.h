@@ -8,6 +8,8 @@
  *                      trpo_push(agent, rew, term, trunc, next_obs, NULL);
  *     every n_steps:   trpo_update(agent, &info);
  *
+ * Where the simulator is behind trpo_env.h, trpo_collect takes all the steps.
+ *
  * Conventions
  *   Memory     belongs to the caller. Nothing is allocated, freed, printed or exited, and there is
  *              no global state: a thousand agents can live side by side. Distinct agents may be
@@ -280,7 +282,8 @@ int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, int de
 /* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
 
-/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT or _REW found what it refused. */
+/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _REW or _ENVIRONMENT found what it
+ * refused. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
 /* ---- keeping it ------------------------------------------------------------------------------ */
