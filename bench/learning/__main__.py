@@ -64,8 +64,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each [5]")
     most = "seconds after which a run is stopped, evaluations off [60]"
     parser.add_argument("--budget", type=float, default=60.0, metavar="S", help=most)
-    peers = "of torch's pool, in the races [1]"
-    parser.add_argument("--peer-threads", type=int, default=1, metavar="N", help=peers)
+    peers = "of torch's pool, in the races [all cores, as by itself]"
+    cores = machine.cores()
+    parser.add_argument("--peer-threads", type=int, default=cores, metavar="N", help=peers)
     long = "of the throughput's turns [20]"
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help=long)
     parser.add_argument("--alone", action="store_true", help="without sb3-contrib")
