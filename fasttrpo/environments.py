@@ -27,9 +27,10 @@ def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> 
 
     if is_name(env):
         return _make(env, n_envs, env_backend)
-    if isinstance(env, gymnasium.Env):
+    is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
+    if isinstance(env, gymnasium.Env) and not is_vector:
         env = _wrap(env)
-    if not isinstance(env, gymnasium.vector.VectorEnv):
+    elif not is_vector:
         raise TypeError(
             "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env "
             "or a gymnasium.vector.VectorEnv, "

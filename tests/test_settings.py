@@ -8,8 +8,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from agents import needs_extension
 
-from fasttrpo.settings import Settings, make_settings, resolve
+from fasttrpo.backend import make_agent
+from fasttrpo.settings import AgentSettings, Settings, make_settings, resolve
 
 OUT_OF_RANGE = [
     ("learning_rate", 0.0),
@@ -180,3 +182,12 @@ def test_wrong_policy_kwargs(kwargs, error, message):
 def test_ortho_init_true_is_what_happens_anyway():
     given = make_settings("MlpPolicy", {"policy_kwargs": {"ortho_init": True}, "seed": 1})
     assert given == make_settings("MlpPolicy", {"seed": 1})
+
+
+@needs_extension
+def test_more_memory_than_there_is_is_an_error_at_once():
+    s = AgentSettings(
+        obs_size=2, distribution="gaussian", parts=(1,) * 4096, policy_hidden=(2**24,)
+    )
+    with pytest.raises(MemoryError, match="no machine"):
+        make_agent(s)

@@ -191,6 +191,31 @@ def test_a_forked_child_has_threads_of_its_own():
     assert agent.fisher_product(v).tobytes() == expected
 
 
+@needs_extension
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_during_another_thread_s_update_finds_a_whole_agent():
+    model = small_model(n_steps=300, n_envs=2, n_threads=2, policy_kwargs={"net_arch": [128, 128]})
+    learner = threading.Thread(target=model.learn, args=(12_000,))
+    learner.start()
+    fork = multiprocessing.get_context("fork")
+    while learner.is_alive():
+        queue = fork.Queue()
+        child = fork.Process(target=put_product_of_itself, args=(queue, model._agent))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        assert queue.get(timeout=60)
+    learner.join(60)
+
+
+def put_product_of_itself(queue, agent):
+    """Whether updates in the child begin where the parent's stood."""
+    theta, rows = agent.theta, np.zeros((200, agent.settings.obs_size))
+    agent.predict(rows, False)
+    queue.put(bool(np.isfinite(theta).all()))
+
+
 def product_in_a_new_process(queue):
     agent = big_agent(3)
     put_product(queue, agent, np.ones(len(agent.theta)))
@@ -308,3 +333,54 @@ def test_threads_that_ask_one_agent_wait_for_each_other():
         asker.join(60)
     assert not wrong
     assert same_state(model, learnt(1, seed=1))
+
+
+def at_once(*calls):
+    """Runs each in a thread of its own, 50 times."""
+    threads = [threading.Thread(target=lambda c=call: [c() for _ in range(50)]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    "name", ["fisher_product", "value_product", "precondition", "evaluate", "solve"]
+)
+def test_passes_of_two_threads_over_one_batch_do_not_mix(name):
+    agent = big_agent(1)
+    size = len(agent.value_theta if name == "value_product" else agent.theta)
+    given = [() if name == "solve" else (np.full(size, 0.1 * i),) for i in (1, 2)]
+
+    def answer(arguments):
+        found = getattr(agent, name)(*arguments)
+        return np.array(found[0] if name == "solve" else found).tobytes()
+
+    expected, wrong = [answer(each) for each in given], []
+
+    def ask(i):
+        if answer(given[i]) != expected[i]:
+            wrong.append(i)
+
+    at_once(lambda: ask(0), lambda: ask(1))
+    assert not wrong
+
+
+@needs_extension
+def test_parameters_are_read_and_written_whole():
+    agent, torn = big_agent(1), []
+    one = np.ones(len(agent.theta))
+
+    def write():
+        agent.theta = one
+        agent.theta = 2 * one
+
+    def read():
+        theta = agent.theta
+        if not (theta == theta[0]).all():
+            torn.append(theta)
+
+    write()
+    at_once(write, read, agent.gradient)
+    assert not torn

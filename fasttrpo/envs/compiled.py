@@ -72,6 +72,7 @@ class CompiledVectorEnv(VectorEnv):
             )
         self.closed = True  # until it is whole
         source, dtypes = _opened(env)
+        self._is_compiled = getattr(source, "is_compiled", True)
         self.envs_in_c = _envs.Envs(
             source,
             integer(1, 2**24)("num_envs", num_envs),
@@ -207,9 +208,14 @@ class CompiledVectorEnv(VectorEnv):
         """Whether a rollout in C has the rows that one by `step` would have.
 
         Not under NextStep, in whose rows nothing happens where an episode has ended; nor in a
-        subclass, which may have a `step` of its own.
+        subclass, which may have a `step` of its own; nor where the interpreter runs the
+        environment's functions, which is for looking at them; nor where observations and actions
+        are rounded differently.
         """
-        return type(self) is CompiledVectorEnv and self._mode != _envs.NEXT_STEP
+        actions = self.single_action_space
+        is_one_type = not isinstance(actions, spaces.Box) or actions.dtype == self._dtype
+        is_ours = type(self) is CompiledVectorEnv and self._is_compiled and is_one_type
+        return is_ours and self._mode != _envs.NEXT_STEP
 
     def observations(self) -> np.ndarray:
         """What the agent sees next, (E, O)."""

@@ -126,7 +126,7 @@ class NumbaEnvironment:
         from fasttrpo.envs.python import interpreter, struct
 
         maker = _jit().compiled if is_compiled else interpreter.interpreted
-        return struct.Source(self, maker(self, self.parameters))
+        return struct.Source(self, maker(self, self.parameters), is_compiled)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is compiled stays behind: pickles hold the functions by name."""

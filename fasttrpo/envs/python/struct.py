@@ -49,11 +49,12 @@ class Struct(ctypes.Structure):
 class Source:
     """A `trpo_env` at `address`, for `_envs.Envs`; it keeps alive all that the struct points to.
 
-    functions  {"reset", "step", "observe": C function}, Numba's or those of ctypes
+    functions    {"reset", "step", "observe": C function}, Numba's or those of ctypes
+    is_compiled  whether they run without the interpreter
     """
 
-    def __init__(self, env: Any, functions: dict[str, Any]) -> None:
-        self.name = env.name
+    def __init__(self, env: Any, functions: dict[str, Any], is_compiled: bool) -> None:
+        self.name, self.is_compiled = env.name, is_compiled
         self._keep: list[Any] = [functions]
         observations, actions = env.observation_space, env.action_space
         self._struct = Struct(

@@ -1,0 +1,61 @@
+"""EnvPool's environments: Gymnasium's Env and VectorEnv at once, with the space of one
+environment as `observation_space`, seeded when they are made and never again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.environments import Stream, as_vector_env
+
+envpool = pytest.importorskip("envpool", reason="EnvPool is not installed: pip install envpool")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*precision lowered by casting"),
+    pytest.mark.filterwarnings("ignore:EnvPool seeds are fixed"),
+]
+
+
+def pool(env_id="CartPole-v1", n_envs=8, seed=3):
+    return envpool.make(env_id, env_type="gymnasium", num_envs=n_envs, seed=seed)
+
+
+def test_it_is_taken_as_it_is():
+    env = pool()
+    assert as_vector_env(env) is env
+    with pytest.raises(ValueError, match="n_envs=3, but the environment passed has 8"):
+        as_vector_env(env, 3)
+
+
+def test_that_seeds_are_ignored_is_said():
+    with pytest.warns(UserWarning, match=r"pass seed to envpool\.make"):
+        TRPO("MlpPolicy", pool(), n_steps=16, seed=1).learn(16)
+
+
+def test_the_step_that_only_resets_is_no_step():
+    stream = Stream(pool())
+    stream.reset()
+    lengths, ended = np.zeros(8, int), []
+    for _ in range(60):
+        step = stream.step(np.ones(8, np.int32))
+        lengths += ~step.skip
+        assert not step.rewards[step.skip].any()
+        assert (step.rewards[~step.skip] == 1).all()
+        ended += lengths[step.done].tolist()
+        lengths[step.done] = 0
+    assert len(ended) > 30
+    assert set(ended) <= set(range(8, 12))  # always to one side: a cart falls after 8 to 11 steps
+
+
+def test_it_learns_and_is_evaluated():
+    model = TRPO("MlpPolicy", pool(seed=0), n_steps=128, seed=0).learn(30_000)
+    mean, _ = evaluate_policy(model, pool(seed=1), 16)
+    assert mean > 200
+
+
+def test_real_actions():
+    model = TRPO("MlpPolicy", pool("Pendulum-v1", 4), n_steps=64, seed=0).learn(512)
+    assert model.predict(np.zeros((4, 3), np.float32))[0].shape == (4, 1)
+    assert model.records[-1]["n_samples"] == 256
