@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each environment")
     arguments = parser.parse_args(argv)
-    _quiet()
+    quiet()
     print(_where())
     for env_id in arguments.env_ids:
         difference = check(env_id)
@@ -179,9 +179,9 @@ def batch(env: Any, n_threads: int) -> Callable[[], None]:
     return run
 
 
-def bare(env: Any, n_threads: int) -> Callable[[], None]:
-    """All T steps in one call: each thread loops over mj_step."""
-    simulations, _, actions = _simulations(env, n_threads)
+def bare(env: Any, n_threads: int, n_steps: int = T) -> Callable[[], None]:
+    """All steps in one call: each thread loops over mj_step."""
+    simulations, _, actions = _simulations(env, n_threads, n_steps)
     control = np.repeat(actions.swapaxes(0, 1), env.task.frame_skip, axis=1)
     control = np.ascontiguousarray(control, dtype=np.float64)
 
@@ -191,7 +191,7 @@ def bare(env: Any, n_threads: int) -> Callable[[], None]:
     return run
 
 
-def _simulations(env: Any, n_threads: int) -> tuple[Any, np.ndarray, np.ndarray]:
+def _simulations(env: Any, n_threads: int, n_steps: int = T) -> tuple[Any, np.ndarray, np.ndarray]:
     """A batch of the environment's model, started as the environment starts; ctrl; actions."""
     from mujoco.batch import Batch
 
@@ -199,7 +199,7 @@ def _simulations(env: Any, n_threads: int) -> tuple[Any, np.ndarray, np.ndarray]
     simulations.reset()
     for sim, rng in enumerate(env.np_random):
         simulations.qpos[sim], simulations.qvel[sim] = env.task.start(rng)
-    return simulations, simulations.bind("ctrl"), _actions(env)
+    return simulations, simulations.bind("ctrl"), _actions(env, n_steps)
 
 
 def _actions(env: Any, n_steps: int = T) -> np.ndarray:
@@ -216,7 +216,7 @@ def _actions_of_one(env: Any) -> np.ndarray:
     return np.random.default_rng(0).uniform(space.low, space.high, shape).astype(space.dtype)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Without MuJoCo's warnings about the models that ship with Gymnasium."""
     import mujoco
 

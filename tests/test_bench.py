@@ -472,7 +472,7 @@ def test_passes_of_critics_that_are_counted_by_hand():
 def test_a_difference_from_gymnasium_is_not_timed(capsys, monkeypatch):
     from bench import mujoco_envs
 
-    monkeypatch.setattr(mujoco_envs, "_quiet", lambda: None)
+    monkeypatch.setattr(mujoco_envs, "quiet", lambda: None)
     monkeypatch.setattr(mujoco_envs, "check", lambda env_id: float("nan"))
     assert mujoco_envs.main(["Reacher-v5"]) == 1
     assert "not timed" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Whole runs: the wall clock of processes that train until a target is reached."""

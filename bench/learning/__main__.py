@@ -1,0 +1,92 @@
+"""Whole runs, the wall clock of the process: `python -m bench.learning [ENV_ID...]`.
+
+Each run is a process of its own that trains until a target is reached, by this library with its
+built-in settings and by sb3-contrib's TRPO with rl-baselines3-zoo's. See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.learning import processes, report
+from bench.learning.tasks import Task, chosen
+
+PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "sb3-contrib")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the tables; 1 if a process failed."""
+    arguments = _arguments(argv)
+    tasks, throughputs = chosen(arguments.env_ids)
+    print(_where(), flush=True)
+    runs = [] if not tasks else _races(tasks, arguments)
+    results: list[dict[str, Any]] = list(runs)
+    if tasks:
+        print(f"\n{report.learning(tasks, runs, arguments.budget)}", flush=True)
+    for task in throughputs:
+        found = processes.throughput(
+            task, machine.cores(), arguments.seconds, with_peer=not arguments.alone
+        )
+        results.append({"env_id": task.env_id, **found})
+        print(f"\n{task.env_id}, iterations of {task.rows:,} steps, {machine.cores()} threads\n")
+        print(report.throughput(task, found) if "times" in found else found)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": _where(), "runs": results}, indent=1))
+    return int(any("failed" in result for result in results))
+
+
+def _races(tasks: list[Task], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ours and the peer's by turns, seed by seed; a peer that is missing is asked once."""
+    runs: list[dict[str, Any]] = []
+    absent = {processes.PEER} if arguments.alone else set()
+    for task in tasks:
+        for seed in range(arguments.seeds):
+            for who in (processes.OURS, processes.PEER):
+                if who in absent:
+                    continue
+                run = processes.race(task, who, seed, arguments.budget, arguments.peer_threads)
+                absent |= {who} if "skipped" in run else set()
+                runs.append(run)
+                print(report.progress(run), file=sys.stderr, flush=True)
+    return runs
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.learning", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("env_ids", nargs="*", metavar="ENV_ID", help="none: all")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each [5]")
+    most = "seconds after which a run is stopped, evaluations off [60]"
+    parser.add_argument("--budget", type=float, default=60.0, metavar="S", help=most)
+    peers = "of torch's pool, in the races [all cores, as by itself]"
+    cores = machine.cores()
+    parser.add_argument("--peer-threads", type=int, default=cores, metavar="N", help=peers)
+    long = "of the throughput's turns [20]"
+    parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help=long)
+    parser.add_argument("--alone", action="store_true", help="without sb3-contrib")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    arguments = parser.parse_args(argv)
+    try:
+        chosen(arguments.env_ids)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def _where() -> str:
+    found = machine.describe()
+    versions = ", ".join(f"{p} {v}" for p in PACKAGES if (v := machine.version(p)))
+    return (
+        f"{found['processor']}, {found['cores']} cores; fasttrpo {found['fasttrpo']} "
+        f"({found['library']}), Python {found['python']}, {versions}; {found['time']}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

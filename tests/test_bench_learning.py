@@ -1,0 +1,173 @@
+"""`bench.learning`: its arithmetic, and that it runs; no peer needed, and never a time asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agents import needs_extension
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from bench import ROOT
+from bench.learning import child, processes, report, tasks
+from bench.learning.__main__ import main
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CC", "cc")) is None, reason="there is no C compiler"
+)
+
+
+def cells_of(text, start):
+    """Of the rows whose first cell starts so."""
+    rows = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+
+
+def a_run(who, seconds, steps=1000, target=475):
+    """One that reached its target, or (None) did not."""
+    reached = [{"target": target, "seconds": seconds, "steps": steps, "mean": target + 1}]
+    run = {"env_id": "CartPole-v1", "who": who, "seed": 0, "reached": reached if seconds else []}
+    return run | {"stopped": 60.0, "outside": 0.1, "evaluating": 1.0}
+
+
+def rows_of_runs(runs):
+    of = tasks.chosen(["CartPole-v1"])[0]
+    return cells_of(report.learning(of, runs, 60), "CartPole-v1")
+
+
+def test_runs_are_told_by_their_median_and_spread():
+    mine = [a_run("ours", seconds) for seconds in (0.5, 0.4, 0.9)]
+    theirs = [a_run("sb3-contrib", seconds) for seconds in (5, 8, 20)]
+    first, second = rows_of_runs(mine + theirs)
+    assert first[1:5] == ["ours", "3 of 3", "0.50 s (0.40 to 0.90 s)", "1,000"]
+    assert first[5:] == ["16.0x", "met (<= 0.6) s, met (>= 15) times"]
+    assert second[1:4] == ["sb3-contrib", "3 of 3", "8.00 s (5.00 to 20.0 s)"]
+
+
+def test_runs_that_ran_out_of_time_count_as_longer():
+    mine = [a_run("ours", seconds) for seconds in (0.5, 1.0, None)]
+    theirs = [a_run("sb3-contrib", seconds) for seconds in (5, None, None)]
+    first, second = rows_of_runs(mine + theirs)
+    assert first[2:4] == ["2 of 3", "1.00 s (0.50 to > 60 s)"]
+    assert first[5:] == ["> 60.0x", "**missed** (<= 0.6) s, met (>= 15) times"]
+    assert second[2:5] == ["1 of 3", "> 60 s (5.00 to > 60 s)", ""]
+    (lost, _) = rows_of_runs([a_run("ours", None), a_run("sb3-contrib", 5)])
+    assert lost[2:] == ["0 of 1", "> 60 s (> 60 to > 60 s)", "", "", "**missed** (<= 0.6) s"]
+
+
+def test_a_peer_that_is_slower_is_not_hidden_nor_one_that_is_faster():
+    first, _ = rows_of_runs([a_run("ours", 10), a_run("sb3-contrib", 5)])
+    assert first[5] == "**0.50x (loss)**"
+    assert "**missed** (>= 15) times" in first[6]
+
+
+def test_the_throughput_is_a_share_of_bare_physics():
+    times = {who: {"median": t} for who, t in (("bare mj_step loops", 0.1), ("ours", 0.2))}
+    task = tasks.THROUGHPUT
+    text = report.throughput(task, {"rows": 2048, "times": times})
+    (ours_,) = cells_of(text, "ours")
+    assert ours_[1:] == ["10,240", "50%", "", "**missed** (>= 0.7)"]
+    times["sb3-contrib"] = {"median": 2.0}
+    (ours_,) = cells_of(
+        report.throughput(task, {"rows": 2048, "times": times, "skipped": "why"}), "ours"
+    )
+    assert ours_[3:] == ["10.0x", "**missed** (>= 0.7), met (>= 8) times"]
+
+
+class Acting:
+    """Acts by a function of a batch of observations."""
+
+    def __init__(self, act):
+        self._act = act
+
+    def predict(self, obs, deterministic):
+        assert deterministic
+        return self._act(obs), None
+
+
+def clumsy(obs):
+    return np.zeros(len(obs), dtype=np.int64)
+
+
+def balancing(obs):
+    return (obs @ [0.1, 0.5, 3.0, 1.0] > 0).astype(np.int64)
+
+
+@needs_extension
+def test_a_policy_is_judged_off_the_clock_until_the_last_target(monkeypatch):
+    monkeypatch.setattr(child, "EPISODES", (2, 5))
+    judge = child.Judge("CartPole-v1", [20, 400], budget=1e6)
+    assert judge.goes_on(Acting(clumsy), 10)
+    assert judge.reached == []
+    before = judge.clock
+    assert not judge.goes_on(Acting(balancing), 20)
+    assert [(each["target"], each["steps"]) for each in judge.reached] == [(20, 20), (400, 20)]
+    assert all(before <= each["seconds"] <= judge.clock for each in judge.reached)
+    assert all(each["mean"] >= each["target"] for each in judge.reached)
+    assert judge.evaluating > 0
+
+
+@needs_extension
+def test_a_target_counts_if_every_evaluation_reaches_it(monkeypatch):
+    judge = child.Judge("CartPole-v1", [100], budget=1e6)
+    means = iter([(120, 0), (110, 0), (99, 0)])
+    monkeypatch.setattr("fasttrpo.evaluate_policy", lambda *given, seed: next(means))
+    assert judge.goes_on(None, 1)
+    assert not judge.reached
+    assert next(means, None) is None
+
+
+@needs_extension
+def test_a_run_ends_with_its_time():
+    judge = child.Judge("CartPole-v1", [500], budget=0.0)
+    assert not judge.goes_on(Acting(clumsy), 1)
+    assert not judge.reached
+
+
+def test_the_interpreter_s_start_and_end_are_counted():
+    found = {"reached": [{"seconds": 1.0}, {"seconds": 2.0}], "lived": 2.5}
+    found = processes._with_all(found, 2.75)
+    assert [each["seconds"] for each in found["reached"]] == [1.25, 2.25]
+
+
+@needs_extension
+@needs_compiler
+def test_whole_runs(capsys, monkeypatch, tmp_path):
+    """In processes of their own; no time is asserted."""
+    monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(tmp_path))
+    assert main(["CartPole-v1", "--seeds", "1", "--alone"]) == 0
+    said = capsys.readouterr()
+    assert "| CartPole-v1, 475 | ours | 1 of 1" in said.out
+    assert "start and end" in said.err
+    with pytest.raises(SystemExit):
+        main(["CartPole-v2"])
+
+
+@needs_extension
+def test_whole_iterations_of_mujoco_s_tasks():
+    pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
+    task = tasks.Throughput("Reacher-v5", n_envs=2, rows=20, share=0.7, ratio=8)
+    found = processes.throughput(task, threads=1, seconds=0, with_peer=False)
+    assert set(found["times"]) == {"ours", "bare mj_step loops"}
+    assert "of bare mj_step loops" in report.throughput(task, found)
+
+
+def test_a_peer_s_run_is_skipped_where_it_is_missing(tmp_path):
+    (tmp_path / "sb3_contrib.py").write_text("raise ImportError('No module named sb3_contrib')")
+    task = tasks.TASKS[0]
+    request = {"function": "sb3-contrib", "arguments": {"env_id": task.env_id, "seed": 0}}
+    request["arguments"] |= {"targets": [1], "budget": 1, "limit": 1, "settings": {}}
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "bench.learning.child", json.dumps(request), str(result)]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True)
+    run = json.loads(result.read_text()) | {"env_id": task.env_id, "who": "sb3-contrib", "seed": 0}
+    assert "No module named" in run["skipped"]
+    assert "skipped" in report.progress(run)
+    assert "skipped: sb3-contrib: No module" in report.learning([task], [run], 60)
