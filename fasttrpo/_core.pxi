@@ -37,7 +37,8 @@ _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted"
            "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
 # What collect() answers: trpo_episode.
-EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64), ("total", np.float64)])
+EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64),
+                    ("total", np.float64)])
 
 
 def status_text(int status):

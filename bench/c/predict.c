@@ -1,7 +1,7 @@
 /* Time of trpo_predict on one observation, in C: 64-64 tanh networks.
  *
- *     cc -O3 -o predict bench/c/predict.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c csrc/kernels/[a-z]*.c \
- *         -lm && ./predict
+ *     cc -O3 -o predict bench/c/predict.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c \
+ *         csrc/kernels/[a-z]*.c -lm && ./predict
  *
  * A line per policy: its name, nanoseconds per call, the median of many short rounds, and the
  * quartiles. Ends with 2 if an action is not what it should be. */

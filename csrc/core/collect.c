@@ -6,11 +6,12 @@
  * that for all rows at once, in full tiles.
  *
  * A row of an environment depends on nothing outside of it, random numbers included: so neither
- * slices nor threads can be seen in the bits, and rows are those that trpo_act and trpo_push record.
+ * slices nor threads can be seen in the bits, and rows are those that trpo_act and trpo_push
+ * record.
  *
- * Where an environment fails the others go on to the last row, so that what is left of them does not
- * depend on slices either; and the failure told is the first in the order in which act, step and
- * push would have met it. */
+ * Where an environment fails the others go on to the last row, so that what is left of them does
+ * not depend on slices either; and the failure told is the first in the order in which act, step
+ * and push would have met it. */
 #include "work.h"
 
 #include <string.h>
@@ -88,8 +89,8 @@ static double to_env(const rollout_task *task, real act, int d)
 
 /* ---- one row of one slice: environments e..e+n-1 --------------------------------------------- */
 
-/* What they show, as the networks see it. Where an episode goes on it is what push would have looked
- * at, of the row before. */
+/* What they show, as the networks see it. Where an episode goes on it is what push would have
+ * looked at, of the row before. */
 static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     trpo_agent *w = task->w;

@@ -233,7 +233,7 @@ void trpo_restart(trpo_agent *agent);
 /* Rows closed so far, 0..n_steps. */
 int trpo_recorded(const trpo_agent *agent);
 
-/* ---- the rollout, in environments in C (trpo_env.h) ------------------------------------------- */
+/* ---- the rollout, in environments in C (trpo_env.h) ------------------------------------------ */
 
 /* Records n_rows more rows, or as many as there is room for: bit for bit those of
  *
@@ -258,8 +258,8 @@ int trpo_recorded(const trpo_agent *agent);
 int trpo_collect(trpo_agent *agent, struct trpo_envs *envs, int n_rows, int single,
                  struct trpo_env_failure *failure);
 
-/* The episodes that ended in rows [first_row, trpo_recorded) of what trpo_collect recorded, in order
- * of row and environment: how many. At most `room` of them are written to episodes. */
+/* The episodes that ended in rows [first_row, trpo_recorded) of what trpo_collect recorded, in
+ * order of row and environment: how many. At most `room` of them are written to episodes. */
 int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row, int room);
 
 /* ---- learning -------------------------------------------------------------------------------- */
@@ -282,8 +282,8 @@ int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, int de
 /* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
 
-/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _REW or _ENVIRONMENT found what it
- * refused. */
+/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _REW or _ENVIRONMENT found what
+ * it refused. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
 /* ---- keeping it ------------------------------------------------------------------------------ */
