@@ -1,10 +1,11 @@
-"""Time of the kernels that can be reached from Python, beside NumPy.
+"""Time of what Python reaches of the kernels, beside NumPy.
 
     pytest bench/bench_kernels.py
 
 Needs the `test` extra. Before a kernel is timed its result is compared with NumPy's in float64.
 The dense kernels are timed by what is made of them: the Fisher product of each policy's size, in
-each instruction set that the compiled core has for this machine.
+each instruction set that the compiled core has for this machine. Each kernel by itself:
+`python -m bench.kernels`.
 """
 
 from __future__ import annotations

@@ -62,10 +62,12 @@ def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
 
 
 def _fit(update: ours.Update, batch: Recorded) -> Contestant:
-    """The critic's whole fit, to returns with the critic's own start."""
+    """The critic's whole fit, to the rollout's returns, from where the update starts."""
+    update.prepare()
     agent = make_agent(update.settings)
-    start, draw = update.agent.value_theta, np.random.default_rng(0)
-    agent.load_batch(*_rows(agent, batch), draw.normal(size=batch.n))
+    agent.load_state(update.agent.state())
+    start = agent.value_theta
+    agent.load_batch(*_rows(agent, batch))
 
     def prepare() -> None:
         agent.value_theta = start
@@ -74,10 +76,10 @@ def _fit(update: ours.Update, batch: Recorded) -> Contestant:
 
 
 def _rows(agent: Any, batch: Recorded) -> tuple[np.ndarray, ...]:
-    """obs, act and advantages of the rollout, as load_batch takes them."""
+    """obs, act, advantages and returns of the rollout, as load_batch takes them."""
     act = batch.flat("act")[:, : len(agent.settings.parts)]
-    draw = np.random.default_rng(0)
-    return batch.flat("obs"), act, draw.normal(size=batch.n)
+    adv, ret = (each.ravel() for each in _advantages(agent, batch)())
+    return batch.flat("obs"), act, (adv - adv.mean()) / adv.std(), ret
 
 
 def _model_entries(agent: Any, rows: tuple, names: Sequence[str]) -> dict[str, Contestant]:
@@ -111,14 +113,18 @@ def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
     trial = policy.theta + 1e-3
     entries[TRIAL] = Contestant(lambda: policy.evaluate(trial))
     entries[CRITIC] = _fit(update, batch)
-    entries[ADVANTAGES] = Contestant(_advantages(batch))
+    entries[ADVANTAGES] = Contestant(_advantages(policy, batch))
     entries[WHOLE] = Contestant(update.run, update.prepare)
     return entries
 
 
-def _advantages(batch: Recorded) -> Callable[[], object]:
-    val, done = np.zeros(batch.rew.shape, np.float32), batch.term | batch.trunc
-    arguments = batch.rew.astype(np.float64), val, val, done, np.zeros_like(done)
+def _advantages(agent: Any, batch: Recorded) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """(adv, ret), by the agent's critic."""
+    val, after = (
+        agent.value(batch.flat(name)).reshape(batch.rew.shape) for name in ("obs", "next_obs")
+    )
+    done, boot = batch.term | batch.trunc, np.where(batch.term, np.float32(0), after)
+    arguments = batch.rew.astype(np.float64), val, boot, done, np.zeros_like(done)
     gae = ours.stage_functions().gae
     return lambda: gae(*arguments, GAMMA, GAE_LAMBDA)
 

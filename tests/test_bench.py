@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from agents import needs_extension
 sys.path.append(str(Path(__file__).parents[1]))
 
 from bench import ROOT, batches, critics, flops, machine, profile, tables, timing
+from bench import kernels as kernels_bench
 from bench.peers import cases, fisher, numpy_peer, ours, processes, report, small, torch_peer
 from fasttrpo import kernels
 from fasttrpo.backend import make_agent
@@ -305,6 +307,37 @@ def test_an_update_is_judged_and_profiled():
     assert judge.gain(np.zeros_like(first)) == 0
     assert judge.gain(3 * first) == pytest.approx(judge.gain(first))
     assert 0 < judge.explained_variance(update.values) < 1
+
+
+@needs_extension
+def test_the_profile_s_rows_are_the_update_s():
+    """What the critic is fitted to for a time is what it is fitted to in the update."""
+    batch = batches.recorded("small")
+    update = ours.Update(ours.defaults(batch), batch)
+    fit = profile._fit(update, batch)
+    fit.setup()
+    loss = fit.run()
+    update.run()
+    assert loss == pytest.approx(update.record["value_loss"], rel=1e-4)
+
+
+@needs_compiler
+def test_each_kernel_is_timed_by_itself():
+    """Every function of the kernels' tables, on every set; what is no work of its own is not."""
+    found = kernels_bench.times(rounds=1)
+    header = (machine.CSRC / "kernels" / "kernels.h").read_text()
+    functions = set(re.findall(r"^    \w+ \(\*(\w+)\)\(", header, re.M))
+    timed = {name.split("-")[-1] for name, _ in found}
+    assert functions - timed == {"packed_size", "illegal", "constant_metric"}
+    assert timed <= functions
+    assert {name.split("-")[0] for name, _ in found if "-" in name} == {"gaussian", "categorical"}
+    peaks = dict.fromkeys(next(iter(found.values())), 100.0)
+    assert "baseline" in peaks
+    assert all(
+        time.low <= time.median <= time.high for of in found.values() for time in of.values()
+    )
+    lines = kernels_bench.show(found, peaks).splitlines()
+    assert len(lines) == 2 + len(found)
 
 
 @needs_extension

@@ -122,8 +122,9 @@ def emulate(program: Path, main: Path, objects: list[Path], precision: str, *arg
 
 @needs_arm
 def test_emulated_neon_is_right(arm_core, precision, tmp_path):
-    """Every fifth case, since emulation takes its time."""
+    """Every fifth of the layers, since emulation takes its time."""
     emulate(tmp_path / "arm", ROOT / "tests/c/test_kernels.c", arm_core, precision, "5")
+    emulate(tmp_path / "wide", ROOT / "tests/c/test_wide_kernels.c", arm_core, precision)
 
 
 @needs_arm
@@ -188,16 +189,26 @@ SLIPS = {
 
 
 @pytest.fixture(scope="session")
-def pool_test(tmp_path_factory) -> Path:
-    """test_pool.c compiled, to be linked with many a pool."""
-    folder = tmp_path_factory.mktemp("pool_test")
-    return compile_objects([ROOT / "tests/c/test_pool.c"], folder, "float32")[0]
+def pool_tests(tmp_path_factory) -> list[Path]:
+    """test_pool.c and test_pool_host.c compiled, to be linked with many a pool."""
+    sources = [ROOT / f"tests/c/{name}.c" for name in ("test_pool", "test_pool_host")]
+    return compile_objects(sources, tmp_path_factory.mktemp("pool_tests"), "float32")
+
+
+def fails(program: Path) -> bool:
+    """Whether the program fails, is killed, or does not end within a minute."""
+    with subprocess.Popen([str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
+        try:
+            going.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            going.kill()
+        return going.wait() != 0
 
 
 @pytest.mark.parametrize("precision", ["float32"], indirect=True)
 @pytest.mark.parametrize("slip", SLIPS)
-def test_a_slip_of_the_pool_is_noticed(slip, core, pool, pool_test, precision, tmp_path):
-    """And test_pool.c with one mistake in the pool: it fails, is killed, or never ends."""
+def test_a_slip_of_the_pool_is_noticed(slip, core, pool, pool_tests, precision, tmp_path):
+    """And the pool's tests with one mistake in the pool: one of them fails, or never ends."""
     right, wrong = SLIPS[slip]
     text = (CSRC / "executor/pool.c").read_text()
     assert text.count(right) == 1, f"pool.c has no single {right!r} any more: choose another slip"
@@ -206,13 +217,8 @@ def test_a_slip_of_the_pool_is_noticed(slip, core, pool, pool_test, precision, t
     source.write_text(text.replace(right, wrong))
     slipped = compile_objects([source], tmp_path, precision)
     objects = [*core, *slipped, *(each for each in pool if each.name != "pool.o")]
-    program = link(tmp_path / "test_pool", pool_test, objects, precision)
-    with subprocess.Popen([str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
-        try:
-            going.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            going.kill()
-        assert going.wait() != 0
+    programs = (link(tmp_path / main.stem, main, objects, precision) for main in pool_tests)
+    assert any(map(fails, programs))
 
 
 def flip_sign(csrc: Path, mistake: str) -> list[Path]:

@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import reference
-from agents import SEED, O, World, collect, rollout_settings, samples_of, shaken
+from agents import (
+    SEED,
+    O,
+    World,
+    collect,
+    random_batch,
+    rollout_settings,
+    samples_of,
+    shaken,
+)
 from tolerances import DENSE, SOLVED, assert_close
 
 NEWTON = dict(critic="gauss_newton", cg_tolerance=1e-14)
@@ -76,7 +85,8 @@ def kfac_by_hand(s, w, samples):
         g = J.T @ (value(s, w, obs[rows]) - ret[rows]) / len(rows)
         d = np.linalg.solve(M, g)
         H = J.T @ J / len(rows) + s.critic_damping * np.eye(len(w))
-        w = w - (0.7 if n_steps > 1 else 1) * (g @ d) / (d @ H @ d) * d
+        if g.any():
+            w = w - (0.7 if n_steps > 1 else 1) * (g @ d) / (d @ H @ d) * d
         way.append(w)
     return np.mean(way[n_all // 2 :], axis=0)
 
@@ -100,6 +110,39 @@ def test_kfac_by_hand(implementation, more, halved):
     assert_close(agent.value_theta - before, -x / 2**halved, SOLVED)
     assert record["value_loss"] == pytest.approx(loss(s, agent.value_theta, samples), rel=DENSE)
     assert agent.state()["counters"][5] == s.n_critic_updates
+
+
+def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
+    """Sparse rewards: V is 0, and so are all returns but those of the last minibatch. The others
+    have no gradient, hence no best length.
+    """
+    s = rollout_settings(critic="kfac", critic_damping=0.05, batch_size=10, value_hidden=())
+    agent, batch = shaken(implementation, s), random_batch(s, 120)
+    w = np.zeros(O + 1)
+    last = reference.permutation((SEED, reference.CRITIC, 0), 120, 120)[-10:]
+    ret = np.zeros(120)
+    ret[last] = batch.ret[last]
+    samples = batch._replace(ret=ret)
+    agent.value_theta = w
+    agent.load_batch(*samples)
+    x = w - kfac_by_hand(s, w, samples)
+    assert agent.fit_value() < loss(s, w, samples)
+    assert_close(agent.value_theta - w, -x / 2 ** halvings(s, w, x, samples), SOLVED)
+
+
+@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_returns_whose_gradient_overflows_change_no_parameter(implementation, critic, dtype):
+    """Finite as float64, the mean of their gradients is not: no NaN stays behind, nor a moment."""
+    s = rollout_settings(critic=critic)
+    agent = shaken(implementation, s, dtype=dtype)
+    before = agent.state()
+    with np.errstate(all="ignore"):
+        agent.load_batch(*random_batch(s, 120)._replace(ret=np.full(120, 1e308)))
+        agent.fit_value()
+    after = agent.state()
+    for name in ("value_theta", "adam_m", "adam_v"):
+        assert after[name].tobytes() == before[name].tobytes(), name
 
 
 @pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])

@@ -1,10 +1,10 @@
 /* Means over the rows of a batch, summed in an order that depends on the number of rows alone.
  *
- * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW), chunks
- * into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums each
- * chunk in `real`, tile by tile, and adds the chunk to the block's own partial sum in double. The
- * partial sums are then added pairwise, in a tree over block numbers. Which thread ran a block, and
- * when, leaves no trace in the bits. */
+ * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW),
+ * chunks into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums
+ * each chunk in `real`, tile by tile, and adds the chunk to the block's own partial sum in double.
+ * The partial sums are then added pairwise, in a tree over block numbers. Which thread ran a block,
+ * and when, leaves no trace in the bits. */
 #include "work.h"
 
 #include <string.h>
@@ -33,8 +33,6 @@ int trpo_most_blocks(int N)
     const int many = n_chunks < TRPO_BLOCKS ? n_chunks : TRPO_BLOCKS;
     return N < TRPO_FEW || few > many ? few : many;
 }
-
-static int least(int a, int b) { return a < b ? a : b; }
 
 real **trpo_tile_rows(trpo_scratch *s, const trpo_model *model, const trpo_batch *batch, int first)
 {
@@ -84,7 +82,7 @@ static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, in
     for (ptrdiff_t i = 0; i < task->S; i++) s->sum[i] = 0;
     for (int row = first; row < end; row += TRPO_TILE)
         task->pass->tile(task->pass, s, s->sum, task->pass->start + row,
-                         least(TRPO_TILE, end - row));
+                         trpo_least(TRPO_TILE, end - row));
     if (is_first)
         for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = (double)s->sum[i];
     else
@@ -96,10 +94,10 @@ static void sum_block(void *arg, int index, int worker)
     const sum_task *task = (const sum_task *)arg;
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
-    const int first = index * task->block_rows, end = least(first + task->block_rows, task->N);
+    const int first = index * task->block_rows, end = trpo_least(first + task->block_rows, task->N);
     for (int row = first; row < end; row += task->chunk_rows)
         sum_chunk(task, &w->scratch[worker], partial, row == first, row,
-                  least(row + task->chunk_rows, end));
+                  trpo_least(row + task->chunk_rows, end));
 }
 
 static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)

@@ -25,8 +25,6 @@ typedef struct rollout_task {
     int end;              /* rows [w->t, end) are collected                                    */
 } rollout_task;
 
-static int least(int a, int b) { return a < b ? a : b; }
-
 /* ---- what goes wrong ------------------------------------------------------------------------- */
 
 /* Where a mishap stands in the order of act, step, push, row after row. */
@@ -184,7 +182,7 @@ static void run_slice(void *arg, int index, int worker)
 {
     const rollout_task *task = (const rollout_task *)arg;
     trpo_scratch *s = &task->w->scratch[worker];
-    const int e = index * task->slice, n = least(task->slice, task->w->set.n_envs - e);
+    const int e = index * task->slice, n = trpo_least(task->slice, task->w->set.n_envs - e);
     for (int t = task->w->t; t < task->end; t++) {
         observe(task, s, t, e, n);
         act(task, s, t, e, n);
@@ -248,7 +246,7 @@ static int refuse(trpo_agent *w, const trpo_mishap *mishap, trpo_env_failure *fa
 
 int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_env_failure *failure)
 {
-    const int E = w->set.n_envs, first = w->t * E, rows = least(n_rows, w->set.n_steps - w->t);
+    const int E = w->set.n_envs, first = w->t * E, rows = trpo_least(n_rows, w->set.n_steps - w->t);
     if (w->open) return TRPO_ERR_ORDER;
     if (w->t == w->set.n_steps) return TRPO_ERR_FULL;
     if (!fits(w, envs)) return TRPO_ERR_SPACES;

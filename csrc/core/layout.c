@@ -313,7 +313,8 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
 
 int trpo_useful_workers(const trpo_settings *settings)
 {
-    return trpo_bad_setting(settings) == NULL ? trpo_most_blocks(settings->n_steps * settings->n_envs) : 0;
+    if (trpo_bad_setting(settings) != NULL) return 0;
+    return trpo_most_blocks(settings->n_steps * settings->n_envs);
 }
 
 static int has_workers(const trpo_executor *executor)

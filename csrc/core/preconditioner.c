@@ -88,7 +88,7 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
 
 /* ---- inversion ------------------------------------------------------------------------------- */
 
-/* What was averaged for layer l is [h 1]'h, ((K+1) x K): spread out to A ((K+1) x (K+1)) in place. */
+/* What was averaged for layer l is [h 1]'h, ((K+1) x K): in place to A ((K+1) x (K+1)). */
 static double *spread_A(trpo_model *m, int l)
 {
     const int K = m->net.size[l], S = K + 1;
@@ -184,7 +184,7 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
                 run_factor, &task);
 }
 
-/* ---- application: rows of a layer, or one output of an exact head, to a task ------------------ */
+/* ---- application: rows of a layer, or one output of an exact head, to a task ----------------- */
 
 enum { ROWS = 24 };
 

@@ -1,6 +1,6 @@
 /* The core's random numbers, by Philox4x32-10 (include/trpo_random.h). A draw is a function of
- * (seed, stream, count, item, word): it depends neither on the order of draws, nor on threads, or on
- * where a run was interrupted.
+ * (seed, stream, count, item, word): it depends neither on the order of draws, nor on threads, or
+ * on where a run was interrupted.
  *
  *     key     = seed
  *     counter = (block, item, low word of count, stream + 256 * high word of count)

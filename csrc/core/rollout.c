@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-static int least(int a, int b) { return a < b ? a : b; }
-
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 static int blame(trpo_agent *w, int status, int step, ptrdiff_t at, int size)
@@ -118,7 +116,7 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
 {
     const trpo_model *m = &w->policy;
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = least(TRPO_TILE, N - row);
+        const int n = trpo_least(TRPO_TILE, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
         m->dist->sample(w->k, act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
                         s->noise, s->work, m->parts, n, m->A, m->D);
@@ -243,7 +241,7 @@ static const real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model
 void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N)
 {
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = least(TRPO_TILE, N - row);
+        const int n = trpo_least(TRPO_TILE, N - row);
         const real *inputs =
             trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->set.obs_size, n);
         copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
@@ -254,7 +252,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
 {
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = least(TRPO_TILE, N - row);
+        const int n = trpo_least(TRPO_TILE, N - row);
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
@@ -267,7 +265,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = least(TRPO_TILE, N - row);
+        const int n = trpo_least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         const real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);

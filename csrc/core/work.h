@@ -34,6 +34,7 @@ extern "C" {
 enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
+static inline int trpo_least(int a, int b) { return a < b ? a : b; }
 
 /* ---- a network with a distribution on top ---------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 /* Acrobot-v1: two links of which only the joint between them is driven, to swing the free end up
  * above a height. Actions 0, 1, 2: torque -1, 0, 1.
  *
- * Sutton 1996, with the equations of Sutton and Barto's book and Gymnasium's constants. Link 1 hangs
- * from a fixed joint at the angle a1 from straight down, link 2 from its end at a2 to link 1; both
- * have length, mass and moment of inertia 1 and their centre c = 1/2 along. With the torque T:
+ * Sutton 1996, with the equations of Sutton and Barto's book and Gymnasium's constants. Link 1
+ * hangs from a fixed joint at the angle a1 from straight down, link 2 from its end at a2 to link 1;
+ * both have length, mass and moment of inertia 1 and their centre c = 1/2 along. With the torque T:
  *
  *     d1 = c^2 + (1 + c^2 + 2 c cos a2) + 1 + 1
  *     d2 = c^2 + c cos a2 + 1
@@ -12,8 +12,8 @@
  *     a2'' = (T + d2/d1 f1 - c a1'^2 sin a2 - f2) / (c^2 + 1 - d2^2/d1)
  *     a1'' = -(d2 a2'' + f1) / d1
  *
- * by one step of Runge and Kutta's method of order four. It is chaotic: so that whole episodes agree
- * with Gymnasium's, every sum is taken in the same order. */
+ * by one step of Runge and Kutta's method of order four. It is chaotic: so that whole episodes
+ * agree with Gymnasium's, every sum is taken in the same order. */
 #include "envs.h"
 
 #include <math.h>
@@ -110,7 +110,8 @@ static int step(const void *config, void *state, const double *act, double *obs,
     return 0;
 }
 
-static const double OBS_HIGH[] = {1, 1, 1, 1, 4 * 3.14159265358979323846, 9 * 3.14159265358979323846};
+static const double OBS_HIGH[] = {1, 1, 1, 1, 4 * 3.14159265358979323846,
+                                  9 * 3.14159265358979323846};
 static const double OBS_LOW[] = {-1, -1, -1, -1, -4 * 3.14159265358979323846,
                                  -9 * 3.14159265358979323846};
 static const int CHOICES[] = {3};

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- memory: one list of arrays, run once to count bytes and once to place them --------------- */
+/* ---- memory: one list of arrays, run once to count bytes and once to place them -------------- */
 
 enum { ALIGNMENT = 64, STATE_ALIGNMENT = 16 };
 
@@ -102,7 +102,7 @@ void trpo_envs_close(trpo_envs *w)
     }
 }
 
-/* ---- what stands ------------------------------------------------------------------------------ */
+/* ---- what stands ----------------------------------------------------------------------------- */
 
 int trpo_envs_count(const trpo_envs *w) { return w->E; }
 
@@ -124,9 +124,9 @@ void trpo_envs_seed(trpo_envs *w, uint64_t seed)
 
 static double *row(double *array, int e, int width) { return array + (size_t)e * (size_t)width; }
 
-/* ---- what goes wrong -------------------------------------------------------------------------- */
+/* ---- what goes wrong ------------------------------------------------------------------------- */
 
-/* Fills in the failure; returns the status. Where the environment itself failed, its episode ends. */
+/* Fills in the failure; returns the status. An environment that failed itself ends its episode. */
 static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
                 trpo_env_failure *failure)
 {
@@ -148,7 +148,7 @@ static int keep(double *to, const double *obs, int O)
     return O;
 }
 
-/* ---- beginning an episode --------------------------------------------------------------------- */
+/* ---- beginning an episode -------------------------------------------------------------------- */
 
 /* What the environment answered to reset or observe, as the beginning of an episode. */
 static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
@@ -200,15 +200,14 @@ int trpo_envs_observe(trpo_envs *w, int e, trpo_env_failure *failure)
 {
     const trpo_env *env = w->env;
     if (env->observe == NULL) return TRPO_ENV_ERR_NONE;
-    const int code = env->observe(env->config, trpo_envs_state(w, e), row(w->out.obs, e, env->obs_size));
+    double *obs = row(w->out.obs, e, env->obs_size);
+    const int code = env->observe(env->config, trpo_envs_state(w, e), obs);
     const int status = begin(w, e, code, failure);
     clear(w, e);
     return status;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------ */
-
-static double clipped(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 /* The first component of act that is no action; D if all are. */
 static int bad_action(const trpo_env *env, const double *act)
@@ -229,7 +228,7 @@ static const double *bounded(trpo_envs *w, int e, const double *act)
     double *own = row(w->act, e, env->n_actions);
     if (env->choices != NULL || env->act_low == NULL) return act;
     for (int d = 0; d < env->n_actions; d++)
-        own[d] = clipped(act[d], env->act_low[d], env->act_high[d]);
+        own[d] = trpo_env_within(act[d], env->act_low[d], env->act_high[d]);
     return own;
 }
 
@@ -255,7 +254,10 @@ static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_
     const int O = env->obs_size;
     double *obs = row(w->out.obs, e, O), rew = NAN;
     uint8_t term = 0;
-    if (w->out.term[e] | w->out.trunc[e]) w->out.episode_return[e] = 0, w->out.episode_length[e] = 0;
+    if (w->out.term[e] | w->out.trunc[e]) {
+        w->out.episode_return[e] = 0;
+        w->out.episode_length[e] = 0;
+    }
     const int64_t number = w->out.episode_length[e] + 1;
     const int code = env->step(env->config, trpo_envs_state(w, e), bounded(w, e, act), obs, &rew,
                                &term, &w->random[e]);

@@ -20,6 +20,11 @@ struct trpo_envs {
     double *act;               /* (E x D) actions within their bounds; not saved */
 };
 
+static inline double trpo_env_within(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
 #ifdef __cplusplus
 extern "C" {
 #endif

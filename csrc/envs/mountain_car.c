@@ -1,15 +1,19 @@
 /* MountainCar-v0: a car too weak for the hill that it has to climb. Actions 0, 1, 2: push left, not
- * at all, right.
+ * at all, right. MountainCarContinuous-v0: with a push a in [-1, 1], paid for by a^2 / 10, and 100
+ * for the goal.
  *
- * Moore 1990, with Gymnasium's constants: v += 0.001 (action - 1) - 0.0025 cos 3x, then x += v, both
- * kept within their bounds; the wall on the left takes the speed away. */
+ * Moore 1990, with Gymnasium's constants: v += 0.001 (action - 1) - 0.0025 cos 3x, or 0.0015 a in
+ * the place of the action, then x += v, both kept within their bounds; the wall on the left takes
+ * the speed away. Gymnasium keeps the continuous one's state in float32; here it is in float64, as
+ * everywhere. */
 #include "envs.h"
 
 #include <math.h>
 
 enum { O = 2 };
 
-static const double PUSH = 0.001, SLOPE = 0.0025, GOAL = 0.5;
+static const double SLOPE = 0.0025, PUSH = 0.001, GOAL = 0.5;
+static const double CONTINUOUS_PUSH = 0.0015, CONTINUOUS_GOAL = 0.45, PRIZE = 100, PRICE = 0.1;
 static const double LEFT = -1.2, RIGHT = 0.6, FASTEST = 0.07;
 
 typedef struct car {
@@ -38,25 +42,37 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-static double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+/* Pushed for one step; 1 if the car is at its goal, fast enough. */
+static uint8_t drive(const void *config, car *c, double push, double goal)
+{
+    c->speed += push - SLOPE * cos(3 * c->x);
+    c->speed = trpo_env_within(c->speed, -FASTEST, FASTEST);
+    c->x = trpo_env_within(c->x + c->speed, LEFT, RIGHT);
+    if (c->x == LEFT && c->speed < 0) c->speed = 0;
+    return c->x >= goal && c->speed >= ((const double *)config)[GOAL_VELOCITY];
+}
 
 static int step(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {
-    const double goal_velocity = ((const double *)config)[GOAL_VELOCITY];
-    car *c = (car *)state;
     (void)random;
-    c->speed += (act[0] - 1) * PUSH - SLOPE * cos(3 * c->x);
-    c->speed = within(c->speed, -FASTEST, FASTEST);
-    c->x = within(c->x + c->speed, LEFT, RIGHT);
-    if (c->x == LEFT && c->speed < 0) c->speed = 0;
-    *term = c->x >= GOAL && c->speed >= goal_velocity;
+    *term = drive(config, (car *)state, (act[0] - 1) * PUSH, GOAL);
     *rew = -1;
+    return observe(config, state, obs);
+}
+
+static int continuous_step(const void *config, void *state, const double *act, double *obs,
+                           double *rew, uint8_t *term, trpo_env_random *random)
+{
+    (void)random;
+    *term = drive(config, (car *)state, act[0] * CONTINUOUS_PUSH, CONTINUOUS_GOAL);
+    *rew = (*term ? PRIZE : 0) - PRICE * (act[0] * act[0]);
     return observe(config, state, obs);
 }
 
 static const double OBS_LOW[] = {-1.2, -0.07}, OBS_HIGH[] = {0.6, 0.07};
 static const int CHOICES[] = {3};
+static const double ACT_LOW[] = {-1}, ACT_HIGH[] = {1};
 
 const trpo_env trpo_env_mountain_car = {
     TRPO_ENV_VERSION, sizeof(trpo_env), "MountainCar-v0", sizeof(car),
@@ -64,4 +80,12 @@ const trpo_env trpo_env_mountain_car = {
     1, CHOICES, NULL, NULL,
     200, -110, DEFAULTS, N_OPTIONS, OPTIONS,
     reset, step, observe, NULL,
+};
+
+const trpo_env trpo_env_mountain_car_continuous = {
+    TRPO_ENV_VERSION, sizeof(trpo_env), "MountainCarContinuous-v0", sizeof(car),
+    O, OBS_LOW, OBS_HIGH,
+    1, NULL, ACT_LOW, ACT_HIGH,
+    999, 90, DEFAULTS, N_OPTIONS, OPTIONS,
+    reset, continuous_step, observe, NULL,
 };

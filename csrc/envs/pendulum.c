@@ -40,8 +40,6 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-static double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
-
 static int step(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {
@@ -51,7 +49,8 @@ static int step(const void *config, void *state, const double *act, double *obs,
     (void)random;
     *rew = -(a * a + 0.1 * (p->spin * p->spin) + 0.001 * (u * u));
     *term = 0;
-    p->spin = within(p->spin + (1.5 * g * sin(p->angle) + 3 * u) * TIME_STEP, -FASTEST, FASTEST);
+    p->spin += (1.5 * g * sin(p->angle) + 3 * u) * TIME_STEP;
+    p->spin = trpo_env_within(p->spin, -FASTEST, FASTEST);
     p->angle += p->spin * TIME_STEP;
     return observe(config, state, obs);
 }

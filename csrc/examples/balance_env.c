@@ -1,4 +1,4 @@
-/* A simulator of your own: a ball on a beam that tilts, as a shared library that fasttrpo trains in.
+/* A simulator of your own: a ball on a beam that tilts; as a shared library, to train in.
  *
  *     cc -O3 -shared -fPIC -o balance_env.so csrc/examples/balance_env.c -lm
  *     fasttrpo train ./balance_env.so        or in Python:  TRPO("MlpPolicy", "./balance_env.so")

@@ -220,8 +220,8 @@ const trpo_env *trpo_envs_spec(const trpo_envs *envs);
 trpo_env_outcome trpo_envs_outcome(trpo_envs *envs);
 
 /* All that there is to the environments, as bytes: states, streams, episodes under way. 0 bytes and
- * TRPO_ENV_ERR_NONE if the environment has `close`, and so cannot be copied. Read by machines of the
- * same byte order, for environments of the same name, sizes and number. TRPO_ENV_ERR_MEMORY,
+ * TRPO_ENV_ERR_NONE if the environment has `close`, and so cannot be copied. Read by machines of
+ * the same byte order, for environments of the same name, sizes and number. TRPO_ENV_ERR_MEMORY,
  * _SAVED: nothing has changed. */
 size_t trpo_envs_save_bytes(const trpo_envs *envs);
 int trpo_envs_save(const trpo_envs *envs, void *buffer, size_t bytes);

@@ -1,6 +1,7 @@
 /* Categorical, or a product of independent categoricals: one part of the logits per component.
  *
- * For one part with logits z, e = exp(z - max z), p = e / sum e, norm = max z + log sum e, chosen k:
+ * For one part with logits z, e = exp(z - max z), p = e / sum e, norm = max z + log sum e, chosen
+ * k:
  *     logp     = z_k - norm
  *     d logp   = (onehot(k) - p) dz
  *     Fisher   = diag(p) - p p',   so metric t = p * (t - p.t)

@@ -14,6 +14,8 @@
  *
  * The tile's shape is known at compile time in each copy: that is what TRPOK_INLINE and the unroll
  * pragmas are for, and why functions below take R and C. */
+#include "rows_simd.h"
+
 ARRAY_FUNCTION(array_exp, vec_exp)
 ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
@@ -21,8 +23,8 @@ ARRAY_FUNCTION(array_tanh, vec_tanh)
 enum { PANEL = COLS * LANES, MOST_ROWS = 8 };
 
 /* sum (R x C vectors) += x (R x K, row stride K) times one panel (K x PANEL) */
-TRPOK_INLINE void add_products(vec sum[MOST_ROWS][COLS], const real *x, const real *panel, int K, int R,
-                               int C)
+TRPOK_INLINE void add_products(vec sum[MOST_ROWS][COLS], const real *x, const real *panel, int K,
+                               int R, int C)
 {
     for (int k = 0; k < K; k++, panel += PANEL) {
         vec w[COLS];
@@ -49,34 +51,17 @@ TRPOK_INLINE vec activated(vec z, int activation)
     return activation == TRPO_TANH ? vec_tanh(z) : vec_where_positive(z, z);
 }
 
-/* Vector c of a row's panel, of which `left` columns exist. */
-TRPOK_INLINE vec load_columns(const real *row, int c, int left)
-{
-    const int some = left - c * LANES;
-    if (some >= LANES) return vec_load(row + c * LANES);
-    return vec_load_some(row + c * LANES, some > 0 ? some : 0);
-}
-
-TRPOK_INLINE void store_columns(real *row, vec x, int c, int left)
-{
-    const int some = left - c * LANES;
-    if (some >= LANES)
-        vec_store(row + c * LANES, x);
-    else
-        vec_store_some(row + c * LANES, x, some > 0 ? some : 0);
-}
-
 /* z (R x C vectors, row stride M) = activation(z); a call of its own, so that its code is one. */
 TRPOK_TARGET static void activate_tile(real *z, int activation, int left, int R, int C, int M)
 {
     for (int r = 0; r < R; r++, z += M)
         for (int c = 0; c < C; c++)
-            store_columns(z, activated(load_columns(z, c, left), activation), c, left);
+            row_store(z, activated(row_load(z, c, left), activation), c, left);
 }
 
 /* Rows n..n+R-1, columns m.. of  z = activation( act'(h) * ([x 1] V + tx W) ) */
-TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W, int n, int m, int left,
-                             int R, int C)
+TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W, int n, int m,
+                             int left, int R, int C)
 {
     vec sum[MOST_ROWS][COLS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K, out = (ptrdiff_t)n * y->M + m;
@@ -94,15 +79,15 @@ TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W,
             const ptrdiff_t row = out + (ptrdiff_t)r * y->M;
             vec z = sum[r][c];
             if (y->h != NULL)
-                z = times_derivative(z, load_columns(y->h + row, c, left), y->derivative);
-            store_columns(y->z + row, z, c, left);
+                z = times_derivative(z, row_load(y->h + row, c, left), y->derivative);
+            row_store(y->z + row, z, c, left);
         }
     if (y->activation != TRPO_IDENTITY)
         activate_tile(y->z + out, y->activation, left, R, C, y->M);
 }
 
-TRPOK_INLINE void layer_panel(const trpok_layer *y, const real *V, const real *W, int N, int m, int left,
-                              int C)
+TRPOK_INLINE void layer_panel(const trpok_layer *y, const real *V, const real *W, int N, int m,
+                              int left, int C)
 {
     int n = 0;
     for (; n + ROWS <= N; n += ROWS) layer_tile(y, V, W, n, m, left, ROWS, C);
@@ -152,7 +137,7 @@ static void dense_adjoint_input(real *dx, const real *dz, const real *h, const r
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-static int rounded_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+static int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
 
 static ptrdiff_t packed_size(int rows, int M)
 {
@@ -201,11 +186,11 @@ TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, i
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++)
-            sum[r][c] = load_columns(dW + (ptrdiff_t)r * y->S, c, left);
+            sum[r][c] = row_load(dW + (ptrdiff_t)r * y->S, c, left);
     for (int n = 0; n < y->N; n++, x += y->K, dz += y->M) {
         vec d[COLS];
 #pragma GCC unroll 4
-        for (int c = 0; c < C; c++) d[c] = load_columns(dz, c, left);
+        for (int c = 0; c < C; c++) d[c] = row_load(dz, c, left);
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             const vec xr = vec_all(bias && r == R - 1 ? 1 : x[r]);
@@ -216,7 +201,7 @@ TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, i
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int c = 0; c < C; c++) store_columns(dW + (ptrdiff_t)r * y->S, sum[r][c], c, left);
+        for (int c = 0; c < C; c++) row_store(dW + (ptrdiff_t)r * y->S, sum[r][c], c, left);
 }
 
 /* K rows of weights and one of biases: the last tile takes the biases along. */

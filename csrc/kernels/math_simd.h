@@ -1,6 +1,6 @@
 /* exp, expm1 and tanh on arrays, for any set of vectors. Same bits from each set with FMA.
  *
- *     x = n ln 2 + r,  n whole, |r| <= ln(2)/2          (ln 2 in two parts: n times the first is exact)
+ *     x = n ln 2 + r,  n whole, |r| <= ln(2)/2      (ln 2 in two parts: n times the first is exact)
  *     p = e^r - 1 = r + r^2 q(r),  q by Taylor's series: all of it that a `lane` can hold
  *
  *     exp x   = 2^n (1 + p)

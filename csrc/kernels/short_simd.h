@@ -3,22 +3,17 @@
  *
  * Vectors along M would be filled with nothing for the most part, so they lie along k:
  *
- *     z[n, m] = tree over SHORT_LANES lanes of ( sum x[n, k] V[k, m] + sum tx[n, k] W[k, m] ) + bias
+ *     z[n, m] = tree over SHORT_LANES lanes of (sum x[n, k] V[k, m] + sum tx[n, k] W[k, m]) + bias
  *
- * where lane i sums k = i, i + SHORT_LANES, ... in index order, the bias in the lane that k = K would
- * have. SHORT_LANES is the same for every set, whatever its vectors hold: so the bits are. Several
- * rows go together, so that enough sums are under way at once.
+ * where lane i sums k = i, i + SHORT_LANES, ... in index order, the bias in the lane that k = K
+ * would have. SHORT_LANES is the same for every set, whatever its vectors hold: so the bits are.
+ * Several rows go together, so that enough sums are under way at once.
  *
- * Packed: blocks of SHORT_LANES rows of the matrix, in a block column by column, filled up with 0. */
-enum { HALVES = SHORT_LANES / LANES, MOST_SUMS = 12 };
+ * Packed: blocks of SHORT_LANES rows of the matrix, in a block column by column, filled up with
+ * 0. */
+#include "rows_simd.h"
 
-/* Lanes k.. of a row, of which `left` exist. */
-TRPOK_INLINE vec load_lanes(const real *row, int half, int left)
-{
-    const int some = left - half * LANES;
-    if (some >= LANES) return vec_load(row + half * LANES);
-    return vec_load_some(row + half * LANES, some > 0 ? some : 0);
-}
+enum { HALVES = SHORT_LANES / LANES, MOST_SUMS = 12 };
 
 /* sum (R x M) += lanes of x (R x K, row stride K) times one block */
 TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const real *block, int left,
@@ -28,7 +23,7 @@ TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const rea
     for (int half = 0; half < HALVES; half++) {
         vec xr[SHORT];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; r++) xr[r] = load_lanes(x + (ptrdiff_t)r * K, half, left);
+        for (int r = 0; r < R; r++) xr[r] = row_load(x + (ptrdiff_t)r * K, half, left);
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
             const vec w = vec_load(block + m * SHORT_LANES + half * LANES);
@@ -62,8 +57,8 @@ TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
                                    : vec_all(0);
 }
 
-/* total (count, rounded up to 4) = the sums' lanes added up. First the halves, then the lanes of one:
- * the same tree for one vector as for two. */
+/* total (count, rounded up to 4) = the sums' lanes added up. First the halves, then the lanes of
+ * one: the same tree for one vector as for two. */
 TRPOK_INLINE void add_up(real *total, vec sum[MOST_SUMS][HALVES], int count)
 {
 #pragma GCC unroll 3

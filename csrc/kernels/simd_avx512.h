@@ -2,7 +2,8 @@
 #ifndef TRPOK_SIMD_AVX512_H
 #define TRPOK_SIMD_AVX512_H
 
-/* GCC's own header leaves registers undefined on purpose, and then g++ 12 warns of it (GCC bug 105593). */
+/* GCC's own header leaves registers undefined on purpose, and then g++ 12 warns of it (GCC bug
+ * 105593). */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

@@ -53,8 +53,8 @@ TRPOK_INLINE vec vec_with_sign(vec x, vec y)
 }
 /* x where h > 0, else 0 */
 TRPOK_INLINE vec vec_where_positive(vec x, vec h) { return h > 0 ? x : 0; }
-/* 2^n, n whole and in a normal number's range. Any number at all for NaN, which no cast to an integer
- * could promise: the last bits of n + LANE_WHOLE are those of n. */
+/* 2^n, n whole and in a normal number's range. Any number at all for NaN, which no cast to an
+ * integer could promise: the last bits of n + LANE_WHOLE are those of n. */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     lane power = n + LANE_WHOLE;

@@ -1,23 +1,7 @@
 /* Work in double: small matrices, and advantage estimation. One source for each set of vectors (and
  * for none: simd_scalar.h). Sums run in index order by vec_fma, so that the width of a vector
  * leaves the bits as they are. Contracts: trpok_wide in kernels.h. */
-
-/* Vector c of a row, of which `left` columns exist. */
-TRPOK_INLINE vec load_wide(const double *row, int c, int left)
-{
-    const int some = left - c * LANES;
-    if (some >= LANES) return vec_load(row + c * LANES);
-    return vec_load_some(row + c * LANES, some > 0 ? some : 0);
-}
-
-TRPOK_INLINE void store_wide(double *row, vec x, int c, int left)
-{
-    const int some = left - c * LANES;
-    if (some >= LANES)
-        vec_store(row + c * LANES, x);
-    else
-        vec_store_some(row + c * LANES, x, some > 0 ? some : 0);
-}
+#include "rows_simd.h"
 
 /* ---- out = a b ------------------------------------------------------------------------------- */
 
@@ -35,7 +19,7 @@ TRPOK_INLINE void multiply_tile(double *out, const double *a, const double *pane
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (int c = 0; c < TILE_COLS; c++)
-            sum[r][c] = load_wide(out + (ptrdiff_t)r * C, c, left);
+            sum[r][c] = row_load(out + (ptrdiff_t)r * C, c, left);
     for (int k = 0; k < count; k++, panel += TILE_WIDTH)
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -48,7 +32,7 @@ TRPOK_INLINE void multiply_tile(double *out, const double *a, const double *pane
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (int c = 0; c < TILE_COLS; c++)
-            store_wide(out + (ptrdiff_t)r * C, sum[r][c], c, left);
+            row_store(out + (ptrdiff_t)r * C, sum[r][c], c, left);
 }
 
 /* out (R x left) += a (R x count) b (count x left) */
@@ -60,7 +44,7 @@ TRPOK_INLINE void multiply_panel(double *out, const double *a, const double *b, 
     for (int k = 0; k < count; k++)
         for (int c = 0; c < TILE_COLS; c++)
             vec_store(panel + k * TILE_WIDTH + c * LANES,
-                      load_wide(b + (ptrdiff_t)k * C, c, left));
+                      row_load(b + (ptrdiff_t)k * C, c, left));
     for (; r + TILE_ROWS <= R; r += TILE_ROWS)
         multiply_tile(out + (ptrdiff_t)r * C, a + (ptrdiff_t)r * K, panel, count, K, C, left,
                       TILE_ROWS);
@@ -138,16 +122,16 @@ TRPOK_INLINE void solve_row(double *X, const double *l, int i, int first, int co
     double *row = X + (ptrdiff_t)i * M;
     const double inverse = l[i] > 0 ? 1 / l[i] : 0;
 #pragma GCC unroll 8
-    for (int c = 0; c < SOLVE_COLS; c++) sum[c] = load_wide(row, c, left);
+    for (int c = 0; c < SOLVE_COLS; c++) sum[c] = row_load(row, c, left);
     for (int j = first; j < first + count; j++) {
         const vec lj = vec_all(-l[j]);
 #pragma GCC unroll 8
         for (int c = 0; c < SOLVE_COLS; c++)
-            sum[c] = vec_fma(lj, load_wide(X + (ptrdiff_t)j * M, c, left), sum[c]);
+            sum[c] = vec_fma(lj, row_load(X + (ptrdiff_t)j * M, c, left), sum[c]);
     }
 #pragma GCC unroll 8
     for (int c = 0; c < SOLVE_COLS; c++)
-        store_wide(row, vec_mul(sum[c], vec_all(inverse)), c, left);
+        row_store(row, vec_mul(sum[c], vec_all(inverse)), c, left);
 }
 
 TRPOK_INLINE void solve_panel(double *X, const double *L, int S, int M, int left)
@@ -182,7 +166,10 @@ typedef struct gae_carry {
     vec adv, val; /* 0 where no step was */
 } gae_carry;
 
-TRPOK_INLINE vec unless(vec x, vec flag) { return vec_where_positive(x, vec_sub(vec_all(1), flag)); }
+TRPOK_INLINE vec unless(vec x, vec flag)
+{
+    return vec_where_positive(x, vec_sub(vec_all(1), flag));
+}
 
 /* Numbers n.. of adv and ret; an episode that ends there takes nothing from later steps. */
 TRPOK_INLINE gae_carry gae_step(const gae_task *y, gae_carry after, ptrdiff_t n, int is_last)

@@ -1,6 +1,6 @@
-/* Arrays for tests of the kernels: each ends where its memory ends, so that whoever touches what lies
- * behind it is stopped by the machine, vectors with masks included; and made-up numbers that are the
- * same on every machine.
+/* Arrays for tests of the kernels: each ends where its memory ends, so that whoever touches what
+ * lies behind it is stopped by the machine, vectors with masks included; and made-up numbers that
+ * are the same on every machine.
  *
  * Needs POSIX. Include it first: it asks the system's headers for what it needs. */
 #ifndef TRPO_TESTS_ARRAYS_H
@@ -107,16 +107,6 @@ static inline uint8_t *place_flags(int place, ptrdiff_t count, double probabilit
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
-
-#define NO_BITS ((uint64_t)14695981039346656037u)
-
-/* The hash of what was hashed before and these bytes (FNV-1a). */
-static inline uint64_t more_bits(uint64_t hash, const void *x, size_t bytes)
-{
-    const unsigned char *byte = (const unsigned char *)x;
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ byte[i]) * 1099511628211u;
-    return hash;
-}
 
 static inline uint64_t place_bits(uint64_t hash, int place)
 {

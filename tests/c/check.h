@@ -72,6 +72,7 @@ static inline void *take(size_t bytes)
 
 enum { MAX_ENVS = 128, MAX_PARTS = 2, OBS = 3 };
 enum { GAUSSIAN, CATEGORICAL, TWO_PARTS, N_SPACES };
+enum { N_CRITICS = TRPO_KFAC_STEPS + 1 };
 
 static inline const char *space_name(int space)
 {
@@ -220,16 +221,25 @@ static inline int learner_iterate(learner *l, trpo_info *info)
 
 /* ---- what an agent is, in bits --------------------------------------------------------------- */
 
-/* One number for the bytes of trpo_save (FNV-1a). */
+#define NO_BITS ((uint64_t)14695981039346656037u)
+
+/* The hash of what was hashed before and these bytes (FNV-1a). */
+static inline uint64_t more_bits(uint64_t hash, const void *x, size_t bytes)
+{
+    const unsigned char *byte = (const unsigned char *)x;
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ byte[i]) * 1099511628211u;
+    return hash;
+}
+
+/* One number for the bytes of trpo_save. */
 static inline uint64_t saved_bits(const trpo_agent *agent)
 {
     const size_t bytes = trpo_save_bytes(agent);
     unsigned char *buffer = (unsigned char *)take(bytes);
-    uint64_t hash = 14695981039346656037u;
     CHECK(trpo_save(agent, buffer, bytes) == TRPO_OK);
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ buffer[i]) * 1099511628211u;
+    const uint64_t bits = more_bits(NO_BITS, buffer, bytes);
     free(buffer);
-    return hash;
+    return bits;
 }
 
 /* A field of the state by its name; NULL if there is none. */

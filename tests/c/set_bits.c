@@ -88,6 +88,7 @@ static void update_line(const trpok_table *k, int space, int critic, int depth)
     s.n_policy_hidden = s.n_value_hidden = depth;
     s.n_envs = 4 + depth;
     s.critic = critic;
+    s.activation = (space + critic + depth) % 3;
     s.normalize_observations = s.normalize_rewards = depth == 3;
     s.instruction_set = k->name;
     learner_start(&l, &s, NULL);
@@ -99,7 +100,7 @@ static void update_line(const trpok_table *k, int space, int critic, int depth)
 static void update_lines(const trpok_table *k)
 {
     for (int space = 0; space < N_SPACES; space++)
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_RIDGE; critic++)
+        for (int critic = 0; critic < N_CRITICS; critic++)
             for (int depth = 0; depth <= 3; depth++) update_line(k, space, critic, depth);
 }
 

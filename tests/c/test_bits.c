@@ -231,7 +231,7 @@ int main(void)
 {
     for (int space = 0; space < N_SPACES; space++) {
         rows_are_predicted_alone(space);
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++) {
+        for (int critic = 0; critic < N_CRITICS; critic++) {
             the_seed_decides(space, critic);
             looking_changes_nothing(space, critic, 0);
             looking_changes_nothing(space, critic, 1);

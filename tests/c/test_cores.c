@@ -1,4 +1,5 @@
-/* The cores that a process may use: the quotas of control groups, in files that are made up here. */
+/* The cores that a process may use: the quotas of control groups, in files that are made up
+ * here. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif

@@ -1,127 +1,7 @@
-/* Environments side by side: episodes, modes, failures, streams, saving, memory; and what is refused
- * of a struct. The simulator is made of bad behaviour on demand: the action says which. */
-#include "check.h"
+/* Environments side by side: episodes, modes, failures, streams, actions. */
+#include "told.h"
 
-#include "../../csrc/include/trpo_env.h"
-
-/* ---- a simulator that does as it is told ------------------------------------------------------- */
-
-enum { GO = 0, END = 1, FAIL = 2, BAD_OBS = 3, BAD_REW = 4, DOOM = 5, N_CHOICES = 6 };
-
-/* Thirteen bytes, so that states stand apart. */
-typedef struct told {
-    char steps, episode, doomed;
-    unsigned char rest[10];
-} told;
-
-static int closed = 0;
-
-static int told_observe(const void *config, const void *state, double *obs)
-{
-    const told *s = (const told *)state;
-    (void)config;
-    obs[0] = s->episode;
-    obs[1] = s->steps;
-    obs[2] = s->rest[8];
-    return 0;
-}
-
-static int told_reset(const void *config, void *state, double *obs, trpo_env_random *random)
-{
-    told *s = (told *)state;
-    if (s->doomed) return 9;
-    s->steps = 0;
-    s->episode++;
-    s->rest[8] = (unsigned char)trpo_env_uniform(random, 0, 256);
-    return told_observe(config, state, obs);
-}
-
-static int told_step(const void *config, void *state, const double *act, double *obs, double *rew,
-                     uint8_t *term, trpo_env_random *random)
-{
-    told *s = (told *)state;
-    const int order = (int)act[0];
-    (void)random;
-    s->steps++;
-    s->doomed = order == DOOM;
-    *rew = order == BAD_REW ? NAN : s->steps;
-    *term = order == END || order == DOOM;
-    told_observe(config, state, obs);
-    if (order == BAD_OBS) obs[1] = INFINITY;
-    return order == FAIL ? 7 : 0;
-}
-
-static void told_close(const void *config, void *state)
-{
-    (void)config, (void)state;
-    closed++;
-}
-
-static trpo_env told_env(int limit)
-{
-    static const int choices[] = {N_CHOICES, 2};
-    trpo_env env;
-    memset(&env, 0, sizeof env);
-    env.version = TRPO_ENV_VERSION;
-    env.struct_size = (int)sizeof env;
-    env.name = "Told";
-    env.state_bytes = sizeof(told);
-    env.obs_size = 3;
-    env.n_actions = 2;
-    env.choices = choices;
-    env.max_episode_steps = limit;
-    env.reset = told_reset;
-    env.step = told_step;
-    env.observe = told_observe;
-    return env;
-}
-
-/* ---- environments with their memory ------------------------------------------------------------ */
-
-enum { E = 4 };
-
-typedef struct world {
-    trpo_env env;
-    char *memory;
-    trpo_envs *envs;
-    trpo_env_outcome out;
-    trpo_env_failure failure;
-    double act[E * 2];
-} world;
-
-/* In memory of exactly the bytes asked for, at an odd address. */
-static void world_place(world *w, uint64_t seed)
-{
-    const size_t bytes = trpo_envs_bytes(&w->env, E);
-    w->memory = (char *)take(bytes + 1);
-    w->envs = NULL;
-    CHECK(bytes > 0);
-    CHECK(trpo_envs_init(&w->envs, &w->env, E, seed, w->memory + 1, bytes) == TRPO_ENV_OK);
-    if (w->envs == NULL) exit(2);
-    w->out = trpo_envs_outcome(w->envs);
-    memset(w->act, 0, sizeof w->act);
-}
-
-static void world_start(world *w, int limit)
-{
-    w->env = told_env(limit);
-    world_place(w, 1);
-    CHECK(trpo_envs_reset(w->envs, NULL, &w->failure) == TRPO_ENV_OK);
-}
-
-static void world_end(world *w) { free(w->memory); }
-
-/* All go on, but environment e does as it is told. */
-static int world_step(world *w, int e, int order, int autoreset)
-{
-    for (int i = 0; i < E; i++) w->act[2 * i] = i == e ? order : GO;
-    return trpo_envs_step(w->envs, w->act, autoreset, 0, E, &w->failure);
-}
-
-static double seen(const world *w, int e, int i) { return w->out.obs[e * 3 + i]; }
-static double seen_last(const world *w, int e, int i) { return w->out.final_obs[e * 3 + i]; }
-
-/* ---- episodes ---------------------------------------------------------------------------------- */
+/* ---- episodes -------------------------------------------------------------------------------- */
 
 static void same_step(void)
 {
@@ -199,9 +79,10 @@ static void nothing_before_a_reset(void)
     world_end(&w);
 }
 
-/* ---- failures ---------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-/* The environment has failed at that step of its episode; before it they have stepped, after not. */
+/* The environment has failed at that step of its episode; before it they have stepped, after
+ * not. */
 static void check_failed(world *w, int status, int wanted, int step, int code, int component)
 {
     CHECK(status == wanted);
@@ -266,19 +147,7 @@ static void illegal_actions(void)
     }
 }
 
-/* ---- streams, ranges, actions ------------------------------------------------------------------ */
-
-/* One number for what the environments are. */
-static uint64_t bits_of(const world *w)
-{
-    const size_t bytes = trpo_envs_save_bytes(w->envs);
-    unsigned char *buffer = (unsigned char *)take(bytes);
-    uint64_t hash = 14695981039346656037u;
-    CHECK(trpo_envs_save(w->envs, buffer, bytes) == TRPO_ENV_OK);
-    for (size_t i = 0; i < bytes; i++) hash = (hash ^ buffer[i]) * 1099511628211u;
-    free(buffer);
-    return hash;
-}
+/* ---- streams, ranges, actions ---------------------------------------------------------------- */
 
 static void ranges_are_the_whole(void)
 {
@@ -352,172 +221,6 @@ static void real_actions_are_clipped(void)
     world_end(&w);
 }
 
-/* ---- saving, states, closing ------------------------------------------------------------------- */
-
-static void it_goes_on_bit_for_bit(void)
-{
-    world a, b;
-    check_name("saving");
-    world_start(&a, 3);
-    for (int t = 0; t < 4; t++) world_step(&a, t, END, TRPO_ENV_SAME_STEP);
-    const size_t bytes = trpo_envs_save_bytes(a.envs);
-    unsigned char *saved = (unsigned char *)take(bytes);
-    CHECK(trpo_envs_save(a.envs, saved, bytes - 1) == TRPO_ENV_ERR_MEMORY);
-    CHECK(trpo_envs_save(a.envs, saved, bytes) == TRPO_ENV_OK);
-    b.env = told_env(3);
-    world_place(&b, 5);
-    const uint64_t before = bits_of(&b);
-    CHECK(trpo_envs_load(b.envs, NULL, bytes) == TRPO_ENV_ERR_MEMORY);
-    CHECK(trpo_envs_load(b.envs, saved, bytes - 1) == TRPO_ENV_ERR_SAVED);
-    saved[bytes / 2] ^= 1;
-    CHECK(trpo_envs_load(b.envs, saved, bytes) == TRPO_ENV_ERR_SAVED);
-    CHECK(bits_of(&b) == before);
-    saved[bytes / 2] ^= 1;
-    CHECK(trpo_envs_load(b.envs, saved, bytes) == TRPO_ENV_OK);
-    for (int t = 0; t < 10; t++) {
-        CHECK(bits_of(&a) == bits_of(&b));
-        world_step(&a, t % E, END, TRPO_ENV_SAME_STEP);
-        world_step(&b, t % E, END, TRPO_ENV_SAME_STEP);
-    }
-    b.env.name = "Another";
-    CHECK(trpo_envs_load(b.envs, saved, bytes) == TRPO_ENV_ERR_SAVED);
-    free(saved);
-    world_end(&a);
-    world_end(&b);
-}
-
-static void states_can_be_set(void)
-{
-    world w;
-    check_name("states");
-    world_start(&w, 3);
-    world_step(&w, 0, END, TRPO_ENV_DISABLED);
-    ((told *)trpo_envs_state(w.envs, 0))->steps = 40;
-    CHECK(trpo_envs_observe(w.envs, 0, &w.failure) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 1) == 40 && w.out.term[0] == 0 && w.out.episode_length[0] == 0);
-    CHECK(world_step(&w, 0, GO, TRPO_ENV_DISABLED) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 1) == 41 && w.out.episode_length[0] == 1 && w.out.rew[0] == 41);
-    w.env.observe = NULL;
-    CHECK(trpo_envs_observe(w.envs, 0, NULL) == TRPO_ENV_ERR_NONE);
-    world_end(&w);
-}
-
-static void what_was_begun_is_closed(void)
-{
-    const uint8_t mask[E] = {1, 0, 1, 0};
-    world w;
-    check_name("closing");
-    w.env = told_env(0);
-    w.env.close = told_close;
-    world_place(&w, 1);
-    CHECK(trpo_envs_reset(w.envs, mask, NULL) == TRPO_ENV_OK);
-    closed = 0;
-    trpo_envs_close(w.envs);
-    CHECK(closed == 2);
-    CHECK(world_step(&w, 0, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_ERR_ORDER);
-    trpo_envs_close(w.envs);
-    CHECK(closed == 2);
-    CHECK(trpo_envs_save_bytes(w.envs) == 0);
-    CHECK(trpo_envs_save(w.envs, w.act, sizeof w.act) == TRPO_ENV_ERR_NONE);
-    CHECK(trpo_envs_load(w.envs, w.act, sizeof w.act) == TRPO_ENV_ERR_NONE);
-    CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 0) == 1); /* the first episode of a new state */
-    trpo_envs_close(w.envs);
-    world_end(&w);
-}
-
-/* ---- what is refused --------------------------------------------------------------------------- */
-
-static int is_bad(const trpo_env *env, const char *field)
-{
-    const char *bad = trpo_env_bad_field(env);
-    return bad != NULL && strcmp(bad, field) == 0 && trpo_envs_bytes(env, 1) == 0;
-}
-
-#define CHECK_BAD(field, name, value)                                                              \
-    do {                                                                                           \
-        trpo_env env = told_env(0);                                                                \
-        env.field = value;                                                                         \
-        CHECK(is_bad(&env, name));                                                                 \
-        CHECK(trpo_envs_init(&envs, &env, 1, 0, memory, sizeof memory) < 0);                       \
-    } while (0)
-
-static void bad_structs(void)
-{
-    static const int no_choices[] = {2, 0};
-    static const double zeros[] = {0, 0, 0}, nans[] = {0, NAN, 0};
-    static const trpo_env_option nameless[] = {{NULL, 0}};
-    char memory[4096];
-    trpo_envs *envs = NULL;
-    check_name("bad structs");
-    CHECK(is_bad(NULL, "trpo_env"));
-    CHECK_BAD(version, "version", TRPO_ENV_VERSION + 1);
-    CHECK_BAD(struct_size, "struct_size", 8);
-    CHECK_BAD(name, "name", NULL);
-    CHECK_BAD(state_bytes, "state_bytes", 0);
-    CHECK_BAD(state_bytes, "state_bytes", (size_t)-1);
-    CHECK_BAD(obs_size, "obs_size", 0);
-    CHECK_BAD(obs_size, "obs_size", 1 << 30);
-    CHECK_BAD(obs_low, "obs_low", zeros);
-    CHECK_BAD(n_actions, "n_actions", -1);
-    CHECK_BAD(choices, "choices", no_choices);
-    CHECK_BAD(act_high, "act_low", nans);
-    CHECK_BAD(max_episode_steps, "max_episode_steps", -1);
-    CHECK_BAD(n_options, "options", 1);
-    CHECK_BAD(options, "options", (env.n_options = 1, env.config = zeros, nameless));
-    CHECK_BAD(obs_high, "obs_low", (env.obs_low = zeros, nans));
-    CHECK_BAD(reset, "reset", NULL);
-    CHECK_BAD(step, "step", NULL);
-    CHECK(envs == NULL);
-}
-
-static void statuses_of_init(void)
-{
-    trpo_env env = told_env(0);
-    trpo_envs *envs;
-    const size_t bytes = trpo_envs_bytes(&env, E);
-    char *memory = (char *)take(bytes);
-    check_name("init");
-    CHECK(trpo_envs_bytes(&env, 0) == 0);
-    CHECK(trpo_envs_init(&envs, &env, E, 0, NULL, bytes) == TRPO_ENV_ERR_MEMORY);
-    CHECK(trpo_envs_init(&envs, &env, E, 0, memory, bytes - 1) == TRPO_ENV_ERR_MEMORY);
-    CHECK(trpo_envs_init(&envs, &env, E, 0, memory, bytes) == TRPO_ENV_OK);
-    CHECK(trpo_envs_count(envs) == E && trpo_envs_spec(envs) == &env);
-    env.version = 0;
-    CHECK(trpo_envs_init(&envs, &env, E, 0, memory, bytes) == TRPO_ENV_ERR_VERSION);
-    CHECK(trpo_envs_init(&envs, NULL, E, 0, memory, bytes) == TRPO_ENV_ERR_VERSION);
-    free(memory);
-}
-
-static void every_status_has_a_text(void)
-{
-    check_name("texts");
-    for (int status = -100; status <= 100; status++) {
-        const int is_known = status <= 0 && status >= TRPO_ENV_ERR_NONE;
-        const int is_unknown = strcmp(trpo_env_status_text(status), "unknown status") == 0;
-        CHECK(is_known != is_unknown);
-    }
-}
-
-static void built_in(void)
-{
-    static const double act[2] = {0, 0};
-    int i = 0;
-    for (const trpo_env *env; (env = trpo_env_builtin(i)) != NULL; i++) {
-        const size_t bytes = trpo_envs_bytes(env, 1);
-        char *memory = (char *)take(bytes);
-        trpo_envs *envs;
-        check_name("%s", env->name);
-        CHECK(trpo_env_named(env->name) == env);
-        CHECK(trpo_envs_init(&envs, env, 1, 0, memory, bytes) == TRPO_ENV_OK);
-        CHECK(trpo_envs_reset(envs, NULL, NULL) == TRPO_ENV_OK);
-        for (int t = 0; t < 2000; t++)
-            CHECK(trpo_envs_step(envs, act, TRPO_ENV_SAME_STEP, 0, 1, NULL) == TRPO_ENV_OK);
-        free(memory);
-    }
-    CHECK(i == 5 && trpo_env_builtin(-1) == NULL && trpo_env_named("CartPole-v2") == NULL);
-}
-
 int main(void)
 {
     same_step();
@@ -531,12 +234,5 @@ int main(void)
     ranges_are_the_whole();
     streams_are_their_own();
     real_actions_are_clipped();
-    it_goes_on_bit_for_bit();
-    states_can_be_set();
-    what_was_begun_is_closed();
-    bad_structs();
-    statuses_of_init();
-    every_status_has_a_text();
-    built_in();
     return check_result();
 }

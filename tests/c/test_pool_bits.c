@@ -50,7 +50,7 @@ static void agents_one_after_the_other(void)
     trpo_pool *pools[N_COUNTS];
     for (int i = 0; i < N_COUNTS; i++) pools[i] = trpo_pool_new(thread_counts[i]);
     for (int space = 0; space < N_SPACES; space++)
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+        for (int critic = 0; critic < N_CRITICS; critic++)
             threads_leave_no_trace(pools, space, critic);
     for (int i = 0; i < N_COUNTS; i++) trpo_pool_free(pools[i]);
 }

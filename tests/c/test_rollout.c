@@ -365,10 +365,10 @@ int main(void)
     for (int space = 0; space < N_SPACES; space++) {
         mistakes_leave_no_trace(space);
         record_is_act_with_given_actions(space);
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+        for (int critic = 0; critic < N_CRITICS; critic++)
             skipped_rows_are_not_looked_at(space, critic);
     }
-    for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+    for (int critic = 0; critic < N_CRITICS; critic++)
         an_idle_environment_changes_nothing(critic);
     discard_drops_the_rollout();
     nothing_but_skips_is_an_empty_rollout();

@@ -267,7 +267,7 @@ static void refresh_follows_a_write(void)
 int main(void)
 {
     for (int space = 0; space < N_SPACES; space++)
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+        for (int critic = 0; critic < N_CRITICS; critic++)
             training_goes_on_bit_for_bit(space, critic);
     truncated_bytes_are_refused();
     flipped_bits_are_refused();

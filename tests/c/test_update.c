@@ -351,7 +351,7 @@ int main(void)
             a_small_step_goes_as_predicted(space, n_hidden, TRPO_KFAC);
         }
     }
-    for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+    for (int critic = 0; critic < N_CRITICS; critic++)
         the_critic_learns_beside_a_rejected_step(critic);
     a_linear_gaussian_policy_needs_one_product();
     truncation_is_not_termination();
