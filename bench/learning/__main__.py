@@ -14,46 +14,49 @@ from typing import Any
 
 from bench import machine
 from bench.learning import processes, report
-from bench.learning.tasks import Task, chosen
+from bench.learning.tasks import Task, Throughput, chosen
 
 PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "sb3-contrib")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables; 1 if a process failed."""
+    """Prints the table; 1 if a process failed."""
     arguments = _arguments(argv)
     tasks, throughputs = chosen(arguments.env_ids)
-    print(_where(), flush=True)
-    runs = [] if not tasks else _races(tasks, arguments)
-    results: list[dict[str, Any]] = list(runs)
-    if tasks:
-        print(f"\n{report.learning(tasks, runs, arguments.budget)}", flush=True)
-    for task in throughputs:
-        found = processes.throughput(
-            task, machine.cores(), arguments.seconds, with_peer=not arguments.alone
-        )
-        results.append({"env_id": task.env_id, **found})
-        print(f"\n{task.env_id}, iterations of {task.rows:,} steps, {machine.cores()} threads\n")
-        print(report.throughput(task, found) if "times" in found else found)
+    results: list[dict[str, Any]] = []
+    rows = []
+    for task in tasks:
+        runs = _races(task, arguments)
+        results += runs
+        rows += report.learning(task, runs, arguments.budget)
+    for each in throughputs:
+        found = {"env_id": each.env_id, **_throughput(each, arguments)}
+        results.append(found)
+        rows += [report.throughput(each, found)] if "times" in found else []
+    print(_where(), "", report.tables(rows, results), sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": _where(), "runs": results}, indent=1))
     return int(any("failed" in result for result in results))
 
 
-def _races(tasks: list[Task], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _races(task: Task, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Ours and the peer's by turns, seed by seed; a peer that is missing is asked once."""
     runs: list[dict[str, Any]] = []
     absent = {processes.PEER} if arguments.alone else set()
-    for task in tasks:
-        for seed in range(arguments.seeds):
-            for who in (processes.OURS, processes.PEER):
-                if who in absent:
-                    continue
-                run = processes.race(task, who, seed, arguments.budget, arguments.peer_threads)
-                absent |= {who} if "skipped" in run else set()
-                runs.append(run)
-                print(report.progress(run), file=sys.stderr, flush=True)
+    for seed in range(arguments.seeds):
+        for who in (processes.OURS, processes.PEER):
+            if who in absent:
+                continue
+            run = processes.race(task, who, seed, arguments.budget, arguments.peer_threads)
+            absent |= {who} if "skipped" in run else set()
+            runs.append(run)
+            print(report.progress(run), file=sys.stderr, flush=True)
     return runs
+
+
+def _throughput(task: Throughput, arguments: argparse.Namespace) -> dict[str, Any]:
+    with_peer = not arguments.alone
+    return processes.throughput(task, machine.cores(), arguments.seconds, with_peer)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Runs as Markdown tables: medians, spread, ratios, and the targets that were missed."""
+"""Runs as a Markdown table: medians, spread, ratios, and the targets that were missed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from bench.learning.processes import OURS, PEER
 from bench.learning.tasks import Target, Task, Throughput
 from bench.learning.throughput import PHYSICS
-from bench.tables import digits, limit, percent, ratio, seconds, table, verdict
+from bench.tables import digits, percent, ratio, seconds, table, verdict
 
 Run = dict[str, Any]
-HEADER = ("to be learnt", "who", "reached", "seconds, median (least to most)", "steps, median")
+HEADER = ("until", "ours", "steps", "sb3-contrib", "steps", "faster", "targets of ours")
 
 
 def progress(run: Run) -> str:
@@ -33,49 +33,34 @@ def progress(run: Run) -> str:
     )
 
 
-def learning(tasks: Sequence[Task], runs: Sequence[Run], budget: float) -> str:
-    """A row for each target and contestant."""
-    rows = []
-    for task in tasks:
-        for target in task.targets:
-            of = {who: _of(runs, task, who) for who in (OURS, PEER)}
-            rows += [_row(task, target, who, of, budget) for who in of if of[who]]
-    header = (*HEADER, "sb3-contrib's over ours", "targets of ours")
-    return table(header, rows) + "".join(f"\n- {each}" for each in _notes(runs))
-
-
-def _of(runs: Sequence[Run], task: Task, who: str) -> list[Run]:
-    return [r for r in runs if (r["env_id"], r["who"]) == (task.env_id, who) and "reached" in r]
-
-
-def _notes(runs: Sequence[Run]) -> list[str]:
+def tables(rows: Sequence[Sequence[str]], results: Sequence[Run]) -> str:
+    """The table, and below it what was skipped or failed."""
     kinds = ("skipped", "failed")
-    return list(dict.fromkeys(f"{k}: {r['who']}: {r[k]}" for r in runs for k in kinds if k in r))
+    found = [f"{k}: {r['env_id']}: {r[k]}" for r in results for k in kinds if k in r]
+    return "\n".join([table(HEADER, rows), *(f"- {note}" for note in dict.fromkeys(found))])
 
 
-def _row(
-    task: Task, target: Target, who: str, of: dict[str, list[Run]], budget: float
-) -> list[str]:
-    times = of_target(of[who], target.mean, "seconds")
-    steps = statistics.median(of_target(of[who], target.mean, "steps"))
-    row = [
-        f"{task.env_id}, {target.mean:g}",
-        who,
-        f"{sum(map(math.isfinite, times))} of {len(times)}",
-        f"{within(statistics.median(times), budget)} ({_range(times, budget)})",
-        f"{steps:,.0f}" if math.isfinite(steps) else "",
-    ]
-    if who != OURS:
-        return [*row, "", ""]
-    most = statistics.median(times)
-    peers = of_target(of[PEER], target.mean, "seconds") or [math.nan]
-    faster, words = _faster(statistics.median(peers), most, budget)
-    verdicts = [limit(most, target.seconds) + " s"]
+def learning(task: Task, runs: Sequence[Run], budget: float) -> list[list[str]]:
+    """A row for each target: medians, with the least and the most."""
+    return [_row(task, target, runs, budget) for target in task.targets]
+
+
+def _row(task: Task, target: Target, runs: Sequence[Run], budget: float) -> list[str]:
+    cells, medians = [], {}
+    for who in (OURS, PEER):
+        of = [r for r in runs if (r["env_id"], r["who"]) == (task.env_id, who) and "reached" in r]
+        times = of_target(of, target.mean, "seconds")
+        steps = of_target(of, target.mean, "steps")
+        medians[who] = [statistics.median(each) if each else math.nan for each in (times, steps)]
+        cells += [_times(times, budget), _count(medians[who][1])]
+    (mine, steps), (peers, _) = medians[OURS], medians[PEER]
+    faster, words = _faster(peers, mine, budget)
+    verdicts = [_limit(mine, target.seconds, "s")]
     if target.steps is not None:
-        verdicts.append(limit(steps, target.steps) + " steps")
+        verdicts.append(_limit(steps, target.steps, "steps"))
     if task.ratio is not None and not math.isnan(faster):
-        verdicts.append(verdict(faster, task.ratio) + " times")
-    return [*row, words, ", ".join(verdicts)]
+        verdicts.append(_least(faster, task.ratio))
+    return [f"{task.env_id} {target.mean:g}", *cells, words, ", ".join(verdicts)]
 
 
 def of_target(runs: Sequence[Run], target: float, key: str) -> list[float]:
@@ -84,36 +69,51 @@ def of_target(runs: Sequence[Run], target: float, key: str) -> list[float]:
     return sorted(each.get(target, math.inf) for each in found)
 
 
-def within(value: float, budget: float) -> str:
-    """Seconds, or that the time was over."""
+def _times(times: list[float], budget: float) -> str:
+    """Median, least and most, and how many runs there were if not all came there."""
+    if not times:
+        return ""
+    reached = sum(map(math.isfinite, times))
+    if not reached:
+        return f"> {budget:g} s, 0 of {len(times)}"
+    least, most = (_within(each, budget).removesuffix(" s") for each in (times[0], times[-1]))
+    words = f"{_within(statistics.median(times), budget)} ({least} to {most})"
+    return words if reached == len(times) else f"{words}, {reached} of {len(times)}"
+
+
+def _within(value: float, budget: float) -> str:
     return f"{digits(value)} s" if math.isfinite(value) else f"> {budget:g} s"
 
 
-def _range(times: list[float], budget: float) -> str:
-    return f"{within(times[0], budget).removesuffix(' s')} to {within(times[-1], budget)}"
+def _count(steps: float) -> str:
+    return f"{steps:,.0f}" if math.isfinite(steps) else ""
 
 
 def _faster(peers: float, mine: float, budget: float) -> tuple[float, str]:
     """How many times as fast; at least so many where the peer's time was over."""
-    if math.isnan(peers) or math.isinf(mine):
+    if math.isnan(peers) or not math.isfinite(mine):
         return math.nan, ""
     if math.isinf(peers):
         return budget / mine, f"> {digits(budget / mine)}x"
     return peers / mine, ratio(peers / mine)
 
 
-def throughput(task: Throughput, found: Run) -> str:
-    """Steps per second, as shares of bare physics and times the peer's."""
+def _limit(value: float, most: float, unit: str) -> str:
+    return f"{'met' if value <= most else '**missed**'} (<= {most:,g} {unit})"
+
+
+def _least(faster: float, least: float) -> str:
+    return verdict(faster, least).replace(")", "x)")
+
+
+def throughput(task: Throughput, found: Run) -> list[str]:
+    """The row of steps per second: as a share of bare physics, and times the peer's."""
     rates = {who: found["rows"] / each["median"] for who, each in found["times"].items()}
-    rows = []
-    for who, rate in rates.items():
-        row = [who, f"{rate:,.0f}", percent(rate / rates[PHYSICS]), "", ""]
-        if who == OURS:
-            row[4] = verdict(rate / rates[PHYSICS], task.share)
-            if PEER in rates:
-                faster = rate / rates[PEER]
-                row[3], row[4] = ratio(faster), f"{row[4]}, {verdict(faster, task.ratio)} times"
-        rows.append(row)
-    header = ("", "steps/s", f"of {PHYSICS}", "over sb3-contrib's", "targets of ours")
-    notes = [found[kind] for kind in ("skipped",) if kind in found]
-    return table(header, rows) + "".join(f"\n- skipped: {note}" for note in notes)
+    share = rates[OURS] / rates[PHYSICS]
+    mine = f"{rates[OURS]:,.0f} steps/s, {percent(share)} of {PHYSICS}"
+    verdicts = f"{'met' if share >= task.share else '**missed**'} (>= {percent(task.share)})"
+    if PEER not in rates:
+        return [f"{task.env_id} training", mine, "", "", "", "", verdicts]
+    faster = rates[OURS] / rates[PEER]
+    peers, verdicts = f"{rates[PEER]:,.0f} steps/s", f"{verdicts}, {_least(faster, task.ratio)}"
+    return [f"{task.env_id} training", mine, "", peers, "", ratio(faster), verdicts]
