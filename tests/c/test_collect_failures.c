@@ -1,6 +1,9 @@
 /* The rollout in C: what fails is told by the same name every time, whichever worker met it, and
  * the rest is left as it was. */
+#include "threads.h"
 #include "walk_world.h"
+
+#include "../../csrc/include/trpo_pool.h"
 
 /* ---- what fails ------------------------------------------------------------------------------ */
 
