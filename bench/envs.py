@@ -63,11 +63,11 @@ def gymnasium_s(env_id: str, n_envs: int, mode: str) -> tuple[Step, Callable[[],
     return env.step, env.close
 
 
-def envpool_s(env_id: str, n_envs: int) -> tuple[Step, Callable[[], None]]:
-    """EnvPool on one thread; it takes float32 and int32."""
+def envpool_s(env_id: str, n_envs: int, n_threads: int) -> tuple[Step, Callable[[], None]]:
+    """EnvPool; it takes float32 and int32."""
     import envpool
 
-    env = envpool.make_gymnasium(env_id, num_envs=n_envs, num_threads=1)
+    env = envpool.make_gymnasium(env_id, num_envs=n_envs, num_threads=n_threads)
     env.reset()
 
     def step(actions: np.ndarray) -> None:
@@ -86,7 +86,8 @@ def contenders(env_id: str) -> dict[str, Callable[[int], Any]]:
     if gymnasium.spec(env_id).vector_entry_point:
         makers["gymnasium NumPy"] = partial(gymnasium_s, env_id, mode="vector_entry_point")
     if has_envpool():
-        makers["envpool"] = partial(envpool_s, env_id)
+        makers["envpool"] = partial(envpool_s, env_id, n_threads=1)
+        makers["envpool, 2 threads"] = partial(envpool_s, env_id, n_threads=2)
     return makers
 
 
