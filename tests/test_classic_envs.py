@@ -40,7 +40,7 @@ CASES = {
         lambda s: 2 * (s[2] > 0),
     ),
     "MountainCar-v0": Case((1.2, 0.07), lambda s: s, lambda s: 2 * (s[1] > 0)),
-    "MountainCarContinuous-v0": Case((1.2, 0.07), lambda s: s, lambda s: s[1] / 0.07, 1e-6),
+    "MountainCarContinuous-v0": Case((1.2, 0.07), lambda s: s, lambda s: s[1] / 0.07, 3e-8),
     "Pendulum-v1": Case(
         (3 * PI, 8), lambda s: (np.cos(s[0]), np.sin(s[0]), s[1]), lambda s: 2 * np.sin(s[1])
     ),
