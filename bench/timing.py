@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TURN = 0.02  # seconds that a turn of a fast function takes
-PAUSE = 0.002  # seconds, between turns
+PAUSE = 0.02  # seconds, between turns: several ticks of the clock that counts a thread's time
 MOST_PAUSES = 100
 
 
@@ -59,7 +59,7 @@ def alternate(
 
 
 def rest() -> None:
-    """Until the threads of the one before sleep: some spin for 20 ms after their work is done, on
+    """Until the threads of the one before sleep: some spin for 0.2 s after their work is done, on
     the core that the next one needs.
     """
     for _ in range(MOST_PAUSES):
