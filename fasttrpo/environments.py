@@ -209,11 +209,12 @@ class Stream:
 
         Returns the episodes that ended; raises as `step` and the agent's `act` and `push` do.
         """
-        episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
-        if failure is not None:
-            with _Noted(f"step at step {failure['row']}"):
-                self.env.envs_in_c.refuse(**failure)
-        self.obs = self.env.observations()
+        with self.env.envs_in_c:
+            episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
+            if failure is not None:
+                with _Noted(f"step at step {failure['row']}"):
+                    self.env.envs_in_c.refuse(**failure)
+            self.obs = self.env.observations()
         return episodes
 
     def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[np.ndarray, np.ndarray]:
