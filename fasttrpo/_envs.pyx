@@ -16,6 +16,7 @@ import numpy as np
 
 from fasttrpo import checks
 from fasttrpo.envs.failures import SimulationError, forget, noted
+from fasttrpo.envs.library import RESERVED
 from fasttrpo.suggest import unknown
 
 
@@ -140,6 +141,7 @@ cdef const trpo_env *_found(source) except NULL:
 cdef _look_over(const trpo_env *env, str source):
     """ValueError names the field that makes a struct unusable."""
     if trpo_env_bad_field(env) == NULL:
+        _check_option_names(env, source)
         return
     field = trpo_env_bad_field(env).decode()
     if field == "trpo_env":
@@ -156,6 +158,22 @@ cdef _look_over(const trpo_env *env, str source):
             "to sizeof(trpo_env)"
         )
     raise ValueError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
+
+
+cdef _check_option_names(const trpo_env *env, str source):
+    """ValueError for one that Python could not pass as a keyword argument of its own."""
+    seen = set()
+    for i in range(env.n_options):
+        name = bytes(env.options[i].name)
+        try:
+            text = name.decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"{source}: the option name {name!r} is not UTF-8") from None
+        if text in seen:
+            raise ValueError(f"{source}: two options are named {text!r}")
+        if text in RESERVED:
+            raise ValueError(f"{source}: no option can be named {text!r}, which fasttrpo uses")
+        seen.add(text)
 
 
 cdef str _what_is_wrong(const trpo_env *env, str field):
