@@ -10,10 +10,13 @@ from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_Se
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
+import os
+
 import numpy as np
 
 from fasttrpo import checks
-from fasttrpo.envs.failures import SimulationError, noted
+from fasttrpo.envs.failures import SimulationError, forget, noted
+from fasttrpo.envs.library import RESERVED
 from fasttrpo.suggest import unknown
 
 
@@ -87,6 +90,20 @@ cdef enum:
     WORTH_RELEASING = 64
 
 
+# How many forks this process is away from the first: what other threads were amid before a fork,
+# nobody is in the child.
+cdef int _forks = 1
+
+
+def _count_fork():
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
 def names():
     """The built-in environments."""
     found = []
@@ -124,6 +141,7 @@ cdef const trpo_env *_found(source) except NULL:
 cdef _look_over(const trpo_env *env, str source):
     """ValueError names the field that makes a struct unusable."""
     if trpo_env_bad_field(env) == NULL:
+        _check_option_names(env, source)
         return
     field = trpo_env_bad_field(env).decode()
     if field == "trpo_env":
@@ -140,6 +158,22 @@ cdef _look_over(const trpo_env *env, str source):
             "to sizeof(trpo_env)"
         )
     raise ValueError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
+
+
+cdef _check_option_names(const trpo_env *env, str source):
+    """ValueError for one that Python could not pass as a keyword argument of its own."""
+    seen = set()
+    for i in range(env.n_options):
+        name = bytes(env.options[i].name)
+        try:
+            text = name.decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"{source}: the option name {name!r} is not UTF-8") from None
+        if text in seen:
+            raise ValueError(f"{source}: two options are named {text!r}")
+        if text in RESERVED:
+            raise ValueError(f"{source}: no option can be named {text!r}, which fasttrpo uses")
+        seen.add(text)
 
 
 cdef str _what_is_wrong(const trpo_env *env, str field):
@@ -170,6 +204,9 @@ cdef class Envs:
     episode_length     (E,) int64, likewise
     states             (E, state_bytes) uint8; after writing to it call `observe`
     options            {name: value}, as used by all
+
+    One call at a time: RuntimeError in another thread meanwhile, so that none waits for ever, and
+    none closes what another steps. `with envs:` is such a call, of one who has the capsule.
     """
 
     cdef trpo_envs *w
@@ -178,6 +215,7 @@ cdef class Envs:
     cdef readonly object source, states
     cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length
     cdef readonly int num_envs
+    cdef int busy  # the number of forks while a call is under way
 
     def __cinit__(self, source, int num_envs=1, *, uint64_t seed=0, options=None,
                   max_episode_steps=None):
@@ -234,7 +272,8 @@ cdef class Envs:
 
     def close(self):
         """Lets go of what the states hold beside their bytes; `reset` begins anew."""
-        trpo_envs_close(self.w)
+        with self:
+            trpo_envs_close(self.w)
 
     def describe(self):
         """What the environment says of itself, as plain values."""
@@ -261,6 +300,33 @@ cdef class Envs:
         PyCapsule_SetContext(capsule, <void *>self)
         return capsule
 
+    # ---- one call at a time
+
+    cdef _check_idle(self):
+        if self.busy == _forks:
+            raise RuntimeError(f"{self.source}: another thread is using these environments")
+
+    cdef _begin(self):
+        """A call begins; what earlier ones left for `_refuse` is none of its business."""
+        self._check_idle()
+        self.busy = _forks
+        self._forget()
+
+    cdef void _end(self) noexcept:
+        self.busy = 0
+
+    cdef _forget(self):
+        """Drops the exceptions that were noted for these environments."""
+        at = <uintptr_t>_data(self.memory)
+        forget(at, at + len(self.memory))
+
+    def __enter__(self):
+        self._begin()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._end()
+
     # ---- options
 
     @property
@@ -278,6 +344,7 @@ cdef class Envs:
 
     def set_options(self, given):
         """Replaces some options. TypeError for one that there is not, ValueError for no number."""
+        self._check_idle()
         known = [self.spec.options[i].name.decode() for i in range(self.spec.n_options)]
         values = {}
         for name, value in given.items():
@@ -292,10 +359,12 @@ cdef class Envs:
 
     def seed(self, uint64_t seed):
         """Every stream begins anew: environment e's is number e of this seed."""
+        self._check_idle()
         trpo_envs_seed(self.w, seed)
 
     def seed_one(self, int e, uint64_t seed, uint32_t number=0):
         """Environment e's stream begins anew, as number `number` of this seed."""
+        self._check_idle()
         cdef trpo_env_random *random = trpo_envs_random(self.w, self._env(e))
         random.seed, random.count, random.env = seed, 0, number
 
@@ -309,10 +378,11 @@ cdef class Envs:
         if mask is not None:
             mask = checks.as_array("mask", mask, (self.num_envs,), np.bool_)
             where = <const uint8_t *>_data(mask)
-        with nogil:
-            status = trpo_envs_reset(self.w, where, &failure)
-        if status != TRPO_ENV_OK:
-            self._refuse(failure, "reset")
+        with self:
+            with nogil:
+                status = trpo_envs_reset(self.w, where, &failure)
+            if status != TRPO_ENV_OK:
+                self._refuse(failure, "reset")
 
     def step(self, act, int autoreset):
         """A step of each environment; act holds E x D numbers."""
@@ -320,13 +390,17 @@ cdef class Envs:
         cdef int status
         act = checks.as_array("action", act, (self.num_envs, self.spec.n_actions), np.float64)
         cdef const double *action = <const double *>_data(act)
-        if self.num_envs < WORTH_RELEASING:
-            status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
-        else:
-            with nogil:
+        self._begin()
+        try:
+            if self.num_envs < WORTH_RELEASING:
                 status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
-        if status != TRPO_ENV_OK:
-            self._refuse(failure, "step", act[failure.env])
+            else:
+                with nogil:
+                    status = trpo_envs_step(self.w, action, autoreset, 0, self.num_envs, &failure)
+            if status != TRPO_ENV_OK:
+                self._refuse(failure, "step", act[failure.env])
+        finally:
+            self._end()
 
     def steps(self, act, int autoreset):
         """T steps in a row by act (T, E, D), without Python between them."""
@@ -336,16 +410,21 @@ cdef class Envs:
         act = checks.as_array("action", act, shape, np.float64)
         cdef const double *action = <const double *>_data(act)
         cdef Py_ssize_t T = len(act), width = act[0].size, t = 0
-        with nogil:
-            while t < T and status == TRPO_ENV_OK:
-                status = trpo_envs_step(self.w, action + t * width, autoreset, 0, self.num_envs,
-                                        &failure)
-                t += 1
-        if status != TRPO_ENV_OK:
-            self._refuse(failure, "step", act[t - 1, failure.env])
+        with self:
+            with nogil:
+                while t < T and status == TRPO_ENV_OK:
+                    status = trpo_envs_step(self.w, action + t * width, autoreset, 0,
+                                            self.num_envs, &failure)
+                    t += 1
+            if status != TRPO_ENV_OK:
+                self._refuse(failure, "step", act[t - 1, failure.env])
 
     def observe(self):
         """Begins an episode in each environment, from its state as it stands in `states`."""
+        with self:
+            self._observe()
+
+    cdef _observe(self):
         cdef trpo_env_failure failure
         cdef int e, status
         for e in range(self.num_envs):
@@ -363,7 +442,8 @@ cdef class Envs:
         if bytes == 0:
             raise ValueError(f"{self.source} has `close`, so its environments cannot be saved")
         buffer = bytearray(bytes)
-        trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), bytes)
+        with self:
+            trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), bytes)
         return bytes_of(buffer)
 
     def load(self, saved):
@@ -372,7 +452,10 @@ cdef class Envs:
         The options are not among what is saved.
         """
         saved = bytes_of(saved)
-        cdef int status = trpo_envs_load(self.w, _data(saved), len(saved)) if saved else -1
+        cdef int status = -1
+        if saved:
+            with self:
+                status = trpo_envs_load(self.w, _data(saved), len(saved))
         if status != TRPO_ENV_OK:
             words = trpo_env_status_text(status).decode() if saved else "there are no bytes"
             raise ValueError(f"{self.source} with {self.num_envs} environments: {words}")
@@ -385,7 +468,11 @@ cdef class Envs:
         return e
 
     def refuse(self, *, env, step, code, component, status, act, row=None):
-        """Raises what `step` would have for a failure under another's hands; act (D) was its action."""
+        """Raises what `step` would have, for a failure under another's hands.
+
+        act (D,) was the environment's action. Within `with envs:`, as what its function
+        raised is forgotten when the next call begins.
+        """
         self._refuse(trpo_env_failure(env, step, code, component, status), "step", act)
 
     cdef _refuse(self, trpo_env_failure failure, str call, act=None):
@@ -401,12 +488,14 @@ cdef class Envs:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
             raise ValueError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
-        raised = noted(<uintptr_t>trpo_envs_state(self.w, e))
+        failed = status == TRPO_ENV_ERR_FAILED
+        raised = noted(<uintptr_t>trpo_envs_state(self.w, e)) if failed else None
+        self._forget()  # those of others too, which failed in the same rollout
         if raised is not None and not isinstance(raised.error, Exception):
             raise raised.error  # KeyboardInterrupt, the end of a debugger
         if raised is not None:
             what = f"{raised} {where}"
-        elif status == TRPO_ENV_ERR_FAILED:
+        elif failed:
             what = f"{call} returned error {failure.code} {where}"
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"

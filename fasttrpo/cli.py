@@ -17,7 +17,7 @@ from typing import Any
 
 from fasttrpo import backend
 from fasttrpo._version import __version__
-from fasttrpo.envs.library import is_in_source, is_library
+from fasttrpo.envs.library import RAN, is_in_source, is_library
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 from fasttrpo.suggest import nearest, unknown
@@ -78,7 +78,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error in one line; where the user's own file raised it, with the place and its type."""
+    kind, words = type(error).__name__, " ".join(str(error).split())
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(RAN):
+            return f"{note.removeprefix(RAN)}: {kind}: {words}"
+    return words or kind
 
 
 # -- arguments ------------------------------------------------------------------------------------

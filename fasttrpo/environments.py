@@ -15,18 +15,21 @@ import numpy as np
 from fasttrpo.suggest import nearest
 
 
-def as_vector_env(env: Any, n_envs: int = 1, env_backend: str | None = None) -> Any:
+def as_vector_env(
+    env: Any, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
+) -> Any:
     """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env` or a `VectorEnv`
     as a `VectorEnv`.
 
-    An Env is wrapped as it is, never made anew. `n_envs` and `env_backend` (a setting) are for
-    names (`is_name`); ValueError if n_envs says otherwise than the environment passed, TypeError
-    for anything that is no environment.
+    An Env is wrapped as it is, never made anew. `n_envs`, `env_backend` and `n_threads` (settings)
+    are for names (`is_name`); ValueError if n_envs says otherwise than the environment passed,
+    TypeError for anything that is no environment, ImportError with the command to type where a
+    simulator is missing.
     """
     import gymnasium
 
     if is_name(env):
-        return _make(env, n_envs, env_backend)
+        return _make(env, n_envs, env_backend, n_threads)
     is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
     if isinstance(env, gymnasium.Env) and not is_vector:
         env = _wrap(env)
@@ -54,7 +57,7 @@ def _wrap(env: Any) -> Any:
     return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def _make(name: Any, n_envs: int, env_backend: str | None) -> Any:
+def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
     """`n_envs` environments: a library's, the user's, our own where there is one, or Gymnasium's.
 
     Reset in the same step: every row of a rollout is then a step that happened.
@@ -63,18 +66,38 @@ def _make(name: Any, n_envs: int, env_backend: str | None) -> Any:
 
     if envs.is_library(name) or envs.is_definition(name):
         return envs.CompiledVectorEnv(name, n_envs)
-    maker = None if env_backend == "gymnasium" else envs.native(name)
-    if maker is not None:
-        return maker(num_envs=n_envs)
+    if env_backend == "gymnasium":
+        return _gymnasium_s(name, n_envs)
+    maker = envs.native(name, n_threads)
+    return _instead(name, n_envs, env_backend) if maker is None else maker(num_envs=n_envs)
+
+
+def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
+    """Gymnasium's where there are none of our own, unless ours were asked for."""
+    from fasttrpo import envs
+
+    missing = envs.missing(env_id)
+    if missing and (env_backend == "native" or envs.is_ours(env_id)):
+        raise ImportError(f"{env_id}: {missing}")
     if env_backend == "native":
-        raise ValueError(f"env_backend='native': there is no {name!r} of fasttrpo's own here")
-    return _gymnasium_s(name, n_envs)
+        raise ValueError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
+    made = _gymnasium_s(env_id, n_envs)
+    if missing:
+        warnings.warn(
+            f"{env_id}: Gymnasium's environments are taken, for {missing}; "
+            "env_backend='gymnasium' says so without this warning",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+    return made
 
 
 def _gymnasium_s(env_id: str, n_envs: int) -> Any:
     """Gymnasium's environments of an id. ValueError names the nearest id if there is none such."""
     import gymnasium
     from gymnasium.vector import AutoresetMode
+
+    from fasttrpo import envs
 
     try:
         return gymnasium.make_vec(
@@ -85,6 +108,9 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
         )
     except (gymnasium.error.Error, ImportError) as error:
         if env_id in gymnasium.registry:
+            missing = envs.missing(env_id)
+            if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
+                raise ImportError(f"{env_id}: {missing}") from error
             raise
         match = nearest(env_id, gymnasium.registry)
         hint = f"did you mean {match!r}?" if match else str(error)
@@ -209,11 +235,12 @@ class Stream:
 
         Returns the episodes that ended; raises as `step` and the agent's `act` and `push` do.
         """
-        episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
-        if failure is not None:
-            with _Noted(f"step at step {failure['row']}"):
-                self.env.envs_in_c.refuse(**failure)
-        self.obs = self.env.observations()
+        with self.env.envs_in_c:
+            episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
+            if failure is not None:
+                with _Noted(f"step at step {failure['row']}"):
+                    self.env.envs_in_c.refuse(**failure)
+            self.obs = self.env.observations()
         return episodes
 
     def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from fasttrpo.collect import Episode, EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name, shares
 from fasttrpo.spaces import check_same, describe
-from fasttrpo.trpo import TRPO
+from fasttrpo.trpo import TRPO, making
 from fasttrpo.values import integer, optional
 
 N_ENVS = 10
@@ -55,8 +55,7 @@ def play(
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
     n_envs = min(n_episodes, N_ENVS) if is_name(env) else 1
-    backend = model.settings.env_backend if isinstance(model, TRPO) else None
-    vector_env = as_vector_env(env, n_envs, backend)
+    vector_env = as_vector_env(env, n_envs, **_making(model))
     try:
         _check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed)
@@ -64,6 +63,10 @@ def play(
         if is_name(env):
             vector_env.close()
         _release(model, env)
+
+
+def _making(model: Any) -> dict[str, Any]:
+    return making(model.settings) if isinstance(model, TRPO) else {}
 
 
 def _check_spaces(model: Any, env: Any) -> None:

@@ -60,6 +60,6 @@ OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
 
 def settings_for(env_id: str, policy: str = "MlpPolicy") -> Preset:
     """The preset of an environment and policy; `DEFAULT` for any other environment."""
-    env_id = env_id.removeprefix("fasttrpo/")
+    env_id = env_id.removeprefix("fasttrpo.envs:").removeprefix("fasttrpo/")
     preset = PRESETS.get(env_id, DEFAULT)
     return preset._replace(settings=preset.settings | OVERRIDES.get((env_id, policy), {}))

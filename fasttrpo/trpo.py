@@ -45,7 +45,7 @@ class TRPO:
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         settings = make_settings(policy, keywords)
-        env = as_vector_env(env, settings.n_envs, settings.env_backend)
+        env = as_vector_env(env, settings.n_envs, **making(settings))
         self._build(
             replace(settings, n_envs=env.num_envs),
             *spaces.describe(env.single_observation_space, env.single_action_space),
@@ -83,7 +83,7 @@ class TRPO:
 
     def set_env(self, env: Any) -> None:
         """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
-        env = as_vector_env(env, *_wanted(env, self.settings))
+        env = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
         self._check_spaces(env)
         self._attach(env)
 
@@ -300,19 +300,26 @@ class TRPO:
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
-        vector_env = None if env is None else as_vector_env(env, *_wanted(env, model.settings))
+        if env is not None:
+            env = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
         try:
             model._agent.load_state(_for_n_envs(saved.state, model.settings.n_envs))
-            if vector_env is not None:
-                model.set_env(vector_env)
+            if env is not None:
+                model.set_env(env)
         except ValueError as error:
             raise checkpoint.FormatError(f"{path}: {error}") from error
         return model
 
 
-def _wanted(env: Any, settings: Settings) -> tuple[int, str | None]:
-    """How many environments to make from a name, and whose; those that exist have a number."""
-    return (settings.n_envs if is_name(env) else 1), settings.env_backend
+def making(settings: Settings) -> dict[str, Any]:
+    """Whose environments are made from a name, on how many threads: for `as_vector_env`."""
+    threads = settings.n_threads or backend.n_threads()
+    return {"env_backend": settings.env_backend, "n_threads": threads}
+
+
+def _n_envs(env: Any, settings: Settings) -> int:
+    """How many environments to make from a name; those that exist have a number."""
+    return settings.n_envs if is_name(env) else 1
 
 
 def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarray]:

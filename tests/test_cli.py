@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,16 @@ def test_info(capsys):
     lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
     assert set(lines) == {"version", "backend", "precision", "instruction set", "threads", "cores"}
     assert lines["precision"].strip() == "float32, float64"
+
+
+def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
+    pytest.importorskip("fasttrpo._envs", reason="no compiled environments")
+    Path("own.py").write_text("def check():\n    raise ValueError('no such\\nthing')\n\ncheck()\n")
+    assert cli.main(["train", "own.py:walk"]) == 2
+    assert capsys.readouterr().err == "fasttrpo: own.py, line 2: ValueError: no such thing\n"
+    Path("other.py").write_text("import there_is_none\n")
+    assert cli.main(["train", "other.py:walk"]) == 2
+    assert "other.py, line 1: ModuleNotFoundError: No module" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -333,14 +333,22 @@ def test_what_it_cannot_be_made_of(keywords, error, words):
         ("Pendulum-v1", [0, 0], ValueError, r"shape \(2,\), not \(2, 1\)"),
     ],
 )
-def test_actions_that_are_none_change_nothing(env_id, actions, error, words):
+def test_actions_that_are_none_are_refused(env_id, actions, error, words):
+    """Environments before the one that it is for have stepped; it and those after it have not."""
     env = CompiledVectorEnv(env_id, 2)
     env.reset(seed=0)
-    before = env.states[1].copy()
+    before = env.states.copy()
     with pytest.raises(error, match=words):
         env.step(actions)
-    assert np.array_equal(env.states[1], before)
+    assert np.array_equal(env.states[0], before[0]) == ("environment 1" not in words)
+    assert np.array_equal(env.states[1], before[1])
     env.step(env.action_space.sample())
+
+
+def test_actions_out_of_bounds_are_paid_for_as_clipped():
+    env = CompiledVectorEnv("MountainCarContinuous-v0", 2)
+    env.reset(seed=0)
+    np.testing.assert_allclose(env.step(np.array([[3.0], [-1.0]]))[1], [-0.1, -0.1])
 
 
 def test_stepping_before_a_reset():

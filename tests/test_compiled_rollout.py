@@ -318,6 +318,60 @@ def test_other_threads_run_meanwhile(slow):
     assert max(np.diff(turns)) < 0.2
 
 
+@needs_compiler
+def test_nobody_else_uses_the_environments_meanwhile(slow):
+    """Closing them under a simulator's feet would crash it: it is refused, and all goes on."""
+    env = CompiledVectorEnv(slow(200, 9), 2)
+    model = TRPO("MlpPolicy", env, n_steps=2)
+    calls = {
+        "step": lambda: env.step(env.action_space.sample()),
+        "reset": lambda: env.reset(seed=1),
+        "close": env.close,
+    }
+    said = {}
+
+    def interfere():
+        time.sleep(0.1)
+        for name, call in calls.items():
+            try:
+                call()
+            except RuntimeError as error:
+                said[name] = str(error)
+
+    other = threading.Thread(target=interfere)
+    other.start()
+    model.learn(4)
+    other.join()
+    assert said.keys() == calls.keys()
+    assert all("another thread is using these environments" in words for words in said.values())
+    assert not env.closed
+    env.step(env.action_space.sample())
+    env.close()
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_meanwhile_can_use_them(slow):
+    env = CompiledVectorEnv(slow(200, 9), 2)
+    env.reset()
+    other = threading.Thread(target=env.envs_in_c.steps, args=(np.zeros((2, 2, 1)), 1))
+    other.start()
+    time.sleep(0.1)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            env.reset()
+            status = 0
+        finally:
+            os._exit(status)
+    with pytest.raises(RuntimeError, match="another thread"):
+        env.reset()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    other.join()
+
+
 INTERRUPTED = """
 import sys, time
 import numpy as np

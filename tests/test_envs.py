@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fasttrpo import envs
-from fasttrpo.envs import mujoco
+from fasttrpo.envs import classic, mujoco
 
 
 def python(code, *path):
@@ -67,6 +67,82 @@ for call in (
         assert all(word in line for word in [*words, "pip install 'fasttrpo[mujoco]'"]), line
 
 
+@pytest.mark.parametrize("source", [OLD, NONE])
+def test_without_mujoco_a_model_says_the_command(tmp_path, source):
+    (tmp_path / "mujoco").mkdir()
+    (tmp_path / "mujoco" / "__init__.py").write_text(source)
+    code = """
+import warnings
+from fasttrpo import TRPO
+warnings.simplefilter("error")
+for env_id, backend in (
+    ("HalfCheetah-v5", None),
+    ("HalfCheetah-v5", "native"),
+    ("fasttrpo/HalfCheetah-v5", None),
+    ("fasttrpo.envs:fasttrpo/HalfCheetah-v5", None),
+):
+    try:
+        TRPO("MlpPolicy", env_id, env_backend=backend)
+    except ImportError as error:
+        print(error)
+from fasttrpo import cli
+cli.sys.stderr = sys.stdout
+cli.main(["train", "HalfCheetah-v5", "--env-backend", "native"])
+"""
+    if source == OLD:  # Gymnasium's own can do with it
+        code = code.replace('("HalfCheetah-v5", None),', "")
+    lines = python(code, tmp_path).splitlines()
+    assert len(lines) == (4 if source == OLD else 5)
+    assert all("pip install 'fasttrpo[mujoco]'" in line for line in lines)
+
+
+def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
+    from fasttrpo.environments import as_vector_env
+
+    monkeypatch.setattr(envs, "native", lambda *given: None)
+    monkeypatch.setattr(envs, "missing", lambda env_id: "there is no MuJoCo")
+    with pytest.warns(RuntimeWarning, match="Gymnasium's environments are taken, for there is no"):
+        as_vector_env("CartPole-v1", 2)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import gymnasium, fasttrpo.envs",
+        "import fasttrpo.envs, gymnasium",
+        "from fasttrpo.envs import CompiledVectorEnv; import gymnasium",
+        "import fasttrpo.envs, importlib.util; importlib.util.find_spec('gymnasium'); "
+        "import gymnasium",
+        "import gymnasium",
+    ],
+)
+def test_gymnasium_makes_ours_whatever_was_imported_first(imports):
+    pytest.importorskip("fasttrpo._envs")
+    code = f"""
+{imports}
+print(gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=2))
+"""
+    assert python(code) == "CompiledVectorEnv(fasttrpo/CartPole-v1, num_envs=2)"
+
+
+@pytest.mark.parametrize("backend", ["native", None, "gymnasium"])
+@pytest.mark.parametrize("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
+def test_ids_of_ours_in_a_model(prefix, backend):
+    pytest.importorskip("fasttrpo._envs")
+    from fasttrpo import TRPO
+
+    env = TRPO("MlpPolicy", f"{prefix}CartPole-v1", n_envs=2, env_backend=backend).get_env()
+    assert isinstance(env, envs.CompiledVectorEnv) == (backend != "gymnasium")
+
+
+def test_threads_are_handed_on(monkeypatch):
+    """To makers of environments that have threads of their own."""
+    from fasttrpo.envs.mujoco import versions
+
+    monkeypatch.setattr(versions, "has_mujoco", lambda: True)
+    assert envs.native("Hopper-v5", 3).keywords == {"n_threads": 3}
+
+
 def test_what_is_not_there():
     assert envs.native("NoSuch-v0") is None
     with pytest.raises(AttributeError, match="nothing"):
@@ -101,14 +177,13 @@ print(len([i for i in gymnasium.registry if i.startswith("fasttrpo/")]))
         assert first == (
             "MujocoVectorEnv(fasttrpo/Hopper-v5, num_envs=2) fasttrpo/Hopper-v5 2.0 1000"
         )
-        assert second == "11"
+        assert int(second) == len(mujoco.IDS) + (len(classic.IDS) if classic.has_extension() else 0)
 
     def test_registering(self):
         """In any order of imports, and again; single environments are Gymnasium's own."""
         code = """
 import warnings, fasttrpo.envs, gymnasium
 warnings.simplefilter("error")
-assert not any(i.startswith("fasttrpo/") for i in gymnasium.registry)
 fasttrpo.envs.register(); fasttrpo.envs.register()
 single = gymnasium.make("fasttrpo/Ant-v5")
 print(type(single.unwrapped).__name__, single.spec.max_episode_steps)
@@ -126,6 +201,16 @@ print(type(sync).__name__)
     def test_makers_by_name(self):
         assert mujoco.Swimmer(num_envs=2).task.xml_file == "swimmer.xml"
         assert sorted(mujoco.IDS) == sorted(f"{name}-v5" for name in mujoco.TASKS)
+
+    def test_the_setting_n_threads_is_theirs_too(self, monkeypatch):
+        from fasttrpo import TRPO
+
+        def threads(**settings):
+            return TRPO("MlpPolicy", "Hopper-v5", n_envs=4, **settings).get_env().n_threads
+
+        assert [threads(n_threads=n) for n in (1, 3)] == [1, 3]
+        monkeypatch.setenv("FASTTRPO_NUM_THREADS", "2")
+        assert threads() == 2
 
     @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Ant-v5"])
     def test_learning(self, env_id):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -168,6 +169,25 @@ def test_options_of_a_library_s_own(fake):
     assert CompiledVectorEnv(library, size=4).envs_in_c.options == {"size": 4}
     with pytest.raises(TypeError, match="did you mean 'size'"):
         CompiledVectorEnv(library, sise=4)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (r'{"\xff",0}', r"the option name b'\xff' is not UTF-8"),
+        ('{"size",0},{"size",1}', "two options are named 'size'"),
+        ('{"num_envs",0}', "no option can be named 'num_envs', which fasttrpo uses"),
+        ('{"reset_mask",1}', "no option can be named 'reset_mask'"),
+    ],
+)
+def test_names_that_options_cannot_have(fake, names, words):
+    change = (
+        f"static const double values[]={{3,4}};static const trpo_env_option names[]={{{names}}};"
+        "ENV.config=values;ENV.n_options=sizeof names/sizeof *names;ENV.options=names"
+    )
+    library = fake(change)
+    with pytest.raises(ValueError, match=re.escape(f"{library}: {words}")):
+        CompiledVectorEnv(library)
 
 
 def test_an_option_where_there_are_none(well):

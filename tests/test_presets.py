@@ -27,6 +27,11 @@ def test_any_other_environment_gets_the_default():
     assert settings_for("Breakout-v9") == DEFAULT
 
 
+@pytest.mark.parametrize("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
+def test_ours_have_the_presets_of_gymnasium_s(prefix):
+    assert settings_for(f"{prefix}Pendulum-v1") == PRESETS["Pendulum-v1"]
+
+
 def test_a_preset_is_a_copy():
     settings_for("CartPole-v1").settings["gamma"] = 0.0
     assert settings_for("CartPole-v1").settings["gamma"] != 0.0

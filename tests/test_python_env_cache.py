@@ -14,11 +14,26 @@ pytest.importorskip("numba")
 
 SOURCE = """
 import sys
+from collections import namedtuple
+from enum import IntEnum
 from gymnasium.spaces import Box, Discrete
 from fasttrpo.envs import NumbaEnvironment
 import constants
 
 GRAVITY = 2.0
+
+class Kind(IntEnum):
+    LIGHT = 0
+    HEAVY = 7
+
+Shape = namedtuple("Shape", "wide high")
+SHAPE = Shape(0.0, 0.25)
+
+class Fault(ValueError):
+    text = "at fault"
+
+def shape_of(x):
+    return Shape(x, 8.0)
 
 def pull(x):
     return x + GRAVITY
@@ -28,7 +43,11 @@ def make(extra):
         state[0] = constants.START
 
     def step(state, action):
-        state[0] = pull(state[0]) + extra
+        state[0] = pull(state[0]) + extra + SHAPE.wide + shape_of(0.0).wide
+        if Kind.LIGHT == 1:
+            state[0] += 1.0
+        if state[0] > 90:
+            raise Fault("too far")
         return state[0], False
 
     return NumbaEnvironment(
@@ -93,8 +112,20 @@ def test_it_is_kept_across_processes(run):
         ("kept.py", "make(0.5)", "make(1.5)", 4.5),
         ("constants.py", "1.0", "5.0", 7.5),
         ("kept.py", "state[0], False", "state[0] * 2, False", 7.0),
+        ("kept.py", "LIGHT = 0", "LIGHT = 1", 4.5),
+        ("kept.py", "wide high", "high wide", 11.75),
+        ("kept.py", "at fault", "at Fault", 3.5),
     ],
-    ids=["a global", "a helper", "a closure's variable", "another module", "the function"],
+    ids=[
+        "a global",
+        "a helper",
+        "a closure's variable",
+        "another module",
+        "the function",
+        "an enum's values",
+        "a namedtuple's fields",
+        "an exception",
+    ],
 )
 def test_a_change_is_seen(run, file, old, new, reward):
     assert run() == (3.5, True)
@@ -135,6 +166,36 @@ def test_what_nobody_can_identify_is_not_kept(run):
 
     with pytest.raises(NoIdentityError, match="object"):
         identity(uses_it)
+
+
+def test_what_identifies_a_class():
+    """Its name is not enough; what holds something that nobody can identify is not kept."""
+    from collections import namedtuple
+    from enum import Enum
+
+    from fasttrpo.envs.python.functions import NoIdentityError, identity
+
+    def of(value):
+        def uses_it():
+            return value
+
+        return identity(uses_it)
+
+    def enum(**members):
+        return Enum("Kind", members)
+
+    def fault(**attributes):
+        return type("Fault", (ValueError,), attributes)
+
+    assert of(enum(A=1)) == of(enum(A=1)) != of(enum(A=2))
+    assert of(enum(A=1, B=2).A) != of(enum(A=2, B=1).A)
+    pairs = [namedtuple("Pair", names, defaults=(0,)) for names in ("a b", "a b", "b a")]
+    assert of(pairs[0]) == of(pairs[1]) != of(pairs[2])
+    assert of(pairs[0](1, 2)) == of(pairs[1](1, 2)) != of(pairs[2](1, 2))
+    assert of(pairs[0]) != of(namedtuple("Pair", "a b", defaults=(1,)))
+    assert of(fault(text="a")) == of(fault(text="a")) != of(fault(text="b"))
+    with pytest.raises(NoIdentityError, match="object"):
+        of(fault(thing=object()))
 
 
 def test_old_entries_are_dropped(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled 
 pytest.importorskip("numba")
 
 from fasttrpo import TRPO
-from fasttrpo.envs import CompileError, NumbaEnvironment, SimulationError
+from fasttrpo.envs import CompileError, NumbaEnvironment, SimulationError, failures
 
 each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
 
@@ -301,6 +302,31 @@ def test_a_failure_in_learn_leaves_the_model_as_it_was():
         model.learn(30, reset_num_timesteps=False)
     after = model._agent.state()
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@each_way
+def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
+    """Of the environments that fail in one rollout one is told; the others' causes are dropped."""
+
+    def fails(state, action, options):
+        state[0] += 1
+        if state[0] > 2 and options.what == 1:
+            raise ValueError("no fuel")
+        return math.nan if options.what == 2 else 1.0, False
+
+    env = made(step=fails, options={"what": 1}).make_vec(3, compiled=compiled)
+    with pytest.raises(SimulationError, match="no fuel"):
+        TRPO("MlpPolicy", env, n_steps=8, seed=0).learn(24)
+    assert failures._raised == {}
+    env.envs_in_c.set_options({"what": 2})
+    env.reset()
+    with pytest.raises(SimulationError, match="a reward is not finite in environment 0 at step 1"):
+        env.step(np.zeros(3, int))
+    env.envs_in_c.set_options({"what": 0})
+    state = env.states[1].ctypes.data
+    failures.note(state, "step", ValueError("of a time before"), "")
+    env.reset()
+    assert failures._raised == {}
 
 
 # -- bad specs ------------------------------------------------------------------------------------

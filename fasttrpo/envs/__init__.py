@@ -12,7 +12,7 @@ Gymnasium knows them too, as `fasttrpo/CartPole-v1` and so on, once they are reg
     fasttrpo.envs.register()
     env = gymnasium.make_vec("fasttrpo/CartPole-v1", num_envs=64)
 
-or in one line, where Gymnasium imports this package and so has it register itself:
+or in one line, as this package registers itself where Gymnasium is imported, before or after:
 
     env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=64)
 
@@ -23,13 +23,15 @@ Gymnasium nor a simulator.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
-NAMESPACE = "fasttrpo/"
+from fasttrpo.envs import registering
 
-# Each has `native(name)` and `register(namespace)`, and is light to import.
+NAMESPACE = "fasttrpo/"
+MODULE = "fasttrpo.envs:"
+
+# Each has `native(name, n_threads)`, `missing(name)` and `register(namespace)`; light to import.
 _PROVIDERS = ("classic", "mujoco")
 # Public name -> the module of this package that defines it.
 _HOME = {
@@ -41,20 +43,37 @@ _HOME = {
     "is_library": "library",
 }
 
-__all__ = [*_HOME, "mujoco", "native", "register"]
+__all__ = [*_HOME, "is_ours", "missing", "mujoco", "native", "register"]
 
 
-def native(env_id: str) -> Callable[..., Any] | None:
+def is_ours(env_id: str) -> bool:
+    """Whether the id asks for our own environment: "fasttrpo/..." or "fasttrpo.envs:..."."""
+    return env_id.startswith((NAMESPACE, MODULE))
+
+
+def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
     """The maker of our own environment for one of Gymnasium's ids, or None if there is none.
 
     `maker(num_envs=..., **kwargs)` takes the same keyword arguments as Gymnasium's environment
     and returns a `VectorEnv`. None too where the simulator that it needs is missing or too old.
+
+    n_threads  for the simulations that have threads of their own; None: as these choose
     """
     for provider in _PROVIDERS:
-        maker = _module(provider).native(env_id.removeprefix(NAMESPACE))
+        maker = _module(provider).native(_plain(env_id), n_threads)
         if maker is not None:
             return maker
     return None
+
+
+def missing(env_id: str) -> str | None:
+    """What to install for our own environment of an id, in words; None where nothing would help."""
+    reasons = (_module(provider).missing(_plain(env_id)) for provider in _PROVIDERS)
+    return next(filter(None, reasons), None)
+
+
+def _plain(env_id: str) -> str:
+    return env_id.removeprefix(MODULE).removeprefix(NAMESPACE)
 
 
 def register() -> None:
@@ -78,5 +97,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
 
 
-if "gymnasium" in sys.modules:
-    register()
+registering.when_imported(register)

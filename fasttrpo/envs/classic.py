@@ -20,10 +20,11 @@ def make(name: str, num_envs: int = 1, **keywords: Any) -> Any:
     return CompiledVectorEnv(name, num_envs, **keywords)
 
 
-def native(env_id: str) -> Callable[..., Any] | None:
+def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
     """The maker of a compiled environment for one of Gymnasium's ids, or None.
 
-    None too where the extension is missing, or where the id is no longer Gymnasium's.
+    None too where the extension is missing, or where the id is no longer Gymnasium's. They have no
+    threads of their own: a rollout steps them on the agent's.
     """
     if env_id not in IDS or not has_extension():
         return None
@@ -32,6 +33,13 @@ def native(env_id: str) -> Callable[..., Any] | None:
     spec = gymnasium.registry.get(env_id)
     is_own = spec is not None and str(spec.entry_point).startswith(_GYMNASIUM)
     return partial(make, env_id) if is_own else None
+
+
+def missing(env_id: str) -> str | None:
+    """What to install for one of `IDS`, in words; None where nothing is missing."""
+    if env_id not in IDS or has_extension():
+        return None
+    return "compiled environments are missing here: install fasttrpo where a C compiler is"
 
 
 def has_extension() -> bool:

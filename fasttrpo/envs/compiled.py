@@ -49,7 +49,9 @@ class CompiledVectorEnv(VectorEnv):
     infos["final_obs"] under SameStep, `reset(options={"reset_mask": ...})` resets some, `options`
     also takes what Gymnasium's single environment takes there (low and high, or x_init and
     y_init), for that reset only.
-    What fails in an environment is a `SimulationError`, which names it and its step.
+    What fails in an environment is a `SimulationError`, which names it and its step. Actions beyond
+    their bounds are clipped first: so MountainCarContinuous-v0, too, is paid by the clipped one,
+    where Gymnasium charges what was sent.
 
     Environment e draws from stream e of the seed, whatever `num_envs` is; a list of seeds
     gives each environment stream 0 of its own.
@@ -122,8 +124,9 @@ class CompiledVectorEnv(VectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of each. RuntimeError where no episode is under way, SimulationError and
-        ValueError as the class says.
+        """One step of each. RuntimeError where no episode is under way or another thread is using
+        them, ValueError for an action that is none, SimulationError for what fails: the
+        environments before that one have stepped then, those after it have not.
         """
         self._check_open()
         now = self.envs_in_c

@@ -61,5 +61,11 @@ def line_of(filename: str, line: int) -> str:
 
 
 def noted(state: int) -> Raised | None:
-    """The exception that was kept, once."""
-    return _raised.pop(state, None)
+    """The exception that was kept."""
+    return _raised.get(state)
+
+
+def forget(first: int, end: int) -> None:
+    """Drops what was kept of the simulations whose states are in this memory."""
+    for state in [state for state in list(_raised) if first <= state < end]:
+        _raised.pop(state, None)

@@ -10,6 +10,11 @@ from typing import Any
 SUFFIXES = (".so", ".dylib", ".dll")
 SOURCE_MARK = ".py:"
 SYMBOL = "trpo_environment"
+# Names that options cannot have: `CompiledVectorEnv` and its `reset` call something else so.
+RESERVED = {"self", "env", "num_envs", "autoreset_mode", "max_episode_steps", "render_mode"}
+RESERVED |= {"reset_mask"}
+# Begins the note on what a file raised as it was run; the file and the line follow.
+RAN = "raised as the file was run: "
 
 
 def is_library(env: Any) -> bool:

@@ -74,13 +74,22 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> Any:
     return _module("batch_env").make_task(env_id, num_envs, kwargs)
 
 
-def native(env_id: str) -> Callable[..., Any] | None:
+def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
     """`make` for this id, or None where it is none of `IDS` or MuJoCo is missing or too old."""
     if env_id not in IDS:
         return None
     from fasttrpo.envs.mujoco.versions import has_mujoco
 
-    return functools.partial(make, env_id) if has_mujoco() else None
+    return functools.partial(make, env_id, n_threads=n_threads) if has_mujoco() else None
+
+
+def missing(env_id: str) -> str | None:
+    """What to install for one of `IDS`, in words; None where nothing is missing."""
+    if env_id not in IDS:
+        return None
+    from fasttrpo.envs.mujoco.versions import what_is_missing
+
+    return what_is_missing()
 
 
 def register(namespace: str) -> None:

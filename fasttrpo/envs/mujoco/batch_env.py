@@ -59,7 +59,8 @@ class MujocoVectorEnv(VectorEnv):
     i with s + i, a list seeds each, None lets the streams run on (`SyncVectorEnv`'s rules).
 
     Where MuJoCo finds a simulation unstable, or raises an error in it, that environment's episode
-    ends there: truncated, reward 0, the last good observation, infos["unstable"]; a warning,
+    ends there: truncated, reward 0, the last good observation, infos["unstable"] (under SAME_STEP
+    infos["final_info"]["unstable"], as with all infos of a last step); a warning,
     `UnstableSimulation`, names it with the reason. The others are not touched.
     """
 

@@ -22,6 +22,15 @@ def has_mujoco() -> bool:
     return True
 
 
+def what_is_missing() -> str | None:
+    """The words of `require_mujoco`'s ImportError, or None."""
+    try:
+        require_mujoco()
+    except ImportError as error:
+        return str(error)
+    return None
+
+
 def require_mujoco() -> Any:
     """The module `mujoco`, with `mujoco.batch` imported. ImportError with the command to type."""
     try:

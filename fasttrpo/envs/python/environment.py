@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.envs.library import RESERVED
 from fasttrpo.envs.python.functions import parameters
 from fasttrpo.values import flag, integer, optional, real
 
@@ -21,8 +22,7 @@ INSTALL = (
 )
 
 
-# What `make_vec` and `CompiledVectorEnv` call something else.
-_TAKEN = {"env", "num_envs", "compiled", "autoreset_mode", "max_episode_steps", "render_mode"}
+_TAKEN = RESERVED | {"compiled"}  # by `make_vec`
 _NUMBER = real("a finite number", lambda value: True)
 
 

@@ -159,19 +159,41 @@ def _of(value: Any, seen: set[int]) -> Iterator[str]:
     plain = bool | int | float | complex | str | bytes | None | type(Ellipsis)
     yield type(value).__qualname__
     if isinstance(value, Enum):
-        yield f"{value.name} {value.value!r}"
+        yield value.name
+        yield from _of(type(value), seen)
     elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     elif isinstance(value, plain):
         yield repr(value)
     elif isinstance(value, tuple | list):
+        yield from _of(getattr(value, "_fields", None), seen)  # of a namedtuple
         for each in value:
             yield from _of(each, seen)
     elif isinstance(value, dict | frozenset | set):
         pairs = value.items() if isinstance(value, dict) else ((each, None) for each in value)
         yield from sorted(" ".join([*_of(key, seen), *_of(of, seen)]) for key, of in pairs)
+    elif isinstance(value, type) and _package(value) not in _KNOWN:
+        yield from _of_class(value, seen)
     else:
         yield from _of_callable(value, seen)
+
+
+def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
+    """Of an enum its members, of a namedtuple its fields, of another class all that it has."""
+    yield " ".join(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__)
+    if id(kind) in seen:
+        return
+    seen.add(id(kind))
+    if issubclass(kind, Enum):
+        for name, member in kind.__members__.items():
+            yield name
+            yield from _of(member.value, seen)
+    elif issubclass(kind, tuple) and hasattr(kind, "_field_defaults"):
+        yield from _of((kind._fields, kind._field_defaults), seen)
+    else:
+        own = {n: v for n, v in vars(kind).items() if n not in ("__dict__", "__weakref__")}
+        yield from _of(own, seen)
+        yield from _of([base for base in kind.__bases__ if base is not object], seen)
 
 
 def _of_callable(value: Any, seen: set[int]) -> Iterator[str]:

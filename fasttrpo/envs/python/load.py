@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fasttrpo.envs.library import is_in_source
+from fasttrpo.envs.failures import line_of
+from fasttrpo.envs.library import RAN, is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.suggest import unknown
 
@@ -22,7 +24,7 @@ def is_definition(env: Any) -> bool:
 def definition(env: Any) -> NumbaEnvironment:
     """The environment. FileNotFoundError, ValueError if there is none of that name.
 
-    What the file raises as it is run comes through.
+    What the file raises as it is run comes through, with a note of the line.
     """
     if isinstance(env, NumbaEnvironment):
         return env
@@ -50,7 +52,15 @@ def _module(path: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        error.add_note(RAN + _place(error, path))
         raise
     return module
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """The innermost line of the file itself; just the file where it could not be read as Python."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return line_of(str(path), lines[-1]) if lines else path.name
