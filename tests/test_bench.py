@@ -231,11 +231,12 @@ def test_a_median_and_its_quartiles():
 
 
 def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
-    used, pauses = iter([0, 2e-3, 2e-3, 3e-3, 3e-3, 3.1e-3]), []
+    pause, pauses = timing.PAUSE, []
+    used = iter([0, pause, pause, 1.5 * pause, 1.5 * pause, 1.6 * pause])
     monkeypatch.setattr(timing.time, "process_time", lambda: next(used))
     monkeypatch.setattr(timing.time, "sleep", pauses.append)
     timing.rest()
-    assert pauses == [timing.PAUSE] * 3
+    assert pauses == [pause] * 3
 
 
 # -- what is measured ----------------------------------------------------------------------------
