@@ -12,7 +12,7 @@ Gymnasium knows them too, as `fasttrpo/CartPole-v1` and so on, once they are reg
     fasttrpo.envs.register()
     env = gymnasium.make_vec("fasttrpo/CartPole-v1", num_envs=64)
 
-or in one line, as this package registers itself where Gymnasium is imported, before or after:
+or in one line, as this package registers them itself if Gymnasium was imported before it:
 
     env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=64)
 
@@ -23,10 +23,9 @@ Gymnasium nor a simulator.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
-
-from fasttrpo.envs import registering
 
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
@@ -85,16 +84,24 @@ def register() -> None:
         _module(provider).register(NAMESPACE)
 
 
+def _register_with_gymnasium() -> None:
+    """If it has been imported: importing it takes longer than most of what this package does."""
+    if "gymnasium.envs.registration" in sys.modules:
+        register()
+
+
 def _module(name: str) -> Any:
     return importlib.import_module(f"fasttrpo.envs.{name}")
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(_module(_HOME[name]), name)
+        found = getattr(_module(_HOME[name]), name)
+        _register_with_gymnasium()
+        return found
     if name in _PROVIDERS:
         return _module(name)
     raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
 
 
-registering.when_imported(register)
+_register_with_gymnasium()
