@@ -76,6 +76,8 @@ if __name__ == "__main__":
 def run(monkeypatch):
     """Runs a program in a new process, with the cache in ./cache: the reward, whether compiled."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(Path("cache").resolve()))
+    # `edit` keeps a file's time and length, by which Python's own cache of modules goes.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     Path("kept.py").write_text(SOURCE)
     Path("constants.py").write_text("START = 1.0\n")
 
