@@ -13,7 +13,8 @@ from agents import IMPLEMENTATIONS
 from helpers import small_model
 
 # Where the benchmarks are not beside the tests, there is nothing to test.
-collect_ignore = [] if (Path(__file__).parents[1] / "bench").exists() else ["test_bench.py"]
+HAS_BENCH = (Path(__file__).parents[1] / "bench").exists()
+collect_ignore_glob = [] if HAS_BENCH else ["test_bench*.py"]
 
 
 @pytest.fixture

@@ -72,6 +72,12 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(autouse=True)
+def compiles(monkeypatch):
+    """Whatever the other tests are run with."""
+    monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
+
+
 @pytest.fixture
 def run(monkeypatch):
     """Runs a program in a new process, with the cache in ./cache: the reward, whether compiled."""

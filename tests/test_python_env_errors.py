@@ -21,6 +21,12 @@ each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "
 
 
 @pytest.fixture(autouse=True)
+def compiles(monkeypatch):
+    """Whatever the other tests are run with."""
+    monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     """One cache for the whole run, away from the user's."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
