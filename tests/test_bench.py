@@ -412,6 +412,7 @@ def test_mujoco_environments_are_compared_and_measured(capsys):
         assert row in said
 
 
+@needs_extension
 def test_critics_are_compared_on_rollouts_that_they_have_not_seen(capsys):
     arguments = ["CartPole-v1", "--rollouts", "3", "--n-steps", "20", "--n-envs", "2"]
     assert critics.main([*arguments, "--seconds", "0"]) == 0
@@ -421,6 +422,7 @@ def test_critics_are_compared_on_rollouts_that_they_have_not_seen(capsys):
     assert "Nothing-v0: skipped" in capsys.readouterr().out
 
 
+@needs_extension
 def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
     """By hand: the values before each update, of sums and of what the update calls returns."""
     settings, rollouts = critics.record("Pendulum-v1", 3, 250, 1)
@@ -446,6 +448,7 @@ def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
     assert course.agent.value_theta.tobytes() == last.tobytes()
 
 
+@needs_extension
 def test_a_critic_with_another_loss_is_not_timed(monkeypatch):
     settings, rollouts = critics.record("CartPole-v1", 3, 20, 2)
     monkeypatch.setattr(critics, "SAME_LOSS", -1.0)
