@@ -93,22 +93,29 @@ def drawn(shape: Shape, n: int, seed: int = 0) -> Drawn:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """One rollout, and the one that followed it.
-
-    obs (T, E, O), act (T, E, D), rew, term, trunc (T, E); next_obs (T, E, O) the observation after
-    each step, before any reset; theta and value_theta the networks that lived it; held_obs
-    (N', O) and held_ret (N',) the next rollout's observations and returns.
+class Rollout:
+    """obs (T, E, O), act (T, E, D), rew, term, trunc (T, E); next_obs (T, E, O) the observation
+    after each step, before any reset.
     """
 
-    shape: Shape
-    source: str
     obs: np.ndarray
     act: np.ndarray
     rew: np.ndarray
     term: np.ndarray
     trunc: np.ndarray
     next_obs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Recorded(Rollout):
+    """A rollout, and the one that followed it.
+
+    theta and value_theta are the networks that lived it; held_obs (N', O) and held_ret (N',) the
+    next rollout's observations and returns.
+    """
+
+    shape: Shape
+    source: str
     theta: np.ndarray
     value_theta: np.ndarray
     held_obs: np.ndarray
@@ -158,14 +165,14 @@ def _small(steps: int = 256, envs: int = 8) -> Recorded:
     obs, term = steps_of("obs"), np.zeros((steps, envs), bool)
     term[-1] = True
     return Recorded(
-        SHAPES["halfcheetah"],
-        "tests/data/halfcheetah.npz (sb3-contrib's agent after 60,000 steps)",
         obs,
         steps_of("actions"),
         rew,
         term,
         np.zeros_like(term),
         np.concatenate([obs[1:], obs[-1:]]),
+        SHAPES["halfcheetah"],
+        "tests/data/halfcheetah.npz (sb3-contrib's agent after 60,000 steps)",
         data["theta"].astype(np.float64),
         data["value_theta"].astype(np.float64),
         data["next_obs"],

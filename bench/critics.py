@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from bench import flops
-from bench.batches import GAE_LAMBDA, GAMMA
+from bench.batches import GAE_LAMBDA, GAMMA, Rollout
 from bench.peers.ours import require
 from bench.record import Environments, quiet_mujoco
 from bench.tables import digits, seconds, table
@@ -47,15 +47,9 @@ CRITICS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """obs, next_obs (T, E, O), act (T, E, D), the others (T, E); sums: the common target."""
+class Lived(Rollout):
+    """A rollout of an agent that learns; sums (T, E): the common target."""
 
-    obs: np.ndarray
-    act: np.ndarray
-    rew: np.ndarray
-    term: np.ndarray
-    trunc: np.ndarray
-    next_obs: np.ndarray
     sums: np.ndarray
 
 
@@ -90,7 +84,7 @@ def settings_for(environments: Environments, n_steps: int) -> AgentSettings:
 
 def record(
     env_id: str, n_rollouts: int, n_steps: int, n_envs: int
-) -> tuple[AgentSettings, list[Rollout]]:
+) -> tuple[AgentSettings, list[Lived]]:
     """The rollouts of an agent as it learns. Gymnasium's errors if it cannot make the task."""
     environments = Environments(n_envs, env_id)
     settings = settings_for(environments, n_steps)
@@ -98,7 +92,7 @@ def record(
     return settings, [_live(agent, environments) for _ in range(n_rollouts)]
 
 
-def _live(agent: Any, environments: Environments) -> Rollout:
+def _live(agent: Any, environments: Environments) -> Lived:
     rows = []
     for _ in range(agent.settings.n_steps):
         obs = environments.obs
@@ -110,13 +104,13 @@ def _live(agent: Any, environments: Environments) -> Rollout:
     rew, term, trunc, next_obs = fields[2:]
     beyond = agent.value(next_obs.reshape(rew.size, -1)).reshape(rew.shape)
     agent.update()
-    return Rollout(*fields, gae(rew, np.zeros(rew.shape), term, trunc, beyond, GAMMA, 1.0)[1])
+    return Lived(*fields, gae(rew, np.zeros(rew.shape), term, trunc, beyond, GAMMA, 1.0)[1])
 
 
 # -- replaying ------------------------------------------------------------------------------------
 
 
-def replay(settings: AgentSettings, rollouts: Sequence[Rollout]) -> Course:
+def replay(settings: AgentSettings, rollouts: Sequence[Lived]) -> Course:
     """A critic's course through the rollouts. Its policy is small: nobody looks at it."""
     agent = make_agent(replace(settings, policy_hidden=()))
     of_sums, of_returns = [], []
@@ -128,7 +122,7 @@ def replay(settings: AgentSettings, rollouts: Sequence[Rollout]) -> Course:
     return Course(np.array(of_sums[1:]), np.array(of_returns[1:]), agent)
 
 
-def _record(agent: Any, rollout: Rollout) -> np.ndarray:
+def _record(agent: Any, rollout: Lived) -> np.ndarray:
     """The rollout in the agent; its values (T, E)."""
     values = []
     for t in range(len(rollout.rew)):
@@ -163,7 +157,7 @@ def passes(settings: AgentSettings) -> float:
     return updates * (gradient + solve + whole) / whole
 
 
-def fit_of(agent: Any, rollout: Rollout) -> Contestant:
+def fit_of(agent: Any, rollout: Lived) -> Contestant:
     """One fit to the sums of a rollout, again and again from the same parameters."""
     start = agent.value_theta
     agent.load_batch(*_rows(rollout))
@@ -174,14 +168,14 @@ def fit_of(agent: Any, rollout: Rollout) -> Contestant:
     return Contestant(agent.fit_value, prepare)
 
 
-def _rows(rollout: Rollout) -> tuple[np.ndarray, ...]:
+def _rows(rollout: Lived) -> tuple[np.ndarray, ...]:
     """obs, act, adv and ret as load_batch takes them."""
     n = rollout.rew.size
     obs, act = (field.reshape(n, -1) for field in (rollout.obs, rollout.act))
     return obs, act, np.zeros(n), rollout.sums.ravel()
 
 
-def check(name: str, agent: Any, rollout: Rollout) -> None:
+def check(name: str, agent: Any, rollout: Lived) -> None:
     """AssertionError unless a fit ends with the loss that the portable twin's, in float64, has."""
     losses = []
     for backend, dtype in ((None, "float32"), ("portable", "float64")):
@@ -195,7 +189,7 @@ def check(name: str, agent: Any, rollout: Rollout) -> None:
 
 
 def compare(
-    settings: AgentSettings, rollouts: Sequence[Rollout], time: float
+    settings: AgentSettings, rollouts: Sequence[Lived], time: float
 ) -> tuple[dict[str, Course], dict[str, Times]]:
     """Every critic's course, and the times of their fits, which are checked first."""
     courses = {

@@ -33,7 +33,7 @@ def load(name: str) -> Recorded:
         data = dict(file)
     shape = SHAPES["linear" if name == "linear" else "halfcheetah"]
     source = f"{ENV}, this library's {POLICIES[name][0]} after {TRAINING:,} steps"
-    return Recorded(shape, source, **data)
+    return Recorded(shape=shape, source=source, **data)
 
 
 @contextlib.contextmanager

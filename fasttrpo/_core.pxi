@@ -7,10 +7,9 @@
 # What is long runs without the GIL: updates, passes over a batch, and acting on more rows than a
 # tile. Meanwhile the lock of its memory makes other Python threads wait, whatever they want of it.
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 import os
@@ -20,6 +19,7 @@ import numpy as np
 
 from fasttrpo import checks
 
+include "_arrays.pxi"
 include "_declarations.pxi"
 
 
@@ -67,14 +67,6 @@ cdef const trpok_table *_table() except NULL:
         legal = " or ".join(instruction_sets())
         raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
     return table
-
-
-cdef void *_data(array) except NULL:
-    """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    PyBuffer_Release(&view)
-    return view.buf
 
 
 cdef trpo_real *_real(array) except NULL:

@@ -1,13 +1,6 @@
 # The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.kernels use.
 
-cdef extern from "../csrc/include/trpo_env.h" nogil:
-    ctypedef struct trpo_envs:
-        pass
-
-    ctypedef struct trpo_env_failure:
-        int env
-        int64_t step
-        int code, component, status
+include "_env_declarations.pxi"
 
 
 cdef extern from "../csrc/include/trpo.h" nogil:

@@ -5,7 +5,7 @@ It converts, lets go of the GIL, and puts what C refuses into words. The Gymnasi
 fasttrpo.envs.compiled.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
@@ -16,71 +16,12 @@ import numpy as np
 
 from fasttrpo import checks
 from fasttrpo.envs.failures import SimulationError, forget, noted
-from fasttrpo.envs.library import RESERVED
+from fasttrpo.envs.names import RESERVED
 from fasttrpo.suggest import unknown
 
-
-cdef extern from "../csrc/include/trpo_env.h" nogil:
-    int TRPO_ENV_VERSION
-    int TRPO_ENV_OK, TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_REW, TRPO_ENV_ERR_ACT
-    int TRPO_ENV_ERR_ORDER
-
-    ctypedef struct trpo_envs:
-        pass
-    ctypedef struct trpo_env_random:
-        uint64_t seed, count
-        uint32_t env
-    ctypedef struct trpo_env_option:
-        const char *name
-        int of_reset
-    ctypedef struct trpo_env:
-        int version, struct_size
-        const char *name
-        size_t state_bytes
-        int obs_size
-        const double *obs_low
-        const double *obs_high
-        int n_actions
-        const int *choices
-        const double *act_low
-        const double *act_high
-        int max_episode_steps
-        double reward_threshold
-        const void *config
-        int n_options
-        const trpo_env_option *options
-        void *observe
-        void *close
-    ctypedef struct trpo_env_failure:
-        int env
-        int64_t step
-        int code, component, status
-    ctypedef struct trpo_env_outcome:
-        double *obs
-        double *final_obs
-        double *rew
-        uint8_t *term
-        uint8_t *trunc
-        double *episode_return
-        int64_t *episode_length
-
-    const char *trpo_env_bad_field(const trpo_env *)
-    const char *trpo_env_status_text(int)
-    const trpo_env *trpo_env_named(const char *)
-    const trpo_env *trpo_env_builtin(int)
-    size_t trpo_envs_bytes(const trpo_env *, int)
-    int trpo_envs_init(trpo_envs **, const trpo_env *, int, uint64_t, void *, size_t)
-    void trpo_envs_close(trpo_envs *)
-    void trpo_envs_seed(trpo_envs *, uint64_t)
-    trpo_env_random *trpo_envs_random(trpo_envs *, int)
-    int trpo_envs_reset(trpo_envs *, const uint8_t *, trpo_env_failure *)
-    int trpo_envs_step(trpo_envs *, const double *, int, int, int, trpo_env_failure *)
-    trpo_env_outcome trpo_envs_outcome(trpo_envs *)
-    size_t trpo_envs_save_bytes(const trpo_envs *)
-    int trpo_envs_save(const trpo_envs *, void *, size_t)
-    int trpo_envs_load(trpo_envs *, const void *, size_t)
-    void *trpo_envs_state(trpo_envs *, int)
-    int trpo_envs_observe(trpo_envs *, int, trpo_env_failure *)
+include "_arrays.pxi"
+include "_env_declarations.pxi"
+include "_env_spec.pxi"
 
 
 DISABLED, SAME_STEP, NEXT_STEP = 0, 1, 2
@@ -102,92 +43,6 @@ def _count_fork():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
-
-
-def names():
-    """The built-in environments."""
-    found = []
-    while trpo_env_builtin(len(found)) != NULL:
-        found.append(trpo_env_builtin(len(found)).name.decode())
-    return found
-
-
-cdef void *_data(array, int flags=PyBUF_SIMPLE) except NULL:
-    """Where a C-contiguous array's numbers are; valid while the caller holds the array."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, flags)
-    PyBuffer_Release(&view)
-    return view.buf
-
-
-cdef object _doubles(const double *x, int count):
-    """A copy (count,) float64; None for NULL."""
-    return None if x == NULL else np.array([x[i] for i in range(count)], np.float64)
-
-
-cdef const trpo_env *_found(source) except NULL:
-    """A built-in environment by its name, or the one at a library's address, looked over."""
-    cdef const trpo_env *env
-    if isinstance(source, str):
-        env = trpo_env_named(source.encode())
-        if env == NULL:
-            raise ValueError(unknown("compiled environment", source, names()))
-    else:
-        env = <const trpo_env *><uintptr_t>source.address
-    _look_over(env, str(source))
-    return env
-
-
-cdef _look_over(const trpo_env *env, str source):
-    """ValueError names the field that makes a struct unusable."""
-    if trpo_env_bad_field(env) == NULL:
-        _check_option_names(env, source)
-        return
-    field = trpo_env_bad_field(env).decode()
-    if field == "trpo_env":
-        raise ValueError(f"{source}: trpo_environment() returned NULL")
-    if field == "version":
-        raise ValueError(
-            f"{source} was built for version {env.version} of trpo_env.h, and this is version "
-            f"{TRPO_ENV_VERSION}: compile it with this version's header"
-        )
-    if field == "struct_size":
-        raise ValueError(
-            f"{source}: its trpo_env has {env.struct_size} bytes and this version's "
-            f"{sizeof(trpo_env)}: compile it with this version's header, and set struct_size "
-            "to sizeof(trpo_env)"
-        )
-    raise ValueError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
-
-
-cdef _check_option_names(const trpo_env *env, str source):
-    """ValueError for one that Python could not pass as a keyword argument of its own."""
-    seen = set()
-    for i in range(env.n_options):
-        name = bytes(env.options[i].name)
-        try:
-            text = name.decode()
-        except UnicodeDecodeError:
-            raise ValueError(f"{source}: the option name {name!r} is not UTF-8") from None
-        if text in seen:
-            raise ValueError(f"{source}: two options are named {text!r}")
-        if text in RESERVED:
-            raise ValueError(f"{source}: no option can be named {text!r}, which fasttrpo uses")
-        seen.add(text)
-
-
-cdef str _what_is_wrong(const trpo_env *env, str field):
-    numbers = {"obs_size": env.obs_size, "n_actions": env.n_actions,
-               "state_bytes": env.state_bytes, "max_episode_steps": env.max_episode_steps}
-    if field in numbers:
-        return f"is {numbers[field]}, which is impossible"
-    if field in ("obs_low", "act_low"):
-        return f"and {field[:3]}_high are not bounds: one is missing, above the other, or NaN"
-    if field == "choices":
-        return "holds a number of choices that is impossible"
-    if field == "options":
-        return "are not all there: n_options, options with names, and config go together"
-    return "is missing (NULL)"
 
 
 cdef class Envs:
@@ -239,11 +94,11 @@ cdef class Envs:
         self.spec.config = _data(self.config)
 
     cdef _take_memory(self, uint64_t seed):
-        cdef size_t bytes = trpo_envs_bytes(&self.spec, self.num_envs)
-        if bytes == 0:
+        cdef size_t size = trpo_envs_bytes(&self.spec, self.num_envs)
+        if size == 0:
             raise MemoryError(f"{self.num_envs} environments of {self.source} are too many")
-        self.memory = np.empty(bytes, np.uint8)
-        trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), bytes)
+        self.memory = np.empty(size, np.uint8)
+        trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), size)
 
     cdef _make_views(self):
         cdef trpo_env_outcome out = trpo_envs_outcome(self.w)
@@ -409,7 +264,7 @@ cdef class Envs:
         shape = (len(act), self.num_envs, self.spec.n_actions)
         act = checks.as_array("action", act, shape, np.float64)
         cdef const double *action = <const double *>_data(act)
-        cdef Py_ssize_t T = len(act), width = act[0].size, t = 0
+        cdef Py_ssize_t T = len(act), width = self.num_envs * self.spec.n_actions, t = 0
         with self:
             with nogil:
                 while t < T and status == TRPO_ENV_OK:
@@ -438,20 +293,20 @@ cdef class Envs:
 
     def save(self):
         """All that there is to the environments, as bytes. ValueError if that is impossible."""
-        cdef size_t bytes = trpo_envs_save_bytes(self.w)
-        if bytes == 0:
+        cdef size_t size = trpo_envs_save_bytes(self.w)
+        if size == 0:
             raise ValueError(f"{self.source} has `close`, so its environments cannot be saved")
-        buffer = bytearray(bytes)
+        buffer = bytearray(size)
         with self:
-            trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), bytes)
-        return bytes_of(buffer)
+            trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), size)
+        return bytes(buffer)
 
     def load(self, saved):
         """Goes on where `save` was called. ValueError for bytes that are not these environments'.
 
         The options are not among what is saved.
         """
-        saved = bytes_of(saved)
+        saved = bytes(saved)
         cdef int status = -1
         if saved:
             with self:
@@ -506,19 +361,6 @@ cdef class Envs:
             "and `reset` begins a new episode here",
             e, failure.step,
         ) from (None if raised is None else raised.error)
-
-
-bytes_of = bytes
-
-
-def _number(name, value):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"option {name} must be a number, got {value!r}") from None
-    if not np.isfinite(number):
-        raise ValueError(f"option {name} must be finite, got {value!r}")
-    return number
 
 
 cdef void _let_go(object capsule) noexcept:

@@ -17,7 +17,8 @@ from typing import Any
 
 from fasttrpo import backend
 from fasttrpo._version import __version__
-from fasttrpo.envs.library import RAN, is_in_source, is_library
+from fasttrpo.envs.failures import RAN
+from fasttrpo.envs.names import is_in_source, is_library
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 from fasttrpo.suggest import nearest, unknown

@@ -23,6 +23,8 @@ from python_envs import ALL, cart, noise
 pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
 
+from vector_envs import play, same
+
 from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
 from fasttrpo.envs.python import draws, struct
@@ -38,24 +40,6 @@ each_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode
 def cache(tmp_path_factory, monkeypatch):
     """One cache for the whole run, away from the user's."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
-
-
-def play(env, n, seed=0):
-    """n steps of random actions, resetting where that is the caller's: the answers, in a row."""
-    env.action_space.seed(seed)
-    answers = []
-    for _ in range(n):
-        answers.append(env.step(env.action_space.sample()))
-        ended = answers[-1][2] | answers[-1][3]
-        if env.metadata["autoreset_mode"] is AutoresetMode.DISABLED and ended.any():
-            env.reset(options={"reset_mask": ended})
-    return answers
-
-
-def same(a, b):
-    """The same bits, infos aside."""
-    pairs = [pair for p, q in zip(a, b, strict=True) for pair in zip(p[:4], q[:4], strict=True)]
-    return all(np.array_equal(x, y) for x, y in pairs)
 
 
 # -- the same numbers -----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ Gymnasium nor a simulator.
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ from typing import Any
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
 
-# Each has `native(name, n_threads)`, `missing(name)` and `register(namespace)`; light to import.
+# Each has `native(name, n_threads)`, `missing(name)`, `entry_points()`; light to import.
 _PROVIDERS = ("classic", "mujoco")
 # Public name -> the module of this package that defines it.
 _HOME = {
@@ -39,7 +40,7 @@ _HOME = {
     "NumbaEnvironment": "python.environment",
     "SimulationError": "failures",
     "is_definition": "python.load",
-    "is_library": "library",
+    "is_library": "names",
 }
 
 __all__ = [*_HOME, "is_ours", "missing", "mujoco", "native", "register"]
@@ -78,10 +79,22 @@ def _plain(env_id: str) -> str:
 def register() -> None:
     """Registers the environments with Gymnasium, under `fasttrpo/`; again changes nothing.
 
-    `gymnasium.make` gives Gymnasium's own single environment under that id, `make_vec` ours.
+    `gymnasium.make` gives Gymnasium's own single environment under that id, `make_vec` ours, with
+    the step limit and the threshold of Gymnasium's.
     """
-    for provider in _PROVIDERS:
-        _module(provider).register(NAMESPACE)
+    import gymnasium
+
+    points = [_module(provider).entry_points().items() for provider in _PROVIDERS]
+    for name, ours in itertools.chain(*points):
+        its = gymnasium.registry.get(name)
+        if its is not None and NAMESPACE + name not in gymnasium.registry:
+            gymnasium.register(
+                NAMESPACE + name,
+                entry_point=its.entry_point,
+                vector_entry_point=ours,
+                max_episode_steps=its.max_episode_steps,
+                reward_threshold=its.reward_threshold,
+            )
 
 
 def _register_with_gymnasium() -> None:

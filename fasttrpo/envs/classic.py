@@ -47,24 +47,9 @@ def has_extension() -> bool:
     return importlib.util.find_spec("fasttrpo._envs") is not None
 
 
-def register(namespace: str) -> None:
-    """Registers them with Gymnasium under a namespace; again changes nothing.
-
-    `gymnasium.make_vec` gives ours; `make`, for a single one, is Gymnasium's own.
-    """
-    import gymnasium
-
-    for name in IDS:
-        own = gymnasium.registry.get(name)
-        if own is None or namespace + name in gymnasium.registry or not has_extension():
-            continue
-        gymnasium.register(
-            namespace + name,
-            entry_point=own.entry_point,
-            vector_entry_point=f"{__name__}:{_attribute(name)}",
-            max_episode_steps=own.max_episode_steps,
-            reward_threshold=own.reward_threshold,
-        )
+def entry_points() -> dict[str, str]:
+    """Gymnasium's id -> what makes a compiled vector environment of it, where there are such."""
+    return {name: f"{__name__}:{_attribute(name)}" for name in IDS if has_extension()}
 
 
 def _attribute(name: str) -> str:

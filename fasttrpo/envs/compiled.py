@@ -11,9 +11,10 @@ from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from fasttrpo.envs.library import Library, is_library
+from fasttrpo.envs.names import is_library
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.envs.python.load import definition, is_definition
+from fasttrpo.envs.shared_library import Library
 from fasttrpo.suggest import unknown
 from fasttrpo.values import integer
 
@@ -119,7 +120,7 @@ class CompiledVectorEnv(VectorEnv):
             self.envs_in_c.reset(mask)
         finally:
             self.envs_in_c.set_options(before)
-        return self._obs(), {}
+        return self.observations(), {}
 
     def step(
         self, actions: Any
@@ -137,7 +138,7 @@ class CompiledVectorEnv(VectorEnv):
             ended = term | trunc
             if np.count_nonzero(ended):
                 infos = self._final(ended)
-        return self._obs(), now.rew.copy(), term, trunc, infos
+        return self.observations(), now.rew.copy(), term, trunc, infos
 
     def _checked(self, actions: Any) -> np.ndarray:
         """(E, D) float64; C checks the values."""
@@ -147,9 +148,6 @@ class CompiledVectorEnv(VectorEnv):
         if actions.shape != self._action_shape:
             raise ValueError(f"actions have shape {actions.shape}, not {self._action_shape}")
         return actions.astype(np.float64).reshape(self._actions)
-
-    def _obs(self) -> np.ndarray:
-        return self.envs_in_c.obs.astype(self._dtype)
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
         """infos of the episodes that ended in this step, as Gymnasium's SyncVectorEnv has them."""
@@ -222,7 +220,7 @@ class CompiledVectorEnv(VectorEnv):
 
     def observations(self) -> np.ndarray:
         """What the agent sees next, (E, O)."""
-        return self._obs()
+        return self.envs_in_c.obs.astype(self._dtype)
 
     # -- states -------------------------------------------------------------------------------
 
@@ -235,7 +233,7 @@ class CompiledVectorEnv(VectorEnv):
         """Begins an episode in each environment from its state as it stands; observations."""
         self._check_open()
         self.envs_in_c.observe()
-        return self._obs()
+        return self.observations()
 
     def save(self) -> bytes:
         """All that there is to the environments: `load` goes on here, bit for bit."""
@@ -246,7 +244,7 @@ class CompiledVectorEnv(VectorEnv):
         """Goes on where `save` was called; the observations there."""
         self._check_open()
         self.envs_in_c.load(saved)
-        return self._obs()
+        return self.observations()
 
     # -- the end ------------------------------------------------------------------------------
 

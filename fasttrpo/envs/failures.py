@@ -9,8 +9,9 @@ from typing import NamedTuple
 class SimulationError(ValueError):
     """A simulation failed, or answered what is no number; the message says which, when and why.
 
-    The other environments are as they were. `env` is the failing one's index, `step` the step
-    of its episode (0: its reset).
+    No other environment is harmed: in a step, those before it have stepped and those after it have
+    not; in a compiled rollout all others have gone on to its last row. `env` is the failing one's
+    index, `step` the step of its episode (0: its reset).
     """
 
     def __init__(self, message: str, env: int, step: int) -> None:
@@ -45,6 +46,9 @@ class Raised(NamedTuple):
         text += f": {self.error}" if str(self.error) else ""
         return f"{text} ({self.where})" if self.where else text
 
+
+# Begins the note on what a file of the user's raised as it was run; the file and the line follow.
+RAN = "raised as the file was run: "
 
 # By the place of the simulation's state, of which no two live at once.
 _raised: dict[int, Raised] = {}

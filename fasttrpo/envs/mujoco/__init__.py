@@ -8,7 +8,7 @@
 The simulations run on `mujoco.batch.Batch`'s threads, outside the GIL; observations, rewards and
 terminations are NumPy over all of them at once. With the same seed and actions an environment
 returns what Gymnasium's `SyncVectorEnv` of the same task returns, in each autoreset mode
-(`tests/test_mujoco.py`); the number of threads changes no bit of it.
+(`tests/test_mujoco_parity.py`); the number of threads changes no bit of it.
 
     batch_env.py    the vector environment: steps, autoresets, seeds, infos
     task.py         what a task is; planar.py ant.py humanoid.py pendulum.py arm.py: the eleven
@@ -92,23 +92,9 @@ def missing(env_id: str) -> str | None:
     return what_is_missing()
 
 
-def register(namespace: str) -> None:
-    """Registers the tasks with Gymnasium, with the step limits and thresholds of its own.
-
-    A single environment (`gymnasium.make`) is Gymnasium's, a vector environment ours.
-    """
-    import gymnasium
-
-    for name, env_id in zip(TASKS, IDS, strict=True):
-        its = gymnasium.registry.get(env_id)
-        if its is not None and namespace + env_id not in gymnasium.registry:
-            gymnasium.register(
-                namespace + env_id,
-                entry_point=its.entry_point,
-                vector_entry_point=f"{__name__}:{name}",
-                max_episode_steps=its.max_episode_steps,
-                reward_threshold=its.reward_threshold,
-            )
+def entry_points() -> dict[str, str]:
+    """Gymnasium's id -> what makes a vector environment of it."""
+    return {f"{name}-v5": f"{__name__}:{name}" for name in TASKS}
 
 
 def task_class(env_id: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.envs.library import RESERVED
+from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
 from fasttrpo.values import flag, integer, optional, real
 

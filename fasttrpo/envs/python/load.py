@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fasttrpo.envs.failures import line_of
-from fasttrpo.envs.library import RAN, is_in_source
+from fasttrpo.envs.failures import RAN, line_of
+from fasttrpo.envs.names import is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.suggest import unknown
 

@@ -100,7 +100,7 @@ def attempt(typing_context, function, state, arguments):
 
     def generate(context, builder, signature, values):
         compiled = function.dispatcher.overloads[call.args]
-        context.add_linking_libs([compiled.library])
+        context.add_linking_libs(context.get_function(function, call).libs)
         unpacked = cgutils.unpack_tuple(builder, values[2], len(arguments.types))
         status, returned = context.call_internal_no_propagate(
             builder, compiled.fndesc, call, unpacked

@@ -5,26 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
-from typing import Any
 
-SUFFIXES = (".so", ".dylib", ".dll")
-SOURCE_MARK = ".py:"
 SYMBOL = "trpo_environment"
-# Names that options cannot have: `CompiledVectorEnv` and its `reset` call something else so.
-RESERVED = {"self", "env", "num_envs", "autoreset_mode", "max_episode_steps", "render_mode"}
-RESERVED |= {"reset_mask"}
-# Begins the note on what a file raised as it was run; the file and the line follow.
-RAN = "raised as the file was run: "
-
-
-def is_library(env: Any) -> bool:
-    """Whether this names a shared library: a path, or a text that ends as one."""
-    return isinstance(env, os.PathLike) or (isinstance(env, str) and env.endswith(SUFFIXES))
-
-
-def is_in_source(env: Any) -> bool:
-    """Whether this names an environment written in Python, as "my_sim.py:walk"."""
-    return isinstance(env, str) and SOURCE_MARK in env
 
 
 class Library:
