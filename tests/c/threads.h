@@ -18,4 +18,17 @@ enum { N_COUNTS = sizeof thread_counts / sizeof *thread_counts };
 #define UNDER_TSAN 0
 #endif
 
+/* The address sanitizer's allocator has locks that a thread may hold as another one forks, and that
+ * a child then waits for without end. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
 #endif
