@@ -14,7 +14,8 @@ import warnings
 from typing import Any
 
 from fasttrpo._version import __version__
-from fasttrpo.settings import BACKENDS, MOST_THREADS, AgentSettings
+from fasttrpo.agent_settings import AgentSettings
+from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.suggest import unknown
 from fasttrpo.values import integer
 

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fasttrpo import backend, checks
-from fasttrpo.settings import ACTIVATIONS, AgentSettings
+from fasttrpo.agent_settings import AgentSettings
+from fasttrpo.policy_kwargs import ACTIVATIONS
 from fasttrpo.values import integer, one_of, real
 
 __all__ = [

@@ -1,73 +1,33 @@
-"""Settings: what a user may set (`Settings`), and what an agent needs to run (`AgentSettings`).
+"""Settings: what a user may set.
 
-A value is checked and converted once, when a `Settings` is made; `resolve` then fills in what
-depends on the spaces and on other settings. Nothing reads the user's own objects after that.
+A value is checked and converted once, when a `Settings` is made; `agent_settings.resolve` then
+fills in what depends on the spaces and on other settings. Nothing reads the user's own objects
+after that.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from fasttrpo.policy_kwargs import network
 from fasttrpo.suggest import unknown
-from fasttrpo.values import Check, flag, integer, one_of, optional, real, refuse
+from fasttrpo.values import Check, flag, integer, one_of, optional, real, refuse, size
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 # Settings of some critics alone.
 _CRITIC_SETTINGS = {"learning_rate": ("adam",), "batch_size": ("kfac", "adam")}
 PRECONDITIONERS = ("kfac", "none")
-ACTIVATIONS = ("tanh", "relu", "identity")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
 ENV_BACKENDS = ("native", "gymnasium")
-HIDDEN = (64, 64)
-# As in csrc/core/settings.c: what an int holds with room to spare, and the rows of a rollout.
-LARGEST_SIZE = 2**24
+# As in csrc/core/settings.c: the rows of a rollout that an int can count with room to spare.
 LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """Everything a backend needs to build an agent: plain values, checked and resolved.
-
-    The fields of `trpo_settings` in `csrc/include/trpo.h`, where each is explained with its unit
-    and legal range.
-    """
-
-    obs_size: int
-    distribution: str
-    parts: tuple[int, ...]
-    policy_hidden: tuple[int, ...] = (64, 64)
-    value_hidden: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
-    log_std_init: float = 0.0
-    n_steps: int = 2048
-    n_envs: int = 1
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    target_kl: float = 0.01
-    cg_max_steps: int = 3
-    cg_tolerance: float = 1e-5
-    cg_damping: float = 0.1
-    preconditioner: str = "kfac"
-    line_search_shrinking_factor: float = 0.8
-    line_search_max_iter: int = 10
-    normalize_advantage: bool = True
-    sub_sampling_factor: int = 1
-    critic: str = "kfac"
-    n_critic_updates: int = 1
-    learning_rate: float = 1e-3
-    batch_size: int = 0
-    critic_damping: float = 0.01
-    normalize_observations: bool = False
-    normalize_rewards: bool = False
-    seed: int = 0
-    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -138,7 +98,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))
-        object.__setattr__(self, "policy_kwargs", _network(self.policy, self.policy_kwargs))
+        object.__setattr__(self, "policy_kwargs", network(self.policy, self.policy_kwargs))
         integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
 
 
@@ -196,45 +156,6 @@ def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
             )
 
 
-def resolve(
-    settings: Settings, obs_size: int, distribution: str, parts: tuple, n_threads: int = 1
-) -> AgentSettings:
-    """What an agent needs: `settings` with every default filled in, for the given spaces.
-
-    n_threads is the number that the setting, or the machine, comes to.
-
-    ValueError for spaces too large.
-    """
-    _SIZE("the number of observation components", obs_size)
-    _SIZE("the number of action outputs", sum(parts))
-    network = settings.policy_kwargs
-    copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
-    values = {name: getattr(settings, name) for name in copied}
-    values["n_threads"] = n_threads
-    values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
-    values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
-    values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
-    values["batch_size"] = settings.batch_size or AgentSettings.batch_size
-    return AgentSettings(
-        obs_size=obs_size,
-        distribution=distribution,
-        parts=parts,
-        policy_hidden=tuple(network["net_arch"]["pi"]),
-        value_hidden=tuple(network["net_arch"]["vf"]),
-        activation=network["activation_fn"],
-        log_std_init=network["log_std_init"],
-        **values,
-    )
-
-
-def _has_kfac(settings: Settings) -> bool:
-    return settings.preconditioner == "kfac"
-
-
-def _is_adam(settings: Settings) -> bool:
-    return settings.critic == "adam"
-
-
 # -- the settings' checks: (name, value) -> the value as a plain type, or ValueError -------------
 
 
@@ -246,28 +167,27 @@ def _dtype(name: str, value: Any) -> str:
     return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
 
 
-_SIZE = integer(1, LARGEST_SIZE)
 _POSITIVE = real("a number > 0", lambda x: x > 0)
 _FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 _CHECKS: dict[str, Check] = {
     "policy": one_of(*POLICIES),
     "learning_rate": optional(_POSITIVE),
-    "n_steps": _SIZE,
-    "batch_size": optional(_SIZE),
+    "n_steps": size,
+    "batch_size": optional(size),
     "gamma": _FRACTION,
-    "cg_max_steps": optional(_SIZE),
+    "cg_max_steps": optional(size),
     "cg_damping": real("a number >= 0", lambda x: x >= 0),
     "line_search_shrinking_factor": real("a number between 0 and 1", lambda x: 0 < x < 1),
-    "line_search_max_iter": _SIZE,
-    "n_critic_updates": optional(_SIZE),
+    "line_search_max_iter": size,
+    "n_critic_updates": optional(size),
     "gae_lambda": _FRACTION,
     "normalize_advantage": flag,
     "target_kl": _POSITIVE,
-    "sub_sampling_factor": _SIZE,
+    "sub_sampling_factor": size,
     "verbose": integer(0),
     "seed": integer(0, 2**64 - 1),
-    "n_envs": _SIZE,
+    "n_envs": size,
     "env_backend": optional(one_of(*ENV_BACKENDS)),
     "dtype": _dtype,
     "backend": optional(one_of(*BACKENDS)),
@@ -277,61 +197,3 @@ _CHECKS: dict[str, Check] = {
     "normalize_rewards": flag,
     "n_threads": optional(integer(1, MOST_THREADS)),
 }
-
-
-# -- policy_kwargs --------------------------------------------------------------------------------
-
-
-def _network(policy: str, given: Any) -> dict[str, Any]:
-    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init."""
-    given = {} if given is None else given
-    if not isinstance(given, Mapping):
-        raise refuse("policy_kwargs", given, "a dict")
-    known = ("net_arch", "activation_fn", "log_std_init", "ortho_init")
-    for name in given:
-        if name not in known:
-            raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
-    if given.get("ortho_init", True) is not True:
-        raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
-    return {
-        "net_arch": _net_arch(policy, given.get("net_arch")),
-        "activation_fn": _activation(given.get("activation_fn", "tanh")),
-        "log_std_init": real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
-            "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
-        ),
-    }
-
-
-def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
-    """Hidden widths of the policy (pi) and of the value network (vf)."""
-    linear = policy == "LinearPolicy"
-    arch = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
-    if isinstance(given, Mapping):
-        for name in given:
-            if name not in arch:
-                raise ValueError(f"policy_kwargs net_arch: {unknown('name', str(name), arch)}")
-        arch |= given
-    elif given is not None:
-        arch = {"pi": given, "vf": given}
-    arch = {name: _widths(f"policy_kwargs net_arch {name}", arch[name]) for name in arch}
-    if linear and arch["pi"]:
-        raise ValueError(
-            f"LinearPolicy has no hidden layers, got net_arch pi={arch['pi']}; "
-            "the value network's are set by net_arch=dict(vf=[...])"
-        )
-    return arch
-
-
-def _widths(name: str, given: Any) -> list[int]:
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise refuse(name, given, "a list of layer widths")
-    return [_SIZE(f"{name} width", width) for width in given]
-
-
-def _activation(given: Any) -> str:
-    """A name, or anything named like one: torch.nn.Tanh serves without importing torch."""
-    name = given if isinstance(given, str) else getattr(given, "__name__", None)
-    if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
-        legal = f"one of {', '.join(ACTIVATIONS)} or a class of such a name"
-        raise refuse("policy_kwargs activation_fn", given, legal)
-    return name.lower()

@@ -16,8 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fasttrpo.settings import LARGEST_SIZE
-from fasttrpo.values import integer
+from fasttrpo.values import LARGEST_SIZE, integer
 
 _WHOLE = integer(-(2**63), 2**63 - 1)
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import backend, checkpoint, spaces
+from fasttrpo.agent_settings import resolve
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Stream, as_vector_env, is_name
 from fasttrpo.logger import Display
 from fasttrpo.rollout import Rollout, checked, replay
-from fasttrpo.settings import Settings, change, make_settings, resolve
+from fasttrpo.settings import Settings, change, make_settings
 from fasttrpo.values import integer
 
 Record = dict[str, Any]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 Check = Callable[[str, Any], Any]
+LARGEST_SIZE = 2**24  # as in csrc/core/settings.c: what an int holds with room to spare
 
 
 def refuse(name: str, value: Any, legal: str) -> ValueError:
@@ -26,6 +27,9 @@ def integer(low: int, high: int | None = None) -> Check:
         return int(value)
 
     return check
+
+
+size = integer(1, LARGEST_SIZE)
 
 
 def real(legal: str, test: Callable[[float], bool]) -> Check:

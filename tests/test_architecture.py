@@ -308,7 +308,7 @@ HEAVY_ALLOWED = {
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
-FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.settings"}
+FOR_PORTABLE = {"fasttrpo.checks"}
 
 
 def imports(source, package, top_level=False):
@@ -362,7 +362,7 @@ def package_of(path):
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "portable").glob("*.py")), ids=name_of)
 def test_the_twin_stands_alone(path):
-    """An independent implementation: of fasttrpo it knows checks and settings, else itself."""
+    """An independent implementation: of fasttrpo it knows checks, else itself."""
     modules = own(imports(read(path), "fasttrpo.portable"))
     outside = {m for m in modules if not m.startswith("fasttrpo.portable")}
     assert outside <= FOR_PORTABLE
@@ -397,7 +397,9 @@ LAYERS = (
     {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
     {"backend", "envs"},
     {"spaces"},
+    {"agent_settings"},
     {"settings", "checks"},
+    {"policy_kwargs"},
     {"envs"},
     {"values", "suggest", "_version"},
 )

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from agents import needs_extension
 
+from fasttrpo.agent_settings import AgentSettings, resolve
 from fasttrpo.backend import make_agent
-from fasttrpo.settings import AgentSettings, Settings, make_settings, resolve
+from fasttrpo.settings import Settings, make_settings
 
 OUT_OF_RANGE = [
     ("learning_rate", 0.0),

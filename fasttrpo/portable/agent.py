@@ -29,7 +29,7 @@ from .work import Batch, Model, initial_state
 
 
 class Agent:
-    """settings: `fasttrpo.settings.AgentSettings`; dtype: `real`, float32 or float64.
+    """settings: `fasttrpo.agent_settings.AgentSettings`; dtype: `real`, float32 or float64.
 
     E environments, O observation size, D action components, P and Pv parameters of policy and
     critic.

@@ -1,0 +1,86 @@
+"""What an agent needs to run: plain values, checked, with every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from fasttrpo.settings import Settings
+from fasttrpo.values import size
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Everything a backend needs to build an agent: plain values, checked and resolved.
+
+    The fields of `trpo_settings` in `csrc/include/trpo.h`, where each is explained with its unit
+    and legal range.
+    """
+
+    obs_size: int
+    distribution: str
+    parts: tuple[int, ...]
+    policy_hidden: tuple[int, ...] = (64, 64)
+    value_hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = 0.0
+    n_steps: int = 2048
+    n_envs: int = 1
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    target_kl: float = 0.01
+    cg_max_steps: int = 3
+    cg_tolerance: float = 1e-5
+    cg_damping: float = 0.1
+    preconditioner: str = "kfac"
+    line_search_shrinking_factor: float = 0.8
+    line_search_max_iter: int = 10
+    normalize_advantage: bool = True
+    sub_sampling_factor: int = 1
+    critic: str = "kfac"
+    n_critic_updates: int = 1
+    learning_rate: float = 1e-3
+    batch_size: int = 0
+    critic_damping: float = 0.01
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
+    seed: int = 0
+    n_threads: int = 1
+
+
+def resolve(
+    settings: Settings, obs_size: int, distribution: str, parts: tuple, n_threads: int = 1
+) -> AgentSettings:
+    """What an agent needs: `settings` with every default filled in, for the given spaces.
+
+    n_threads is the number that the setting, or the machine, comes to.
+
+    ValueError for spaces too large.
+    """
+    size("the number of observation components", obs_size)
+    size("the number of action outputs", sum(parts))
+    network = settings.policy_kwargs
+    copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
+    values = {name: getattr(settings, name) for name in copied}
+    values["n_threads"] = n_threads
+    values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
+    values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
+    values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
+    values["batch_size"] = settings.batch_size or AgentSettings.batch_size
+    return AgentSettings(
+        obs_size=obs_size,
+        distribution=distribution,
+        parts=parts,
+        policy_hidden=tuple(network["net_arch"]["pi"]),
+        value_hidden=tuple(network["net_arch"]["vf"]),
+        activation=network["activation_fn"],
+        log_std_init=network["log_std_init"],
+        **values,
+    )
+
+
+def _has_kfac(settings: Settings) -> bool:
+    return settings.preconditioner == "kfac"
+
+
+def _is_adam(settings: Settings) -> bool:
+    return settings.critic == "adam"
