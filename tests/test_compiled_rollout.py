@@ -373,9 +373,10 @@ def test_a_child_forked_meanwhile_can_use_them(slow):
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys
 import numpy as np
 from fasttrpo import TRPO
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 model = TRPO("MlpPolicy", sys.argv[1], n_envs=2, n_steps=5000, n_threads=2)
 before = model._agent.state()
 try:
