@@ -11,6 +11,7 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from fasttrpo import TRPO, cli
+from fasttrpo.cli import eval as evaluation
 from fasttrpo.envs.classic import has_extension
 
 SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
@@ -20,7 +21,7 @@ SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-pr
 def in_a_new_folder(tmp_path, monkeypatch):
     """Each command runs in an empty folder, and evaluates over few episodes."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "EVAL_EPISODES", 3)
+    monkeypatch.setattr(evaluation, "EVAL_EPISODES", 3)
     return tmp_path
 
 
@@ -241,7 +242,7 @@ def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
     def press(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_evaluate", press)
+    monkeypatch.setattr(evaluation, "evaluate", press)
     assert train("--out", "run") == 130
     assert capsys.readouterr().err == "fasttrpo: interrupted\n"
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64

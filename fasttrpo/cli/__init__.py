@@ -1,0 +1,57 @@
+"""The command line: `fasttrpo train ENV_ID`, `fasttrpo eval RUN`, `fasttrpo info`.
+
+A command is a module with `add`, which declares its arguments and says what runs it.
+Exit codes: 0 done, 2 the command was wrong (one line says how), 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from fasttrpo._version import __version__
+from fasttrpo.cli import eval as evaluate
+from fasttrpo.cli import info, train
+from fasttrpo.cli.arguments import Parser
+from fasttrpo.cli.errors import INTERRUPTED, REFUSALS, UsageError, line
+from fasttrpo.suggest import unknown
+
+COMMANDS = {"train": train, "eval": evaluate, "info": info}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        args = _parse(sys.argv[1:] if argv is None else argv)
+        return args.run(args)
+    except UsageError as error:
+        print(f"fasttrpo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fasttrpo: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except REFUSALS as error:
+        from fasttrpo.environments import is_environments
+        from fasttrpo.envs import SimulationError
+
+        # What went wrong inside the environment is for its author, who needs the traceback.
+        if is_environments(error) and not isinstance(error, SimulationError):
+            raise
+        print(f"fasttrpo: {line(error)}", file=sys.stderr)
+        return 2
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    what = "Trains policies by Trust Region Policy Optimization, and evaluates them."
+    parser = Parser(prog="fasttrpo", description=what, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parsers = {name: module.add(commands) for name, module in COMMANDS.items()}
+    if argv and not argv[0].startswith("-") and argv[0] not in parsers:
+        raise UsageError(unknown("command", argv[0], parsers))
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        options = [o for a in parsers[args.command]._actions for o in a.option_strings]
+        what = "option" if extra[0].startswith("-") else "argument"
+        raise UsageError(unknown(what, extra[0].split("=")[0], options))
+    return args

@@ -1,0 +1,75 @@
+"""`fasttrpo eval RUN`: plays a trained model; `train` ends with the same."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.cli.arguments import add_progress, check_count
+from fasttrpo.cli.errors import UsageError, line
+from fasttrpo.cli.runs import MODEL, environment_of
+
+EVAL_EPISODES = 100
+EVAL_SEED = 0
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command."""
+    evaluate = commands.add_parser("eval", help="evaluate a trained model", allow_abbrev=False)
+    evaluate.set_defaults(run=run)
+    evaluate.add_argument("folder", metavar="RUN", type=Path, help="a folder written by train")
+    episodes, seed = f"to play (default {EVAL_EPISODES})", f"of the environments ({EVAL_SEED})"
+    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
+    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
+    evaluate.add_argument("--stochastic", action="store_true", help="draw actions")
+    add_progress(evaluate)
+    return evaluate
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays the run's model and prints its return."""
+    from fasttrpo.trpo import TRPO
+
+    check_count("--episodes", args.episodes)
+    check_count("--seed", args.seed, low=0)
+    env_id = environment_of(args.folder)
+    try:
+        model = TRPO.load(args.folder / MODEL)
+    except OSError as error:
+        raise UsageError(line(error)) from error
+    evaluate(model, env_id, args.episodes, args.seed, not args.stochastic, args.progress)
+    return 0
+
+
+def evaluate(
+    model: Any,
+    env_id: str,
+    episodes: int,
+    seed: int,
+    deterministic: bool,
+    progress_bar: bool | None,
+) -> dict[str, Any]:
+    """Plays, prints and returns the result."""
+    import numpy as np
+    from tqdm.auto import tqdm
+
+    from fasttrpo.evaluate import play
+    from fasttrpo.logger import hidden
+
+    played = play(model, env_id, episodes, deterministic, seed)
+    bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
+    returns, lengths = zip(*[(e.total, e.length) for e in bar], strict=True)
+    mean, std = float(np.mean(returns)), float(np.std(returns))
+    kind = "deterministic" if deterministic else "stochastic"
+    print(f"{env_id}: return {mean:.2f} +- {std:.2f} over {episodes} {kind} episodes")
+    return {
+        "mean_return": mean,
+        "std_return": std,
+        "episodes": episodes,
+        "deterministic": deterministic,
+        "seed": seed,
+        "num_timesteps": model.num_timesteps,
+        "returns": returns,
+        "lengths": lengths,
+    }

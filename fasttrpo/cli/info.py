@@ -1,0 +1,22 @@
+"""`fasttrpo info`: what runs here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fasttrpo import backend
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command."""
+    info = commands.add_parser("info", help="what runs here", allow_abbrev=False)
+    info.set_defaults(run=run)
+    return info
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints version, backend, precision, instruction set, threads and cores."""
+    for name, value in backend.describe().items():
+        print(f"{name + ':':<17} {value}")
+    return 0

@@ -1,0 +1,19 @@
+"""Where the project's sources are: for the tests that read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CSRC, PACKAGE = ROOT / "csrc", ROOT / "fasttrpo"
+C_FILES = sorted([*CSRC.glob("*/*.c"), *CSRC.glob("*/*.h")])
+C_ASIDE = sorted([*ROOT.glob("tests/c/*.[ch]"), *ROOT.glob("bench/c/*.[ch]")])
+PYTHON_FILES = sorted(p for top in ("fasttrpo", "tests") for p in (ROOT / top).rglob("*.py"))
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
