@@ -291,6 +291,11 @@ cdef class Envs:
 
     # ---- keeping
 
+    @property
+    def is_savable(self):
+        """Whether `save` and `load` work: not where the environment has `close`."""
+        return trpo_envs_save_bytes(self.w) > 0
+
     def save(self):
         """All that there is to the environments, as bytes. ValueError if that is impossible."""
         cdef size_t size = trpo_envs_save_bytes(self.w)

@@ -1,7 +1,8 @@
 """Model files: one `.npz` archive without pickle, written so that a kill leaves the old one whole.
 
 Members: `header`, a JSON text (format, version, settings, spaces, counts), and the agent's
-`state()` arrays under their own names, float64 whatever the model's precision.
+`state()` arrays under their own names, float64 whatever the model's precision. A checkpoint is the
+same file with more members, `run.*`: where the episodes and, if it can tell, the environment stand.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +22,13 @@ from fasttrpo._version import __version__
 from fasttrpo.settings import Settings
 from fasttrpo.values import integer
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+# All that agents remembered under format 1.
+_STATE_1 = "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
+_STATE_1 += "adam_m adam_v counters"
 SUFFIX = ".npz"
+_RUN = "run."
 
 
 class FormatError(ValueError):
@@ -31,7 +37,10 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a model file holds: everything needed to act and to go on training."""
+    """What a model file holds: everything needed to act and to go on training.
+
+    run  of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
+    """
 
     settings: Settings
     observations: spaces.Observations
@@ -39,6 +48,8 @@ class Checkpoint:
     num_timesteps: int
     n_updates: int
     state: dict[str, np.ndarray]
+    run: dict[str, np.ndarray] = field(default_factory=dict)
+    format: int = FORMAT
 
 
 def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
@@ -51,8 +62,16 @@ def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
     path = path if path.suffix else path.with_suffix(SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _replacing(path) as file:
-        np.savez(file, header=np.array(json.dumps(_header(checkpoint))), **checkpoint.state)
+        np.savez(file, **_members(checkpoint))
     return path
+
+
+def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The saved state; of an older format, with a fresh agent's for what it did not know yet."""
+    if saved.format == FORMAT:
+        return saved.state
+    known = _STATE_1.split()
+    return {name: value for name, value in fresh.items() if name not in known} | saved.state
 
 
 def read(path: str | os.PathLike) -> Checkpoint:
@@ -70,6 +89,11 @@ def read(path: str | os.PathLike) -> Checkpoint:
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise FormatError(f"{path} is damaged: {error}") from error
     return _parse(path, arrays)
+
+
+def _members(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    run = {_RUN + name: value for name, value in checkpoint.run.items()}
+    return {"header": np.array(json.dumps(_header(checkpoint))), **checkpoint.state, **run}
 
 
 def _header(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -90,11 +114,11 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
         number = header["format"]
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} is not a fasttrpo model: it has no header") from error
-    if number != FORMAT:
+    if number not in READABLE:
         writer = header.get("version", "unknown")
         raise FormatError(
             f"{path} has format {number}, written by fasttrpo {writer}; "
-            f"fasttrpo {__version__} reads format {FORMAT}"
+            f"fasttrpo {__version__} reads format {FORMAT} and older"
         )
     try:
         observations, actions = spaces.from_json(header["observations"], header["actions"])
@@ -104,7 +128,9 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
             actions,
             integer(0)("num_timesteps", header["num_timesteps"]),
             integer(0)("n_updates", header["n_updates"]),
-            arrays,
+            {name: value for name, value in arrays.items() if not name.startswith(_RUN)},
+            {n.removeprefix(_RUN): value for n, value in arrays.items() if n.startswith(_RUN)},
+            number,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} has a damaged header: {error}") from error

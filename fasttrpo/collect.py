@@ -48,6 +48,29 @@ class EpisodeStatistics:
         twin._totals, twin._lengths = self._totals.copy(), self._lengths.copy()
         return twin
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All that it knows: `load_state` goes on here."""
+        return {
+            "episode_count": np.array([self.count]),
+            "episode_window": np.array(self._window, np.float64).reshape(-1, 3),
+            "episode_totals": self._totals.copy(),
+            "episode_lengths": self._lengths.copy(),
+        }
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Goes on where `state` was called; with another number of environments, these have no
+        unfinished episodes. ValueError for arrays of another form.
+        """
+        fields = {name: state[name] for name in ("episode_totals", "episode_lengths")}
+        window, (n_envs,) = state["episode_window"], fields["episode_totals"].shape
+        if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (3,):
+            raise ValueError("the episodes do not fit together")
+        self.count = int(state["episode_count"].item())
+        self._window.clear()
+        self._window.extend(Episode(int(e), total, int(n)) for e, total, n in window.tolist())
+        if n_envs == len(self._totals):
+            self._totals, self._lengths = (value.copy() for value in fields.values())
+
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
         stepped = ~step.skip

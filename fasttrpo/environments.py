@@ -211,6 +211,31 @@ class Stream:
         with _Noted("reset"):
             self.obs, _ = self.env.reset(seed=seed)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Where the environment stands, for `load_state`; empty if it cannot tell.
+
+        It can if its class has `is_savable`, which is true: `save` then gives bytes, and `load`
+        takes them and returns the observations there. An environment that a wrapper hides cannot.
+        """
+        if self.obs is None or not _is_savable(self.env):
+            return {}
+        saved = np.frombuffer(self.env.save(), np.uint8)
+        return {"environment": saved, "environment_over": self._over.copy()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> bool:
+        """Goes on where `state` was called, and tells whether it can; if not, `reset` is next.
+
+        ValueError for what is not this environment's.
+        """
+        if not {"environment", "environment_over"} <= set(state) or not _is_savable(self.env):
+            return False
+        over = state["environment_over"]
+        if over.shape != (self.env.num_envs,):
+            return False
+        self.obs = self.env.load(state["environment"].tobytes())
+        self._over = over.astype(bool)
+        return True
+
     def step(self, actions: np.ndarray, row: int | None = None) -> Step:
         """Sends E actions. ValueError or TypeError if the environment's answer has no such form.
 
@@ -267,6 +292,11 @@ class Stream:
                 f"expected {self.env.num_envs} numbers"
             )
         return values.astype(dtype)
+
+
+def _is_savable(env: Any) -> bool:
+    """Whether `save` and `load` are the environment's own, and work: see `Stream.state`."""
+    return hasattr(type(env), "is_savable") and bool(env.is_savable)
 
 
 def _autoreset_mode(env: Any, modes: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo import backend, checkpoint, spaces
+from fasttrpo import backend, spaces
+from fasttrpo import checkpoint as files
 from fasttrpo.agent_settings import resolve
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Stream, as_vector_env, is_name
@@ -268,22 +269,30 @@ class TRPO:
 
     # -- keeping ------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, *, checkpoint: bool = False) -> None:
         """Writes all that is needed to act and to go on training; ".npz" is added to a bare name.
+
+        checkpoint  True adds where the run stands, between two iterations: `load(path, env)`
+                    then goes on bit for bit, where the environment can be saved (compiled ones)
 
         The folder is made if there is none. The file is written beside its place and then moved
         there: a kill at any moment leaves the old file whole. ValueError for a state that is
-        not finite, which `load` would refuse.
+        not finite, which `load` would refuse; OSError where it cannot be written.
         """
-        contents = checkpoint.Checkpoint(
+        files.write(path, self.snapshot() if checkpoint else replace(self.snapshot(), run={}))
+
+    def snapshot(self) -> files.Checkpoint:
+        """All that a checkpoint holds, as it is now, for `checkpoint.write`."""
+        stream = {} if self._stream is None else self._stream.state()
+        return files.Checkpoint(
             self.settings,
             self._observations,
             self._actions,
             self.num_timesteps,
             self.n_updates,
             self._agent.state(),
+            {**self._statistics.state(), **stream},
         )
-        checkpoint.write(path, contents)
 
     @classmethod
     def load(cls, path: str | os.PathLike, env: Any = None, **overrides: Any) -> TRPO:
@@ -292,24 +301,35 @@ class TRPO:
         overrides  settings to change, say dtype, backend or target_kl; not policy,
                    policy_kwargs and seed, which the saved parameters and random streams have
 
-        The environments begin anew; bit for bit, an agent goes on as the saved one does if both
-        are given the same steps.
+        From a checkpoint `learn(..., reset_num_timesteps=False)` goes on in the midst of the
+        episodes, bit for bit as if it had never stopped, if `env` makes the same environments and
+        these can be saved: the compiled ones can. Elsewhere the environments begin anew, and the
+        agent goes on bit for bit as the saved one does if both are given the same steps.
 
         FormatError (a ValueError) names the file and what is wrong with it.
         """
-        saved = checkpoint.read(path)
+        saved = files.read(path)
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
         if env is not None:
             env = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
         try:
-            model._agent.load_state(_for_n_envs(saved.state, model.settings.n_envs))
+            state = files.completed(saved, model._agent.state())
+            model._agent.load_state(_for_n_envs(state, model.settings.n_envs))
             if env is not None:
                 model.set_env(env)
+            model._go_on(saved.run)
         except ValueError as error:
-            raise checkpoint.FormatError(f"{path}: {error}") from error
+            raise files.FormatError(f"{path}: {error}") from error
         return model
+
+    def _go_on(self, run: dict[str, np.ndarray]) -> None:
+        """Takes up the run where a checkpoint left it."""
+        if run:
+            self._statistics.load_state(run)
+        if self._stream is not None:
+            self._stream.load_state(run)
 
 
 def making(settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The arrows between C's layers, and the limits that keep files and functions readable.
 
-Read from the sources themselves: includes, calls, lengths. Each check is tried on a bad example too, so
-that a check that checks nothing fails.
+Read from the sources themselves: includes, calls, lengths. Each check is tried on a bad example
+too, so that a check that checks nothing fails.
 """
 
 from __future__ import annotations

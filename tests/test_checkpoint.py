@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import Pointer, same_state, small_model
 
-from fasttrpo import TRPO, FormatError
+from fasttrpo import TRPO, FormatError, checkpoint
 
 
 @pytest.fixture
@@ -154,8 +154,25 @@ def test_pickles_are_never_opened(tmp_path):
 
 def test_newer_files_are_refused(saved):
     _, path = saved
-    rewrite(path, format=2, version="9.9.9")
-    with pytest.raises(FormatError, match=r"has format 2, written by fasttrpo 9\.9\.9"):
+    rewrite(path, format=3, version="9.9.9")
+    with pytest.raises(FormatError, match=r"has format 3, written by fasttrpo 9\.9\.9"):
+        TRPO.load(path)
+
+
+def test_older_files_load(saved, monkeypatch):
+    """Of format 1, whose agents may have known less: the rest is as in a new one."""
+    model, path = saved
+    rewrite(path, format=1)
+    assert same_state(model, TRPO.load(path))
+    monkeypatch.setattr(checkpoint, "_STATE_1", "theta value_theta counters")
+    with np.load(path) as archive:
+        members = {name: archive[name] for name in archive.files if name != "rew_count"}
+    np.savez(path, **members)
+    loaded = TRPO.load(path)._agent.state()
+    assert loaded["rew_count"] == 0
+    np.testing.assert_array_equal(loaded["theta"], model._agent.state()["theta"])
+    monkeypatch.undo()
+    with pytest.raises(FormatError, match="the state lacks 'rew_count'"):
         TRPO.load(path)
 
 

@@ -235,6 +235,11 @@ class CompiledVectorEnv(VectorEnv):
         self.envs_in_c.observe()
         return self.observations()
 
+    @property
+    def is_savable(self) -> bool:
+        """Whether `save` and `load` work: not where the environment has a `close`."""
+        return self.envs_in_c.is_savable
+
     def save(self) -> bytes:
         """All that there is to the environments: `load` goes on here, bit for bit."""
         self._check_open()

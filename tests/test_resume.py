@@ -1,0 +1,179 @@
+"""Runs that were stopped and go on: the same bits as if they never had been."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from agents import needs_extension
+from gymnasium.vector import AutoresetMode
+from helpers import CC, INCLUDE, build_library, same_state, small_model
+
+from fasttrpo import TRPO, FormatError
+from fasttrpo.collect import EpisodeStatistics
+from fasttrpo.envs.classic import has_extension
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "csrc/examples/balance_env.c"
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+SIZES = {"n_steps": 40, "n_envs": 3}  # iterations end in the midst of episodes
+ITERATION = 120
+N_ITERATIONS = 5
+
+in_c = pytest.mark.skipif(
+    not has_extension(), reason="this installation has no compiled environments"
+)
+
+
+def environment(name, tmp_path):
+    """What TRPO takes, and the settings to go with it."""
+    if name == "balance":
+        if shutil.which(CC) is None or not INCLUDE.exists():
+            pytest.skip("no compiler, or no sources")
+        return build_library(EXAMPLE, tmp_path / "balance_env.so"), NORMALIZED
+    if name == "numba":
+        pytest.importorskip("numba")
+        from python_envs import noise
+
+        return noise, {"normalize_rewards": True}
+    return name, NORMALIZED if name == "Pendulum-v1" else {}
+
+
+def timeless(record):
+    """What of a record does not depend on the clock."""
+    is_time = ("seconds", "steps_per_second")
+    return {name: value for name, value in record.items() if not name.startswith(is_time)}
+
+
+def same_records(records, others):
+    assert len(records) == len(others)
+    for one, other in zip(records, others, strict=True):
+        assert list(one) == list(other)
+        np.testing.assert_equal(timeless(one), timeless(other))
+
+
+def saved_at_each_boundary(model, folder):
+    """The whole run, and a checkpoint after each iteration."""
+
+    def save(record):
+        model.save(folder / f"{record['iteration']}", checkpoint=True)
+
+    return model.learn(N_ITERATIONS * ITERATION, save)
+
+
+@in_c
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "balance", "numba"])
+def test_resumed_is_bitwise_the_uninterrupted_run(name, n_threads, tmp_path):
+    env, keywords = environment(name, tmp_path)
+    keywords = {**keywords, **SIZES, "n_threads": n_threads}
+    whole = small_model(env, **keywords)
+    whole.learn(N_ITERATIONS * ITERATION)
+    watched = saved_at_each_boundary(small_model(env, **keywords), tmp_path)
+    assert same_state(whole, watched)  # saving disturbs nothing
+    for done in range(1, N_ITERATIONS):
+        resumed = TRPO.load(tmp_path / f"{done}.npz", env=env)
+        resumed.learn((N_ITERATIONS - done) * ITERATION, reset_num_timesteps=False)
+        assert same_state(whole, resumed)
+        assert resumed.num_timesteps == whole.num_timesteps
+        same_records(resumed.records, whole.records[done:])
+
+
+@in_c
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("backend", [pytest.param("compiled", marks=needs_extension), "portable"])
+def test_so_it_is_step_by_step_and_in_every_mode(backend, mode, tmp_path):
+    from fasttrpo.envs import CompiledVectorEnv
+
+    def make():
+        return CompiledVectorEnv("CartPole-v1", 3, autoreset_mode=mode)
+
+    keywords = {"n_steps": 40, "backend": backend, "normalize_rewards": True}
+    whole = saved_at_each_boundary(small_model(make(), **keywords), tmp_path)
+    assert any(record["episodes"] for record in whole.records)
+    for done in range(1, N_ITERATIONS):
+        resumed = TRPO.load(tmp_path / f"{done}", env=make())
+        rest = whole.records[-1]["num_timesteps"] - resumed.num_timesteps
+        resumed.learn(rest, reset_num_timesteps=False)
+        assert same_state(whole, resumed)
+        same_records(resumed.records, whole.records[done:])
+
+
+@in_c
+def test_the_number_of_threads_is_free(tmp_path):
+    whole = saved_at_each_boundary(small_model("Pendulum-v1", **SIZES, n_threads=1), tmp_path)
+    resumed = TRPO.load(tmp_path / "2", env="Pendulum-v1", n_threads=2)
+    resumed.learn(3 * ITERATION, reset_num_timesteps=False)
+    assert same_state(whole, resumed)
+
+
+def test_other_environments_begin_anew(tmp_path):
+    """Gymnasium's cannot be saved: reset with the documented seed, twice the same."""
+    keywords = {"env_backend": "gymnasium", **SIZES}
+    model = small_model("CartPole-v1", **keywords).learn(2 * ITERATION)
+    model.save(tmp_path / "half", checkpoint=True)
+    model.set_env("CartPole-v1")
+    model.learn(ITERATION, reset_num_timesteps=False)
+    resumed = TRPO.load(tmp_path / "half", env="CartPole-v1")
+    resumed.learn(ITERATION, reset_num_timesteps=False)
+    assert same_state(model, resumed)
+    same_records(resumed.records, model.records[2:])
+
+
+@in_c
+def test_another_number_of_environments_begins_anew(tmp_path):
+    model = small_model("CartPole-v1", **SIZES, normalize_rewards=True).learn(2 * ITERATION)
+    model.save(tmp_path / "half", checkpoint=True)
+    resumed = TRPO.load(tmp_path / "half", env="CartPole-v1", n_envs=2)
+    resumed.learn(80, reset_num_timesteps=False)
+    assert resumed.records[0]["episodes"] >= model.records[-1]["episodes"]
+
+
+@in_c
+def test_without_an_environment_a_checkpoint_is_a_model(tmp_path):
+    model = small_model("CartPole-v1", **SIZES).learn(ITERATION)
+    model.save(tmp_path / "checkpoint", checkpoint=True)
+    model.save(tmp_path / "model")
+    loaded = TRPO.load(tmp_path / "checkpoint")
+    assert same_state(model, loaded)
+    small, large = ((tmp_path / f"{name}.npz").stat().st_size for name in ("model", "checkpoint"))
+    assert small < large
+    loaded.set_env("CartPole-v1")
+    loaded.learn(ITERATION)
+
+
+@in_c
+def test_another_environment_s_bytes_are_refused(tmp_path):
+    """Of the same spaces, but no CartPole."""
+    pytest.importorskip("numba")
+    from python_envs import cart, cart_reset, cart_step
+
+    from fasttrpo.envs import NumbaEnvironment
+
+    small_model("CartPole-v1", **SIZES).learn(ITERATION).save(tmp_path / "one", checkpoint=True)
+    other = NumbaEnvironment(
+        name="Cart",
+        state_size=4,
+        observation_space=cart.observation_space,
+        action_space=cart.action_space,
+        options={"force": 10.0},
+        reset=cart_reset,
+        step=cart_step,
+    )
+    with pytest.raises(FormatError, match=r"one: .*other environments"):
+        TRPO.load(tmp_path / "one", env=other)
+
+
+def test_a_wrapper_hides_that_an_environment_can_be_saved(tmp_path):
+    env = gymnasium.make_vec("CartPole-v1", num_envs=3)
+    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(env)
+    model = small_model(wrapped, n_steps=40).learn(ITERATION)
+    assert not any(name.startswith("environment") for name in model.snapshot().run)
+
+
+def test_damaged_episodes_are_refused():
+    statistics = EpisodeStatistics(2)
+    with pytest.raises(ValueError, match="do not fit together"):
+        statistics.load_state({**statistics.state(), "episode_totals": np.zeros(3)})
