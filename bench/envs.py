@@ -26,7 +26,7 @@ import gymnasium
 import numpy as np
 
 from bench.numba_cartpole import cart
-from fasttrpo import TRPO
+from fasttrpo import TRPO, learning
 from fasttrpo.collect import collect
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
@@ -173,7 +173,7 @@ def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) ->
     """Environment steps per second of whole rollouts, thrown away each: the best."""
     n_steps = ROLLOUT // env.num_envs
     model = TRPO(env=env, n_steps=n_steps, seed=0, **keywords)
-    model._ready_environment()
+    learning.ready_environment(model)
     given = model._stream, model._observations, model._actions, model._statistics, n_steps
 
     def run(actions: np.ndarray) -> None:

@@ -154,14 +154,14 @@ def steps(env: Any) -> Callable[[], None]:
 
 def rollout(env: Any, n_threads: int) -> Callable[[], None]:
     """The library's own rollout: policy, values, sampling, bookkeeping, environment."""
-    from fasttrpo import TRPO
+    from fasttrpo import TRPO, learning
 
     model = TRPO("MlpPolicy", env, n_steps=T, seed=0, n_threads=n_threads)
     model.learn(1)
 
     def run() -> None:
         model._agent.discard()
-        model._collect(T)
+        learning.collect_rollout(model, T)
 
     return run
 

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo import backend, spaces
+from fasttrpo import backend, learning, spaces
 from fasttrpo import checkpoint as files
 from fasttrpo.agent_settings import resolve
-from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name
-from fasttrpo.logger import Display
+from fasttrpo.learning import Record
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.settings import Settings, change, make_settings
-from fasttrpo.values import integer
-
-Record = dict[str, Any]
 
 
 class TRPO:
@@ -127,70 +124,10 @@ class TRPO:
         the environment. An exception of the environment's has a note that names the step.
         A loaded model resets it too: "bit for bit as the saved one" holds for the same steps.
         """
-        target = self._begin(total_timesteps, callback, log_interval, reset_num_timesteps)
-        steps = target - self.num_timesteps
-        with Display(steps, self.settings.verbose, log_interval, progress_bar) as display:
-            while self.num_timesteps < target:
-                record = self._iterate()
-                display.show(record)
-                if callback is not None and callback(record) is False:
-                    break
+        learning.learn(
+            self, total_timesteps, callback, log_interval, progress_bar, reset_num_timesteps
+        )
         return self
-
-    def _begin(self, total_timesteps: int, callback: Any, log_interval: int, restart: bool) -> int:
-        """Checks `learn`'s arguments and readies the environment; returns the step to reach."""
-        if self._stream is None:
-            raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be a function of a record, got {callback!r}")
-        integer(1)("log_interval", log_interval)
-        total_timesteps = integer(1)("total_timesteps", total_timesteps)
-        if restart:
-            self.num_timesteps = 0
-            self._stream.interrupt()
-        return self.num_timesteps + total_timesteps
-
-    def _iterate(self) -> Record:
-        """One iteration: a rollout from the environment, then the agent's update."""
-        started = perf_counter()
-        n_steps, n_envs = self.settings.n_steps, self.settings.n_envs
-        self._agent = self._fitting_agent(n_steps, n_envs)
-        self._capacity = n_steps, n_envs
-        try:
-            self._ready_environment()
-            statistics = self._collect(n_steps)
-            result = self._agent.update()
-        except BaseException:
-            self._agent.discard()
-            self._stream.interrupt()
-            raise
-        self._statistics = statistics
-        return self._count(result, statistics.record(), started)
-
-    def _collect(self, n_steps: int) -> EpisodeStatistics:
-        """Fills the agent's rollout; the episodes as they stand after it, not yet booked.
-
-        Where every row is a reset (NEXT_STEP, short rollouts), there is nothing to learn from:
-        it collects again.
-        """
-        statistics = self._statistics.copy()
-        given = self._stream, self._observations, self._actions, statistics, n_steps
-        while not collect(self._agent, *given):
-            self._agent.discard()
-        return statistics
-
-    def _ready_environment(self) -> None:
-        """Resets the environment where that is due.
-
-        The seed depends on the model's and on how much was learnt, so that a run never repeats
-        its beginning. A loaded model's environments begin anew: it goes on bit for bit as the
-        saved one does if that one's are reset there too, or if both are given the same steps.
-        """
-        if self._stream.obs is None:
-            sequence = np.random.SeedSequence((self.settings.seed, self.n_updates))
-            self._stream.reset(int(sequence.generate_state(1)[0]))
-            self._statistics.restart(self.settings.n_envs)
-            self._agent.restart()
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.
@@ -210,21 +147,7 @@ class TRPO:
                 agent.load_state(before)
             raise
         self._agent, self._capacity = agent, rollout.shape
-        return self._count(result, {}, started)
-
-    def _count(self, result: Record, episodes: Record, started: float) -> Record:
-        """Books an update's result: counts, and the record of the iteration."""
-        self.n_updates += 1
-        self.num_timesteps += result["n_samples"]
-        record = {
-            "iteration": self.n_updates,
-            "num_timesteps": self.num_timesteps,
-            **episodes,
-            "steps_per_second": result["n_samples"] / (perf_counter() - started),
-            **result,
-        }
-        self.records.append(record)
-        return record
+        return learning.count(self, result, {}, started)
 
     # -- the agent ----------------------------------------------------------------------------
 

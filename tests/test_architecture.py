@@ -110,6 +110,7 @@ def test_the_twin_s_imports_point_one_way():
 LAYERS = (
     {"__main__", "cli"},
     {"trpo", "evaluate"},
+    {"learning"},
     {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
     {"backend", "envs"},
     {"spaces"},

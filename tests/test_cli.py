@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
-from fasttrpo import TRPO, cli
+from fasttrpo import TRPO, cli, learning
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.envs.classic import has_extension
 
@@ -192,10 +192,10 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
 
 
 def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
-    def fail(self):
+    def fail(model):
         raise OSError("the wheel came off")
 
-    monkeypatch.setattr(TRPO, "_iterate", fail)
+    monkeypatch.setattr(learning, "iterate", fail)
     with pytest.raises(OSError, match="the wheel came off"):
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
@@ -207,7 +207,7 @@ def test_refusals_are_one_line_but_not_the_environment_s_own(error, capsys, monk
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TRPO, "_iterate", lambda self: fail(self, None))
+        patch.setattr(learning, "iterate", lambda model: fail(model, None))
         assert train() == 2
     said = " ".join(str(error).split()) or "MemoryError"
     assert capsys.readouterr().err == f"fasttrpo: {said}\n"

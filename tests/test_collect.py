@@ -8,6 +8,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
 
+from fasttrpo import learning
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Step, Stream, as_vector_env, is_environments
 from fasttrpo.spaces import describe
@@ -78,7 +79,7 @@ def test_advantages_and_returns_by_hand(mode):
     """
     adv = np.array([1.875, 2.5, 2, -1.25, 1.75, 2, -1.375, -0.5])
     model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
-    record = model._iterate()
+    record = learning.iterate(model)
     assert record["n_samples"] == 8
     assert record["value_loss_before"] == pytest.approx(np.mean(adv**2), rel=1e-12)
 
@@ -87,7 +88,7 @@ def test_the_critic_learns_the_same_under_all_modes():
     fitted = []
     for mode in MODES:
         model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
-        model._iterate()
+        learning.iterate(model)
         fitted.append(np.array(model._agent.value_theta))
     np.testing.assert_allclose(fitted[1], fitted[0], rtol=1e-9)
     np.testing.assert_allclose(fitted[2], fitted[0], rtol=1e-9)

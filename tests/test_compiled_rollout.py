@@ -19,7 +19,7 @@ from helpers import CC, INCLUDE, build_library
 
 pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
 
-from fasttrpo import TRPO, backend
+from fasttrpo import TRPO, backend, learning
 from fasttrpo.environments import Pace
 from fasttrpo.envs import CompiledVectorEnv
 
@@ -179,7 +179,7 @@ def test_a_cut_episode_is_bootstrapped(limit):
 
 def bootstrapped_loss(twin, limit):
     """mean (V - ret)^2 of two steps, by the recursion written out."""
-    twin._ready_environment()
+    learning.ready_environment(twin)
     env, agent, obs = twin.get_env(), twin._agent, twin._stream.obs
     before, after = [], []
     for _ in range(2):
