@@ -84,11 +84,12 @@ def test_resumed_is_bitwise_the_uninterrupted_run(name, n_threads, tmp_path):
 @in_c
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("backend", [pytest.param("compiled", marks=needs_extension), "portable"])
-def test_so_it_is_step_by_step_and_in_every_mode(backend, mode, tmp_path):
+def test_so_it_is_step_by_step_in_every_mode(backend, mode, tmp_path):
     from fasttrpo.envs import CompiledVectorEnv
 
     def make():
-        return CompiledVectorEnv("CartPole-v1", 3, autoreset_mode=mode)
+        # The first episodes end with the first iteration.
+        return CompiledVectorEnv("Pendulum-v1", 3, autoreset_mode=mode, max_episode_steps=40)
 
     keywords = {"n_steps": 40, "backend": backend, "normalize_rewards": True}
     whole = saved_at_each_boundary(small_model(make(), **keywords), tmp_path)
