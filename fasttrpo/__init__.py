@@ -21,11 +21,21 @@ _HOME = {
     "Rollout": "fasttrpo.rollout",
     "evaluate_policy": "fasttrpo.evaluate",
     "FormatError": "fasttrpo.checkpoint",
+    "SaveError": "fasttrpo.files",
     "envs": None,
     "kernels": None,
 }
 
-__all__ = ["TRPO", "FormatError", "Rollout", "__version__", "envs", "evaluate_policy", "kernels"]
+__all__ = [
+    "TRPO",
+    "FormatError",
+    "Rollout",
+    "SaveError",
+    "__version__",
+    "envs",
+    "evaluate_policy",
+    "kernels",
+]
 
 
 def __getattr__(name: str):

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from fasttrpo import checks, spaces
 from fasttrpo._version import __version__
+from fasttrpo.files import replacing, saving
 from fasttrpo.settings import Settings
 from fasttrpo.values import integer
 
@@ -55,13 +54,15 @@ class Checkpoint:
 def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
     """Saves to `path` (".npz" is added if it has no suffix) and returns where.
 
-    ValueError, with nothing written, for a state that could not be loaded.
+    With nothing written: ValueError for a state that could not be loaded, SaveError where the
+    disk is full or the folder cannot be made.
     """
     checks.state_fields(checkpoint.state, checkpoint.state)
     path = Path(path)
     path = path if path.suffix else path.with_suffix(SUFFIX)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as file:
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
         np.savez(file, **_members(checkpoint))
     return path
 
@@ -118,7 +119,7 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
         writer = header.get("version", "unknown")
         raise FormatError(
             f"{path} has format {number}, written by fasttrpo {writer}; "
-            f"fasttrpo {__version__} reads format {FORMAT} and older"
+            f"fasttrpo {__version__} reads format {FORMAT} and older: upgrade it"
         )
     try:
         observations, actions = spaces.from_json(header["observations"], header["actions"])
@@ -143,20 +144,3 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file {path}")
     return path
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file in the same folder that takes `path`'s place once all of it is on the disk.
-
-    Its name is always the same: what a kill leaves of it, the next save overwrites.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,8 +6,12 @@ A record is a flat dict, one per iteration; `TRPO.learn` says what it holds.
 from __future__ import annotations
 
 import csv
+import io
 import os
+from pathlib import Path
 from typing import Any
+
+from fasttrpo.files import saving, write_text
 
 # heading, key of the record, format
 _COLUMNS = (
@@ -101,24 +105,52 @@ def _postfix(record: dict[str, Any]) -> str:
     )
 
 
+def _keep_rows(path: Path, iterations: int) -> list[str] | None:
+    """Drops what is not of the first `iterations`; the header, or None if there is none."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    at = header.index("iteration")
+    kept = io.StringIO(newline="")
+    csv.writer(kept).writerows([header, *(row for row in rows if _is_among(row, at, iterations))])
+    write_text(path, kept.getvalue())
+    return header
+
+
+def _is_among(row: list[str], at: int, iterations: int) -> bool:
+    """Whether the row, which a kill may have cut short, is of the first iterations."""
+    return len(row) > at and row[at].isdecimal() and int(row[at]) <= iterations
+
+
 class ProgressFile:
     """A CSV file with one line per record; the first record's keys are the header.
 
     Each line is on the disk's side of Python's buffers before `write` returns, so that a run
     can be watched, and read after a kill.
+
+    resumed  the number of iterations to go on after: the lines of later ones are dropped; 0: none
+             is kept
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
-        self._file = open(path, "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._writer: csv.DictWriter | None = None
+    def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
+        self._path = Path(path)
+        header = _keep_rows(self._path, resumed) if resumed else None
+        mode = "w" if header is None else "a"
+        self._file = open(path, mode, newline="", encoding="utf-8")  # noqa: SIM115
+        self._writer = None if header is None else csv.DictWriter(self._file, header)
 
     def write(self, record: dict[str, Any]) -> None:
-        """One line. ValueError if the record has other keys than the first."""
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, fieldnames=list(record))
-            self._writer.writeheader()
-        self._writer.writerow(record)
-        self._file.flush()
+        """One line. ValueError if the record has other keys than the first; SaveError where the
+        disk is full.
+        """
+        with saving(self._path):
+            if self._writer is None:
+                self._writer = csv.DictWriter(self._file, fieldnames=list(record))
+                self._writer.writeheader()
+            self._writer.writerow(record)
+            self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""

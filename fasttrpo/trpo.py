@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import backend, learning, spaces
-from fasttrpo import checkpoint as files
+from fasttrpo import checkpoint as archives
 from fasttrpo.agent_settings import resolve
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name
@@ -200,22 +200,26 @@ class TRPO:
 
         The folder is made if there is none. The file is written beside its place and then moved
         there: a kill at any moment leaves the old file whole. ValueError for a state that is
-        not finite, which `load` would refuse; OSError where it cannot be written.
+        not finite, which `load` would refuse; SaveError (an OSError) where the disk is full.
         """
-        files.write(path, self.snapshot() if checkpoint else replace(self.snapshot(), run={}))
+        archives.write(path, self.snapshot(checkpoint))
 
-    def snapshot(self) -> files.Checkpoint:
-        """All that a checkpoint holds, as it is now, for `checkpoint.write`."""
-        stream = {} if self._stream is None else self._stream.state()
-        return files.Checkpoint(
+    def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
+        """All that `save` writes, as it is now, for `checkpoint.write`."""
+        run = self._run_state() if checkpoint else {}
+        return archives.Checkpoint(
             self.settings,
             self._observations,
             self._actions,
             self.num_timesteps,
             self.n_updates,
             self._agent.state(),
-            {**self._statistics.state(), **stream},
+            run,
         )
+
+    def _run_state(self) -> dict[str, np.ndarray]:
+        stream = {} if self._stream is None else self._stream.state()
+        return {**self._statistics.state(), **stream}
 
     @classmethod
     def load(cls, path: str | os.PathLike, env: Any = None, **overrides: Any) -> TRPO:
@@ -231,20 +235,20 @@ class TRPO:
 
         FormatError (a ValueError) names the file and what is wrong with it.
         """
-        saved = files.read(path)
+        saved = archives.read(path)
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
         if env is not None:
             env = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
         try:
-            state = files.completed(saved, model._agent.state())
+            state = archives.completed(saved, model._agent.state())
             model._agent.load_state(_for_n_envs(state, model.settings.n_envs))
             if env is not None:
                 model.set_env(env)
             model._go_on(saved.run)
         except ValueError as error:
-            raise files.FormatError(f"{path}: {error}") from error
+            raise archives.FormatError(f"{path}: {error}") from error
         return model
 
     def _go_on(self, run: dict[str, np.ndarray]) -> None:

@@ -118,7 +118,7 @@ LAYERS = (
     {"settings", "checks"},
     {"policy_kwargs"},
     {"envs"},
-    {"values", "suggest", "_version"},
+    {"values", "suggest", "files", "_version"},
 )
 
 

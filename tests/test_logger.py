@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from fasttrpo import SaveError
 from fasttrpo.logger import Display, ProgressFile, table_header, table_row
 
 
@@ -41,3 +44,37 @@ def test_a_bar_that_nobody_asked_for_needs_a_terminal(model, capsys):
     with Display(10, progress_bar=True):
         pass
     assert "0.00/10.0" in capsys.readouterr().err
+
+
+def test_a_file_goes_on_after_the_iterations_that_count(tmp_path):
+    path = tmp_path / "progress.csv"
+    with ProgressFile(path) as progress:
+        for i in range(1, 5):
+            progress.write({"iteration": i, "kl": i / 10})
+    path.write_text(path.read_text() + "5,0")  # as a kill may leave it
+    with ProgressFile(path, resumed=2) as progress:
+        progress.write({"iteration": 3, "kl": 7.5})
+        with pytest.raises(ValueError, match="kk"):
+            progress.write({"iteration": 4, "kk": 7.5})
+    assert path.read_text().splitlines() == ["iteration,kl", "1,0.1", "2,0.2", "3,7.5"]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])
+def test_nothing_is_kept_of_a_run_that_begins_anew(before, tmp_path):
+    path = tmp_path / "progress.csv"
+    if before is not None:
+        path.write_text(before)
+    with ProgressFile(path) as progress:
+        progress.write({"iteration": 1, "other": 1})
+    assert path.read_text().splitlines() == ["iteration,other", "1,1"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told(tmp_path):
+    (tmp_path / "progress.csv").symlink_to("/dev/full")
+    progress = ProgressFile(tmp_path / "progress.csv")
+    with pytest.raises(SaveError, match=r"cannot save .*progress\.csv: No space left"):
+        progress.write({"iteration": 1})
+    with suppress(OSError):
+        progress.close()

@@ -237,8 +237,8 @@ class CompiledVectorEnv(VectorEnv):
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: not where the environment has a `close`."""
-        return self.envs_in_c.is_savable
+        """Whether `save` and `load` work: not where the library has a `close`, nor once closed."""
+        return not self.closed and self.envs_in_c.is_savable
 
     def save(self) -> bytes:
         """All that there is to the environments: `load` goes on here, bit for bit."""
