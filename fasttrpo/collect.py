@@ -119,14 +119,14 @@ def collect(
     where both can; the rows are the same.
     """
     n_envs = stream.env.num_envs
-    if stream.steps_in_c and hasattr(agent, "collect"):
+    if stream.steps_in_c and hasattr(agent, "collect") and not actions.scale:
         _collect_in_c(agent, stream, statistics, n_steps)
         return n_steps * n_envs
-    happened = 0
+    happened, lead = 0, (n_envs,)
     for row in range(n_steps):
-        act, _, _ = agent.act(observations.rows(stream.obs, n_envs))
+        act, _, _ = agent.act(observations.rows(stream.obs, lead))
         step = stream.step(actions.to_env(act), row)
-        next_obs = observations.rows(step.next_obs, n_envs)
+        next_obs = observations.rows(step.next_obs, lead)
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
         statistics.add(step)
         happened += n_envs - int(np.count_nonzero(step.skip))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fasttrpo.spaces import batches
 from fasttrpo.suggest import nearest
 
 
@@ -153,8 +155,8 @@ class Step(NamedTuple):
     """(E,) bool"""
     truncated: np.ndarray
     """(E,) bool"""
-    next_obs: np.ndarray
-    """(E, *obs): the observation after the step, before any reset"""
+    next_obs: Any
+    """(E, *obs): the observations after the step, before any reset"""
     skip: np.ndarray
     """(E,) bool: no step happened here, the environment only reset itself"""
     done: np.ndarray
@@ -189,6 +191,7 @@ class Stream:
     """
 
     def __init__(self, env: Any) -> None:
+        from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
         self.env = env
@@ -198,11 +201,12 @@ class Stream:
         # Asked of the class, for a wrapper may hand on what it does not have itself.
         self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
         self.pace = Pace()
+        self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
         self.interrupt()
 
     def interrupt(self) -> None:
         """Forgets where the environment is; `reset` is needed next."""
-        self.obs: np.ndarray | None = None
+        self.obs: Any = None
         self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
@@ -268,21 +272,23 @@ class Stream:
             self.obs = self.env.observations()
         return episodes
 
-    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[np.ndarray, np.ndarray]:
+    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any]:
         """Where episodes ended: the observation after the step, and what the agent sees next."""
+        if not self._has_parts:
+            obs = np.asarray(obs)
         if self._mode is self._modes.SAME_STEP:
             return _final_observations(obs, done, infos), obs
         if self._mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
-            after = np.array(obs)
+            after = batches.copy(obs)
             return after, self._reset_where(done, after)
         return obs, obs
 
-    def _reset_where(self, done: np.ndarray, obs: np.ndarray) -> np.ndarray:
+    def _reset_where(self, done: np.ndarray, obs: Any) -> Any:
         """`obs` with the ended environments' rows replaced by their new episodes' first."""
         with _Noted("reset"):
             first, _ = self.env.reset(options={"reset_mask": done.copy()})
-        return _replace_rows(obs, done, first)
+        return batches.replaced(obs, done, first)
 
     def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:
         values = np.asarray(values)
@@ -311,19 +317,14 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
     return modes(mode)
 
 
-def _final_observations(obs: np.ndarray, done: np.ndarray, infos: dict) -> np.ndarray:
+def _final_observations(obs: Any, done: np.ndarray, infos: dict) -> Any:
     """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows."""
     final = infos.get("final_obs")
-    if final is None or any(final[env] is None for env in np.flatnonzero(done)):
+    is_batch = isinstance(final, Mapping | tuple)
+    ended = () if is_batch or final is None else np.flatnonzero(done)
+    if final is None or any(final[env] is None for env in ended):
         raise ValueError(
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
-    return _replace_rows(obs, done, final)
-
-
-def _replace_rows(obs: np.ndarray, where: np.ndarray, other: Any) -> np.ndarray:
-    result = np.array(obs)
-    for env in np.flatnonzero(where):
-        result[env] = other[env]
-    return result
+    return batches.replaced(obs, done, final)

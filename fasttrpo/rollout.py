@@ -18,8 +18,9 @@ from fasttrpo.spaces import Actions, Observations, numeric
 class Rollout:
     """T steps in each of E environments, for `TRPO.update`.
 
-    obs         (T, E, *obs)  what the policy saw
-    actions     (T, E, *act)  what it did, as drawn (not clipped)
+    obs         (T, E, *obs)  what the policy saw; of a Dict or Tuple a dict or tuple of such
+    actions     (T, E, *act)  what it did, in the action space's own numbers, as drawn: before they
+                              are clipped, but, with scale_actions, after they are scaled
     rewards     (T, E)
     terminated  (T, E) bool   the episode ended by itself: nothing follows
     truncated   (T, E) bool   the episode was cut: the value of its last observation follows
@@ -40,11 +41,11 @@ class Rollout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(T, E). ValueError if `obs` has no such axes, or if either is zero."""
-        shape = np.shape(self.obs)
-        if len(shape) < 2 or 0 in shape[:2]:
-            raise ValueError(f"rollout obs has shape {shape}, expected (T, E, ...) with T, E > 0")
-        return shape[0], shape[1]
+        """(T, E). ValueError if `rewards` has other axes, or if either is zero."""
+        shape = np.shape(self.rewards)
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
+        return shape
 
 
 def checked(rollout: Rollout, observations: Observations, actions: Actions) -> Rollout:
@@ -60,20 +61,19 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     if rollout.valid is not None:
         valid = _flags("valid", rollout.valid, (t, e))
     # A row without a step has no observation, action or reward; anything legal fills it.
-    obs = _fill(_array("obs", rollout.obs, (t, e, *observations.shape)), valid, 0)
-    acts = _fill(
-        _array("actions", rollout.actions, (t, e, *actions.shape)),
-        valid,
-        getattr(actions, "start", 0),
-    )
-    obs, acts = obs.reshape(t, e, -1), actions.from_user(acts)
+    obs = observations.rows(rollout.obs, (t, e), "rollout obs", valid)
+    acts = _array("actions", rollout.actions, (t, e, *actions.shape))
+    acts = actions.from_user(_fill(acts, valid, actions.filler))
     rewards = _fill(_array("rewards", rollout.rewards, (t, e)), valid, 0)
     for name, values in (("observation", obs), ("action", acts), ("reward", rewards)):
         _check_finite(name, values, ~valid)
     terminated = _flags("terminated", rollout.terminated, (t, e))
     truncated = _flags("truncated", rollout.truncated, (t, e))
     _check_gaps(valid, (terminated | truncated) & valid)
-    last_obs = _array("last_obs", rollout.last_obs, (e, *observations.shape)).reshape(e, -1)
+    # Nothing is made of the observation after a last row that has no step or one of its own.
+    unused = ~valid[-1] | (truncated[-1] & (rollout.final_obs is not None))
+    last_obs = observations.rows(rollout.last_obs, (e,), "rollout last_obs", ~unused)
+    finite_rows("last observation", last_obs, "environment", t - 1, unused)
     return Rollout(
         obs,
         acts,
@@ -108,13 +108,10 @@ def _next_observations(
     observations: Observations,
 ) -> np.ndarray:
     """(T, E, O): the observation after each step; the next row's but where an episode was cut."""
-    t, e, _ = obs.shape
     truncated = truncated & valid
-    unused = ~valid[-1] | (truncated[-1] & (final_obs is not None))
-    finite_rows("last observation", last_obs, "environment", t - 1, unused)
     following = np.concatenate([obs[1:], last_obs[None]])
     if final_obs is not None:
-        final = _array("final_obs", final_obs, (t, e, *observations.shape)).reshape(t, e, -1)
+        final = observations.rows(final_obs, obs.shape[:2], "rollout final_obs", truncated)
         _check_finite("final observation", final, ~truncated)
         return np.where(truncated[..., None], final, following)
     if truncated[:-1].any():
@@ -160,6 +157,6 @@ def _flags(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return values.astype(bool)
 
 
-def _fill(values: np.ndarray, valid: np.ndarray, filler: float) -> np.ndarray:
+def _fill(values: np.ndarray, valid: np.ndarray, filler: Any) -> np.ndarray:
     where = valid.reshape(valid.shape + (1,) * (values.ndim - 2))
     return np.where(where, values, filler)

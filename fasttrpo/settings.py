@@ -58,6 +58,9 @@ class Settings:
     n_envs           environments made from an id or a shared library
     env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
                      (native where there are such)
+    clip_actions     actions of a Box reach the environment clipped to its bounds; the policy is
+                     trained on them as drawn, whatever they become on their way
+    scale_actions    the policy's -1 and 1 are a Box's bounds, all of which must be finite
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.backend`)
     preconditioner   "kfac" or None
@@ -87,6 +90,8 @@ class Settings:
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
     env_backend: str | None = None
+    clip_actions: bool = True
+    scale_actions: bool = False
     dtype: str = "float32"
     backend: str | None = None
     preconditioner: str = "kfac"
@@ -118,11 +123,11 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
 def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     """A saved model's settings with some of them replaced; errors as `make_settings` has them.
 
-    TypeError for policy, policy_kwargs and seed: the saved parameters and random streams have
-    those. ValueError for a critic whose parameters are not the saved one's.
+    TypeError for policy, policy_kwargs, scale_actions and seed: the saved parameters and random
+    streams have those. ValueError for a critic whose parameters are not the saved one's.
     """
     _check_names(keywords)
-    fixed = sorted({"policy_kwargs", "seed"} & set(keywords))
+    fixed = sorted({"policy_kwargs", "scale_actions", "seed"} & set(keywords))
     if fixed:
         raise TypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
     changed = replace(settings, **keywords)
@@ -189,6 +194,8 @@ _CHECKS: dict[str, Check] = {
     "seed": integer(0, 2**64 - 1),
     "n_envs": size,
     "env_backend": optional(one_of(*ENV_BACKENDS)),
+    "clip_actions": flag,
+    "scale_actions": flag,
     "dtype": _dtype,
     "backend": optional(one_of(*BACKENDS)),
     "preconditioner": _preconditioner,

@@ -45,10 +45,11 @@ class TRPO:
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         settings = make_settings(policy, keywords)
         env = as_vector_env(env, settings.n_envs, **making(settings))
-        self._build(
-            replace(settings, n_envs=env.num_envs),
-            *spaces.describe(env.single_observation_space, env.single_action_space),
+        observations, actions = spaces.describe(
+            env.single_observation_space, env.single_action_space
         )
+        spaces.warn_of_images(observations)
+        self._build(replace(settings, n_envs=env.num_envs), observations, actions)
         self._attach(env)
 
     def _build(
@@ -57,7 +58,8 @@ class TRPO:
         self.settings = settings
         self.num_timesteps = self.n_updates = 0
         self.records = []
-        self._observations, self._actions = observations, actions
+        self._observations = observations
+        self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
         self._statistics = EpisodeStatistics(settings.n_envs)
         self._backend = backend.choose_aloud(settings.backend)
@@ -68,12 +70,12 @@ class TRPO:
 
     @property
     def observation_space(self) -> Any:
-        """One environment's observations, a `gymnasium.spaces.Box`."""
+        """One environment's observations, a space of Gymnasium's."""
         return self._observations.to_space()
 
     @property
     def action_space(self) -> Any:
-        """One environment's actions, a `gymnasium.spaces.Box` or `Discrete`."""
+        """One environment's actions, a space of Gymnasium's."""
         return self._actions.to_space()
 
     def get_env(self) -> Any:
@@ -182,7 +184,8 @@ class TRPO:
     ) -> tuple[Any, None]:
         """The action for one observation (*obs), or the actions for a batch (n, *obs).
 
-        Returns (action, None): clipped to the space's bounds, in its shape and type. `state`
+        An observation of a Dict or Tuple is a dict or tuple; a batch is one of arrays (n, ...).
+        Returns (action, None): as the environment gets it, in the space's shape and type. `state`
         and `episode_start` are there for callers of recurrent policies and have no effect.
         ValueError or TypeError for an observation that is none, or not finite.
         """

@@ -105,9 +105,10 @@ def nan_at(name, index):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"obs": np.zeros((0, E, 4))}, ValueError, r"obs has shape \(0, 3, 4\), expected \(T, E"),
+        ({"obs": np.zeros((0, E, 4))}, ValueError, r"obs has shape \(0, 3, 4\), expected \(6"),
         ({"obs": np.zeros(4)}, ValueError, r"obs has shape \(4,\)"),
         ({"obs": np.zeros((T, E, 5))}, ValueError, r"obs has shape \(6, 3, 5\), expected"),
+        ({"rewards": np.zeros((0, E))}, ValueError, r"rewards has shape \(0, 3\), expected \(T, E"),
         ({"rewards": np.zeros((T, E, 1))}, ValueError, r"rewards has shape \(6, 3, 1\)"),
         ({"actions": np.zeros((T, 2))}, ValueError, r"actions has shape \(6, 2\)"),
         ({"actions": np.full((T, E), 2)}, ValueError, "action 2 of environment 0 at step 0"),
@@ -124,7 +125,7 @@ def nan_at(name, index):
             r"^observation of .* 1 .*\(nan in component 2\) at step 4",
         ),
         (nan_at("rewards", (3, 2)), ValueError, "reward of environment 2 .* at step 3"),
-        (nan_at("actions", (1, 2)), ValueError, "action of environment 2 .* at step 1"),
+        (nan_at("actions", (1, 2)), ValueError, "action nan of environment 2 at step 1"),
         (nan_at("last_obs", (0, 0)), ValueError, "^last observation of environment 0 .* at step 5"),
     ],
 )

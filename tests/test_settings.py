@@ -49,6 +49,8 @@ OUT_OF_RANGE = [
     ("dtype", "float16"),
     ("backend", "cuda"),
     ("env_backend", "envpool"),
+    ("clip_actions", 1),
+    ("scale_actions", None),
     ("preconditioner", "jacobi"),
     ("critic", "sgd"),
     ("normalize_observations", 1),

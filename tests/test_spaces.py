@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
 
 from fasttrpo.spaces import describe, from_json
 
 OBS = spaces.Box(-1, 1, (2, 3), np.float32)
 BOX = spaces.Box(np.float32([-1, -2]), np.float32([1, np.inf]))
+ACTIONS = {
+    "box": BOX,
+    "double": spaces.Box(-np.inf, np.inf, (2, 2), np.float64),
+    "half": spaces.Box(-0.1, 0.1, (), np.float16),
+    "discrete": spaces.Discrete(4, start=2),
+    "short": spaces.Discrete(3, start=-1, dtype=np.int8),
+    "multi_discrete": spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[0, -1], [5, 2]]),
+    "narrow": spaces.MultiDiscrete([3, 2], dtype=np.int16),
+    "multi_binary": spaces.MultiBinary([2, 3]),
+    "flat": spaces.MultiBinary(3),
+}
 
 
 def test_observations_are_flattened():
     observations, _ = describe(OBS, BOX)
     obs = np.arange(12.0).reshape(2, 2, 3)
-    rows = observations.rows(obs, 2)
+    rows = observations.rows(obs, (2,))
     np.testing.assert_array_equal(rows, np.arange(12.0).reshape(2, 6))
     assert observations.size == 6
 
@@ -25,9 +38,9 @@ def test_observations_are_flattened():
 def test_wrong_observations_are_refused():
     observations, _ = describe(OBS, BOX)
     with pytest.raises(ValueError, match=r"shape \(2, 3\), expected \(4, 2, 3\)"):
-        observations.rows(np.zeros((2, 3)), 4)
+        observations.rows(np.zeros((2, 3)), (4,))
     with pytest.raises(TypeError, match="observation must be an array of real numbers"):
-        observations.rows(np.full((1, 2, 3), "x"), 1)
+        observations.rows(np.full((1, 2, 3), "x"), (1,))
 
 
 def test_box_actions_are_clipped_for_the_environment_only():
@@ -99,30 +112,117 @@ def test_actions_outside_a_discrete_space_are_named(wrong):
         actions.from_user(given)
 
 
+NO_KIND = "fasttrpo takes Box, Discrete, MultiDiscrete and MultiBinary, and Dict and Tuple of these"
+
+
 @pytest.mark.parametrize(
-    ("observation", "action", "named"),
+    ("observation", "named"),
     [
-        (spaces.Discrete(4), BOX, "observation space Discrete"),
-        (spaces.Dict(a=OBS), BOX, "observation space Dict"),
-        (spaces.Box(0, 1, (0,)), BOX, "observation space Box"),
-        (OBS, spaces.MultiDiscrete([2, 3]), "action space MultiDiscrete"),
-        (OBS, spaces.MultiBinary(3), "action space MultiBinary"),
-        (OBS, spaces.Box(0, 4, (2,), np.int64), "action space Box"),
+        (spaces.Text(4), r"observation space Text\("),
+        (spaces.Graph(OBS, None), r"observation space Graph\("),
+        (spaces.Sequence(OBS), r"observation space Sequence\("),
+        (spaces.OneOf([OBS, OBS]), r"observation space OneOf\("),
+        (spaces.Dict(a=spaces.Tuple([OBS, spaces.Text(4)])), r"observation space\['a'\]\[1\] Text"),
     ],
 )
-def test_unsupported_spaces_are_named(observation, action, named):
-    with pytest.raises(ValueError, match=f"{named}.* is not supported: fasttrpo takes"):
-        describe(observation, action)
+def test_unsupported_observations_are_named_with_what_would_do(observation, named):
+    with pytest.raises(ValueError, match=f"{named}.* is not supported: {NO_KIND}"):
+        describe(observation, BOX)
 
 
-@pytest.mark.parametrize("action", [BOX, spaces.Discrete(4, start=2)])
-def test_spaces_survive_json(action):
-    observations, actions = describe(OBS, action)
-    text = json.dumps([observations.to_json(), actions.to_json()])
-    again = from_json(*json.loads(text))
-    assert again == (observations, actions)
-    assert again[0].to_space() == OBS
+@pytest.mark.parametrize("nothing", [spaces.Box(0, 1, (0,)), spaces.Dict(), spaces.Tuple([])])
+def test_there_must_be_something_to_see(nothing):
+    with pytest.raises(ValueError, match=r"observation space .* has nothing in it to see"):
+        describe(nothing, BOX)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (
+            spaces.Box(0, 4, (2,), np.int64),
+            r"a MultiDiscrete\(high - low \+ 1, start=low\) has the",
+        ),
+        (spaces.Box(0, 1, (2,), bool), "a MultiBinary has the same actions"),
+        (spaces.Box(0, 1, (0,)), "fasttrpo takes a Box of real numbers, Discrete, MultiDiscrete"),
+        (spaces.Dict(a=BOX), r"gymnasium\.wrappers\.TransformAction"),
+        (spaces.Tuple([BOX]), r"gymnasium\.wrappers\.TransformAction"),
+    ],
+)
+def test_unsupported_actions_are_named_with_what_would_do(action, message):
+    with pytest.raises(ValueError, match=f"action space .* is not supported: .*{message}"):
+        describe(OBS, action)
+
+
+@pytest.mark.parametrize("action", ACTIONS.values())
+def test_actions_survive_json(action):
+    actions = describe(OBS, action)[1]
+    again = from_json(*json.loads(json.dumps([describe(OBS, BOX)[0].to_json(), actions.to_json()])))
+    assert again[1] == actions
     assert again[1].to_space() == action
+    assert again[1].to_space().dtype == action.dtype
+
+
+@pytest.mark.parametrize("action", ACTIONS.values())
+def test_what_is_sent_is_in_the_space(action):
+    """Through a vector environment, which hands each environment its own."""
+    actions = describe(OBS, action)[1]
+    random = np.random.default_rng(0)
+    drawn = random.normal(size=(20, len(actions.parts))) * 3
+    if actions.distribution != "gaussian":
+        drawn = random.integers(actions.choices.counts, size=drawn.shape).astype(np.float32)
+    sent = actions.to_env(drawn)
+    for each in gymnasium.vector.utils.iterate(batch_space(action, 20), sent):
+        assert action.contains(each)
+        assert each.dtype == action.dtype
+    if actions.distribution != "gaussian":
+        np.testing.assert_array_equal(actions.from_user(sent[None]), drawn[None])
+
+
+@pytest.mark.parametrize("kind", ["discrete", "multi_discrete", "multi_binary"])
+def test_actions_outside_of_the_space_are_named(kind):
+    action = ACTIONS[kind]
+    actions = describe(OBS, action)[1]
+    given = np.array([[action.sample()] * 3] * 2).astype(float)
+    for wrong in (0.5, 77.0, -77.0, np.nan):
+        given[1, 2].flat[-1] = wrong
+        if action.shape == ():
+            given[1, 2] = wrong
+        with pytest.raises(
+            ValueError, match=f"action {wrong} of environment 2 at step 1 is not an"
+        ):
+            actions.from_user(given)
+
+
+def test_scaled_actions():
+    space = spaces.Box(np.float32([-1, 0, 2]), np.float32([3, 0.1, 2]))
+    actions = describe(OBS, space)[1].sent(clip=True, scale=True)
+    drawn = np.array([[-1, -1, -1], [0, 0, 0], [1, 1, 1], [-9, 9, 9], [0.5, 0.5, 0.5]], np.float32)
+    sent = actions.to_env(drawn)
+    np.testing.assert_allclose(sent[:, 0], [-1, 1, 3, -1, 2])
+    np.testing.assert_allclose(sent[:, 1], [0, 0.05, 0.1, 0.1, 0.075], rtol=1e-6)
+    assert all(map(space.contains, sent))
+    free = describe(OBS, space)[1].sent(clip=False, scale=True)
+    np.testing.assert_allclose(free.to_env(drawn)[3], [-17, 0.5, 2], rtol=1e-6)
+    back = free.from_user(free.to_env(drawn)[None])
+    np.testing.assert_allclose(back[0, :, :2], drawn[:, :2], atol=1e-6)
+    assert np.isfinite(back).all()
+
+
+def test_actions_as_drawn():
+    _, actions = describe(OBS, BOX)
+    np.testing.assert_array_equal(actions.sent(False, False).to_env(np.full((1, 2), 9)), [[9, 9]])
+
+
+@pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-np.inf, np.inf)])
+def test_what_has_no_bounds_cannot_be_scaled(bounds):
+    space = spaces.Box(
+        *(np.float32([zero, bound]) for zero, bound in zip((0, 1), bounds, strict=True))
+    )
+    with pytest.raises(ValueError, match=r"needs finite bounds, and component 1 of Box.*=False"):
+        describe(OBS, space)[1].sent(clip=True, scale=True)
+    with pytest.warns(UserWarning, match=r"scale_actions makes no use of Discrete\(2\)"):
+        describe(OBS, spaces.Discrete(2))[1].sent(clip=True, scale=True)
 
 
 def test_matching_spaces():
@@ -132,3 +232,9 @@ def test_matching_spaces():
     assert not actions.matches(wider[1])
     assert not observations.matches(describe(spaces.Box(-1, 1, (6,)), BOX)[0])
     assert not actions.matches(describe(OBS, spaces.Box(-1, 1, (2,)))[1])
+
+
+def test_no_two_kinds_of_actions_match():
+    kinds = [describe(OBS, action)[1] for action in ACTIONS.values()]
+    for i, own in enumerate(kinds):
+        assert [own.matches(other) for other in kinds] == [i == j for j in range(len(kinds))]

@@ -1,0 +1,48 @@
+"""Observations of E environments side by side: an array, or a dict or tuple of such, nested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def copy(batch: Any) -> Any:
+    """The same with arrays of its own."""
+    if isinstance(batch, Mapping):
+        return {key: copy(part) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(copy(part) for part in batch)
+    return np.array(batch)
+
+
+def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
+    """A copy with the environments' observations from `other` where `where` (E,) is True.
+
+    `other` is a batch, too, or a sequence with an observation for each environment.
+    """
+    result = copy(batch)
+    for env in np.flatnonzero(where):
+        _put(result, env, _one(batch, other, env))
+    return result
+
+
+def _one(like: Any, other: Any, env: int) -> Any:
+    """The observation of one environment in `other`, if that is a batch like `like`."""
+    if isinstance(like, Mapping) and isinstance(other, Mapping):
+        return {key: _one(part, other[key], env) for key, part in like.items()}
+    if isinstance(like, tuple) and isinstance(other, tuple):
+        return tuple(_one(*parts, env) for parts in zip(like, other, strict=True))
+    return other[env]
+
+
+def _put(batch: Any, env: int, observation: Any) -> None:
+    if isinstance(batch, Mapping):
+        for key, part in batch.items():
+            _put(part, env, observation[key])
+    elif isinstance(batch, tuple):
+        for part, its in zip(batch, observation, strict=True):
+            _put(part, env, its)
+    else:
+        batch[env] = observation

@@ -1,0 +1,73 @@
+"""Checks and conversions of arrays that observations and actions share.
+
+`lead` stands for the axes before a space's own: () for one value, (n,) for n rows or environments,
+(T, E) for a rollout. D components, each an integer from starts[d] to starts[d] + counts[d] - 1.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+Lead = tuple[int, ...]
+
+
+def numeric(name: str, array: Any) -> np.ndarray:
+    """`array` as a NumPy array of real numbers. TypeError if it holds anything else."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+class Choices:
+    """D components of integers: counted from zero, and as one-hot rows."""
+
+    def __init__(self, counts: tuple[int, ...], starts: tuple[int, ...]) -> None:
+        self.counts = np.array(counts, np.int64)
+        self.starts = np.array(starts, np.int64)
+
+    @cached_property
+    def total(self) -> int:
+        """The sum of the counts."""
+        return int(self.counts.sum())
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return np.cumsum(self.counts) - self.counts
+
+    def from_zero(self, name: str, values: np.ndarray) -> np.ndarray:
+        """(*lead, D) integers, in any number type -> the same counted from zero, int64.
+
+        ValueError names the first that is none of its component's.
+        """
+        with np.errstate(invalid="ignore"):
+            choices = (values - self.starts).astype(np.int64)
+        # What is not finite becomes some integer, which is not equal to it.
+        legal = (choices >= 0) & (choices < self.counts) & (choices + self.starts == values)
+        for index in np.argwhere(~legal)[:1].tolist():
+            self._refuse(name, values, *index)
+        return choices
+
+    def _refuse(self, name: str, values: np.ndarray, *index: int) -> None:
+        *lead, d = index
+        component = f" (component {d})" if len(self.counts) > 1 else ""
+        first, last = self.starts[d], self.starts[d] + self.counts[d] - 1
+        raise ValueError(
+            f"{name} {values[tuple(index)]}{_place(lead)} is not an integer "
+            f"from {first} to {last}{component}"
+        )
+
+    def one_hot(self, name: str, values: np.ndarray) -> np.ndarray:
+        """(*lead, D) integers -> (*lead, sum(counts)) float32, a one for each component."""
+        rows = np.zeros((*values.shape[:-1], self.total), np.float32)
+        np.put_along_axis(rows, self.from_zero(name, values) + self._offsets, 1, axis=-1)
+        return rows
+
+
+def _place(lead: list[int]) -> str:
+    if len(lead) == 2:
+        return f" of environment {lead[1]} at step {lead[0]}"
+    return f" of row {lead[0]}" if lead else ""

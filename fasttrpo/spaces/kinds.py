@@ -1,0 +1,180 @@
+"""The kinds of spaces as plain values, with no Gymnasium about them: saved as JSON, made again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fasttrpo.spaces.convert import Choices
+from fasttrpo.values import LARGEST_SIZE, integer
+
+_LENGTH = integer(0, LARGEST_SIZE)
+_COUNT = integer(1, LARGEST_SIZE)
+_WHOLE = integer(-(2**63), 2**63 - 1)
+
+
+def _shape(data: Any) -> tuple[int, ...]:
+    return tuple(_LENGTH("length", each) for each in data)
+
+
+def _dtype(data: Any) -> str:
+    dtype = np.dtype(data)
+    if dtype.kind not in "fiub":
+        raise ValueError(f"{dtype} is no type of real numbers")
+    return dtype.name
+
+
+class Kind:
+    """What the kinds share. `kind` is its name in JSON."""
+
+    kind: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the kind of space."""
+        return {"kind": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
+
+
+@dataclass(frozen=True)
+class Box(Kind):
+    """An array of numbers between two bounds, flattened in C order."""
+
+    shape: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dtype: str
+
+    kind = "box"
+
+    @classmethod
+    def from_space(cls, space: Any) -> Box:
+        """From a `gymnasium.spaces.Box`."""
+        low, high = (tuple(np.ravel(bound).tolist()) for bound in (space.low, space.high))
+        return cls(tuple(space.shape), low, high, np.dtype(space.dtype).name)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Box:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        shape, dtype = _shape(data["shape"]), _dtype(data["dtype"])
+        # Integers stay such: a float does not hold the largest.
+        number = float if np.dtype(dtype).kind == "f" else int
+        low, high = (tuple(map(number, data[bound])) for bound in ("low", "high"))
+        if not len(low) == len(high) == math.prod(shape):
+            raise ValueError(f"a Box of shape {shape} with {len(low)} lower bounds")
+        return cls(shape, low, high, dtype)
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.Box`."""
+        from gymnasium import spaces
+
+        low, high = (np.asarray(b, self.dtype).reshape(self.shape) for b in (self.low, self.high))
+        return spaces.Box(low, high, self.shape, np.dtype(self.dtype))
+
+
+@dataclass(frozen=True)
+class Discrete(Kind):
+    """The integers start, ..., start + n - 1."""
+
+    n: int
+    start: int = 0
+    dtype: str = field(default="int64", compare=False)
+
+    kind = "discrete"
+    shape = ()
+
+    @cached_property
+    def choices(self) -> Choices:
+        """Its one component."""
+        return Choices((self.n,), (self.start,))
+
+    @classmethod
+    def from_space(cls, space: Any) -> Discrete:
+        """From a `gymnasium.spaces.Discrete`."""
+        return cls(int(space.n), int(space.start), np.dtype(space.dtype).name)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Discrete:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        dtype = _dtype(data.get("dtype", "int64"))
+        return cls(_COUNT("n", data["n"]), _WHOLE("start", data["start"]), dtype)
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.Discrete`."""
+        from gymnasium import spaces
+
+        # Not every version of Gymnasium has types of others' choosing.
+        typed = {} if self.dtype == "int64" else {"dtype": self.dtype}
+        return spaces.Discrete(self.n, start=self.start, **typed)
+
+
+@dataclass(frozen=True)
+class MultiDiscrete(Kind):
+    """An array of integers, in C order: component d is one of start[d] + 0, ..., nvec[d] - 1."""
+
+    shape: tuple[int, ...]
+    nvec: tuple[int, ...]
+    start: tuple[int, ...]
+    dtype: str = field(default="int64", compare=False)
+
+    kind = "multi_discrete"
+
+    @cached_property
+    def choices(self) -> Choices:
+        """Its components."""
+        return Choices(self.nvec, self.start)
+
+    @classmethod
+    def from_space(cls, space: Any) -> MultiDiscrete:
+        """From a `gymnasium.spaces.MultiDiscrete`."""
+        nvec, start = (tuple(np.ravel(each).tolist()) for each in (space.nvec, space.start))
+        return cls(tuple(space.shape), nvec, start, np.dtype(space.dtype).name)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> MultiDiscrete:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        shape = _shape(data["shape"])
+        nvec = tuple(_COUNT("nvec", n) for n in data["nvec"])
+        start = tuple(_WHOLE("start", first) for first in data["start"])
+        if not len(nvec) == len(start) == math.prod(shape):
+            raise ValueError(f"a MultiDiscrete of shape {shape} with {len(nvec)} components")
+        return cls(shape, nvec, start, _dtype(data["dtype"]))
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.MultiDiscrete`."""
+        from gymnasium import spaces
+
+        nvec, start = (np.array(each).reshape(self.shape) for each in (self.nvec, self.start))
+        return spaces.MultiDiscrete(nvec, dtype=np.dtype(self.dtype).type, start=start)
+
+
+@dataclass(frozen=True)
+class MultiBinary(Kind):
+    """An array of zeros and ones, in C order."""
+
+    shape: tuple[int, ...]
+
+    kind = "multi_binary"
+
+    @cached_property
+    def choices(self) -> Choices:
+        """Its components."""
+        return Choices((2,) * math.prod(self.shape), (0,) * math.prod(self.shape))
+
+    @classmethod
+    def from_space(cls, space: Any) -> MultiBinary:
+        """From a `gymnasium.spaces.MultiBinary`."""
+        return cls(tuple(map(int, space.shape)))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> MultiBinary:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        return cls(_shape(data["shape"]))
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.MultiBinary`."""
+        from gymnasium import spaces
+
+        return spaces.MultiBinary(self.shape[0] if len(self.shape) == 1 else self.shape)

@@ -1,0 +1,298 @@
+"""What the agent sees: observations of any space as rows of O numbers.
+
+The rows are those of `gymnasium.spaces.flatten`: a Box in C order, Discrete and MultiDiscrete
+one-hot, MultiBinary as it is, Tuple part after part, and Dict in the order of the space's keys,
+which Gymnasium sorts where a space is made from a plain dict. Bytes alone differ: a Box of uint8
+with bounds 0 and 255 is scaled to 0..1.
+
+A batch of a Dict is a dict of arrays, and of a Tuple a tuple of arrays, with the `lead` axes first
+in each: () for one observation, (n,) for a batch, (T, E) for a rollout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.spaces.convert import Lead, numeric
+from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
+
+
+class Observations:
+    """A space whose observations become rows of `size` numbers."""
+
+    size: int
+
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Observations with `lead` axes -> (*lead, O). Where `valid` (*lead) is False: anything.
+
+        ValueError or TypeError names what is of another form.
+        """
+        raise NotImplementedError
+
+    def lead(self, obs: Any, name: str = "observation") -> Lead:
+        """() for one observation, (n,) for a batch of n. ValueError or TypeError if neither."""
+        raise NotImplementedError
+
+    def batch(self, observation: Any) -> tuple[np.ndarray, bool]:
+        """One observation, or a batch of n, as (n, O); and whether it was one alone.
+
+        ValueError for another shape, TypeError for no numbers.
+        """
+        lead = self.lead(observation)
+        return self.rows(observation, lead).reshape(-1, self.size), lead == ()
+
+    def matches(self, other: Observations) -> bool:
+        """Whether a model for these observations can take the other's."""
+        return type(self) is type(other) and self == other
+
+    def images(self, name: str = "observation") -> list[str]:
+        """The names of the parts that are images."""
+        return []
+
+
+class _Array(Observations):
+    """A space whose observations are arrays of one shape."""
+
+    shape: tuple[int, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """Numbers in a row."""
+        return math.prod(self.shape)
+
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        obs = numeric(name, obs)
+        if obs.shape != (*lead, *self.shape):
+            raise ValueError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
+        obs = obs.reshape(*lead, math.prod(self.shape))
+        if valid is not None:
+            obs = np.where(valid[..., None], obs, getattr(self, "start", 0))
+        return self._encoded(name, obs)
+
+    def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
+        """(*lead, components) -> (*lead, O)."""
+        return obs
+
+    def lead(self, obs: Any, name: str = "observation") -> Lead:
+        shape = np.shape(obs)
+        if shape == self.shape:
+            return ()
+        if shape[1:] != self.shape or shape[:1] in ((), (0,)):
+            raise ValueError(f"{name} has shape {shape}, expected {self.shape} or a batch of such")
+        return shape[:1]
+
+
+@dataclass(frozen=True)
+class BoxObservations(Box, _Array):
+    """Numbers as they are; bytes scaled to 0..1, except for models saved before that was so."""
+
+    scaled: bool = False
+
+    @classmethod
+    def from_space(cls, space: Any) -> BoxObservations:
+        """From a `gymnasium.spaces.Box`."""
+        box = Box.from_space(space)
+        return cls(box.shape, box.low, box.high, box.dtype, scaled=_are_bytes(box))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> BoxObservations:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        box = Box.from_json(data)
+        scaled = bool(data.get("scaled", False))
+        return cls(box.shape, box.low, box.high, box.dtype, scaled=scaled)
+
+    def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
+        return obs / 255.0 if self.scaled else obs
+
+    def matches(self, other: Observations) -> bool:
+        """The same shape, and both are bytes or neither is."""
+        is_box = isinstance(other, BoxObservations)
+        return is_box and self.shape == other.shape and _are_bytes(self) == _are_bytes(other)
+
+    def images(self, name: str = "observation") -> list[str]:
+        """Itself, if it is bytes with rows and columns."""
+        return [name] if self.scaled and len(self.shape) > 1 else []
+
+
+def _are_bytes(box: Box) -> bool:
+    return box.dtype == "uint8" and set(box.low) == {0} and set(box.high) == {255}
+
+
+class _OneHot(_Array):
+    """Integers, each as zeros with a one among them."""
+
+    @cached_property
+    def size(self) -> int:
+        """Numbers in a row: as many for each component as it has values."""
+        return self.choices.total
+
+    def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
+        return self.choices.one_hot(name, obs)
+
+
+class DiscreteObservations(_OneHot, Discrete):
+    """One integer, one-hot."""
+
+
+class MultiDiscreteObservations(_OneHot, MultiDiscrete):
+    """Integers, one-hot one after the other."""
+
+
+class MultiBinaryObservations(_Array, MultiBinary):
+    """Zeros and ones as they are."""
+
+
+@dataclass(frozen=True)
+class _Parts(Observations):
+    """A space that is put together from others, each under its key."""
+
+    parts: tuple[tuple[Any, Observations], ...]
+
+    @cached_property
+    def size(self) -> int:
+        """Numbers in a row: the parts' one after the other."""
+        return sum(part.size for _, part in self.parts)
+
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        parts = self._each(obs, name)
+        return np.concatenate([part.rows(o, lead, at, valid) for part, o, at in parts], axis=-1)
+
+    def lead(self, obs: Any, name: str = "observation") -> Lead:
+        leads = {at: part.lead(o, at) for part, o, at in self._each(obs, name)}
+        (first, lead), *others = leads.items()
+        for at, other in others:
+            if other != lead:
+                raise ValueError(f"{at} is {_number(other)}, but {first} is {_number(lead)}")
+        return lead
+
+    def matches(self, other: Observations) -> bool:
+        """The same parts under the same keys, in whatever order."""
+        if type(self) is not type(other) or len(self.parts) != len(other.parts):
+            return False
+        theirs = dict(other.parts)
+        return all(key in theirs and part.matches(theirs[key]) for key, part in self.parts)
+
+    def images(self, name: str = "observation") -> list[str]:
+        """The parts' images."""
+        return [image for key, part in self.parts for image in part.images(f"{name}[{key!r}]")]
+
+    def _each(self, obs: Any, name: str) -> list[tuple[Observations, Any, str]]:
+        """The parts in order, each with what is its own in `obs`, and that one's name."""
+        self._check(obs, name)
+        return [(part, obs[key], f"{name}[{key!r}]") for key, part in self.parts]
+
+    def _check(self, obs: Any, name: str) -> None:
+        """TypeError or ValueError unless `obs` has every key."""
+        raise NotImplementedError
+
+
+class DictObservations(_Parts):
+    """Parts by name, in the order of the space."""
+
+    def _check(self, obs: Any, name: str) -> None:
+        keys = [key for key, _ in self.parts]
+        if not isinstance(obs, Mapping):
+            raise TypeError(f"{name} must be a dict with {keys}, got {type(obs).__name__}")
+        for key in keys:
+            if key not in obs:
+                raise ValueError(f"{name} lacks {key!r}: it has {list(obs)}")
+
+    @classmethod
+    def from_space(cls, space: Any, name: str) -> DictObservations:
+        """From a `gymnasium.spaces.Dict`."""
+        return cls(tuple((key, of(s, f"{name}[{key!r}]")) for key, s in space.spaces.items()))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DictObservations:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        return cls(tuple((key, from_json(part)) for key, part in data["parts"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the kind of space."""
+        return {"kind": "dict", "parts": [[key, part.to_json()] for key, part in self.parts]}
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.Dict`, its keys in the same order."""
+        from gymnasium import spaces
+
+        return spaces.Dict([(key, part.to_space()) for key, part in self.parts])
+
+
+class TupleObservations(_Parts):
+    """Parts in a row; their keys are 0, 1, ..."""
+
+    def _check(self, obs: Any, name: str) -> None:
+        if not isinstance(obs, tuple | list):
+            n = len(self.parts)
+            raise TypeError(f"{name} must be a tuple of {n} parts, got {type(obs).__name__}")
+        if len(obs) != len(self.parts):
+            raise ValueError(f"{name} has {len(obs)} parts, expected {len(self.parts)}")
+
+    @classmethod
+    def from_space(cls, space: Any, name: str) -> TupleObservations:
+        """From a `gymnasium.spaces.Tuple`."""
+        return cls(tuple((i, of(s, f"{name}[{i}]")) for i, s in enumerate(space.spaces)))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TupleObservations:
+        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        return cls(tuple(enumerate(map(from_json, data["parts"]))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the kind of space."""
+        return {"kind": "tuple", "parts": [part.to_json() for _, part in self.parts]}
+
+    def to_space(self) -> Any:
+        """The `gymnasium.spaces.Tuple`."""
+        from gymnasium import spaces
+
+        return spaces.Tuple([part.to_space() for _, part in self.parts])
+
+
+def _number(lead: Lead) -> str:
+    return f"a batch of {lead[0]}" if lead else "one observation"
+
+
+_ARRAYS = {
+    "Box": BoxObservations,
+    "Discrete": DiscreteObservations,
+    "MultiDiscrete": MultiDiscreteObservations,
+    "MultiBinary": MultiBinaryObservations,
+}
+_PARTS = {"Dict": DictObservations, "Tuple": TupleObservations}
+_KINDS = {kind.kind: kind for kind in _ARRAYS.values()}
+_KINDS |= {"dict": DictObservations, "tuple": TupleObservations}
+
+
+def of(space: Any, name: str = "observation space") -> Observations:
+    """From a Gymnasium space. ValueError for one that is not supported, or that has nothing."""
+    from gymnasium import spaces
+
+    for kind, observations in _ARRAYS.items():
+        if isinstance(space, getattr(spaces, kind)):
+            return observations.from_space(space)
+    for kind, observations in _PARTS.items():
+        if isinstance(space, getattr(spaces, kind)):
+            return observations.from_space(space, name)
+    raise ValueError(
+        f"{name} {space} is not supported: fasttrpo takes Box, Discrete, MultiDiscrete and "
+        "MultiBinary, and Dict and Tuple of these; gymnasium.wrappers.TransformObservation makes "
+        "such a space of another"
+    )
+
+
+def from_json(data: dict[str, Any]) -> Observations:
+    """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    return _KINDS[data["kind"]].from_json(data)
