@@ -65,8 +65,8 @@ def test_wrong_settings():
 
 
 def test_unsupported_space():
-    env = SpacesOnly(spaces.Discrete(5), spaces.Discrete(2))
-    with pytest.raises(ValueError, match=r"observation space Discrete\(5\) is not supported"):
+    env = SpacesOnly(spaces.Text(5), spaces.Discrete(2))
+    with pytest.raises(ValueError, match=r"observation space Text\(.* is not supported"):
         TRPO("MlpPolicy", env)
 
 
