@@ -30,6 +30,7 @@ REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
 _DISTRIBUTIONS = {"gaussian": 0, "categorical": 1}
 _ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+_FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}
 _CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
 # What update() answers, in this order, after "outcome".

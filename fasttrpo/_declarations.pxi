@@ -18,6 +18,9 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         const int *value_hidden
         int activation
         double log_std_init
+        int features, n_features
+        double feature_bandwidth
+        int feature_degree
         int n_steps, n_envs
         double gamma, gae_lambda
         int normalize_advantage, normalize_observations, normalize_rewards
@@ -89,6 +92,7 @@ cdef extern from "../csrc/include/trpo_pool.h" nogil:
 cdef extern from "../csrc/core/work.h" nogil:
     ctypedef struct trpo_net:
         int L
+        int *size
 
     ctypedef struct trpo_batch:
         int N
@@ -162,6 +166,7 @@ cdef extern from "../csrc/kernels/kernels.h" nogil:
         void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
         void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
         void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*sin)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
 
     const trpok_table *trpok_runnable(int)
     const trpok_table *trpok_named(const char *)

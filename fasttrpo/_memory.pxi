@@ -9,6 +9,8 @@ cdef void _fill(trpo_settings *c, s) except *:
     c.distribution = _DISTRIBUTIONS[s.distribution]
     c.activation = _ACTIVATIONS[s.activation]
     c.log_std_init = s.log_std_init
+    c.features, c.n_features = _FEATURES[s.features], s.n_features
+    c.feature_bandwidth, c.feature_degree = s.feature_bandwidth, s.feature_degree
     c.n_steps, c.n_envs = s.n_steps, s.n_envs
     c.gamma, c.gae_lambda = s.gamma, s.gae_lambda
     c.normalize_advantage = s.normalize_advantage

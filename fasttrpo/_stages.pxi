@@ -100,3 +100,8 @@ def expm1(x, out):
 def tanh(x, out):
     """out = tanh(x), as `exp`."""
     _table().tanh(_real(out), _real(x), x.size)
+
+
+def sin(x, out):
+    """out = sin(x), as `exp`; beyond 2**15 (float32) or 2**26 (float64) the sine of that bound."""
+    _table().sin(_real(out), _real(x), x.size)

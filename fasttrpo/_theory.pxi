@@ -11,12 +11,15 @@ cdef class Theory(Memory):
     """An agent's memory with a batch in it, and what an update computes of one."""
 
     def load_batch(self, obs, act, adv, ret=None, logp=None):
-        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,). logp None: the present one."""
+        """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
+
+        logp None: the present one.
+        """
         cdef int N = len(obs)
         limit = self.w.set.n_steps * self.w.set.n_envs
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
-        obs = self._rows_obs(obs)
+        obs = checks.as_array("observation", obs, (N, self.w.policy.net.size[0]), REAL)
         checks.finite_rows("observation", obs)
         act = checks.as_array("action", act, (N, self.w.policy.D), REAL)
         checks.actions(act, self.settings.distribution, self.settings.parts)

@@ -23,6 +23,10 @@ class AgentSettings:
     value_hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     log_std_init: float = 0.0
+    features: str = "none"
+    n_features: int = 100
+    feature_bandwidth: float = 0.0
+    feature_degree: int = 2
     n_steps: int = 2048
     n_envs: int = 1
     gamma: float = 0.99

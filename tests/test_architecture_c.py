@@ -201,12 +201,13 @@ SHARED = {"blocks.c", "network.c", "layout.c", "policy.c", "settings.c", "status
 # scaled before they are used.
 BETWEEN_STAGES = {
     "advantages.c": {"normalizer.c", "rollout.c"},
-    "collect.c": {"normalizer.c", "rollout.c"},
-    "rollout.c": {"critic.c", "normalizer.c"},
+    "collect.c": {"features.c", "rollout.c"},
+    "features.c": {"normalizer.c"},
+    "rollout.c": {"critic.c", "features.c"},
     "cg.c": {"fisher.c", "preconditioner.c"},
     "critic.c": {"cg.c", "fisher.c", "gradient.c", "preconditioner.c"},
-    "layout.c": {"serialize.c"},
-    "serialize.c": {"rollout.c"},
+    "layout.c": {"features.c", "serialize.c"},
+    "serialize.c": {"features.c", "rollout.c"},
 }
 
 

@@ -1,4 +1,4 @@
-"""exp, expm1 and tanh of the kernels, on every instruction set that this machine runs: how far
+"""exp, expm1, tanh and sin of the kernels, on every instruction set that this machine runs: how far
 from the truth, and what must hold exactly. The truth is NumPy's in the next wider type.
 """
 
@@ -26,7 +26,7 @@ WIDEST = 64  # numbers; more than the widest vector holds, several times over
 
 sets = importlib.import_module(MODULES[np.float32]).instruction_sets()
 every_type = pytest.mark.parametrize("dtype", MODULES, ids=lambda dtype: dtype.__name__)
-every_function = pytest.mark.parametrize("name", ["exp", "expm1", "tanh"])
+every_function = pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "sin"])
 
 
 @pytest.fixture(params=[os.environ[VARIABLE]] if os.environ.get(VARIABLE) else sets, autouse=True)
@@ -97,7 +97,7 @@ def edges(dtype):
 
 
 @every_type
-@every_function
+@pytest.mark.parametrize("name", ["exp", "expm1", "tanh"])
 @pytest.mark.parametrize("numbers", [all_magnitudes, around_one, edges])
 def test_errors_are_below_four_units_in_the_last_place(name, dtype, numbers):
     if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
@@ -111,6 +111,43 @@ def test_errors_are_below_four_units_in_the_last_place(name, dtype, numbers):
     errors = ulps(y[~huge], exact[~huge])
     worst = np.argmax(errors)
     assert errors[worst] <= MOST_ULPS, (x[~huge][worst], y[~huge][worst])
+
+
+SIN_MOST = {np.float32: 2.0**15, np.float64: 2.0**26}
+
+
+def half_turns(dtype):
+    """Around whole and half multiples of pi, small and large, where sin is 0 or 1."""
+    n = np.concatenate([np.arange(0, 40, 0.5), np.linspace(40, SIN_MOST[dtype] / np.pi - 1, 500)])
+    x = np.round(2 * n) / 2 * np.longdouble(np.pi)
+    return with_both_signs(np.concatenate([neighbours(each) for each in x.astype(dtype)]))
+
+
+@every_type
+@pytest.mark.parametrize("numbers", [all_magnitudes, around_one, half_turns])
+def test_errors_of_sin_are_below_two_units_in_the_last_place_of_one(dtype, numbers):
+    if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
+        pytest.skip("NumPy has no wider type here")
+    x = numbers(dtype)
+    x = x[np.abs(x) <= SIN_MOST[dtype]]
+    y, exact = apply("sin", x), true("sin", x)
+    errors = np.abs(y - exact) / np.finfo(dtype).eps
+    assert errors.max() <= 2, x[np.argmax(errors)]
+    small = np.abs(x) < 1
+    assert not small.any() or ulps(y[small], exact[small]).max() <= MOST_ULPS
+
+
+@every_type
+def test_sin_is_odd_and_constant_far_out(dtype):
+    x = np.concatenate([all_magnitudes(dtype), around_one(dtype), half_turns(dtype)])
+    y = apply("sin", x)
+    assert np.abs(y).max() <= 1
+    assert np.array_equal(apply("sin", -x), -y)
+    end = apply("sin", np.array([SIN_MOST[dtype]], dtype))
+    far = x >= SIN_MOST[dtype]
+    assert far.any()
+    assert (y[far] == end).all()
+    assert apply("sin", np.array([np.inf], dtype)) == end
 
 
 @every_type

@@ -55,6 +55,7 @@ KERNEL(gae) { k->wide->gae(wide_out, ret, a, x, h, flags, flags + 1, 0.99, 0.95,
 KERNEL(exp) { k->exp(out, x, (ptrdiff_t)K * M); }
 KERNEL(expm1) { k->expm1(out, x, (ptrdiff_t)K * M); }
 KERNEL(tanh) { k->tanh(out, x, (ptrdiff_t)K * M); }
+KERNEL(sin) { k->sin(out, x, (ptrdiff_t)K * M); }
 
 /* Distributions: M outputs, of K components. */
 KERNEL(sample) { dist->sample(k, out, x, log_std, noise, work, parts, N, M, K); }
@@ -87,7 +88,7 @@ static const kernel matrices[] = {{NAMED(multiply), 0, 2, 0},
                                   {NAMED(cholesky_solve), 0, 2, 0}};
 static const kernel steps[] = {{NAMED(gae), 0, 0, 0}};
 static const kernel functions[] = {
-    {NAMED(exp), 0, 0, 0}, {NAMED(expm1), 0, 0, 0}, {NAMED(tanh), 0, 0, 0}};
+    {NAMED(exp), 0, 0, 0}, {NAMED(expm1), 0, 0, 0}, {NAMED(tanh), 0, 0, 0}, {NAMED(sin), 0, 0, 0}};
 static const kernel distributions[] = {
     {NAMED(sample), 0, 0, 0}, {NAMED(mode), 0, 0, 0}, {NAMED(logp), 0, 0, 0},
     {NAMED(adjoint), 0, 0, 0}, {NAMED(metric), 0, 0, 0}, {NAMED(kl), 0, 0, 0},

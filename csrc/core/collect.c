@@ -96,15 +96,16 @@ static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int
     trpo_agent *w = task->w;
     const int O = w->set.obs_size, E = w->set.n_envs;
     const ptrdiff_t row = (ptrdiff_t)t * E + e;
-    real *seen = w->policy.batch.h[0] + row * O;
-    real *raw = w->raw_obs != NULL ? w->raw_obs + row * O : seen;
+    real *seen = w->policy.batch.h[0] + row * w->policy.net.size[0];
+    real *given = w->set.features == TRPO_NO_FEATURES ? seen : s->obs;
+    real *raw = w->raw_obs != NULL ? w->raw_obs + row * O : given;
     const double *obs = task->out.obs + (ptrdiff_t)e * O;
     for (int i = observations(task, raw, obs, n * O); i < n * O; i++) {
         if (isfinite(raw[i])) continue;
         const int begins = t == 0 || w->done[row + i / O - E];
         note_obs(s, begins ? TRPO_ERR_OBS : TRPO_ERR_NEXT_OBS, t - !begins, e + i / O, i % O);
     }
-    if (raw != seen) trpo_normalize_obs(w, seen, raw, n);
+    if (raw != seen) trpo_see(w, s, seen, raw, n);
 }
 
 /* Actions drawn from the policy, and what goes to the environments. */
@@ -147,10 +148,10 @@ static void end_episode(const rollout_task *task, trpo_scratch *s, int t, int e)
     w->done[row] = 1;
     w->episode_return[row] = out->episode_return[e];
     w->episode_length[row] = out->episode_length[e];
-    const int bad = observations(task, s->a, out->final_obs + (ptrdiff_t)e * O, O);
+    const int bad = observations(task, s->obs, out->final_obs + (ptrdiff_t)e * O, O);
     if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
     if (out->term[e]) return;
-    trpo_normalize_obs(w, s->a, s->a, 1);
+    trpo_see(w, s, s->a, s->obs, 1);
     trpo_value_rows(w, s, w->boot + row, s->a, 1);
 }
 
@@ -168,12 +169,11 @@ static void close_row(const rollout_task *task, trpo_scratch *s, int t, int e, i
 static void keep_last(const rollout_task *task, trpo_scratch *s, int e, int n)
 {
     trpo_agent *w = task->w;
-    const int O = w->set.obs_size, t = task->end - 1;
+    const int O = w->set.obs_size, F = w->policy.net.size[0], t = task->end - 1;
     for (int end = e + n; e < end; e++) {
-        real *last = w->last_obs + (ptrdiff_t)e * O;
-        const int bad = observations(task, last, task->out.final_obs + (ptrdiff_t)e * O, O);
+        const int bad = observations(task, s->obs, task->out.final_obs + (ptrdiff_t)e * O, O);
         if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
-        trpo_normalize_obs(w, last, last, 1);
+        trpo_see(w, s, w->last_obs + (ptrdiff_t)e * F, s->obs, 1);
     }
 }
 

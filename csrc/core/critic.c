@@ -13,7 +13,8 @@
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
- *     ridge          a linear network on [x, x^2]: the preconditioner is exact there, so
+ *     ridge          a linear network on [x, x^2], x being what the networks see, features where
+ *                    there are any: the preconditioner is exact there, so
  *                    w + M^-1 (gradient - damping w) = (A + damping I)^-1 E[phi ret] */
 #include "work.h"
 
@@ -27,7 +28,7 @@ static const double SHARE = 0.7;
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N)
 {
     if (w->set.critic != TRPO_RIDGE) return obs;
-    trpok_quadratic_features(phi, obs, N, w->set.obs_size);
+    trpok_quadratic_features(phi, obs, N, w->policy.net.size[0]);
     return phi;
 }
 

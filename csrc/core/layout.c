@@ -36,13 +36,13 @@ static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int ind
 /* ---- sizes: computed from the settings alone, so that counting needs no memory --------------- */
 
 typedef struct shape {
-    int O, n_hidden, A, D;
+    int inputs, n_hidden, A, D;
     const int *hidden;
 } shape;
 
 static int size_of(const shape *s, int l)
 {
-    return l == 0 ? s->O : l <= s->n_hidden ? s->hidden[l - 1] : s->A;
+    return l == 0 ? s->inputs : l <= s->n_hidden ? s->hidden[l - 1] : s->A;
 }
 
 static ptrdiff_t layer_size(const shape *s, int l)
@@ -59,16 +59,15 @@ static int sum_of(const int *x, int count)
 
 static shape policy_shape(const trpo_settings *s)
 {
-    const shape policy = {s->obs_size, s->n_policy_hidden, sum_of(s->parts, s->n_parts), s->n_parts,
-                          s->policy_hidden};
+    const shape policy = {trpo_n_inputs(s), s->n_policy_hidden, sum_of(s->parts, s->n_parts),
+                          s->n_parts, s->policy_hidden};
     return policy;
 }
 
 static shape critic_shape(const trpo_settings *s)
 {
-    const int ridge = s->critic == TRPO_RIDGE;
-    const int inputs = ridge ? 2 * s->obs_size : s->obs_size;
-    const shape critic = {inputs, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden};
+    const int ridge = s->critic == TRPO_RIDGE, F = trpo_n_inputs(s);
+    const shape critic = {ridge ? 2 * F : F, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden};
     return critic;
 }
 
@@ -231,6 +230,7 @@ static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const sh
         s.rows = TAKE(a, real, TRPO_TILE * larger(rows_policy, rows_critic));
         s.a = TAKE(a, real, TRPO_TILE * width);
         s.b = TAKE(a, real, TRPO_TILE * width);
+        s.obs = TAKE(a, real, TRPO_TILE * (ptrdiff_t)w->set.obs_size);
         s.act = TAKE(a, real, TRPO_TILE * policy->D);
         s.noise = TAKE(a, double, TRPO_TILE * larger(policy->A, policy->D));
         s.work = TAKE(a, real, 3 * TRPO_TILE * (ptrdiff_t)policy->A);
@@ -241,7 +241,7 @@ static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const sh
 
 static void place_rollout(trpo_agent *w, arena *a, int N)
 {
-    const int E = w->set.n_envs, O = w->set.obs_size;
+    const int E = w->set.n_envs, O = w->set.obs_size, F = trpo_n_inputs(&w->set);
     w->raw_obs = w->set.normalize_observations ? TAKE(a, real, (ptrdiff_t)N * O) : NULL;
     w->logp = TAKE(a, real, N);
     w->val = TAKE(a, real, N);
@@ -249,11 +249,11 @@ static void place_rollout(trpo_agent *w, arena *a, int N)
     w->done = TAKE(a, uint8_t, N);
     w->skip = TAKE(a, uint8_t, N);
     w->boot = TAKE(a, real, N);
-    w->last_obs = TAKE(a, real, (ptrdiff_t)E * O);
+    w->last_obs = TAKE(a, real, (ptrdiff_t)E * F);
     w->episode_return = TAKE(a, double, N);
     w->episode_length = TAKE(a, int64_t, N);
     w->env_act = TAKE(a, double, (ptrdiff_t)E * w->policy.D);
-    w->tile_obs = TAKE(a, real, (ptrdiff_t)TRPO_TILE * O);
+    w->tile_obs = TAKE(a, real, (ptrdiff_t)TRPO_TILE * F);
     w->last_val = TAKE(a, real, E);
     w->adv = TAKE(a, double, N);
     w->ret = TAKE(a, double, N);
@@ -270,6 +270,15 @@ static void place_moments(trpo_moments *m, arena *a, int size)
     m->count = TAKE(a, double, 1);
     m->mean = TAKE(a, double, size);
     m->m2 = TAKE(a, double, size);
+}
+
+static void place_features(trpo_agent *w, arena *a)
+{
+    const int O = w->set.obs_size, F = trpo_n_inputs(&w->set);
+    if (trpo_n_drawn(&w->set) == 0) return;
+    w->features = TAKE(a, double, trpo_n_drawn(&w->set));
+    w->features_W = TAKE(a, real, w->k->packed_size(O + 1, F));
+    w->features_unpacked = TAKE(a, real, (ptrdiff_t)(O + 1) * F);
 }
 
 static void place_state(trpo_agent *w, arena *a)
@@ -296,6 +305,7 @@ static size_t place(trpo_agent *w, char *base)
     place_scratch(w, &a, &policy, &critic, sum);
     w->partial = TAKE(&a, double, sum * trpo_most_blocks(N));
     place_rollout(w, &a, N);
+    place_features(w, &a);
     place_state(w, &a);
     return a.used;
 }
@@ -347,6 +357,7 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     w->set.policy_hidden = w->policy.net.size + 1;
     w->set.value_hidden = w->critic.net.size + 1;
     trpo_init_parameters(w);
+    trpo_draw_features(w);
     trpo_refresh(w);
     *agent = w;
     return TRPO_OK;

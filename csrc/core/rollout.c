@@ -24,10 +24,16 @@ static ptrdiff_t not_finite(const real *x, ptrdiff_t count)
     return -1;
 }
 
+/* obs (N x size) */
+static int check_rows(trpo_agent *w, const real *obs, int step, int N, int size)
+{
+    const ptrdiff_t at = not_finite(obs, (ptrdiff_t)N * size);
+    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_OBS, step, at, size);
+}
+
 static int check_obs(trpo_agent *w, const real *obs, int step, int N)
 {
-    const ptrdiff_t at = not_finite(obs, (ptrdiff_t)N * w->set.obs_size);
-    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_OBS, step, at, w->set.obs_size);
+    return check_rows(w, obs, step, N, w->set.obs_size);
 }
 
 static int check_act(trpo_agent *w, const real *act, int step, int N)
@@ -66,10 +72,10 @@ static void rate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fir
 {
     trpo_agent *w = pass->agent;
     const trpo_model *m = &w->policy;
-    const int O = w->set.obs_size;
-    real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * O : NULL;
+    const int F = m->net.size[0];
+    real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * F : NULL;
     (void)sum;
-    trpo_critic_inputs(w, phi, m->batch.h[0] + (ptrdiff_t)first * O, n);
+    trpo_critic_inputs(w, phi, m->batch.h[0] + (ptrdiff_t)first * F, n);
     real **h = trpo_tile_rows(s, &w->critic, &w->critic.batch, first);
     trpo_net_forward(w->k, &w->critic.net, h, n);
     memcpy(w->val + first, h[w->critic.net.L], (size_t)n * sizeof(real));
@@ -85,15 +91,24 @@ void trpo_rate_rows(trpo_agent *w, int first, int N)
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of row t as the networks see them, and the policy's outputs. */
+/* Observations of a tile of row t as the networks see them, and the policy's outputs. */
+static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+{
+    trpo_agent *w = pass->agent;
+    const trpo_model *m = pass->model;
+    const real *obs = (const real *)pass->arg + (ptrdiff_t)(first - pass->start) * w->set.obs_size;
+    (void)sum;
+    trpo_see(w, s, m->batch.h[0] + (ptrdiff_t)first * m->net.size[0], obs, n);
+    trpo_net_forward(w->k, &m->net, trpo_tile_rows(s, m, &m->batch, first), n);
+}
+
 static void open_row(trpo_agent *w, const real *obs)
 {
     const int E = w->set.n_envs, O = w->set.obs_size, first = w->t * E;
-    real *seen = w->policy.batch.h[0] + (ptrdiff_t)first * O;
+    const trpo_pass pass = {w, &w->policy, &w->policy.batch, open_tile, first, obs};
     if (w->raw_obs != NULL)
         memcpy(w->raw_obs + (ptrdiff_t)first * O, obs, (size_t)E * (size_t)O * sizeof(real));
-    trpo_normalize_obs(w, seen, obs, E);
-    trpo_forward(w, &w->policy, first, E);
+    trpo_mean_rows(NULL, &pass, E, 0);
     w->open = 1;
 }
 
@@ -160,8 +175,8 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 /* boot = V(next_obs) of row n, which was cut short; last_obs holds that observation */
 static void bootstrap(trpo_agent *w, int n)
 {
-    const int e = n % w->set.n_envs;
-    trpo_value_rows(w, w->scratch, w->boot + n, w->last_obs + (ptrdiff_t)e * w->set.obs_size, 1);
+    const real *seen = w->last_obs + (ptrdiff_t)(n % w->set.n_envs) * w->policy.net.size[0];
+    trpo_value_rows(w, w->scratch, w->boot + n, seen, 1);
 }
 
 static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
@@ -173,7 +188,7 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
     w->skip[n] = 0;
     w->boot[n] = 0;
     w->episode_length[n] = 0;
-    trpo_normalize_obs(w, w->last_obs + (ptrdiff_t)e * w->set.obs_size, next_obs, 1);
+    trpo_see(w, w->scratch, w->last_obs + (ptrdiff_t)e * w->policy.net.size[0], next_obs, 1);
     if (trunc && !term) bootstrap(w, n);
 }
 
@@ -181,7 +196,7 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
  * before it counts as cut short there. */
 static void close_skipped(trpo_agent *w, int e)
 {
-    const int O = w->set.obs_size, E = w->set.n_envs, n = w->t * E + e;
+    const int F = w->policy.net.size[0], E = w->set.n_envs, n = w->t * E + e;
     if (w->t > 0 && !w->done[n - E]) {
         bootstrap(w, n - E);
         w->done[n - E] = 1;
@@ -191,7 +206,7 @@ static void close_skipped(trpo_agent *w, int e)
     w->skip[n] = 1;
     w->boot[n] = 0;
     w->episode_length[n] = 0;
-    for (int i = 0; i < O; i++) w->last_obs[(ptrdiff_t)e * O + i] = 0;
+    for (int i = 0; i < F; i++) w->last_obs[(ptrdiff_t)e * F + i] = 0;
 }
 
 int trpo_push(trpo_agent *w, const double *rew, const uint8_t *term, const uint8_t *trunc,
@@ -243,7 +258,7 @@ void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs,
     for (int row = 0; row < N; row += TRPO_TILE) {
         const int n = trpo_least(TRPO_TILE, N - row);
         const real *inputs =
-            trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->set.obs_size, n);
+            trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->policy.net.size[0], n);
         copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
     }
 }
@@ -253,7 +268,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
         const int n = trpo_least(TRPO_TILE, N - row);
-        trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
     return status;
@@ -267,7 +282,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
         const int n = trpo_least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
-        trpo_normalize_obs(w, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         const real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
         if (deterministic)
             m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
@@ -283,13 +298,14 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
                     const double *ret, const real *logp, int N)
 {
+    const int F = w->policy.net.size[0];
     int status = N < 1 ? TRPO_ERR_EMPTY : N > w->set.n_steps * w->set.n_envs ? TRPO_ERR_FULL : 0;
-    if (status == TRPO_OK) status = check_obs(w, obs, -1, N);
+    if (status == TRPO_OK) status = check_rows(w, obs, -1, N, F);
     if (status == TRPO_OK) status = check_act(w, act, -1, N);
     if (status != TRPO_OK) return status;
     trpo_discard(w);
     w->N = w->policy.batch.N = w->critic.batch.N = N;
-    memcpy(w->policy.batch.h[0], obs, (size_t)N * (size_t)w->set.obs_size * sizeof(real));
+    memcpy(w->policy.batch.h[0], obs, (size_t)N * (size_t)F * sizeof(real));
     memcpy(w->policy.batch.act, act, (size_t)N * (size_t)w->policy.D * sizeof(real));
     memcpy(w->adv, adv, (size_t)N * sizeof *adv);
     memcpy(w->ret, ret, (size_t)N * sizeof *ret);

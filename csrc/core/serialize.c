@@ -30,8 +30,9 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
         {"adam_m", w->adam_m, Pv},
         {"adam_v", w->adam_v, Pv},
         {"counters", w->counters, TRPO_N_COUNTERS},
+        {"features", w->features, (size_t)trpo_n_drawn(&w->set)}, /* the last: not everywhere */
     };
-    if (i < 0 || (size_t)i >= sizeof fields / sizeof *fields) return NULL;
+    if (i < 0 || (size_t)i >= sizeof fields / sizeof *fields || fields[i].count == 0) return NULL;
     *name = fields[i].name;
     *count = fields[i].count;
     return fields[i].value;
@@ -42,6 +43,7 @@ void trpo_refresh(trpo_agent *w)
     w->t = w->open = w->drawn = 0;
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
+    trpo_pack_features(w);
 }
 
 /* FNV-1a, 64 bits, over some more bytes. */
@@ -57,6 +59,13 @@ static uint64_t checksum(const void *bytes, size_t count)
     return hash_bytes(14695981039346656037u, bytes, count);
 }
 
+/* Of what the observations are features. */
+static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
+{
+    const double numbers[] = {s->features, s->feature_bandwidth, s->feature_degree};
+    return s->features != TRPO_NO_FEATURES ? hash_bytes(hash, numbers, sizeof numbers) : hash;
+}
+
 /* What else must agree for the arrays to mean the same. */
 static void meaning(double *numbers, const trpo_agent *w)
 {
@@ -64,6 +73,7 @@ static void meaning(double *numbers, const trpo_agent *w)
     uint64_t hash = checksum(policy->parts, (size_t)policy->D * sizeof(int));
     hash = hash_bytes(hash, policy->net.size, (size_t)(policy->net.L + 1) * sizeof(int));
     hash = hash_bytes(hash, critic->net.size, (size_t)(critic->net.L + 1) * sizeof(int));
+    hash = hash_features(hash, &w->set);
     numbers[0] = w->set.distribution;
     numbers[1] = w->set.activation;
     numbers[2] = w->set.critic == TRPO_RIDGE;

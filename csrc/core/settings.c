@@ -9,6 +9,8 @@ void trpo_default_settings(trpo_settings *s)
     memset(s, 0, sizeof *s);
     s->distribution = TRPO_GAUSSIAN;
     s->activation = TRPO_TANH;
+    s->n_features = 100;
+    s->feature_degree = 2;
     s->n_steps = 2048;
     s->n_envs = 1;
     s->gamma = 0.99;
@@ -31,6 +33,9 @@ void trpo_default_settings(trpo_settings *s)
 /* No size above 2^24, and no more rows than leave an int room to round up to a chunk. */
 enum { LARGEST_SIZE = 1 << 24, LARGEST_N = INT_MAX - TRPO_CHUNK };
 
+/* The preconditioner holds the square of the features' number. */
+enum { LARGEST_F = 10000 };
+
 static int is_size(int x) { return x >= 1 && x <= LARGEST_SIZE; }
 
 static int are_sizes(const int *x, int count)
@@ -39,6 +44,28 @@ static int are_sizes(const int *x, int count)
     for (int i = 0; i < count; i++)
         if (!is_size(x[i])) return 0;
     return 1;
+}
+
+int trpo_n_monomials(int O, int degree)
+{
+    double all = 1; /* C(O + degree, degree), those of degree 0 included: whole on the way */
+    for (int d = 1; d <= degree && all <= LARGEST_F + 1; d++) all = all * (O + d) / d;
+    return all <= LARGEST_F + 1 ? (int)all - 1 : LARGEST_F + 1;
+}
+
+int trpo_n_inputs(const trpo_settings *s)
+{
+    switch (s->features) {
+    case TRPO_NO_FEATURES: return s->obs_size;
+    case TRPO_POLYNOMIAL: return trpo_n_monomials(s->obs_size, s->feature_degree);
+    default: return s->n_features;
+    }
+}
+
+ptrdiff_t trpo_n_drawn(const trpo_settings *s)
+{
+    const ptrdiff_t O = s->obs_size, F = s->n_features;
+    return s->features == TRPO_FOURIER ? F * (O + 1) : s->features == TRPO_RBF ? F * O : 0;
 }
 
 static int in_range(double x, double low, double high) { return x >= low && x <= high; }
@@ -65,6 +92,16 @@ static const char *bad_network(const trpo_settings *s)
     if (!are_sizes(s->value_hidden, s->n_value_hidden)) return "value_hidden";
     if (s->activation < TRPO_IDENTITY || s->activation > TRPO_RELU) return "activation";
     return in_range(s->log_std_init, -20, 20) ? NULL : "log_std_init";
+}
+
+static const char *bad_features(const trpo_settings *s)
+{
+    const int drawn = s->features == TRPO_FOURIER || s->features == TRPO_RBF;
+    if (s->features < TRPO_NO_FEATURES || s->features > TRPO_POLYNOMIAL) return "features";
+    if (drawn && (s->n_features < 1 || s->n_features > LARGEST_F)) return "n_features";
+    if (s->feature_bandwidth != 0 && !is_positive(s->feature_bandwidth)) return "feature_bandwidth";
+    if (s->features != TRPO_POLYNOMIAL) return NULL;
+    return s->feature_degree >= 1 && trpo_n_inputs(s) <= LARGEST_F ? NULL : "feature_degree";
 }
 
 static const char *bad_rollout(const trpo_settings *s)
@@ -99,8 +136,8 @@ static const char *bad_critic(const trpo_settings *s)
 
 const char *trpo_bad_setting(const trpo_settings *s)
 {
-    const char *(*const checks[])(const trpo_settings *) = {bad_network, bad_rollout, bad_step,
-                                                            bad_critic};
+    const char *(*const checks[])(const trpo_settings *) = {
+        bad_network, bad_features, bad_rollout, bad_step, bad_critic};
     const char *bad = NULL;
     for (size_t i = 0; bad == NULL && i < sizeof checks / sizeof *checks; i++) bad = checks[i](s);
     return bad;

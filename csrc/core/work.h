@@ -1,8 +1,10 @@
 /* The work struct: every array of an agent, with its shape, under the stage that writes it.
  * This is the map of the core. A stage reads what earlier stages wrote; update.c calls them in
  * order, and critic.c and cg.c use those before them for their own systems. Letters as in
- * kernels.h; also L layers, P policy and Pv critic parameters.
+ * kernels.h; also L layers, P policy and Pv critic parameters, and F numbers of an observation as
+ * the networks see it: n_features of them, or O.
  *
+ *     features.c        observations as the networks see them
  *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
  *     collect.c         the same, in environments in C
  *     advantages.c      adv, ret by GAE; rows that were no step dropped
@@ -55,7 +57,7 @@ typedef struct trpo_net {
 /* Rows with their cached activations. */
 typedef struct trpo_batch {
     int N;
-    real **h;             /* (L+1) pointers: h[0] (N x O) inputs ... h[L] (N x A) outputs      */
+    real **h;             /* (L+1) pointers: h[0] (N x F) inputs ... h[L] (N x A) outputs      */
     real *act;            /* (N x D); the critic's "action" is ret                             */
 } trpo_batch;
 
@@ -102,6 +104,7 @@ typedef struct trpo_scratch {
     real **h;             /* (L+1) pointers into a batch, or to the rows below                 */
     real *rows;           /* (TILE x sum of a network's sizes) activations of gathered rows    */
     real *a, *b;          /* (TILE x width) tangents and adjoints                              */
+    real *obs;            /* (TILE x O) normalised, on their way to features                   */
     real *act;            /* (TILE x D)                                                        */
     double *noise;        /* (TILE x max(A, D))                                                */
     real *work;           /* (3 x TILE x A) of distributions                                   */
@@ -149,12 +152,12 @@ struct trpo_agent {
     uint8_t *done;        /* (N) terminated or truncated                                       */
     uint8_t *skip;        /* (N) no step happened                                              */
     real *boot;           /* (N) V(next_obs) where truncated                                   */
-    real *last_obs;       /* (E x O) next_obs of the last row, as the networks see it          */
+    real *last_obs;       /* (E x F) next_obs of the last row, as the networks see it          */
     real *last_val;       /* (E) V(last_obs)                                                   */
     double *episode_return;  /* (N) collect.c: of the episode that ended in this row           */
     int64_t *episode_length; /* (N) likewise; 0 where none did                                 */
     double *env_act;      /* (E x D) collect.c: actions on their way to the environments       */
-    real *tile_obs;       /* (TILE x O) observations to predict from, as the networks see them */
+    real *tile_obs;       /* (TILE x F) observations to predict from, as the networks see them */
 
     /* advantages.c: the N rows that are left */
     int N;
@@ -167,11 +170,16 @@ struct trpo_agent {
     real *weight;         /* (N) ratio * adv                                                   */
 
     /* critic.c */
-    real *phi;            /* (N x 2O) ridge features; NULL otherwise                           */
+    real *phi;            /* (N x 2F) the ridge critic's inputs; NULL otherwise                */
     double *adam_m;       /* (Pv)                                                              */
     double *adam_v;       /* (Pv)                                                              */
     trpo_batch minibatch; /* rows of an epoch of K-FAC or Adam steps, side by side             */
     int32_t *perm;        /* (N) minibatch order, rows chosen for the preconditioner           */
+
+    /* features.c */
+    double *features;     /* (F x O) P or centres, then (F) phases of fourier; NULL otherwise  */
+    real *features_W;     /* ((O+1) x F) the same as a layer, packed                           */
+    real *features_unpacked; /* ((O+1) x F) scratch of packing                                 */
 
     /* normalizer.c */
     trpo_moments obs_stat;
@@ -294,8 +302,12 @@ trpo_search trpo_line_search(double *theta_new, const double *theta, const doubl
 /* line_search.c: the policy at theta, against the cached present one */
 trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
 
-/* critic.c: the critic's inputs for N rows: obs, or phi (N x 2O), filled, for ridge */
+/* critic.c: the critic's inputs for N rows: obs, or phi (N x 2F), filled, for ridge */
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N);
+/* settings.c: monomials of degree 1 .. degree of O variables; F; numbers drawn for features */
+int trpo_n_monomials(int O, int degree);
+int trpo_n_inputs(const trpo_settings *set);
+ptrdiff_t trpo_n_drawn(const trpo_settings *set);
 /* settings.c: rows of a minibatch of N rows (Adam, K-FAC steps) */
 int trpo_minibatch(const trpo_settings *set, int N);
 /* critic.c: fits the critic to ret */
@@ -303,7 +315,14 @@ void trpo_fit_critic(trpo_agent *w, trpo_info *info);
 /* critic.c: mean (V - ret)^2 of the cached values */
 double trpo_value_loss(const trpo_agent *w);
 
-/* normalizer.c */
+/* features.c: seen (N x F) = obs (N x O) as the networks see them: normalised, then features of
+ * that. obs may be scratch->obs, up to a TILE of them; without features it may be `seen`. */
+void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N);
+/* features.c: draws what the features are made of; readies what was drawn, or loaded */
+void trpo_draw_features(trpo_agent *w);
+void trpo_pack_features(trpo_agent *w);
+
+/* normalizer.c: the first half of trpo_see; obs may be raw */
 void trpo_normalize_obs(const trpo_agent *w, real *obs, const real *raw, int N);
 double trpo_reward_scale(const trpo_agent *w);
 void trpo_scale_rewards(trpo_agent *w);
@@ -315,7 +334,7 @@ trpo_solution trpo_solve_policy(trpo_agent *w);
 trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter);
 
 /* For tests and for theory as plain functions: a batch of N <= T*E rows set directly.
- * obs (N x O) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
+ * obs (N x F) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
  * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT. rollout.c */
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
                     const double *ret, const real *logp, int N);

@@ -17,7 +17,8 @@
  *   Numbers    `trpo_real` is float, or double when compiled with -DTRPO_DOUBLE (the library and
  *              all its users alike). Parameters, rewards and statistics are double always.
  *   Arrays     are dense and row-major. Sizes: E environments, T steps, N rows (samples),
- *              O = obs_size, A = network outputs (sum of parts), D = action components (n_parts),
+ *              O = obs_size, F = inputs of the networks (features of observations, or O),
+ *              A = network outputs (sum of parts), D = action components (n_parts),
  *              P policy parameters, Pv critic parameters.
  *   Statuses   0 is success, > 0 an outcome worth telling, < 0 an error. After an error nothing
  *              has changed. After an outcome > 0 of trpo_update the policy is bitwise what it was.
@@ -66,11 +67,17 @@ typedef enum trpo_status {
 
 typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
 typedef enum trpo_activation { TRPO_IDENTITY = 0, TRPO_TANH = 1, TRPO_RELU = 2 } trpo_activation;
+typedef enum trpo_features {
+    TRPO_NO_FEATURES = 0,  /* the networks see observations themselves                        */
+    TRPO_FOURIER = 1,      /* sin(P s / nu + phase), P standard normal, phase in [-pi, pi)    */
+    TRPO_RBF = 2,          /* exp(-|s - c|^2 / (2 nu^2)), centres c standard normal           */
+    TRPO_POLYNOMIAL = 3    /* monomials of degree 1 to feature_degree                         */
+} trpo_features;
 typedef enum trpo_preconditioner { TRPO_NONE = 0, TRPO_KFAC = 1 } trpo_preconditioner;
 typedef enum trpo_critic {
     TRPO_GAUSS_NEWTON = 0, /* steps by preconditioned CG on all rows                          */
     TRPO_ADAM = 1,         /* epochs of minibatches                                           */
-    TRPO_RIDGE = 2,        /* ridge regression on observations and their squares              */
+    TRPO_RIDGE = 2,        /* ridge regression on the networks' inputs and their squares      */
     TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
 } trpo_critic;
 
@@ -90,6 +97,11 @@ typedef struct trpo_settings {
     const int *value_hidden;      /* (n_value_hidden) widths >= 1; may be NULL if none        */
     int activation;               /* trpo_activation [TRPO_TANH]                              */
     double log_std_init;          /* initial log standard deviation, Gaussian [0]             */
+    /* what both networks see of an observation s, after normalisation: core/features.c */
+    int features;          /* trpo_features [TRPO_NO_FEATURES]                                */
+    int n_features;        /* fourier, rbf: 1 to 10,000 of them [100]                         */
+    double feature_bandwidth; /* fourier, rbf: nu > 0; 0: sqrt(2 O), for variances of 1 [0]   */
+    int feature_degree;    /* polynomial: >= 1, and at most 10,000 monomials [2]              */
     /* the rollout */
     int n_steps;           /* T >= 1 rows per environment and update, at most [2048]          */
     int n_envs;            /* E >= 1 [1]                                                      */
@@ -289,8 +301,8 @@ void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 /* ---- keeping it ------------------------------------------------------------------------------ */
 
 /* Everything needed to act and to go on training, bit for bit: parameters, critic, normalisers,
- * random streams. The rollout in progress is not saved. The bytes are the same for both
- * precisions, and read only by machines of the same byte order. */
+ * random streams, what features were drawn. The rollout in progress is not saved. The bytes are the
+ * same for both precisions, and read only by machines of the same byte order. */
 size_t trpo_save_bytes(const trpo_agent *agent);
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRPO_ERR_MEMORY */
 /* Loading drops the rollout in progress. */

@@ -10,6 +10,7 @@
 ARRAY_FUNCTION(array_exp, vec_exp)
 ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
+ARRAY_FUNCTION(array_sin, vec_sin)
 
 /* y (M) += sum_k a[k stride] rows[k], rows (K x M). Four rows at a time keep y in registers. */
 static void add_rows(real *TRPOK_RESTRICT y, const real *a, ptrdiff_t stride, const real *rows,

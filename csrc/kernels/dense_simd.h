@@ -19,6 +19,7 @@
 ARRAY_FUNCTION(array_exp, vec_exp)
 ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
+ARRAY_FUNCTION(array_sin, vec_sin)
 
 enum { PANEL = COLS * LANES, MOST_ROWS = 8 };
 

@@ -29,9 +29,11 @@ typedef trpo_real real;
 
 #ifdef TRPO_DOUBLE
 #define TRPOK_EPSILON 2.220446049250313e-16
+#define TRPOK_LARGEST 1.7976931348623157e308
 static inline real trpok_log(real x) { return log(x); }
 #else
 #define TRPOK_EPSILON 1.1920928955078125e-07
+#define TRPOK_LARGEST 3.4028234663852886e38
 static inline real trpok_log(real x) { return logf(x); }
 #endif
 
@@ -92,17 +94,19 @@ typedef struct trpok_table {
     /* dW += [x 1]' dz                     dW ((K+1) x M), x (N x K), dz (N x M); not packed */
     void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
 
-    /* y (count) = the function of x (count), within 4 units in the last place; y may be x */
+    /* y (count) = the function of x (count), within 4 units in the last place (of 1 for sin, and of
+     * x up to SIN_MOST: math_simd.h); y may be x */
     void (*exp)(real *y, const real *x, ptrdiff_t count);
     void (*expm1)(real *y, const real *x, ptrdiff_t count);
     void (*tanh)(real *y, const real *x, ptrdiff_t count);
+    void (*sin)(real *y, const real *x, ptrdiff_t count);
 } trpok_table;
 
 /* What a file per instruction set defines, under these names, and how it is tabled. */
 #define TRPOK_TABLE(name, wide)                                                                    \
     {name,          wide,          packed_size,         pack,                                      \
      dense_forward, dense_tangent, dense_adjoint_input, dense_adjoint_weight,                      \
-     array_exp,     array_expm1,   array_tanh}
+     array_exp,     array_expm1,   array_tanh,          array_sin}
 
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
 /* The others are NULL where they cannot be compiled. */

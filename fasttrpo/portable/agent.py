@@ -14,11 +14,11 @@ from .. import checks
 from . import (
     cg,
     critic,
+    features,
     fisher,
     gradient,
     line_search,
     network,
-    normalizer,
     preconditioner,
     rng,
     serialize,
@@ -159,14 +159,14 @@ class Agent:
     # -- the theory's pieces, on a batch set directly
 
     def load_batch(self, obs, act, adv, ret=None, logp=None):
-        """obs (N, O), used as given; act (N, D); adv, ret, logp (N,); logp None: present ones.
+        """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
 
-        Drops the rollout in progress; act and record drop the batch.
+        logp None: the present one. Drops the rollout in progress; act and record drop the batch.
         """
         N, limit = len(obs), self._model.settings.n_steps * self._model.settings.n_envs
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
-        obs = self._rows_obs(obs)
+        obs = self._rows(obs, self._model.n_inputs)
         act = self._actions(act, N, "row")
         adv = self._column("advantage", adv, N, np.float64)
         ret = None if ret is None else self._column("return", ret, N, np.float64)
@@ -247,20 +247,19 @@ class Agent:
             self._blocks = preconditioner.policy_blocks(self._loaded())
         return self._blocks
 
-    def _normalized(self, obs):
-        if not self._model.settings.normalize_observations:
-            return obs
-        return normalizer.normalize(obs, self._state.observations)
+    def _seen(self, raw):
+        """Observations as the user gave them (n, O), as the networks see them (n, F)."""
+        return features.see(raw, self._state, self._model.settings)
 
     def _outputs(self, raw):
         """The policy's outputs for observations as the user gave them; (n, A) real."""
-        obs = self._normalized(raw)
+        obs = self._seen(raw)
         return network.forward(self._model.policy, self._policy_weights, obs).output
 
     def _values(self, raw):
         """V for observations as the user gave them; (n,) real."""
-        features = self._model.features(self._normalized(raw))
-        return network.forward(self._model.value, self._value_weights, features).output[:, 0]
+        inputs = self._model.value_inputs(self._seen(raw))
+        return network.forward(self._model.value, self._value_weights, inputs).output[:, 0]
 
     def _sample(self, stream, output):
         """Actions (n, D) real; row i takes the numbers of item i."""
@@ -283,8 +282,10 @@ class Agent:
         return obs
 
     def _rows_obs(self, obs):
-        shape = (len(obs), self._model.settings.obs_size)
-        obs = checks.as_array("observation", obs, shape, self.real)
+        return self._rows(obs, self._model.settings.obs_size)
+
+    def _rows(self, obs, size):
+        obs = checks.as_array("observation", obs, (len(obs), size), self.real)
         checks.finite_rows("observation", obs)
         return obs
 

@@ -57,13 +57,13 @@ def kfac(batch):
     blocks = preconditioner.value_blocks(
         batch.value, batch.stream(rng.KFAC_CRITIC), s.critic_damping
     )
-    features, way = model.features(batch.obs), []
+    inputs, way = model.value_inputs(batch.obs), []
     for _ in range(s.n_critic_updates):
         parts = equal_parts(s, shuffled(state, len(batch.ret)))
         share = SHARE if len(parts) > 1 else 1.0
         for rows in parts:
             weights = model.value_weights(state.value_theta)
-            value = network.forward(model.value, weights, features[rows])
+            value = network.forward(model.value, weights, inputs[rows])
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
             way.append(state.value_theta)
@@ -129,12 +129,12 @@ def descend(batch, state, x):
 def adam(batch):
     """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015."""
     s, state = batch.model.settings, batch.state
-    features, N = batch.model.features(batch.obs), len(batch.ret)
+    inputs, N = batch.model.value_inputs(batch.obs), len(batch.ret)
     for _ in range(s.n_critic_updates):
         order, size = shuffled(state, N), minibatch(s, N)
         for rows in (order[start : start + size] for start in range(0, N, size)):
             weights = batch.model.value_weights(state.value_theta)
-            value = network.forward(batch.model.value, weights, features[rows])
+            value = network.forward(batch.model.value, weights, inputs[rows])
             state = adam_step(state, gradient.value_gradient(value, batch.ret[rows]), s)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
     return state
@@ -157,7 +157,7 @@ def adam_step(state, grad, settings):
 
 
 def ridge(batch):
-    """Ridge regression on the features phi = [x x^2 1]:
+    """Ridge regression on phi = [x x^2 1], x being what the networks see:
 
     w = (mean phi phi' + critic_damping I)^-1 mean phi ret, as one Newton step from the present w.
     """

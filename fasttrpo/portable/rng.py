@@ -14,6 +14,7 @@ import numpy as np
 from .jit import elementwise, jit
 
 INIT, ACTION, PREDICT, CRITIC, KFAC, KFAC_CRITIC = range(6)
+FEATURES = 7  # 6 is the environments' (csrc/include/trpo_env.h)
 
 # 32-bit words travel in uint64, so that a product of two of them and a sum never overflow.
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

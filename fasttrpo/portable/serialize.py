@@ -29,6 +29,8 @@ def pack(state):
         "adam_v": state.adam_v,
         "counters": seed + [getattr(state, name) for name in COUNTERS],
     }
+    if len(state.features):
+        vectors["features"] = state.features
     return {name: np.array(value, np.float64) for name, value in vectors.items()}
 
 
@@ -44,6 +46,7 @@ def unpack(vectors, like):
         rew_running=v["rew_running"],
         adam_m=v["adam_m"],
         adam_v=v["adam_v"],
+        features=v.get("features", like.features),
         seed=low + WORD * high,
         **dict(zip(COUNTERS, counts, strict=True)),
     )

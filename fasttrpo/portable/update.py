@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import advantages, cg, critic, gradient, line_search, normalizer
+from . import advantages, cg, critic, features, gradient, line_search, normalizer
 from .work import Batch
 
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)  # outcomes
@@ -77,9 +77,8 @@ def fit_critic(batch, samples):
 
 
 def make_batch(model, state, samples):
-    """The samples with both networks' passes; observations normalised as they were acted on."""
-    normalize = model.settings.normalize_observations
-    obs = normalizer.normalize(samples.raw, state.observations) if normalize else samples.raw
+    """The samples with both networks' passes; observations as they were acted on."""
+    obs = features.see(samples.raw, state, model.settings)
     return Batch(model, state, obs, samples.act, samples.adv, samples.ret, samples.logp)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import network, rng
+from . import features, network, rng
 from .distributions import DISTRIBUTIONS
 from .normalizer import Moments
 
@@ -29,8 +29,9 @@ class Model:
         self.n_outputs = sum(s.parts)
         self.n_actions = len(s.parts)
         ridge = s.critic == "ridge"
-        value_sizes = (2 * s.obs_size, 1) if ridge else (s.obs_size, *s.value_hidden, 1)
-        self.policy = network.Network((s.obs_size, *s.policy_hidden, self.n_outputs), s.activation)
+        F = self.n_inputs = features.n_inputs(s)
+        value_sizes = (2 * F, 1) if ridge else (F, *s.value_hidden, 1)
+        self.policy = network.Network((F, *s.policy_hidden, self.n_outputs), s.activation)
         self.value = network.Network(value_sizes, s.activation)
         self.n_log_std = self.n_outputs if self.distribution.has_log_std else 0
 
@@ -48,8 +49,8 @@ class Model:
     def value_weights(self, value_theta):
         return self.value.matrices(value_theta, self.real)
 
-    def features(self, obs):
-        """The value network's input: obs, or [obs obs^2] for the ridge critic.
+    def value_inputs(self, obs):
+        """The value network's input: obs as the networks see them, or [obs obs^2] for ridge.
 
         Duan et al. 2016, "Benchmarking deep reinforcement learning", without the time features.
         """
@@ -69,6 +70,7 @@ class State:
     rew_running: np.ndarray  # (E,) discounted return so far
     adam_m: np.ndarray  # (Pv,)
     adam_v: np.ndarray  # (Pv,)
+    features: np.ndarray  # what the features are made of (features.py); often empty
     seed: int
     n_acts: int = 0
     n_predicts: int = 0
@@ -93,6 +95,7 @@ def initial_state(model):
         rew_running=np.zeros(s.n_envs),
         adam_m=np.zeros_like(value_theta),
         adam_v=np.zeros_like(value_theta),
+        features=features.draw(s),
         seed=s.seed,
     )
 
@@ -103,7 +106,7 @@ class Batch:
 
     model: Model
     state: State
-    obs: np.ndarray  # (N, O) real, normalised
+    obs: np.ndarray  # (N, F) real, as the networks see them
     act: np.ndarray  # (N, D) real
     adv: np.ndarray  # (N,) float64
     ret: np.ndarray | None  # (N,) float64
@@ -142,7 +145,7 @@ class Batch:
     def value(self):
         """The value network's forward pass on all N rows."""
         weights = self.model.value_weights(self.state.value_theta)
-        return network.forward(self.model.value, weights, self.model.features(self.obs))
+        return network.forward(self.model.value, weights, self.model.value_inputs(self.obs))
 
     def stream(self, purpose):
         """The random stream of this iteration (policy) or of this critic step."""

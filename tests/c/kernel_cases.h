@@ -101,15 +101,16 @@ static inline uint64_t dense_bits(uint64_t hash)
     return hash;
 }
 
-/* ---- exp, expm1, tanh ------------------------------------------------------------------------ */
+/* ---- exp, expm1, tanh, sin ------------------------------------------------------------------- */
 
-enum { AT_ARGUMENT, AT_VALUE, N_FUNCTIONS = 3, MOST_ARGUMENTS = 70 };
+enum { AT_ARGUMENT, AT_VALUE, N_FUNCTIONS = 4, MOST_ARGUMENTS = 70 };
 
 typedef void (*array_function)(real *y, const real *x, ptrdiff_t count);
 
 static inline array_function function_of(const trpok_table *k, int function)
 {
-    return function == 0 ? k->exp : function == 1 ? k->expm1 : k->tanh;
+    const array_function functions[N_FUNCTIONS] = {k->exp, k->expm1, k->tanh, k->sin};
+    return functions[function];
 }
 
 /* Arguments from very small ones to some beyond the range of exp. */

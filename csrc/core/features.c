@@ -1,0 +1,144 @@
+/* What the networks see of an observation: s, the observation after normalisation, or F features of
+ * it. Both networks see the same; a linear policy on them is what features are for.
+ *
+ *     fourier      phi_j = sin(P_j.s / nu + phase_j),  P_ji ~ N(0, 1),  phase_j ~ U[-pi, pi)
+ *                  (Rajeswaran et al. 2017, "Towards generalization and simplicity in continuous
+ *                  control", eq. 4; Rahimi and Recht 2007)
+ *     rbf          phi_j = exp(-|s - c_j|^2 / (2 nu^2)),  c_j ~ N(0, I)
+ *     polynomial   all monomials of degree 1 .. feature_degree: by degree, and within one by the
+ *                  indices i_1 <= i_2 <= ... of their factors in lexicographic order. So for O = 2
+ *                  s_0, s_1, s_0^2, s_0 s_1, s_1^2. No constant: layers have a bias
+ *
+ * nu is feature_bandwidth, or sqrt(2 O), the root mean squared distance of two observations whose
+ * components have variance 1. The first two are a layer: with s_+ = [s 1],
+ *
+ *     fourier      phi_j = sin(s_+ W_j),                        W_j = (P_j / nu, phase_j)
+ *     rbf          phi_j = exp(s_+ W_j - |s|^2 / (2 nu^2)),     W_j = (c_j, -|c_j|^2 / 2) / nu^2
+ *
+ * What is drawn is part of the state: a loaded agent has its own. Features of finite observations
+ * are finite. Proved by tests/test_features.py. */
+#include "work.h"
+
+static const double PI = 3.14159265358979323846;
+/* Where sums overflow: arguments beyond which sine and exponential no longer change. */
+static const real SIN_FAR = (real)1e9, EXP_FAR = (real)-1e4;
+
+/* NaN, as of infinity less infinity, comes out as `low` */
+static real within(real x, real low, real high) { return x > low ? (x < high ? x : high) : low; }
+
+static double bandwidth(const trpo_settings *s)
+{
+    return s->feature_bandwidth > 0 ? s->feature_bandwidth : sqrt(2.0 * s->obs_size);
+}
+
+/* ---- what is drawn --------------------------------------------------------------------------- */
+
+static double *phases(const trpo_agent *w)
+{
+    return w->features + (ptrdiff_t)w->policy.net.size[0] * w->set.obs_size;
+}
+
+/* A feature's numbers are those of the item that it is. */
+void trpo_draw_features(trpo_agent *w)
+{
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    const trpo_rng normals = {w->set.seed, TRPO_STREAM_FEATURES, 0};
+    const trpo_rng uniforms = {w->set.seed, TRPO_STREAM_FEATURES, 1};
+    if (w->features == NULL) return;
+    for (int j = 0; j < F; j++)
+        trpo_normals(w->features + (ptrdiff_t)j * O, &normals, (uint32_t)j, O);
+    for (int j = 0; j < F && w->set.features == TRPO_FOURIER; j++) {
+        double *phase = phases(w) + j;
+        trpo_uniforms(phase, &uniforms, (uint32_t)j, 1);
+        *phase = PI * (2 * *phase - 1);
+    }
+}
+
+/* W ((O+1) x F) */
+static void make_layer(real *W, const trpo_agent *w)
+{
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    const int fourier = w->set.features == TRPO_FOURIER;
+    const double nu = bandwidth(&w->set), scale = 1 / (fourier ? nu : nu * nu);
+    for (int j = 0; j < F; j++) {
+        const double *drawn = w->features + (ptrdiff_t)j * O;
+        for (int i = 0; i < O; i++) W[(ptrdiff_t)i * F + j] = (real)(drawn[i] * scale);
+        W[(ptrdiff_t)O * F + j] =
+            (real)(fourier ? phases(w)[j] : -0.5 * scale * trpok_dot(drawn, drawn, O));
+    }
+}
+
+void trpo_pack_features(trpo_agent *w)
+{
+    if (w->features == NULL) return;
+    make_layer(w->features_unpacked, w);
+    w->k->pack(w->features_W, w->features_unpacked, w->set.obs_size + 1, w->policy.net.size[0]);
+}
+
+/* ---- features of N rows: phi (N x F), s (N x O) ---------------------------------------------- */
+
+static void fourier(const trpo_agent *w, real *phi, const real *s, int N)
+{
+    const int F = w->policy.net.size[0];
+    w->k->dense_forward(phi, s, w->features_W, TRPO_IDENTITY, N, w->set.obs_size, F);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * F; i++) phi[i] = within(phi[i], -SIN_FAR, SIN_FAR);
+    w->k->sin(phi, phi, (ptrdiff_t)N * F);
+}
+
+static void rbf(const trpo_agent *w, real *phi, const real *s, int N)
+{
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    const double nu = bandwidth(&w->set);
+    w->k->dense_forward(phi, s, w->features_W, TRPO_IDENTITY, N, O, F);
+    for (int n = 0; n < N; n++, s += O) {
+        real *row = phi + (ptrdiff_t)n * F;
+        double square = 0;
+        for (int i = 0; i < O; i++) square += (double)s[i] * (double)s[i];
+        square /= 2 * nu * nu;
+        for (int j = 0; j < F; j++) row[j] = within((real)((double)row[j] - square), EXP_FAR, 0);
+    }
+    w->k->exp(phi, phi, (ptrdiff_t)N * F);
+}
+
+/* One row. The monomials of a degree whose first index is i are s_i times those of the degree below
+ * whose first index is i or more, which are the last of theirs. */
+static void monomials(real *phi, const real *s, int degree, int O)
+{
+    real *to = phi;
+    for (int i = 0; i < O; i++) *to++ = s[i];
+    for (int d = 2; d <= degree; d++) {
+        const real *end = to;
+        for (int i = 0; i < O; i++) {
+            const int count = trpo_n_monomials(O - i, d - 1) - trpo_n_monomials(O - i, d - 2);
+            for (const real *from = end - count; from < end; from++)
+                *to++ = within(s[i] * *from, -(real)TRPOK_LARGEST, (real)TRPOK_LARGEST);
+        }
+    }
+}
+
+static void expand(const trpo_agent *w, real *phi, const real *s, int N)
+{
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    switch (w->set.features) {
+    case TRPO_FOURIER: fourier(w, phi, s, N); break;
+    case TRPO_RBF: rbf(w, phi, s, N); break;
+    default:
+        for (int n = 0; n < N; n++)
+            monomials(phi + (ptrdiff_t)n * F, s + (ptrdiff_t)n * O, w->set.feature_degree, O);
+        break;
+    }
+}
+
+void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N)
+{
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    if (w->set.features == TRPO_NO_FEATURES) {
+        trpo_normalize_obs(w, seen, obs, N);
+        return;
+    }
+    for (int row = 0; row < N; row += TRPO_TILE) {
+        const int n = trpo_least(TRPO_TILE, N - row);
+        trpo_normalize_obs(w, scratch->obs, obs + (ptrdiff_t)row * O, n);
+        expand(w, seen + (ptrdiff_t)row * F, scratch->obs, n);
+    }
+}

@@ -1,0 +1,89 @@
+"""What the networks see of an observation: s, normalised if that is asked for, or features of it.
+
+A linear policy on features of s is not linear in s. Both networks see the same.
+"""
+
+from __future__ import annotations
+
+from math import comb, sqrt
+
+import numpy as np
+
+from . import normalizer, rng
+
+LARGEST = 1e4  # the exponent below which exp is 0
+
+
+def n_inputs(settings):
+    """F: how many numbers the networks see of an observation."""
+    if settings.features == "none":
+        return settings.obs_size
+    if settings.features == "polynomial":
+        return comb(settings.obs_size + settings.feature_degree, settings.feature_degree) - 1
+    return settings.n_features
+
+
+def bandwidth(settings):
+    """nu: sqrt(2 O) is the root mean squared distance of two observations of variance 1."""
+    return settings.feature_bandwidth or sqrt(2 * settings.obs_size)
+
+
+def draw(settings):
+    """What the features are made of, one vector float64: (F, O) normals, the projection P of
+    Fourier features or the centres; then, for Fourier features, (F,) phases in [-pi, pi).
+    """
+    F, O = n_inputs(settings), settings.obs_size  # noqa: E741
+    if settings.features not in ("fourier", "rbf"):
+        return np.zeros(0)
+    normals = rng.normals(rng.Stream(settings.seed, rng.FEATURES, 0), np.arange(F), O).ravel()
+    if settings.features == "rbf":
+        return normals
+    word = rng.words(rng.Stream(settings.seed, rng.FEATURES, 1), np.arange(F), 1)[:, 0]
+    return np.concatenate([normals, np.pi * (2 * rng.uniforms(word) - 1)])
+
+
+def see(obs, state, settings):
+    """Observations (n, O) real as the networks see them: (n, F) real."""
+    if settings.normalize_observations:
+        obs = normalizer.normalize(obs, state.observations)
+    if settings.features == "none":
+        return obs
+    with np.errstate(over="ignore", invalid="ignore"):
+        phi = FEATURES[settings.features](obs.astype(np.float64), state.features, settings)
+        largest = np.finfo(obs.dtype).max
+        return np.clip(phi, -largest, largest).astype(obs.dtype)
+
+
+def fourier(s, drawn, settings):
+    """phi_j = sin(P_j.s / nu + phase_j): Rajeswaran et al. 2017, "Towards generalization and
+    simplicity in continuous control".
+    """
+    P, phase = np.split(drawn, [settings.n_features * settings.obs_size])
+    return np.sin(s @ P.reshape(settings.n_features, -1).T / bandwidth(settings) + phase)
+
+
+def rbf(s, drawn, settings):
+    """phi_j = exp(-|s - c_j|^2 / (2 nu^2)), |s - c|^2 = |s|^2 - 2 s.c + |c|^2."""
+    centre = drawn.reshape(settings.n_features, -1)
+    square = np.square(s).sum(axis=1)[:, None] + np.square(centre).sum(axis=1) - 2 * s @ centre.T
+    return np.exp(-np.clip(square / (2 * bandwidth(settings) ** 2), 0, LARGEST))
+
+
+def polynomial(s, drawn, settings):
+    """All monomials of degree 1 .. feature_degree: by degree, then by their factors' indices
+    i_1 <= i_2 <= ... in lexicographic order. For O = 2: s_0, s_1, s_0^2, s_0 s_1, s_1^2.
+
+    Those of a degree that begin with i are s_i times those of the degree below whose first index
+    is i or more.
+    """
+    O = s.shape[1]  # noqa: E741
+    from_first = [s[:, i:] for i in range(O)]  # of the degree at hand, first index >= i
+    degrees = [s]
+    for _ in range(settings.feature_degree - 1):
+        blocks = [s[:, i, None] * from_first[i] for i in range(O)]
+        from_first = [np.concatenate(blocks[i:], axis=1) for i in range(O)]
+        degrees.append(from_first[0])
+    return np.concatenate(degrees, axis=1)
+
+
+FEATURES = {"fourier": fourier, "rbf": rbf, "polynomial": polynomial}
