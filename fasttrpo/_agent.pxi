@@ -127,7 +127,10 @@ cdef class Agent(Theory):
         if status < 0:
             raise ValueError(status_text(status))
         fields = info
-        return {"outcome": status} | {name: fields[name] for name in _RECORD}
+        rejected = trpo_rejection_text(info.rejected).decode()
+        return {"outcome": status, "rejected": rejected,
+                **{name: fields[name] for name in _RECORD},
+                "seconds": {name: info.seconds[i] for i, name in enumerate(_STAGES)}}
 
     # ---- using
 

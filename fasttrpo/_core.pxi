@@ -34,9 +34,12 @@ _FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}
 _CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
 # What update() answers, in this order, after "outcome".
-_RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "kl", "kl_predicted", "entropy",
-           "grad_norm", "step_norm", "curvature", "cg_steps", "cg_residual", "line_search_steps",
+_RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
+           "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
+           "curvature", "cg_damping", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
+# The stages that it times, in the core's order.
+_STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 # What collect() answers: trpo_episode.
 EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64),
                     ("total", np.float64)])

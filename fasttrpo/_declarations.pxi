@@ -33,12 +33,16 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         double critic_damping, learning_rate
         int batch_size
         const char *instruction_set
+        double (*clock)() noexcept
         uint64_t seed
 
     ctypedef struct trpo_info:
-        int n_samples, cg_steps, line_search_steps
-        double surr_gain, surr_gain_predicted, kl, kl_predicted, entropy, grad_norm, step_norm
-        double curvature, cg_residual, explained_variance, value_loss_before, value_loss
+        int n_samples, cg_steps, line_search_steps, rejected
+        double surr_gain, surr_gain_predicted, surr_gain_tried
+        double kl, kl_predicted, kl_tried, target_kl, cg_damping, entropy, std
+        double grad_norm, step_norm, curvature, cg_residual
+        double explained_variance, value_loss_before, value_loss
+        double[5] seconds
 
     ctypedef struct trpo_executor:
         int n_workers
@@ -69,6 +73,9 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     int trpo_collect(trpo_agent *, trpo_envs *, int, int, trpo_env_failure *)
     int trpo_episodes(const trpo_agent *, trpo_episode *, int, int)
     int trpo_update(trpo_agent *, trpo_info *)
+    const char *trpo_rejection_text(int)
+    int trpo_set_target_kl(trpo_agent *, double)
+    int trpo_set_learning_rate(trpo_agent *, double)
     int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
     int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
     double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
@@ -83,6 +90,7 @@ cdef extern from "../csrc/include/trpo_pool.h" nogil:
         pass
 
     int trpo_pool_cores()
+    double trpo_pool_clock() noexcept
     trpo_pool *trpo_pool_new(int)
     trpo_executor trpo_pool_executor(trpo_pool *)
     int trpo_pool_threads(const trpo_pool *)
@@ -130,7 +138,7 @@ cdef extern from "../csrc/core/work.h" nogil:
         double surr, kl, entropy
 
     ctypedef struct trpo_search:
-        int accepted, trials
+        int rejected, trials
         trpo_trial last
 
     int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES

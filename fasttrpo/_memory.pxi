@@ -1,6 +1,7 @@
 # What an agent is made of, and who may touch it when.
 
 import weakref
+from dataclasses import replace
 
 
 cdef void _fill(trpo_settings *c, s) except *:
@@ -50,7 +51,7 @@ cdef class Memory:
         c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
         c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
         _fill(&c, settings)
-        c.instruction_set = _table().name
+        c.instruction_set, c.clock = _table().name, trpo_pool_clock
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
             raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
@@ -93,6 +94,35 @@ cdef class Memory:
         """Complete rows of the rollout in progress."""
         with self.lock:
             return trpo_recorded(self.w)
+
+    @property
+    def target_kl(self):
+        """The trust region's size, in nats. What is set holds from the next update on."""
+        return self.w.set.target_kl
+
+    @target_kl.setter
+    def target_kl(self, value):
+        value = checks.positive("target_kl", value)
+        with self.lock:
+            trpo_set_target_kl(self.w, value)
+            self.settings = replace(self.settings, target_kl=value)
+
+    @property
+    def learning_rate(self):
+        """Adam's step size, likewise."""
+        return self.w.set.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        value = checks.positive("learning_rate", value)
+        with self.lock:
+            trpo_set_learning_rate(self.w, value)
+            self.settings = replace(self.settings, learning_rate=value)
+
+    @property
+    def cg_damping(self):
+        """What the next update adds to the Fisher matrix's diagonal."""
+        return self.w.set.cg_damping
 
     @property
     def theta(self):

@@ -62,7 +62,9 @@ def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
 
 
 def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
-    """theta_new (P,) (theta itself if none was accepted), accepted, trials, surr, kl."""
+    """theta_new (P,) (theta itself if none was accepted), why the last trial was rejected ("" if it
+    was not), trials, surr, kl.
+    """
     cdef _Callbacks own = _Callbacks()
     cdef trpo_search search
     own.evaluate, own.P = evaluate, len(theta)
@@ -71,8 +73,9 @@ def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
                               surr_old, _evaluate, <void *>own, max_trials, len(theta))
     if own.error is not None:
         raise own.error
-    found = trial if search.accepted else theta.copy()
-    return found, bool(search.accepted), search.trials, search.last.surr, search.last.kl
+    rejected = trpo_rejection_text(search.rejected).decode()
+    found = theta.copy() if rejected else trial
+    return found, rejected, search.trials, search.last.surr, search.last.kl
 
 
 def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fasttrpo.values import positive as positive  # a setting that changes as an agent learns
+
 
 def as_array(name, value, shape, dtype):
     """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`,

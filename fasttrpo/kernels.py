@@ -249,6 +249,8 @@ class Search(NamedTuple):
     """of the last trial"""
     kl: float
     """of the last trial"""
+    rejected: str = ""
+    """why the last trial was not taken: "kl", "improvement" or "not finite"; "" if it was"""
 
 
 def line_search(
@@ -278,7 +280,8 @@ def line_search(
         surr, kl = evaluate(trial.copy())
         return float(surr), float(kl)
 
-    return Search(*_stages().line_search(on_a_copy, theta, step, *limits))
+    theta, rejected, *of_last = _stages().line_search(on_a_copy, theta, step, *limits)
+    return Search(theta, not rejected, *of_last, rejected)
 
 
 def _stages() -> Any:

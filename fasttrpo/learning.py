@@ -105,7 +105,13 @@ def count(model: Any, result: Record, episodes: Record, started: float) -> Recor
         "num_timesteps": model.num_timesteps,
         **episodes,
         "steps_per_second": result["n_samples"] / (perf_counter() - started),
-        **result,
+        **flat(result),
     }
     model.records.append(record)
     return record
+
+
+def flat(result: Record) -> Record:
+    """An update's result with its `seconds` as seconds_advantages, seconds_gradient, ..."""
+    seconds = {f"seconds_{stage}": time for stage, time in result["seconds"].items()}
+    return {name: value for name, value in result.items() if name != "seconds"} | seconds

@@ -15,7 +15,7 @@ from typing import Any
 
 from fasttrpo.policy_kwargs import network
 from fasttrpo.suggest import unknown
-from fasttrpo.values import Check, flag, integer, one_of, optional, real, refuse, size
+from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
@@ -172,12 +172,11 @@ def _dtype(name: str, value: Any) -> str:
     return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
 
 
-_POSITIVE = real("a number > 0", lambda x: x > 0)
 _FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 _CHECKS: dict[str, Check] = {
     "policy": one_of(*POLICIES),
-    "learning_rate": optional(_POSITIVE),
+    "learning_rate": optional(positive),
     "n_steps": size,
     "batch_size": optional(size),
     "gamma": _FRACTION,
@@ -188,7 +187,7 @@ _CHECKS: dict[str, Check] = {
     "n_critic_updates": optional(size),
     "gae_lambda": _FRACTION,
     "normalize_advantage": flag,
-    "target_kl": _POSITIVE,
+    "target_kl": positive,
     "sub_sampling_factor": size,
     "verbose": integer(0),
     "seed": integer(0, 2**64 - 1),

@@ -44,6 +44,9 @@ def real(legal: str, test: Callable[[float], bool]) -> Check:
     return check
 
 
+positive = real("a number > 0", lambda x: x > 0)
+
+
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)

@@ -311,7 +311,7 @@ def test_line_search_by_hand():
     assert found == kernels.Search(np.array([0.5]), True, 4, -0.25, 0.25)
     assert asked == [4, 2, 1, 0.5]
     refused = kernels.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5, max_iter=3)
-    assert refused == kernels.Search(np.array([0.0]), False, 3, 0.0, 1.0)
+    assert refused == kernels.Search(np.array([0.0]), False, 3, 0.0, 1.0, "kl")
 
 
 def test_line_search_gives_theta_back_bit_for_bit():
@@ -330,7 +330,7 @@ def test_line_search_is_not_hurt_by_what_evaluate_does_to_its_argument():
 
     found = kernels.line_search(evaluate, [1.0], [1.0], 0.0)
     assert found.theta.tolist() == [2.0]
-    assert [type(v) for v in found[1:]] == [bool, int, float, float]
+    assert [type(v) for v in found[1:]] == [bool, int, float, float, str]
 
 
 def test_line_search_lets_exceptions_through():

@@ -32,47 +32,49 @@ def search(implementation):
 
 def test_takes_the_first_step_that_satisfies_both(search):
     answers = [(9.0, 0.02), (-1.0, 0.001), (0.5, 0.005), (9.0, 0.0)]
-    (theta, accepted, trials, surr, kl), asked = search(answers)
-    assert (accepted, trials, surr, kl) == (True, 3, 0.5, 0.005)
+    (theta, rejected, trials, surr, kl), asked = search(answers)
+    assert (rejected, trials, surr, kl) == ("", 3, 0.5, 0.005)
     expected = [THETA + STEP * 0.5**j for j in range(3)]
     np.testing.assert_allclose(asked, expected, rtol=1e-15)
     assert np.array_equal(theta, asked[-1])
 
 
 def test_takes_the_full_step_where_it_may(search):
-    (theta, accepted, trials, _, _), asked = search([(1.0, 0.01)])
-    assert (accepted, trials) == (True, 1)
+    (theta, rejected, trials, _, _), asked = search([(1.0, 0.01)])
+    assert (rejected, trials) == ("", 1)
     assert np.array_equal(theta, THETA + STEP)
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
-    "refused",
+    ("refused", "why"),
     [
-        (1.0, 0.010001),
-        (0.0, 0.001),
-        (-1e-9, 0.0),
-        (math.nan, 0.0),
-        (1.0, math.nan),
-        (9.0, math.inf),
+        ((1.0, 0.010001), "kl"),
+        ((-1.0, 0.010001), "kl"),
+        ((0.0, 0.001), "improvement"),
+        ((-1e-9, 0.0), "improvement"),
+        ((math.nan, 0.0), "not finite"),
+        ((1.0, math.nan), "not finite"),
+        ((9.0, math.inf), "not finite"),
+        ((math.inf, 0.0), "not finite"),
     ],
 )
-def test_refuses_too_far_and_not_better(search, refused):
+def test_refuses_too_far_and_not_better(search, refused, why):
     """The KL may equal its limit; the surrogate must exceed the old one; NaN is neither."""
-    (theta, accepted, trials, _, _), _ = search([refused] * 4)
-    assert (accepted, trials) == (False, 4)
+    (theta, rejected, trials, _, _), _ = search([refused] * 4)
+    assert (rejected, trials) == (why, 4)
     assert theta.tobytes() == THETA.tobytes()
 
 
 def test_better_means_better_than_the_present_surrogate(search):
     answers = [(4.9, 0.0), (5.1, 0.0)]
-    (_, accepted, trials, surr, _), _ = search(answers, surr_old=5.0)
-    assert (accepted, trials, surr) == (True, 2, 5.1)
+    (_, rejected, trials, surr, _), _ = search(answers, surr_old=5.0)
+    assert (rejected, trials, surr) == ("", 2, 5.1)
 
 
 def test_a_refused_search_gives_a_copy(search):
-    (theta, accepted, _, surr, kl), _ = search([(9.0, 1.0), (-1.0, 0.5)])
-    assert not accepted
+    (theta, rejected, _, surr, kl), _ = search([(9.0, 0.0), (-1.0, 0.5)], surr_old=9.0)
+    assert rejected == "kl"  # the last trial's reason, not the first's
     assert (surr, kl) == (-1.0, 0.5)
     theta[:] = 0
     assert THETA.any()
@@ -82,3 +84,13 @@ def test_shrinks_by_the_factor_each_time(search):
     _, asked = search([(9.0, 1.0)] * 5, shrink=0.8)
     lengths = [np.linalg.norm(theta - THETA) for theta in asked]
     np.testing.assert_allclose(np.divide(lengths[1:], lengths[:-1]), 0.8, rtol=1e-12)
+
+
+def test_parameters_beyond_all_numbers_are_refused_whatever_they_are_worth(search):
+    huge = np.array([1e308, 0.0, 0.0])
+    with np.errstate(over="ignore"):
+        (theta, rejected, *_), _ = search([(9.0, 0.0)], step=np.array([np.inf, 0.0, 0.0]))
+        assert rejected == "not finite"
+        (_, rejected, *_), _ = search([(9.0, 0.0)], step=huge)
+    assert rejected == ""
+    assert theta.tobytes() == THETA.tobytes()

@@ -43,11 +43,11 @@ CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 
 
 def learn(agent, world, updates):
-    """The records of some updates."""
+    """The records of some updates, but for the time they took."""
     records = []
     for _ in range(updates):
         collect(agent, world, 24)
-        records.append(agent.update())
+        records.append(agent.update() | {"seconds": None})
     return records
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -25,23 +26,32 @@ from tolerances import DENSE, SOLVED, assert_close
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)
 RECORD = [
     "outcome",
+    "rejected",
     "n_samples",
     "surr_gain",
     "surr_gain_predicted",
+    "surr_gain_tried",
     "kl",
     "kl_predicted",
+    "kl_tried",
+    "target_kl",
     "entropy",
+    "std",
     "grad_norm",
     "step_norm",
     "curvature",
+    "cg_damping",
     "cg_steps",
     "cg_residual",
     "line_search_steps",
     "explained_variance",
     "value_loss_before",
     "value_loss",
+    "seconds",
 ]
-WHOLE = {"outcome", "n_samples", "cg_steps", "line_search_steps"}
+TYPES = dict.fromkeys(("outcome", "n_samples", "cg_steps", "line_search_steps"), int)
+TYPES |= {"rejected": str, "seconds": dict}
+STAGES = ["advantages", "gradient", "solve", "line_search", "critic"]
 
 
 def search(twin, s, x, curvature):
@@ -76,7 +86,11 @@ def test_update_is_the_stages_one_after_the_other(
         "n_samples": (~log.skip).sum(),
         "surr_gain": gain,
         "surr_gain_predicted": beta * grad @ x,
+        "surr_gain_tried": gain,
         "kl": kl,
+        "kl_tried": kl,
+        "target_kl": s.target_kl,
+        "cg_damping": s.cg_damping,
         "kl_predicted": beta**2 / 2 * x @ twin.fisher_product(x),
         "entropy": entropy,
         "grad_norm": np.linalg.norm(grad),
@@ -98,7 +112,8 @@ def test_the_record_has_its_names_in_order(implementation):
     record = agent.update()
     assert list(record) == RECORD
     for name, value in record.items():
-        assert type(value) is (int if name in WHOLE else float), name
+        assert type(value) is TYPES.get(name, float), name
+    assert list(record["seconds"]) == STAGES
 
 
 @every_distribution
@@ -166,6 +181,69 @@ def test_linear_gaussian_follows_the_exact_natural_gradient(implementation, k):
         assert_close(agent.theta - before, scale * exact, SOLVED)
 
 
+# -- what an update tells, and what may change between two of them ---------------------------------
+
+
+@every_distribution
+def test_std_is_the_mean_over_components_after_the_step(implementation, distribution):
+    agent = shaken(implementation, rollout_settings(distribution=distribution))
+    collect(agent, World(5), 24)
+    record = agent.update()
+    assert record["outcome"] == OK
+    if distribution[0] == "gaussian":
+        assert record["std"] == pytest.approx(np.mean(np.exp(agent.theta[-2:])), rel=DENSE)
+    else:
+        assert math.isnan(record["std"])
+
+
+def test_every_stage_takes_its_time(implementation):
+    """And together they take no more than the update."""
+    agent = shaken(implementation, rollout_settings())
+    collect(agent, World(5), 24)
+    began = time.perf_counter()
+    seconds = agent.update()["seconds"]
+    assert all(value > 0 for value in seconds.values())
+    assert sum(seconds.values()) <= time.perf_counter() - began
+
+
+def test_a_new_target_kl_holds_from_the_next_update_on(implementation):
+    agent = shaken(implementation, rollout_settings())
+    twin = shaken(implementation, rollout_settings(target_kl=1e-4))
+    assert agent.target_kl == 0.01
+    agent.target_kl = 1e-4
+    assert agent.target_kl == 1e-4
+    for one in (agent, twin):
+        collect(one, World(5), 24)
+    records = [one.update() | {"seconds": None} for one in (agent, twin)]
+    assert records[0] == records[1]
+    assert records[0]["target_kl"] == 1e-4
+    assert 0 < records[0]["kl"] <= 1e-4
+    assert bits(agent) == bits(twin)
+
+
+def test_a_new_learning_rate_holds_from_the_next_update_on(implementation):
+    agent = shaken(implementation, rollout_settings(critic="adam"))
+    twin = shaken(implementation, rollout_settings(critic="adam", learning_rate=0.05))
+    other = shaken(implementation, rollout_settings(critic="adam"))
+    agent.learning_rate = 0.05
+    assert agent.learning_rate == 0.05
+    for one in (agent, twin, other):
+        collect(one, World(5), 24)
+        one.update()
+    assert bits(agent) == bits(twin)
+    assert not np.array_equal(agent.value_theta, other.value_theta)
+
+
+@pytest.mark.parametrize("name", ["target_kl", "learning_rate"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, "linear", None, True])
+def test_a_new_value_out_of_range_changes_nothing(implementation, name, value):
+    agent = implementation.agent(rollout_settings())
+    before = getattr(agent, name)
+    with pytest.raises(ValueError, match=rf"^{name} must be a number > 0, got {value!r}$"):
+        setattr(agent, name, value)
+    assert getattr(agent, name) == before
+
+
 # -- outcomes that leave the policy alone ---------------------------------------------------------
 
 
@@ -180,11 +258,19 @@ def test_rejected_update_leaves_theta_bitwise(implementation):
     assert (record["outcome"], record["line_search_steps"]) == (REJECTED, 2)
     assert (record["kl"], record["surr_gain"], record["step_norm"]) == (0, 0, 0)
     assert record["kl_predicted"] > 0.1
+    assert record["rejected"] == "kl"
+    assert record["kl_tried"] > s.target_kl
+    assert record["surr_gain_tried"] != 0
     assert agent.theta.tobytes() == before.tobytes()
     assert np.array_equal(agent.predict(obs, True), predicted)
     assert not np.array_equal(agent.value_theta, value_before)
     assert agent.state()["counters"][4] == 1
     assert agent.n_recorded == 0
+
+
+def numbers(record):
+    """The record's numbers by name."""
+    return [(k, v) for k, v in record.items() if k not in ("rejected", "seconds")]
 
 
 def learn_from(agent, rewards):
@@ -205,8 +291,13 @@ def test_constant_advantages_move_nothing(implementation, dtype, distribution):
     agent.theta = before = agent.theta + 0.1
     record = learn_from(agent, lambda: np.full(5, 0.1))
     assert (record["outcome"], record["cg_steps"], record["curvature"]) == (ZERO_GRADIENT, 0, 0)
+    assert (record["rejected"], record["kl_tried"], record["surr_gain_tried"]) == (
+        "zero gradient",
+        0,
+        0,
+    )
     assert agent.theta.tobytes() == before.tobytes()
-    assert all(math.isfinite(v) or k == "explained_variance" for k, v in record.items())
+    assert {k for k, v in numbers(record) if not math.isfinite(v)} <= {"explained_variance", "std"}
     assert record["entropy"] > 0
     assert np.isfinite(np.concatenate(list(agent.state().values()))).all()
 
@@ -249,6 +340,7 @@ def test_no_curvature_is_an_outcome(implementation, preconditioner, size):
         agent.push(draw.normal(size=1), [False], [False], obs)
     record = agent.update()
     assert (record["outcome"], record["curvature"]) == (NO_CURVATURE, 0)
+    assert (record["rejected"], record["kl_tried"]) == ("no curvature", 0)
     assert (record["cg_steps"], record["line_search_steps"], record["kl"]) == (0, 0, 0)
     assert agent.theta.tobytes() == before.tobytes()
     assert np.isfinite(np.concatenate(list(agent.state().values()))).all()

@@ -1,10 +1,21 @@
 /* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
- * keeps KL(old || new) <= target_kl and improves the surrogate is taken. NaN fails both tests.
+ * keeps KL(old || new) <= target_kl and improves the surrogate is taken. A trial that is not
+ * finite is none, whatever its other numbers.
  *
  * A trial needs one pass over the batch, for three means at once:
  *     surr = E[(ratio - 1) A],   kl = E[KL(old || new)],   entropy
  * The outputs at the old parameters are those cached by the rollout. */
 #include "work.h"
+
+/* trpo_rejection: the first test that a trial fails. */
+static int judge(const double *theta, const trpo_trial *trial, double target_kl, double surr_old,
+                 ptrdiff_t P)
+{
+    if (!isfinite(trial->kl) || !isfinite(trial->surr) || !trpok_finite(theta, P))
+        return TRPO_REJECTED_NOT_FINITE;
+    if (!(trial->kl <= target_kl)) return TRPO_REJECTED_KL;
+    return trial->surr > surr_old ? TRPO_NOT_REJECTED : TRPO_REJECTED_IMPROVEMENT;
+}
 
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
                              double scale, double shrink, double target_kl, double surr_old,
@@ -15,8 +26,8 @@ trpo_search trpo_line_search(double *theta_new, const double *theta, const doubl
         for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
         search.last = evaluate(ctx, theta_new);
         search.trials++;
-        search.accepted = search.last.kl <= target_kl && search.last.surr > surr_old;
-        if (search.accepted) break;
+        search.rejected = judge(theta_new, &search.last, target_kl, surr_old, P);
+        if (search.rejected == TRPO_NOT_REJECTED) break;
         scale *= shrink;
     }
     return search;

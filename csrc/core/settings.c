@@ -143,6 +143,20 @@ const char *trpo_bad_setting(const trpo_settings *s)
     return bad;
 }
 
+int trpo_set_target_kl(trpo_agent *w, double target_kl)
+{
+    if (!is_positive(target_kl)) return TRPO_ERR_SETTING;
+    w->set.target_kl = target_kl;
+    return TRPO_OK;
+}
+
+int trpo_set_learning_rate(trpo_agent *w, double learning_rate)
+{
+    if (!is_positive(learning_rate)) return TRPO_ERR_SETTING;
+    w->set.learning_rate = learning_rate;
+    return TRPO_OK;
+}
+
 int trpo_minibatch(const trpo_settings *s, int N)
 {
     const int part = N / 16, between = part < 64 ? 64 : part > 512 ? 512 : part;

@@ -1,4 +1,4 @@
-/* Statuses in words. */
+/* Statuses and rejections in words. */
 #include "work.h"
 
 const char *trpo_status_text(int status)
@@ -21,6 +21,19 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
     case TRPO_ERR_SPACES: return "the environments are not of the agent's sizes or number";
     default: return "unknown status";
+    }
+}
+
+const char *trpo_rejection_text(int rejection)
+{
+    switch (rejection) {
+    case TRPO_NOT_REJECTED: return "";
+    case TRPO_REJECTED_KL: return "kl";
+    case TRPO_REJECTED_IMPROVEMENT: return "improvement";
+    case TRPO_REJECTED_NOT_FINITE: return "not finite";
+    case TRPO_REJECTED_ZERO_GRADIENT: return "zero gradient";
+    case TRPO_REJECTED_NO_CURVATURE: return "no curvature";
+    default: return "unknown";
     }
 }
 

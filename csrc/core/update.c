@@ -28,6 +28,15 @@ trpo_solution trpo_solve_policy(trpo_agent *w)
     return trpo_solve(w, &w->policy, w->set.cg_damping, w->set.cg_max_steps, kfac);
 }
 
+/* Books the time since the last call to a stage; without a clock there is none. */
+static void end_stage(trpo_agent *w, trpo_info *info, int stage)
+{
+    if (w->set.clock == NULL) return;
+    const double now = w->set.clock();
+    info->seconds[stage] += now - w->stage_began;
+    w->stage_began = now;
+}
+
 /* The surrogate at the present parameters, E[(ratio - 1) A]: 0 where they took the actions. */
 static double surrogate_now(const trpo_agent *w)
 {
@@ -61,9 +70,12 @@ static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
         m->trial, m->theta, m->x, beta, w->set.line_search_shrinking_factor, delta, surr, evaluate,
         w, w->set.line_search_max_iter, m->P);
     info->line_search_steps = found.trials;
-    if (!found.accepted) return TRPO_REJECTED;
-    info->surr_gain = found.last.surr - surr;
-    info->kl = found.last.kl;
+    info->rejected = found.rejected;
+    info->surr_gain_tried = found.last.surr - surr;
+    info->kl_tried = found.last.kl;
+    if (found.rejected != TRPO_NOT_REJECTED) return TRPO_REJECTED;
+    info->surr_gain = info->surr_gain_tried;
+    info->kl = info->kl_tried;
     info->entropy = found.last.entropy;
     info->step_norm = distance(m->trial, m->theta, m->P);
     memcpy(m->theta, m->trial, (size_t)m->P * sizeof(double));
@@ -71,18 +83,43 @@ static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
     return TRPO_OK;
 }
 
-static int policy_step(trpo_agent *w, trpo_info *info)
+/* Gradient and direction; TRPO_OK if there is a step to scale. */
+static int find_direction(trpo_agent *w, trpo_solution *solution, trpo_info *info)
 {
     trpo_model *m = &w->policy;
     trpo_policy_gradient(w);
+    end_stage(w, info, TRPO_STAGE_GRADIENT);
     info->grad_norm = sqrt(trpok_dot(m->grad, m->grad, m->P));
     if (info->grad_norm == 0) return TRPO_ZERO_GRADIENT;
-    const trpo_solution solution = trpo_solve_policy(w);
-    info->cg_steps = solution.steps;
-    info->cg_residual = solution.residual;
-    info->curvature = solution.curvature;
-    if (!(solution.curvature > 0 && isfinite(solution.curvature))) return TRPO_NO_CURVATURE;
-    return search(w, &solution, info);
+    *solution = trpo_solve_policy(w);
+    end_stage(w, info, TRPO_STAGE_SOLVE);
+    info->cg_steps = solution->steps;
+    info->cg_residual = solution->residual;
+    info->curvature = solution->curvature;
+    return solution->curvature > 0 && isfinite(solution->curvature) ? TRPO_OK : TRPO_NO_CURVATURE;
+}
+
+/* The mean of exp(log_std), NaN where there is none. */
+static double mean_std(const trpo_model *m)
+{
+    double sum = 0;
+    for (int i = 0; i < m->n_log_std; i++) sum += exp(m->log_std[i]);
+    return m->n_log_std > 0 ? sum / m->n_log_std : (double)NAN;
+}
+
+static int policy_step(trpo_agent *w, trpo_info *info)
+{
+    trpo_solution solution;
+    info->target_kl = w->set.target_kl;
+    info->cg_damping = w->set.cg_damping;
+    int status = find_direction(w, &solution, info);
+    if (status == TRPO_ZERO_GRADIENT) info->rejected = TRPO_REJECTED_ZERO_GRADIENT;
+    if (status == TRPO_NO_CURVATURE) info->rejected = TRPO_REJECTED_NO_CURVATURE;
+    if (status == TRPO_OK) status = search(w, &solution, info);
+    if (status != TRPO_OK) info->entropy = trpo_evaluate(w, w->policy.theta).entropy;
+    info->std = mean_std(&w->policy);
+    end_stage(w, info, TRPO_STAGE_LINE_SEARCH);
+    return status;
 }
 
 static int check_rollout(const trpo_agent *w)
@@ -95,16 +132,19 @@ static int check_rollout(const trpo_agent *w)
 
 int trpo_update(trpo_agent *w, trpo_info *wanted)
 {
-    trpo_info info = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    trpo_info info;
     int status = check_rollout(w);
     if (status != TRPO_OK) return status;
+    memset(&info, 0, sizeof info);
+    if (w->set.clock != NULL) w->stage_began = w->set.clock();
     trpo_advantages(w);
     info.n_samples = w->N;
     info.explained_variance = explained_variance(w);
+    end_stage(w, &info, TRPO_STAGE_ADVANTAGES);
     status = policy_step(w, &info);
-    if (status != TRPO_OK) info.entropy = trpo_evaluate(w, w->policy.theta).entropy;
     trpo_fit_critic(w, &info);
     trpo_merge_statistics(w);
+    end_stage(w, &info, TRPO_STAGE_CRITIC);
     w->counters[TRPO_N_UPDATES]++;
     w->t = w->drawn = 0;
     if (wanted != NULL) *wanted = info;

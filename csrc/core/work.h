@@ -137,6 +137,7 @@ struct trpo_agent {
     trpo_scratch *scratch;/* (n_workers)                                                       */
     double *partial;      /* (TRPO_BLOCKS x largest summed vector) block sums                  */
     trpo_culprit culprit;
+    double stage_began;   /* update.c: when, by the settings' clock                            */
 
     trpo_model policy;
     trpo_model critic;
@@ -290,7 +291,7 @@ typedef struct trpo_trial {
     double surr, kl, entropy;
 } trpo_trial;
 typedef struct trpo_search {
-    int accepted;
+    int rejected;         /* trpo_rejection of the last trial                                  */
     int trials;
     trpo_trial last;      /* of the accepted step, or of the last one refused                  */
 } trpo_search;

@@ -81,6 +81,26 @@ typedef enum trpo_critic {
     TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
 } trpo_critic;
 
+/* Why an update left the policy as it was: what the last trial of the line search failed by. */
+typedef enum trpo_rejection {
+    TRPO_NOT_REJECTED = 0,
+    TRPO_REJECTED_KL = 1,            /* it lies outside the trust region                      */
+    TRPO_REJECTED_IMPROVEMENT = 2,   /* inside, but the surrogate has not grown               */
+    TRPO_REJECTED_NOT_FINITE = 3,    /* its parameters, KL or surrogate are no finite numbers */
+    TRPO_REJECTED_ZERO_GRADIENT = 4, /* no trial: TRPO_ZERO_GRADIENT                          */
+    TRPO_REJECTED_NO_CURVATURE = 5   /* no trial: TRPO_NO_CURVATURE                           */
+} trpo_rejection;
+
+/* The parts of an update that are timed, in this order. */
+typedef enum trpo_stage {
+    TRPO_STAGE_ADVANTAGES,  /* and explained_variance                                         */
+    TRPO_STAGE_GRADIENT,
+    TRPO_STAGE_SOLVE,       /* preconditioner and conjugate gradient                          */
+    TRPO_STAGE_LINE_SEARCH,
+    TRPO_STAGE_CRITIC,      /* and the running statistics                                     */
+    TRPO_N_STAGES
+} trpo_stage;
+
 /* What an agent is. Arrays are read during the call they are passed to and not kept.
  * Defaults (trpo_default_settings) in brackets; obs_size and parts must be set. */
 typedef struct trpo_settings {
@@ -130,6 +150,8 @@ typedef struct trpo_settings {
     /* the machine */
     const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best that     */
                                  /*     this machine has [NULL]                               */
+    double (*clock)(void);       /* seconds since whenever: what trpo_info's seconds are told */
+                                 /*     by, and nothing else; NULL: they are 0 [NULL]         */
     /* randomness: a stream per agent, independent of threads and of n_envs beside it */
     uint64_t seed;         /* [0]                                                             */
 } trpo_settings;
@@ -148,11 +170,17 @@ typedef struct trpo_info {
     int n_samples;              /* rows learnt from                                           */
     int cg_steps;               /* products used by the policy's conjugate gradient           */
     int line_search_steps;      /* trial steps evaluated                                      */
+    int rejected;               /* trpo_rejection; TRPO_NOT_REJECTED where a step was taken   */
     double surr_gain;           /* E[(ratio - 1) A], new minus old                            */
     double surr_gain_predicted; /* beta g'x, first order                                      */
     double kl;                  /* mean KL(old || new), nats                                  */
     double kl_predicted;        /* beta^2/2 x'Fx, second order, undamped                      */
+    double surr_gain_tried;     /* surr_gain of the last trial, whether it was taken or not   */
+    double kl_tried;            /* its KL                                                     */
+    double target_kl;           /* the trust region of this update                            */
+    double cg_damping;          /* the damping of this update                                 */
     double entropy;             /* mean, after the step, nats                                 */
+    double std;                 /* mean over components of exp(log_std), after; NaN if none   */
     double grad_norm;           /* |g|                                                        */
     double step_norm;           /* |theta_new - theta_old|                                    */
     double curvature;           /* x'Hx, damped                                               */
@@ -160,6 +188,7 @@ typedef struct trpo_info {
     double explained_variance;  /* of the returns, before the fit; NaN if they are constant   */
     double value_loss_before;   /* mean (V - ret)^2 in scaled reward units                    */
     double value_loss;          /* the same after the fit                                     */
+    double seconds[TRPO_N_STAGES]; /* of each trpo_stage, by the settings' clock              */
 } trpo_info;
 
 /* Where bad input was found by the call that failed last. */
@@ -283,6 +312,15 @@ int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row
  * critic has learnt. TRPO_ERR_EMPTY, TRPO_ERR_ORDER (a row is open): nothing has changed.
  * Cost: about (3 + cg_steps * 4) * N * P multiply-adds for the policy. */
 int trpo_update(trpo_agent *agent, trpo_info *info);
+
+/* A trpo_rejection in a word or two; "" for TRPO_NOT_REJECTED, "unknown" for any other number. */
+const char *trpo_rejection_text(int rejection);
+
+/* Two settings that may change as an agent learns, at any time: from the next update on it has a
+ * trust region of this size, and Adam steps of this length. They are settings still, and as such no
+ * part of what is saved. TRPO_ERR_SETTING unless positive and finite. */
+int trpo_set_target_kl(trpo_agent *agent, double target_kl);
+int trpo_set_learning_rate(trpo_agent *agent, double learning_rate);
 
 /* ---- using the policy ------------------------------------------------------------------------ */
 

@@ -11,6 +11,8 @@
  * (-pthread); where there are none (Windows) it has the same functions, and runs tasks in a row.
  * The bits of a result are the same for any number of threads, and without a pool.
  *
+ * Beside it stands a clock, for who wants an update's stages timed.
+ *
  * Conventions
  *   Threads    n_threads counts the caller, who works too, as worker 0; there are never more. They
  *              start when a run first has work for them: an idle pool costs a few bytes.
@@ -39,6 +41,9 @@ typedef struct trpo_pool trpo_pool;
  * no more than the CPU quotas of its control groups (Linux cgroups v1 and v2) come to, rounded up.
  * 1 where the system does not tell. Reads files: some 100 us. */
 int trpo_pool_cores(void);
+
+/* Seconds, on a clock that only goes forward; 0 is any time. For trpo_settings.clock. */
+double trpo_pool_clock(void);
 
 /* A pool of n_threads >= 1, none of them started; NULL if n_threads < 1 or memory is short.
  * trpo_useful_workers (trpo.h) says how many an agent can keep busy. */

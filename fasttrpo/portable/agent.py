@@ -61,6 +61,29 @@ class Agent:
         return self._rollout.t
 
     @property
+    def target_kl(self):
+        """The trust region's size, in nats. What is set holds from the next update on."""
+        return self._model.settings.target_kl
+
+    @target_kl.setter
+    def target_kl(self, value):
+        self._model.change(target_kl=checks.positive("target_kl", value))
+
+    @property
+    def learning_rate(self):
+        """Adam's step size, likewise."""
+        return self._model.settings.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self._model.change(learning_rate=checks.positive("learning_rate", value))
+
+    @property
+    def cg_damping(self):
+        """What the next update adds to the Fisher matrix's diagonal."""
+        return self._model.settings.cg_damping
+
+    @property
     def theta(self):
         """The policy's parameters, a copy (P,) float64.
 

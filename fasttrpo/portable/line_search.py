@@ -10,14 +10,17 @@ import numpy as np
 
 from . import network
 
+# Why a trial is not taken, or none was made.
+NOT_REJECTED, TOO_FAR, NO_IMPROVEMENT, NOT_FINITE = "", "kl", "improvement", "not finite"
+
 
 class Step(NamedTuple):
     """What the policy step came to. theta is the old one where no trial was accepted."""
 
     theta: np.ndarray
-    accepted: bool
-    surr_gain: float
-    kl: float
+    rejected: str
+    surr_gain: float  # of the last trial, taken or not
+    kl: float  # likewise
     entropy: float
     trials: int
 
@@ -47,22 +50,32 @@ def step_size(curvature, target_kl):
 def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
     """The first of theta + shrink^j step, j = 0, 1, ..., with kl <= target_kl and surr > surr_old.
 
-    evaluate(theta) = surr, kl. Returns theta (the old one if none was accepted), accepted, trials,
-    and surr and kl of the last trial. NaN is never accepted.
+    evaluate(theta) = surr, kl. Returns theta (the old one if none was accepted), why the last trial
+    was rejected ("" if it was not), trials, and surr and kl of the last one. What is not finite is
+    never accepted.
     """
-    surr = kl = np.nan
     for j in range(max_trials):
         trial = theta + shrink**j * step
         surr, kl = evaluate(trial)
-        if kl <= target_kl and surr > surr_old:
-            return trial, True, j + 1, surr, kl
-    return theta.copy(), False, max_trials, surr, kl
+        rejected = judge(trial, surr, kl, target_kl, surr_old)
+        if not rejected:
+            return trial, NOT_REJECTED, j + 1, surr, kl
+    return theta.copy(), rejected, max_trials, surr, kl
+
+
+def judge(theta, surr, kl, target_kl, surr_old):
+    """The first test that a trial fails."""
+    if not (np.isfinite(kl) and np.isfinite(surr) and np.isfinite(theta).all()):
+        return NOT_FINITE
+    if not kl <= target_kl:
+        return TOO_FAR
+    return NOT_REJECTED if surr > surr_old else NO_IMPROVEMENT
 
 
 def search(batch, x, beta):
     """The line search along beta x, from the batch's parameters: Step."""
     s, theta, surr_now = batch.model.settings, batch.state.theta, surrogate(batch.logp_now, batch)
-    trial, accepted, trials, surr, kl = line_search(
+    trial, rejected, trials, surr, kl = line_search(
         lambda theta: evaluate(theta, batch)[:2],
         theta,
         beta * x,
@@ -71,12 +84,12 @@ def search(batch, x, beta):
         s.line_search_shrinking_factor,
         s.line_search_max_iter,
     )
-    if not accepted:
-        return stay(batch, trials)
-    return Step(trial, True, surr - surr_now, kl, evaluate(trial, batch)[2], trials)
+    if rejected:
+        return stay(batch, rejected, surr - surr_now, kl, trials)
+    return Step(trial, rejected, surr - surr_now, kl, evaluate(trial, batch)[2], trials)
 
 
-def stay(batch, trials=0):
+def stay(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
     """No step: theta itself, not a copy that went through arithmetic."""
     entropy = batch.model.distribution.entropy(batch.policy.output, batch.extra)
-    return Step(batch.state.theta, False, 0.0, 0.0, float(entropy), trials)
+    return Step(batch.state.theta, rejected, surr_gain, kl, float(entropy), trials)

@@ -5,6 +5,7 @@ Optimization", ICML 2015), in the order of the theory.
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 
@@ -12,51 +13,82 @@ from . import advantages, cg, critic, features, gradient, line_search, normalize
 from .work import Batch
 
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)  # outcomes
+NO_TRIAL = {ZERO_GRADIENT: "zero gradient", NO_CURVATURE: "no curvature"}
+STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
+
+
+class Stopwatch:
+    """seconds: {stage: what the calls of `lap` booked to it, each since the last}."""
+
+    def __init__(self):
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.began = perf_counter()
+
+    def lap(self, stage):
+        """The stage has ended."""
+        now = perf_counter()
+        self.seconds[stage] += now - self.began
+        self.began = now
 
 
 def update(rollout, state):
     """The state after one iteration on the rollout's rows, and the iteration's record (a dict)."""
+    watch = Stopwatch()
     samples = advantages.estimate(rollout, state)
     batch = make_batch(rollout.model, state, samples)
-    step, of_policy = improve_policy(batch)
+    watch.lap("advantages")
+    step, of_policy = improve_policy(batch, watch)
     fitted, of_critic = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
-    return replace(state, n_updates=state.n_updates + 1), of_policy | of_critic
+    watch.lap("critic")
+    record = of_policy | of_critic | {"seconds": watch.seconds}
+    return replace(state, n_updates=state.n_updates + 1), record
 
 
-def improve_policy(batch):
+def improve_policy(batch, watch):
     """gradient, solve, step size, line search: the Step, and its part of the record."""
-    outcome, beta = OK, 0.0
-    step, solution = line_search.stay(batch), cg.nothing(batch.state.theta)
+    outcome, beta, solution = OK, 0.0, cg.nothing(batch.state.theta)
 
     grad = gradient.surrogate_gradient(batch)
+    watch.lap("gradient")
     if grad @ grad == 0:
         outcome = ZERO_GRADIENT
     else:
         solution = cg.solve_policy(grad, batch)
+        watch.lap("solve")
         if not (solution.curvature > 0 and np.isfinite(solution.curvature)):
             outcome = NO_CURVATURE
-        else:
-            beta = line_search.step_size(solution.curvature, batch.model.settings.target_kl)
-            step = line_search.search(batch, solution.x, beta)
-            outcome = OK if step.accepted else REJECTED
+    if outcome == OK:
+        beta = line_search.step_size(solution.curvature, batch.model.settings.target_kl)
+        step = line_search.search(batch, solution.x, beta)
+        outcome = REJECTED if step.rejected else OK
+    else:
+        step = line_search.stay(batch, NO_TRIAL[outcome])
+    watch.lap("line_search")
     return step, policy_record(outcome, batch, grad, solution, beta, step)
 
 
 def policy_record(outcome, batch, grad, solution, beta, step):
     """What happened to the policy. kl_predicted is undamped: beta^2/2 (x'Hx - damping x'x)."""
-    x, damping = solution.x, batch.model.settings.cg_damping
+    model, x, damping = batch.model, solution.x, batch.model.settings.cg_damping
+    std = np.exp(model.extra(step.theta)) if model.n_log_std else [np.nan]
     return {
         "outcome": outcome,
+        "rejected": step.rejected,
         "n_samples": len(batch.obs),
-        "surr_gain": step.surr_gain,
+        "surr_gain": 0.0 if step.rejected else step.surr_gain,
         "surr_gain_predicted": beta * float(grad @ x),
-        "kl": step.kl,
+        "surr_gain_tried": step.surr_gain,
+        "kl": 0.0 if step.rejected else step.kl,
         "kl_predicted": 0.5 * beta**2 * (solution.curvature - damping * float(x @ x)),
+        "kl_tried": step.kl,
+        "target_kl": model.settings.target_kl,
         "entropy": step.entropy,
+        "std": float(np.mean(std)),
         "grad_norm": float(np.linalg.norm(grad)),
         "step_norm": float(np.linalg.norm(step.theta - batch.state.theta)),
         "curvature": solution.curvature,
+        "cg_damping": damping,
         "cg_steps": solution.cg_steps,
         "cg_residual": solution.cg_residual,
         "line_search_steps": step.trials,

@@ -1,4 +1,4 @@
-"""What the stages work on: the model that never changes, the state that lasts, and one batch.
+"""What the stages work on: the model as it was set up, the state that lasts, and one batch.
 
 `State` is immutable: a stage returns a new one, and whoever called it adopts that or does not. So
 an iteration that fails leaves nothing half done.
@@ -34,6 +34,10 @@ class Model:
         self.policy = network.Network((F, *s.policy_hidden, self.n_outputs), s.activation)
         self.value = network.Network(value_sizes, s.activation)
         self.n_log_std = self.n_outputs if self.distribution.has_log_std else 0
+
+    def change(self, **settings):
+        """Other values of settings that nothing else follows from."""
+        self.settings = replace(self.settings, **settings)
 
     @property
     def n_parameters(self):

@@ -103,5 +103,11 @@ int main(void)
 {
     quotas_are_read();
     CHECK(trpo_pool_cores() >= 1);
+    check_name("the clock goes forward");
+    for (double began = trpo_pool_clock(), now = began; now < began + 1e-3;) {
+        const double later = trpo_pool_clock();
+        if (!CHECK(later >= now)) break;
+        now = later;
+    }
     return check_result();
 }

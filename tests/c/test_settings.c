@@ -288,6 +288,63 @@ static void every_status_has_a_text(void)
     }
 }
 
+static void every_rejection_has_a_text(void)
+{
+    for (int rejection = -3; rejection <= 10; rejection++) {
+        const char *text = trpo_rejection_text(rejection);
+        const int known =
+            rejection >= TRPO_NOT_REJECTED && rejection <= TRPO_REJECTED_NO_CURVATURE;
+        check_name("rejection %d", rejection);
+        if (!CHECK(text != NULL)) continue;
+        CHECK((text[0] == 0) == (rejection == TRPO_NOT_REJECTED));
+        CHECK(known == (strcmp(text, "unknown") != 0));
+    }
+}
+
+/* ---- settings that change -------------------------------------------------------------------- */
+
+/* An agent that is told of a setting as it learns does what one does that was born with it. */
+static void new_settings_hold_from_the_next_update_on(void)
+{
+    trpo_settings s;
+    learner changed, born;
+    check_name("a new target_kl and learning_rate");
+    small_settings(&s, GAUSSIAN, 1);
+    s.critic = TRPO_ADAM;
+    learner_start(&changed, &s, NULL);
+    s.target_kl = 3e-4;
+    s.learning_rate = 0.03;
+    learner_start(&born, &s, NULL);
+    learner_steps(&changed, s.n_steps / 2);
+    CHECK(trpo_set_target_kl(changed.agent, 3e-4) == TRPO_OK);
+    CHECK(trpo_set_learning_rate(changed.agent, 0.03) == TRPO_OK);
+    learner_steps(&changed, s.n_steps - s.n_steps / 2);
+    CHECK(trpo_update(changed.agent, NULL) == learner_iterate(&born, NULL));
+    CHECK(saved_bits(changed.agent) == saved_bits(born.agent));
+    learner_end(&changed);
+    learner_end(&born);
+}
+
+static void new_settings_out_of_range_change_nothing(void)
+{
+    const double bad[] = {0, -1, nan_, inf_, -inf_};
+    trpo_settings s;
+    learner told, left;
+    check_name("new settings out of range");
+    small_settings(&s, GAUSSIAN, 1);
+    s.critic = TRPO_ADAM;
+    learner_start(&told, &s, NULL);
+    learner_start(&left, &s, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(trpo_set_target_kl(told.agent, bad[i]) == TRPO_ERR_SETTING);
+        CHECK(trpo_set_learning_rate(told.agent, bad[i]) == TRPO_ERR_SETTING);
+    }
+    CHECK(learner_iterate(&told, NULL) == learner_iterate(&left, NULL));
+    CHECK(saved_bits(told.agent) == saved_bits(left.agent));
+    learner_end(&told);
+    learner_end(&left);
+}
+
 /* ---- the machine ----------------------------------------------------------------------------- */
 
 /* The kernels asked for are those in use; what there is not is refused. */
@@ -318,5 +375,8 @@ int main(void)
     memory_for_one_worker_is_not_enough_for_four();
     nothing_outside_is_written();
     every_status_has_a_text();
+    every_rejection_has_a_text();
+    new_settings_hold_from_the_next_update_on();
+    new_settings_out_of_range_change_nothing();
     return check_result();
 }

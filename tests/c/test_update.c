@@ -20,7 +20,10 @@ static void check_promise(learner *l, int status, const trpo_info *info, const d
         CHECK(info->cg_steps >= 1 && info->cg_steps <= l->set.cg_max_steps);
         CHECK(info->line_search_steps <= l->set.line_search_max_iter);
         CHECK(memcmp(theta, theta_before, count * sizeof *theta) != 0);
+        CHECK(info->rejected == TRPO_NOT_REJECTED);
+        CHECK(info->kl_tried == info->kl && info->surr_gain_tried == info->surr_gain);
     } else {
+        CHECK(info->rejected != TRPO_NOT_REJECTED);
         CHECK(memcmp(theta, theta_before, count * sizeof *theta) == 0);
         CHECK(info->kl == 0 && info->surr_gain == 0 && info->step_norm == 0);
     }
@@ -133,7 +136,8 @@ static void constant_advantages_teach_nothing(int space, double reward)
     double *before = copy_theta(l.agent, &count);
     CHECK(iterate_with_reward(&l, reward, &info) == TRPO_ZERO_GRADIENT);
     check_promise(&l, TRPO_ZERO_GRADIENT, &info, before);
-    CHECK(info.grad_norm == 0);
+    CHECK(info.grad_norm == 0 && info.rejected == TRPO_REJECTED_ZERO_GRADIENT);
+    CHECK(info.kl_tried == 0 && info.surr_gain_tried == 0);
     free(before);
     learner_end(&l);
 }
@@ -152,6 +156,8 @@ static void a_step_below_rounding_is_rejected(int space)
     for (int i = 0; i < 3; i++) {
         CHECK(checked_iteration(&l, &info) == TRPO_REJECTED);
         CHECK(info.line_search_steps == 3);
+        CHECK(info.rejected == TRPO_REJECTED_IMPROVEMENT || info.rejected == TRPO_REJECTED_KL);
+        CHECK(info.target_kl == 1e-300 && info.cg_damping == s.cg_damping);
     }
     learner_end(&l);
 }
@@ -169,6 +175,35 @@ static void a_step_beyond_all_numbers_does_no_harm(int space)
     learner_start(&l, &s, NULL);
     for (int i = 0; i < 3; i++) checked_iteration(&l, &info);
     learner_end(&l);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+static int ticks;
+static double ticking(void) { return 1 << ticks++; } /* 1, 2, 4, ...: a sum tells its terms */
+
+/* Each stage is booked what the clock says of it, and the numbers are those without a clock. */
+static void stages_are_timed(void)
+{
+    trpo_settings s;
+    learner timed, plain;
+    trpo_info info, untimed;
+    check_name("a clock");
+    small_settings(&s, CATEGORICAL, 1);
+    learner_start(&plain, &s, NULL);
+    s.clock = ticking;
+    learner_start(&timed, &s, NULL);
+    CHECK(ticks == 0);
+    learner_iterate(&timed, &info);
+    learner_iterate(&plain, &untimed);
+    CHECK(ticks == 1 + TRPO_N_STAGES);
+    for (int stage = 0; stage < TRPO_N_STAGES; stage++) {
+        CHECK(info.seconds[stage] == 1 << stage);
+        CHECK(untimed.seconds[stage] == 0);
+    }
+    CHECK(saved_bits(timed.agent) == saved_bits(plain.agent));
+    learner_end(&timed);
+    learner_end(&plain);
 }
 
 /* A rejected policy step does not keep the critic from learning. */
@@ -355,5 +390,6 @@ int main(void)
         the_critic_learns_beside_a_rejected_step(critic);
     a_linear_gaussian_policy_needs_one_product();
     truncation_is_not_termination();
+    stages_are_timed();
     return check_result();
 }
