@@ -109,6 +109,7 @@ def test_the_twin_s_imports_point_one_way():
 # Python's own layers, the user's end first: a module imports from later ones only.
 LAYERS = (
     {"__main__", "cli"},
+    {"selftest"},
     {"trpo", "evaluate"},
     {"learning"},
     {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
@@ -131,7 +132,13 @@ def test_environments_stand_alone(path):
 
 
 # Within the command line: the commands, then what they share.
-CLI_LAYERS = ({"__init__"}, {"train"}, {"eval", "info"}, {"runs", "arguments"}, {"errors"})
+CLI_LAYERS = (
+    {"__init__"},
+    {"train"},
+    {"eval", "info", "selftest"},
+    {"runs", "arguments"},
+    {"errors"},
+)
 
 
 def ranks(layers):

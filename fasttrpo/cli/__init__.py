@@ -1,7 +1,8 @@
-"""The command line: `fasttrpo train ENV_ID`, `fasttrpo eval RUN`, `fasttrpo info`.
+"""The command line: `fasttrpo COMMAND ...`; `fasttrpo --help` lists the commands.
 
 A command is a module with `add`, which declares its arguments and says what runs it.
-Exit codes: 0 done, 2 the command was wrong (one line says how), 130 interrupted by Ctrl-C.
+Exit codes: 0 done, 1 the selftest failed, 2 the command was wrong (one line says how), 130
+interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import sys
 
 from fasttrpo._version import __version__
 from fasttrpo.cli import eval as evaluate
-from fasttrpo.cli import info, train
+from fasttrpo.cli import info, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import INTERRUPTED, REFUSALS, UsageError, line
 from fasttrpo.suggest import unknown
 
-COMMANDS = {"train": train, "eval": evaluate, "info": info}
+COMMANDS = {"train": train, "eval": evaluate, "info": info, "selftest": selftest}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,28 @@
+"""`fasttrpo selftest`: whether this installation computes right on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+FAILED = 1
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command."""
+    what = "check gradients, Fisher products, updates, threads and kernels on this machine"
+    selftest = commands.add_parser("selftest", help=what, description=what, allow_abbrev=False)
+    selftest.set_defaults(run=run)
+    return selftest
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a line per check and the verdict; 1 if a check failed."""
+    from fasttrpo import selftest
+
+    results = []
+    for result in selftest.run():
+        print(result.line(), flush=True)
+        results.append(result)
+    print(f"\n{selftest.verdict(results)}")
+    return FAILED if any(result.status == "FAILED" for result in results) else 0

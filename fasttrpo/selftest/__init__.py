@@ -1,0 +1,82 @@
+"""`fasttrpo selftest`: is what runs on this machine right?
+
+Every stage is compared with a slow formula, a dense matrix, or the portable twin, in seconds and
+without anything but NumPy. `run` yields the results one by one, `verdict` sums them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from time import perf_counter
+
+from fasttrpo import backend
+from fasttrpo.selftest import machine, theory
+from fasttrpo.selftest.cases import KINDS, Case, Kind
+from fasttrpo.selftest.result import Outcome, Result
+
+__all__ = ["Result", "checks", "run", "verdict"]
+
+_OF_A_CASE = {
+    "densities": theory.densities,
+    "gradient": theory.gradient,
+    "Fisher product": theory.fisher,
+    "KL Hessian": theory.kl_hessian,
+}
+_OF_A_KIND = {"conjugate gradient": theory.conjugate_gradient, "update": theory.update}
+
+
+def checks(kinds: Sequence[Kind] = KINDS) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    """(name, function) of every check that there is on this machine, in their order."""
+    for kind in kinds:
+        for name, check in _OF_A_CASE.items():
+            yield f"{name}, {kind.name}", partial(_of_a_case, check, kind)
+        for name, check in _OF_A_KIND.items():
+            yield f"{name}, {kind.name}", partial(check, kind)
+    yield "critic", partial(theory.critic, kinds[0])
+    yield "rejected step", theory.rejected_step
+    yield "advantages (GAE)", theory.gae
+    yield from _of_the_machine(tuple(kinds))
+
+
+def _of_a_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
+    return check(Case(kind))
+
+
+def _of_the_machine(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    yield "threads", partial(machine.threads, kinds[0])
+    for name in machine.instruction_sets():
+        for dtype in machine.UPDATES:
+            check = partial(machine.instruction_set, name, dtype, kinds)
+            yield f"instruction set {name}, {dtype}", check
+    for dtype in machine.UPDATES:
+        yield f"instruction sets agree, {dtype}", partial(machine.fused_sets, dtype, kinds)
+    yield "save and load", machine.saved_model
+
+
+def run(kinds: Sequence[Kind] = KINDS) -> Iterator[Result]:
+    """Carries the checks out, one after the other. A check that raises has failed."""
+    for name, check in checks(kinds):
+        start = perf_counter()
+        try:
+            outcome = check()
+        except Exception as error:
+            outcome = Outcome(f"{type(error).__name__}: {error}", float("inf"), 0.0)
+        yield Result(name, outcome, perf_counter() - start)
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """The results in a sentence or two."""
+    failed = [result.name for result in results if result.status == "FAILED"]
+    done = sum(result.status != "-" for result in results)
+    seconds = sum(result.seconds for result in results)
+    what = backend.describe()
+    where = f"{what['backend']} backend, version {what['version']}"
+    if what["backend"] == "compiled":
+        where += f", {what['instruction set']} kernels, {what['threads']} threads"
+    if failed:
+        return (
+            f"{len(failed)} of {done} checks FAILED ({'; '.join(failed)}): do not trust what this "
+            f"installation computes ({where})."
+        )
+    return f"All {done} checks passed in {seconds:.1f} s: this machine computes right ({where})."

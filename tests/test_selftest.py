@@ -1,0 +1,230 @@
+"""The selftest passes on a sound installation, and fails for whatever is broken in it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import reference
+from agents import needs_extension, random_batch, settings
+from tolerances import DENSE, DIFFERENCES, assert_close
+
+from fasttrpo import TRPO, backend, cli, kernels, selftest
+from fasttrpo.selftest import formulas, machine
+from fasttrpo.selftest.cases import KINDS
+from fasttrpo.selftest.result import Outcome, Result, error, state_error
+
+
+def outcomes(*wanted):
+    """The results of the checks whose names start so."""
+    chosen = [(name, check) for name, check in selftest.checks() if name.startswith(wanted)]
+    assert chosen
+    return {name: Result(name, check()).status for name, check in chosen}
+
+
+# -- a sound installation -------------------------------------------------------------------------
+
+
+def test_all_is_well(capsys):
+    assert cli.main(["selftest"]) == 0
+    *lines, nothing, verdict = capsys.readouterr().out.splitlines()
+    assert nothing == ""
+    assert {line.split()[0] for line in lines} <= {"ok", "-"}
+    assert verdict.startswith("All ")
+    assert f"{backend.choose()} backend" in verdict
+    for kind in KINDS:
+        for name in ("densities", "gradient", "Fisher product", "KL Hessian", "update"):
+            assert any(line.startswith(f"ok      {name}, {kind.name} ") for line in lines)
+
+
+@needs_extension
+def test_every_instruction_set_and_number_of_threads_is_checked():
+    names = [name for name, _ in selftest.checks()]
+    for each in machine.instruction_sets():
+        assert f"instruction set {each}, float32" in names
+    assert {1, 2, backend.cores()} <= set(machine.thread_counts())
+    assert outcomes("threads") == {"threads": "ok"}
+
+
+def test_the_portable_backend_says_what_does_not_apply(monkeypatch):
+    monkeypatch.setenv(backend.VARIABLE, "portable")
+    assert set(outcomes("threads", "instruction sets agree").values()) == {"-"}
+    assert machine.instruction_sets() == []
+
+
+def test_forcing_an_instruction_set_ends(monkeypatch):
+    for before in (None, "avx2"):
+        if before:
+            monkeypatch.setenv(machine.VARIABLE, before)
+        with machine.forced("baseline"):
+            assert os.environ[machine.VARIABLE] == "baseline"
+        assert os.environ.get(machine.VARIABLE) == before
+
+
+# -- a broken one ---------------------------------------------------------------------------------
+
+
+class Broken:
+    """An agent of which one method answers something else."""
+
+    def __init__(self, agent, method, change):
+        object.__setattr__(self, "_given", (agent, method, change))
+
+    def __getattr__(self, name):
+        agent, method, change = self._given
+        attribute = getattr(agent, name)
+        if name != method:
+            return attribute
+        return lambda *args, **kwargs: change(attribute(*args, **kwargs))
+
+    def __setattr__(self, name, value):
+        setattr(self._given[0], name, value)
+
+
+def break_agents(monkeypatch, method, change, when=lambda settings: True):
+    make = backend.make_agent
+
+    def broken(settings, which=None, dtype="float32"):
+        agent = make(settings, which, dtype)
+        wanted = backend.choose(which) == backend.choose() and when(settings)
+        return Broken(agent, method, change) if wanted else agent
+
+    monkeypatch.setattr(backend, "make_agent", broken)
+
+
+def off(vector):
+    """One entry a millionth wrong."""
+    vector = vector.copy()
+    vector[np.argmax(np.abs(vector))] *= 1 + 1e-6
+    return vector
+
+
+BREAKS = {
+    "gradient": ("gradient", off, ["gradient"]),
+    "Fisher": ("fisher_product", off, ["Fisher product"]),
+    "metric": ("fisher_product", lambda v: 1.01 * v, ["Fisher product", "KL Hessian"]),
+    "KL": ("evaluate", lambda t: (t[0], 1.001 * t[1], t[2]), ["densities", "KL Hessian"]),
+    "surrogate": ("evaluate", lambda t: (1.001 * t[0], *t[1:]), ["densities"]),
+    "log-density": ("act", lambda t: (t[0], t[1] + 1e-6, t[2]), ["densities"]),
+    "solution": ("solve", lambda t: (off(t[0]), t[1]), ["conjugate gradient"]),
+    "record": ("update", lambda r: r | {"kl": 1.001 * r["kl"]}, ["update"]),
+    "trust region": ("update", lambda r: r | {"kl": 0.02}, ["update"]),
+    "value gradient": ("value_gradient", off, ["critic"]),
+    "value product": ("value_product", off, ["critic"]),
+    "not finite": ("gradient", lambda g: g * np.nan, ["gradient"]),
+    "shape": ("gradient", lambda g: g[:-1], ["gradient"]),
+}
+
+
+@pytest.mark.parametrize(("method", "change", "checks"), BREAKS.values(), ids=BREAKS)
+def test_whatever_breaks_is_seen(method, change, checks, monkeypatch):
+    break_agents(monkeypatch, method, change)
+    assert set(outcomes(*checks).values()) == {"FAILED"}
+
+
+@needs_extension
+def test_threads_that_disagree_are_seen(monkeypatch):
+    def change(state):
+        return state | {"theta": np.nextafter(state["theta"], 9)}
+
+    break_agents(monkeypatch, "state", change, lambda settings: settings.n_threads == 2)
+    assert outcomes("threads") == {"threads": "FAILED"}
+
+
+@needs_extension
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_instruction_set_that_is_wrong_is_seen(dtype, monkeypatch):
+    broken = machine.instruction_sets()[0]
+    factor = 1 + 10 * machine.UPDATES[dtype]
+
+    def change(state):
+        return state | {"theta": factor * state["theta"]}
+
+    def is_broken(settings):
+        return os.environ.get(machine.VARIABLE) == broken
+
+    break_agents(monkeypatch, "state", change, is_broken)
+    found = outcomes("instruction set ")
+    assert found.pop(f"instruction set {broken}, {dtype}") == "FAILED"
+    assert {status for name, status in found.items() if broken not in name} <= {"ok"}
+    fused = [name for name in machine.instruction_sets() if name not in machine.NOT_FUSED]
+    if len(fused) > 1:
+        assert outcomes("instruction sets agree")[f"instruction sets agree, {dtype}"] == "FAILED"
+
+
+def test_advantages_and_rejected_steps_that_are_wrong_are_seen(monkeypatch):
+    gae, search = kernels.gae, kernels.line_search
+    monkeypatch.setattr(kernels, "gae", lambda *args: [1.000001 * x for x in gae(*args)])
+    found = search(lambda trial: (1.0, 0.0), np.ones(50), np.ones(50), 0.0)
+    monkeypatch.setattr(kernels, "line_search", lambda *args: found)
+    wanted = {"advantages (GAE)": "FAILED", "rejected step": "FAILED"}
+    assert outcomes("advantages", "rejected") == wanted
+
+
+def test_a_loaded_model_that_is_another_is_seen(monkeypatch):
+    load = TRPO.load
+
+    def other(path):
+        model = load(path)
+        state = model._agent.state()
+        model._agent.load_state(state | {"value_theta": np.nextafter(state["value_theta"], 9)})
+        return model
+
+    monkeypatch.setattr(TRPO, "load", other)
+    assert outcomes("save and load") == {"save and load": "FAILED"}
+
+
+def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
+    def fails():
+        raise RuntimeError("no such kernel")
+
+    given = [("this one", lambda: Outcome("that", 0.0, 0.0)), ("broken one", fails)]
+    monkeypatch.setattr(selftest, "checks", lambda kinds: given)
+    assert cli.main(["selftest"]) == 1
+    out = capsys.readouterr().out
+    assert "RuntimeError: no such kernel" in out
+    assert "1 of 2 checks FAILED (broken one): do not trust" in out
+
+
+# -- its parts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_formulas_are_those_of_the_tests(kind):
+    """Two slow derivations: the selftest's own, and that of the library's tests."""
+    s = settings((4, 3), (kind.distribution, kind.parts))
+    dense, batch = reference.DensePolicy(s), random_batch(s)
+    draw = np.random.default_rng(0)
+    old, new = draw.normal(size=(2, kind.settings().obs_size * 4 + 4 + 15 + 4 * sum(kind.parts)))
+    if kind.distribution == "gaussian":
+        old, new = (np.append(t, draw.normal(size=len(kind.parts))) for t in (old, new))
+    policy = kind.policy
+    logp = dense.logp(old, batch.obs, batch.act)
+    assert_close(policy.logp(old, batch.obs, batch.act), logp, DENSE)
+    assert_close(policy.kl(new, old, batch.obs), dense.kl(old, new, batch.obs), DENSE)
+    gradient = formulas.derivative(lambda t: policy.surrogate(t, old, *batch[:3]), old)
+    assert_close(gradient, dense.gradient(old, *batch[:3], logp), DENSE)
+    F = formulas.hessian(lambda t: policy.kl(t, old, batch.obs), old)
+    assert_close(F, dense.fisher(old, batch.obs), DIFFERENCES)
+
+
+def test_errors_are_relative_to_what_is_expected():
+    assert error([1.0, 200.0], [1.0, 100.0]) == 1.0
+    assert error([1e-3], [0.0]) == 1e-3
+    assert error([1.0], [1.0, 2.0]) == np.inf
+    assert error([np.nan], [np.nan]) == np.inf
+
+
+def test_states_are_compared_by_their_bits():
+    one = {"theta": np.array([0.0, 1.0])}
+    assert state_error(one, {"theta": np.array([0.0, 1.0])}) == 0.0
+    assert state_error(one, {"theta": np.array([-0.0, 1.0])}) > 0
+    assert state_error(one, {"value": np.array([0.0, 1.0])}) == np.inf
+
+
+def test_lines_say_how_far_off():
+    assert "2.0e-09 <= 1e-07" in Result("x", Outcome("y", 2e-9, 1e-7)).line()
+    assert "3.0e-06 >  1e-07" in Result("x", Outcome("y", 3e-6, 1e-7)).line()
+    assert "other bits" in Result("x", Outcome("y", 1e-300, 0.0)).line()
+    assert "does not apply" in Result("x", Outcome("y", None, 0.0)).line()
