@@ -82,6 +82,11 @@ class TRPO:
         """The vector environment that `learn` steps, or None."""
         return None if self._stream is None else self._stream.env
 
+    @property
+    def is_amid_episodes(self) -> bool:
+        """Whether `learn(..., reset_num_timesteps=False)` goes on in them, or resets first."""
+        return self._stream is not None and self._stream.obs is not None
+
     def set_env(self, env: Any) -> None:
         """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
         env = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))

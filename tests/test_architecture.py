@@ -135,6 +135,8 @@ def test_environments_stand_alone(path):
 CLI_LAYERS = (
     {"__init__"},
     {"train"},
+    {"resume"},
+    {"training"},
     {"eval", "info", "selftest"},
     {"runs", "arguments"},
     {"errors"},

@@ -33,7 +33,13 @@ def test_a_run_folder(in_a_new_folder, capsys):
     assert train("--seed", "7", "--set", "gamma=0.9", "--critic", "ridge") == 0
     folder = in_a_new_folder / "runs" / "CartPole-v1-seed7"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "progress.csv", "model.npz", "eval.json"}
+    assert names == {
+        "config.json",
+        "progress.csv",
+        "model.npz",
+        "checkpoint.npz",
+        "evaluation.json",
+    }
     config = json.loads((folder / "config.json").read_text())
     assert config["env_id"] == "CartPole-v1"
     assert config["settings"]["gamma"] == 0.9
@@ -41,7 +47,7 @@ def test_a_run_folder(in_a_new_folder, capsys):
     with open(folder / "progress.csv", newline="") as file:
         assert [row["num_timesteps"] for row in csv.DictReader(file)] == ["32", "64"]
     assert TRPO.load(folder / "model.npz").settings.seed == 7
-    result = json.loads((folder / "eval.json").read_text())
+    result = json.loads((folder / "evaluation.json").read_text())
     assert len(result["returns"]) == result["episodes"] == 3
     assert result["mean_return"] == pytest.approx(np.mean(result["returns"]))
     printed = f"CartPole-v1: return {result['mean_return']:.2f} +- {result['std_return']:.2f}"
@@ -58,7 +64,7 @@ def test_runs_are_never_overwritten(in_a_new_folder):
 def test_same_seed_same_numbers(in_a_new_folder):
     train("--out", "a")
     train("--out", "b")
-    first, again = ((in_a_new_folder / x / "eval.json").read_text() for x in "ab")
+    first, again = ((in_a_new_folder / x / "evaluation.json").read_text() for x in "ab")
     assert first == again
 
 
@@ -187,7 +193,7 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
     monkeypatch.setattr(TRPO, "learn", interrupted)
     assert train("--out", "run") == 130
     out = capsys.readouterr().out
-    assert "interrupted at step 32; the model is in run" in out
+    assert "interrupted at step 32; saved in run; go on with: fasttrpo train --resume run" in out
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
 
 

@@ -31,7 +31,7 @@ def train(env_id, policy, seed, folder):
     last = (folder / "progress.csv").read_text().splitlines()[-1]
     header = (folder / "progress.csv").read_text().splitlines()[0].split(",")
     steps = int(last.split(",")[header.index("num_timesteps")])
-    return json.loads((folder / "eval.json").read_text()), steps
+    return json.loads((folder / "evaluation.json").read_text()), steps
 
 
 @pytest.mark.parametrize("seed", SEEDS)

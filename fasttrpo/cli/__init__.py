@@ -1,8 +1,8 @@
 """The command line: `fasttrpo COMMAND ...`; `fasttrpo --help` lists the commands.
 
 A command is a module with `add`, which declares its arguments and says what runs it.
-Exit codes: 0 done, 1 the selftest failed, 2 the command was wrong (one line says how), 130
-interrupted by Ctrl-C.
+Exit codes: 0 done, 1 failed on the way (a full disk, one of many seeds, a selftest), 2 the command
+was wrong (one line says how), 130 interrupted by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from fasttrpo._version import __version__
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, selftest, train
 from fasttrpo.cli.arguments import Parser
-from fasttrpo.cli.errors import INTERRUPTED, REFUSALS, UsageError, line
+from fasttrpo.cli.errors import FAILED, INTERRUPTED, REFUSALS, UsageError, line
+from fasttrpo.files import SaveError
 from fasttrpo.suggest import unknown
 
 COMMANDS = {"train": train, "eval": evaluate, "info": info, "selftest": selftest}
@@ -31,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except SaveError as error:
+        print(f"fasttrpo: {error.strerror}", file=sys.stderr)
+        return FAILED
     except REFUSALS as error:
         from fasttrpo.environments import is_environments
         from fasttrpo.envs import SimulationError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fasttrpo.envs.failures import RAN
 
+FAILED = 1
 INTERRUPTED = 130
 # What the library answers to values that it cannot work with.
 REFUSALS = (ValueError, OverflowError, MemoryError, ImportError, FileNotFoundError)

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         model = TRPO.load(args.folder / MODEL)
     except OSError as error:
         raise UsageError(line(error)) from error
-    evaluate(model, env_id, args.episodes, args.seed, not args.stochastic, args.progress)
+    mode = not args.stochastic
+    print(told(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
     return 0
 
 
@@ -50,7 +51,7 @@ def evaluate(
     deterministic: bool,
     progress_bar: bool | None,
 ) -> dict[str, Any]:
-    """Plays, prints and returns the result."""
+    """Plays; the result, as evaluation.json has it."""
     import numpy as np
     from tqdm.auto import tqdm
 
@@ -60,12 +61,9 @@ def evaluate(
     played = play(model, env_id, episodes, deterministic, seed)
     bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
     returns, lengths = zip(*[(e.total, e.length) for e in bar], strict=True)
-    mean, std = float(np.mean(returns)), float(np.std(returns))
-    kind = "deterministic" if deterministic else "stochastic"
-    print(f"{env_id}: return {mean:.2f} +- {std:.2f} over {episodes} {kind} episodes")
     return {
-        "mean_return": mean,
-        "std_return": std,
+        "mean_return": float(np.mean(returns)),
+        "std_return": float(np.std(returns)),
         "episodes": episodes,
         "deterministic": deterministic,
         "seed": seed,
@@ -73,3 +71,10 @@ def evaluate(
         "returns": returns,
         "lengths": lengths,
     }
+
+
+def told(env_id: str, result: dict[str, Any]) -> str:
+    """The result in a line."""
+    kind = "deterministic" if result["deterministic"] else "stochastic"
+    mean, std, episodes = (result[name] for name in ("mean_return", "std_return", "episodes"))
+    return f"{env_id}: return {mean:.2f} +- {std:.2f} over {episodes} {kind} episodes"

@@ -12,13 +12,19 @@ from fasttrpo.suggest import nearest
 
 CONFIG = "config.json"
 PROGRESS = "progress.csv"
+CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
-EVALUATION = "eval.json"
+EVALUATION = "evaluation.json"
 
 
 def is_file(env_id: str) -> bool:
     """Whether the environment is a file of the user's: a library, or one written in Python."""
     return is_library(env_id) or is_in_source(env_id)
+
+
+def full(env_id: str) -> str:
+    """The environment as config.json has it: a file by its whole path."""
+    return str(Path(env_id).resolve()) if is_file(env_id) else env_id
 
 
 def as_name(env_id: str) -> str:
@@ -40,20 +46,41 @@ def new_folder(wanted: Path) -> Path:
             folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
+def is_run(folder: Path) -> bool:
+    """Whether this is the folder of a run."""
+    return (folder / CONFIG).is_file()
+
+
 def environment_of(folder: Path) -> str:
-    """The environment id of a run. UsageError names the nearest run if there is none such."""
+    """The environment id of a run; UsageError as `read_config` has it."""
+    return read_config(folder)["env_id"]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What makes the run what it is, as `train` wrote it: env_id, total_timesteps, settings.
+
+    UsageError names the nearest run if there is none such, and what is wrong with a damaged file.
+    """
     try:
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["env_id"]
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        for name, kind in (("env_id", str), ("total_timesteps", int), ("settings", dict)):
+            if not isinstance(config[name], kind):
+                raise TypeError(f"{name} is {config[name]!r}")
+        return config
     except FileNotFoundError:
         places = {folder.parent, Path("runs")}
         known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
         match = nearest(str(folder), known)
         hint = f"; did you mean {match!r}?" if match else ""
         raise UsageError(f"there is no run {str(folder)!r}{hint}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise UsageError(f"{folder / CONFIG} is damaged: it has no {error}") from error
+    except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{folder / CONFIG} is damaged: {error}") from error
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """`data` as indented JSON."""
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    """`data` as indented JSON, in place of what was there. SaveError where the disk is full."""
+    from fasttrpo.files import write_text
+
+    write_text(path, json.dumps(data, indent=2) + "\n")

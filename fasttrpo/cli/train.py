@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo import backend
-from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli import resume, training
 from fasttrpo.cli.arguments import add_progress, check_count
-from fasttrpo.cli.errors import INTERRUPTED, REFUSALS, UsageError, line
-from fasttrpo.cli.runs import (
-    CONFIG,
-    EVALUATION,
-    MODEL,
-    PROGRESS,
-    as_name,
-    is_file,
-    new_folder,
-    write_json,
-)
+from fasttrpo.cli.errors import REFUSALS, UsageError, line
+from fasttrpo.cli.runs import CHECKPOINT, CONFIG, as_name, full, is_file, new_folder, write_json
 from fasttrpo.presets import settings_for
 from fasttrpo.settings import POLICIES
 
+SEED = 0
 # Options that are settings of the same name; None means: as the preset says.
 _SETTINGS = (
     "n_envs",
@@ -52,13 +44,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.set_defaults(run=run)
     what = "a Gymnasium environment (CartPole-v1), a shared library (./my_sim.so), or a "
     what += "NumbaEnvironment in a file (my_sim.py:walk)"
-    train.add_argument("env_id", metavar="ENV_ID", help=what)
-    train.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    train.add_argument("env_id", metavar="ENV_ID", nargs="?", help=what)
+    train.add_argument("--seed", type=int, help=f"of everything random (default {SEED})")
     train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
     train.add_argument("--n-steps", type=int, metavar="N", help="steps per environment, iteration")
     train.add_argument("--n-threads", type=int, metavar="N", help="default: the cores there are")
-    train.add_argument("--policy", default=POLICIES[0], help=" or ".join(POLICIES))
+    train.add_argument("--policy", help=" or ".join(POLICIES))
     train.add_argument("--out", type=Path, metavar="FOLDER", help="default runs/ENV_ID-seedN")
     train.add_argument("--dtype", help="float32 or float64")
     train.add_argument("--backend", help="compiled or portable")
@@ -68,6 +60,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="one table row per iteration")
+    _add_keeping(train)
     add_progress(train)
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of TRPO"
@@ -75,11 +68,24 @@ def add(commands: Any) -> argparse.ArgumentParser:
     return train
 
 
+def _add_keeping(train: argparse.ArgumentParser) -> None:
+    """What is kept on the way, and going on from it."""
+    again = "go on with a run, in its folder; --total-timesteps may be more than before"
+    train.add_argument("--resume", type=Path, metavar="RUN", help=again)
+    train.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=training.CHECKPOINT_EVERY,
+        metavar="SECONDS",
+        help=f"0: each iteration (default {training.CHECKPOINT_EVERY:g}); Ctrl-C loses nothing",
+    )
+
+
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The settings named on the command line."""
-    options = {name: getattr(args, name) for name in _SETTINGS}
+    options = {name: getattr(args, name) for name in (*_SETTINGS, "policy", "seed")}
     given = {name: value for name, value in options.items() if value is not None}
-    return given | {"seed": args.seed, "verbose": int(args.verbose)} | _assignments(args.set)
+    return given | {"verbose": int(args.verbose)} | _assignments(args.set)
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
@@ -102,36 +108,65 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains in a new folder, then evaluates."""
-    preset = settings_for(args.env_id, args.policy)
+    """Trains in a new folder, or goes on in one, then evaluates."""
+    _check(args)
+    given = _given(args)
+    with training.stopped_by_sigterm():
+        if args.resume is not None:
+            return resume.run(args, given)
+        return _run_new(args, given)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """UsageError for options that are wrong whatever else is given."""
+    if args.env_id is None and args.resume is None:
+        raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
+    if args.resume is not None and args.out is not None:
+        raise UsageError("--resume goes on in the run's own folder; leave --out away")
+    if args.total_timesteps is not None:
+        check_count("--total-timesteps", args.total_timesteps)
+    if not args.checkpoint_every >= 0:
+        raise UsageError(f"--checkpoint-every must be a number >= 0, got {args.checkpoint_every}")
+
+
+def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    seed = given.setdefault("seed", SEED)
+    model, total = new_model(args, given)
+    wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{seed}"
+    folder = new_run(wanted, args.env_id, model, total)
+    _tell_environments(args.env_id, model)
+    return training.complete(
+        model, args.env_id, total, folder, args.checkpoint_every, args.progress
+    )
+
+
+def new_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int]:
+    """The model, by the preset and what is given, and how many steps to train it."""
+    policy = given.get("policy", POLICIES[0])
+    preset = settings_for(args.env_id, policy)
     total = preset.total_timesteps if args.total_timesteps is None else args.total_timesteps
-    check_count("--total-timesteps", total)
-    model = _make_model(args, preset.settings | _given(args))
-    config = _config(args, model, total)
-    wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{args.seed}"
+    settings = {**preset.settings, **given, "policy": policy}
+    return _make_model(args.env_id, settings), total
+
+
+def new_run(wanted: Path, env_id: str, model: Any, total: int) -> Path:
+    """Makes the folder of a run that has not begun; it can be resumed from now on."""
     try:
         folder = new_folder(wanted)
-        write_json(folder / CONFIG, config)
+        model.save(folder / CHECKPOINT, checkpoint=True)
+        write_json(folder / CONFIG, _config(env_id, model, total))
     except OSError as error:
         raise UsageError(f"cannot write to {str(wanted)!r}: {error.strerror}") from error
-    _tell_environments(args.env_id, model)
-    if not _learn(model, total, folder, progress_bar=args.progress):
-        print(f"interrupted at step {model.num_timesteps}; the model is in {folder / MODEL}")
-        return INTERRUPTED
-    episodes, seed = evaluation.EVAL_EPISODES, evaluation.EVAL_SEED
-    result = evaluation.evaluate(model, args.env_id, episodes, seed, True, args.progress)
-    write_json(folder / EVALUATION, result)
-    print(f"saved in {folder}")
-    return 0
+    return folder
 
 
-def _make_model(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
+def _make_model(env_id: str, settings: dict[str, Any]) -> Any:
     import gymnasium
 
     from fasttrpo.trpo import TRPO
 
     try:
-        return TRPO(args.policy, args.env_id, **settings)
+        return TRPO(env=env_id, **settings)
     except (*REFUSALS, TypeError, gymnasium.error.Error) as error:
         raise UsageError(line(error)) from error
 
@@ -143,10 +178,10 @@ def _tell_environments(env_id: str, model: Any) -> None:
         print(f"{env_id}: fasttrpo's own environments (--env-backend gymnasium takes Gymnasium's)")
 
 
-def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
+def _config(env_id: str, model: Any, total: int) -> dict[str, Any]:
     """Everything that makes the run what it is."""
     return {
-        "env_id": str(Path(args.env_id).resolve()) if is_file(args.env_id) else args.env_id,
+        "env_id": full(env_id),
         "total_timesteps": total,
         "settings": asdict(model.settings),
         "system": backend.describe(model.settings.backend, model.settings.n_threads),
@@ -155,20 +190,3 @@ def _config(args: argparse.Namespace, model: Any, total: int) -> dict[str, Any]:
             **{name: version(name) for name in ("numpy", "gymnasium")},
         },
     }
-
-
-def _learn(model: Any, total: int, folder: Path, progress_bar: bool | None) -> bool:
-    """Trains with a line of progress.csv per iteration; False if Ctrl-C stopped it.
-
-    The model is saved whatever happens.
-    """
-    from fasttrpo.logger import ProgressFile
-
-    with ProgressFile(folder / PROGRESS) as progress:
-        try:
-            model.learn(total, callback=progress.write, progress_bar=progress_bar)
-        except KeyboardInterrupt:
-            return False
-        finally:
-            model.save(folder / MODEL)
-    return True

@@ -1,0 +1,118 @@
+"""`fasttrpo train --resume RUN`: a run goes on in its folder, as if it had never been stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.cli import training
+from fasttrpo.cli.errors import UsageError, line
+from fasttrpo.cli.runs import CHECKPOINT, CONFIG, EVALUATION, full, read_config, write_json
+from fasttrpo.settings import Settings
+from fasttrpo.suggest import unknown
+
+# Settings that a resumed run may have otherwise: they change none of its numbers.
+FREE = ("n_threads", "verbose")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run that can go on; `config` is as it was, `total` the steps to reach now."""
+
+    folder: Path
+    config: dict[str, Any]
+    model: Any
+    total: int
+
+    @property
+    def env_id(self) -> str:
+        """The environment, as `TRPO` takes it."""
+        return self.config["env_id"]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are no steps left."""
+        return self.model.num_timesteps >= self.total
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.is_trained and (self.folder / EVALUATION).is_file()
+
+
+def opened(folder: Path, args: argparse.Namespace, given: dict[str, Any]) -> Resumed:
+    """The run in `folder`. UsageError for another environment or other settings than it has, for
+    files of a newer version or damaged ones.
+
+    given  the settings named on the command line
+    """
+    from fasttrpo.trpo import TRPO
+
+    config = read_config(folder)
+    check_same(folder, config, args.env_id, given)
+    free = {name: given[name] for name in FREE if name in given}
+    try:
+        model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
+    total = config["total_timesteps"] if args.total_timesteps is None else args.total_timesteps
+    return Resumed(folder, config, model, total)
+
+
+def check_same(
+    folder: Path, config: dict[str, Any], env_id: str | None, given: dict[str, Any]
+) -> None:
+    """UsageError names what differs from the run in `folder`."""
+    if env_id is not None and full(env_id) != config["env_id"]:
+        raise UsageError(
+            f"{folder} is a run of {config['env_id']}, not {env_id}; leave the environment out, or "
+            "start a new run without --resume"
+        )
+    defaults = {each.name: each.default for each in fields(Settings)}
+    for name, value in given.items():
+        if name not in defaults:
+            raise UsageError(unknown("setting", name, defaults))
+        trained = config["settings"].get(name, defaults[name])
+        if name not in FREE and _plain(value) != trained:
+            raise UsageError(
+                f"{folder} was begun with {name}={trained!r}, not {value!r}; leave that out, or "
+                "start a new run without --resume"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(value, default=repr))
+
+
+def ready(resumed: Resumed) -> None:
+    """Writes down the steps to reach, where they have changed; drops what will be done again."""
+    if resumed.total != resumed.config["total_timesteps"]:
+        write_json(resumed.folder / CONFIG, resumed.config | {"total_timesteps": resumed.total})
+    if not resumed.is_trained:
+        (resumed.folder / EVALUATION).unlink(missing_ok=True)
+
+
+def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    """Goes on, and evaluates; says so if there is nothing left to do."""
+    resumed = opened(args.resume, args, given)
+    model, folder = resumed.model, resumed.folder
+    if resumed.is_finished:
+        print(f"{folder} is finished: {model.num_timesteps} steps; more --total-timesteps go on")
+        return 0
+    print(f"{folder}: on from step {model.num_timesteps} of {resumed.total}{_anew(resumed)}")
+    ready(resumed)
+    return training.complete(
+        model, resumed.env_id, resumed.total, folder, args.checkpoint_every, args.progress
+    )
+
+
+def _anew(resumed: Resumed) -> str:
+    """Words for environments that cannot be saved; none for the others."""
+    model = resumed.model
+    if resumed.is_trained or model.n_updates == 0 or model.is_amid_episodes:
+        return ""
+    return "; these environments cannot be saved, so they begin new episodes"

@@ -1,0 +1,149 @@
+"""One run: trained with its folder kept up to date, then evaluated."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli.errors import INTERRUPTED
+from fasttrpo.cli.runs import CHECKPOINT, EVALUATION, MODEL, PROGRESS, write_json
+
+CHECKPOINT_EVERY = 10.0  # seconds
+
+
+class Checkpoints:
+    """checkpoint.npz of a run: each iteration in memory, the latest on the disk every so often.
+
+    every  seconds; 0: each iteration
+    """
+
+    def __init__(self, folder: Path, every: float) -> None:
+        self._path, self._every = folder / CHECKPOINT, every
+        self._latest: Any = None
+        self._written = monotonic()
+
+    def take(self, model: Any) -> None:
+        """An iteration has ended."""
+        self._latest = model.snapshot()
+        if monotonic() - self._written >= self._every:
+            self.write()
+
+    def write(self) -> None:
+        """Puts the latest iteration on the disk, if it is not there yet."""
+        from fasttrpo import checkpoint
+
+        if self._latest is not None:
+            checkpoint.write(self._path, self._latest)
+            self._latest, self._written = None, monotonic()
+
+
+def learn(
+    model: Any,
+    total: int,
+    folder: Path,
+    every: float = CHECKPOINT_EVERY,
+    progress_bar: bool | None = False,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Trains up to `total` steps, with a line of progress.csv per iteration; `watch` is shown each
+    record.
+
+    Whatever comes through (KeyboardInterrupt, what the environment raises), the model is saved,
+    and a checkpoint of the last iteration that ended.
+    """
+    from fasttrpo.logger import ProgressFile
+
+    checkpoints = Checkpoints(folder, every)
+    with ProgressFile(folder / PROGRESS, model.n_updates) as progress:
+
+        def after(record: dict[str, Any]) -> None:
+            progress.write(record)
+            checkpoints.take(model)
+            if watch is not None:
+                watch(record)
+
+        try:
+            steps = total - model.num_timesteps
+            model.learn(steps, after, progress_bar=progress_bar, reset_num_timesteps=False)
+        finally:
+            with undisturbed():
+                checkpoints.write()
+                model.save(folder / MODEL)
+
+
+def evaluate(
+    model: Any, env_id: str, folder: Path, progress_bar: bool | None = False
+) -> dict[str, Any]:
+    """Plays the standard evaluation into the run's folder; the result."""
+    episodes, seed = evaluation.EVAL_EPISODES, evaluation.EVAL_SEED
+    result = evaluation.evaluate(model, env_id, episodes, seed, True, progress_bar)
+    write_json(folder / EVALUATION, result)
+    return result
+
+
+def complete(
+    model: Any, env_id: str, total: int, folder: Path, every: float, progress_bar: bool | None
+) -> int:
+    """Trains what is left and evaluates, saying so; the exit code."""
+    try:
+        if model.num_timesteps < total:
+            learn(model, total, folder, every, progress_bar)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted at step {model.num_timesteps}; saved in {folder}; {how_to_resume(folder)}"
+        )
+        return INTERRUPTED
+    print(evaluation.told(env_id, evaluate(model, env_id, folder, progress_bar)))
+    print(f"saved in {folder}")
+    return 0
+
+
+def how_to_resume(folder: Path) -> str:
+    """The command that goes on."""
+    return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}"
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until this has ended."""
+    came: list[int] = []
+    with _handling(lambda number, frame: came.append(number)):
+        yield
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM is the same as Ctrl-C in here."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    with _handling(stop, signal.SIGTERM):
+        yield
+
+
+@contextmanager
+def _handling(handler: Any, *numbers: int) -> Iterator[None]:
+    """Another handler of signals; where there can be none, in other threads, nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = numbers or (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old if old is not None else signal.SIG_DFL)

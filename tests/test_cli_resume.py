@@ -1,0 +1,355 @@
+"""`fasttrpo train --resume`: killed, interrupted and failing runs go on as if nothing had been."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agents import needs_extension
+from gymnasium.envs.classic_control import CartPoleEnv
+from helpers import same_state
+
+import fasttrpo
+from fasttrpo import TRPO, cli, learning
+from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli import training
+from fasttrpo.envs.classic import has_extension
+
+SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress", "--checkpoint-every", "0"]
+ITERATION = 120
+FILES = {"config.json", "progress.csv", "model.npz", "checkpoint.npz", "evaluation.json"}
+
+in_c = pytest.mark.skipif(
+    not has_extension(), reason="this installation has no compiled environments"
+)
+
+
+@pytest.fixture(autouse=True)
+def few_episodes(monkeypatch):
+    monkeypatch.setattr(evaluation, "EVAL_EPISODES", 3)
+
+
+def train(*options, iterations=6):
+    total = ["--total-timesteps", str(iterations * ITERATION)]
+    return cli.main(["train", *options, *SIZES, *total])
+
+
+def resume(*options):
+    return cli.main(["train", "--resume", "run", "--no-progress", *options])
+
+
+def curve(folder):
+    """Every row of progress.csv but for what the clock decides."""
+    with open(Path(folder) / "progress.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    is_time = ("seconds", "steps_per_second")
+    return [{k: v for k, v in row.items() if not k.startswith(is_time)} for row in rows]
+
+
+def same_run(one, other):
+    """Bitwise: parameters and all else that is saved, the curve, the evaluation."""
+    models = [[TRPO.load(Path(f) / n) for f in (one, other)] for n in ("model", "checkpoint")]
+    evaluations = [(Path(f) / "evaluation.json").read_text() for f in (one, other)]
+    same = all(same_state(*pair) for pair in models) and evaluations[0] == evaluations[1]
+    assert [row["iteration"] for row in curve(one)] == [row["iteration"] for row in curve(other)]
+    return same and curve(one) == curve(other)
+
+
+def raising(error):
+    def fail(*given):
+        raise error
+
+    return fail
+
+
+def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
+    """In the midst of a rollout after that many."""
+    collect = learning.collect_rollout
+
+    def collected(model, n_steps):
+        result = collect(model, n_steps)
+        if model.n_updates == iterations:
+            raise error
+        return result
+
+    monkeypatch.setattr(learning, "collect_rollout", collected)
+
+
+# -- stopped in good order ------------------------------------------------------------------------
+
+
+@in_c
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("every", ["0", "1000"])
+def test_ctrl_c_in_a_rollout_and_on(name, every, monkeypatch, capsys):
+    options = (name, "--set", "normalize_rewards=True")
+    train(*options, "--out", "whole")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        assert train(*options, "--out", "run", "--checkpoint-every", every) == 130
+    assert f"interrupted at step {3 * ITERATION}; saved in run; go on with: " in (
+        capsys.readouterr().out
+    )
+    assert TRPO.load("run/model.npz").num_timesteps == 3 * ITERATION
+    assert resume() == 0
+    assert f"run: on from step {3 * ITERATION} of {6 * ITERATION}\n" in capsys.readouterr().out
+    assert same_run("whole", "run")
+    assert {p.name for p in Path("run").iterdir()} == FILES
+
+
+@in_c
+def test_stopped_before_the_first_iteration(monkeypatch):
+    train("CartPole-v1", "--out", "whole")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 0)
+        assert train("CartPole-v1", "--out", "run") == 130
+        assert resume() == 130
+    assert resume() == 0
+    assert same_run("whole", "run")
+
+
+@in_c
+@pytest.mark.parametrize("where", ["environment", "callback"])
+def test_an_exception_leaves_a_run_that_goes_on(where, monkeypatch):
+    train("CartPole-v1", "--out", "whole")
+    with monkeypatch.context() as patch:
+        if where == "environment":
+            interrupt_after(patch, 2, OSError("the wheel came off"))
+        else:
+            error = OSError("the wheel came off")
+            patch.setattr(training.Checkpoints, "write", raising(error))
+        with pytest.raises(OSError, match="the wheel came off"):
+            train("CartPole-v1", "--out", "run")
+    assert resume() == 0
+    assert same_run("whole", "run")
+
+
+@in_c
+def test_a_finished_run_says_so_and_can_be_extended(capsys):
+    train("CartPole-v1", "--out", "whole", iterations=6)
+    train("CartPole-v1", "--out", "run", iterations=4)
+    assert resume() == 0
+    out = capsys.readouterr().out
+    assert f"run is finished: {4 * ITERATION} steps; more --total-timesteps go on" in out
+    assert resume("--total-timesteps", str(6 * ITERATION)) == 0
+    assert same_run("whole", "run")
+    assert json.loads(Path("run/config.json").read_text())["total_timesteps"] == 6 * ITERATION
+    assert resume() == 0
+    assert "run is finished" in capsys.readouterr().out
+
+
+@in_c
+def test_ctrl_c_in_the_evaluation_and_on(monkeypatch):
+    train("CartPole-v1", "--out", "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            evaluation, "evaluate", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        assert train("CartPole-v1", "--out", "run") == 130
+    assert resume() == 0
+    assert same_run("whole", "run")
+
+
+def test_gymnasium_s_environments_begin_anew_which_is_told(monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        assert train("CartPole-v1", "--out", "run", "--env-backend", "gymnasium") == 130
+    shutil.copytree("run", "again")
+    assert resume() == 0
+    assert "these environments cannot be saved, so they begin new ep" in capsys.readouterr().out
+    assert len(curve("run")) == 6
+    assert cli.main(["train", "--resume", "again", "--no-progress"]) == 0
+    assert same_run("run", "again")
+
+
+@in_c
+def test_threads_and_tables_are_free(monkeypatch):
+    train("CartPole-v1", "--out", "whole")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        train("CartPole-v1", "--out", "run")
+    assert resume("CartPole-v1", "--n-threads", "2", "--verbose", "--seed", "0") == 0
+    assert same_run("whole", "run")
+
+
+# -- what cannot be resumed -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["Pendulum-v1"], "run is a run of CartPole-v1, not Pendulum-v1; leave the environment"),
+        (["--target-kl", "0.5"], "run was begun with target_kl=0.01, not 0.5; leave that out"),
+        (["--seed", "3"], "run was begun with seed=0, not 3; leave that out, or start a new run"),
+        (["--set", "gamma=0.5"], "run was begun with gamma=0.98, not 0.5"),
+        (["--set", "gama=0.5"], "unknown setting 'gama'; did you mean 'gamma'"),
+        (["--policy", "LinearPolicy"], "begun with policy='MlpPolicy', not 'LinearPolicy'"),
+        (["--out", "there"], "--resume goes on in the run's own folder; leave --out away"),
+        (["--total-timesteps", "0"], "--total-timesteps must be an integer >= 1, got 0"),
+        (["--checkpoint-every", "-1"], "--checkpoint-every must be a number >= 0, got -1.0"),
+        (["--checkpoint-every", "nan"], "--checkpoint-every must be a number >= 0, got nan"),
+    ],
+)
+def test_mistakes_are_one_line(options, message, capsys):
+    train("CartPole-v1", "--out", "run", iterations=1)
+    before = {p: p.read_bytes() for p in Path("run").iterdir()}
+    capsys.readouterr()
+    assert resume(*options) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert message in err
+    assert before == {p: p.read_bytes() for p in Path("run").iterdir()}
+
+
+def test_no_run_a_newer_one_and_a_damaged_one(capsys):
+    assert cli.main(["train", "--resume", "nowhere"]) == 2
+    assert "there is no run 'nowhere'" in capsys.readouterr().err
+    train("CartPole-v1", "--out", "run", iterations=1)
+    with np.load("run/checkpoint.npz") as archive:
+        members = {name: archive[name] for name in archive.files}
+    header = json.loads(str(members["header"])) | {"format": 99, "version": "9.9"}
+    np.savez("run/checkpoint.npz", **{**members, "header": np.array(json.dumps(header))})
+    assert resume() == 2
+    assert "checkpoint.npz has format 99, written by fasttrpo 9.9" in capsys.readouterr().err
+    Path("run/checkpoint.npz").unlink()
+    assert resume() == 2
+    assert "run cannot be resumed: there is no model file" in capsys.readouterr().err
+    Path("run/config.json").write_text('{"env_id": "CartPole-v1"}')
+    assert resume() == 2
+    assert "config.json is damaged: it has no 'total_timesteps'" in capsys.readouterr().err
+
+
+# -- killed ---------------------------------------------------------------------------------------
+
+LONG = ["Pendulum-v1", "--n-envs", "10", "--n-steps", "200", "--total-timesteps"]
+
+
+def start(*options):
+    """`fasttrpo train` as a process of its own."""
+    path = os.pathsep.join(
+        [str(Path(fasttrpo.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
+    command = [sys.executable, "-m", "fasttrpo", "train", *options, "--no-progress"]
+    env = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def run_to_be_killed(*options):
+    """Until it is seen to train."""
+    process = start(*options)
+    before = progress_size()
+    while process.poll() is None and progress_size() == before:
+        time.sleep(0.002)
+    return process
+
+
+def progress_size():
+    path = Path("run/progress.csv")
+    return path.stat().st_size if path.exists() else 0
+
+
+def kill_and_resume(n_kills, every, total, seed=0):
+    """Kills a run at random moments of its training, resuming it in between, then lets it end."""
+    draw = random.Random(seed)
+    begin = [*LONG, total, "--out", "run", "--checkpoint-every", every]
+    again = ["--resume", "run", "--checkpoint-every", every]
+    for i in range(n_kills):
+        process = run_to_be_killed(*(again if i else begin))
+        time.sleep(draw.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+        TRPO.load("run/checkpoint.npz")  # whole
+    ended(start(*again))
+
+
+@in_c
+@needs_extension  # or it takes a minute
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.parametrize(
+    ("n_kills", "every", "total"),
+    [
+        (2, "0.01", "80000"),
+        pytest.param(10, "0", "400000", marks=pytest.mark.slow),
+        pytest.param(10, "0.05", "400000", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_random_moments(n_kills, every, total):
+    ended(start(*LONG, total, "--out", "whole"))
+    kill_and_resume(n_kills, every, total)
+    assert same_run("whole", "run")
+    assert {p.name for p in Path("run").iterdir()} == FILES
+
+
+@in_c
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save(number):
+    process = run_to_be_killed(*LONG, "10000000", "--out", "run")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "go on with: fasttrpo train --resume run" in out
+    done = TRPO.load("run/checkpoint.npz").n_updates
+    assert len(curve("run")) == done >= 1
+
+
+# -- a full disk ----------------------------------------------------------------------------------
+
+
+@in_c
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_while_saving(capsys):
+    """No file may be as large as a checkpoint is, as on a disk that is nearly full."""
+    import resource
+
+    train("CartPole-v1", "--out", "run", iterations=2)
+    before = {p.name: p.read_bytes() for p in Path("run").iterdir()}
+    capsys.readouterr()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["progress.csv"]) + 5000, hard))
+    try:
+        code = resume("--total-timesteps", str(4 * ITERATION), "--checkpoint-every", "0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 1
+    err = capsys.readouterr().err
+    assert err.startswith("fasttrpo: cannot save run/")
+    assert "the file that is there is as it was" in err
+    for name in ("checkpoint.npz", "model.npz"):
+        assert (Path("run") / name).read_bytes() == before[name]
+    assert not [p for p in Path("run").iterdir() if p.name.endswith(".tmp")]
+    assert resume() == 0
+    train("CartPole-v1", "--out", "whole", iterations=4)
+    assert same_run("whole", "run")
+
+
+def test_a_failing_environment_of_the_user_s_own_still_gets_its_traceback(monkeypatch):
+    def fail(self, action):
+        raise OSError("the wheel came off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CartPoleEnv, "step", fail)
+        with pytest.raises(OSError, match="the wheel came off"):
+            train("CartPole-v1", "--env-backend", "gymnasium", "--out", "run")
+    assert resume() == 0
