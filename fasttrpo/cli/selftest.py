@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-FAILED = 1
+from fasttrpo.cli.errors import FAILED
 
 
 def add(commands: Any) -> argparse.ArgumentParser:

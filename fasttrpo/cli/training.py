@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,9 +25,9 @@ class Checkpoints:
     every  seconds; 0: each iteration
     """
 
-    def __init__(self, folder: Path, every: float) -> None:
-        self._path, self._every = folder / CHECKPOINT, every
-        self._latest: Any = None
+    def __init__(self, folder: Path, every: float, model: Any) -> None:
+        self._folder, self._every = folder, every
+        self._latest, self._on_disk = model.snapshot(), None
         self._written = monotonic()
 
     def take(self, model: Any) -> None:
@@ -39,9 +40,16 @@ class Checkpoints:
         """Puts the latest iteration on the disk, if it is not there yet."""
         from fasttrpo import checkpoint
 
-        if self._latest is not None:
-            checkpoint.write(self._path, self._latest)
-            self._latest, self._written = None, monotonic()
+        if self._latest is not self._on_disk:
+            checkpoint.write(self._folder / CHECKPOINT, self._latest)
+            self._on_disk, self._written = self._latest, monotonic()
+
+    def finish(self) -> None:
+        """The latest iteration's checkpoint and model."""
+        from fasttrpo import checkpoint
+
+        self.write()
+        checkpoint.write(self._folder / MODEL, replace(self._latest, run={}))
 
 
 def learn(
@@ -55,12 +63,12 @@ def learn(
     """Trains up to `total` steps, with a line of progress.csv per iteration; `watch` is shown each
     record.
 
-    Whatever comes through (KeyboardInterrupt, what the environment raises), the model is saved,
-    and a checkpoint of the last iteration that ended.
+    Whatever comes through (KeyboardInterrupt, what the environment raises), the last iteration
+    that ended is saved, as a model and a checkpoint.
     """
     from fasttrpo.logger import ProgressFile
 
-    checkpoints = Checkpoints(folder, every)
+    checkpoints = Checkpoints(folder, every, model)
     with ProgressFile(folder / PROGRESS, model.n_updates) as progress:
 
         def after(record: dict[str, Any]) -> None:
@@ -74,8 +82,7 @@ def learn(
             model.learn(steps, after, progress_bar=progress_bar, reset_num_timesteps=False)
         finally:
             with undisturbed():
-                checkpoints.write()
-                model.save(folder / MODEL)
+                checkpoints.finish()
 
 
 def evaluate(
