@@ -6,10 +6,14 @@ cdef class Agent(Theory):
 
     # ---- the rollout
 
-    def act(self, obs):
-        """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t."""
+    def act(self, obs, mask=None):
+        """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t.
+
+        mask (E, A) of 0 and 1: the choices that are open (categorical only); None: all are.
+        """
         self._check_open()
         obs = self._step_obs("observation", obs)
+        mask = self._mask(mask, self.w.set.n_envs)
         act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         cdef int status
@@ -17,27 +21,31 @@ cdef class Agent(Theory):
         cdef trpo_real *l = _real(logp)
         cdef trpo_real *v = _real(val)
         cdef trpo_real *o = _real(obs)
+        cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
             if self.w.set.n_envs > TRPO_TILE:
                 with nogil:
-                    status = trpo_act(self.w, a, l, v, o)
+                    status = trpo_act(self.w, a, l, v, o, open)
             else:
-                status = trpo_act(self.w, a, l, v, o)
+                status = trpo_act(self.w, a, l, v, o, open)
         if status < 0:
-            self._refuse(status, {"observation": obs}, "environment", trpo_recorded(self.w))
+            given = {"observation": obs, "mask": mask}
+            self._refuse(status, given, "environment", trpo_recorded(self.w))
         self.loaded = False
         return act, logp, val
 
-    def record(self, obs, act):
+    def record(self, obs, act, mask=None):
         """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
         self._check_open()
         obs = self._step_obs("observation", obs)
         act = checks.as_array("action", act, (self.w.set.n_envs, self.w.policy.D), REAL)
+        mask = self._mask(mask, self.w.set.n_envs)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         with self.lock:
-            status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act))
+            status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act),
+                                 _bytes_or_null(mask))
         if status < 0:
-            given = {"observation": obs, "action": act}
+            given = {"observation": obs, "action": act, "mask": mask}
             self._refuse(status, given, "environment", trpo_recorded(self.w))
         self.loaded = False
         return logp, val
@@ -134,21 +142,26 @@ cdef class Agent(Theory):
 
     # ---- using
 
-    def predict(self, obs, bint deterministic):
-        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
+    def predict(self, obs, bint deterministic, mask=None):
+        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone.
+
+        mask (n, A) as in `act`.
+        """
         obs = self._rows_obs(obs)
+        mask = self._mask(mask, len(obs))
         act = np.empty((len(obs), self.w.policy.D), REAL)
         cdef int status, N = len(obs)
         cdef trpo_real *a = _real(act)
         cdef trpo_real *o = _real(obs)
+        cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
             if N > TRPO_TILE:
                 with nogil:
-                    status = trpo_predict(self.w, a, o, deterministic, N)
+                    status = trpo_predict(self.w, a, o, open, deterministic, N)
             else:
-                status = trpo_predict(self.w, a, o, deterministic, N)
+                status = trpo_predict(self.w, a, o, open, deterministic, N)
         if status < 0:
-            self._refuse(status, {"observation": obs})
+            self._refuse(status, {"observation": obs, "mask": mask})
         return act
 
     def value(self, obs):

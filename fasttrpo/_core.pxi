@@ -85,6 +85,10 @@ cdef uint8_t *_bytes(array) except NULL:
     return <uint8_t *>_data(array)
 
 
+cdef uint8_t *_bytes_or_null(array) except? NULL:
+    return NULL if array is None else _bytes(array)
+
+
 cdef object _vector(const double *x, Py_ssize_t count):
     """A copy (count,) float64."""
     result = np.empty(count)

@@ -62,8 +62,10 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     size_t trpo_bytes(const trpo_settings *, const trpo_executor *)
     int trpo_useful_workers(const trpo_settings *)
     int trpo_init(trpo_agent **, const trpo_settings *, const trpo_executor *, void *, size_t)
-    int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *)
-    int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *)
+    int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *,
+                 const uint8_t *)
+    int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *,
+                    const uint8_t *)
     int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
                   const trpo_real *, const uint8_t *)
     void trpo_discard(trpo_agent *)
@@ -76,7 +78,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     const char *trpo_rejection_text(int)
     int trpo_set_target_kl(trpo_agent *, double)
     int trpo_set_learning_rate(trpo_agent *, double)
-    int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, int, int)
+    int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, const uint8_t *, int, int)
     int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
     double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
     void trpo_refresh(trpo_agent *)
@@ -144,7 +146,7 @@ cdef extern from "../csrc/core/work.h" nogil:
     int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES
     trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
-                        const double *, const trpo_real *, int)
+                        const double *, const trpo_real *, const uint8_t *, int)
     void trpo_forward(trpo_agent *, trpo_model *, int, int)
     void trpo_policy_gradient(trpo_agent *)
     void trpo_gradient(trpo_agent *, trpo_model *, const trpo_real *)

@@ -205,11 +205,16 @@ cdef class Memory:
     cdef _rows_obs(self, obs):
         return checks.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
 
+    cdef _mask(self, mask, n):
+        return checks.mask_rows(mask, n, self.settings.distribution, self.settings.parts)
+
     cdef _refuse(self, int status, given, noun="row", step=None, skip=None):
         """Raises for what the core found wrong in `given` ({name: array}): `checks` names it."""
         for name, array in given.items():
             if name == "action":
                 checks.actions(array, self.settings.distribution, self.settings.parts, noun, step)
+            elif name == "mask":
+                checks.masks(array, given.get("action"), self.settings.parts, noun, step)
             else:
                 checks.finite_rows(name, array, noun, step, skip)
         raise ValueError(status_text(status))

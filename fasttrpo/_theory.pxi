@@ -10,10 +10,10 @@ def _column(name, values, n, dtype):
 cdef class Theory(Memory):
     """An agent's memory with a batch in it, and what an update computes of one."""
 
-    def load_batch(self, obs, act, adv, ret=None, logp=None):
+    def load_batch(self, obs, act, adv, ret=None, logp=None, mask=None):
         """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
 
-        logp None: the present one.
+        logp None: the present one. mask (N, A) as in `act`.
         """
         cdef int N = len(obs)
         limit = self.w.set.n_steps * self.w.set.n_envs
@@ -23,6 +23,8 @@ cdef class Theory(Memory):
         checks.finite_rows("observation", obs)
         act = checks.as_array("action", act, (N, self.w.policy.D), REAL)
         checks.actions(act, self.settings.distribution, self.settings.parts)
+        mask = self._mask(mask, N)
+        checks.masks(mask, act, self.settings.parts)
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
@@ -31,9 +33,10 @@ cdef class Theory(Memory):
         cdef trpo_real *l = NULL if old is None else _real(old)
         cdef double *x = _double(adv)
         cdef double *y = _double(returns)
+        cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
             with nogil:
-                trpo_load_batch(self.w, o, a, x, y, l, N)
+                trpo_load_batch(self.w, o, a, x, y, l, open, N)
                 trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
                 trpo_fisher_rows(&self.w.critic, 1)
             self.loaded, self.has_ret, self.factorized = True, ret is not None, False

@@ -65,6 +65,47 @@ def actions(act, distribution, parts, noun="row", step=None):
         finite_rows("action", act, noun, step)
 
 
+def mask_rows(mask, n, distribution, parts):
+    """`mask` as (n, A) bool, A = sum(parts); None stays None. ValueError if its shape is wrong, an
+    entry is neither 0 nor 1, or the distribution has no choices.
+    """
+    if mask is None:
+        return None
+    if distribution != "categorical":
+        raise ValueError(
+            f"a {distribution} policy takes no mask: masks are for actions that are choices "
+            "(Discrete, MultiDiscrete)"
+        )
+    given = np.asarray(mask)
+    rows = as_array("mask", given, (n, sum(parts)), np.bool_)
+    if given.dtype != np.bool_ and (given != rows).any():
+        row, choice = np.argwhere(given != rows)[0]
+        raise ValueError(f"mask has {given[row, choice]:g} in row {row}, not 0 or 1")
+    return rows
+
+
+def masks(mask, act, parts, noun="row", step=None):
+    """ValueError for the first component of mask (rows, A), or None, without a choice left, or
+    whose action act (rows, D), or None, is forbidden.
+    """
+    if mask is None:
+        return
+    starts = np.cumsum(parts) - parts
+    empty = ~np.logical_or.reduceat(mask, starts, axis=1)
+    for row, d in np.argwhere(empty)[:1]:
+        raise ValueError(
+            f"mask of {noun} {row} forbids all {parts[d]} choices (component {d}){_at(step)}"
+        )
+    if act is None:
+        return
+    taken = np.take_along_axis(mask, starts + act.astype(np.int64), axis=1)
+    for row, d in np.argwhere(~taken)[:1]:
+        raise ValueError(
+            f"action of {noun} {row} is {act[row, d]:g}, which its mask forbids "
+            f"(component {d}){_at(step)}"
+        )
+
+
 def _at(step):
     return "" if step is None else f" at step {step}"
 

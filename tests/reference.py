@@ -69,10 +69,13 @@ def network_jacobian(theta, sizes, activation, x):
 
 
 class DensePolicy:
-    """A policy of the given settings: densities, divergences and the Fisher matrix, in full."""
+    """A policy of the given settings: densities, divergences and the Fisher matrix, in full.
 
-    def __init__(self, settings):
-        self.s, self.parts = settings, settings.parts
+    mask (N, A), categorical only: choices that are open in the batch's rows; sums go over these.
+    """
+
+    def __init__(self, settings, mask=None):
+        self.s, self.parts, self.mask = settings, settings.parts, mask
         self.gaussian = settings.distribution == "gaussian"
         self.sizes = (settings.obs_size, *settings.policy_hidden, sum(settings.parts))
 
@@ -87,9 +90,13 @@ class DensePolicy:
         return np.split(logits, np.cumsum(self.parts)[:-1], axis=1)
 
     def log_probabilities(self, logits):
-        """Of each choice, part by part."""
-        split = self.split(logits)
-        return [z - np.log(np.exp(z).sum(axis=1, keepdims=True)) for z in split]
+        """Of each choice, part by part; -1e4, the logarithm of nothing, where one is closed."""
+        mask = np.ones(logits.shape, bool) if self.mask is None else self.mask
+        pairs = zip(self.split(logits), self.split(mask), strict=True)
+        return [
+            np.where(m, z - np.log((np.exp(z) * m).sum(axis=1, keepdims=True)), -1e4)
+            for z, m in pairs
+        ]
 
     def logp(self, theta, obs, act):
         """(N,)"""

@@ -60,7 +60,7 @@ static int measure(double *times, trpo_agent *agent, const trpo_settings *s)
         const double start = now();
         for (int call = 0; call < CALLS; call++) {
             obs[0] = (trpo_real)call / CALLS;
-            trpo_predict(agent, act, obs, 1, 1);
+            trpo_predict(agent, act, obs, NULL, 1, 1);
         }
         times[round] = (now() - start) / CALLS;
         wrong |= is_wrong(act, s->n_parts, s->distribution == TRPO_GAUSSIAN);

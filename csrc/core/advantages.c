@@ -47,6 +47,8 @@ static void drop_skipped(trpo_agent *w)
     keep_rows(w->val, sizeof *w->val, w->skip, rows);
     keep_rows(w->rew_returns, sizeof *w->rew_returns, w->skip, rows);
     keep_rows(w->policy.batch.act, (size_t)w->policy.D * sizeof(real), w->skip, rows);
+    if (w->policy.batch.masked)
+        keep_rows(w->policy.batch.mask, (size_t)w->policy.A, w->skip, rows);
     if (w->raw_obs != NULL)
         keep_rows(w->raw_obs, (size_t)w->set.obs_size * sizeof(real), w->skip, rows);
     keep_activations(&w->policy, 0, w->skip, rows);

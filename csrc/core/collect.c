@@ -207,6 +207,7 @@ static void clear_rows(trpo_agent *w, ptrdiff_t first, size_t N)
     memset(w->skip + first, 0, N);
     memset(w->boot + first, 0, N * sizeof *w->boot);
     memset(w->episode_length + first, 0, N * sizeof *w->episode_length);
+    trpo_keep_mask(&w->policy, NULL, (int)first, (int)N);
 }
 
 /* Runs the task; the first mishap. */

@@ -178,6 +178,7 @@ static void place_policy(trpo_agent *w, arena *a, const shape *s, int N)
     place_model(m, a, s, w->k, w->set.parts);
     place_batch(&m->batch, a, s, 0, N);
     m->batch.act = TAKE(a, real, (ptrdiff_t)N * s->D);
+    m->batch.mask = TAKE(a, uint8_t, m->dist->takes_masks ? (ptrdiff_t)N * s->A : 0);
     m->fisher = m->batch;
     if (k > 1) place_batch(&m->fisher, a, s, 0, N / k + 1);
     if (k > 1) m->fisher.act = TAKE(a, real, (ptrdiff_t)(N / k + 1) * s->D);

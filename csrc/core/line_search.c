@@ -52,6 +52,7 @@ static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int
     real **h = trpo_tile_inputs(s, m, m->batch.h[0] + (ptrdiff_t)first * m->net.size[0]);
     real *row = s->row1;
     trpo_net_forward(w->k, &m->net, h, n);
+    trpo_mask_rows(m, h[L], first, n);
     m->dist->logp(w->k, row, h[L], log_std, m->batch.act + (ptrdiff_t)first * m->D, s->work,
                   m->parts, n, m->A, m->D);
     for (int i = 0; i < n; i++) row[i] -= w->logp[first + i];

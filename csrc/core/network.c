@@ -69,9 +69,11 @@ void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real
 
 static void forward_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
+    const trpo_model *m = pass->model;
+    real **h = trpo_tile_rows(s, m, pass->batch, first);
     (void)sum;
-    trpo_net_forward(pass->agent->k, &pass->model->net,
-                     trpo_tile_rows(s, pass->model, pass->batch, first), n);
+    trpo_net_forward(pass->agent->k, &m->net, h, n);
+    trpo_mask_rows(m, h[m->net.L], first, n);
 }
 
 void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N)

@@ -46,6 +46,12 @@ static int check_act(trpo_agent *w, const real *act, int step, int N)
     return TRPO_OK;
 }
 
+static int check_mask(trpo_agent *w, const uint8_t *mask, const real *act, int step, int N)
+{
+    const ptrdiff_t at = mask != NULL ? trpo_bad_mask(&w->policy, mask, act, N) : -1;
+    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_MASK, step, at, w->policy.D);
+}
+
 static int check_open(const trpo_agent *w)
 {
     if (w->open) return TRPO_ERR_ORDER;
@@ -91,23 +97,26 @@ void trpo_rate_rows(trpo_agent *w, int first, int N)
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of a tile of row t as the networks see them, and the policy's outputs. */
+/* Observations of a tile of row t as the networks see them, and the policy's outputs under masks. */
 static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     trpo_agent *w = pass->agent;
     const trpo_model *m = pass->model;
     const real *obs = (const real *)pass->arg + (ptrdiff_t)(first - pass->start) * w->set.obs_size;
+    real **h = trpo_tile_rows(s, m, &m->batch, first);
     (void)sum;
-    trpo_see(w, s, m->batch.h[0] + (ptrdiff_t)first * m->net.size[0], obs, n);
-    trpo_net_forward(w->k, &m->net, trpo_tile_rows(s, m, &m->batch, first), n);
+    trpo_see(w, s, h[0], obs, n);
+    trpo_net_forward(w->k, &m->net, h, n);
+    trpo_mask_rows(m, h[m->net.L], first, n);
 }
 
-static void open_row(trpo_agent *w, const real *obs)
+static void open_row(trpo_agent *w, const real *obs, const uint8_t *mask)
 {
     const int E = w->set.n_envs, O = w->set.obs_size, first = w->t * E;
     const trpo_pass pass = {w, &w->policy, &w->policy.batch, open_tile, first, obs};
     if (w->raw_obs != NULL)
         memcpy(w->raw_obs + (ptrdiff_t)first * O, obs, (size_t)E * (size_t)O * sizeof(real));
+    trpo_keep_mask(&w->policy, mask, first, E);
     trpo_mean_rows(NULL, &pass, E, 0);
     w->open = 1;
 }
@@ -138,16 +147,17 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
     }
 }
 
-int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs)
+int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs, const uint8_t *mask)
 {
     const int E = w->set.n_envs, first = w->t * E;
     const trpo_model *m = &w->policy;
     int status = check_open(w);
     if (status == TRPO_OK) status = check_obs(w, obs, w->t, E);
+    if (status == TRPO_OK) status = check_mask(w, mask, NULL, w->t, E);
     if (status != TRPO_OK) return status;
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
     real *row_act = m->batch.act + (ptrdiff_t)first * m->D;
-    open_row(w, obs);
+    open_row(w, obs, mask);
     trpo_draw_actions(w, w->scratch, row_act, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, &rng,
                       0, E);
     w->counters[TRPO_N_ACTS]++;
@@ -157,15 +167,17 @@ int trpo_act(trpo_agent *w, real *act, real *logp, real *val, const real *obs)
     return TRPO_OK;
 }
 
-int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const real *act)
+int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const real *act,
+                const uint8_t *mask)
 {
     const int E = w->set.n_envs, D = w->policy.D;
     int status = check_open(w);
     if (status == TRPO_OK) status = check_obs(w, obs, w->t, E);
     if (status == TRPO_OK) status = check_act(w, act, w->t, E);
+    if (status == TRPO_OK) status = check_mask(w, mask, act, w->t, E);
     if (status != TRPO_OK) return status;
     copy_out(w->policy.batch.act + (ptrdiff_t)w->t * E * D, act, (ptrdiff_t)E * D);
-    open_row(w, obs);
+    open_row(w, obs, mask);
     finish_row(w, logp, val);
     return TRPO_OK;
 }
@@ -245,8 +257,8 @@ void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w
 /* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
 /* Outputs of a model for a tile of observations as the networks see them. */
-static const real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m,
-                                const real *inputs, int n)
+static real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m, const real *inputs,
+                          int n)
 {
     real **h = trpo_tile_inputs(s, m, inputs);
     trpo_net_forward(w->k, &m->net, h, n);
@@ -274,16 +286,20 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
     return status;
 }
 
-int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, int N)
+int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask, int deterministic,
+                 int N)
 {
     const trpo_model *m = &w->policy;
-    const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
+    const int O = w->set.obs_size;
+    int status = check_obs(w, obs, -1, N);
+    if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
     for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
         const int n = trpo_least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
-        const real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
+        real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
+        if (mask != NULL) trpo_mask_outputs(m, out, mask + (ptrdiff_t)row * m->A, n);
         if (deterministic)
             m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
         else
@@ -296,12 +312,13 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, int deterministic, i
 /* ---- a batch set directly -------------------------------------------------------------------- */
 
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
-                    const double *ret, const real *logp, int N)
+                    const double *ret, const real *logp, const uint8_t *mask, int N)
 {
     const int F = w->policy.net.size[0];
     int status = N < 1 ? TRPO_ERR_EMPTY : N > w->set.n_steps * w->set.n_envs ? TRPO_ERR_FULL : 0;
     if (status == TRPO_OK) status = check_rows(w, obs, -1, N, F);
     if (status == TRPO_OK) status = check_act(w, act, -1, N);
+    if (status == TRPO_OK) status = check_mask(w, mask, act, -1, N);
     if (status != TRPO_OK) return status;
     trpo_discard(w);
     w->N = w->policy.batch.N = w->critic.batch.N = N;
@@ -311,6 +328,7 @@ int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const doubl
     memcpy(w->ret, ret, (size_t)N * sizeof *ret);
     trpok_to_real(w->adv_real, adv, N);
     trpok_to_real(w->ret_real, ret, N);
+    trpo_keep_mask(&w->policy, mask, 0, N);
     trpo_forward(w, &w->policy, 0, N);
     trpo_rate_rows(w, 0, N);
     if (logp != NULL) copy_out(w->logp, logp, N);

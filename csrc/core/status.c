@@ -20,6 +20,8 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_MODEL: return "the saved bytes are truncated, damaged, or another model's";
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
     case TRPO_ERR_SPACES: return "the environments are not of the agent's sizes or number";
+    case TRPO_ERR_MASK:
+        return "a mask forbids every choice, or the action given, or there are no choices";
     default: return "unknown status";
     }
 }

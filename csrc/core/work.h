@@ -6,6 +6,7 @@
  *
  *     features.c        observations as the networks see them
  *     rollout.c         collect: obs act rew term trunc logp val, activations cached as it goes
+ *     masks.c           choices that a row forbids: their outputs replaced after every forward pass
  *     collect.c         the same, in environments in C
  *     advantages.c      adv, ret by GAE; rows that were no step dropped
  *     gradient.c        g
@@ -59,6 +60,8 @@ typedef struct trpo_batch {
     int N;
     real **h;             /* (L+1) pointers: h[0] (N x F) inputs ... h[L] (N x A) outputs      */
     real *act;            /* (N x D); the critic's "action" is ret                             */
+    int masked;           /* a row has a mask                                                  */
+    uint8_t *mask;        /* (N x A) 0: the choice is forbidden; of the policy, if masked      */
 } trpo_batch;
 
 /* The Kronecker factors: F of layer l is close to A_l (x) G_l. Written by preconditioner.c. */
@@ -241,6 +244,16 @@ void trpo_init_parameters(trpo_agent *w);
 /* policy.c: noise (N x A normals or N x D uniforms) for items first, first + 1, ... */
 void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng, int first, int N);
 
+/* masks.c: component n D + d of the first that has no choice left or whose action act (N x D), or
+ * NULL, is forbidden; 0 if the distribution takes no masks; -1 if all is well */
+ptrdiff_t trpo_bad_mask(const trpo_model *model, const uint8_t *mask, const real *act, int N);
+/* masks.c: mask (N x A), or NULL: all open, for rows [first, first + N). Row 0 forgets all others' */
+void trpo_keep_mask(trpo_model *model, const uint8_t *mask, int first, int N);
+/* masks.c: TRPOK_FORBIDDEN for outputs out (N x A) where mask (N x A) is 0 */
+void trpo_mask_outputs(const trpo_model *model, real *out, const uint8_t *mask, int N);
+/* masks.c: the same by the masks of batch rows [first, first + N), if there are any */
+void trpo_mask_rows(const trpo_model *model, real *out, int first, int N);
+
 /* rollout.c: V of N observations as the networks see them */
 void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N);
 /* rollout.c: act (N x D) drawn for outputs (N x A); item numbers count from `first` */
@@ -336,9 +349,10 @@ trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter);
 
 /* For tests and for theory as plain functions: a batch of N <= T*E rows set directly.
  * obs (N x F) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
- * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT. rollout.c */
+ * mask (N x A) as trpo_record takes it, or NULL.
+ * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_MASK. rollout.c */
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
-                    const double *ret, const real *logp, int N);
+                    const double *ret, const real *logp, const uint8_t *mask, int N);
 
 #ifdef __cplusplus
 }

@@ -75,7 +75,7 @@ static void collect(trpo_agent *agent, cart *carts, uint64_t *random)
     uint8_t term[N_ENVS], trunc[N_ENVS];
     for (int t = 0; t < N_STEPS; t++) {
         for (int e = 0; e < N_ENVS; e++) observe(&carts[e], obs + e * O);
-        trpo_act(agent, act, NULL, NULL, obs);
+        trpo_act(agent, act, NULL, NULL, obs, NULL);
         for (int e = 0; e < N_ENVS; e++) {
             term[e] = (uint8_t)step(&carts[e], act[e] > 0);
             trunc[e] = carts[e].steps >= STEP_LIMIT;
@@ -96,7 +96,7 @@ static int episode_length(trpo_agent *agent, uint64_t *random)
     reset(&c, random);
     while (!lost && c.steps < STEP_LIMIT) {
         observe(&c, obs);
-        trpo_predict(agent, act, obs, 1, 1);
+        trpo_predict(agent, act, obs, NULL, 1, 1);
         lost = step(&c, act[0] > 0);
     }
     return c.steps;

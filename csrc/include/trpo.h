@@ -4,7 +4,7 @@
  *
  *     trpo_settings s;  trpo_default_settings(&s);  s.obs_size = 4;  ...
  *     size_t bytes = trpo_bytes(&s, NULL);  trpo_init(&agent, &s, NULL, malloc(bytes), bytes);
- *     for each step:   trpo_act(agent, act, NULL, NULL, obs);   (your simulator steps)
+ *     for each step:   trpo_act(agent, act, NULL, NULL, obs, NULL);   (your simulator steps)
  *                      trpo_push(agent, rew, term, trunc, next_obs, NULL);
  *     every n_steps:   trpo_update(agent, &info);
  *
@@ -20,6 +20,9 @@
  *              O = obs_size, F = inputs of the networks (features of observations, or O),
  *              A = network outputs (sum of parts), D = action components (n_parts),
  *              P policy parameters, Pv critic parameters.
+ *   Masks      say which choices a row leaves open: mask (rows x A), 0: forbidden, else allowed, in
+ *              the order of the network's outputs; NULL: all are. Categorical only. A forbidden
+ *              choice has probability 0, in the draw and in all that is learnt from the row.
  *   Statuses   0 is success, > 0 an outcome worth telling, < 0 an error. After an error nothing
  *              has changed. After an outcome > 0 of trpo_update the policy is bitwise what it was.
  *   NULL       is legal only where said. Arguments of one call must not overlap.
@@ -62,7 +65,9 @@ typedef enum trpo_status {
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
     TRPO_ERR_MODEL = -10,   /* the saved bytes are truncated, damaged, or another model's     */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says how           */
-    TRPO_ERR_SPACES = -12   /* the environments are not of the agent's sizes or number        */
+    TRPO_ERR_SPACES = -12,  /* the environments are not of the agent's sizes or number        */
+    TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the action      */
+                            /*     given; or the distribution has no choices to forbid        */
 } trpo_status;
 
 typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
@@ -241,17 +246,19 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
 /* ---- the rollout ----------------------------------------------------------------------------- */
 
 /* Draws an action per environment from the policy and opens a row of the rollout.
- *   act (E x D) out; logp (E) out, NULL if not wanted; val (E) out, NULL; obs (E x O)
+ *   act (E x D) out; logp (E) out, NULL if not wanted; val (E) out, NULL; obs (E x O);
+ *   mask (E x A), NULL: all choices are open
  * Categorical actions are the choice's number, as a trpo_real. Gaussian actions are unclipped.
- * TRPO_ERR_OBS, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
+ * TRPO_ERR_OBS, TRPO_ERR_MASK, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
 int trpo_act(trpo_agent *agent, trpo_real *act, trpo_real *logp, trpo_real *val,
-             const trpo_real *obs);
+             const trpo_real *obs, const uint8_t *mask);
 
 /* Opens a row with actions the caller has taken already (drawn from this policy).
- *   logp (E) out, NULL; val (E) out, NULL; obs (E x O); act (E x D)
- * TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
+ *   logp (E) out, NULL; val (E) out, NULL; obs (E x O); act (E x D); mask (E x A) that they were
+ *   drawn under, NULL: all choices were open
+ * TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_MASK, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
 int trpo_record(trpo_agent *agent, trpo_real *logp, trpo_real *val, const trpo_real *obs,
-                const trpo_real *act);
+                const trpo_real *act, const uint8_t *mask);
 
 /* Closes the row: what the environments answered.
  *   rew (E); term (E) the task ended; trunc (E) it was cut short; next_obs (E x O) the observation
@@ -278,7 +285,7 @@ int trpo_recorded(const trpo_agent *agent);
 
 /* Records n_rows more rows, or as many as there is room for: bit for bit those of
  *
- *     trpo_act(agent, act, NULL, NULL, obs)      obs: what the environments show, as trpo_real
+ *     trpo_act(agent, act, NULL, NULL, obs, NULL)     obs: what the environments show, as trpo_real
  *     trpo_envs_step(envs, act, TRPO_ENV_SAME_STEP, ...)    act clipped to the bounds
  *     trpo_push(agent, rew, term, trunc, final_obs, NULL)
  *
@@ -325,15 +332,17 @@ int trpo_set_learning_rate(trpo_agent *agent, double learning_rate);
 /* ---- using the policy ------------------------------------------------------------------------ */
 
 /* Actions for N observations, recording nothing; deterministic: the mode. Draws come from a
- * stream of their own, so that looking does not change training.  act (N x D) out; obs (N x O)
- * TRPO_ERR_OBS. */
-int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, int deterministic, int N);
+ * stream of their own, so that looking does not change training.
+ *   act (N x D) out; obs (N x O); mask (N x A), NULL: all choices are open
+ * TRPO_ERR_OBS, TRPO_ERR_MASK. */
+int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, const uint8_t *mask,
+                 int deterministic, int N);
 
 /* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
 
-/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _REW or _ENVIRONMENT found what
- * it refused. */
+/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _MASK, _REW or _ENVIRONMENT found
+ * what it refused. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
 /* ---- keeping it ------------------------------------------------------------------------------ */

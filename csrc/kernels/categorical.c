@@ -8,7 +8,8 @@
  *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
  *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
  *     entropy  = -sum_i p_i (z_i - norm)
- * and the parts add up. Exponentials are taken of all rows at once, so that they fill vectors.
+ * and the parts add up. Where a choice is forbidden (TRPOK_FORBIDDEN) p is 0 and d is 0, exactly, and
+ * with them its terms. Exponentials are taken of all rows at once, so that they fill vectors.
  * Proved by tests/test_distributions.py. */
 #include "kernels.h"
 
@@ -47,7 +48,8 @@ static real norm_of(const real *z, const real *e, int K)
     return z[largest(z, K)] + trpok_log(total(e, K));
 }
 
-/* The choice whose slice of [0, 1) holds u. */
+/* The choice whose slice of [0, 1) holds u; where the sum's rounding leaves none, the last that has
+ * a slice. */
 static int invert(const real *e, double u, int K)
 {
     const double target = u * (double)total(e, K);
@@ -56,6 +58,7 @@ static int invert(const real *e, double u, int K)
         cumulated += (double)e[k];
         if (cumulated > target) return k;
     }
+    while (K > 1 && !(e[K - 1] > 0)) K--;
     return K - 1;
 }
 
@@ -186,5 +189,5 @@ static void entropy(const trpok_table *k, real *entropy, const real *out, const 
     }
 }
 
-const trpok_dist trpok_categorical = {"categorical", 0,       0,      sample, illegal, mode,
+const trpok_dist trpok_categorical = {"categorical", 1, 0, 0, sample, illegal, mode,
                                       logp,          adjoint, metric, kl,     entropy, NULL};

@@ -120,5 +120,5 @@ static void entropy(const trpok_table *k, real *entropy, const real *out, const 
     for (int n = 0; n < N; n++) entropy[n] = (real)value;
 }
 
-const trpok_dist trpok_gaussian = {"gaussian", 1,       1,      sample, illegal, mode,
+const trpok_dist trpok_gaussian = {"gaussian", 0,    1,       1,      sample, illegal, mode,
                                    logp,       adjoint, metric, kl,     entropy, constant_metric};

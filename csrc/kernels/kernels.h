@@ -122,12 +122,18 @@ const trpok_table *trpok_named(const char *name);
 
 /* ---- action distributions: a table of functions ---------------------------------------------- */
 
+/* A forbidden choice's output (core/masks.c): -2^100, a number that float and double both hold. Far
+ * below any output of a network, and so far from overflow that differences of outputs are finite.
+ * exp(output - the largest) is exactly 0 there, and so is what it is multiplied by. */
+#define TRPOK_FORBIDDEN (-1267650600228229401496703205376.0)
+
 /* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D), work (3 x N x A)
  * scratch; k: whose exp and expm1.
  * Adding a distribution: write these nine functions in a file of its own, name the entry below,
  * give it a number in trpo.h and a line in trpok_distribution(). */
 typedef struct trpok_dist {
     const char *name;
+    int takes_masks;   /* outputs are choices, which may be forbidden: see TRPOK_FORBIDDEN */
     int has_log_std;   /* A more parameters, state-independent, inside the trust region */
     int normal_noise;  /* draws: A standard normals a row; else D uniforms a row */
 

@@ -24,6 +24,7 @@ class Samples:
     val: np.ndarray  # (N,) float64
     adv: np.ndarray  # (N,) float64
     ret: np.ndarray  # (N,) float64
+    mask: np.ndarray | None  # (N, A) bool
 
 
 @jit
@@ -79,4 +80,5 @@ def estimate(rollout, state):
         val=val[keep],
         adv=standardize(adv[keep], model.real, s.normalize_advantage),
         ret=ret[keep],
+        mask=rollout.mask[:T][keep] if rollout.masked else None,
     )

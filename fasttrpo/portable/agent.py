@@ -18,6 +18,7 @@ from . import (
     fisher,
     gradient,
     line_search,
+    masks,
     network,
     preconditioner,
     rng,
@@ -107,22 +108,27 @@ class Agent:
 
     # -- collecting
 
-    def act(self, obs):
-        """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t."""
+    def act(self, obs, mask=None):
+        """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t.
+
+        mask (E, A) of 0 and 1: the choices that are open (categorical only); None: all are.
+        """
         obs = self._step_obs(obs)
-        s, output = self._state, self._outputs(obs)
+        mask = self._mask(mask, len(obs), None, "environment", self._rollout.t)
+        s, output = self._state, self._outputs(obs, mask)
         stream = rng.Stream(s.seed, rng.ACTION, s.n_acts)
         action = self._sample(stream, output)
-        logp, val = self._open_row(obs, action, output)
+        logp, val = self._open_row(obs, action, output, mask)
         self._state = replace(s, n_acts=s.n_acts + 1)
         self._rollout.drawn += 1
         return action, logp, val
 
-    def record(self, obs, act):
+    def record(self, obs, act, mask=None):
         """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
         obs = self._step_obs(obs)
         action = self._actions(act, len(obs), "environment", self._rollout.t)
-        return self._open_row(obs, action, self._outputs(obs))
+        mask = self._mask(mask, len(obs), action, "environment", self._rollout.t)
+        return self._open_row(obs, action, self._outputs(obs, mask), mask)
 
     def push(self, rew, term, trunc, next_obs, skip=None):
         """Complete row t with the step's outcome, each (E,), and next_obs (E, O) before any reset.
@@ -157,9 +163,13 @@ class Agent:
 
     # -- using
 
-    def predict(self, obs, deterministic):
-        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone."""
-        output = self._outputs(self._rows_obs(obs))
+    def predict(self, obs, deterministic, mask=None):
+        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone.
+
+        mask (n, A) as in `act`.
+        """
+        obs = self._rows_obs(obs)
+        output = self._outputs(obs, self._mask(mask, len(obs)))
         if deterministic:
             extra = self._model.extra(self._state.theta)
             return self._model.distribution.mode(output, extra).astype(self.real)
@@ -181,21 +191,23 @@ class Agent:
 
     # -- the theory's pieces, on a batch set directly
 
-    def load_batch(self, obs, act, adv, ret=None, logp=None):
+    def load_batch(self, obs, act, adv, ret=None, logp=None, mask=None):
         """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
 
-        logp None: the present one. Drops the rollout in progress; act and record drop the batch.
+        logp None: the present one. mask (N, A) as in `act`. Drops the rollout in progress; act and
+        record drop the batch.
         """
         N, limit = len(obs), self._model.settings.n_steps * self._model.settings.n_envs
         if not 0 < N <= limit:
             raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
         obs = self._rows(obs, self._model.n_inputs)
         act = self._actions(act, N, "row")
+        mask = self._mask(mask, N, act)
         adv = self._column("advantage", adv, N, np.float64)
         ret = None if ret is None else self._column("return", ret, N, np.float64)
         logp = None if logp is None else self._column("log-probability", logp, N, self.real)
         self.discard()
-        self._batch = Batch(self._model, self._state, obs, act, adv, ret, logp)
+        self._batch = Batch(self._model, self._state, obs, act, adv, ret, logp, mask)
         self._blocks = None
 
     def gradient(self):
@@ -274,10 +286,10 @@ class Agent:
         """Observations as the user gave them (n, O), as the networks see them (n, F)."""
         return features.see(raw, self._state, self._model.settings)
 
-    def _outputs(self, raw):
+    def _outputs(self, raw, mask):
         """The policy's outputs for observations as the user gave them; (n, A) real."""
-        obs = self._seen(raw)
-        return network.forward(self._model.policy, self._policy_weights, obs).output
+        at = network.forward(self._model.policy, self._policy_weights, self._seen(raw))
+        return masks.forbid(at.output, mask)
 
     def _values(self, raw):
         """V for observations as the user gave them; (n,) real."""
@@ -290,10 +302,10 @@ class Agent:
         items = np.arange(len(output))
         return model.distribution.sample(stream, items, output, extra).astype(self.real)
 
-    def _open_row(self, obs, action, output):
+    def _open_row(self, obs, action, output, mask):
         extra = self._model.extra(self._state.theta)
         logp, val = self._model.distribution.logp(action, output, extra), self._values(obs)
-        self._rollout.write_act(obs, action, logp, val)
+        self._rollout.write_act(obs, action, logp, val, mask)
         self._batch = None
         return logp, val
 
@@ -317,6 +329,13 @@ class Agent:
         act = checks.as_array("action", act, (n, self._model.n_actions), self.real)
         checks.actions(act, s.distribution, s.parts, noun, step)
         return act
+
+    def _mask(self, mask, n, act=None, noun="row", step=None):
+        """(n, A) bool, or None; the actions given with it, if there are, must be open."""
+        s = self._model.settings
+        mask = checks.mask_rows(mask, n, s.distribution, s.parts)
+        checks.masks(mask, act, s.parts, noun, step)
+        return mask
 
     def _column(self, name, values, n, dtype):
         column = checks.as_array(name, values, (n,), dtype)

@@ -38,12 +38,18 @@ def log_softmax(logits, parts):
 def sample(stream, items, logits, parts):
     """Invert the distribution function at u = uniform(word 0 of block d); (N, D) float64.
 
-    The smallest k with p_0 + ... + p_k > u; the last k if there is none.
+    The smallest k with p_0 + ... + p_k > u; if there is none, the last k with p_k > 0.
     """
     u = rng.uniforms(rng.words(stream, items, 4 * len(parts))[:, ::4])
     p = np.exp(log_softmax(logits, parts))
-    below = [np.cumsum(p[:, part], axis=1)[:, :-1] for part in slices(parts)]
-    return np.stack([np.sum(c <= u[:, [d]], axis=1) for d, c in enumerate(below)], axis=1) * 1.0
+    chosen = [invert(p[:, part], u[:, [d]]) for d, part in enumerate(slices(parts))]
+    return np.stack(chosen, axis=1) * 1.0
+
+
+def invert(p, u):
+    """For each row of p (N, K) the k whose slice of [0, 1) holds u (N, 1); (N,)."""
+    last = p.shape[1] - 1 - np.argmax(p[:, ::-1] > 0, axis=1)
+    return np.minimum(np.sum(np.cumsum(p, axis=1) <= u, axis=1), last)
 
 
 def mode(logits, parts):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import network
+from . import masks, network
 
 # Why a trial is not taken, or none was made.
 NOT_REJECTED, TOO_FAR, NO_IMPROVEMENT, NOT_FINITE = "", "kl", "improvement", "not finite"
@@ -37,6 +37,7 @@ def evaluate(theta, batch):
     with np.errstate(over="ignore", invalid="ignore"):
         extra = model.extra(theta)
         out = network.forward(model.policy, model.policy_weights(theta), batch.obs).output
+        out = masks.forbid(out, batch.mask)
         surr = surrogate(distribution.logp(batch.act, out, extra), batch)
         kl = distribution.kl(batch.policy.output, batch.extra, out, extra)
         return surr, float(np.mean(kl, dtype=np.float64)), float(distribution.entropy(out, extra))

@@ -17,6 +17,7 @@ class Rollout:
         # written by act / record
         self.raw = np.zeros((T, E, s.obs_size), model.real)  # observations before normalisation
         self.act = np.zeros((T, E, model.n_actions), model.real)
+        self.mask = np.ones((T, E, model.n_outputs), bool)  # choices that were open
         self.logp = np.zeros((T, E), model.real)
         self.val = np.zeros((T, E), model.real)
         # written by push
@@ -30,6 +31,7 @@ class Rollout:
     def clear(self):
         self.t, self.pending = 0, False
         self.drawn = 0  # act calls: given back if the rollout is dropped
+        self.masked = False  # a row has a mask
 
     def check_act(self):
         if self.pending:
@@ -37,10 +39,12 @@ class Rollout:
         if self.t == len(self.rew):
             raise RuntimeError(f"the rollout is full ({self.t} steps): call update")
 
-    def write_act(self, raw, act, logp, val):
+    def write_act(self, raw, act, logp, val, mask):
         """The first half of row t. Returns nothing; cannot fail."""
         t, self.pending = self.t, True
         self.raw[t], self.act[t], self.logp[t], self.val[t] = raw, act, logp, val
+        self.mask[t] = True if mask is None else mask
+        self.masked |= mask is not None
 
     def check_push(self, rew, term, trunc, next_obs, skip):
         """The step's outcome as arrays of the right kind, checked; nothing is written."""

@@ -111,7 +111,8 @@ def fit_critic(batch, samples):
 def make_batch(model, state, samples):
     """The samples with both networks' passes; observations as they were acted on."""
     obs = features.see(samples.raw, state, model.settings)
-    return Batch(model, state, obs, samples.act, samples.adv, samples.ret, samples.logp)
+    known = samples.act, samples.adv, samples.ret, samples.logp, samples.mask
+    return Batch(model, state, obs, *known)
 
 
 def merge_statistics(state, samples, rollout):

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import features, network, rng
+from . import features, masks, network, rng
 from .distributions import DISTRIBUTIONS
 from .normalizer import Moments
 
@@ -115,6 +115,7 @@ class Batch:
     adv: np.ndarray  # (N,) float64
     ret: np.ndarray | None  # (N,) float64
     logp: np.ndarray | None  # (N,) real, of the behaviour policy; None: the present one
+    mask: np.ndarray | None = None  # (N, A) bool, the choices that were open; None: all
 
     def __post_init__(self):
         if self.logp is None:
@@ -130,10 +131,10 @@ class Batch:
 
     @cached_property
     def policy(self):
-        """The policy's forward pass on all N rows."""
-        return network.forward(
-            self.model.policy, self.model.policy_weights(self.state.theta), self.obs
-        )
+        """The policy's forward pass on all N rows, under their masks."""
+        weights = self.model.policy_weights(self.state.theta)
+        at = network.forward(self.model.policy, weights, self.obs)
+        return replace(at, output=masks.forbid(at.output, self.mask))
 
     @cached_property
     def fisher_rows(self):

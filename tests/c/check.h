@@ -188,7 +188,7 @@ static inline void learner_end(learner *l) { free(l->memory); }
 static inline void learner_act(learner *l)
 {
     toy_observe(&l->world, l->obs, l->set.n_envs);
-    CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs) == TRPO_OK);
+    CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs, NULL) == TRPO_OK);
 }
 
 /* ... and closes it. */

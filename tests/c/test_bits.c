@@ -93,7 +93,7 @@ static void look(learner *l, int deterministic)
     enum { ROWS = 70 };
     trpo_real obs[ROWS * OBS], act[ROWS * MAX_PARTS], val[ROWS];
     for (int i = 0; i < ROWS * OBS; i++) obs[i] = (trpo_real)(i % 5) - 2;
-    CHECK(trpo_predict(l->agent, act, obs, deterministic, ROWS) == TRPO_OK);
+    CHECK(trpo_predict(l->agent, act, obs, NULL, deterministic, ROWS) == TRPO_OK);
     CHECK(trpo_value(l->agent, val, obs, ROWS) == TRPO_OK);
 }
 
@@ -155,10 +155,10 @@ static void rows_are_predicted_alone(int space)
     learner_start(&l, &s, NULL);
     learner_iterate(&l, NULL);
     for (int i = 0; i < ROWS * OBS; i++) obs[i] = (trpo_real)sin(i);
-    CHECK(trpo_predict(l.agent, act, obs, 1, ROWS) == TRPO_OK);
+    CHECK(trpo_predict(l.agent, act, obs, NULL, 1, ROWS) == TRPO_OK);
     CHECK(trpo_value(l.agent, val, obs, ROWS) == TRPO_OK);
     for (int n = 0; n < ROWS; n++) {
-        CHECK(trpo_predict(l.agent, one_act, obs + n * OBS, 1, 1) == TRPO_OK);
+        CHECK(trpo_predict(l.agent, one_act, obs + n * OBS, NULL, 1, 1) == TRPO_OK);
         CHECK(trpo_value(l.agent, &one_val, obs + n * OBS, 1) == TRPO_OK);
         CHECK(memcmp(one_act, act + n * s.n_parts, (size_t)s.n_parts * sizeof *act) == 0);
         CHECK(one_val == val[n]);

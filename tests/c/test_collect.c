@@ -38,7 +38,7 @@ static void step_once(world *w, int row, int single)
     trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS];
     double sent[MAX_ENVS * MAX_PARTS];
     for (int i = 0; i < E * OBS; i++) obs[i] = passed(out.obs[i], single);
-    CHECK(trpo_act(w->agent, act, NULL, NULL, obs) == TRPO_OK);
+    CHECK(trpo_act(w->agent, act, NULL, NULL, obs, NULL) == TRPO_OK);
     for (int i = 0; i < E * D; i++) {
         const double x = (double)act[i];
         sent[i] = w->env.act_low == NULL

@@ -167,7 +167,7 @@ static void calls_that_are_not_due_are_refused(void)
     check_name("not due");
     small_settings(&s, CATEGORICAL, 1);
     world_start(&w, &s, NULL, &no_trouble);
-    CHECK(trpo_act(w.agent, act, NULL, NULL, obs) == TRPO_OK);
+    CHECK(trpo_act(w.agent, act, NULL, NULL, obs, NULL) == TRPO_OK);
     refused(&w, TRPO_ERR_ORDER);
     trpo_discard(w.agent);
     CHECK(collect(&w, 0) == TRPO_OK && collect(&w, -5) == TRPO_OK);

@@ -54,8 +54,8 @@ static void opening_fails(learner *l, int status)
     trpo_real act[MAX_ENVS * MAX_PARTS] = {7}, logp[MAX_ENVS] = {7}, val[MAX_ENVS] = {7};
     static const trpo_real obs[MAX_ENVS * OBS] = {0}, taken[MAX_ENVS * MAX_PARTS] = {0};
     const trace before = trace_of(l);
-    CHECK(trpo_act(l->agent, act, logp, val, obs) == status);
-    CHECK(trpo_record(l->agent, logp, val, obs, taken) == status);
+    CHECK(trpo_act(l->agent, act, logp, val, obs, NULL) == status);
+    CHECK(trpo_record(l->agent, logp, val, obs, taken, NULL) == status);
     CHECK(act[0] == 7 && logp[0] == 7 && val[0] == 7);
     check_untouched(l, before);
 }
@@ -81,12 +81,12 @@ static void bad_observation(learner *l, trpo_real bad)
     toy_observe(&l->world, obs, l->set.n_envs);
     obs[ENV * OBS + COMPONENT] = bad;
     const trace before = trace_of(l);
-    CHECK(trpo_act(l->agent, act, NULL, NULL, obs) == TRPO_ERR_OBS);
+    CHECK(trpo_act(l->agent, act, NULL, NULL, obs, NULL) == TRPO_ERR_OBS);
     check_culprit(l, trpo_recorded(l->agent), ENV, COMPONENT);
-    CHECK(trpo_record(l->agent, NULL, NULL, obs, act) == TRPO_ERR_OBS);
+    CHECK(trpo_record(l->agent, NULL, NULL, obs, act, NULL) == TRPO_ERR_OBS);
     check_culprit(l, trpo_recorded(l->agent), ENV, COMPONENT);
     for (int deterministic = 0; deterministic < 2; deterministic++)
-        CHECK(trpo_predict(l->agent, act, obs, deterministic, ENV + 1) == TRPO_ERR_OBS);
+        CHECK(trpo_predict(l->agent, act, obs, NULL, deterministic, ENV + 1) == TRPO_ERR_OBS);
     check_culprit(l, -1, ENV, COMPONENT);
     CHECK(trpo_value(l->agent, val, obs, ENV + 1) == TRPO_ERR_OBS);
     check_culprit(l, -1, ENV, COMPONENT);
@@ -100,7 +100,7 @@ static void bad_action(learner *l, trpo_real bad)
     toy_observe(&l->world, obs, l->set.n_envs);
     act[ENV * D + D - 1] = bad;
     const trace before = trace_of(l);
-    CHECK(trpo_record(l->agent, NULL, NULL, obs, act) == TRPO_ERR_ACT);
+    CHECK(trpo_record(l->agent, NULL, NULL, obs, act, NULL) == TRPO_ERR_ACT);
     check_culprit(l, trpo_recorded(l->agent), ENV, D - 1);
     check_untouched(l, before);
 }
@@ -228,8 +228,9 @@ static void record_row(learner *acting, learner *recording)
     const int E = acting->set.n_envs;
     trpo_real logp[MAX_ENVS], val[MAX_ENVS], logp_told[MAX_ENVS], val_told[MAX_ENVS];
     toy_observe(&acting->world, acting->obs, E);
-    CHECK(trpo_act(acting->agent, acting->act, logp, val, acting->obs) == TRPO_OK);
-    CHECK(trpo_record(recording->agent, logp_told, val_told, acting->obs, acting->act) == TRPO_OK);
+    CHECK(trpo_act(acting->agent, acting->act, logp, val, acting->obs, NULL) == TRPO_OK);
+    CHECK(trpo_record(recording->agent, logp_told, val_told, acting->obs, acting->act, NULL) ==
+          TRPO_OK);
     CHECK(memcmp(logp, logp_told, (size_t)E * sizeof *logp) == 0);
     CHECK(memcmp(val, val_told, (size_t)E * sizeof *val) == 0);
     memcpy(recording->act, acting->act, sizeof acting->act);

@@ -39,8 +39,8 @@ static void check_same_predictions(learner *a, learner *b)
     trpo_real obs[ROWS * OBS], act_a[ROWS * MAX_PARTS], act_b[ROWS * MAX_PARTS];
     for (int i = 0; i < ROWS * OBS; i++) obs[i] = (trpo_real)sin(i);
     for (int deterministic = 0; deterministic < 2; deterministic++) {
-        CHECK(trpo_predict(a->agent, act_a, obs, deterministic, ROWS) == TRPO_OK);
-        CHECK(trpo_predict(b->agent, act_b, obs, deterministic, ROWS) == TRPO_OK);
+        CHECK(trpo_predict(a->agent, act_a, obs, NULL, deterministic, ROWS) == TRPO_OK);
+        CHECK(trpo_predict(b->agent, act_b, obs, NULL, deterministic, ROWS) == TRPO_OK);
         for (int i = 0; i < ROWS * a->set.n_parts; i++) CHECK(act_a[i] == act_b[i]);
     }
 }
@@ -255,10 +255,10 @@ static void refresh_follows_a_write(void)
     small_settings(&s, GAUSSIAN, 0);
     learner_start(&l, &s, NULL);
     double *theta = state_field(l.agent, "theta", &count);
-    CHECK(trpo_predict(l.agent, before, obs, 1, 1) == TRPO_OK);
+    CHECK(trpo_predict(l.agent, before, obs, NULL, 1, 1) == TRPO_OK);
     theta[OBS * 2] += 8; /* the first mean's bias */
     trpo_refresh(l.agent);
-    CHECK(trpo_predict(l.agent, act, obs, 1, 1) == TRPO_OK);
+    CHECK(trpo_predict(l.agent, act, obs, NULL, 1, 1) == TRPO_OK);
     CHECK(fabs((double)act[0] - (double)before[0] - 8) < 1e-5);
     CHECK(act[1] == before[1]);
     learner_end(&l);

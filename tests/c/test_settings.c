@@ -234,8 +234,8 @@ static uint64_t live_inside(unsigned char *buffer, size_t shift, const trpo_sett
     toy_start(&l.world);
     learner_iterate(&l, NULL);
     for (int i = 0; i < MANY * OBS; i++) obs[i] = (trpo_real)(i % 7) - 3;
-    CHECK(trpo_predict(l.agent, act, obs, 0, MANY) == TRPO_OK);
-    CHECK(trpo_predict(l.agent, act, obs, 1, MANY) == TRPO_OK);
+    CHECK(trpo_predict(l.agent, act, obs, NULL, 0, MANY) == TRPO_OK);
+    CHECK(trpo_predict(l.agent, act, obs, NULL, 1, MANY) == TRPO_OK);
     CHECK(trpo_value(l.agent, val, obs, MANY) == TRPO_OK);
     learner_iterate(&l, NULL);
     return saved_bits(l.agent);

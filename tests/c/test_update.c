@@ -345,7 +345,7 @@ static double mean_reward(learner *l)
     toy_start(&world);
     for (int t = 0; t < 2000; t++) {
         toy_observe(&world, obs, 1);
-        CHECK(trpo_predict(l->agent, act, obs, 1, 1) == TRPO_OK);
+        CHECK(trpo_predict(l->agent, act, obs, NULL, 1, 1) == TRPO_OK);
         toy_step(&world, &rew, &term, &trunc, act, &one);
         toy_reset(&world, &term, &trunc, 1);
         total += rew / 2000;

@@ -1,0 +1,65 @@
+/* Action masks: which choices a row leaves open.
+ *
+ * A forbidden choice's output is TRPOK_FORBIDDEN in place of what the network computed, after every
+ * forward pass of the policy. Its probability is then exactly 0, before a step and after it, and
+ * nothing that is derived from the outputs needs to know of masks: log-probabilities, KL and
+ * entropy are those of the choices that are left, and adjoint and Fisher metric have no component
+ * along the output that was replaced, as they must, since it no longer depends on theta.
+ *
+ * Masks are kept beside the rollout's actions from the first row on that has one; rows without
+ * leave all open. Proved by tests/test_masks.py. */
+#include "work.h"
+
+#include <string.h>
+
+/* 1 if a choice of the component is open. */
+static int leaves_a_choice(const uint8_t *mask, int K)
+{
+    for (int k = 0; k < K; k++)
+        if (mask[k]) return 1;
+    return 0;
+}
+
+/* Component d of row n, whose mask and action begin at the pointers; act may be NULL. */
+static int is_masked_well(const uint8_t *mask, const real *act, int K)
+{
+    return leaves_a_choice(mask, K) && (act == NULL || mask[(int)*act]);
+}
+
+ptrdiff_t trpo_bad_mask(const trpo_model *m, const uint8_t *mask, const real *act, int N)
+{
+    if (!m->dist->takes_masks) return 0;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->D; i++) {
+        const int K = m->parts[i % m->D];
+        if (!is_masked_well(mask, act != NULL ? act + i : NULL, K)) return i;
+        mask += K;
+    }
+    return -1;
+}
+
+void trpo_keep_mask(trpo_model *m, const uint8_t *mask, int first, int N)
+{
+    const size_t row = (size_t)m->A;
+    uint8_t *kept = m->batch.mask + (size_t)first * row;
+    if (first == 0) m->batch.masked = 0;
+    if (mask != NULL && !m->batch.masked) {
+        memset(m->batch.mask, 1, (size_t)first * row);
+        m->batch.masked = 1;
+    }
+    if (mask != NULL)
+        memcpy(kept, mask, (size_t)N * row);
+    else if (m->batch.masked)
+        memset(kept, 1, (size_t)N * row);
+}
+
+void trpo_mask_outputs(const trpo_model *m, real *out, const uint8_t *mask, int N)
+{
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->A; i++)
+        if (!mask[i]) out[i] = (real)TRPOK_FORBIDDEN;
+}
+
+void trpo_mask_rows(const trpo_model *m, real *out, int first, int N)
+{
+    if (m->batch.masked)
+        trpo_mask_outputs(m, out, m->batch.mask + (ptrdiff_t)first * m->A, N);
+}
