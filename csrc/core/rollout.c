@@ -97,7 +97,7 @@ void trpo_rate_rows(trpo_agent *w, int first, int N)
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of a tile of row t as the networks see them, and the policy's outputs under masks. */
+/* Observations of a tile of row t as the networks see them; the policy's outputs under masks. */
 static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     trpo_agent *w = pass->agent;

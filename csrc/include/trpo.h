@@ -341,8 +341,8 @@ int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, const 
 /* V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
 
-/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _MASK, _REW or _ENVIRONMENT found
- * what it refused. */
+/* Where the call that last answered TRPO_ERR_OBS, _NEXT_OBS, _ACT, _MASK, _REW or _ENVIRONMENT
+ * found what it refused. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
 /* ---- keeping it ------------------------------------------------------------------------------ */
