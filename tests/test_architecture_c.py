@@ -196,7 +196,7 @@ def test_all_functions_are_found():
 
 
 # Files of csrc/core that are no stage: what all stages stand on.
-SHARED = {"blocks.c", "network.c", "layout.c", "policy.c", "settings.c", "status.c"}
+SHARED = {"blocks.c", "network.c", "masks.c", "layout.c", "policy.c", "settings.c", "status.c"}
 # Only update.c runs the stages. Within one, these calls are the design's: CG multiplies, the critic
 # is fitted by the policy's machinery, rows are normalised and valued as they come, rewards are
 # scaled before they are used.

@@ -247,7 +247,7 @@ void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng
 /* masks.c: component n D + d of the first that has no choice left or whose action act (N x D), or
  * NULL, is forbidden; 0 if the distribution takes no masks; -1 if all is well */
 ptrdiff_t trpo_bad_mask(const trpo_model *model, const uint8_t *mask, const real *act, int N);
-/* masks.c: mask (N x A), or NULL: all open, for rows [first, first + N). Row 0 forgets all others' */
+/* masks.c: mask (N x A), or NULL: all open, of rows [first, first + N); row 0 forgets the others */
 void trpo_keep_mask(trpo_model *model, const uint8_t *mask, int first, int N);
 /* masks.c: TRPOK_FORBIDDEN for outputs out (N x A) where mask (N x A) is 0 */
 void trpo_mask_outputs(const trpo_model *model, real *out, const uint8_t *mask, int N);

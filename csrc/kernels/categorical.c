@@ -8,7 +8,7 @@
  *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
  *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
  *     entropy  = -sum_i p_i (z_i - norm)
- * and the parts add up. Where a choice is forbidden (TRPOK_FORBIDDEN) p is 0 and d is 0, exactly, and
+ * and the parts add up. Where a choice is forbidden (TRPOK_FORBIDDEN) p and d are 0, exactly, and
  * with them its terms. Exponentials are taken of all rows at once, so that they fill vectors.
  * Proved by tests/test_distributions.py. */
 #include "kernels.h"
