@@ -124,7 +124,8 @@ def collect(
         return n_steps * n_envs
     happened, lead = 0, (n_envs,)
     for row in range(n_steps):
-        act, _, _ = agent.act(observations.rows(stream.obs, lead))
+        mask = () if stream.masks is None else (stream.masks,)
+        act, _, _ = agent.act(observations.rows(stream.obs, lead), *mask)
         step = stream.step(actions.to_env(act), row)
         next_obs = observations.rows(step.next_obs, lead)
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)

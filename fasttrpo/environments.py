@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fasttrpo.masks import Masks
+from fasttrpo.notes import Noted
 from fasttrpo.spaces import batches
 from fasttrpo.suggest import nearest
 
@@ -124,28 +126,6 @@ def shares(env: Any, other: Any) -> bool:
     return other is env or any(other is each for each in getattr(env, "envs", ()))
 
 
-_NOTE = "raised by the environment's "
-
-
-class _Noted:
-    """An exception from in here passes through, with a note on which of its calls raised it."""
-
-    def __init__(self, call: str) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, Exception):
-            error.add_note(_NOTE + self._call)
-
-
-def is_environments(error: BaseException) -> bool:
-    """Whether the environment itself raised `error`, in a `Stream`."""
-    return any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ()))
-
-
 class Step(NamedTuple):
     """One step of E environments."""
 
@@ -202,18 +182,24 @@ class Stream:
         self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
+        self._masks = Masks(env)
         self.interrupt()
 
     def interrupt(self) -> None:
         """Forgets where the environment is; `reset` is needed next."""
         self.obs: Any = None
+        self.masks: np.ndarray | None = None
         self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
-        """Starts an episode in every environment; `obs` (E, *obs) is what the agent sees next."""
+        """Starts an episode in every environment.
+
+        `obs` (E, *obs) is what the agent sees next, `masks` (E, A) which choices are open, or None.
+        """
         self.interrupt()
-        with _Noted("reset"):
-            self.obs, _ = self.env.reset(seed=seed)
+        with Noted("reset"):
+            self.obs, infos = self.env.reset(seed=seed)
+        self.masks = self._masks.at_reset(infos)
 
     def state(self) -> dict[str, np.ndarray]:
         """Where the environment stands, for `load_state`; empty if it cannot tell.
@@ -245,7 +231,7 @@ class Stream:
 
         row  the rollout's step that this is, for the note on an exception
         """
-        with _Noted("step" if row is None else f"step at step {row}"):
+        with Noted("step" if row is None else f"step at step {row}"):
             answer = self.env.step(actions)
         obs, rewards, terminated, truncated, infos = answer
         rewards = self._vector("reward", rewards, np.float64)
@@ -253,10 +239,12 @@ class Stream:
         truncated = self._vector("truncated", truncated, bool)
         skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
-        next_obs = obs
+        next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
-            next_obs, obs = self._turn(obs, done, infos)
+            next_obs, obs, reset = self._turn(obs, done, infos)
+            over = done if self._mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
+        self.masks = self._masks.after(infos, row, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done)
 
     def run(self, agent: Any, n_steps: int) -> np.ndarray:
@@ -267,28 +255,26 @@ class Stream:
         with self.env.envs_in_c:
             episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
             if failure is not None:
-                with _Noted(f"step at step {failure['row']}"):
+                with Noted(f"step at step {failure['row']}"):
                     self.env.envs_in_c.refuse(**failure)
             self.obs = self.env.observations()
         return episodes
 
-    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any]:
-        """Where episodes ended: the observation after the step, and what the agent sees next."""
+    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any, Any]:
+        """Where episodes ended: the observation after the step, and what the agent sees next; and
+        where environments were reset here, the infos of that.
+        """
         if not self._has_parts:
             obs = np.asarray(obs)
         if self._mode is self._modes.SAME_STEP:
-            return _final_observations(obs, done, infos), obs
+            return _final_observations(obs, done, infos), obs, None
         if self._mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
-            return after, self._reset_where(done, after)
-        return obs, obs
-
-    def _reset_where(self, done: np.ndarray, obs: Any) -> Any:
-        """`obs` with the ended environments' rows replaced by their new episodes' first."""
-        with _Noted("reset"):
-            first, _ = self.env.reset(options={"reset_mask": done.copy()})
-        return batches.replaced(obs, done, first)
+            with Noted("reset"):
+                first, infos = self.env.reset(options={"reset_mask": done.copy()})
+            return after, batches.replaced(after, done, first), (done, infos)
+        return obs, obs, None
 
     def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:
         values = np.asarray(values)

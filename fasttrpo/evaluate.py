@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,12 +80,15 @@ def _check_spaces(model: Any, env: Any) -> None:
 def _play(
     model: Any, env: Any, n_episodes: int, deterministic: bool, seed: int | None
 ) -> Iterator[Episode]:
+    # Models of others may have none.
+    takes_masks = "action_masks" in inspect.signature(model.predict).parameters
     stream = Stream(env)
     stream.reset(seed)
     statistics = EpisodeStatistics(env.num_envs)
     left = [(n_episodes + e) // env.num_envs for e in range(env.num_envs)]
     while any(left):
-        action, _ = model.predict(stream.obs, deterministic=deterministic)
+        masks = {} if stream.masks is None or not takes_masks else {"action_masks": stream.masks}
+        action, _ = model.predict(stream.obs, deterministic=deterministic, **masks)
         for episode in statistics.add(stream.step(action)):
             if left[episode.env]:
                 left[episode.env] -= 1

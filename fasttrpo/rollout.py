@@ -28,6 +28,8 @@ class Rollout:
     final_obs   (T, E, *obs)  the observation after each step, before any reset; read where
                               `truncated`, and needed if that is so before the last row
     valid       (T, E) bool   False where no step happened (None: everywhere one did)
+    action_masks (T, E, A) bool  which choices were open, of Discrete and MultiDiscrete actions,
+                              in a form that `spaces.masks` tells (None: all)
     """
 
     obs: np.ndarray
@@ -38,6 +40,7 @@ class Rollout:
     last_obs: np.ndarray
     final_obs: np.ndarray | None = None
     valid: np.ndarray | None = None
+    action_masks: Any = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,6 +67,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     obs = observations.rows(rollout.obs, (t, e), "rollout obs", valid)
     acts = _array("actions", rollout.actions, (t, e, *actions.shape))
     acts = actions.from_user(_fill(acts, valid, actions.filler))
+    masks = actions.masks("rollout action_masks", rollout.action_masks, (t, e), valid)
     rewards = _fill(_array("rewards", rollout.rewards, (t, e)), valid, 0)
     for name, values in (("observation", obs), ("action", acts), ("reward", rewards)):
         _check_finite(name, values, ~valid)
@@ -83,13 +87,16 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
         last_obs,
         _next_observations(rollout.final_obs, obs, last_obs, truncated, valid, observations),
         valid,
+        masks,
     )
 
 
 def replay(agent: Any, rollout: Rollout) -> None:
     """Puts a checked rollout into the agent, row by row."""
+    masks = rollout.action_masks
     for t in range(len(rollout.obs)):
-        agent.record(rollout.obs[t], rollout.actions[t])
+        mask = () if masks is None else (masks[t],)
+        agent.record(rollout.obs[t], rollout.actions[t], *mask)
         agent.push(
             rollout.rewards[t],
             rollout.terminated[t],

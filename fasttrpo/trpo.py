@@ -186,17 +186,29 @@ class TRPO:
         state: None = None,
         episode_start: None = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, None]:
         """The action for one observation (*obs), or the actions for a batch (n, *obs).
 
         An observation of a Dict or Tuple is a dict or tuple; a batch is one of arrays (n, ...).
         Returns (action, None): as the environment gets it, in the space's shape and type. `state`
         and `episode_start` are there for callers of recurrent policies and have no effect.
-        ValueError or TypeError for an observation that is none, or not finite.
+
+        action_masks  which choices are open, (A,) or (n, A) bool, for Discrete and MultiDiscrete;
+                      of these the parts' masks in a row, or a tuple of them (None: all are)
+
+        ValueError or TypeError for an observation that is none, or not finite, and for masks of
+        another form or that leave no choice.
         """
         rows, single = self._observations.batch(observation)
-        action = self._actions.to_env(self._agent.predict(rows, deterministic))
+        masks = self._masks(action_masks, () if single else (len(rows),))
+        action = self._actions.to_env(self._agent.predict(rows, deterministic, *masks))
         return (action[0] if single else action), None
+
+    def _masks(self, given: Any, lead: tuple[int, ...]) -> tuple:
+        """What the agent takes for them: nothing, or one array (n, A)."""
+        masks = self._actions.masks("action_masks", given, lead)
+        return () if masks is None else (masks.reshape(-1, masks.shape[-1]),)
 
     # -- keeping ------------------------------------------------------------------------------
 

@@ -122,9 +122,11 @@ class RecordingAgent:
     def __init__(self, n_envs: int) -> None:
         self.n_envs = n_envs
         self.rows: list[tuple] = []
+        self.masks: list[np.ndarray | None] = []
 
-    def act(self, obs):
+    def act(self, obs, mask=None):
         self._obs = np.array(obs)
+        self.masks.append(None if mask is None else np.array(mask))
         zeros = np.zeros(self.n_envs)
         return zeros[:, None], zeros, zeros
 

@@ -113,13 +113,13 @@ LAYERS = (
     {"trpo", "evaluate"},
     {"learning"},
     {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
-    {"backend", "envs"},
+    {"backend", "envs", "masks"},
     {"spaces"},
     {"agent_settings"},
     {"settings", "checks"},
     {"policy_kwargs"},
     {"envs"},
-    {"values", "suggest", "files", "_version"},
+    {"values", "suggest", "files", "notes", "_version"},
 )
 
 

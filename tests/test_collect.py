@@ -10,7 +10,8 @@ from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, coun
 
 from fasttrpo import learning
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Step, Stream, as_vector_env, is_environments
+from fasttrpo.environments import Step, Stream, as_vector_env
+from fasttrpo.notes import is_environments
 from fasttrpo.spaces import describe
 
 MODES = list(AutoresetMode)

@@ -113,7 +113,7 @@ def test_every_space_is_learnt(kind, seen):
     act = ACTIONS[kind]
     model = learner(act, seen)
     before, _ = evaluate_policy(model, Identity(act, seen), 20, seed=1)
-    model.learn(16_000)
+    model.learn(8_000)
     after, _ = evaluate_policy(model, Identity(act, seen), 20, seed=1)
     assert after > 14.4
     assert before < 13

@@ -209,6 +209,14 @@ def test_scaled_actions():
     assert np.isfinite(back).all()
 
 
+def test_how_actions_are_sent_is_a_setting_and_not_the_space_s():
+    actions = describe(OBS, spaces.Box(-1, 1, (2,)))[1]
+    scaled = actions.sent(clip=False, scale=True)
+    assert scaled.to_json() == actions.to_json()
+    assert set(actions.to_json()) == {"kind", "shape", "low", "high", "dtype"}
+    assert scaled.matches(actions)
+
+
 def test_actions_as_drawn():
     _, actions = describe(OBS, BOX)
     np.testing.assert_array_equal(actions.sent(False, False).to_env(np.full((1, 2), 9)), [[9, 9]])

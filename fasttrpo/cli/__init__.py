@@ -36,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"fasttrpo: {error.strerror}", file=sys.stderr)
         return FAILED
     except REFUSALS as error:
-        from fasttrpo.environments import is_environments
         from fasttrpo.envs import SimulationError
+        from fasttrpo.notes import is_environments
 
         # What went wrong inside the environment is for its author, who needs the traceback.
         if is_environments(error) and not isinstance(error, SimulationError):

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.spaces import masks
+from fasttrpo.spaces.convert import Lead
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 
 
@@ -48,6 +50,22 @@ class Actions:
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E, *shape) of the space -> (T, E, D) as drawn. ValueError for what is not in it."""
         raise NotImplementedError
+
+    def masks(
+        self, name: str, given: Any, lead: Lead, valid: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Action masks (see `masks`) with `lead` axes as (*lead, A) bool; None stays None.
+
+        ValueError for other forms, and for actions that are not choices.
+        """
+        if given is None:
+            return None
+        if self.distribution != "categorical":
+            raise ValueError(
+                f"{name}: only Discrete and MultiDiscrete actions can be masked, "
+                f"and these are {self.to_space()}"
+            )
+        return masks.rows(name, given, lead, self.parts, valid=valid)
 
     def matches(self, other: Any) -> bool:
         """Whether a model with these actions can act in the other space."""

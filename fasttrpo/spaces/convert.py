@@ -56,7 +56,7 @@ class Choices:
         component = f" (component {d})" if len(self.counts) > 1 else ""
         first, last = self.starts[d], self.starts[d] + self.counts[d] - 1
         raise ValueError(
-            f"{name} {values[tuple(index)]}{_place(lead)} is not an integer "
+            f"{name} {values[tuple(index)]}{place(lead)} is not an integer "
             f"from {first} to {last}{component}"
         )
 
@@ -67,7 +67,8 @@ class Choices:
         return rows
 
 
-def _place(lead: list[int]) -> str:
-    if len(lead) == 2:
-        return f" of environment {lead[1]} at step {lead[0]}"
-    return f" of row {lead[0]}" if lead else ""
+def place(index: list[int], noun: str = "row") -> str:
+    """Where in `lead` something is, in words."""
+    if len(index) == 2:
+        return f" of environment {index[1]} at step {index[0]}"
+    return f" of {noun} {index[0]}" if index else ""

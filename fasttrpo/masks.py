@@ -1,0 +1,140 @@
+"""Action masks from environments: which choices each of E environments allows next.
+
+They come from infos["action_mask"], of resets and of steps, where infos["_action_mask"] (E,), if
+there is such, tells which environments said something; or else from a method `action_masks()` of
+the environments or of the vector environment. Where nothing is said, everything is allowed. What
+forms a mask may have stands in `spaces.masks`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.notes import Noted
+from fasttrpo.spaces import actions, masks
+
+KEY = "action_mask"
+METHOD = "action_masks"
+
+
+class Masks:
+    """Reads the masks of a vector environment, if its actions are choices."""
+
+    def __init__(self, env: Any) -> None:
+        from gymnasium import spaces
+
+        self._env = env
+        self._parts: tuple[int, ...] | None = None
+        if isinstance(env.single_action_space, spaces.Discrete | spaces.MultiDiscrete):
+            self._parts = actions.of(env.single_action_space).parts
+        self._method: Callable[[], Any] | None = None
+        self._is_new = True
+
+    def at_reset(self, infos: Any) -> np.ndarray | None:
+        """(E, A) bool after a reset of all, or None where everything is allowed."""
+        if self._is_new:
+            self._is_new = False
+            self._method = None if self._parts is None else _method(self._env)
+            if self._parts is None and _has(infos):
+                warnings.warn(
+                    f"infos[{KEY!r}] is not looked at: only Discrete and MultiDiscrete actions "
+                    f"can be masked, and these are {self._env.single_action_space}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return self._after(infos, "after a reset")
+
+    def after(
+        self,
+        infos: Any,
+        row: int | None,
+        over: np.ndarray | None = None,
+        reset: tuple[np.ndarray, Any] | None = None,
+    ) -> np.ndarray | None:
+        """(E, A) bool after a step, or None where everything is allowed.
+
+        row    which step of the rollout it was, for the message of a ValueError
+        over   (E,) environments whose next action has no effect: their masks are not looked at
+        reset  (E,) environments that were reset after the step, and the infos of that
+        """
+        if self._parts is None:
+            return None
+        when = "after a step" if row is None else f"after step {row}"
+        return self._after(infos, when, over, reset)
+
+    def _after(
+        self, infos: Any, when: str, over: np.ndarray | None = None, reset: Any = None
+    ) -> np.ndarray | None:
+        if self._parts is None:
+            return None
+        told = self._told(infos, when, over)
+        if reset is not None:
+            told = self._mixed(told, reset[0], self._told(reset[1], when, ~reset[0]))
+        if told is None and self._method is not None:
+            with Noted(METHOD):
+                given = self._method()
+            told = self._rows(given, when, over)
+        return told
+
+    def _mixed(self, told: Any, where: np.ndarray, first: Any) -> np.ndarray | None:
+        """`first` in the environments `where`, `told` in the others; None is: all is open."""
+        if told is None and first is None:
+            return None
+        told, first = (self._open() if mask is None else mask for mask in (told, first))
+        return np.where(where[:, None], first, told)
+
+    def _told(self, infos: Any, when: str, unread: np.ndarray | None) -> np.ndarray | None:
+        """What infos say; None if nothing."""
+        if not _has(infos):
+            return None
+        where = infos.get("_" + KEY)
+        if where is not None:
+            unread = ~np.asarray(where, bool) | (False if unread is None else unread)
+        return self._rows(infos[KEY], when, unread)
+
+    def _rows(self, given: Any, when: str, unread: np.ndarray | None) -> np.ndarray:
+        name, n = f"the environment's action mask {when}", self._env.num_envs
+        valid = None if unread is None else ~unread
+        if not isinstance(given, np.ndarray) or given.dtype != object or given.shape != (n,):
+            return masks.rows(name, given, (n,), self._parts, "environment", valid)
+        rows = self._open()
+        for env in range(n) if valid is None else np.flatnonzero(valid):
+            name = f"the action mask of environment {env} {when}"
+            if given[env] is not None:
+                rows[env] = masks.rows(name, given[env], (), self._parts)
+        return rows
+
+    def _open(self) -> np.ndarray:
+        return np.ones((self._env.num_envs, sum(self._parts)), bool)
+
+
+def _has(infos: Any) -> bool:
+    return isinstance(infos, dict) and KEY in infos
+
+
+def _method(env: Any) -> Callable[[], Any] | None:
+    """What gives the masks of all environments, if there is a method for that."""
+    from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+    for each in (env, env.unwrapped):
+        if callable(getattr(each, METHOD, None)):
+            return getattr(each, METHOD)
+    base = env.unwrapped
+    # Asked of each first: a process that lacks an attribute dies of the question.
+    if isinstance(base, SyncVectorEnv | AsyncVectorEnv) and all(
+        base.call("has_wrapper_attr", METHOD)
+    ):
+        return lambda: _array_of(base.call(METHOD))
+    return None
+
+
+def _array_of(each: tuple) -> np.ndarray:
+    """(E,) of objects: one environment's mask in each."""
+    array = np.empty(len(each), object)
+    for env, mask in enumerate(each):
+        array[env] = mask
+    return array

@@ -1,0 +1,55 @@
+"""Action masks: which choices are open, as (*lead, A) bool, A = sum(parts) all choices in a row.
+
+`lead` as in `convert`. A mask may come as one array (*lead, A), the parts' masks one after the
+other; as a tuple or list with an array (*lead, parts[d]) for each part; or, where all parts have k
+choices, as an array (*lead, D, k). It holds True and False, or 1 and 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.spaces.convert import Lead, place
+
+
+def rows(
+    name: str,
+    given: Any,
+    lead: Lead,
+    parts: tuple[int, ...],
+    noun: str = "row",
+    valid: np.ndarray | None = None,
+) -> np.ndarray:
+    """(*lead, A) bool. Where `valid` (*lead) is False, all is open.
+
+    ValueError names what is of another form; `noun` says what `lead`, if it is one axis, counts.
+    """
+    array = _joined(name, given, lead, parts)
+    if array.shape != (*lead, sum(parts)) or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}, "
+            f"expected True and False of shape {(*lead, sum(parts))}"
+        )
+    if valid is not None:
+        array = np.where(valid[..., None], array, True)
+    is_open = array.astype(bool)
+    for *index, choice in np.argwhere(is_open != array)[:1].tolist():
+        wrong = array[(*index, choice)]
+        raise ValueError(f"{name} has {wrong:g}{place(index, noun)}, not True or False")
+    return is_open
+
+
+def _joined(name: str, given: Any, lead: Lead, parts: tuple[int, ...]) -> np.ndarray:
+    """`given` as one array, its parts one after the other."""
+    try:
+        if isinstance(given, tuple | list):
+            each = [np.asarray(part) for part in given]
+            if [part.shape for part in each] == [(*lead, k) for k in parts]:
+                return np.concatenate(each, axis=-1)
+        array = np.asarray(given)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name} is no array, and not one for each of {parts}: {error}") from error
+    is_grid = array.shape == (*lead, len(parts), parts[0]) and len(set(parts)) == 1
+    return array.reshape(*lead, sum(parts)) if is_grid else array

@@ -1,0 +1,219 @@
+"""Action masks: from every place that environments have them to the agent, and what is wrong."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
+from helpers import COUNTERS, Counter, RecordingAgent
+
+from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.environments import Stream
+from fasttrpo.notes import is_environments
+from fasttrpo.spaces import describe
+from fasttrpo.spaces.masks import rows
+
+DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
+ONES = (1,) * 9
+KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
+
+
+def bits(number):
+    """The mask where a counter shows `number`: 9 choices, never all forbidden in a part."""
+    mask = (int(number) * 37 >> np.arange(9)) & 1
+    mask[[0, 3, 8]] = 1
+    return mask
+
+
+class Masked(Counter):
+    """A counter whose masks are `bits` of what it shows; an episode's end forbids everything.
+
+    form  "array", "list" or "parts": as infos have it; "method": by action_masks() alone;
+          "sometimes": only where the number is odd, so never in a reset
+    """
+
+    def __init__(self, length=3, truncates=False, form="array"):
+        super().__init__(length, truncates)
+        self.form = form
+        self.action_space = MULTI if form == "parts" else DISCRETE
+        if form == "method":
+            self.action_masks = lambda: self._mask().astype(bool)
+
+    def reset(self, **keywords):
+        obs, _ = super().reset(**keywords)
+        return obs, self._info()
+
+    def step(self, action):
+        *rest, _ = super().step(action)
+        return *rest, self._info()
+
+    def _mask(self):
+        number = 10 * self.episode + self.t
+        return bits(number) * (self.t < self.length)
+
+    def _info(self):
+        mask = self._mask()
+        if self.form == "method" or (self.form == "sometimes" and self.t % 2 == 0):
+            return {}
+        parts = tuple(np.split(mask, [2, 6]))
+        other = {"list": mask.tolist(), "parts": parts}
+        return {"action_mask": other.get(self.form, mask.astype(np.int8))}
+
+
+def expected(form, number):
+    return np.ones(9, bool) if form == "sometimes" and number % 2 == 0 else bits(number) > 0
+
+
+def masked(kind, mode, form, **keywords):
+    makers = [lambda how=how: gymnasium.Wrapper(Masked(*how, form)) for how in COUNTERS]
+    return kind(makers, autoreset_mode=mode, **keywords)
+
+
+def run(env, n_steps=7, rollouts=3):
+    agent = RecordingAgent(env.num_envs)
+    stream = Stream(env)
+    stream.reset(seed=0)
+    given = describe(env.single_observation_space, env.single_action_space)
+    for _ in range(rollouts):
+        collect(agent, stream, *given, EpisodeStatistics(env.num_envs), n_steps)
+    env.close()
+    return agent
+
+
+@pytest.mark.parametrize("form", ["array", "list", "parts", "method", "sometimes"])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize(("kind", "keywords"), KINDS)
+def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords):
+    agent = run(masked(kind, mode, form, **keywords))
+    assert len(agent.masks) == 21
+    for (obs, *_, skip), mask in zip(agent.rows, agent.masks, strict=True):
+        mask = np.ones((2, 9), bool) if mask is None else mask
+        assert mask.dtype == bool
+        for env in range(2):
+            known = np.ones(9, bool) if skip[env] else expected(form, obs[env, 0])
+            np.testing.assert_array_equal(mask[env], known)
+
+
+def test_environments_without_masks_give_none():
+    env = SyncVectorEnv([Counter] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    assert run(env).masks == [None] * 21
+
+
+class WithMethod(VectorWrapper):
+    """A vector environment that has the masks of its environments itself."""
+
+    def action_masks(self):
+        return np.array([env.unwrapped._mask() for env in self.env.envs])
+
+
+def test_vector_environments_may_have_the_method():
+    inner = masked(SyncVectorEnv, AutoresetMode.SAME_STEP, "method")
+    for env in inner.envs:
+        del env.unwrapped.action_masks
+    agent = run(WithMethod(inner))
+    for (obs, *_), mask in zip(agent.rows, agent.masks, strict=True):
+        np.testing.assert_array_equal(mask, [bits(number) for number in obs[:, 0]])
+
+
+def test_a_wrapper_around_the_vector_environment_hides_nothing():
+    agent = run(VectorWrapper(masked(SyncVectorEnv, AutoresetMode.SAME_STEP, "method")))
+    np.testing.assert_array_equal(agent.masks[0], [bits(0), bits(0)])
+
+
+class BoxMasked(Masked):
+    def __init__(self):
+        super().__init__()
+        self.action_space = spaces.Box(-1, 1, (1,))
+
+
+def test_masks_of_real_actions_are_left_alone_with_a_warning():
+    stream = Stream(SyncVectorEnv([BoxMasked], autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is not looked at"):
+        stream.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stream.step(np.zeros((1, 1)))
+        stream.reset()
+    assert stream.masks is None
+
+
+# -- what is wrong --------------------------------------------------------------------------------
+
+
+class Wrong(Counter):
+    """Gives `wrong` in place of `mask` in step 2."""
+
+    action_space = DISCRETE
+
+    def __init__(self, mask, wrong):
+        super().__init__(9)
+        self.mask, self.wrong = mask, wrong
+
+    def reset(self, **keywords):
+        return super().reset(**keywords)[0], {"action_mask": self.mask}
+
+    def step(self, action):
+        *rest, _ = super().step(action)
+        return *rest, {"action_mask": self.wrong if self.t == 2 else self.mask}
+
+
+@pytest.mark.parametrize(
+    ("mask", "wrong", "message"),
+    [
+        (
+            np.ones(9),
+            np.full(9, 0.5),
+            r"mask after step 1 has 0\.5 of environment 1, not True or F",
+        ),
+        (ONES, ONES[1:], r"mask of environment 1 after step 1 has shape \(8,\) .*shape \(9,\)"),
+        (ONES, ("a",) * 9, r"of environment 1 after step 1 has shape \(9,\) and dtype <U1"),
+        (ONES, ([1], [1, 2]), r"of environment 1 after step 1 is no array, and not one for each"),
+    ],
+)
+def test_a_mask_of_another_form_is_named(mask, wrong, message):
+    makers = [lambda: Wrong(mask, mask), lambda: Wrong(mask, wrong)]
+    with pytest.raises(ValueError, match=message):
+        run(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+
+
+def test_what_a_method_raises_is_the_environment_s():
+    class Broken(Counter):
+        def action_masks(self):
+            raise OSError("no masks today")
+
+    with pytest.raises(OSError, match="no masks today") as error:
+        run(SyncVectorEnv([Broken], autoreset_mode=AutoresetMode.SAME_STEP))
+    assert is_environments(error.value)
+    assert error.value.__notes__ == ["raised by the environment's action_masks"]
+
+
+# -- forms ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lead", [(), (5,), (4, 5)])
+def test_forms_of_masks(lead):
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 2, (*lead, 6))
+    for parts in ((6,), (1, 2, 3), (2, 2, 2), (3, 3)):
+        split = np.split(mask, np.cumsum(parts)[:-1], axis=-1)
+        forms = [mask, mask.astype(bool), mask * 1.0, mask.tolist(), split, tuple(split)]
+        if len(set(parts)) == 1:
+            forms.append(mask.reshape(*lead, len(parts), parts[0]))
+        for form in forms:
+            np.testing.assert_array_equal(rows("mask", form, lead, parts), mask > 0)
+    valid = np.ones(lead, bool)
+    if lead:
+        valid[-1] = False
+    broken = np.where(valid[..., None], mask, np.nan)
+    opened = rows("mask", broken, lead, (6,), valid=valid)
+    np.testing.assert_array_equal(opened, (mask > 0) | ~valid[..., None])
+
+
+@pytest.mark.parametrize("wrong", [np.ones(5), np.ones((1, 6)), "x", None, {1: 2}, [[1], [1, 2]]])
+def test_other_forms_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"^mask "):
+        rows("mask", wrong, (), (3, 3))
