@@ -22,6 +22,8 @@ _HOME = {
     "evaluate_policy": "fasttrpo.evaluate",
     "FormatError": "fasttrpo.checkpoint",
     "SaveError": "fasttrpo.files",
+    "configure": "fasttrpo.logger",
+    "callbacks": None,
     "envs": None,
     "kernels": None,
 }
@@ -32,6 +34,8 @@ __all__ = [
     "Rollout",
     "SaveError",
     "__version__",
+    "callbacks",
+    "configure",
     "envs",
     "evaluate_policy",
     "kernels",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from fasttrpo.schedules import SCHEDULED, value_at
 from fasttrpo.settings import Settings
-from fasttrpo.values import size
+from fasttrpo.values import positive, size
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,17 @@ class AgentSettings:
 
 
 def resolve(
-    settings: Settings, obs_size: int, distribution: str, parts: tuple, n_threads: int = 1
+    settings: Settings,
+    obs_size: int,
+    distribution: str,
+    parts: tuple,
+    n_threads: int = 1,
+    remaining: float = 1.0,
 ) -> AgentSettings:
     """What an agent needs: `settings` with every default filled in, for the given spaces.
 
-    n_threads is the number that the setting, or the machine, comes to.
+    n_threads is the number that the setting, or the machine, comes to; `remaining` the progress
+    that schedules are functions of (schedules.py).
 
     ValueError for spaces too large.
     """
@@ -68,7 +75,9 @@ def resolve(
     values["n_threads"] = n_threads
     values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
     values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
-    values["learning_rate"] = settings.learning_rate or AgentSettings.learning_rate
+    for name in SCHEDULED:
+        default = getattr(AgentSettings, name)
+        values[name] = value_at(name, getattr(settings, name), default, remaining, positive)
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size
     return AgentSettings(
         obs_size=obs_size,

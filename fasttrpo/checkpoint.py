@@ -38,7 +38,8 @@ class FormatError(ValueError):
 class Checkpoint:
     """What a model file holds: everything needed to act and to go on training.
 
-    run  of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
+    run        of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
+    functions  settings that were functions, of which `settings` holds the last values
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Checkpoint:
     state: dict[str, np.ndarray]
     run: dict[str, np.ndarray] = field(default_factory=dict)
     format: int = FORMAT
+    functions: tuple[str, ...] = ()
 
 
 def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
@@ -106,6 +108,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
         "actions": checkpoint.actions.to_json(),
         "num_timesteps": checkpoint.num_timesteps,
         "n_updates": checkpoint.n_updates,
+        "functions": checkpoint.functions,
     }
 
 
@@ -132,6 +135,7 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
             {name: value for name, value in arrays.items() if not name.startswith(_RUN)},
             {n.removeprefix(_RUN): value for n, value in arrays.items() if n.startswith(_RUN)},
             number,
+            tuple(header.get("functions", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} has a damaged header: {error}") from error

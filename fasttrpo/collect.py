@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -105,6 +106,38 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
+class Row(NamedTuple):
+    """One row of a rollout, for who watches."""
+
+    obs: Any
+    """(E, *obs): what the policy saw"""
+    act: np.ndarray
+    """(E, D): the actions as drawn, in the agent's memory"""
+    sent: np.ndarray
+    """(E, *act): the actions as the environments got them"""
+    logp: np.ndarray
+    """(E,), in the agent's memory"""
+    val: np.ndarray
+    """(E,), in the agent's memory"""
+    step: Step
+    """the environments' answer"""
+    ended: list[Episode]
+    """the episodes that ended"""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    singly = False
+
+    def rows(self) -> int:
+        """All of them."""
+        return sys.maxsize
+
+    def passed(self, rows: int, happened: int, row: Row | None = None) -> None:
+        """Nobody is told."""
+
+
 def collect(
     agent: Any,
     stream: Stream,
@@ -112,33 +145,48 @@ def collect(
     actions: Actions,
     statistics: EpisodeStatistics,
     n_steps: int,
+    watch: Any = Unwatched(),  # noqa: B008 - it has no state
 ) -> int:
     """`n_steps` steps of every environment into the agent's rollout; how many really happened.
 
-    What the agent or the environment raises passes through, with the rollout half full. In C
-    where both can; the rows are the same.
+    `watch` (watch.py) is told of the rows, as many at a time as it asks for. What it raises, or
+
+    the agent or the environment, passes through, with the rollout half full. In C where both can;
+    the rows are the same.
     """
     n_envs = stream.env.num_envs
-    if stream.steps_in_c and hasattr(agent, "collect") and not actions.scale:
-        _collect_in_c(agent, stream, statistics, n_steps)
+    if _steps_in_c(agent, stream, actions) and not watch.singly:
+        _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
     happened, lead = 0, (n_envs,)
     for row in range(n_steps):
+        obs = stream.obs
         mask = () if stream.masks is None else (stream.masks,)
-        act, _, _ = agent.act(observations.rows(stream.obs, lead), *mask)
-        step = stream.step(actions.to_env(act), row)
+        act, logp, val = agent.act(observations.rows(obs, lead), *mask)
+        sent = actions.to_env(act)
+        step = stream.step(sent, row)
         next_obs = observations.rows(step.next_obs, lead)
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
-        statistics.add(step)
-        happened += n_envs - int(np.count_nonzero(step.skip))
+        ended = statistics.add(step)
+        stepped = n_envs - int(np.count_nonzero(step.skip))
+        happened += stepped
+        watch.passed(1, stepped, Row(obs, act, sent, logp, val, step, ended))
     return happened
 
 
-def _collect_in_c(agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int) -> None:
-    """Piece by piece: in between the interpreter sees to signals and to other threads."""
+def _steps_in_c(agent: Any, stream: Stream, actions: Actions) -> bool:
+    return stream.steps_in_c and hasattr(agent, "collect") and not actions.scale
+
+
+def _collect_in_c(
+    agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int, watch: Any
+) -> None:
+    """Piece by piece: in between the interpreter sees to signals, other threads and the watch."""
     collected = 0
     while collected < n_steps:
-        rows, started = min(stream.pace.rows, n_steps - collected), perf_counter()
+        rows = min(stream.pace.rows, n_steps - collected, watch.rows())
+        started = perf_counter()
         statistics.extend(stream.run(agent, rows))
         stream.pace.took(rows, perf_counter() - started)
         collected += rows
+        watch.passed(rows, rows * stream.env.num_envs)

@@ -141,6 +141,8 @@ class Step(NamedTuple):
     """(E,) bool: no step happened here, the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
+    infos: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    """what else the environments said, by key"""
 
 
 PIECE = 0.05  # seconds
@@ -245,7 +247,7 @@ class Stream:
             over = done if self._mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
         self.masks = self._masks.after(infos, row, over, reset)
-        return Step(rewards, terminated, truncated, next_obs, skip, done)
+        return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
     def run(self, agent: Any, n_steps: int) -> np.ndarray:
         """Steps of the agent's own into its rollout, without Python in between (`steps_in_c`).

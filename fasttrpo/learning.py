@@ -1,7 +1,7 @@
 """The learning loop: a rollout from the environment, an update of the agent, a record; again.
 
-The functions work on a `TRPO`, whose insides they read and book in: what a user may call of it
-stands in `trpo.py`.
+`Learning` is one call of `TRPO.learn`. The functions work on a `TRPO`, whose insides they read and
+book in: what a user may call of it stands in `trpo.py`.
 """
 
 from __future__ import annotations
@@ -11,62 +11,157 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo import logger as logs
+from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.logger import Display
-from fasttrpo.values import integer
+from fasttrpo.schedules import SCHEDULED, is_schedule
+from fasttrpo.values import integer, optional, real
+from fasttrpo.watch import Stopped, Watch
 
 Record = dict[str, Any]
 
-
-def learn(
-    model: Any,
-    total_timesteps: int,
-    callback: Any,
-    log_interval: int,
-    progress_bar: bool | None,
-    restart: bool,
-) -> None:
-    """What `TRPO.learn` does; the arguments are explained there."""
-    target = begin(model, total_timesteps, callback, log_interval, restart)
-    steps = target - model.num_timesteps
-    with Display(steps, model.settings.verbose, log_interval, progress_bar) as display:
-        while model.num_timesteps < target:
-            record = iterate(model)
-            display.show(record)
-            if callback is not None and callback(record) is False:
-                break
+_seconds = optional(real("a number > 0", lambda x: x > 0))
 
 
-def begin(model: Any, total_timesteps: int, callback: Any, log_interval: int, restart: bool) -> int:
-    """Checks the arguments and readies the environment; returns the step to reach."""
-    if model._stream is None:
-        raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of a record, got {callback!r}")
-    integer(1)("log_interval", log_interval)
-    total_timesteps = integer(1)("total_timesteps", total_timesteps)
-    if restart:
-        model.num_timesteps = 0
-        model._stream.interrupt()
-    return model.num_timesteps + total_timesteps
+class Learning:
+    """One call of `TRPO.learn`, whose arguments are explained there."""
+
+    def __init__(
+        self,
+        model: Any,
+        total_timesteps: int,
+        callback: Any,
+        log_interval: int | None,
+        tb_log_name: str,
+        reset_num_timesteps: bool,
+        progress_bar: bool | None,
+        max_seconds: float | None,
+    ) -> None:
+        if model._stream is None:
+            raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
+        if not isinstance(tb_log_name, str):
+            raise TypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
+        self.model = model
+        self.callback = as_callback(callback)
+        self.bar = None if progress_bar is False else ProgressBarCallback(progress_bar)
+        self.log_interval = optional(integer(1))("log_interval", log_interval)
+        self.max_seconds = _seconds("max_seconds", max_seconds)
+        self.name, self.goes_on = tb_log_name, not reset_num_timesteps
+        self.total = integer(1)("total_timesteps", total_timesteps)
+
+    def run(self) -> None:
+        """Learns until there were enough steps or seconds, or a callback has enough."""
+        self._begin()
+        watcher = CallbackList([self.bar, self.callback] if self.bar else [self.callback])
+        try:
+            watcher.init_callback(self.model)
+            watcher.on_training_start(self._locals(), globals())
+            self._iterate(watcher)
+            watcher.on_training_end()
+        finally:
+            if self.bar is not None:
+                self.bar.close()
+            if self._owns_logger:
+                self.model.logger.close()
+
+    def _begin(self) -> None:
+        """Readies counts, environment and log."""
+        model = self.model
+        if not self.goes_on:
+            model.num_timesteps = 0
+            model._stream.interrupt()
+        self.started, self.first_step = perf_counter(), model.num_timesteps
+        self.target = model.num_timesteps + self.total
+        settings = model.settings
+        self._owns_logger = not model._has_own_logger
+        if self._owns_logger:
+            model._logger = logs.for_learning(
+                settings.verbose, settings.tensorboard_log, self.name, self.goes_on
+            )
+
+    def _locals(self) -> dict[str, Any]:
+        """What Stable-Baselines3's loop has in its local variables as it begins."""
+        return {
+            "self": self.model,
+            "env": self.model.get_env(),
+            "callback": self.callback,
+            "total_timesteps": self.target,
+            "log_interval": self.log_interval,
+            "tb_log_name": self.name,
+        }
+
+    def _iterate(self, watcher: CallbackList) -> None:
+        model, iterations = self.model, 0
+        while model.num_timesteps < self.target:
+            change_by_schedule(model, 1 - model.num_timesteps / self.target)
+            try:
+                record = iterate(model, watcher)
+            except Stopped:
+                return
+            iterations += 1
+            record["ended"] = self._why_ended()
+            self._log(record, iterations)
+            if not watcher.on_record(record):
+                record["ended"] = "callback"
+            if record["ended"]:
+                return
+
+    def _why_ended(self) -> str:
+        """The reason to end early, or ""."""
+        late = self.max_seconds is not None and self._elapsed() >= self.max_seconds
+        return "max_seconds" if late else ""
+
+    def _elapsed(self) -> float:
+        return perf_counter() - self.started
+
+    def _log(self, record: Record, iterations: int) -> None:
+        """What callbacks recorded goes into the record too."""
+        logger = self.model.logger
+        record |= logger.take_news()
+        if self.log_interval is None or iterations % self.log_interval:
+            return
+        logs.log_record(logger, record)
+        elapsed = self._elapsed()
+        fps = int((self.model.num_timesteps - self.first_step) / max(elapsed, 1e-9))
+        logger.put("time/fps", fps)
+        logger.put("time/time_elapsed", int(elapsed))
+        logger.dump(self.model.num_timesteps)
 
 
-def iterate(model: Any) -> Record:
-    """One iteration: a rollout from the environment, then the agent's update."""
-    started = perf_counter()
+def change_by_schedule(model: Any, remaining: float) -> None:
+    """Gives the agent the settings that change, as they are at that remaining progress."""
+    if any(is_schedule(getattr(model.settings, name)) for name in SCHEDULED):
+        model._remaining = remaining
+        resolved = model._resolved(model.settings)
+        for name in SCHEDULED:
+            setattr(model._agent, name, getattr(resolved, name))
+
+
+def iterate(model: Any, callback: Any = None) -> Record:
+    """One iteration: a rollout from the environment, then the agent's update.
+
+    Where the rollout fails, or a callback stops it (Stopped), it is dropped with its episodes; the
+    steps count if it was stopped.
+    """
+    started, before = perf_counter(), model.num_timesteps
     n_steps, n_envs = model.settings.n_steps, model.settings.n_envs
     model._agent = model._fitting_agent(n_steps, n_envs)
     model._capacity = n_steps, n_envs
     try:
         ready_environment(model)
-        statistics = collect_rollout(model, n_steps)
+        statistics = collect_rollout(model, n_steps, callback)
+        collected = perf_counter()
         result = model._agent.update()
-    except BaseException:
+    except BaseException as error:
         model._agent.discard()
         model._stream.interrupt()
+        if not isinstance(error, Stopped):
+            model.num_timesteps = before
         raise
+    model.num_timesteps = before
     model._statistics = statistics
-    return count(model, result, statistics.record(), started)
+    of_rollout = {**statistics.record(), "seconds_collect": collected - started}
+    return count(model, result, of_rollout, started)
 
 
 def ready_environment(model: Any) -> None:
@@ -83,30 +178,43 @@ def ready_environment(model: Any) -> None:
         model._agent.restart()
 
 
-def collect_rollout(model: Any, n_steps: int) -> EpisodeStatistics:
+def collect_rollout(model: Any, n_steps: int, callback: Any = None) -> EpisodeStatistics:
     """Fills the agent's rollout; the episodes as they stand after it, not yet booked.
 
     Where every row is a reset (NEXT_STEP, short rollouts), there is nothing to learn from:
     it collects again.
     """
     statistics = model._statistics.copy()
-    given = model._stream, model._observations, model._actions, statistics, n_steps
+    callback = nobody(model) if callback is None else callback
+    callback.on_rollout_start()
+    watch = Watch(model, callback)
+    given = model._stream, model._observations, model._actions, statistics, n_steps, watch
     while not collect(model._agent, *given):
         model._agent.discard()
+    watch.end()
     return statistics
 
 
-def count(model: Any, result: Record, episodes: Record, started: float) -> Record:
+def nobody(model: Any) -> CallbackList:
+    """A callback that does nothing."""
+    nobody = CallbackList([])
+    nobody.init_callback(model)
+    return nobody
+
+
+def count(model: Any, result: Record, of_rollout: Record, started: float) -> Record:
     """Books an update's result: counts, and the record of the iteration."""
     model.n_updates += 1
     model.num_timesteps += result["n_samples"]
     record = {
         "iteration": model.n_updates,
         "num_timesteps": model.num_timesteps,
-        **episodes,
+        **of_rollout,
         "steps_per_second": result["n_samples"] / (perf_counter() - started),
         **flat(result),
     }
+    if model.settings.critic == "adam":
+        record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
     return record
 

@@ -1,163 +1,208 @@
-"""What the user sees of a training run: table rows, a progress bar, `progress.csv`.
+"""The log of a run, with Stable-Baselines3's calls and tags: values by tag, to several formats.
 
-A record is a flat dict, one per iteration; `TRPO.learn` says what it holds.
+    from fasttrpo.logger import configure
+
+    model.set_logger(configure("logs", ["stdout", "csv", "tensorboard"]))
+
+In a callback `self.logger.record("custom/height", 1.5)` adds a value to the next `dump`, which
+`TRPO.learn` calls every `log_interval` iterations.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.files import saving, write_text
+from fasttrpo.suggest import unknown
+from fasttrpo.writers import Box, JsonLines, ProgressFile, Rows, TensorBoard
 
-# heading, key of the record, format
-_COLUMNS = (
-    ("iter", "iteration", "d"),
-    ("steps", "num_timesteps", "d"),
-    ("return", "return_mean", ".2f"),
-    ("length", "length_mean", ".1f"),
-    ("kl", "kl", ".5f"),
-    ("gain", "surr_gain", ".5f"),
-    ("entropy", "entropy", ".3f"),
-    ("expl.var", "explained_variance", ".3f"),
-    ("cg", "cg_steps", "d"),
-    ("search", "line_search_steps", "d"),
-    ("outcome", "outcome", "d"),
-    ("steps/s", "steps_per_second", ".0f"),
-)
-_WIDTH = 10
+DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
+_IN_TERMINAL = ("stdout", "rows")
+# format -> (logger, its folder) -> the writer
+_FORMATS: dict[str, Callable[[Logger, Path], Any]] = {
+    "stdout": lambda logger, folder: Box(logger.say),
+    "rows": lambda logger, folder: Rows(logger.say),
+    "log": lambda logger, folder: Box(None, folder / "log.txt", logger.goes_on),
+    "csv": lambda logger, folder: ProgressFile(folder / "progress.csv"),
+    "json": lambda logger, folder: JsonLines(folder / "progress.json", logger.goes_on),
+    "tensorboard": lambda logger, folder: TensorBoard(folder),
+}
+FORMATS = tuple(_FORMATS)
 
 
-def table_header() -> str:
-    """The headings, aligned with `table_row`."""
-    return " ".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
+def configure(
+    folder: str | os.PathLike | None = None,
+    format_strings: Sequence[str] | None = None,
+    goes_on: bool = False,
+) -> Logger:
+    """A logger that writes into `folder`, which is made if there is none.
+
+    format_strings  any of "stdout" (a table per iteration), "rows" (a line per iteration), "log"
+                    (the tables, in log.txt), "csv" (progress.csv), "json" (a JSON object per line,
+                    progress.json) and "tensorboard" (an event file; the extra `tensorboard`);
+                    None: stdout, log and csv
+    goes_on         what log.txt and progress.json hold is kept
+
+    ValueError for other formats, and for files without a folder.
+    """
+    formats = ("stdout", "log", "csv") if format_strings is None else tuple(format_strings)
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(unknown("log format", name, FORMATS))
+    in_files = [name for name in formats if name not in _IN_TERMINAL]
+    if folder is None and in_files:
+        raise ValueError(f"the log format {in_files[0]!r} needs a folder: configure(folder, ...)")
+    return Logger(folder, formats, goes_on)
 
 
-def table_row(record: dict[str, Any]) -> str:
-    """One record as a line of the table."""
-    return " ".join(f"{format(record[key], form):>{_WIDTH}}" for _, key, form in _COLUMNS)
+class Logger:
+    """Values by tag, kept until `dump` writes them; `configure` makes one.
 
-
-class Display:
-    """Shows a run as it goes; a context manager, so that the bar is closed whatever happens.
-
-    verbose       0: no table; 1: a row every `log_interval` iterations, below a header
-    progress_bar  a tqdm bar over `total` steps, with return, KL and steps/s (None: if it is a
-                  terminal that shows it)
+    name_to_value  what the next `dump` will write
     """
 
     def __init__(
         self,
-        total: int,
-        verbose: int = 0,
-        log_interval: int = 1,
-        progress_bar: bool | None = False,
+        folder: str | os.PathLike | None,
+        formats: Iterable[str] = (),
+        goes_on: bool = False,
     ) -> None:
-        self._verbose = verbose
-        self._log_interval = log_interval
-        self._rows = 0
-        self._bar = None if progress_bar is False else _make_bar(total, progress_bar)
+        self.goes_on = goes_on
+        self.dir = None if folder is None else str(folder)
+        self.level = INFO
+        self.print: Callable[[str], Any] = print
+        self.name_to_value: dict[str, Any] = {}
+        self._name_to_count: dict[str, int] = {}
+        self._excluded: dict[str, tuple[str, ...]] = {}
+        self._news: dict[str, Any] = {}
+        path = Path(folder or ".")
+        if folder is not None:
+            path.mkdir(parents=True, exist_ok=True)
+        self._writers = {name: _FORMATS[name](self, path) for name in formats}
 
-    def __enter__(self) -> Display:
-        return self
+    def say(self, text: str) -> None:
+        """One message on the terminal, above a progress bar if there is one."""
+        self.print(text)
 
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def record(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
+        """A value for the next `dump`; the last one of a key counts.
 
-    def show(self, record: dict[str, Any]) -> None:
-        """One more iteration."""
-        if self._verbose:
-            self._show_row(record)
-        if self._bar is not None:
-            self._bar.set_postfix_str(_postfix(record), refresh=False)
-            self._bar.update(record["n_samples"])
-
-    def _show_row(self, record: dict[str, Any]) -> None:
-        # Printing through the bar keeps the rows above it.
-        write = print if self._bar is None else self._bar.write
-        if self._rows == 0:
-            write(table_header())
-        if self._rows % self._log_interval == 0:
-            write(table_row(record))
-        self._rows += 1
-
-
-def hidden(progress_bar: bool | None) -> bool | None:
-    """tqdm's `disable`: None, there as here, means unless on a terminal."""
-    return None if progress_bar is None else not progress_bar
-
-
-def _make_bar(total: int, shown: bool | None) -> Any:
-    from tqdm.auto import tqdm
-
-    disable = hidden(shown)
-    return tqdm(total=total, unit="step", unit_scale=True, dynamic_ncols=True, disable=disable)
-
-
-def _postfix(record: dict[str, Any]) -> str:
-    return (
-        f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
-        f"{record['steps_per_second']:.0f} steps/s"
-    )
-
-
-def _keep_rows(path: Path, iterations: int) -> list[str] | None:
-    """Drops what is not of the first `iterations`; the header, or None if there is none."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-    except (FileNotFoundError, ValueError):
-        return None
-    at = header.index("iteration")
-    kept = io.StringIO(newline="")
-    csv.writer(kept).writerows([header, *(row for row in rows if _is_among(row, at, iterations))])
-    write_text(path, kept.getvalue())
-    return header
-
-
-def _is_among(row: list[str], at: int, iterations: int) -> bool:
-    """Whether the row, which a kill may have cut short, is of the first iterations."""
-    return len(row) > at and row[at].isdecimal() and int(row[at]) <= iterations
-
-
-class ProgressFile:
-    """A CSV file with one line per record; the first record's keys are the header.
-
-    Each line is on the disk's side of Python's buffers before `write` returns, so that a run
-    can be watched, and read after a kill.
-
-    resumed  the number of iterations to go on after: the lines of later ones are dropped; 0: none
-             is kept
-    """
-
-    def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
-        self._path = Path(path)
-        header = _keep_rows(self._path, resumed) if resumed else None
-        mode = "w" if header is None else "a"
-        self._file = open(path, mode, newline="", encoding="utf-8")  # noqa: SIM115
-        self._writer = None if header is None else csv.DictWriter(self._file, header)
-
-    def write(self, record: dict[str, Any]) -> None:
-        """One line. ValueError if the record has other keys than the first; SaveError where the
-        disk is full.
+        exclude  formats that are not to show it
         """
-        with saving(self._path):
-            if self._writer is None:
-                self._writer = csv.DictWriter(self._file, fieldnames=list(record))
-                self._writer.writeheader()
-            self._writer.writerow(record)
-            self._file.flush()
+        self._news[key] = value
+        self.put(key, value, exclude)
+
+    def put(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
+        """The same, for what is in the iteration's record anyway."""
+        self.name_to_value[key] = value
+        self._excluded[key] = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+
+    def record_mean(
+        self, key: str, value: float | None, exclude: str | Sequence[str] | None = None
+    ) -> None:
+        """The same, but `dump` writes the mean of the values since the last one; None is none."""
+        if value is None:
+            return
+        count = self._name_to_count.get(key, 0)
+        mean = self.name_to_value.get(key, 0.0)
+        self.record(key, mean + (value - mean) / (count + 1), exclude)
+        self._name_to_count[key] = count + 1
+
+    def dump(self, step: int = 0) -> None:
+        """Writes what was recorded, under that step, and forgets it."""
+        if self.level == DISABLED:
+            return
+        for name, writer in self._writers.items():
+            shown = self.name_to_value.items()
+            writer.write({k: v for k, v in shown if name not in self._excluded[k]}, step)
+        self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
+
+    def take_news(self) -> dict[str, Any]:
+        """What was recorded since the last call, dumped or not: for the iteration's record."""
+        news, self._news = self._news, {}
+        return {key: value for key, value in news.items() if key not in _TAGS.values()}
+
+    def log(self, *args: Any, level: int = INFO) -> None:
+        """Prints the arguments, if the level is not below the logger's and it has a terminal."""
+        if self.level <= level and any(name in self._writers for name in _IN_TERMINAL):
+            self.say(" ".join(map(str, args)))
+
+    def debug(self, *args: Any) -> None:
+        """`log` at the level DEBUG."""
+        self.log(*args, level=DEBUG)
+
+    def info(self, *args: Any) -> None:
+        """`log` at the level INFO."""
+        self.log(*args, level=INFO)
+
+    def warn(self, *args: Any) -> None:
+        """`log` at the level WARN."""
+        self.log(*args, level=WARN)
+
+    def error(self, *args: Any) -> None:
+        """`log` at the level ERROR."""
+        self.log(*args, level=ERROR)
+
+    def set_level(self, level: int) -> None:
+        """What is of a lower level is not printed; DISABLED stops `dump` too."""
+        self.level = level
+
+    def get_dir(self) -> str | None:
+        """The folder."""
+        return self.dir
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
 
-    def __enter__(self) -> ProgressFile:
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+def for_learning(verbose: int, folder: str | None, name: str, goes_on: bool) -> Logger:
+    """The logger of one `learn`: tables if `verbose`, TensorBoard if there is a `folder`.
+
+    TensorBoard's run is the folder name_N, N one more than there is, or the last if it `goes_on`.
+    """
+    formats = ["stdout"] if verbose else []
+    if folder is None:
+        return Logger(None, formats)
+    number = max(_runs(Path(folder), name), default=0) + (not goes_on)
+    return Logger(Path(folder) / f"{name}_{max(number, 1)}", [*formats, "tensorboard"])
+
+
+def _runs(folder: Path, name: str) -> list[int]:
+    ends = (path.name.removeprefix(f"{name}_") for path in folder.glob(f"{name}_*"))
+    return [int(end) for end in ends if end.isdecimal()]
+
+
+# -- a record's tags ------------------------------------------------------------------------------
+
+# Keys of a record that have a tag in Stable-Baselines3's logs, where the others are not shown in
+# its tables.
+_TAGS = {
+    "iteration": "time/iterations",
+    "num_timesteps": "time/total_timesteps",
+    "return_mean": "rollout/ep_rew_mean",
+    "length_mean": "rollout/ep_len_mean",
+    "kl": "train/kl_divergence_loss",
+    "surr_gain": "train/policy_objective",
+    "value_loss": "train/value_loss",
+    "explained_variance": "train/explained_variance",
+    "learning_rate": "train/learning_rate",
+    "std": "train/std",
+}
+_GROUPS = {"episodes": "rollout", "steps_per_second": "time"}
+_TABLES = ("stdout", "log")
+
+
+def log_record(logger: Logger, record: dict[str, Any]) -> None:
+    """Puts an iteration's record into the log. What is not a number yet (nan) is left out."""
+    for key, value in record.items():
+        if "/" in key or (isinstance(value, float) and value != value):
+            continue
+        tag = _TAGS.get(key)
+        group = _GROUPS.get(key, "time" if key.startswith("seconds_") else "train")
+        logger.put(tag or f"{group}/{key}", value, exclude=None if tag else _TABLES)
+    logger.put("train/n_updates", record["iteration"])
+    logger.put("train/is_line_search_success", float(record["outcome"] == 0))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from fasttrpo.policy_kwargs import network
+from fasttrpo.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
 from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
 
@@ -37,7 +38,7 @@ class Settings:
     Making one checks every value: a ValueError names the setting, the value and the range.
 
     policy           "MlpPolicy" or "LinearPolicy" (no hidden layer in the policy)
-    learning_rate    Adam's step size; critic="adam" only (None: 1e-3)
+    learning_rate    Adam's step size; critic="adam" only (None: 1e-3); or a schedule, as target_kl
     n_steps          steps per environment and iteration
     batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
                      rows, but within 64 and 512; all rows where the critic is linear)
@@ -49,11 +50,13 @@ class Settings:
                      (None: 1); none for "ridge"
     gae_lambda       advantage estimation's lambda
     normalize_advantage    advantages to mean 0, standard deviation 1
-    target_kl        trust region: mean over states of the KL summed over action dimensions
+    target_kl        trust region: mean over states of the KL summed over action dimensions; or a
+                     schedule: "linear", "linear_0.02" or a function (see `fasttrpo.schedules`)
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
                      "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
-    verbose          0 silent, 1 one table row per iteration
+    verbose          0 silent, 1 a table per iteration
+    tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
     n_envs           environments made from an id or a shared library
     env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
@@ -72,7 +75,7 @@ class Settings:
     """
 
     policy: str = "MlpPolicy"
-    learning_rate: float | None = None
+    learning_rate: float | str | Schedule | None = None
     n_steps: int = 2048
     batch_size: int | None = None
     gamma: float = 0.99
@@ -83,10 +86,11 @@ class Settings:
     n_critic_updates: int | None = None
     gae_lambda: float = 0.95
     normalize_advantage: bool = True
-    target_kl: float = 0.01
+    target_kl: float | str | Schedule = 0.01
     sub_sampling_factor: int = 1
     policy_kwargs: Mapping[str, Any] | None = None
     verbose: int = 0
+    tensorboard_log: str | None = None
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
     n_envs: int = 1
     env_backend: str | None = None
@@ -168,6 +172,12 @@ def _preconditioner(name: str, value: Any) -> str:
     return one_of(*PRECONDITIONERS)(name, "none" if value is None else value)
 
 
+def _path(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise refuse(name, value, "a path")
+    return os.fspath(value)
+
+
 def _dtype(name: str, value: Any) -> str:
     return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
 
@@ -176,7 +186,7 @@ _FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 _CHECKS: dict[str, Check] = {
     "policy": one_of(*POLICIES),
-    "learning_rate": optional(positive),
+    "learning_rate": optional(scheduled(positive)),
     "n_steps": size,
     "batch_size": optional(size),
     "gamma": _FRACTION,
@@ -187,9 +197,10 @@ _CHECKS: dict[str, Check] = {
     "n_critic_updates": optional(size),
     "gae_lambda": _FRACTION,
     "normalize_advantage": flag,
-    "target_kl": positive,
+    "target_kl": scheduled(positive),
     "sub_sampling_factor": size,
     "verbose": integer(0),
+    "tensorboard_log": optional(_path),
     "seed": integer(0, 2**64 - 1),
     "n_envs": size,
     "env_backend": optional(one_of(*ENV_BACKENDS)),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
 from dataclasses import fields, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from fasttrpo import backend, learning, spaces
+from fasttrpo import backend, learning, schedules, spaces
 from fasttrpo import checkpoint as archives
-from fasttrpo.agent_settings import resolve
+from fasttrpo.agent_settings import AgentSettings, resolve
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name
 from fasttrpo.learning import Record
+from fasttrpo.logger import Logger
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.settings import Settings, change, make_settings
 
@@ -58,6 +58,8 @@ class TRPO:
         self.settings = settings
         self.num_timesteps = self.n_updates = 0
         self.records = []
+        self._logger, self._has_own_logger = Logger(None), False
+        self._remaining = 1.0
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
@@ -107,34 +109,61 @@ class TRPO:
     def learn(
         self,
         total_timesteps: int,
-        callback: Callable[[Record], bool | None] | None = None,
-        log_interval: int = 1,
-        *,
-        progress_bar: bool | None = False,
+        callback: Any = None,
+        log_interval: int | None = 1,
+        tb_log_name: str = "TRPO",
         reset_num_timesteps: bool = True,
+        progress_bar: bool | None = False,
+        *,
+        max_seconds: float | None = None,
     ) -> TRPO:
         """Trains for at least `total_timesteps` environment steps, in whole iterations.
 
-        callback             a plain function (Stable-Baselines3's callback objects are none),
-                             called with each iteration's record; returning False stops
-        log_interval         iterations between table rows (verbose >= 1)
-        progress_bar         None: on a terminal only
+        callback             callbacks of `fasttrpo.callbacks`, or a list of such; or a function of
+                             each iteration's record, which stops by returning False; a function
+                             that needs two arguments gets (locals, globals) at every step, as
+                             Stable-Baselines3's do
+        log_interval         iterations between two lines of the log (None: no log)
+        tb_log_name          TensorBoard's folder is tensorboard_log/{tb_log_name}_{1, 2, ...}
         reset_num_timesteps  False goes on where the last call stopped, episodes included
+        progress_bar         None: on a terminal only
+        max_seconds          stops at the first iteration that ends after so many
 
         A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
-        last 100 episodes, raw rewards), steps_per_second and what the agent's update reports.
-        Among that is `outcome`: 0 a step was taken; or the policy stayed, since 1 the line search
-        found no acceptable step, 2 the gradient is zero, 3 there is no curvature along it.
+        last 100 episodes, raw rewards), seconds_collect, steps_per_second, what the agent's update
+        reports, and what callbacks recorded in `logger`. `outcome` is 0 where a step was taken; or
+        the policy stayed, since 1 the line search found no acceptable step, 2 the gradient is zero,
+        3 there is no curvature along it. `ended` says what ended the run early, "max_seconds" or
+        "callback"; else it is "".
 
-        Whatever the environment raises, and KeyboardInterrupt, comes through; the unfinished
-        rollout is dropped with its episodes, the model stays usable, and the next call resets
-        the environment. An exception of the environment's has a note that names the step.
+        A callback that returns False in the midst of a rollout drops it: its steps stay counted in
+        `num_timesteps`. Whatever the environment or a callback raises, and KeyboardInterrupt, comes
+        through; the unfinished rollout is dropped with its episodes, the model stays usable, and
+        the next call resets the environment. An exception of the environment's has a note that
+        names the step.
         A loaded model resets it too: "bit for bit as the saved one" holds for the same steps.
         """
-        learning.learn(
-            self, total_timesteps, callback, log_interval, progress_bar, reset_num_timesteps
-        )
+        learning.Learning(
+            self,
+            total_timesteps,
+            callback,
+            log_interval,
+            tb_log_name,
+            reset_num_timesteps,
+            progress_bar,
+            max_seconds,
+        ).run()
         return self
+
+    @property
+    def logger(self) -> Logger:
+        """The log of the run; `record` puts values into it."""
+        return self._logger
+
+    def set_logger(self, logger: Logger) -> None:
+        """Takes a logger, of `fasttrpo.logger.configure`, instead of what the settings verbose and
+        tensorboard_log would make."""
+        self._logger, self._has_own_logger = logger, True
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.
@@ -160,15 +189,18 @@ class TRPO:
 
     def _make_agent(self, n_steps: int, n_envs: int) -> Any:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
-        actions = self._actions
-        resolved = resolve(
+        return backend.make_agent(self._resolved(settings), self._backend, settings.dtype)
+
+    def _resolved(self, settings: Settings) -> AgentSettings:
+        """As they are with the progress that remains."""
+        return resolve(
             settings,
             self._observations.size,
-            actions.distribution,
-            actions.parts,
+            self._actions.distribution,
+            self._actions.parts,
             settings.n_threads or backend.n_threads(),
+            self._remaining,
         )
-        return backend.make_agent(resolved, self._backend, settings.dtype)
 
     def _fitting_agent(self, n_steps: int, n_envs: int) -> Any:
         """The agent, or one that knows the same, if only that takes n_steps x n_envs rows."""
@@ -227,14 +259,16 @@ class TRPO:
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
         run = self._run_state() if checkpoint else {}
+        last = schedules.values_of_functions(self.settings, self._remaining)
         return archives.Checkpoint(
-            self.settings,
+            replace(self.settings, **last),
             self._observations,
             self._actions,
             self.num_timesteps,
             self.n_updates,
             self._agent.state(),
             run,
+            functions=tuple(last),
         )
 
     def _run_state(self) -> dict[str, np.ndarray]:
@@ -253,9 +287,13 @@ class TRPO:
         these can be saved: the compiled ones can. Elsewhere the environments begin anew, and the
         agent goes on bit for bit as the saved one does if both are given the same steps.
 
+        A schedule that is a function is in no file: without it in `overrides` there is a warning,
+        and the setting keeps its last value.
+
         FormatError (a ValueError) names the file and what is wrong with it.
         """
         saved = archives.read(path)
+        schedules.warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates

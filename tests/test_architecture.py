@@ -109,15 +109,17 @@ def test_the_twin_s_imports_point_one_way():
 # Python's own layers, the user's end first: a module imports from later ones only.
 LAYERS = (
     {"__main__", "cli"},
-    {"selftest"},
+    {"selftest", "callbacks"},
     {"trpo", "evaluate"},
     {"learning"},
-    {"kernels", "collect", "environments", "checkpoint", "rollout", "logger", "presets"},
+    {"watch"},
+    {"collect", "logger", "callback_base"},
+    {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
     {"backend", "envs", "masks"},
     {"spaces"},
     {"agent_settings"},
     {"settings", "checks"},
-    {"policy_kwargs"},
+    {"policy_kwargs", "schedules"},
     {"envs"},
     {"values", "suggest", "files", "notes", "_version"},
 )

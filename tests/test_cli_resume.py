@@ -76,8 +76,8 @@ def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
     """In the midst of a rollout after that many."""
     collect = learning.collect_rollout
 
-    def collected(model, n_steps):
-        result = collect(model, n_steps)
+    def collected(model, n_steps, callback):
+        result = collect(model, n_steps, callback)
         if model.n_updates == iterations:
             raise error
         return result

@@ -1,15 +1,45 @@
-"""The progress file and the table."""
+"""The log: what each format writes, and how a run's values get there."""
 
 from __future__ import annotations
 
 import csv
+import json
+import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from helpers import Pointer, small_model
 
 from fasttrpo import SaveError
-from fasttrpo.logger import Display, ProgressFile, table_header, table_row
+from fasttrpo.callbacks import BaseCallback
+from fasttrpo.logger import DISABLED, ERROR, FORMATS, Logger, configure
+from fasttrpo.writers import ProgressFile, box, table_header, table_row
+
+# What Stable-Baselines3's TRPO logs for a continuous action space, on one dump.
+TAGS = {
+    "rollout/ep_len_mean",
+    "rollout/ep_rew_mean",
+    "time/fps",
+    "time/iterations",
+    "time/time_elapsed",
+    "time/total_timesteps",
+    "train/explained_variance",
+    "train/is_line_search_success",
+    "train/kl_divergence_loss",
+    "train/n_updates",
+    "train/policy_objective",
+    "train/value_loss",
+}
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# -- progress.csv ---------------------------------------------------------------------------------
 
 
 def test_each_line_is_written_at_once(tmp_path):
@@ -18,32 +48,22 @@ def test_each_line_is_written_at_once(tmp_path):
         progress.write({"iteration": 1, "kl": 0.5})
         assert path.read_text().splitlines() == ["iteration,kl", "1,0.5"]
         progress.write({"iteration": 2, "kl": 0.1 + 0.2})
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = rows_of(path)
     assert float(rows[1]["kl"]) == 0.1 + 0.2
 
 
-def test_other_keys_than_the_first_record_had(tmp_path):
-    with ProgressFile(tmp_path / "progress.csv") as progress:
+def test_keys_that_come_later_get_columns(tmp_path):
+    path = tmp_path / "progress.csv"
+    with ProgressFile(path) as progress:
         progress.write({"kl": 0.5})
-        with pytest.raises(ValueError, match="kk"):
-            progress.write({"kk": 0.5})
-
-
-def test_rows_align_with_the_header(model):
-    record = model.learn(64).records[-1]
-    for values in (record, record | {"return_mean": float("nan"), "num_timesteps": 10**9}):
-        row, header = table_row(values), table_header()
-        assert len(row) == len(header)
-        assert len(row.split()) == len(header.split())
-
-
-def test_a_bar_that_nobody_asked_for_needs_a_terminal(model, capsys):
-    model.learn(64, progress_bar=None)
-    assert capsys.readouterr() == ("", "")
-    with Display(10, progress_bar=True):
-        pass
-    assert "0.00/10.0" in capsys.readouterr().err
+        progress.write({"kk": 'a "b", c', "kl": 0.25})
+        progress.write({"kk": "d"})
+        assert rows_of(path) == [
+            {"kl": "0.5", "kk": ""},
+            {"kl": "0.25", "kk": 'a "b", c'},
+            {"kl": "", "kk": "d"},
+        ]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_file_goes_on_after_the_iterations_that_count(tmp_path):
@@ -54,9 +74,9 @@ def test_a_file_goes_on_after_the_iterations_that_count(tmp_path):
     path.write_text(path.read_text() + "5,0")  # as a kill may leave it
     with ProgressFile(path, resumed=2) as progress:
         progress.write({"iteration": 3, "kl": 7.5})
-        with pytest.raises(ValueError, match="kk"):
-            progress.write({"iteration": 4, "kk": 7.5})
-    assert path.read_text().splitlines() == ["iteration,kl", "1,0.1", "2,0.2", "3,7.5"]
+        progress.write({"iteration": 4, "kk": 7.5})
+    lines = ["iteration,kl,kk", "1,0.1,", "2,0.2,", "3,7.5,", "4,,7.5"]
+    assert path.read_text().splitlines() == lines
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -78,3 +98,179 @@ def test_a_full_disk_is_told(tmp_path):
         progress.write({"iteration": 1})
     with suppress(OSError):
         progress.close()
+
+
+# -- the formats ----------------------------------------------------------------------------------
+
+
+def test_the_table_is_stable_baselines3_s():
+    values = {"train/std": 0.987654, "time/fps": 972, "train/kl": 1.5e-7, "alone": "yes"}
+    assert box(values).splitlines() == [
+        "--------------------",
+        "| alone  | yes     |",
+        "| time/  |         |",
+        "|    fps | 972     |",
+        "| train/ |         |",
+        "|    kl  | 1.5e-07 |",
+        "|    std | 0.988   |",
+        "--------------------",
+    ]
+
+
+def test_rows_align_with_the_header(capsys):
+    logger = configure(None, ["rows"])
+    model = small_model()
+    model.set_logger(logger)
+    model.learn(128, log_interval=1)
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == table_header()
+    assert header.split()[:3] == ["iter", "steps", "return"]
+    assert [row.split()[:2] for row in rows] == [["1", "64"], ["2", "128"]]
+    assert {len(line) for line in (header, *rows)} == {len(header)}
+    assert len(table_row({"time/total_timesteps": 10**9}).split()) == len(header.split())
+
+
+def test_verbose_prints_the_table(capsys):
+    small_model(Pointer(), verbose=1).learn(32)
+    out = capsys.readouterr().out
+    tables = re.findall(r"-+\n(?:\|.*\|\n)+-+\n", out)
+    assert "".join(tables) == out
+    assert len(tables) == 2
+    names = set(re.findall(r"^\|    (\S+) +\|", tables[-1], re.M))
+    assert names >= {tag.split("/")[1] for tag in TAGS}
+    assert not {name for name in names if name.startswith(("seconds", "cg_"))}
+    assert re.search(r"\|    total_timesteps +\| 32 +\|", tables[-1])
+
+
+def test_log_interval(capsys):
+    small_model(verbose=1).learn(256, log_interval=2)
+    steps = re.findall(r"total_timesteps +\| (\d+)", capsys.readouterr().out)
+    assert steps == ["128", "256"]
+    small_model(verbose=1).learn(256, log_interval=None)
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_printed_unless_asked(model, capsys):
+    model.learn(64)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_keeps_the_table_above_it(capsys):
+    small_model(verbose=1).learn(128, progress_bar=True)
+    out, err = capsys.readouterr()
+    assert out.count("time/") == 2
+    assert re.search(r"return \d+\.\d, KL 0\.\d+, \d+ steps/s", err)
+
+
+def test_a_bar_that_nobody_asked_for_needs_a_terminal(model, capsys):
+    model.learn(64, progress_bar=None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_files_hold_the_same_values(tmp_path):
+    model = small_model(Pointer())
+    model.set_logger(configure(tmp_path / "new", ["csv", "json", "log"]))
+    record = model.learn(32).records[-1]
+    rows = rows_of(tmp_path / "new" / "progress.csv")
+    lines = [json.loads(x) for x in (tmp_path / "new" / "progress.json").read_text().splitlines()]
+    assert len(rows) == len(lines) == 2
+    for values in (rows[-1], lines[-1]):
+        assert set(values) >= TAGS
+        assert float(values["train/kl_divergence_loss"]) == record["kl"]
+        assert float(values["rollout/ep_rew_mean"]) == record["return_mean"]
+        assert float(values["train/value_loss"]) == record["value_loss"]
+        assert int(values["time/total_timesteps"]) == 32
+        assert float(values["time/seconds_collect"]) > 0
+    assert (tmp_path / "new" / "log.txt").read_text().count("time/") == 2
+
+
+def test_json_has_no_nan(tmp_path):
+    logger = configure(tmp_path, ["json"])
+    logger.record("a", float("nan"))
+    logger.record("b", "text")
+    logger.dump()
+    assert (tmp_path / "progress.json").read_text() == '{"a": null, "b": "text"}\n'
+
+
+def test_tensorboard_reads_it_back(tmp_path):
+    module = "tensorboard.backend.event_processing.event_accumulator"
+    accumulators = pytest.importorskip(module)
+    for goes_on in (False, False, True):
+        model = small_model(Pointer(), tensorboard_log=str(tmp_path))
+        record = model.learn(48, tb_log_name="run", reset_num_timesteps=not goes_on).records[-1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run_1", "run_2"]
+    events = accumulators.EventAccumulator(str(tmp_path / "run_1")).Reload()
+    assert set(events.Tags()["scalars"]) >= TAGS
+    for tag, key in {
+        "rollout/ep_rew_mean": "return_mean",
+        "train/kl_divergence_loss": "kl",
+    }.items():
+        scalars = events.Scalars(tag)
+        assert [each.step for each in scalars] == [16, 32, 48]
+        assert scalars[-1].value == pytest.approx(record[key])
+    assert "torch" not in sys.modules
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
+    with pytest.raises(ImportError, match=r"pip install 'fasttrpo\[tensorboard\]'"):
+        small_model(tensorboard_log=tmp_path).learn(64)
+    with pytest.raises(ValueError, match="tensorboard_log must be a path, got 3"):
+        small_model(tensorboard_log=3)
+
+
+# -- the logger -----------------------------------------------------------------------------------
+
+
+def test_values_are_written_once(tmp_path):
+    logger = configure(tmp_path, ["json", "csv"])
+    for value in (1.0, 2.0, None, 6.0):
+        logger.record_mean("mean", value)
+        logger.record("last", value, exclude="csv")
+    logger.dump(5)
+    logger.record("mean", 7.0)
+    logger.dump(6)
+    lines = (tmp_path / "progress.json").read_text().splitlines()
+    assert list(map(json.loads, lines)) == [{"mean": 3.0, "last": 6.0}, {"mean": 7.0}]
+    assert [float(row["mean"]) for row in rows_of(tmp_path / "progress.csv")] == [3.0, 7.0]
+    assert "last" not in (tmp_path / "progress.csv").read_text()
+    assert logger.get_dir() == str(tmp_path)
+
+
+def test_levels(capsys):
+    logger = configure(None, ["stdout"])
+    logger.debug("too fine")
+    logger.info("seen", 1)
+    logger.set_level(ERROR)
+    logger.warn("too fine")
+    logger.error("seen 2")
+    logger.set_level(DISABLED)
+    logger.record("a", 1)
+    logger.dump()
+    Logger(None).info("nowhere")
+    assert capsys.readouterr().out == "seen 1\nseen 2\n"
+
+
+def test_wrong_formats():
+    with pytest.raises(ValueError, match="unknown log format 'tensorbord'; did you mean 'tensorbo"):
+        configure("logs", ["tensorbord"])
+    with pytest.raises(ValueError, match="the log format 'csv' needs a folder"):
+        configure(None, ["stdout", "csv"])
+    assert set(FORMATS) >= {"stdout", "csv", "json", "log", "tensorboard"}
+
+
+class Recorder(BaseCallback):
+    def _on_rollout_end(self):
+        self.logger.record("custom/height", self.num_timesteps / 2)
+        self.logger.record_mean("custom/mean", 1.0)
+
+
+def test_what_callbacks_record_is_in_the_log_and_in_the_records(tmp_path):
+    model = small_model()
+    model.set_logger(configure(tmp_path, ["json"]))
+    model.learn(128, callback=Recorder())
+    lines = [json.loads(line) for line in (tmp_path / "progress.json").read_text().splitlines()]
+    assert [line["custom/height"] for line in lines] == [32, 64]
+    assert [record["custom/height"] for record in model.records] == [32, 64]
+    assert "custom/height" not in model.learn(64).records[-1]

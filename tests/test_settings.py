@@ -16,7 +16,6 @@ from fasttrpo.settings import Settings, make_settings
 
 OUT_OF_RANGE = [
     ("learning_rate", 0.0),
-    ("learning_rate", lambda progress: 1e-3),
     ("n_steps", 0),
     ("n_steps", 2**24 + 1),
     ("n_steps", 2.5),
@@ -42,6 +41,7 @@ OUT_OF_RANGE = [
     ("sub_sampling_factor", 2**24 + 1),
     ("policy_kwargs", [64, 64]),
     ("verbose", -1),
+    ("tensorboard_log", 3),
     ("seed", -1),
     ("seed", 2**64),
     ("n_envs", 0),

@@ -59,7 +59,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--target-kl", type=float, metavar="KL", help="size of the trust region")
     train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
-    train.add_argument("--verbose", action="store_true", help="one table row per iteration")
+    train.add_argument("--verbose", action="store_true", help="a table per iteration")
     _add_keeping(train)
     add_progress(train)
     train.add_argument(

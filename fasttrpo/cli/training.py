@@ -66,7 +66,7 @@ def learn(
     Whatever comes through (KeyboardInterrupt, what the environment raises), the last iteration
     that ended is saved, as a model and a checkpoint.
     """
-    from fasttrpo.logger import ProgressFile
+    from fasttrpo.writers import ProgressFile
 
     checkpoints = Checkpoints(folder, every, model)
     with ProgressFile(folder / PROGRESS, model.n_updates) as progress:

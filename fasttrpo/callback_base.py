@@ -1,0 +1,349 @@
+"""What is called as a model learns: the moments, lists of callbacks, and plain functions as such.
+
+The names and the moments are Stable-Baselines3's. `fasttrpo.callbacks` has them all, with those
+that evaluate, save and stop.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+EACH, EVER = 0, sys.maxsize  # rows
+
+
+class BaseCallback:
+    """A callback: derive from it and override the moments that matter.
+
+    _init_callback, _on_training_start, _on_rollout_start, _on_step, _on_rollout_end, _on_record,
+    _on_training_end
+
+    `_on_step` is called after each step of the vector environment; where it returns False, learning
+    stops and the rollout in progress is dropped. `_on_record` (fasttrpo's own) is called after each
+    iteration with its record, and may return False too, which stops with nothing dropped.
+
+    model, training_env, logger    the model, its vector environment and its log
+    n_calls        steps of the vector environment since this callback was made
+    num_timesteps  steps of all environments
+    locals, globals  of the loop. In `_on_step`: obs, actions (as drawn), clipped_actions (as sent),
+                   values, log_probs, rewards, dones, new_obs (after a reset, if there was one) and
+                   infos, a list of E dicts; where an episode ended these have "episode" (r, l, t),
+                   "terminal_observation" and "TimeLimit.truncated"; n_steps counts the rollout's
+                   rows from 0. Without a step of its own to see (below): n_steps alone.
+    parent         the `EventCallback` that this one is called by
+
+    Compiled environments step many rows without Python in between. That stays so where no callback
+    has an `_on_step` of its own, and where each says in `rows_until_step` how many rows may pass
+    before it is called next. Otherwise the rows are stepped one by one, with the same bits.
+    """
+
+    def __init__(self, verbose: int = 0) -> None:
+        self.model: Any = None
+        self.n_calls = 0
+        self.num_timesteps = 0
+        self.verbose = verbose
+        self.locals: dict[str, Any] = {}
+        self.globals: dict[str, Any] = {}
+        self.parent: Any = None
+
+    @property
+    def training_env(self) -> Any:
+        """The vector environment that the model learns in."""
+        return self.model.get_env()
+
+    @property
+    def logger(self) -> Any:
+        """The model's log: `logger.record(key, value)`."""
+        return self.model.logger
+
+    # -- what the loop calls ----------------------------------------------------------------------
+
+    def init_callback(self, model: Any) -> None:
+        """Before anything else: the model."""
+        self.model = model
+        self._init_callback()
+
+    def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+        """Learning begins."""
+        self.locals, self.globals = locals_, globals_
+        self.num_timesteps = self.model.num_timesteps
+        self._on_training_start()
+
+    def on_rollout_start(self) -> None:
+        """A rollout begins."""
+        self._on_rollout_start()
+
+    def pass_by(self, rows: int) -> None:
+        """Rows that need no call happened."""
+        self.n_calls += rows
+        self.num_timesteps = self.model.num_timesteps
+
+    def on_step(self) -> bool:
+        """One more row; False stops."""
+        self.pass_by(1)
+        return self._on_step()
+
+    def on_rollout_end(self) -> None:
+        """A rollout is full; the update follows."""
+        self._on_rollout_end()
+
+    def on_record(self, record: dict[str, Any]) -> bool:
+        """An iteration ended; False stops."""
+        self.num_timesteps = self.model.num_timesteps
+        return self._on_record(record) is not False
+
+    def on_training_end(self) -> None:
+        """Learning ends, unless by an exception."""
+        self._on_training_end()
+
+    def update_locals(self, locals_: dict[str, Any]) -> None:
+        """New values of the loop's variables."""
+        self.locals.update(locals_)
+        self.update_child_locals(locals_)
+
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """Hands them on, where there is someone."""
+
+    # -- what a subclass may say ------------------------------------------------------------------
+
+    def rows_until_step(self) -> int:
+        """How many rows from now `_on_step` has to be called: it is not needed before.
+
+        Only asked where the class that says so knows of the `_on_step` at hand: in a subclass with
+        an `_on_step` of its own, and no word on this, each row counts (EACH).
+        """
+        return EVER
+
+    def _init_callback(self) -> None:
+        pass
+
+    def _on_training_start(self) -> None:
+        pass
+
+    def _on_rollout_start(self) -> None:
+        pass
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        pass
+
+    def _on_record(self, record: dict[str, Any]) -> bool | None:
+        return True
+
+    def _on_training_end(self) -> None:
+        pass
+
+
+_OF_STEPS = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
+
+
+def rows_until_step(callback: Any) -> int:
+    """After how many rows the callback is to be called; EACH: in each, with all its `locals`."""
+    kind = type(callback)
+    knows = _owner(kind, "rows_until_step")
+    for name in _OF_STEPS:
+        owner = _owner(kind, name)
+        if knows is None or name in vars(callback) or (owner and not issubclass(knows, owner)):
+            return EACH
+    return callback.rows_until_step()
+
+
+def _owner(kind: type, name: str) -> type | None:
+    """The class that a method comes from."""
+    return next((base for base in kind.__mro__ if name in vars(base)), None)
+
+
+class EventCallback(BaseCallback):
+    """Calls another callback's `on_step` on an event (`_on_event`); base class of such."""
+
+    def __init__(self, callback: Any = None, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.callback = None if callback is None else as_callback(callback)
+        if self.callback is not None:
+            self.callback.parent = self
+
+    def init_callback(self, model: Any) -> None:
+        """The child's turn comes first: it may be asked for in this one's."""
+        if self.callback is not None:
+            self.callback.init_callback(model)
+        super().init_callback(model)
+
+    def rows_until_step(self) -> int:
+        """Never: an event has no row."""
+        return EVER
+
+    def _on_training_start(self) -> None:
+        if self.callback is not None:
+            self.callback.on_training_start(self.locals, self.globals)
+
+    def _on_event(self) -> bool:
+        return True if self.callback is None else self.callback.on_step()
+
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """To the callback of the event."""
+        if self.callback is not None:
+            self.callback.update_locals(locals_)
+
+
+class CallbackList(BaseCallback):
+    """Several callbacks, each called in turn; one that returns False stops after the others."""
+
+    def __init__(self, callbacks: Iterable[Any]) -> None:
+        super().__init__()
+        self.callbacks = [as_callback(each) for each in callbacks]
+
+    def _init_callback(self) -> None:
+        for callback in self.callbacks:
+            if self.parent is not None:
+                callback.parent = self.parent
+            callback.init_callback(self.model)
+
+    def _on_training_start(self) -> None:
+        for callback in self.callbacks:
+            callback.on_training_start(self.locals, self.globals)
+
+    def _on_rollout_start(self) -> None:
+        for callback in self.callbacks:
+            callback.on_rollout_start()
+
+    def rows_until_step(self) -> int:
+        """The first one's to be called."""
+        return min((rows_until_step(each) for each in self.callbacks), default=EVER)
+
+    def pass_by(self, rows: int) -> None:
+        """For each, which then is none that has to see every row."""
+        super().pass_by(rows)
+        for callback in self.callbacks:
+            if rows:
+                callback.pass_by(rows)
+
+    def on_step(self) -> bool:
+        """One more row."""
+        super().pass_by(1)
+        return self._on_step()
+
+    def _on_step(self) -> bool:
+        return all([callback.on_step() is not False for callback in self.callbacks])
+
+    def _on_rollout_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_rollout_end()
+
+    def _on_record(self, record: dict[str, Any]) -> bool:
+        # Stable-Baselines3's own callbacks have no such moment.
+        told = [each for each in self.callbacks if hasattr(each, "on_record")]
+        return all([callback.on_record(record) for callback in told])
+
+    def _on_training_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_training_end()
+
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """To each."""
+        for callback in self.callbacks:
+            callback.update_locals(locals_)
+
+
+class ConvertCallback(BaseCallback):
+    """A function of (locals, globals), called after each step of the vector environment."""
+
+    def __init__(self, callback: Callable[..., bool | None], verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.callback = callback
+
+    def _on_step(self) -> bool:
+        return self.callback(self.locals, self.globals) is not False
+
+
+class RecordCallback(BaseCallback):
+    """A function of an iteration's record, called after each iteration."""
+
+    def __init__(self, function: Callable[[dict[str, Any]], bool | None]) -> None:
+        super().__init__()
+        self.function = function
+
+    def _on_record(self, record: dict[str, Any]) -> bool | None:
+        return self.function(record)
+
+
+class ProgressBarCallback(BaseCallback):
+    """A progress bar over the steps of this `learn`, with return, KL and steps/s.
+
+    shown  None: where it is a terminal that shows it
+    """
+
+    def __init__(self, shown: bool | None = True) -> None:
+        super().__init__()
+        self._shown = shown
+        self._bar: Any = None
+
+    def _on_training_start(self) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(
+            total=self.locals["total_timesteps"] - self.num_timesteps,
+            unit="step",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=hidden(self._shown),
+        )
+        self.logger.print = self._bar.write  # keeps what is said above the bar
+
+    def _on_record(self, record: dict[str, Any]) -> None:
+        words = f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
+        words += f"{record['steps_per_second']:.0f} steps/s"
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update(record["n_samples"])
+
+    def _on_training_end(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar; what is said next is printed again."""
+        if self._bar is not None:
+            self._bar.close()
+            self.logger.print = print
+            self._bar = None
+
+
+def hidden(progress_bar: bool | None) -> bool | None:
+    """tqdm's `disable`: None, there as here, means unless on a terminal."""
+    return None if progress_bar is None else not progress_bar
+
+
+# -- what a user passes ---------------------------------------------------------------------------
+
+_CALLED = ("init_callback", "on_training_start", "on_rollout_start", "on_step", "on_rollout_end")
+
+
+def as_callback(given: Any) -> Any:
+    """A callback object as it is; a list of what is one; or a function as one.
+
+    A function that needs two arguments gets Stable-Baselines3's (locals, globals) at every step;
+    any other gets the record of each iteration. TypeError for what is none of these.
+    """
+    if given is None:
+        return CallbackList([])
+    if isinstance(given, list | tuple):
+        return CallbackList(given)
+    if all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type):
+        return given
+    if not callable(given) or isinstance(given, type):
+        raise TypeError(
+            f"callback must be a function, a BaseCallback or a list of such, got {given!r}"
+        )
+    return ConvertCallback(given) if _n_needed(given) == 2 else RecordCallback(given)
+
+
+def _n_needed(function: Callable[..., Any]) -> int:
+    """How many arguments by position a function cannot do without; 1 where it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in places and p.default is p.empty for p in parameters)

@@ -1,0 +1,279 @@
+"""Where a log's values go: the terminal, CSV, JSON lines, TensorBoard. One class for each format.
+
+Each has `write(values, step)` and `close()`. `values` maps tags, such as train/value_loss, to
+numbers or texts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.files import saving, write_text
+
+# heading, tag, format
+_COLUMNS = (
+    ("iter", "time/iterations", "d"),
+    ("steps", "time/total_timesteps", "d"),
+    ("return", "rollout/ep_rew_mean", ".2f"),
+    ("length", "rollout/ep_len_mean", ".1f"),
+    ("kl", "train/kl_divergence_loss", ".5f"),
+    ("gain", "train/policy_objective", ".5f"),
+    ("entropy", "train/entropy", ".3f"),
+    ("expl.var", "train/explained_variance", ".3f"),
+    ("cg", "train/cg_steps", "d"),
+    ("search", "train/line_search_steps", "d"),
+    ("outcome", "train/outcome", "d"),
+    ("steps/s", "time/steps_per_second", ".0f"),
+)
+_WIDTH = 10
+_NAN = float("nan")
+
+
+def table_header() -> str:
+    """The headings, aligned with `table_row`."""
+    return " ".join(f"{heading:>{_WIDTH}}" for heading, _, _ in _COLUMNS)
+
+
+def table_row(values: dict[str, Any]) -> str:
+    """One iteration as a line; what there is not yet, a return say, is nan."""
+    cells = [format(values[tag], form) if tag in values else "nan" for _, tag, form in _COLUMNS]
+    return " ".join(f"{cell:>{_WIDTH}}" for cell in cells)
+
+
+class Rows:
+    """A compact table in the terminal, one row per iteration."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._begun = False
+
+    def write(self, values: dict[str, Any], step: int = 0) -> None:
+        """One row, the first below a header; nothing where no iteration ended."""
+        if "time/iterations" not in values:
+            return
+        if not self._begun:
+            self._say(table_header())
+        self._begun = True
+        self._say(table_row(values))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+# -- Stable-Baselines3's table ---------------------------------------------------------------------
+
+_INDENT = "   "
+_LONGEST = 36  # what is longer is cut
+
+
+def box(values: dict[str, Any]) -> str:
+    """The values in a frame, each below the part of its tag that stands before the slash."""
+    lines: list[tuple[str, str]] = []
+    heading = ""
+    for tag, value in sorted(values.items()):
+        group, slash, name = tag.rpartition("/")
+        if slash and group != heading:
+            heading = group
+            lines.append((_cut(f"{group}/"), ""))
+        lines.append((_cut(_INDENT + name if slash else name), _cut(_in_words(value))))
+    left, right = (max(len(line[i]) for line in lines) for i in (0, 1))
+    dashes = "-" * (left + right + 7)
+    return "\n".join([dashes, *(f"| {a:<{left}} | {b:<{right}} |" for a, b in lines), dashes])
+
+
+def _in_words(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+class Box:
+    """Stable-Baselines3's table: through a function that prints, or into a file of that path.
+
+    goes_on  keeps what is there
+    """
+
+    def __init__(
+        self, say: Callable[[str], None] | None, path: Path | None = None, goes_on: bool = False
+    ) -> None:
+        self._say, self._path = say, path
+        if path is not None:
+            self._file = _open(path, "a" if goes_on else "w")
+
+    def write(self, values: dict[str, Any], step: int = 0) -> None:
+        """One table."""
+        if not values:
+            return
+        if self._say is not None:
+            self._say(box(values))
+        else:
+            with saving(self._path):
+                self._file.write(box(values) + "\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._path is not None:
+            self._file.close()
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def _open(path: Path, mode: str = "w") -> Any:
+    return open(path, mode, newline="", encoding="utf-8")
+
+
+class JsonLines:
+    """A file with one JSON object per line; nan and infinity, which JSON has not, are null.
+
+    goes_on  keeps what is there
+    """
+
+    def __init__(self, path: Path, goes_on: bool = False) -> None:
+        self._path, self._file = path, _open(path, "a" if goes_on else "w")
+
+    def write(self, values: dict[str, Any], step: int = 0) -> None:
+        """One line, in the file when this returns. SaveError where the disk is full."""
+        line = json.dumps({key: _for_json(value) for key, value in values.items()})
+        with saving(self._path):
+            self._file.write(line + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _for_json(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # NumPy's
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | Real | list | None) else str(value)
+
+
+class ProgressFile:
+    """A CSV file with one line per record. Keys that come later get columns of their own, which
+    are empty in the lines before; so are those that a record does not have.
+
+    Each line is on the disk's side of Python's buffers before `write` returns, so that a run
+    can be watched, and read after a kill.
+
+    resumed  the number of iterations to go on after: the lines of later ones are dropped; 0: none
+             is kept
+    """
+
+    def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
+        self._path = Path(path)
+        kept = _rows_of(self._path, resumed) if resumed else None
+        self._header = kept[0] if kept else []
+        if kept:
+            _rewrite(self._path, kept)
+        self._file = _open(self._path, "a" if kept else "w")
+
+    def write(self, record: dict[str, Any], step: int = 0) -> None:
+        """One line. SaveError where the disk is full."""
+        new = [key for key in record if key not in self._header]
+        with saving(self._path):
+            if new and self._header:
+                self._widen(new)
+            writer = csv.DictWriter(self._file, self._header or new, restval="")
+            if not self._header:
+                self._header = new
+                writer.writeheader()
+            writer.writerow(record)
+            self._file.flush()
+
+    def _widen(self, new: list[str]) -> None:
+        """Adds columns: the file is written anew in one go, so that a kill finds it whole."""
+        self._file.close()
+        self._header = [*self._header, *new]
+        rows = _rows_of(self._path)
+        _rewrite(self._path, [self._header, *(rows[1:] if rows else [])])
+        self._file = _open(self._path, "a")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> ProgressFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _rows_of(path: Path, iterations: int | None = None) -> list[list[str]] | None:
+    """The header and the rows (None: all) of the first `iterations`; None if there is none."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    if iterations is None:
+        return [header, *rows]
+    at = header.index("iteration")
+    return [header, *(row for row in rows if _is_among(row, at, iterations))]
+
+
+def _is_among(row: list[str], at: int, iterations: int) -> bool:
+    """Whether the row, which a kill may have cut short, is of the first iterations."""
+    return len(row) > at and row[at].isdecimal() and int(row[at]) <= iterations
+
+
+def _rewrite(path: Path, rows: list[list[str]]) -> None:
+    width = len(rows[0])
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([*row, *[""] * (width - len(row))] for row in rows)
+    write_text(path, text.getvalue())
+
+
+class TensorBoard:
+    """A folder's event file for TensorBoard: each number as a scalar; texts are left out.
+
+    Written by the package tensorboard itself, which needs no other. ImportError says how to
+    install it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise ImportError(
+                "logs for TensorBoard need the package tensorboard: "
+                "pip install 'fasttrpo[tensorboard]'"
+            ) from error
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._file = EventFileWriter(str(folder))
+
+    def write(self, values: dict[str, Any], step: int = 0) -> None:
+        """One event, in the file when this returns."""
+        scalars = [
+            self._summary.Value(tag=tag, simple_value=float(value))
+            for tag, value in values.items()
+            if _is_number(value)
+        ]
+        summary = self._summary(value=scalars)
+        self._file.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) or (hasattr(value, "dtype") and value.shape == ())

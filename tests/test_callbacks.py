@@ -1,0 +1,429 @@
+"""Callbacks: when they are called, what they see, what they write, and how they stop a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from helpers import Counter, Pointer, counters, same_state, small_model
+
+from fasttrpo import TRPO, learning
+from fasttrpo.callback_base import EACH, EVER, rows_until_step
+from fasttrpo.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    ConvertCallback,
+    EvalCallback,
+    EventCallback,
+    EveryNTimesteps,
+    ProgressBarCallback,
+    StopTrainingOnMaxEpisodes,
+)
+
+
+class Moments(BaseCallback):
+    """Writes down what is called; sees every row only in the subclass below."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def _init_callback(self):
+        self.seen.append("init")
+
+    def _on_training_start(self):
+        self.seen.append(("start", self.num_timesteps, self.locals["total_timesteps"]))
+
+    def _on_rollout_start(self):
+        self.seen.append(("rollout", self.n_calls))
+
+    def _on_rollout_end(self):
+        self.seen.append(("end", self.n_calls, self.num_timesteps, self.model.n_updates))
+
+    def _on_record(self, record):
+        self.seen.append(("record", self.num_timesteps, record["iteration"]))
+
+    def _on_training_end(self):
+        self.seen.append("over")
+
+
+class Rows(Moments):
+    """Sees every row."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def _on_step(self):
+        assert self.num_timesteps == self.model.num_timesteps
+        names = ("n_steps", "obs", "actions", "new_obs", "rewards", "dones", "infos")
+        self.rows.append({name: self.locals[name] for name in names} | {"n_calls": self.n_calls})
+        return True
+
+
+EXPECTED = [
+    "init",
+    ("start", 0, 128),
+    ("rollout", 0),
+    ("end", 16, 64, 0),
+    ("record", 64, 1),
+    ("rollout", 16),
+    ("end", 32, 128, 1),
+    ("record", 128, 2),
+    "over",
+]
+
+
+@pytest.mark.parametrize("kind", [Moments, Rows])
+def test_moments_come_in_order(kind, model):
+    callback = kind()
+    model.learn(128, callback=callback)
+    assert callback.seen == EXPECTED
+    assert callback.training_env is model.get_env()
+    assert callback.logger is model.logger
+    assert (callback.n_calls, callback.num_timesteps) == (32, 128)
+
+
+def test_n_calls_go_on_in_the_next_run(model):
+    callback = Moments()
+    model.learn(64, callback=callback)
+    model.learn(64, callback=callback, reset_num_timesteps=False)
+    assert callback.seen[7:9] == [("start", 64, 128), ("rollout", 16)]
+    assert callback.n_calls == 32
+
+
+def test_every_row_is_seen():
+    callback = Rows()
+    model = small_model(counters(AutoresetMode.SAME_STEP), n_steps=6).learn(12, callback=callback)
+    assert [row["n_calls"] for row in callback.rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["n_steps"] for row in callback.rows] == [0, 1, 2, 3, 4, 5]
+    assert [row["obs"].tolist() for row in callback.rows][:3] == [
+        [[0], [0]],
+        [[1], [1]],
+        [[2], [10]],
+    ]
+    assert [row["rewards"].tolist() for row in callback.rows][:3] == [[1, 1], [2, 2], [3, 1]]
+    assert [row["dones"].tolist() for row in callback.rows][:2] == [[False, False], [False, True]]
+    ended, going = callback.rows[1]["infos"][1], callback.rows[1]["infos"][0]
+    assert (ended["episode"]["r"], ended["episode"]["l"]) == (3.0, 2)
+    assert ended["terminal_observation"].tolist() == [2]
+    assert ended["TimeLimit.truncated"] is True
+    assert "episode" not in going
+    assert callback.rows[2]["infos"][0]["TimeLimit.truncated"] is False
+    assert model.num_timesteps == 12
+
+
+def test_infos_of_the_environments_come_one_by_one():
+    class Telling(Counter):
+        def step(self, action):
+            *answer, _ = super().step(action)
+            return *answer, {"half": self.t / 2, "nested": {"t": self.t}} if self.t == 1 else {}
+
+    callback = Rows()
+    makers = [lambda: Telling(3), lambda: Telling(2)]
+    env = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    small_model(env, n_steps=3).learn(6, callback=callback)
+    first, second, third = (row["infos"] for row in callback.rows)
+    assert first == [{"half": 0.5, "nested": {"t": 1}}] * 2
+    assert second[0] == {}
+    assert third[1]["half"] == 0.5
+
+
+def test_box_actions_are_seen_as_drawn_and_as_sent():
+    class Actions(BaseCallback):
+        def _on_step(self):
+            drawn, sent = self.locals["actions"], self.locals["clipped_actions"]
+            assert drawn.shape == sent.shape == (1, 2, 1)
+            np.testing.assert_allclose(np.clip(drawn, -0.5, 0.5), sent, rtol=1e-6)
+            widest.append(np.abs(drawn).max())
+            return True
+
+    widest = []
+    policy = {"net_arch": [], "log_std_init": 2.0}
+    small_model(Pointer(), policy_kwargs=policy).learn(16, callback=Actions())
+    assert max(widest) > 1
+
+
+# -- which rows are needed ------------------------------------------------------------------------
+
+
+class Collected:
+    """Counts how a model's rows are collected."""
+
+    def __init__(self, model, monkeypatch):
+        self.pieces, self.acts = [], 0
+        agent, counted = model._agent, self
+
+        class Spy:
+            def __getattr__(self, name):
+                return getattr(agent, name)
+
+            def __setattr__(self, name, value):
+                setattr(agent, name, value)
+
+            def act(self, *args):
+                counted.acts += 1
+                return agent.act(*args)
+
+        if hasattr(agent, "collect"):
+
+            def collect(self, envs, n_rows, single):
+                counted.pieces.append(n_rows)
+                return agent.collect(envs, n_rows, single)
+
+            Spy.collect = collect
+        model._agent = Spy()
+
+
+def compiled_model(**keywords):
+    pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+    model = small_model(n_steps=32, **keywords)
+    if not hasattr(model._agent, "collect"):
+        pytest.skip("the portable twin steps row by row")
+    return model
+
+
+def test_rows_stay_in_c_where_no_callback_needs_them(monkeypatch, tmp_path):
+    model = compiled_model()
+    collected = Collected(model, monkeypatch)
+    given = [
+        Moments(),
+        CheckpointCallback(10, tmp_path),
+        EvalCallback("CartPole-v1", eval_freq=15, n_eval_episodes=1, verbose=0),
+        EveryNTimesteps(4 * 28, Moments()),
+        lambda record: None,
+    ]
+    model.learn(256, callback=given)
+    assert collected.acts == 0
+    ends = np.cumsum(collected.pieces)
+    assert {10, 15, 20, 28, 30, 40, 45, 50, 56, 60} <= set(ends.tolist())
+    assert ends[-1] == 64
+
+
+def test_a_user_s_own_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_path):
+    class Mine(EvalCallback):
+        """Knows nothing of the rows that its own step needs."""
+
+        def _on_step(self):
+            goes_on = super()._on_step()
+            calls.append((self.n_calls, self.locals["rewards"].shape))
+            return goes_on
+
+    calls = []
+    model, plain, cut = (compiled_model() for _ in range(3))
+    collected = Collected(model, monkeypatch)
+    model.learn(256, callback=Mine("CartPole-v1", eval_freq=30, n_eval_episodes=1, verbose=0))
+    assert calls == [(i, (4,)) for i in range(1, 65)]
+    assert collected.acts == 64
+    plain.learn(256)
+    cut.learn(256, callback=CheckpointCallback(7, tmp_path))
+    for other in (model, cut):
+        assert same_state(plain, other)
+
+
+@pytest.mark.parametrize(
+    ("callback", "rows"),
+    [
+        (BaseCallback(), EVER),
+        (Moments(), EVER),
+        (Rows(), EACH),
+        (EventCallback(), EVER),
+        (CheckpointCallback(7, "."), 7),
+        (CallbackList([CheckpointCallback(7, "."), CheckpointCallback(5, ".")]), 5),
+        (CallbackList([CheckpointCallback(7, "."), Rows()]), EACH),
+        (CallbackList([]), EVER),
+        (EvalCallback(None, eval_freq=0), EVER),
+        (StopTrainingOnMaxEpisodes(3), EACH),
+        (ConvertCallback(print), EACH),
+        (ProgressBarCallback(), EVER),
+        (object(), EACH),
+    ],
+)
+def test_how_many_rows_may_pass(callback, rows):
+    assert rows_until_step(callback) == rows
+
+
+def test_a_method_put_on_an_object_counts_as_its_own():
+    callback = CheckpointCallback(7, ".")
+    callback._on_step = lambda: True
+    assert rows_until_step(callback) == EACH
+
+
+# -- functions, lists, strangers ------------------------------------------------------------------
+
+
+def test_functions_of_a_record_and_of_locals(model):
+    steps, records = [], []
+
+    def as_in_stable_baselines3(locals_, globals_):
+        steps.append(locals_["n_steps"])
+        assert locals_["self"] is model
+        assert "__name__" in globals_
+
+    model.learn(64, callback=[records.append, as_in_stable_baselines3])
+    assert steps == list(range(16))
+    assert [record["iteration"] for record in records] == [1]
+    model.learn(64, callback=lambda record, factor=2: records.append(factor))
+    assert records[-1] == 2
+
+
+def test_a_stranger_with_the_same_methods_is_taken(model):
+    class Stranger:
+        """As Stable-Baselines3's own callbacks are: without `on_record`."""
+
+        calls = 0
+
+        def init_callback(self, model):
+            self.model = model
+
+        def on_training_start(self, locals_, globals_):
+            pass
+
+        def update_locals(self, locals_):
+            self.rewards = locals_["rewards"]
+
+        def on_step(self):
+            self.calls += 1
+            return self.calls < 20
+
+        on_rollout_start = on_rollout_end = on_training_end = lambda self: None
+
+    callback = Stranger()
+    model.learn(1000, callback=callback)
+    assert (callback.calls, model.num_timesteps, model.n_updates) == (20, 80, 1)
+
+
+@pytest.mark.parametrize("wrong", [3, "name", BaseCallback, [3]])
+def test_what_is_no_callback(model, wrong):
+    with pytest.raises(TypeError, match="callback must be a function, a BaseCallback or a list"):
+        model.learn(64, callback=wrong)
+
+
+# -- stopping -------------------------------------------------------------------------------------
+
+
+class StopAt(BaseCallback):
+    def __init__(self, n_calls):
+        super().__init__()
+        self.last = n_calls
+
+    def _on_step(self):
+        return self.n_calls < self.last
+
+
+def test_a_stop_in_the_midst_drops_the_rollout(model):
+    model.learn(64)
+    twin = small_model().learn(64)
+    model.learn(1000, callback=StopAt(24))
+    assert (model.num_timesteps, model.n_updates, model._agent.n_recorded) == (96, 2, 0)
+    assert model.records[-1]["num_timesteps"] == 64
+    twin.learn(64)
+    assert same_state(model, twin)
+    model.learn(64, reset_num_timesteps=False)
+    assert (model.num_timesteps, model.n_updates) == (160, 3)
+
+
+def test_other_callbacks_are_called_before_a_stop(model):
+    others = Rows()
+    model.learn(1000, callback=[StopAt(5), others])
+    assert len(others.rows) == 5
+    assert others.seen[-1] == "over"
+
+
+def test_a_record_s_callback_stops_after_its_iteration(model):
+    class Stop(BaseCallback):
+        def _on_record(self, record):
+            return record["iteration"] < 2
+
+    model.learn(1000, callback=Stop())
+    assert [record["ended"] for record in model.records] == ["", "callback"]
+    assert model.num_timesteps == 128
+
+
+def test_max_seconds(model):
+    model.learn(10**9, max_seconds=1e-9)
+    assert [record["ended"] for record in model.records] == ["max_seconds"]
+    model.learn(64, max_seconds=3600)
+    assert model.records[-1]["ended"] == ""
+    for wrong in (0, -1.0, float("inf"), "1"):
+        with pytest.raises(ValueError, match="max_seconds must be a number > 0"):
+            model.learn(64, max_seconds=wrong)
+
+
+def test_max_episodes():
+    env = SyncVectorEnv([lambda: Counter(5)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    model = small_model(env, n_steps=16)
+    callback = StopTrainingOnMaxEpisodes(max_episodes=7)
+    model.learn(10**6, callback=callback)
+    assert (callback.n_episodes, model.num_timesteps) == (14, 2 * 5 * 7)
+
+
+@pytest.mark.parametrize(
+    "moment", ["_on_rollout_start", "_on_step", "_on_rollout_end", "_on_record"]
+)
+def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
+    def fail(*args):
+        raise OSError("the wheel came off")
+
+    model.learn(64)
+    callback = BaseCallback()
+    setattr(callback, moment, fail)
+    episodes = str(model._statistics.record())
+    with pytest.raises(OSError, match="the wheel came off"):
+        model.learn(128, callback=callback, progress_bar=True, reset_num_timesteps=False)
+    learnt = 128 if moment == "_on_record" else 64
+    assert (model.num_timesteps, model._agent.n_recorded) == (learnt, 0)
+    if moment != "_on_record":
+        assert str(model._statistics.record()) == episodes
+    assert model.logger.print is print
+    model.learn(64, reset_num_timesteps=False)
+    assert model.num_timesteps == learnt + 64
+
+
+# -- saving and counting --------------------------------------------------------------------------
+
+
+def test_checkpoints(model, tmp_path):
+    callback = CheckpointCallback(10, tmp_path / "new", "run", verbose=2)
+    model.learn(128, callback=callback)
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["run_120_steps.npz", "run_40_steps.npz", "run_80_steps.npz"]
+    loaded = TRPO.load(tmp_path / "new" / "run_40_steps", "CartPole-v1")
+    assert loaded.num_timesteps == 40
+    fresh = small_model()
+    np.testing.assert_array_equal(loaded._agent.theta, fresh._agent.theta)
+    assert loaded.learn(64).num_timesteps == 64
+
+
+def test_every_n_timesteps(model):
+    event = EventCallback()
+    callback = EveryNTimesteps(n_steps=50, callback=event)
+    model.learn(256, callback=callback)
+    assert event.n_calls == 4  # at 52, 104, 156, 208
+    assert callback.last_time_trigger == 208
+
+
+def test_a_progress_bar_of_one_s_own(model, capsys):
+    model.learn(128, callback=ProgressBarCallback())
+    assert "128/128" in capsys.readouterr().err
+    assert model.logger.print is print
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CheckpointCallback(0, "."), "save_freq must be an integer >= 1, got 0"),
+        (lambda: EvalCallback(None, eval_freq=-1), "eval_freq must be an integer >= 0, got -1"),
+        (lambda: EvalCallback(None, n_eval_episodes=0), "n_eval_episodes must be an integer >= 1"),
+        (lambda: StopTrainingOnMaxEpisodes(0.5), "max_episodes must be an integer >= 1"),
+        (lambda: EveryNTimesteps(0, BaseCallback()), "n_steps must be an integer >= 1"),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_an_iteration_alone_needs_no_callback(model):
+    assert learning.iterate(model)["iteration"] == 1

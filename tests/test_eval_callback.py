@@ -1,0 +1,112 @@
+"""`EvalCallback` and what hangs on it: results, the best model, and stopping by them."""
+
+from __future__ import annotations
+
+import csv
+
+import gymnasium
+import numpy as np
+import pytest
+from helpers import Counter, Pointer, small_model
+
+from fasttrpo import TRPO
+from fasttrpo.callbacks import (
+    EvalCallback,
+    StopTrainingOnNoModelImprovement,
+    StopTrainingOnRewardThreshold,
+)
+
+
+def evaluated(tmp_path, **keywords):
+    model = small_model(Pointer(), n_steps=8)
+    callback = EvalCallback(
+        Pointer(),
+        n_eval_episodes=3,
+        eval_freq=10,
+        log_path=tmp_path / "log",
+        best_model_save_path=tmp_path / "best",
+        **keywords,
+    )
+    model.learn(32, callback=callback)
+    return model, callback
+
+
+def test_evaluations_are_logged_and_the_best_model_is_kept(tmp_path, capsys):
+    model, callback = evaluated(tmp_path)
+    with np.load(tmp_path / "log" / "evaluations.npz") as file:
+        saved = dict(file)
+    assert saved["timesteps"].tolist() == callback.evaluations_timesteps == [10, 20, 30]
+    assert saved["results"].shape == saved["ep_lengths"].shape == (3, 3)
+    means = saved["results"].mean(axis=1)
+    assert callback.last_mean_reward == means[-1]
+    assert callback.best_mean_reward == means.max()
+    assert (saved["ep_lengths"] == 5).all()
+    with open(tmp_path / "log" / "evaluations.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["num_timesteps"]) for row in rows] == [10, 20, 30]
+    assert [float(row["mean_reward"]) for row in rows] == means.tolist()
+    assert [float(row["std_reward"]) for row in rows] == saved["results"].std(axis=1).tolist()
+    best = TRPO.load(tmp_path / "best" / "best_model.npz")
+    assert best.num_timesteps == saved["timesteps"][means.argmax()]
+    assert [r["eval/mean_reward"] for r in model.records if "eval/mean_reward" in r] == list(means)
+    out = capsys.readouterr().out
+    assert "Eval num_timesteps=10, episode_reward=" in out
+    assert "Episode length: 5.00 +/- 0.00" in out
+    assert "New best mean reward!" in out
+
+
+def test_evaluating_changes_no_bit_of_the_training(tmp_path):
+    model, _ = evaluated(tmp_path, verbose=0, deterministic=False)
+    twin = small_model(Pointer(), n_steps=8).learn(32)
+    np.testing.assert_array_equal(model._agent.theta, twin._agent.theta)
+
+
+def test_an_evaluation_of_named_environments_is_repeatable():
+    results = []
+    for _ in range(2):
+        callback = EvalCallback("CartPole-v1", n_eval_episodes=3, eval_freq=16, verbose=0)
+        small_model().learn(256, callback=callback)
+        results.append(callback.evaluations_results)
+    assert results[0] == results[1]
+    assert len(results[0]) == 4
+
+
+def test_the_children_of_an_evaluation_stop_the_run():
+    stop = StopTrainingOnRewardThreshold(reward_threshold=-1e9)
+    model = small_model(Pointer(), n_steps=8)
+    model.learn(64, callback=EvalCallback(Pointer(), stop, eval_freq=10, verbose=0))
+    assert model.num_timesteps == 10
+    assert stop.n_calls == 1
+    never = StopTrainingOnRewardThreshold(reward_threshold=1e9)
+    model.learn(64, callback=EvalCallback(Pointer(), [never], eval_freq=10, verbose=0))
+    assert model.num_timesteps == 64
+
+
+def test_no_improvement_stops_the_run(capsys):
+    """Counter's return does not depend on the policy: only the first evaluation is a new best."""
+    stop = StopTrainingOnNoModelImprovement(2, min_evals=1, verbose=1)
+    callback = EvalCallback(Counter(), callback_after_eval=stop, eval_freq=4, verbose=0)
+    model = small_model(Counter(), n_steps=8)
+    model.learn(1000, callback=callback)
+    assert len(callback.evaluations_results) == 4
+    assert model.num_timesteps == 16
+    assert "no new best model in the last 3 evaluations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "callback", [StopTrainingOnRewardThreshold(1.0), StopTrainingOnNoModelImprovement(1)]
+)
+def test_children_of_an_evaluation_alone(callback, model):
+    with pytest.raises(ValueError, match="belongs into an EvalCallback"):
+        model.learn(64, callback=callback)
+
+
+def test_the_model_s_own_environment_is_none_to_evaluate_in():
+    env = Pointer()
+    model = small_model(env)
+    with pytest.raises(ValueError, match="eval_env is the environment that the model learns in"):
+        model.learn(16, callback=EvalCallback(env))
+    with pytest.raises(ValueError, match="eval_env is the environment that the model learns in"):
+        model.learn(16, callback=EvalCallback(model.get_env()))
+    with pytest.raises(ValueError, match=r"Box\(.*\(4,\)"):
+        model.learn(16, callback=EvalCallback(gymnasium.make("CartPole-v1")))

@@ -1,0 +1,107 @@
+"""Settings that change with the remaining progress."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers import same_state, small_model
+
+from fasttrpo import TRPO
+
+
+def budgets(model):
+    return [record["target_kl"] for record in model.records]
+
+
+def test_linear_begins_at_the_default_and_stays_above_zero():
+    model = small_model(target_kl="linear").learn(256)
+    np.testing.assert_allclose(budgets(model), [0.01, 0.0075, 0.005, 0.0025])
+    assert all(r["kl"] <= r["target_kl"] * (1 + 1e-6) for r in model.records)
+
+
+def test_linear_from_a_number_of_one_s_own():
+    model = small_model(target_kl="linear_0.02").learn(128)
+    np.testing.assert_allclose(budgets(model), [0.02, 0.01])
+
+
+def test_a_function_of_the_remaining_progress():
+    seen = []
+
+    def schedule(remaining):
+        seen.append(remaining)
+        return 0.001 + 0.01 * remaining**2
+
+    model = small_model(target_kl=schedule).learn(256)
+    np.testing.assert_allclose(budgets(model), [0.001 + 0.01 * p**2 for p in (1, 0.75, 0.5, 0.25)])
+    assert set(seen) == {1.0, 0.75, 0.5, 0.25}
+    assert same_state(model, small_model(target_kl=schedule).learn(256))
+
+
+def test_a_constant_function_is_the_constant():
+    settings = {"critic": "adam", "learning_rate": lambda remaining: 0.004}
+    model = small_model(target_kl=lambda remaining: 0.02, **settings).learn(256)
+    constant = small_model(target_kl=0.02, critic="adam", learning_rate=0.004).learn(256)
+    assert same_state(model, constant)
+
+
+def test_the_learning_rate_is_recorded_where_it_is_used():
+    model = small_model(critic="adam", learning_rate="linear").learn(128)
+    assert [r["learning_rate"] for r in model.records] == [1e-3, 5e-4]
+    assert "learning_rate" not in small_model().learn(64).records[-1]
+
+
+def test_going_on_is_part_of_the_whole():
+    model = small_model(target_kl="linear").learn(64)
+    model.learn(64, reset_num_timesteps=False)
+    np.testing.assert_allclose(budgets(model), [0.01, 0.01 * (1 - 64 / 128)])
+
+
+def test_named_schedules_are_saved(tmp_path):
+    small_model(target_kl="linear_0.02").learn(64).save(tmp_path / "model")
+    loaded = TRPO.load(tmp_path / "model", "CartPole-v1")
+    assert loaded.settings.target_kl == "linear_0.02"
+    assert budgets(loaded.learn(128)) == [0.02, 0.01]
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_functions_are_not_saved_and_loading_says_so(tmp_path, checkpoint):
+    def schedule(remaining):
+        return 0.02 * remaining
+
+    small_model(target_kl=schedule).learn(128).save(tmp_path / "model", checkpoint=checkpoint)
+    told = r"target_kl was a function.*stays at 0\.01; pass target_kl=\.\.\. to load"
+    with pytest.warns(UserWarning, match=told):
+        loaded = TRPO.load(tmp_path / "model")
+    assert loaded.settings.target_kl == 0.01
+    again = TRPO.load(tmp_path / "model", "CartPole-v1", target_kl=schedule)
+    assert budgets(again.learn(128)) == [0.02, 0.01]
+    with np.load(tmp_path / "model.npz") as file:
+        json.loads(str(file["header"]))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("linaer", r"unknown schedule of target_kl: 'linaer'; did you mean 'linear'"),
+        ("linear_fast", r"target_kl: 'linear_fast' is no schedule: linear_0.02, say, is one"),
+        ("linear_", r"target_kl: 'linear_' is no schedule"),
+        ("linear_-1", r"target_kl must be a number > 0, got -1.0"),
+        ("linear_nan", r"target_kl must be a number > 0, got nan"),
+        (0, r"target_kl must be a number > 0, got 0"),
+        (lambda p: "x", r"target_kl must be a number > 0, got 'x' .* at remaining progress 1$"),
+        (lambda p: p - 1, r"target_kl must be a number > 0, got 0.0 .* at remaining progress 1$"),
+    ],
+)
+def test_wrong_schedules(value, message):
+    with pytest.raises(ValueError, match=message):
+        small_model(target_kl=value)
+
+
+def test_a_function_that_goes_wrong_later(model):
+    model = small_model(target_kl=lambda remaining: remaining - 0.5)
+    message = r"target_kl must be a number > 0, got 0\.0 by its function at remaining progress 0\.5"
+    with pytest.raises(ValueError, match=message):
+        model.learn(256)
+    assert model.num_timesteps == 128
