@@ -2,4 +2,5 @@
 
 from fasttrpo.cli import main
 
-raise SystemExit(main())
+if __name__ == "__main__":  # and not where a process that it starts imports it
+    raise SystemExit(main())

@@ -137,10 +137,11 @@ def test_environments_stand_alone(path):
 CLI_LAYERS = (
     {"__init__"},
     {"train"},
+    {"seeds"},
     {"resume"},
     {"training"},
     {"eval", "info", "selftest"},
-    {"runs", "arguments"},
+    {"runs", "arguments", "pool"},
     {"errors"},
 )
 

@@ -43,23 +43,25 @@ class Resumed:
         return self.is_trained and (self.folder / EVALUATION).is_file()
 
 
-def opened(folder: Path, args: argparse.Namespace, given: dict[str, Any]) -> Resumed:
+def opened(
+    folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
+) -> Resumed:
     """The run in `folder`. UsageError for another environment or other settings than it has, for
     files of a newer version or damaged ones.
 
-    given  the settings named on the command line
+    given          the settings named on the command line
+    env_id, total  the environment and the steps to reach, if they were named
     """
     from fasttrpo.trpo import TRPO
 
     config = read_config(folder)
-    check_same(folder, config, args.env_id, given)
+    check_same(folder, config, env_id, given)
     free = {name: given[name] for name in FREE if name in given}
     try:
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
-    total = config["total_timesteps"] if args.total_timesteps is None else args.total_timesteps
-    return Resumed(folder, config, model, total)
+    return Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
 
 
 def check_same(
@@ -96,9 +98,14 @@ def ready(resumed: Resumed) -> None:
         (resumed.folder / EVALUATION).unlink(missing_ok=True)
 
 
+def evaluation_of(folder: Path) -> dict[str, Any]:
+    """What a finished run's evaluation gave."""
+    return json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+
+
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
     """Goes on, and evaluates; says so if there is nothing left to do."""
-    resumed = opened(args.resume, args, given)
+    resumed = opened(args.resume, given, args.env_id, args.total_timesteps)
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:
         print(f"{folder} is finished: {model.num_timesteps} steps; more --total-timesteps go on")

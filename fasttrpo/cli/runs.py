@@ -15,6 +15,9 @@ PROGRESS = "progress.csv"
 CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
 EVALUATION = "evaluation.json"
+ERROR = "error.txt"
+# Of a folder of many seeds.
+SUMMARY = "summary.json"
 
 
 def is_file(env_id: str) -> bool:

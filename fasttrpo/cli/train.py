@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo import backend
-from fasttrpo.cli import resume, training
+from fasttrpo.cli import resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import CHECKPOINT, CONFIG, as_name, full, is_file, new_folder, write_json
@@ -32,7 +32,7 @@ _SETTINGS = (
     "preconditioner",
 )
 # All that has an option of its own, and so is none of --set's.
-_OPTIONS = (*_SETTINGS, "policy", "seed", "total_timesteps", "verbose")
+_OPTIONS = (*_SETTINGS, "policy", "seed", "seeds", "jobs", "total_timesteps", "verbose")
 
 
 # -- arguments ------------------------------------------------------------------------------------
@@ -46,6 +46,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     what += "NumbaEnvironment in a file (my_sim.py:walk)"
     train.add_argument("env_id", metavar="ENV_ID", nargs="?", help=what)
     train.add_argument("--seed", type=int, help=f"of everything random (default {SEED})")
+    many = "many runs side by side: 0-9, or 0,3,5; in runs/ENV_ID/seed0 and so on, one thread each"
+    train.add_argument("--seeds", metavar="SEEDS", help=many)
+    train.add_argument("--jobs", type=int, metavar="N", help="seeds at once; default: by the cores")
     train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
     train.add_argument("--n-steps", type=int, metavar="N", help="steps per environment, iteration")
@@ -113,8 +116,9 @@ def run(args: argparse.Namespace) -> int:
     given = _given(args)
     with training.stopped_by_sigterm():
         if args.resume is not None:
-            return resume.run(args, given)
-        return _run_new(args, given)
+            go_on = seeds.resume_all if seeds.is_group(args.resume) else resume.run
+            return go_on(args, given)
+        return (_run_new if args.seeds is None else _run_seeds)(args, given)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -123,10 +127,37 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
     if args.resume is not None and args.out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out away")
-    if args.total_timesteps is not None:
-        check_count("--total-timesteps", args.total_timesteps)
+    if args.seeds is not None:
+        _check_seeds(args)
+    for option in ("total_timesteps", "jobs"):
+        if getattr(args, option) is not None:
+            check_count(f"--{option.replace('_', '-')}", getattr(args, option))
     if not args.checkpoint_every >= 0:
         raise UsageError(f"--checkpoint-every must be a number >= 0, got {args.checkpoint_every}")
+
+
+def _check_seeds(args: argparse.Namespace) -> None:
+    if args.resume is not None:
+        raise UsageError("--resume goes on with all seeds of a folder; leave --seeds away")
+    if args.seed is not None:
+        raise UsageError("--seed is among --seeds; leave one of them away")
+    if args.verbose:
+        raise UsageError("--verbose has a table for one run only; leave it away with --seeds")
+
+
+def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    numbers = seeds.parse(args.seeds)
+    given = {"n_threads": 1, **given}
+    model, _ = new_model(
+        args, given | {"seed": numbers[0]}
+    )  # mistakes show before a folder is made
+    _tell_environments(args.env_id, model)
+    group = _made(args.out or Path("runs") / as_name(args.env_id))
+    folders = [
+        new_run(group / f"seed{n}", args.env_id, *new_model(args, given | {"seed": n}))
+        for n in numbers
+    ]
+    return seeds.run_all(group, folders, args, {})
 
 
 def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -151,13 +182,17 @@ def new_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int
 
 def new_run(wanted: Path, env_id: str, model: Any, total: int) -> Path:
     """Makes the folder of a run that has not begun; it can be resumed from now on."""
+    folder = _made(wanted)
+    model.save(folder / CHECKPOINT, checkpoint=True)
+    write_json(folder / CONFIG, _config(env_id, model, total))
+    return folder
+
+
+def _made(wanted: Path) -> Path:
     try:
-        folder = new_folder(wanted)
-        model.save(folder / CHECKPOINT, checkpoint=True)
-        write_json(folder / CONFIG, _config(env_id, model, total))
+        return new_folder(wanted)
     except OSError as error:
         raise UsageError(f"cannot write to {str(wanted)!r}: {error.strerror}") from error
-    return folder
 
 
 def _make_model(env_id: str, settings: dict[str, Any]) -> Any:

@@ -1,0 +1,225 @@
+"""`fasttrpo train --seeds`: many runs side by side, each as it is alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from agents import needs_extension
+from helpers import same_state
+from pool_tasks import work
+
+import fasttrpo
+from fasttrpo import TRPO, cli
+from fasttrpo.cli import seeds
+from fasttrpo.cli.errors import UsageError
+from fasttrpo.cli.pool import Pool
+
+SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
+SHORT = [*SIZES, "--total-timesteps", "480"]
+
+no_signals = pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+
+
+def same_runs(one, other):
+    return all(
+        same_state(*(TRPO.load(Path(folder) / name) for folder in (one, other)))
+        for name in ("model.npz", "checkpoint.npz")
+    )
+
+
+# -- the pool -------------------------------------------------------------------------------------
+
+
+@no_signals
+def test_a_task_that_fails_or_dies_takes_no_other_along():
+    heard = []
+    pool = Pool(work, 2, lambda task, message: heard.append((task, message)))
+    tasks = ["a", "fail", "die", "b", "exit", "c"]
+    outcomes, interrupted = pool.run(tasks)
+    assert not interrupted
+    assert [o.task for o in outcomes] == [task for task, _ in sorted(heard, key=by(tasks))] == tasks
+    assert [o.value for o in outcomes] == ["a done", None, None, "b done", None, "c done"]
+    errors = [
+        "",
+        "ValueError: no luck",
+        "its process was killed by signal 9",
+        "",
+        "exit code 3",
+        "",
+    ]
+    assert [o.error for o in outcomes] == errors
+    assert "in work" in outcomes[1].traceback
+    assert 3 <= len({pid for _, pid in heard}) <= 4  # two died; the others are used again
+
+
+def by(tasks):
+    return lambda pair: tasks.index(pair[0])
+
+
+@no_signals
+def test_ctrl_c_reaches_all_and_lets_them_end():
+    heard = []
+
+    def told(task, message):
+        heard.append(message)
+        if len(heard) == 2:  # both are at it
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = time.monotonic()
+        outcomes, interrupted = Pool(work, 2, told).run(["wait", "wait", "a"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert interrupted
+    assert time.monotonic() - started < 50
+    assert heard[2:] == ["saved", "saved"]
+    assert [(o.value, o.error) for o in outcomes] == [(None, "")] * 3
+
+
+# -- seeds ----------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_alone_has_the_same_bits(capsys):
+    assert cli.main(["train", "CartPole-v1", "--seeds", "1,3", "--jobs", "2", *SHORT]) == 0
+    out = capsys.readouterr().out
+    group = Path("runs/CartPole-v1")
+    assert sorted(path.name for path in group.iterdir()) == ["seed1", "seed3", "summary.json"]
+    returns = []
+    for seed in ("1", "3"):
+        cli.main(["train", "CartPole-v1", "--seed", seed, "--out", f"alone{seed}", *SHORT])
+        assert same_runs(group / f"seed{seed}", f"alone{seed}")
+        result = (group / f"seed{seed}" / "evaluation.json").read_text()
+        assert result == Path(f"alone{seed}/evaluation.json").read_text()
+        returns.append(json.loads(result)["mean_return"])
+    summary = json.loads((group / "summary.json").read_text())
+    assert summary["mean"] == pytest.approx(np.mean(returns))
+    assert summary["std"] == pytest.approx(np.std(returns))
+    assert [summary["seed1"], summary["seed3"]] == returns
+    assert f"2 seeds: return mean {summary['mean']:.2f}, std {summary['std']:.2f}, IQM" in out
+    assert not (group / "seed1" / "error.txt").exists()
+    config = json.loads((group / "seed1" / "config.json").read_text())
+    assert (config["settings"]["seed"], config["settings"]["n_threads"]) == (1, 1)
+
+
+def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
+    options = ["--out", "group", *SHORT]
+    assert cli.main(["train", "CartPole-v1", "--seeds", "0-1", *options]) == 0
+    checkpoint = Path("group/seed0/checkpoint.npz")
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:100])
+    more = ["train", "--resume", "group", "--total-timesteps", "960", "--no-progress"]
+    capsys.readouterr()
+    assert cli.main(more) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith(
+        "failed: group/seed0: FormatError: group/seed0/checkpoint.npz is not a"
+    )
+    assert out[-1] == "saved in group"
+    assert "Traceback" in Path("group/seed0/error.txt").read_text()
+    assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
+    checkpoint.write_bytes(whole)
+    assert cli.main(more) == 0
+    assert TRPO.load("group/seed0/model.npz").num_timesteps == 960
+    assert not Path("group/seed0/error.txt").exists()
+
+
+def start(*options):
+    home = str(Path(fasttrpo.__file__).parents[1])
+    path = os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "fasttrpo", "train", *options, "--no-progress"]
+    env = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@needs_extension  # or it takes a minute
+@no_signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_all_and_saves_all(number):
+    sizes = ["--n-envs", "10", "--n-steps", "200", "--jobs", "2"]
+    options = ["--out", "group", "--total-timesteps", "10000000", *sizes]
+    process = start("Pendulum-v1", "--seeds", "0-2", *options)
+    while not all(is_training(seed) for seed in (0, 1)) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert (
+        "interrupted: 0 of 3 seeds are finished; saved in group; go on with: fasttrpo train" in out
+    )
+    done = [TRPO.load(f"group/seed{seed}/checkpoint.npz").num_timesteps for seed in range(3)]
+    assert min(done[:2]) > 0
+    assert done[2] == 0
+    total = str(max(done) + 2000)
+    assert cli.main(["train", "--resume", "group", "--total-timesteps", total, *SIZES[4:]]) == 0
+    alone = ["--n-envs", "10", "--n-steps", "200", "--total-timesteps", total, "--no-progress"]
+    cli.main(["train", "Pendulum-v1", "--seed", "1", "--out", "alone", *alone])
+    assert same_runs("group/seed1", "alone")
+
+
+def is_training(seed):
+    path = Path(f"group/seed{seed}/progress.csv")
+    return path.exists() and len(path.read_text().splitlines()) > 2  # one is done, surely
+
+
+# -- what is given --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("0-3", [0, 1, 2, 3]), ("7", [7]), ("0,3,5", [0, 3, 5]), ("4-5, 0", [4, 5, 0])],
+)
+def test_seeds_are_parsed(text, meant):
+    assert seeds.parse(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
+def test_what_are_no_seeds(text):
+    with pytest.raises(UsageError, match="--seeds takes seeds like 0-9 or 0,3,5, got"):
+        seeds.parse(text)
+
+
+def test_as_many_at_once_as_there_are_cores(monkeypatch):
+    monkeypatch.setattr(fasttrpo.backend, "cores", lambda: 8)
+    assert seeds.jobs_for(None, 1, 10) == 8
+    assert seeds.jobs_for(None, 1, 3) == 3
+    assert seeds.jobs_for(None, 4, 10) == 2
+    assert seeds.jobs_for(None, 16, 10) == 1
+    assert seeds.jobs_for(5, 4, 10) == 5
+
+
+def test_the_interquartile_mean_leaves_the_extremes_out():
+    assert seeds._interquartile_mean([0.0, 1.0, 2.0, 100.0]) == 1.5
+    assert seeds._interquartile_mean([3.0, 1.0, 2.0]) == 2.0
+    assert seeds._interquartile_mean([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "2,1-3"], "--seeds 2,1-3 names seed 2 twice"),
+        (["--seeds", "x"], "--seeds takes seeds like 0-9 or 0,3,5, got 'x'"),
+        (["--seeds", "0-1", "--seed", "0"], "--seed is among --seeds; leave one of them away"),
+        (["--seeds", "0-1", "--verbose"], "--verbose has a table for one run only"),
+        (["--seeds", "0-1", "--resume", "run"], "--resume goes on with all seeds of a folder"),
+        (["--seeds", "0-1", "--jobs", "0"], "--jobs must be an integer >= 1, got 0"),
+        (["--seeds", "0-1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamma'"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(options, message, capsys, tmp_path):
+    assert cli.main(["train", "CartPole-v1", *options]) == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
