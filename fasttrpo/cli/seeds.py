@@ -17,7 +17,7 @@ from fasttrpo import backend
 from fasttrpo.cli import resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
-from fasttrpo.cli.runs import CHECKPOINT, ERROR, SUMMARY, is_run, read_config, write_json
+from fasttrpo.cli.runs import ERROR, SUMMARY, is_run, read_config, write_json
 
 MOST = 10_000
 _TELL_EVERY = 0.1  # seconds
@@ -188,10 +188,8 @@ class _Progress:
 
 def _steps_left(task: Task) -> int:
     """None of a checkpoint that cannot be read, which its own process will tell."""
-    from fasttrpo import checkpoint
-
     total = task.total or read_config(task.folder)["total_timesteps"]
     try:
-        return max(0, total - checkpoint.read(task.folder / CHECKPOINT).num_timesteps)
+        return max(0, total - training.steps_saved(task.folder))
     except (OSError, ValueError):
         return 0

@@ -112,6 +112,13 @@ def complete(
     return 0
 
 
+def steps_saved(folder: Path) -> int:
+    """How many steps the run's checkpoint has behind it. OSError or ValueError if it has none."""
+    from fasttrpo import checkpoint
+
+    return checkpoint.read(folder / CHECKPOINT).num_timesteps
+
+
 def how_to_resume(folder: Path) -> str:
     """The command that goes on."""
     return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}"
