@@ -246,7 +246,7 @@ class Stream:
             next_obs, obs, reset = self._turn(obs, done, infos)
             over = done if self._mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
-        self.masks = self._masks.after(infos, row, over, reset)
+        self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
     def run(self, agent: Any, n_steps: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,10 +87,12 @@ def _play(
     stream.reset(seed)
     statistics = EpisodeStatistics(env.num_envs)
     left = [(n_episodes + e) // env.num_envs for e in range(env.num_envs)]
-    while any(left):
+    for row in itertools.count():
+        if not any(left):
+            break
         masks = {} if stream.masks is None or not takes_masks else {"action_masks": stream.masks}
         action, _ = model.predict(stream.obs, deterministic=deterministic, **masks)
-        for episode in statistics.add(stream.step(action)):
+        for episode in statistics.add(stream.step(action, row)):
             if left[episode.env]:
                 left[episode.env] -= 1
                 yield episode

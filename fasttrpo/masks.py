@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo import checks
 from fasttrpo.notes import Noted
 from fasttrpo.spaces import actions, masks
 
@@ -46,38 +47,33 @@ class Masks:
                     UserWarning,
                     stacklevel=2,
                 )
-        return self._after(infos, "after a reset")
+        return self.read(infos, 0)
 
-    def after(
+    def read(
         self,
         infos: Any,
-        row: int | None,
+        step: int | None,
         over: np.ndarray | None = None,
         reset: tuple[np.ndarray, Any] | None = None,
     ) -> np.ndarray | None:
-        """(E, A) bool after a step, or None where everything is allowed.
+        """(E, A) bool, or None where everything is allowed, from a reset or the step before.
 
-        row    which step of the rollout it was, for the message of a ValueError
+        step   the one that the masks are for, if steps are counted
         over   (E,) environments whose next action has no effect: their masks are not looked at
         reset  (E,) environments that were reset after the step, and the infos of that
+
+        ValueError names environment and step where a mask has another form or leaves no choice.
         """
         if self._parts is None:
             return None
-        when = "after a step" if row is None else f"after step {row}"
-        return self._after(infos, when, over, reset)
-
-    def _after(
-        self, infos: Any, when: str, over: np.ndarray | None = None, reset: Any = None
-    ) -> np.ndarray | None:
-        if self._parts is None:
-            return None
-        told = self._told(infos, when, over)
+        told = self._told(infos, step, over)
         if reset is not None:
-            told = self._mixed(told, reset[0], self._told(reset[1], when, ~reset[0]))
+            told = self._mixed(told, reset[0], self._told(reset[1], step, ~reset[0]))
         if told is None and self._method is not None:
             with Noted(METHOD):
                 given = self._method()
-            told = self._rows(given, when, over)
+            told = self._rows(given, step, over)
+        checks.masks(told, None, self._parts, "environment", step)
         return told
 
     def _mixed(self, told: Any, where: np.ndarray, first: Any) -> np.ndarray | None:
@@ -87,24 +83,24 @@ class Masks:
         told, first = (self._open() if mask is None else mask for mask in (told, first))
         return np.where(where[:, None], first, told)
 
-    def _told(self, infos: Any, when: str, unread: np.ndarray | None) -> np.ndarray | None:
+    def _told(self, infos: Any, step: int | None, unread: np.ndarray | None) -> np.ndarray | None:
         """What infos say; None if nothing."""
         if not _has(infos):
             return None
         where = infos.get("_" + KEY)
         if where is not None:
             unread = ~np.asarray(where, bool) | (False if unread is None else unread)
-        return self._rows(infos[KEY], when, unread)
+        return self._rows(infos[KEY], step, unread)
 
-    def _rows(self, given: Any, when: str, unread: np.ndarray | None) -> np.ndarray:
-        name, n = f"the environment's action mask {when}", self._env.num_envs
+    def _rows(self, given: Any, step: int | None, unread: np.ndarray | None) -> np.ndarray:
+        n, at = self._env.num_envs, "" if step is None else f" at step {step}"
         valid = None if unread is None else ~unread
         if not isinstance(given, np.ndarray) or given.dtype != object or given.shape != (n,):
-            return masks.rows(name, given, (n,), self._parts, "environment", valid)
+            return masks.rows(f"action mask{at}", given, (n,), self._parts, "environment", valid)
         rows = self._open()
         for env in range(n) if valid is None else np.flatnonzero(valid):
-            name = f"the action mask of environment {env} {when}"
             if given[env] is not None:
+                name = f"action mask of environment {env}{at}"
                 rows[env] = masks.rows(name, given[env], (), self._parts)
         return rows
 

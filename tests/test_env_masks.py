@@ -167,11 +167,11 @@ class Wrong(Counter):
         (
             np.ones(9),
             np.full(9, 0.5),
-            r"mask after step 1 has 0\.5 of environment 1, not True or F",
+            r"mask at step 2 has 0\.5 of environment 1, not True or F",
         ),
-        (ONES, ONES[1:], r"mask of environment 1 after step 1 has shape \(8,\) .*shape \(9,\)"),
-        (ONES, ("a",) * 9, r"of environment 1 after step 1 has shape \(9,\) and dtype <U1"),
-        (ONES, ([1], [1, 2]), r"of environment 1 after step 1 is no array, and not one for each"),
+        (ONES, ONES[1:], r"mask of environment 1 at step 2 has shape \(8,\) .*shape \(9,\)"),
+        (ONES, ("a",) * 9, r"of environment 1 at step 2 has shape \(9,\) and dtype <U1"),
+        (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is no array, and not one for each"),
     ],
 )
 def test_a_mask_of_another_form_is_named(mask, wrong, message):

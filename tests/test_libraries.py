@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium import spaces
-from helpers import CC, INCLUDE, build_library
+from helpers import CC, INCLUDE, build_library, same_state, small_model
 
 pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
 
@@ -157,6 +157,17 @@ def test_several_components_of_choices(fake):
     env.step(np.array([[0, 2], [1, 0]]))
     with pytest.raises(ValueError, match=r"3 \(component 1\) for environment 0"):
         env.step(np.array([[0, 3], [1, 0]]))
+
+
+def test_several_components_are_learnt_the_same_in_c_and_step_by_step(fake):
+    class Stepped(CompiledVectorEnv):
+        """For all that is known, its `step` could be another."""
+
+    change = "static const int two[]={2,3};ENV.n_actions=2;ENV.choices=two"
+    library = fake(change)
+    models = [small_model(kind(library, 3)).learn(96) for kind in (CompiledVectorEnv, Stepped)]
+    assert same_state(*models)
+    assert models[0].action_space.contains(models[0].predict(np.zeros(2))[0])
 
 
 def test_options_of_a_library_s_own(fake):

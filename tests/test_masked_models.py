@@ -197,6 +197,10 @@ def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(backend):
         ValueError, match=r"mask of environment 1 forbids .*component 3.* at step 4"
     ):
         model.learn(64)
+    with pytest.raises(
+        ValueError, match=r"mask of environment 0 forbids .*component 3.* at step 4"
+    ):
+        evaluate_policy(model, Forbidding(act), 1)
     assert (model.num_timesteps, model.n_updates) == (0, 0)
     np.testing.assert_array_equal(model._agent.theta, twin._agent.theta)
     assert model.learn(64).n_updates == 2
