@@ -150,7 +150,6 @@ def collect(
     """`n_steps` steps of every environment into the agent's rollout; how many really happened.
 
     `watch` (watch.py) is told of the rows, as many at a time as it asks for. What it raises, or
-
     the agent or the environment, passes through, with the rollout half full. In C where both can;
     the rows are the same.
     """
