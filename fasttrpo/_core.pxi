@@ -28,7 +28,7 @@ INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
-_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1}
+_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1, "bernoulli": 2}
 _ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
 _FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}

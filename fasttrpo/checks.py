@@ -59,10 +59,10 @@ def choices(act, parts, noun="row", step=None):
 
 def actions(act, distribution, parts, noun="row", step=None):
     """The check that fits the distribution: finite numbers, or one of the choices."""
-    if distribution == "categorical":
-        choices(act, parts, noun, step)
-    else:
+    if distribution == "gaussian":
         finite_rows("action", act, noun, step)
+    else:
+        choices(act, [2] * len(parts) if distribution == "bernoulli" else parts, noun, step)
 
 
 def mask_rows(mask, n, distribution, parts):

@@ -54,8 +54,10 @@ class Policy:
     """A policy network and its action distribution.
 
     obs_size      O
-    distribution  "gaussian" (state-independent log_std, part of theta) or "categorical"
-    parts         network outputs per action component: (1,) * D, or (number of choices,)
+    distribution  "gaussian" (state-independent log_std, part of theta), "categorical", or
+                  "bernoulli" (components that are 0 or 1)
+    parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
+                  a categorical
     hidden        widths of the hidden layers; () is a linear policy
     activation    "tanh", "relu" or "identity"
 
@@ -71,12 +73,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         _COUNT("obs_size", self.obs_size)
-        one_of("gaussian", "categorical")("distribution", self.distribution)
+        one_of("gaussian", "categorical", "bernoulli")("distribution", self.distribution)
         one_of(*ACTIVATIONS)("activation", self.activation)
         for name in ("parts", "hidden"):
             sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
             object.__setattr__(self, name, sizes)
-        if not self.parts or (self.distribution == "gaussian" and set(self.parts) != {1}):
+        if not self.parts or (self.distribution != "categorical" and set(self.parts) != {1}):
             raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
 
     @property

@@ -53,6 +53,7 @@ DISTRIBUTIONS = {
     "gaussian": ("gaussian", (1, 1)),
     "one part": ("categorical", (3,)),
     "two parts": ("categorical", (2, 3)),
+    "bernoulli": ("bernoulli", (1, 1)),
 }
 HIDDEN = {"linear": (), "depth 1": (4,), "depth 2": (4, 3), "depth 3": (4, 3, 5)}
 CASES = [
@@ -109,7 +110,8 @@ def random_batch(s, n=N, seed=0):
     if s.distribution == "gaussian":
         act = draw.normal(size=(n, len(s.parts)))
     else:
-        act = np.stack([draw.integers(k, size=n) for k in s.parts], axis=1).astype(float)
+        choices = [2] * len(s.parts) if s.distribution == "bernoulli" else s.parts
+        act = np.stack([draw.integers(k, size=n) for k in choices], axis=1).astype(float)
     return Samples(obs, act, draw.normal(size=n), draw.normal(size=n))
 
 

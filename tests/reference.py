@@ -72,11 +72,14 @@ class DensePolicy:
     """A policy of the given settings: densities, divergences and the Fisher matrix, in full.
 
     mask (N, A), categorical only: choices that are open in the batch's rows; sums go over these.
+    A Bernoulli is the choice between 0 and 1 with logits 0 and z.
     """
 
     def __init__(self, settings, mask=None):
         self.s, self.parts, self.mask = settings, settings.parts, mask
         self.gaussian = settings.distribution == "gaussian"
+        self.bernoulli = settings.distribution == "bernoulli"
+        self.choices = [2] * len(self.parts) if self.bernoulli else self.parts
         self.sizes = (settings.obs_size, *settings.policy_hidden, sum(settings.parts))
 
     def outputs(self, theta, obs):
@@ -86,16 +89,20 @@ class DensePolicy:
         return theta[-len(self.parts) :]
 
     def split(self, logits):
-        """The logits of each part."""
+        """The logits of each component's choices."""
+        if self.bernoulli:
+            return [np.stack([0 * z, z], axis=1) for z in logits.T]
         return np.split(logits, np.cumsum(self.parts)[:-1], axis=1)
 
     def log_probabilities(self, logits):
         """Of each choice, part by part; -1e4, the logarithm of nothing, where one is closed."""
-        mask = np.ones(logits.shape, bool) if self.mask is None else self.mask
-        pairs = zip(self.split(logits), self.split(mask), strict=True)
+        split = self.split(logits)
+        left = (
+            [np.ones(z.shape, bool) for z in split] if self.mask is None else self.split(self.mask)
+        )
         return [
             np.where(m, z - np.log((np.exp(z) * m).sum(axis=1, keepdims=True)), -1e4)
-            for z, m in pairs
+            for z, m in zip(split, left, strict=True)
         ]
 
     def logp(self, theta, obs, act):
@@ -139,6 +146,10 @@ class DensePolicy:
         if self.gaussian:
             return np.tile(np.diag(np.exp(-2 * self.log_std(theta))), (len(obs), 1, 1))
         M, start = np.zeros((*out.shape, out.shape[1])), 0
+        if self.bernoulli:
+            for d, logs in enumerate(self.log_probabilities(out)):
+                M[:, d, d] = np.exp(logs.sum(axis=1))
+            return M
         for logs in self.log_probabilities(out):
             p, at = np.exp(logs), slice(start, start + logs.shape[1])
             M[:, at, at] = np.einsum("nk,kl->nkl", p, np.eye(p.shape[1]))
@@ -263,8 +274,8 @@ def scores(policy, theta, obs, stream):
     for i, item in enumerate(items):
         mine = [each[i] for each in logs]
         drawn = choices(stream, item, mine)
-        parts = zip(mine, drawn, strict=True)
-        rows.append(np.concatenate([np.eye(len(a))[k] - np.exp(a) for a, k in parts]))
+        parts = [np.eye(len(a))[k] - np.exp(a) for a, k in zip(mine, drawn, strict=True)]
+        rows.append(np.concatenate([part[1:] if policy.bernoulli else part for part in parts]))
     return np.array(rows)
 
 

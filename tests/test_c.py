@@ -42,6 +42,12 @@ MISTAKES = {
     "Gaussian mean": ("kernels/gaussian.c", "dout[at] = w[n]", "dout[at] = -w[n]"),
     "Gaussian log_std": ("kernels/gaussian.c", "dl += w[n]", "dl -= w[n]"),
     "categorical": ("kernels/categorical.c", "dout[j] = w[n]", "dout[j] = -w[n]"),
+    "Bernoulli": ("kernels/bernoulli.c", "? q : -p)", "? -q : p)"),
+    "Bernoulli's metric": (
+        "kernels/bernoulli.c",
+        "variance(work[i]) * tout",
+        "-variance(work[i]) * tout",
+    ),
     "metric": ("kernels/categorical.c", "(tout[k] - mean)", "(tout[k] + mean)"),
     "conjugate gradient": ("core/cg.c", "trpok_axpy(r, -alpha", "trpok_axpy(r, alpha"),
     "bootstrap": ("kernels/wide_simd.h", "skip, gamma,", "skip, -gamma,"),

@@ -244,7 +244,7 @@ def test_draws_have_the_policy_s_mean_and_variance(implementation, distribution)
         np.testing.assert_allclose(act.std(axis=0), std, rtol=SAMPLING / np.sqrt(2 * ROWS))
     else:
         mean = np.exp(np.concatenate(dense.log_probabilities(out), axis=1))[0]
-        seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(s.parts)])
+        seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(dense.choices)])
         std = np.sqrt(mean * (1 - mean))
     assert (abs(seen.mean(axis=0) - mean) < SAMPLING * std / np.sqrt(ROWS)).all()
 
@@ -265,3 +265,77 @@ def test_among_equals_the_first_is_the_most_likely(implementation):
     agent = implementation.agent(s)
     agent.theta = np.zeros(agent.theta.size)
     assert not agent.predict(np.ones((2, s.obs_size)), True).any()
+
+
+# -- Bernoullis -----------------------------------------------------------------------------------
+
+
+def coins(implementation, logits, n=N, dtype="float64"):
+    """A linear policy whose every state has these logits; and n observations."""
+    s = settings((), ("bernoulli", (1,) * len(logits)), n_steps=n)
+    agent = implementation.agent(s, dtype)
+    theta = np.zeros((s.obs_size + 1, len(logits)))
+    theta[-1] = logits
+    agent.theta = theta.ravel()
+    return agent, random_batch(s, n).obs
+
+
+def test_a_bernoulli_is_a_choice_between_two(implementation):
+    """Of logits 0 and z: the same draws, probabilities and entropy."""
+    agent, obs = coins(implementation, [0.7, -2.0], 500)
+    s = settings((), ("categorical", (2, 2)), n_steps=500)
+    choosing = implementation.agent(s)
+    theta = np.zeros((s.obs_size + 1, 4))
+    theta[-1] = 0, 0.7, 0, -2.0
+    choosing.theta = theta.ravel()
+    act = agent.predict(obs, False)
+    assert np.array_equal(act, choosing.predict(obs, False))
+    assert np.array_equal(agent.predict(obs, True), choosing.predict(obs, True))
+    for each in (agent, choosing):
+        each.load_batch(obs, act, np.ones(500))
+    assert agent.evaluate(agent.theta)[2] == pytest.approx(
+        choosing.evaluate(choosing.theta)[2], rel=DENSE
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_certain_coins_are_finite(implementation, dtype):
+    """Logits so far apart that one probability is 0 in any precision, and steps between such."""
+    z = np.array([2000.0, -2000.0, 0.0])
+    agent, obs = coins(implementation, z, dtype=dtype)
+    agent.load_batch(obs, np.tile([1.0, 0.0, 1.0], (N, 1)), np.ones(N))
+    surr, kl, entropy = agent.evaluate(agent.theta)
+    assert (surr, kl) == (0, 0)
+    assert entropy == pytest.approx(np.log(2), rel=1e-6)
+    gradient = agent.gradient().reshape(-1, 3)
+    assert not gradient[:, :2].any()
+    assert gradient[-1, 2] == pytest.approx(0.5)
+    assert np.isfinite(agent.fisher_product(np.ones(12))).all()
+    assert (agent.predict(obs, False)[:, :2] == [1, 0]).all()
+    flipped = agent.theta.reshape(-1, 3) * [-1, 1, 1]
+    assert agent.evaluate(flipped.ravel())[1] == pytest.approx(2000)
+
+
+@pytest.mark.parametrize("z", [0.3, -1.0, 8.0, -30.0])
+def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
+    """Steps down to where the logit itself ends: p q dz^2/2 (1 + (q - p) dz/3)."""
+    agent, obs = coins(implementation, [z], dtype="float32")
+    agent.load_batch(obs, np.zeros((N, 1)), np.ones(N))
+    p, unit = 1 / (1 + np.exp(-z)), np.spacing(np.float32(abs(z)))
+    q = np.exp(-z) * p
+    for steps in (1, 3, 1000):
+        dz = float(steps * unit)
+        trial = agent.theta
+        trial[-1] += dz
+        expected = p * q * dz**2 / 2 * (1 + (q - p) * dz / 3)
+        assert agent.evaluate(trial)[1] == pytest.approx(expected, rel=1e-5, abs=0)
+
+
+@pytest.mark.parametrize("bad", [0.5, 2, -1])
+def test_an_action_that_is_neither_0_nor_1_is_refused(implementation, bad):
+    agent, obs = coins(implementation, [0.0, 0.0], 4)
+    act = np.zeros((4, 2))
+    act[3, 1] = bad
+    message = rf"action of row 3 is {bad:g}, not one of 0..1 \(component 1\)"
+    with pytest.raises(ValueError, match=message):
+        agent.load_batch(obs, act, np.zeros(4))

@@ -229,12 +229,12 @@ static trpo_mishap run_slices(rollout_task *task)
 static int fits(const trpo_agent *w, const trpo_envs *envs)
 {
     const trpo_env *spec = trpo_envs_spec(envs);
-    const int choosing = spec->choices != NULL;
+    const int choosing = spec->choices != NULL, binary = w->set.distribution == TRPO_BERNOULLI;
     if (spec->obs_size != w->set.obs_size || spec->n_actions != w->policy.D) return 0;
     if (trpo_envs_count(envs) != w->set.n_envs) return 0;
-    if (choosing != (w->set.distribution == TRPO_CATEGORICAL)) return 0;
+    if (choosing == (w->set.distribution == TRPO_GAUSSIAN)) return 0;
     for (int d = 0; choosing && d < w->policy.D; d++)
-        if (spec->choices[d] != w->policy.parts[d]) return 0;
+        if (spec->choices[d] != (binary ? 2 : w->policy.parts[d])) return 0;
     return 1;
 }
 

@@ -76,7 +76,7 @@ static int are_parts(const trpo_settings *s)
     double total = 0;
     if (s->n_parts < 1 || !are_sizes(s->parts, s->n_parts)) return 0;
     for (int d = 0; d < s->n_parts; d++) {
-        if (s->distribution == TRPO_GAUSSIAN && s->parts[d] != 1) return 0;
+        if (s->distribution != TRPO_CATEGORICAL && s->parts[d] != 1) return 0;
         total += s->parts[d];
     }
     return total <= (double)LARGEST_SIZE;

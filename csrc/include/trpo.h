@@ -70,7 +70,11 @@ typedef enum trpo_status {
                             /*     given; or the distribution has no choices to forbid        */
 } trpo_status;
 
-typedef enum trpo_distribution { TRPO_GAUSSIAN = 0, TRPO_CATEGORICAL = 1 } trpo_distribution;
+typedef enum trpo_distribution {
+    TRPO_GAUSSIAN = 0,    /* real numbers; a standard deviation for each, the same in all states */
+    TRPO_CATEGORICAL = 1, /* one of so many choices for each component                        */
+    TRPO_BERNOULLI = 2    /* 0 or 1 for each component                                        */
+} trpo_distribution;
 typedef enum trpo_activation { TRPO_IDENTITY = 0, TRPO_TANH = 1, TRPO_RELU = 2 } trpo_activation;
 typedef enum trpo_features {
     TRPO_NO_FEATURES = 0,  /* the networks see observations themselves                        */
@@ -113,8 +117,8 @@ typedef struct trpo_settings {
     int obs_size;          /* O >= 1                                                          */
     int distribution;      /* trpo_distribution [TRPO_GAUSSIAN]                               */
     int n_parts;           /* D >= 1, action components                                       */
-    const int *parts;      /* (D) network outputs per component: Gaussian 1 each,             */
-                           /*     categorical its number of choices (>= 1)                    */
+    const int *parts;      /* (D) network outputs per component: 1 each, but of a categorical */
+                           /*     its number of choices (>= 1)                                */
     /* the networks */
     int n_policy_hidden;          /* 0: a linear policy [0]                                   */
     const int *policy_hidden;     /* (n_policy_hidden) widths >= 1; may be NULL if none       */

@@ -7,7 +7,7 @@
  *     Fisher   = diag(p) - p p',   so metric t = p * (t - p.t)
  *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
  *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
- *     entropy  = -sum_i p_i (z_i - norm)
+ *     entropy  = H = -sum_i p_i (z_i - norm),   d H = -sum_i p_i (z_i - norm + H) dz_i
  * and the parts add up. Where a choice is forbidden (TRPOK_FORBIDDEN) p and d are 0, exactly, and
  * with them its terms. Exponentials are taken of all rows at once, so that they fill vectors.
  * Proved by tests/test_distributions.py. */
@@ -189,5 +189,28 @@ static void entropy(const trpok_table *k, real *entropy, const real *out, const 
     }
 }
 
-const trpok_dist trpok_categorical = {"categorical", 1, 0, 0, sample, illegal, mode,
-                                      logp,          adjoint, metric, kl,     entropy, NULL};
+/* Its part's entropy is summed first; e are the part's exponentials. */
+static void part_entropy_adjoint(real *dout, real c, const real *z, const real *e, int K)
+{
+    const real norm = norm_of(z, e, K), scale = 1 / total(e, K);
+    real entropy = 0;
+    for (int k = 0; k < K; k++) entropy -= e[k] * scale * (z[k] - norm);
+    for (int k = 0; k < K; k++) dout[k] -= c * e[k] * scale * (z[k] - norm + entropy);
+}
+
+static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, real c,
+                            const real *out, const double *log_std, real *work, const int *parts,
+                            int N, int A, int D)
+{
+    (void)dlog_std, (void)log_std;
+    exponentials(k, work, out, parts, N, A, D);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * D; i++) {
+        const int K = parts[i % D];
+        part_entropy_adjoint(dout, c, out, work, K);
+        dout += K, out += K, work += K;
+    }
+}
+
+const trpok_dist trpok_categorical = {"categorical", 1,       0,               0,       sample,
+                                      illegal,       mode,    logp,            adjoint, metric,
+                                      kl,            entropy, entropy_adjoint, NULL};

@@ -40,6 +40,7 @@ const trpok_dist *trpok_distribution(int distribution)
     switch (distribution) {
     case TRPO_GAUSSIAN: return &trpok_gaussian;
     case TRPO_CATEGORICAL: return &trpok_categorical;
+    case TRPO_BERNOULLI: return &trpok_bernoulli;
     default: return NULL;
     }
 }

@@ -5,7 +5,7 @@
  *     Fisher   = diag(1 / s_i^2) for mu,  2 I for log_std,  no cross terms
  *     KL(o||n) = sum_i  dl_i + expm1(-2 dl_i)/2 + ((mu'_i - mu_i) / s'_i)^2 / 2,
  *                dl = log_std' - log_std
- *     entropy  = sum_i log_std_i + A/2 log(2 pi e)
+ *     entropy  = sum_i log_std_i + A/2 log(2 pi e),   d entropy = sum_i d log_std_i
  *
  * Here out = mu (N x A), act (N x A), and D = A. Proved by tests/test_distributions.py. */
 #include "kernels.h"
@@ -120,5 +120,14 @@ static void entropy(const trpok_table *k, real *entropy, const real *out, const 
     for (int n = 0; n < N; n++) entropy[n] = (real)value;
 }
 
-const trpok_dist trpok_gaussian = {"gaussian", 0,    1,       1,      sample, illegal, mode,
-                                   logp,       adjoint, metric, kl,     entropy, constant_metric};
+static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, real c,
+                            const real *out, const double *log_std, real *work, const int *parts,
+                            int N, int A, int D)
+{
+    (void)k, (void)dout, (void)out, (void)log_std, (void)work, (void)parts, (void)D;
+    for (int i = 0; dlog_std != NULL && i < A; i++) dlog_std[i] += (real)N * c;
+}
+
+const trpok_dist trpok_gaussian = {"gaussian", 0,       1,               1,      sample,
+                                   illegal,    mode,    logp,            adjoint, metric,
+                                   kl,         entropy, entropy_adjoint, constant_metric};

@@ -31,10 +31,12 @@ typedef trpo_real real;
 #define TRPOK_EPSILON 2.220446049250313e-16
 #define TRPOK_LARGEST 1.7976931348623157e308
 static inline real trpok_log(real x) { return log(x); }
+static inline real trpok_log1p(real x) { return log1p(x); }
 #else
 #define TRPOK_EPSILON 1.1920928955078125e-07
 #define TRPOK_LARGEST 3.4028234663852886e38
 static inline real trpok_log(real x) { return logf(x); }
+static inline real trpok_log1p(real x) { return log1pf(x); }
 #endif
 
 /* ---- the tables: what is compiled once per instruction set ----------------------------------- */
@@ -129,7 +131,7 @@ const trpok_table *trpok_named(const char *name);
 
 /* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D), work (3 x N x A)
  * scratch; k: whose exp and expm1.
- * Adding a distribution: write these nine functions in a file of its own, name the entry below,
+ * Adding a distribution: write these ten functions in a file of its own, name the entry below,
  * give it a number in trpo.h and a line in trpok_distribution(). */
 typedef struct trpok_dist {
     const char *name;
@@ -161,12 +163,17 @@ typedef struct trpok_dist {
     /* entropy (N), nats */
     void (*entropy)(const trpok_table *k, real *entropy, const real *out, const double *log_std,
                     real *work, const int *parts, int N, int A, int D);
+    /* dout (N x A) += c d entropy / d out;  dlog_std (A) += sum_n c d entropy / d log_std, or NULL */
+    void (*entropy_adjoint)(const trpok_table *k, real *dout, real *dlog_std, real c,
+                            const real *out, const double *log_std, real *work, const int *parts,
+                            int N, int A, int D);
     /* NULL, or: m (A) = the metric's diagonal, where it is diagonal and the same in every state */
     void (*constant_metric)(double *m, const double *log_std, int A);
 } trpok_dist;
 
 extern const trpok_dist trpok_gaussian;
 extern const trpok_dist trpok_categorical;
+extern const trpok_dist trpok_bernoulli;
 const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NULL if unknown */
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -103,3 +103,11 @@ def entropy(logits, parts):
     """The mean over samples of -sum_k p_k log p_k."""
     logs = log_softmax(logits, parts)
     return -np.sum(np.exp(logs) * logs) / len(logs)
+
+
+def entropy_adjoint(logits, parts):
+    """d/dlogits of each sample's entropy H, -p (log p + H) per part, (N, A); no dlog_std, (0,)."""
+    logs = log_softmax(logits, parts)
+    p = np.exp(logs)
+    minus_H = np.add.reduceat(p * logs, starts(parts), axis=1)
+    return -p * (logs - spread(minus_H, parts)), np.zeros(0)

@@ -1,7 +1,7 @@
 """The table of action distributions. Adding one means one file of functions and one entry here.
 
 `extra` is what determines the distribution beside the network's outputs: log_std (A,) for the
-Gaussian, parts (D,) for the categorical. The fields' formulas and shapes stand with the functions.
+Gaussian, parts (D,) for the others. The fields' formulas and shapes stand with the functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import categorical, gaussian
+from . import bernoulli, categorical, gaussian
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Distribution:
     constant_metric: Callable  # (extra) -> diagonal of the metric, or None if it varies
     kl: Callable  # (outputs, extra, outputs_new, extra_new)
     entropy: Callable  # (outputs, extra) -> mean over samples
+    entropy_adjoint: Callable  # (outputs, extra) -> doutputs of each sample's, dlog_std
 
 
 def _entry(module, has_log_std, extra_curvature):
@@ -34,4 +35,5 @@ def _entry(module, has_log_std, extra_curvature):
 DISTRIBUTIONS = {
     "gaussian": _entry(gaussian, True, gaussian.LOG_STD_CURVATURE),
     "categorical": _entry(categorical, False, 0.0),
+    "bernoulli": _entry(bernoulli, False, 0.0),
 }

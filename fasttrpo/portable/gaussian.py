@@ -66,3 +66,8 @@ def kl(mu, log_std, mu_new, log_std_new):
 def entropy(mu, log_std):
     """sum_i log_std_i + A/2 log(2 pi e), the same in every state."""
     return float(np.sum(log_std) + 0.5 * len(log_std) * (LOG_2PI + 1.0))
+
+
+def entropy_adjoint(mu, log_std):
+    """d/d(mu, log_std) of each sample's entropy: 0 (N, A), and 1 (A,)."""
+    return np.zeros(mu.shape), np.ones(len(log_std))

@@ -71,23 +71,26 @@ static inline void *take(size_t bytes)
 /* ---- spaces and settings --------------------------------------------------------------------- */
 
 enum { MAX_ENVS = 128, MAX_PARTS = 2, OBS = 3 };
-enum { GAUSSIAN, CATEGORICAL, TWO_PARTS, N_SPACES };
+enum { GAUSSIAN, CATEGORICAL, TWO_PARTS, BERNOULLI, N_SPACES };
 enum { N_CRITICS = TRPO_KFAC_STEPS + 1 };
 
 static inline const char *space_name(int space)
 {
-    return space == GAUSSIAN ? "gaussian" : space == CATEGORICAL ? "categorical" : "two parts";
+    static const char *const names[] = {"gaussian", "categorical", "two parts", "bernoulli"};
+    return names[space];
 }
 
 /* A small agent of a space, whose networks have n_hidden hidden layers. */
 static inline void small_settings(trpo_settings *s, int space, int n_hidden)
 {
-    static const int two_dimensions[] = {1, 1}, three_choices[] = {3}, two_parts[] = {2, 3};
-    static const int *const parts[] = {two_dimensions, three_choices, two_parts};
+    static const int ones[] = {1, 1}, three_choices[] = {3}, two_parts[] = {2, 3};
+    static const int *const parts[] = {ones, three_choices, two_parts, ones};
+    static const int distributions[] = {TRPO_GAUSSIAN, TRPO_CATEGORICAL, TRPO_CATEGORICAL,
+                                        TRPO_BERNOULLI};
     static const int hidden[] = {8, 6, 5};
     trpo_default_settings(s);
     s->obs_size = OBS;
-    s->distribution = space == GAUSSIAN ? TRPO_GAUSSIAN : TRPO_CATEGORICAL;
+    s->distribution = distributions[space];
     s->parts = parts[space];
     s->n_parts = space == CATEGORICAL ? 1 : 2;
     s->policy_hidden = s->value_hidden = hidden;

@@ -107,7 +107,8 @@ static void bad_action(learner *l, trpo_real bad)
 
 static void bad_actions(learner *l)
 {
-    const trpo_real choices = (trpo_real)l->set.parts[l->set.n_parts - 1];
+    const int binary = l->set.distribution == TRPO_BERNOULLI;
+    const trpo_real choices = (trpo_real)(binary ? 2 : l->set.parts[l->set.n_parts - 1]);
     const trpo_real no_choice[] = {choices, choices + 1, (trpo_real)0.5, -1, (trpo_real)1e30};
     bad_action(l, nan_);
     bad_action(l, inf_);

@@ -136,6 +136,7 @@ static void arrays_out_of_range(void)
     check_name("parts");
     check_parts(TRPO_GAUSSIAN, NULL, 1);
     check_parts(TRPO_GAUSSIAN, two, 1);
+    check_parts(TRPO_BERNOULLI, two, 1);
     check_parts(TRPO_CATEGORICAL, nothing, 2);
     check_parts(TRPO_CATEGORICAL, negative, 2);
     check_parts(TRPO_CATEGORICAL, huge, 1);
