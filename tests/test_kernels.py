@@ -57,7 +57,7 @@ def test_policy_refuses_what_is_none():
     for message, bad in (
         ("obs_size must be an integer >= 1, got 0", dict(obs_size=0)),
         (
-            "distribution must be 'gaussian' or 'categorical', got 'normal'",
+            "distribution must be 'gaussian' or 'categorical' or 'bernoulli', got 'normal'",
             dict(distribution="normal"),
         ),
         ("parts of a gaussian policy cannot be (2,)", dict(parts=(2,))),

@@ -5,8 +5,9 @@
  *     logp     = -softplus(z - 2 a z)
  *     d logp   = (a - p) dz
  *     Fisher   = diag(p q)
- *     KL(o||n) = p f(u) + q f(v),  f(d) = expm1(d) - d >= 0,  u = log p' - log p,  v = log q' - log q:
- *                equal to -p u - q v because p expm1(u) + q expm1(v) = 0, but with no term below 0
+ *     KL(o||n) = p f(u) + q f(v),  f(d) = expm1(d) - d >= 0,  u = log p' - log p, v = log q' -
+ *                log q:  equal to -p u - q v because p expm1(u) + q expm1(v) = 0, but with no
+ *                term below 0
  *     entropy  = softplus(-|z|) + |z| min(p, q),    d entropy = -z p q dz
  * and the components add up. Here parts are all 1 and D = A. Everything is formed from e =
  * exp(-|z|), which never overflows: min(p, q) = e/(1 + e), and neither p nor q is ever 1 minus the
@@ -154,6 +155,6 @@ static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, re
     for (ptrdiff_t i = 0; i < count; i++) dout[i] -= c * out[i] * variance(work[i]);
 }
 
-const trpok_dist trpok_bernoulli = {"bernoulli", 0,     0,       0,      sample,
-                                    illegal,     mode,  logp,    adjoint, metric,
+const trpok_dist trpok_bernoulli = {"bernoulli", 0,       0,               0,       sample,
+                                    illegal,     mode,    logp,            adjoint, metric,
                                     kl,          entropy, entropy_adjoint, NULL};

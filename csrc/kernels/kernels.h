@@ -163,7 +163,7 @@ typedef struct trpok_dist {
     /* entropy (N), nats */
     void (*entropy)(const trpok_table *k, real *entropy, const real *out, const double *log_std,
                     real *work, const int *parts, int N, int A, int D);
-    /* dout (N x A) += c d entropy / d out;  dlog_std (A) += sum_n c d entropy / d log_std, or NULL */
+    /* dout (N x A) += c d entropy / d out;  dlog_std (A) += c N d entropy / d log_std, or NULL */
     void (*entropy_adjoint)(const trpok_table *k, real *dout, real *dlog_std, real c,
                             const real *out, const double *log_std, real *work, const int *parts,
                             int N, int A, int D);
