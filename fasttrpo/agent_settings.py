@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import warnings
+from dataclasses import dataclass, fields, replace
 
 from fasttrpo.schedules import SCHEDULED, value_at
 from fasttrpo.settings import Settings
@@ -50,6 +51,32 @@ class AgentSettings:
     normalize_rewards: bool = False
     seed: int = 0
     n_threads: int = 1
+
+
+LARGEST_KFAC = 1024  # observation components; its matrices are of their square
+
+
+def for_size(settings: Settings, obs_size: int) -> Settings:
+    """`settings` without K-FAC, with a warning, where observations are too large for its matrices.
+
+    They are obs_size x obs_size: an image's would take gigabytes, and minutes to factor.
+    """
+    changes = {}
+    if obs_size > LARGEST_KFAC:
+        if settings.preconditioner == "kfac":
+            changes["preconditioner"] = "none"
+        if settings.critic == "kfac":
+            changes["critic"] = "adam"
+    if not changes:
+        return settings
+    words = " and ".join(f"{name}={value!r}" for name, value in changes.items())
+    warnings.warn(
+        f"{words} instead of 'kfac': observations have {obs_size} components, and K-FAC's matrices "
+        f"are of their square (up to {LARGEST_KFAC})",
+        UserWarning,
+        stacklevel=3,
+    )
+    return replace(settings, **changes)
 
 
 def resolve(

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -53,13 +53,18 @@ class Checkpoint:
     functions: tuple[str, ...] = ()
 
 
-def write(path: str | os.PathLike, checkpoint: Checkpoint) -> Path:
+def write(path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint) -> Path | None:
     """Saves to `path` (".npz" is added if it has no suffix) and returns where.
+
+    Into an open binary file it only writes.
 
     With nothing written: ValueError for a state that could not be loaded, SaveError where the
     disk is full or the folder cannot be made.
     """
     checks.state_fields(checkpoint.state, checkpoint.state)
+    if not isinstance(path, str | os.PathLike):
+        np.savez(path, **_members(checkpoint))
+        return None
     path = Path(path)
     path = path if path.suffix else path.with_suffix(SUFFIX)
     with saving(path):
@@ -77,12 +82,13 @@ def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.n
     return {name: value for name, value in fresh.items() if name not in known} | saved.state
 
 
-def read(path: str | os.PathLike) -> Checkpoint:
+def read(path: str | os.PathLike | BinaryIO) -> Checkpoint:
     """Loads what `write` saved. FileNotFoundError, or FormatError if it is no such file."""
     import zipfile
     import zlib
 
-    path = _existing(Path(path))
+    if isinstance(path, str | os.PathLike):
+        path = _existing(Path(path))
     # A file that was cut short has lost its directory, which stands at a zip archive's end.
     if not zipfile.is_zipfile(path):
         raise FormatError(f"{path} is not a fasttrpo model: no .npz archive, or one cut short")
@@ -112,7 +118,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
+def _parse(path: Path | BinaryIO, arrays: dict[str, np.ndarray]) -> Checkpoint:
     try:
         header = json.loads(str(arrays.pop("header")))
         number = header["format"]
@@ -142,9 +148,13 @@ def _parse(path: Path, arrays: dict[str, np.ndarray]) -> Checkpoint:
 
 
 def _existing(path: Path) -> Path:
-    """`path` itself, or with the suffix that `write` adds."""
-    if not path.exists() and not path.suffix:
-        path = path.with_suffix(SUFFIX)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no model file {path}")
-    return path
+    """`path` itself, or with the suffix that `write` adds, or Stable-Baselines3's scripts use.
+
+    Those save "model" and load "model.zip", or the other way round.
+    """
+    others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ())
+    found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)
+    if found is None:
+        name = path if path.suffix else path.with_suffix(SUFFIX)
+        raise FileNotFoundError(f"there is no model file {name}")
+    return found

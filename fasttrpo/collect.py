@@ -27,14 +27,17 @@ class Episode(NamedTuple):
 
 
 class EpisodeStatistics:
-    """Returns and lengths of finished episodes, from raw rewards, over a window of the last 100.
+    """Returns and lengths of finished episodes, from raw rewards, over a window of the last ones.
+
+    count    episodes finished so far
+    window   the last `length` of them
 
     Rows in which no step happened are left out.
     """
 
-    def __init__(self, n_envs: int) -> None:
+    def __init__(self, n_envs: int, length: int = WINDOW) -> None:
         self.count = 0
-        self._window: deque[Episode] = deque(maxlen=WINDOW)
+        self.window: deque[Episode] = deque(maxlen=length)
         self.restart(n_envs)
 
     def restart(self, n_envs: int) -> None:
@@ -45,7 +48,7 @@ class EpisodeStatistics:
     def copy(self) -> EpisodeStatistics:
         """A twin that goes on by itself."""
         twin = EpisodeStatistics(len(self._totals))
-        twin.count, twin._window = self.count, self._window.copy()
+        twin.count, twin.window = self.count, self.window.copy()
         twin._totals, twin._lengths = self._totals.copy(), self._lengths.copy()
         return twin
 
@@ -53,7 +56,7 @@ class EpisodeStatistics:
         """All that it knows: `load_state` goes on here."""
         return {
             "episode_count": np.array([self.count]),
-            "episode_window": np.array(self._window, np.float64).reshape(-1, 3),
+            "episode_window": np.array(self.window, np.float64).reshape(-1, 3),
             "episode_totals": self._totals.copy(),
             "episode_lengths": self._lengths.copy(),
         }
@@ -67,8 +70,8 @@ class EpisodeStatistics:
         if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (3,):
             raise ValueError("the episodes do not fit together")
         self.count = int(state["episode_count"].item())
-        self._window.clear()
-        self._window.extend(Episode(int(e), total, int(n)) for e, total, n in window.tolist())
+        self.window.clear()
+        self.window.extend(Episode(int(e), total, int(n)) for e, total, n in window.tolist())
         if n_envs == len(self._totals):
             self._totals, self._lengths = (value.copy() for value in fields.values())
 
@@ -84,21 +87,21 @@ class EpisodeStatistics:
         self._totals[ended] = 0.0
         self._lengths[ended] = 0
         self.count += len(episodes)
-        self._window.extend(episodes)
+        self.window.extend(episodes)
         return episodes
 
     def extend(self, episodes: np.ndarray) -> None:
         """Counts episodes that ended in a rollout in C."""
         self.count += len(episodes)
-        for _, env, length, total in episodes[-WINDOW:].tolist():
-            self._window.append(Episode(env, total, length))
+        for _, env, length, total in episodes.tolist():
+            self.window.append(Episode(env, total, length))
 
     def record(self) -> dict[str, float]:
         """Episodes finished so far; mean return and length over the window (nan if none)."""
         return {
             "episodes": self.count,
-            "return_mean": _mean([episode.total for episode in self._window]),
-            "length_mean": _mean([episode.length for episode in self._window]),
+            "return_mean": _mean([episode.total for episode in self.window]),
+            "length_mean": _mean([episode.length for episode in self.window]),
         }
 
 

@@ -22,8 +22,8 @@ from fasttrpo.suggest import nearest
 def as_vector_env(
     env: Any, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
 ) -> Any:
-    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env` or a `VectorEnv`
-    as a `VectorEnv`.
+    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
+    a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
 
     An Env is wrapped as it is, never made anew. `n_envs`, `env_backend` and `n_threads` (settings)
     are for names (`is_name`); ValueError if n_envs says otherwise than the environment passed,
@@ -32,20 +32,29 @@ def as_vector_env(
     """
     import gymnasium
 
+    from fasttrpo.sb3_env import WrappedVecEnv, is_vec_env
+
     if is_name(env):
         return _make(env, n_envs, env_backend, n_threads)
+    if is_vec_env(env):
+        env = WrappedVecEnv(env)
     is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
     if isinstance(env, gymnasium.Env) and not is_vector:
         env = _wrap(env)
     elif not is_vector:
         raise TypeError(
-            "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env "
-            "or a gymnasium.vector.VectorEnv, "
+            "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
+            "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
             f"got {type(env).__name__}"
         )
     if n_envs not in (1, env.num_envs):
         raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
     return env
+
+
+def given_env(env: Any) -> Any:
+    """The environment as the user knows it: a `VecEnv`, if that is what was passed."""
+    return getattr(env, "vec_env", env)
 
 
 def is_name(env: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fasttrpo.sb3_arguments import policy_kwargs_without
 from fasttrpo.suggest import unknown
 from fasttrpo.values import real, refuse, size
 
@@ -17,6 +18,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
+    given = policy_kwargs_without(given)
     known = ("net_arch", "activation_fn", "log_std_init", "ortho_init")
     for name in given:
         if name not in known:

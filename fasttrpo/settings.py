@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from fasttrpo import sb3_arguments
 from fasttrpo.policy_kwargs import network
 from fasttrpo.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
@@ -23,6 +24,7 @@ CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 # Settings of some critics alone.
 _CRITIC_SETTINGS = {"learning_rate": ("adam",), "batch_size": ("kfac", "adam")}
 PRECONDITIONERS = ("kfac", "none")
+PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
 ENV_BACKENDS = ("native", "gymnasium")
@@ -37,7 +39,8 @@ class Settings:
 
     Making one checks every value: a ValueError names the setting, the value and the range.
 
-    policy           "MlpPolicy" or "LinearPolicy" (no hidden layer in the policy)
+    policy           "MlpPolicy" (or "MultiInputPolicy", the same here) or "LinearPolicy" (no hidden
+                     layer in the policy)
     learning_rate    Adam's step size; critic="adam" only (None: 1e-3); or a schedule, as target_kl
     n_steps          steps per environment and iteration
     batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
@@ -55,9 +58,11 @@ class Settings:
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
                      "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
+    stats_window_size    episodes that return_mean and length_mean of a record are means of
     verbose          0 silent, 1 a table per iteration
     tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
+    preset           the peer whose semantics the others' defaults are (`fasttrpo.peer_presets`)
     n_envs           environments made from an id or a shared library
     env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
                      (native where there are such)
@@ -89,9 +94,11 @@ class Settings:
     target_kl: float | str | Schedule = 0.01
     sub_sampling_factor: int = 1
     policy_kwargs: Mapping[str, Any] | None = None
+    stats_window_size: int = 100
     verbose: int = 0
     tensorboard_log: str | None = None
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
+    preset: str | None = None
     n_envs: int = 1
     env_backend: str | None = None
     clip_actions: bool = True
@@ -112,11 +119,12 @@ class Settings:
 
 
 def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
-    """The user's keywords as `Settings`.
+    """The user's keywords as `Settings`; Stable-Baselines3's others are taken where harmless.
 
     TypeError for a name that is no setting, ValueError for a value out of range; a warning when
     an Adam setting is given for a critic that has no use for it.
     """
+    policy, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
     _check_names(keywords)
     given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
     settings = Settings(policy, **given)
@@ -124,20 +132,49 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
     return settings
 
 
+def check_rows(settings: Settings) -> None:
+    """ValueError where an iteration has too few rows; a warning for a batch_size beyond them."""
+    rows = settings.n_steps * settings.n_envs
+    if rows == 1 and settings.normalize_advantage:
+        raise TooFewRows(
+            "n_steps * n_envs must be at least 2, got 1: one advantage alone is normalised to 0; "
+            "take more steps, or normalize_advantage=False"
+        )
+    if settings.batch_size is not None and settings.batch_size > rows:
+        warnings.warn(
+            f"batch_size={settings.batch_size}, but an iteration has n_steps * n_envs = {rows} "
+            "rows: all of them are one minibatch",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+class TooFewRows(ValueError, AssertionError):
+    """An iteration has one row only; an AssertionError too, as in Stable-Baselines3."""
+
+
 def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     """A saved model's settings with some of them replaced; errors as `make_settings` has them.
 
-    TypeError for policy, policy_kwargs, scale_actions and seed: the saved parameters and random
-    streams have those. ValueError for a critic whose parameters are not the saved one's.
+    TypeError for policy, policy_kwargs, preset, scale_actions and seed: the saved parameters and
+    random streams have those. ValueError for a critic whose parameters are not the saved one's.
     """
+    keywords = sb3_arguments.without(keywords)
     _check_names(keywords)
-    fixed = sorted({"policy_kwargs", "scale_actions", "seed"} & set(keywords))
+    fixed = sorted({"policy_kwargs", "preset", "scale_actions", "seed"} & set(keywords))
     if fixed:
         raise TypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
     changed = replace(settings, **keywords)
     _check_critic(settings.critic, changed.critic)
     _warn_unused(changed, keywords)
     return changed
+
+
+def forget(settings: Settings, names: Iterable[str]) -> Settings:
+    """`settings` with the defaults of some names; TypeError for what `change` cannot replace."""
+    defaults = {each.name: each.default for each in fields(Settings)}
+    _check_names(dict.fromkeys(names))
+    return change(settings, {name: defaults[name] for name in names})
 
 
 def _check_critic(saved: str, wanted: str) -> None:
@@ -199,9 +236,11 @@ _CHECKS: dict[str, Check] = {
     "normalize_advantage": flag,
     "target_kl": scheduled(positive),
     "sub_sampling_factor": size,
+    "stats_window_size": size,
     "verbose": integer(0),
     "tensorboard_log": optional(_path),
     "seed": integer(0, 2**64 - 1),
+    "preset": optional(one_of(*PEERS)),
     "n_envs": size,
     "env_backend": optional(one_of(*ENV_BACKENDS)),
     "clip_actions": flag,

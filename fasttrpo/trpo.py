@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from fasttrpo import backend, learning, schedules, spaces
 from fasttrpo import checkpoint as archives
-from fasttrpo.agent_settings import AgentSettings, resolve
+from fasttrpo.agent_settings import AgentSettings, for_size, resolve
 from fasttrpo.collect import EpisodeStatistics
-from fasttrpo.environments import Stream, as_vector_env, is_name
+from fasttrpo.environments import Stream, as_vector_env, given_env, is_name
 from fasttrpo.learning import Record
 from fasttrpo.logger import Logger
+from fasttrpo.peer_presets import expand
 from fasttrpo.rollout import Rollout, checked, replay
-from fasttrpo.settings import Settings, change, make_settings
+from fasttrpo.sb3_arguments import check_device
+from fasttrpo.sb3_calls import Calls
+from fasttrpo.settings import Settings, change, check_rows, forget, make_settings
 
 
-class TRPO:
+class TRPO(Calls):
     """Trust Region Policy Optimization, with Stable-Baselines3's calls.
 
         model = TRPO("MlpPolicy", "CartPole-v1", n_envs=8, n_steps=250, seed=0)
@@ -30,7 +34,7 @@ class TRPO:
 
     policy    "MlpPolicy" or "LinearPolicy"
     env       an environment id, the path of a shared library (csrc/include/trpo_env.h), a
-              `gymnasium.Env` or a `gymnasium.vector.VectorEnv`
+              `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a `VecEnv` of Stable-Baselines3's
     keywords  every other field of `fasttrpo.settings.Settings`, where each is explained
 
     `settings` holds them as checked, `num_timesteps` and `n_updates` count what was learnt from,
@@ -43,13 +47,16 @@ class TRPO:
     records: list[Record]
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
-        settings = make_settings(policy, keywords)
+        n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
+        settings = make_settings(policy, expand(policy, keywords, n_envs))
         env = as_vector_env(env, settings.n_envs, **making(settings))
         observations, actions = spaces.describe(
             env.single_observation_space, env.single_action_space
         )
         spaces.warn_of_images(observations)
-        self._build(replace(settings, n_envs=env.num_envs), observations, actions)
+        settings = for_size(replace(settings, n_envs=env.num_envs), observations.size)
+        check_rows(settings)
+        self._build(settings, observations, actions)
         self._attach(env)
 
     def _build(
@@ -63,7 +70,7 @@ class TRPO:
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
-        self._statistics = EpisodeStatistics(settings.n_envs)
+        self._statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
         self._backend = backend.choose_aloud(settings.backend)
         self._agent = self._make_agent(settings.n_steps, settings.n_envs)
         self._capacity = settings.n_steps, settings.n_envs
@@ -81,8 +88,11 @@ class TRPO:
         return self._actions.to_space()
 
     def get_env(self) -> Any:
-        """The vector environment that `learn` steps, or None."""
-        return None if self._stream is None else self._stream.env
+        """The vector environment that `learn` steps, or None.
+
+        If a `VecEnv` of Stable-Baselines3's was passed, it is that one.
+        """
+        return None if self._stream is None else given_env(self._stream.env)
 
     @property
     def is_amid_episodes(self) -> bool:
@@ -244,9 +254,19 @@ class TRPO:
 
     # -- keeping ------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike, *, checkpoint: bool = False) -> None:
+    def save(
+        self,
+        path: str | os.PathLike | BinaryIO,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+        *,
+        checkpoint: bool = False,
+    ) -> None:
         """Writes all that is needed to act and to go on training; ".npz" is added to a bare name.
 
+        path        or a binary file that is open for writing
+        exclude     names of settings to forget: `load` gives them their defaults
+        include     names that are kept though in `exclude`
         checkpoint  True adds where the run stands, between two iterations: `load(path, env)`
                     then goes on bit for bit, where the environment can be saved (compiled ones)
 
@@ -254,7 +274,9 @@ class TRPO:
         there: a kill at any moment leaves the old file whole. ValueError for a state that is
         not finite, which `load` would refuse; SaveError (an OSError) where the disk is full.
         """
-        archives.write(path, self.snapshot(checkpoint))
+        snapshot = self.snapshot(checkpoint)
+        forgotten = set(exclude or ()) - set(include or ())
+        archives.write(path, replace(snapshot, settings=forget(self.settings, forgotten)))
 
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
@@ -276,9 +298,22 @@ class TRPO:
         return {**self._statistics.state(), **stream}
 
     @classmethod
-    def load(cls, path: str | os.PathLike, env: Any = None, **overrides: Any) -> TRPO:
+    def load(
+        cls,
+        path: str | os.PathLike | BinaryIO,
+        env: Any = None,
+        device: Any = "auto",
+        custom_objects: Mapping[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **overrides: Any,
+    ) -> TRPO:
         """The model that `save` wrote; without `env` it predicts, saves and updates.
 
+        path       a bare name finds .npz before .zip, and a name in .zip its .npz; or an open file
+        device, custom_objects, print_system_info, force_reset
+                   taken for Stable-Baselines3's scripts: models are on the CPU, files hold no
+                   objects, and environments that cannot go on are reset anyway
         overrides  settings to change, say dtype, backend or target_kl; not policy,
                    policy_kwargs and seed, which the saved parameters and random streams have
 
@@ -292,6 +327,7 @@ class TRPO:
 
         FormatError (a ValueError) names the file and what is wrong with it.
         """
+        check_device(device)
         saved = archives.read(path)
         schedules.warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
         model = cls.__new__(cls)
@@ -308,6 +344,29 @@ class TRPO:
         except ValueError as error:
             raise archives.FormatError(f"{path}: {error}") from error
         return model
+
+    def _change(self, changes: Mapping[str, Any]) -> None:
+        """Replaces settings, from the next iteration on; errors as `load` has them."""
+        if "n_envs" in changes:
+            raise AttributeError("n_envs belongs to the environment: call set_env(env)")
+        self._remake(change(self.settings, changes))
+
+    def _reseed(self, seed: int) -> None:
+        self._remake(replace(self.settings, seed=seed))
+        if self._stream is not None:
+            self._stream.interrupt()
+
+    def _remake(self, settings: Settings) -> None:
+        """Goes on with other settings; what was learnt stays."""
+        state, before = self._agent.state(), self.settings
+        self.settings = settings
+        try:
+            agent = self._make_agent(*self._capacity)
+            agent.load_state(state)
+        except ValueError:
+            self.settings = before
+            raise
+        self._agent = agent
 
     def _go_on(self, run: dict[str, np.ndarray]) -> None:
         """Takes up the run where a checkpoint left it."""

@@ -21,6 +21,7 @@ HEAVY_ALLOWED = {
     "fasttrpo/portable/jit.py": {"numba"},
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
     "fasttrpo/envs/compiled.py": {"gymnasium"},
+    "fasttrpo/sb3_env.py": {"gymnasium"},
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
@@ -111,15 +112,18 @@ LAYERS = (
     {"__main__", "cli"},
     {"selftest", "callbacks"},
     {"trpo", "evaluate"},
-    {"learning"},
+    {"peer_presets"},
+    {"learning", "sb3_calls"},
     {"watch"},
     {"collect", "logger", "callback_base"},
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
+    {"sb3_env", "sb3_parameters"},
     {"backend", "envs", "masks"},
     {"spaces"},
     {"agent_settings"},
     {"settings", "checks"},
     {"policy_kwargs", "schedules"},
+    {"sb3_arguments"},
     {"envs"},
     {"values", "suggest", "files", "notes", "_version"},
 )

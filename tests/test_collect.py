@@ -190,7 +190,7 @@ def test_answers_of_a_wrong_form_are_named(changes, error, message):
 def test_a_rollout_of_nothing_but_resets_is_collected_again():
     """NEXT_STEP: of every four calls one only resets, which here is a whole rollout."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.NEXT_STEP)
-    model = small_model(env, n_steps=1).learn(8)
+    model = small_model(env, n_steps=1, normalize_advantage=False).learn(8)
     assert (model.num_timesteps, model.n_updates) == (8, 8)
     assert model.records[-1]["episodes"] == 2
 

@@ -44,6 +44,8 @@ OUT_OF_RANGE = [
     ("tensorboard_log", 3),
     ("seed", -1),
     ("seed", 2**64),
+    ("stats_window_size", 0),
+    ("preset", "sb2"),
     ("n_envs", 0),
     ("n_envs", 2**24 + 1),
     ("dtype", "float16"),
@@ -91,7 +93,7 @@ def test_every_setting_has_an_out_of_range_case():
 
 def test_unknown_policy():
     with pytest.raises(ValueError, match="policy must be 'MlpPolicy' or 'LinearPolicy'"):
-        make_settings("CnnPolicy", {})
+        make_settings("LstmPolicy", {})
 
 
 def test_unknown_setting_suggests_the_nearest():

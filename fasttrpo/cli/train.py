@@ -16,11 +16,12 @@ from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import CHECKPOINT, CONFIG, as_name, full, is_file, new_folder, write_json
 from fasttrpo.presets import settings_for
-from fasttrpo.settings import POLICIES
+from fasttrpo.settings import PEERS, POLICIES
 
 SEED = 0
 # Options that are settings of the same name; None means: as the preset says.
 _SETTINGS = (
+    "preset",
     "n_envs",
     "n_steps",
     "n_threads",
@@ -53,6 +54,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
     train.add_argument("--n-steps", type=int, metavar="N", help="steps per environment, iteration")
     train.add_argument("--n-threads", type=int, metavar="N", help="default: the cores there are")
+    train.add_argument("--preset", help=f"the semantics of a peer: {', '.join(PEERS)}")
     train.add_argument("--policy", help=" or ".join(POLICIES))
     train.add_argument("--out", type=Path, metavar="FOLDER", help="default runs/ENV_ID-seedN")
     train.add_argument("--dtype", help="float32 or float64")
@@ -172,11 +174,14 @@ def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def new_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int]:
-    """The model, by the preset and what is given, and how many steps to train it."""
+    """The model, by what is tuned for the environment or a peer's preset, and what is given; and
+    how many steps to train it.
+    """
     policy = given.get("policy", POLICIES[0])
     preset = settings_for(args.env_id, policy)
     total = preset.total_timesteps if args.total_timesteps is None else args.total_timesteps
-    settings = {**preset.settings, **given, "policy": policy}
+    tuned = {} if given.get("preset") else preset.settings
+    settings = {**tuned, **given, "policy": policy}
     return _make_model(args.env_id, settings), total
 
 

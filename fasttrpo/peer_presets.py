@@ -1,0 +1,178 @@
+"""The peers' semantics by name, so that a published setting can be repeated: `TRPO(preset=...)`.
+
+    model = TRPO("MlpPolicy", "Hopper-v5", preset="baselines", gamma=0.995)
+
+Explicit keywords win, in `policy_kwargs` name by name. A preset says what a peer's own entry point
+for MuJoCo uses, in our units: `kl_reduction="mean"` stands where a peer averages the KL over action
+dimensions too. Every peer's conjugate gradients are plain (`preconditioner="none"`) and its critic
+is a network trained by Adam. What no preset repeats: a peer's own first weights and random streams,
+and its environment's version; truncated episodes are bootstrapped here, whatever the peer does; CG
+starts from 0 and ends by a relative residual; advantages are divided by std + 1e-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fasttrpo.suggest import unknown
+
+
+class PeerPreset(NamedTuple):
+    """A peer's settings in our words."""
+
+    source: str
+    """repository, commit and files that the numbers were read from"""
+    not_repeated: str
+    """what of this peer's is different here, beside what the module says"""
+    settings: dict[str, Any]
+
+
+_COMMON: dict[str, Any] = {
+    "preconditioner": "none",
+    "critic": "adam",
+    "learning_rate": 1e-3,
+    "gamma": 0.99,
+    "target_kl": 0.01,
+    "cg_damping": 0.1,
+    "cg_max_steps": 10,
+    "line_search_shrinking_factor": 0.8,
+    "line_search_max_iter": 10,
+    "acceptance": "improvement",
+    "kl_direction": "forward",
+    "kl_reduction": "sum",
+    "kl_slack": 1.0,
+    "sub_sampling_factor": 1,
+    "normalize_advantage": True,
+}
+
+
+def _network(hidden: list[int], value_hidden: list[int] | None = None, **more: Any) -> dict:
+    arch = {"pi": hidden, "vf": value_hidden or hidden}
+    return {"net_arch": arch, "activation_fn": "tanh", **more}
+
+
+PEERS: dict[str, PeerPreset] = {
+    "sb3": PeerPreset(
+        "sb3-contrib 2.9.2, sb3_contrib/trpo/trpo.py: TRPO.__init__'s defaults, train()",
+        "trials pass at KL < target_kl and a gain > 0 there, at <= and > here; its "
+        "sub_sampling_factor thins gradient and line search as well",
+        _COMMON
+        | {
+            "n_envs": 1,
+            "n_steps": 2048,
+            "cg_max_steps": 15,
+            "kl_direction": "reverse",
+            "kl_reduction": "mean",
+            "gae_lambda": 0.95,
+            "n_critic_updates": 10,
+            "batch_size": 128,
+            "policy_kwargs": _network([64, 64]),
+        },
+    ),
+    "baselines": PeerPreset(
+        "openai/baselines 4b8bdcc, baselines/trpo_mpi/defaults.py: mujoco(); trpo_mpi.py: learn()",
+        "its Fisher product uses every fifth row of a rollout in order, as here with one "
+        "environment; critic minibatches that are not full are dropped there; observations "
+        "are clipped to 5 standard deviations there",
+        _COMMON
+        | {
+            "n_envs": 1,
+            "n_steps": 1024,
+            "sub_sampling_factor": 5,
+            "kl_slack": 1.5,
+            "line_search_shrinking_factor": 0.5,
+            "gae_lambda": 0.98,
+            "n_critic_updates": 5,
+            "batch_size": 64,
+            "normalize_observations": True,
+            "policy_kwargs": _network([32, 32]),
+        },
+    ),
+    "spinningup": PeerPreset(
+        "openai/spinningup 2092113, spinup/algos/tf1/trpo/trpo.py: trpo()'s defaults; core.py",
+        "its KL is new || old for Gaussian policies, as here, but old || new for categorical ones: "
+        "give kl_direction='forward' there; an epoch cuts its last episode and resets, here that "
+        "goes on",
+        _COMMON
+        | {
+            "n_envs": 1,
+            "n_steps": 4000,
+            "kl_direction": "reverse",
+            "gae_lambda": 0.97,
+            "n_critic_updates": 80,
+            "batch_size": 4000,
+            "policy_kwargs": _network([64, 64], log_std_init=-0.5),
+        },
+    ),
+    "tianshou": PeerPreset(
+        "thu-ml/tianshou 03132cc, examples/mujoco/mujoco_trpo.py: get_args(), test_trpo(); "
+        "tianshou 2.0.1, tianshou/algorithm/modelfree/npg.py, trpo.py: _update_with_batch()",
+        "returns are scaled by their running std there (return_scaling), which nothing here does; "
+        "its learning rate goes down to 0, here to one iteration's share",
+        _COMMON
+        | {
+            "n_envs": 16,
+            "n_steps": 64,
+            "learning_rate": "linear_0.001",
+            "gae_lambda": 0.95,
+            "n_critic_updates": 20,
+            "batch_size": 1024,
+            "normalize_observations": True,
+            "scale_actions": True,
+            "policy_kwargs": _network([64, 64], log_std_init=-0.5),
+        },
+    ),
+    "mjrl": PeerPreset(
+        "aravindr93/mjrl 4a7c219, mjrl/algos/trpo.py: TRPO; 2e0aae6, examples/train_swimmer.py; "
+        "0714f7f, mjrl/policies/gaussian_mlp.py; 15be0d3, mjrl/baselines/mlp_baseline.py",
+        "its critic has ReLU units, sees the time in the episode too, decays its weights (1e-3) "
+        "and clips observations at 10; CG starts from the gradient; log_std has a ceiling of 1; a "
+        "batch is whole episodes there",
+        _COMMON
+        | {
+            "n_envs": 10,
+            "n_steps": 500,
+            "gamma": 0.995,
+            "gae_lambda": 0.97,
+            "cg_damping": 1e-4,
+            "acceptance": "kl",
+            "line_search_shrinking_factor": 0.9,
+            "line_search_max_iter": 100,
+            "n_critic_updates": 2,
+            "batch_size": 64,
+            "policy_kwargs": _network([32, 32], [128, 128], log_std_min=-3.0),
+        },
+    ),
+}
+
+
+def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) -> dict[str, Any]:
+    """`TRPO`'s keywords with those of their `preset` filled in; explicit ones win.
+
+    n_envs  of the environment passed, or None where environments are made from a name. With
+            another number than the preset's, n_steps is such that an iteration has as many rows.
+    A LinearPolicy has the preset's value network.
+
+    ValueError suggests the nearest name for an unknown preset.
+    """
+    name = keywords.get("preset")
+    if name is None:
+        return dict(keywords)
+    settings = dict(_find(name).settings)
+    rows = settings["n_steps"] * settings["n_envs"]
+    settings["n_envs"] = n_envs or keywords.get("n_envs") or settings["n_envs"]
+    settings["n_steps"] = max(1, rows // settings["n_envs"])
+    if policy == "LinearPolicy":
+        arch = settings["policy_kwargs"]["net_arch"] | {"pi": []}
+        settings["policy_kwargs"] = settings["policy_kwargs"] | {"net_arch": arch}
+    given = {key: value for key, value in keywords.items() if value is not None}
+    if isinstance(given.get("policy_kwargs"), Mapping):
+        given["policy_kwargs"] = settings["policy_kwargs"] | given["policy_kwargs"]
+    return settings | given
+
+
+def _find(name: Any) -> PeerPreset:
+    if not isinstance(name, str) or name not in PEERS:
+        raise ValueError(unknown("preset", str(name), PEERS))
+    return PEERS[name]

@@ -1,0 +1,108 @@
+"""Stable-Baselines3's arguments that are no settings here: taken where harmless, else refused.
+
+Each is dropped where its value asks for nothing that fasttrpo does not do anyway; any other value
+is a ValueError with the reason, or a warning where the run is only slower for it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+_MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCriticPolicy")
+_CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
+_FLAT_EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
+
+# Name -> (the values that change nothing, why there are no others).
+_KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "use_sde": ((False,), "state-dependent exploration (gSDE) is not offered"),
+    "rollout_buffer_class": ((None,), "rollouts are kept by the core"),
+    "rollout_buffer_kwargs": ((None, {}), "rollouts are kept by the core"),
+    "_init_setup_model": ((True,), "a model is always built at once"),
+}
+_POLICY_KWARGS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "use_sde": ((False,), "state-dependent exploration (gSDE) is not offered"),
+    "squash_output": (
+        (False,),
+        "actions are not squashed; clip_actions and scale_actions fit them",
+    ),
+    "full_std": ((True,), "it belongs to gSDE, which is not offered"),
+    "use_expln": ((False,), "it belongs to gSDE, which is not offered"),
+    "normalize_images": ((True,), "uint8 images are always scaled to 0..1; pass them as floats"),
+    "optimizer_class": (
+        (None,),
+        "the policy has no optimizer; critic= chooses the value network's",
+    ),
+    "optimizer_kwargs": ((None, {}), "learning_rate and critic= are the value network's"),
+}
+
+
+def policy_name(policy: Any) -> Any:
+    """ "MlpPolicy" for Stable-Baselines3's names and classes of the same; others pass through.
+
+    ValueError for a policy with convolutions.
+    """
+    name = policy if isinstance(policy, str) else getattr(policy, "__name__", None)
+    if name in _CNN:
+        raise ValueError(
+            f"{name} has convolutions, which fasttrpo has not; 'MlpPolicy' flattens images, or "
+            "wrap the environment so that it observes features of them"
+        )
+    return "MlpPolicy" if name in _MLP else policy
+
+
+def without(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """`TRPO`'s keywords without those that only Stable-Baselines3 has a use for."""
+    rest = _dropped("", keywords, _KEYWORDS)
+    rest.pop("sde_sample_freq", None)  # of gSDE
+    if "device" in rest:
+        check_device(rest.pop("device"))
+    return rest
+
+
+def policy_kwargs_without(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`policy_kwargs` without what only Stable-Baselines3 has a use for."""
+    rest = _dropped("policy_kwargs ", given, _POLICY_KWARGS)
+    rest.pop("share_features_extractor", None)  # flattening has no parameters to share
+    extractor = rest.pop("features_extractor_class", None)
+    if extractor is not None and getattr(extractor, "__name__", None) not in _FLAT_EXTRACTORS:
+        raise ValueError(
+            f"policy_kwargs features_extractor_class: {extractor!r} is not offered; observations "
+            "are flattened, so wrap the environment instead"
+        )
+    if rest.pop("features_extractor_kwargs", None):
+        warnings.warn(
+            "policy_kwargs features_extractor_kwargs has no effect: observations are flattened",
+            UserWarning,
+            stacklevel=2,
+        )
+    return rest
+
+
+def check_device(device: Any) -> None:
+    """Takes "auto" and the CPU; a warning for a GPU, ValueError for anything else."""
+    name = str(getattr(device, "type", device)).partition(":")[0]
+    if name in ("cuda", "mps", "xpu"):
+        warnings.warn(
+            f"device={name!r} has no effect: fasttrpo runs on the CPU", UserWarning, stacklevel=2
+        )
+    elif name not in ("auto", "cpu"):
+        raise ValueError(f"device must be 'auto' or 'cpu', got {device!r}")
+
+
+def _dropped(
+    prefix: str, given: Mapping[str, Any], known: Mapping[str, tuple[tuple[Any, ...], str]]
+) -> dict[str, Any]:
+    """`given` without the names in `known`, whose values must be harmless."""
+    for name, (harmless, reason) in known.items():
+        if name in given and not any(_is(given[name], value) for value in harmless):
+            raise ValueError(
+                f"{prefix}{name}={given[name]!r} cannot be had: {reason}; leave it out"
+            )
+    return {name: value for name, value in given.items() if name not in known}
+
+
+def _is(given: Any, value: Any) -> bool:
+    """Equal and of the same type: 1 is not True here."""
+    return type(given) is type(value) and given == value

@@ -1,0 +1,166 @@
+"""What else a script for Stable-Baselines3 calls: parameters, the policy alone, devices."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from fasttrpo.sb3_parameters import Parameters, load_state_dict, set_objects, state_dict
+from fasttrpo.settings import Settings
+from fasttrpo.values import integer
+
+_SETTINGS = frozenset(each.name for each in fields(Settings))
+
+
+class Device(str):
+    """ "cpu", with the `type` that a device of PyTorch's has."""
+
+    @property
+    def type(self) -> str:
+        """The name itself."""
+        return str(self)
+
+
+CPU = Device("cpu")
+
+
+class Policy:
+    """The policy and critic of a model by themselves: `model.policy`. It follows its model."""
+
+    device = CPU
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def observation_space(self) -> Any:
+        """As the model's."""
+        return self._model.observation_space
+
+    @property
+    def action_space(self) -> Any:
+        """As the model's."""
+        return self._model.action_space
+
+    def predict(self, observation: Any, *args: Any, **keywords: Any) -> tuple[Any, None]:
+        """As `TRPO.predict`."""
+        return self._model.predict(observation, *args, **keywords)
+
+    def state_dict(self) -> Parameters:
+        """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3_parameters`)."""
+        return state_dict(self._model)
+
+    def load_state_dict(self, parameters: Mapping[str, Any], strict: bool = True) -> None:
+        """Sets them; RuntimeError for names or shapes that do not fit, with nothing changed."""
+        load_state_dict(self._model, parameters, strict)
+
+    def save(self, path: Any) -> None:
+        """As `TRPO.save`: the file is a whole model."""
+        self._model.save(path)
+
+    @classmethod
+    def load(cls, path: Any, device: Any = "auto") -> Policy:
+        """The policy of a saved model."""
+        from fasttrpo import TRPO
+
+        return TRPO.load(path, device=device).policy
+
+    def to(self, device: Any) -> Policy:
+        """Itself: it runs on the CPU."""
+        return self
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Nothing: the policy is the same in training and evaluation."""
+
+
+class Calls:
+    """The part of `TRPO` that is there for scripts written for Stable-Baselines3.
+
+    Every setting can be read as an attribute (`model.gamma`), and set where `load` may change it
+    (`model.target_kl = 0.02`), from the next iteration on.
+    """
+
+    device = CPU
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _SETTINGS and "settings" in vars(self):
+            return getattr(self.settings, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTINGS:
+            self._change({name: value})
+        else:
+            object.__setattr__(self, name, value)
+
+    def _change(self, changes: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    @property
+    def policy(self) -> Policy:
+        """The policy by itself: `predict`, `state_dict`, `save`."""
+        return Policy(self)
+
+    @property
+    def env(self) -> Any:
+        """As `get_env()`."""
+        return self.get_env()
+
+    @property
+    def ep_info_buffer(self) -> deque[dict[str, Any]]:
+        """The last `stats_window_size` episodes: r, the return, and l, the length, of each."""
+        window = self._statistics.window
+        episodes = ({"r": episode.total, "l": episode.length} for episode in window)
+        return deque(episodes, maxlen=window.maxlen)
+
+    @property
+    def ep_success_buffer(self) -> deque[bool]:
+        """Always empty: fasttrpo does not look at infos["is_success"]."""
+        return deque(maxlen=self._statistics.window.maxlen)
+
+    def get_vec_normalize_env(self) -> Any:
+        """The `VecNormalize` around the environment that was passed, or None.
+
+        fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) are in the agent.
+        """
+        return _vec_normalize(self.get_env())
+
+    def get_parameters(self) -> dict[str, Parameters]:
+        """{"policy": copies of all parameters by name} (`fasttrpo.sb3_parameters`)."""
+        return {"policy": state_dict(self)}
+
+    def set_parameters(
+        self,
+        load_path_or_dict: str | os.PathLike[str] | Mapping[str, Any],
+        exact_match: bool = True,
+        device: Any = "auto",
+    ) -> None:
+        """Sets parameters from a saved model, or from such a dict as `get_parameters` returns.
+
+        Weights of a policy of sb3-contrib's fit: {"policy": {name: tensor.numpy(), ...}}.
+        ValueError for an unknown or missing object; RuntimeError for parameters that do not fit.
+        """
+        given = load_path_or_dict
+        if not isinstance(given, Mapping):
+            given = type(self).load(given).get_parameters()
+        set_objects(self, given, exact_match)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Begins new random streams, in the environment too; None changes nothing."""
+        if seed is not None:
+            self._reseed(integer(0, 2**64 - 1)("seed", seed))
+
+    def _reseed(self, seed: int) -> None:
+        raise NotImplementedError
+
+
+def _vec_normalize(env: Any) -> Any:
+    """The `VecNormalize` among an SB3 environment's wrappers, or None."""
+    while env is not None:
+        if any(kind.__name__ == "VecNormalize" for kind in type(env).__mro__):
+            return env
+        env = vars(env).get("venv")
+    return None

@@ -1,0 +1,96 @@
+"""A model's parameters under Stable-Baselines3's names, so that they can be carried over.
+
+The policy's hidden layer l is "mlp_extractor.policy_net.{2 l}.weight" (out, in) and ".bias" (out,),
+its last layer "action_net"; the critic's are "mlp_extractor.value_net.{2 l}" and "value_net". A
+Gaussian policy has "log_std" (D,) too. All are float64 arrays of NumPy's. The ridge critic is no
+network: its weights are "value_net.coefficients". Normalisers are none of these: `save` has them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+Parameters = dict[str, np.ndarray]
+
+
+def state_dict(model: Any) -> Parameters:
+    """Copies of all parameters by name, in a fixed order."""
+    return {name: np.array(view) for name, view in _views(model, *_vectors(model))}
+
+
+def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) -> None:
+    """Sets parameters by name; those not given stay. The model is unchanged after an error.
+
+    exact  every parameter must be given
+
+    RuntimeError names what is missing, unknown or of another shape, as PyTorch does.
+    """
+    vectors = _vectors(model)
+    views = dict(_views(model, *vectors))
+    missing = [name for name in views if name not in given] if exact else []
+    unknown = [str(name) for name in given if name not in views]
+    if missing or unknown:
+        raise RuntimeError(f"parameters missing: {missing}, unknown: {unknown}")
+    for name, values in given.items():
+        values = np.asarray(values, np.float64)
+        if values.shape != views[name].shape:
+            raise RuntimeError(f"{name} has shape {values.shape}, expected {views[name].shape}")
+        if not np.isfinite(values).all():
+            raise RuntimeError(f"{name} is not finite")
+        views[name][...] = values
+    model._agent.theta, model._agent.value_theta = vectors
+
+
+def set_objects(model: Any, given: Mapping[str, Any], exact: bool) -> None:
+    """Sets {"policy": parameters by name}. ValueError for another object, or none if exact."""
+    unknown = sorted(set(given) - {"policy"})
+    if unknown:
+        raise ValueError(f"there are no parameters of {unknown}, only of 'policy'")
+    if exact and "policy" not in given:
+        raise ValueError("parameters of 'policy' are missing")
+    if "policy" in given:
+        load_state_dict(model, given["policy"], exact)
+
+
+def _vectors(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Copies of the policy's and the critic's parameters, flat, as the agent has them."""
+    return np.array(model._agent.theta), np.array(model._agent.value_theta)
+
+
+def _views(
+    model: Any, theta: np.ndarray, value_theta: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Names, and the parameters as views into the flat vectors."""
+    settings, actions = model.settings, model._actions
+    arch, outputs = settings.policy_kwargs["net_arch"], sum(actions.parts)
+    if actions.distribution == "gaussian":
+        theta, log_std = theta[:-outputs], theta[-outputs:]
+        yield "log_std", log_std
+    yield from _layers(theta, [*arch["pi"], outputs], "policy_net", "action_net")
+    if settings.critic == "ridge":
+        yield "value_net.coefficients", value_theta
+    else:
+        yield from _layers(value_theta, [*arch["vf"], 1], "value_net", "value_net")
+
+
+def _layers(
+    theta: np.ndarray, widths: list[int], hidden: str, last: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """A network's weights (out, in) and biases (out,).
+
+    The network lies in layers of (in + 1) x out, row-major, the last row being the bias.
+    """
+    later = sum((a + 1) * b for a, b in itertools.pairwise(widths))
+    n_in, start = (len(theta) - later) // widths[0] - 1, 0
+    for i, n_out in enumerate(widths):
+        shape = n_in + 1, n_out
+        layer = theta[start : start + math.prod(shape)].reshape(shape)
+        name = last if i == len(widths) - 1 else f"mlp_extractor.{hidden}.{2 * i}"
+        yield f"{name}.weight", layer[:-1].T
+        yield f"{name}.bias", layer[-1]
+        start, n_in = start + layer.size, n_out

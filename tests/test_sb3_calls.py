@@ -1,0 +1,301 @@
+"""What scripts for Stable-Baselines3 call: its arguments and environments, parameters by name.
+
+The environments here have the calls of its `VecEnv`, without the library; `test_migration.py` runs
+with the library itself where it is installed.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from vec_env import VecCartPole
+
+from fasttrpo import TRPO
+from fasttrpo.sb3_env import WrappedVecEnv
+
+
+@pytest.fixture
+def model():
+    return TRPO("MlpPolicy", "CartPole-v1", n_steps=32, n_envs=2, seed=0)
+
+
+# -- arguments ------------------------------------------------------------------------------------
+
+
+class ActorCriticPolicy:
+    """Named as Stable-Baselines3's class."""
+
+
+@pytest.mark.parametrize("policy", ["MultiInputPolicy", ActorCriticPolicy])
+def test_names_of_the_same_policy(policy):
+    assert TRPO(policy, "CartPole-v1", n_steps=8).settings.policy == "MlpPolicy"
+
+
+def test_convolutions_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"CnnPolicy has convolutions.*'MlpPolicy' flattens"):
+        TRPO("CnnPolicy", "CartPole-v1")
+
+
+def test_harmless_arguments_are_taken():
+    given = {"use_sde": False, "sde_sample_freq": 4, "device": "auto", "_init_setup_model": True}
+    kwargs = {"share_features_extractor": False, "normalize_images": True, "net_arch": [8]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, policy_kwargs=kwargs, **given)
+    assert model.settings.policy_kwargs["net_arch"] == {"pi": [8], "vf": [8]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("use_sde", True, "gSDE"),
+        ("rollout_buffer_class", object, "kept by the core"),
+        ("_init_setup_model", False, "built at once"),
+        ("device", "tpu", "'auto' or 'cpu'"),
+    ],
+)
+def test_others_are_refused_with_the_reason(name, value, reason):
+    with pytest.raises(ValueError, match=reason):
+        TRPO("MlpPolicy", "CartPole-v1", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("use_sde", True, "gSDE"),
+        ("normalize_images", False, "pass them as floats"),
+        ("optimizer_class", object, "critic="),
+        ("features_extractor_class", object, "flattened"),
+    ],
+)
+def test_policy_kwargs_likewise(name, value, reason):
+    with pytest.raises(ValueError, match=reason):
+        TRPO("MlpPolicy", "CartPole-v1", policy_kwargs={name: value})
+
+
+def test_a_gpu_is_warned_of():
+    with pytest.warns(UserWarning, match="runs on the CPU"):
+        TRPO("MlpPolicy", "CartPole-v1", n_steps=8, device="cuda:0")
+
+
+def test_one_row_is_an_error_of_both_kinds():
+    with pytest.raises(ValueError, match="at least 2"):
+        TRPO("MlpPolicy", "CartPole-v1", n_steps=1)
+    with pytest.raises(AssertionError):
+        TRPO("MlpPolicy", "CartPole-v1", n_steps=1)
+    TRPO("MlpPolicy", "CartPole-v1", n_steps=1, normalize_advantage=False)
+
+
+def test_a_batch_beyond_the_rows_is_warned_of():
+    with pytest.warns(UserWarning, match="batch_size=8, but an iteration has .* = 6 rows"):
+        TRPO("MlpPolicy", "CartPole-v1", n_steps=6, batch_size=8)
+
+
+# -- observations too large for K-FAC -------------------------------------------------------------
+
+
+class Wide(gymnasium.Env):
+    """2,000 components, which K-FAC would need a matrix of 32 MB for."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2000,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2000).astype(np.float32), {}
+
+    def step(self, action):
+        return self.np_random.uniform(-1, 1, 2000).astype(np.float32), 1.0, False, False, {}
+
+
+def test_wide_observations_do_without_kfac():
+    with pytest.warns(UserWarning, match=r"critic='adam' instead of 'kfac'.* 2000 components"):
+        model = TRPO("MlpPolicy", Wide(), n_steps=16, policy_kwargs={"net_arch": [4]})
+    assert (model.preconditioner, model.critic) == ("none", "adam")
+    model.learn(16)
+
+
+# -- settings as attributes -----------------------------------------------------------------------
+
+
+def test_settings_are_attributes(model):
+    assert (model.gamma, model.n_steps, model.verbose) == (0.99, 32, 0)
+    model.target_kl = 0.02
+    model.verbose = 1
+    assert (model.settings.target_kl, model.settings.verbose) == (0.02, 1)
+    with pytest.raises(TypeError, match="seed of a saved model cannot be changed"):
+        model.seed = 3
+    with pytest.raises(AttributeError, match="set_env"):
+        model.n_envs = 3
+    with pytest.raises(AttributeError, match="no attribute 'gama'"):
+        _ = model.gama
+
+
+def test_a_setting_set_is_as_one_loaded(model, tmp_path):
+    """The next iteration is, to the bit, that of a model loaded with the setting."""
+    model.save(tmp_path / "model")
+    model.target_kl = 0.003
+    model.learn(64)
+    other = TRPO.load(tmp_path / "model", env="CartPole-v1", target_kl=0.003).learn(64)
+    np.testing.assert_array_equal(model._agent.theta, other._agent.theta)
+
+
+def test_a_refused_setting_changes_nothing(model):
+    before = model.settings
+    with pytest.raises(ValueError, match="gamma"):
+        model.gamma = 2
+    assert model.settings == before
+
+
+def test_a_new_seed_begins_new_streams(model):
+    theta = model._agent.theta
+    obs = np.zeros((100, 4))
+    first = [model.predict(obs)[0] for _ in range(2)]
+    model.set_random_seed(5)
+    again = model.predict(obs)[0]
+    model.set_random_seed(None)
+    np.testing.assert_array_equal(model._agent.theta, theta)
+    assert model.settings.seed == 5
+    assert not any(np.array_equal(again, each) for each in first)
+
+
+# -- parameters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+def test_parameters_by_name_are_the_policy(env_id):
+    """The mean action, or the likeliest, from the named arrays by plain algebra."""
+    kwargs = {"net_arch": {"pi": [5, 7], "vf": [3]}}
+    model = TRPO("MlpPolicy", env_id, n_steps=8, policy_kwargs=kwargs, seed=0)
+    named = model.policy.state_dict()
+    x = rows = np.random.default_rng(0).normal(size=(20, model.observation_space.shape[0]))
+    for name in ("mlp_extractor.policy_net.0", "mlp_extractor.policy_net.2"):
+        x = np.tanh(x @ named[f"{name}.weight"].T + named[f"{name}.bias"])
+    out = x @ named["action_net.weight"].T + named["action_net.bias"]
+    action, _ = model.predict(rows, deterministic=True)
+    if env_id == "CartPole-v1":
+        np.testing.assert_array_equal(action, out.argmax(axis=1))
+    else:
+        np.testing.assert_allclose(action, np.clip(out, -2, 2), rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(named["log_std"], np.zeros(1))
+    assert named["mlp_extractor.value_net.0.weight"].shape == (3, rows.shape[1])
+    assert named["value_net.weight"].shape == (1, 3)
+
+
+def test_parameters_go_round(model):
+    other = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, seed=1)
+    other.set_parameters(model.get_parameters())
+    np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
+    np.testing.assert_array_equal(other._agent.value_theta, model._agent.value_theta)
+
+
+def test_parameters_that_do_not_fit_change_nothing(model):
+    given, before = model.get_parameters(), model._agent.theta
+    with pytest.raises(ValueError, match=r"no parameters of \['critic'\]"):
+        model.set_parameters({**given, "critic": {}})
+    with pytest.raises(ValueError, match="'policy' are missing"):
+        model.set_parameters({})
+    policy = given["policy"]
+    with pytest.raises(RuntimeError, match=r"missing: \['value_net\.bias'\]"):
+        model.set_parameters({"policy": {k: v for k, v in policy.items() if k != "value_net.bias"}})
+    changed = {**policy, "action_net.bias": policy["action_net.bias"] + 1}
+    with pytest.raises(RuntimeError, match=r"value_net.bias has shape \(2,\), expected \(1,\)"):
+        model.policy.load_state_dict({**changed, "value_net.bias": np.zeros(2)})
+    with pytest.raises(RuntimeError, match=r"value_net\.bias is not finite"):
+        model.policy.load_state_dict({**changed, "value_net.bias": np.array([np.nan])})
+    np.testing.assert_array_equal(model._agent.theta, before)
+    model.set_parameters({"policy": {"action_net.bias": np.ones(2)}}, exact_match=False)
+    np.testing.assert_array_equal(model.policy.state_dict()["action_net.bias"], np.ones(2))
+
+
+def test_the_ridge_critic_has_coefficients():
+    model = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, critic="ridge")
+    named = model.policy.state_dict()
+    np.testing.assert_array_equal(named["value_net.coefficients"], model._agent.value_theta)
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_an_open_file_will_do(model):
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    other = TRPO.load(file, device="cpu", custom_objects={"lr_schedule": None})
+    np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")]
+)
+def test_either_ending_is_found(model, tmp_path, saved, loaded):
+    model.save(tmp_path / saved)
+    TRPO.load(str(tmp_path / loaded))
+
+
+def test_settings_may_be_left_out(model, tmp_path):
+    model.target_kl = 0.5
+    model.save(tmp_path / "m", exclude=["target_kl", "gamma"], include=["gamma"])
+    assert TRPO.load(tmp_path / "m").settings.target_kl == 0.01
+    with pytest.raises(TypeError, match="did you mean 'gamma'"):
+        model.save(tmp_path / "m", exclude=["gama"])
+
+
+def test_the_policy_alone(model, tmp_path):
+    model.policy.save(tmp_path / "policy.pkl")
+    policy = type(model.policy).load(tmp_path / "policy.pkl").to("cpu")
+    obs = np.random.default_rng(0).normal(size=(9, 4))
+    np.testing.assert_array_equal(
+        policy.predict(obs, deterministic=True)[0], model.predict(obs, deterministic=True)[0]
+    )
+    assert (policy.device.type, str(model.device)) == ("cpu", "cpu")
+
+
+# -- vector environments --------------------------------------------------------------------------
+
+
+def test_a_vec_env_learns_as_gymnasium_s():
+    """The same environments under either interface: the same rollouts, to the bit."""
+    settings = {"n_steps": 64, "seed": 3}
+    theirs = VecCartPole(3)
+    model = TRPO("MlpPolicy", theirs, **settings).learn(400)
+    assert model.get_env() is theirs
+    assert model.num_timesteps == 576
+    other = TRPO("MlpPolicy", "CartPole-v1", n_envs=3, env_backend="gymnasium", **settings)
+    np.testing.assert_array_equal(model._agent.theta, other.learn(400)._agent.theta)
+
+
+def test_truncation_is_told_from_termination():
+    env = WrappedVecEnv(VecCartPole(2, limit=5))
+    env.reset(seed=0)
+    for step in range(5):
+        obs, _, terminated, truncated, infos = env.step(np.array([step % 2] * 2))
+    assert truncated.all()
+    assert not terminated.any()
+    assert infos["final_obs"][0].shape == (4,)
+    assert not np.array_equal(infos["final_obs"][0], obs[0])
+
+
+def test_an_episode_buffer():
+    model = TRPO("MlpPolicy", "CartPole-v1", n_steps=128, stats_window_size=3)
+    model.learn(256)
+    buffer = model.ep_info_buffer
+    assert (len(buffer), buffer.maxlen, model.ep_success_buffer.maxlen) == (3, 3, 3)
+    assert np.mean([each["r"] for each in buffer]) == model.records[-1]["return_mean"]
+
+
+class VecNormalize(VecCartPole):
+    """Named as the wrapper."""
+
+
+def test_vec_normalize_is_found():
+    inner = VecNormalize(1)
+    outer = VecCartPole(1)
+    outer.venv = inner
+    assert TRPO("MlpPolicy", VecCartPole(1), n_steps=8).get_vec_normalize_env() is None
+    model = TRPO("MlpPolicy", outer, n_steps=8)
+    assert model.get_vec_normalize_env() is inner
