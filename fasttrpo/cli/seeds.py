@@ -166,7 +166,7 @@ class _Progress:
     def __init__(self, tasks: list[Task], shown: bool | None) -> None:
         from tqdm.auto import tqdm
 
-        from fasttrpo.logger import hidden
+        from fasttrpo.callback_base import hidden
 
         self._returns: dict[Path, float] = {}
         total = sum(_steps_left(task) for task in tasks)

@@ -1,0 +1,13 @@
+"""The benchmark of seeds side by side runs."""
+
+from __future__ import annotations
+
+from bench import seeds
+
+
+def test_it_prints_what_is_compared(capsys):
+    sizes = ["--seeds", "2", "--total-timesteps", "1024", "--rounds", "1"]
+    seeds.main(["CartPole-v1", *sizes])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("CartPole-v1, 1024 steps a seed, ")
+    assert [line.split("|")[1].strip() for line in lines[3:]] == ["one seed", "2 seeds", "ratio"]
