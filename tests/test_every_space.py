@@ -22,6 +22,7 @@ ACTIONS = {
     "box": spaces.Box(-1, 1, (2,), np.float32),
     "discrete": spaces.Discrete(4, start=3),
     "multi_discrete": spaces.MultiDiscrete([[2, 3], [2, 2]], start=[[0, 1], [-1, 4]]),
+    "multi_binary": spaces.MultiBinary([2, 3]),
 }
 
 
