@@ -29,7 +29,7 @@ class Masks:
         from gymnasium import spaces
 
         self._env = env
-        self._parts: tuple[int, ...] | None = None
+        self._parts: tuple[int, ...] = ()  # none: these are no choices
         if isinstance(env.single_action_space, spaces.Discrete | spaces.MultiDiscrete):
             self._parts = actions.of(env.single_action_space).parts
         self._method: Callable[[], Any] | None = None
@@ -39,8 +39,8 @@ class Masks:
         """(E, A) bool after a reset of all, or None where everything is allowed."""
         if self._is_new:
             self._is_new = False
-            self._method = None if self._parts is None else _method(self._env)
-            if self._parts is None and _has(infos):
+            self._method = _method(self._env) if self._parts else None
+            if not self._parts and _has(infos):
                 warnings.warn(
                     f"infos[{KEY!r}] is not looked at: only Discrete and MultiDiscrete actions "
                     f"can be masked, and these are {self._env.single_action_space}",
@@ -64,7 +64,7 @@ class Masks:
 
         ValueError names environment and step where a mask has another form or leaves no choice.
         """
-        if self._parts is None:
+        if not self._parts:
             return None
         told = self._told(infos, step, over)
         if reset is not None:

@@ -32,14 +32,14 @@ class Rollout:
                               in a form that `spaces.masks` tells (None: all)
     """
 
-    obs: np.ndarray
+    obs: Any
     actions: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
-    last_obs: np.ndarray
-    final_obs: np.ndarray | None = None
-    valid: np.ndarray | None = None
+    last_obs: Any
+    final_obs: Any = None
+    valid: Any = None
     action_masks: Any = None
 
     @property

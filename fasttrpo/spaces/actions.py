@@ -22,16 +22,30 @@ class Actions:
     """A space whose actions are rows of D numbers, one for each of `parts`.
 
     distribution  what the components are drawn from
-    parts         each component's number of network outputs
     scale         whether the environment gets others than those drawn, bounds aside
-    filler        some legal action, to stand where there is none
     """
 
     distribution: ClassVar[str]
-    shape: tuple[int, ...]
-    parts: tuple[int, ...]
+    shape: Any
     scale: bool = False
-    filler: Any = 0
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Each component's number of network outputs."""
+        raise NotImplementedError
+
+    @property
+    def filler(self) -> Any:
+        """Some legal action, to stand where there is none."""
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the kind of space."""
+        raise NotImplementedError
+
+    def to_space(self) -> Any:
+        """The space of Gymnasium's."""
+        raise NotImplementedError
 
     def sent(self, clip: bool, scale: bool) -> Actions:
         """The same, clipped and scaled as the settings `clip_actions` and `scale_actions` say."""
@@ -209,15 +223,15 @@ class BinaryActions(MultiBinary, Actions):
         return self.choices.from_zero("action", actions.reshape(*actions.shape[:2], -1))
 
 
-_COUNTED = {
+_COUNTED: dict[str, Any] = {
     "Discrete": DiscreteActions,
     "MultiDiscrete": MultiDiscreteActions,
     "MultiBinary": BinaryActions,
 }
-_KINDS = {kind.kind: kind for kind in (ContinuousActions, *_COUNTED.values())}
+_KINDS: dict[str, Any] = {kind.kind: kind for kind in (ContinuousActions, *_COUNTED.values())}
 
 
-def of(space: Any) -> Actions:
+def of(space: Any) -> Any:
     """From a Gymnasium space. ValueError for one that is not supported, with what would do."""
     from gymnasium import spaces
 

@@ -23,7 +23,7 @@ def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
     `other` is a batch, too, or a sequence with an observation for each environment.
     """
     result = copy(batch)
-    for env in np.flatnonzero(where):
+    for env in np.flatnonzero(where).tolist():
         _put(result, env, _one(batch, other, env))
     return result
 

@@ -32,6 +32,7 @@ class Kind:
     """What the kinds share. `kind` is its name in JSON."""
 
     kind: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the kind of space."""
@@ -106,7 +107,7 @@ class Discrete(Kind):
         from gymnasium import spaces
 
         # Not every version of Gymnasium has types of others' choosing.
-        typed = {} if self.dtype == "int64" else {"dtype": self.dtype}
+        typed: Any = {} if self.dtype == "int64" else {"dtype": self.dtype}
         return spaces.Discrete(self.n, start=self.start, **typed)
 
 

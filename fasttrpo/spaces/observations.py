@@ -19,14 +19,25 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.spaces.convert import Lead, numeric
+from fasttrpo.spaces.convert import Choices, Lead, numeric
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 
 
 class Observations:
     """A space whose observations become rows of `size` numbers."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Numbers in a row."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the kind of space."""
+        raise NotImplementedError
+
+    def to_space(self) -> Any:
+        """The space of Gymnasium's."""
+        raise NotImplementedError
 
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
@@ -61,7 +72,7 @@ class Observations:
 class _Array(Observations):
     """A space whose observations are arrays of one shape."""
 
-    shape: tuple[int, ...]
+    shape: Any
 
     @cached_property
     def size(self) -> int:
@@ -116,8 +127,9 @@ class BoxObservations(Box, _Array):
 
     def matches(self, other: Observations) -> bool:
         """The same shape, and both are bytes or neither is."""
-        is_box = isinstance(other, BoxObservations)
-        return is_box and self.shape == other.shape and _are_bytes(self) == _are_bytes(other)
+        if not isinstance(other, BoxObservations):
+            return False
+        return self.shape == other.shape and _are_bytes(self) == _are_bytes(other)
 
     def images(self, name: str = "observation") -> list[str]:
         """Itself, if it is bytes with rows and columns."""
@@ -131,6 +143,11 @@ def _are_bytes(box: Box) -> bool:
 class _OneHot(_Array):
     """Integers, each as zeros with a one among them."""
 
+    @property
+    def choices(self) -> Choices:
+        """What they may be."""
+        raise NotImplementedError
+
     @cached_property
     def size(self) -> int:
         """Numbers in a row: as many for each component as it has values."""
@@ -140,15 +157,15 @@ class _OneHot(_Array):
         return self.choices.one_hot(name, obs)
 
 
-class DiscreteObservations(_OneHot, Discrete):
+class DiscreteObservations(Discrete, _OneHot):
     """One integer, one-hot."""
 
 
-class MultiDiscreteObservations(_OneHot, MultiDiscrete):
+class MultiDiscreteObservations(MultiDiscrete, _OneHot):
     """Integers, one-hot one after the other."""
 
 
-class MultiBinaryObservations(_Array, MultiBinary):
+class MultiBinaryObservations(MultiBinary, _Array):
     """Zeros and ones as they are."""
 
 
@@ -265,14 +282,14 @@ def _number(lead: Lead) -> str:
     return f"a batch of {lead[0]}" if lead else "one observation"
 
 
-_ARRAYS = {
+_ARRAYS: dict[str, Any] = {
     "Box": BoxObservations,
     "Discrete": DiscreteObservations,
     "MultiDiscrete": MultiDiscreteObservations,
     "MultiBinary": MultiBinaryObservations,
 }
-_PARTS = {"Dict": DictObservations, "Tuple": TupleObservations}
-_KINDS = {kind.kind: kind for kind in _ARRAYS.values()}
+_PARTS: dict[str, Any] = {"Dict": DictObservations, "Tuple": TupleObservations}
+_KINDS: dict[str, Any] = {kind.kind: kind for kind in _ARRAYS.values()}
 _KINDS |= {"dict": DictObservations, "tuple": TupleObservations}
 
 
