@@ -120,6 +120,9 @@ class Learning:
         record |= logger.take_news()
         if self.log_interval is None or iterations % self.log_interval:
             return
+        if not logger.has_writers:  # spares a short iteration a tenth of its time
+            logger.dump()
+            return
         logs.log_record(logger, record)
         elapsed = self._elapsed()
         fps = int((self.model.num_timesteps - self.first_step) / max(elapsed, 1e-9))

@@ -82,6 +82,11 @@ class Logger:
             path.mkdir(parents=True, exist_ok=True)
         self._writers = {name: _FORMATS[name](self, path) for name in formats}
 
+    @property
+    def has_writers(self) -> bool:
+        """Whether `dump` writes anywhere."""
+        return bool(self._writers)
+
     def say(self, text: str) -> None:
         """One message on the terminal, above a progress bar if there is one."""
         self.print(text)

@@ -82,14 +82,15 @@ def test_the_children_of_an_evaluation_stop_the_run():
     assert model.num_timesteps == 64
 
 
-def test_no_improvement_stops_the_run(capsys):
+@pytest.mark.parametrize(("min_evals", "evaluations"), [(0, 4), (1, 4), (3, 6)])
+def test_no_improvement_stops_the_run(min_evals, evaluations, capsys):
     """Counter's return does not depend on the policy: only the first evaluation is a new best."""
-    stop = StopTrainingOnNoModelImprovement(2, min_evals=1, verbose=1)
+    stop = StopTrainingOnNoModelImprovement(2, min_evals, verbose=1)
     callback = EvalCallback(Counter(), callback_after_eval=stop, eval_freq=4, verbose=0)
     model = small_model(Counter(), n_steps=8)
     model.learn(1000, callback=callback)
-    assert len(callback.evaluations_results) == 4
-    assert model.num_timesteps == 16
+    assert len(callback.evaluations_results) == evaluations
+    assert model.num_timesteps == 4 * evaluations
     assert "no new best model in the last 3 evaluations" in capsys.readouterr().out
 
 
