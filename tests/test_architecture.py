@@ -145,7 +145,7 @@ CLI_LAYERS = (
     {"resume"},
     {"training"},
     {"eval", "info", "selftest"},
-    {"runs", "arguments", "pool"},
+    {"runs", "arguments", "pool", "logs"},
     {"errors"},
 )
 

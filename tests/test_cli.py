@@ -253,3 +253,36 @@ def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
     assert train("--out", "run") == 130
     assert capsys.readouterr().err == "fasttrpo: interrupted\n"
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64
+
+
+# -- logs and schedules ---------------------------------------------------------------------------
+
+
+def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
+    pytest.importorskip("tensorboard")
+    assert train("--log-formats", "rows,json", "--tensorboard", "--out", "run") == 0
+    assert "return" in capsys.readouterr().out.splitlines()[1]
+    folder = in_a_new_folder / "run"
+    lines = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]
+    assert [line["time/total_timesteps"] for line in lines] == [32, 64]
+    assert list(folder.glob("events.out.tfevents.*"))
+    again = ("--resume", "run", "--total-timesteps", "96", "--log-formats", "json", "--no-progress")
+    assert cli.main(["train", *again]) == 0
+    lines = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]
+    assert [line["time/total_timesteps"] for line in lines] == [32, 64, 96]
+    with open(folder / "progress.csv", newline="") as file:
+        assert [row["num_timesteps"] for row in csv.DictReader(file)] == ["32", "64", "96"]
+
+
+def test_a_schedule_on_the_command_line(in_a_new_folder, capsys):
+    assert train("--target-kl", "linear_0.02", "--out", "run") == 0
+    with open(in_a_new_folder / "run" / "progress.csv", newline="") as file:
+        assert [float(row["target_kl"]) for row in csv.DictReader(file)] == [0.02, 0.01]
+    assert train("--target-kl", "lineer") == 2
+    assert "unknown schedule of target_kl: 'lineer'; did you mean" in capsys.readouterr().err
+
+
+def test_unknown_log_formats(capsys):
+    assert train("--log-formats", "rows,tensorbord") == 2
+    said = "fasttrpo: unknown log format 'tensorbord'; did you mean 'tensorboard'?\n"
+    assert capsys.readouterr().err == said

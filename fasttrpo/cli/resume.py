@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli import training
+from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import CHECKPOINT, CONFIG, EVALUATION, full, read_config, write_json
 from fasttrpo.settings import Settings
@@ -112,6 +112,7 @@ def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
         return 0
     print(f"{folder}: on from step {model.num_timesteps} of {resumed.total}{_anew(resumed)}")
     ready(resumed)
+    logs.attach(model, folder, logs.asked(args))
     return training.complete(
         model, resumed.env_id, resumed.total, folder, args.checkpoint_every, args.progress
     )

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from fasttrpo import backend
-from fasttrpo.cli import resume, training
+from fasttrpo.cli import logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
 from fasttrpo.cli.runs import ERROR, SUMMARY, is_run, read_config, write_json
@@ -31,6 +31,7 @@ class Task:
     given: dict[str, Any]
     total: int | None
     every: float
+    formats: tuple[str, ...] = ()
 
 
 def parse(text: str) -> list[int]:
@@ -79,7 +80,8 @@ def run_all(
     group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
 ) -> int:
     """Trains and evaluates all of them, and tells how it went; the exit code."""
-    tasks = [Task(f, given, args.total_timesteps, args.checkpoint_every) for f in folders]
+    common = given, args.total_timesteps, args.checkpoint_every, logs.asked(args)
+    tasks = [Task(folder, *common) for folder in folders]
     n_threads = args.n_threads or read_config(folders[0])["settings"]["n_threads"] or 1
     with _Progress(tasks, args.progress) as progress:
         pool = Pool(work, jobs_for(args.jobs, n_threads, len(tasks)), progress.told)
@@ -135,6 +137,7 @@ def work(task: Task, tell: Any) -> float:
     resume.ready(resumed)
     if not resumed.is_trained:
         teller = _Teller(tell)
+        logs.attach(resumed.model, task.folder, task.formats)
         training.learn(resumed.model, resumed.total, task.folder, task.every, False, teller.watch)
         teller.tell()
     return training.evaluate(resumed.model, resumed.env_id, task.folder)["mean_return"]

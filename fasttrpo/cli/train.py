@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo import backend
-from fasttrpo.cli import resume, seeds, training
+from fasttrpo.cli import logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import CHECKPOINT, CONFIG, as_name, full, is_file, new_folder, write_json
@@ -61,10 +61,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--backend", help="compiled or portable")
     ours = "native or gymnasium (default: native where fasttrpo has the environment)"
     train.add_argument("--env-backend", help=ours)
-    train.add_argument("--target-kl", type=float, metavar="KL", help="size of the trust region")
+    what = "size of the trust region: a number, linear, or linear_START (falls to 0)"
+    train.add_argument("--target-kl", type=_number_or_word, metavar="KL", help=what)
     train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="a table per iteration")
+    logs.add(train)
     _add_keeping(train)
     add_progress(train)
     train.add_argument(
@@ -84,6 +86,13 @@ def _add_keeping(train: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"0: each iteration (default {training.CHECKPOINT_EVERY:g}); Ctrl-C loses nothing",
     )
+
+
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
     if args.resume is not None and args.out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out away")
+    logs.asked(args)
     if args.seeds is not None:
         _check_seeds(args)
     for option in ("total_timesteps", "jobs"):
@@ -143,7 +153,7 @@ def _check_seeds(args: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with all seeds of a folder; leave --seeds away")
     if args.seed is not None:
         raise UsageError("--seed is among --seeds; leave one of them away")
-    if args.verbose:
+    if args.verbose or {*logs.asked(args)} & {*logs.IN_TERMINAL}:
         raise UsageError("--verbose has a table for one run only; leave it away with --seeds")
 
 
@@ -168,6 +178,7 @@ def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
     wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{seed}"
     folder = new_run(wanted, args.env_id, model, total)
     _tell_environments(args.env_id, model)
+    logs.attach(model, folder, logs.asked(args))
     return training.complete(
         model, args.env_id, total, folder, args.checkpoint_every, args.progress
     )

@@ -1,0 +1,40 @@
+"""`--log-formats`, `--tensorboard`: logs beside progress.csv, in the run's folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.cli.errors import UsageError
+from fasttrpo.suggest import unknown
+
+IN_TERMINAL = ("stdout", "rows")
+FORMATS = (*IN_TERMINAL, "log", "json", "tensorboard")
+
+
+def add(train: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    what = f"logs beside progress.csv: some of {','.join(FORMATS)}, with Stable-Baselines3's tags"
+    train.add_argument("--log-formats", default="", metavar="LIST", help=what)
+    train.add_argument("--tensorboard", action="store_true", help="--log-formats tensorboard")
+
+
+def asked(args: argparse.Namespace) -> tuple[str, ...]:
+    """The formats. UsageError for one that there is not."""
+    names = [name.strip() for name in args.log_formats.split(",") if name.strip()]
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(unknown("log format", name, FORMATS))
+    if args.tensorboard:
+        names.append("tensorboard")
+    return tuple(dict.fromkeys(names))
+
+
+def attach(model: Any, folder: Path, formats: tuple[str, ...]) -> None:
+    """Lets the model log so. ImportError says what to install for TensorBoard."""
+    from fasttrpo.logger import configure
+
+    if formats:
+        tables = ("stdout",) if model.settings.verbose and not {*IN_TERMINAL} & {*formats} else ()
+        model.set_logger(configure(folder, (*tables, *formats), goes_on=model.n_updates > 0))
