@@ -51,7 +51,7 @@ class WrappedVecEnv(VectorEnv):
         if seed is not None:
             self.vec_env.seed(seed)
         obs = self.vec_env.reset()
-        return obs, _masks(getattr(self.vec_env, "reset_infos", []))
+        return obs, _masks(self._reset_infos())
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos), E of each."""
@@ -60,9 +60,16 @@ class WrappedVecEnv(VectorEnv):
         cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
         told = _masks(infos)
         if dones.any():
+            # Where an episode ended, infos are of its end, and what was seen is of the next one.
+            first = self._reset_infos() or [{}] * self.num_envs
+            told = _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
             told["final_obs"] = _final(dones, infos)
         # VecNormalize and others write the next observations into the same arrays.
         return batches.copy(obs), rewards, dones & ~cut, dones & cut, told
+
+    def _reset_infos(self) -> list[dict[str, Any]]:
+        """The infos of each environment's last reset, which wrappers do not hand on."""
+        return getattr(getattr(self.vec_env, "unwrapped", self.vec_env), "reset_infos", [])
 
     def close(self, **kwargs: Any) -> None:
         """Closes the environments."""

@@ -10,9 +10,10 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from helpers import COUNTERS, Counter, RecordingAgent
+from vec_env import VecCartPole
 
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream
+from fasttrpo.environments import Stream, as_vector_env
 from fasttrpo.notes import is_environments
 from fasttrpo.spaces import describe
 from fasttrpo.spaces.masks import rows
@@ -122,6 +123,52 @@ def test_vector_environments_may_have_the_method():
 def test_a_wrapper_around_the_vector_environment_hides_nothing():
     agent = run(VectorWrapper(masked(SyncVectorEnv, AutoresetMode.SAME_STEP, "method")))
     np.testing.assert_array_equal(agent.masks[0], [bits(0), bits(0)])
+
+
+class VecMasked(VecCartPole):
+    """A `VecEnv` of Stable-Baselines3's, whose infos are those of an episode's end; the next one's
+    are in `reset_infos`.
+    """
+
+    def __init__(self, form):
+        self.envs = [Masked(*how, form) for how in COUNTERS]
+        self.num_envs, self.seeds = 2, [None, None]
+        self.observation_space, self.action_space = Masked.observation_space, DISCRETE
+        self.unwrapped = self
+        self.reset_infos = [{}, {}]
+
+    def reset(self):
+        rows = [env.reset() for env in self.envs]
+        self.reset_infos = [info for _, info in rows]
+        return np.stack([obs for obs, _ in rows])
+
+    def _step(self, env, action):
+        obs, reward, terminated, truncated, info = env.step(action)
+        info |= {"TimeLimit.truncated": truncated}
+        if terminated or truncated:
+            info["terminal_observation"] = obs
+            obs, self.reset_infos[self.envs.index(env)] = env.reset()
+        return obs, reward, terminated or truncated, info
+
+
+class VecWrapper:
+    """A wrapper of it, which knows of no resets."""
+
+    def __init__(self, venv):
+        self.venv, self.reset_infos = venv, [{}, {}]
+        for name in ("num_envs", "observation_space", "action_space", "unwrapped", "seed"):
+            setattr(self, name, getattr(venv, name))
+        for name in ("reset", "step", "step_async", "step_wait", "env_method", "get_attr", "close"):
+            setattr(self, name, getattr(venv, name))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("form", ["array", "list"])
+def test_stable_baselines_environments(form, wrapped):
+    venv = VecMasked(form)
+    agent = run(as_vector_env(VecWrapper(venv) if wrapped else venv))
+    for (obs, *_), mask in zip(agent.rows, agent.masks, strict=True):
+        np.testing.assert_array_equal(mask, [bits(number) for number in obs[:, 0]])
 
 
 class BoxMasked(Masked):
