@@ -276,7 +276,7 @@ class TRPO(Calls):
         """
         snapshot = self.snapshot(checkpoint)
         forgotten = set(exclude or ()) - set(include or ())
-        archives.write(path, replace(snapshot, settings=forget(self.settings, forgotten)))
+        archives.write(path, replace(snapshot, settings=forget(snapshot.settings, forgotten)))
 
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
