@@ -16,7 +16,7 @@ from sources import CSRC, PACKAGE, PYTHON_FILES, ROOT, name_of, read
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
 
 # Third parties that `import fasttrpo` must not import, nor anything at module level but where said.
-HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy"}
+HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy", "matplotlib"}
 HEAVY_ALLOWED = {
     "fasttrpo/portable/jit.py": {"numba"},
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
@@ -110,7 +110,7 @@ def test_the_twin_s_imports_point_one_way():
 # Python's own layers, the user's end first: a module imports from later ones only.
 LAYERS = (
     {"__main__", "cli"},
-    {"selftest", "callbacks"},
+    {"selftest", "report", "callbacks"},
     {"trpo", "evaluate"},
     {"peer_presets"},
     {"learning", "sb3_calls"},
@@ -125,7 +125,7 @@ LAYERS = (
     {"policy_kwargs", "schedules"},
     {"sb3_arguments"},
     {"envs"},
-    {"values", "suggest", "files", "notes", "_version"},
+    {"values", "suggest", "files", "notes", "run_files", "_version"},
 )
 
 
@@ -144,7 +144,8 @@ CLI_LAYERS = (
     {"seeds"},
     {"resume"},
     {"training"},
-    {"eval", "info", "selftest"},
+    {"report"},
+    {"eval", "info", "selftest", "plot"},
     {"runs", "arguments", "pool", "logs"},
     {"errors"},
 )

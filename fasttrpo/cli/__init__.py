@@ -12,13 +12,20 @@ import sys
 
 from fasttrpo._version import __version__
 from fasttrpo.cli import eval as evaluate
-from fasttrpo.cli import info, selftest, train
+from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, REFUSALS, UsageError, line
 from fasttrpo.files import SaveError
 from fasttrpo.suggest import unknown
 
-COMMANDS = {"train": train, "eval": evaluate, "info": info, "selftest": selftest}
+COMMANDS = {
+    "train": train,
+    "eval": evaluate,
+    "plot": plot,
+    "report": report,
+    "selftest": selftest,
+    "info": info,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import MODEL, environment_of
+from fasttrpo.cli.runs import environment_of
+from fasttrpo.run_files import MODEL
 
 EVAL_EPISODES = 100
 EVAL_SEED = 0

@@ -10,7 +10,8 @@ from typing import Any
 
 from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import CHECKPOINT, CONFIG, EVALUATION, full, read_config, write_json
+from fasttrpo.cli.runs import full, read_config, write_json
+from fasttrpo.run_files import CHECKPOINT, CONFIG, EVALUATION
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
 

@@ -8,16 +8,8 @@ from typing import Any
 
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.envs.names import is_in_source, is_library
+from fasttrpo.run_files import CONFIG
 from fasttrpo.suggest import nearest
-
-CONFIG = "config.json"
-PROGRESS = "progress.csv"
-CHECKPOINT = "checkpoint.npz"
-MODEL = "model.npz"
-EVALUATION = "evaluation.json"
-ERROR = "error.txt"
-# Of a folder of many seeds.
-SUMMARY = "summary.json"
 
 
 def is_file(env_id: str) -> bool:

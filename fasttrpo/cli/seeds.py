@@ -17,7 +17,8 @@ from fasttrpo import backend
 from fasttrpo.cli import logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
-from fasttrpo.cli.runs import ERROR, SUMMARY, is_run, read_config, write_json
+from fasttrpo.cli.runs import is_run, read_config, write_json
+from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
 _TELL_EVERY = 0.1  # seconds

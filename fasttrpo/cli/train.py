@@ -14,8 +14,9 @@ from fasttrpo import backend
 from fasttrpo.cli import logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
-from fasttrpo.cli.runs import CHECKPOINT, CONFIG, as_name, full, is_file, new_folder, write_json
+from fasttrpo.cli.runs import as_name, full, is_file, new_folder, write_json
 from fasttrpo.presets import settings_for
+from fasttrpo.run_files import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
 
 SEED = 0

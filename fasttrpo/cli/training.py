@@ -14,7 +14,8 @@ from typing import Any
 
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli.errors import INTERRUPTED
-from fasttrpo.cli.runs import CHECKPOINT, EVALUATION, MODEL, PROGRESS, write_json
+from fasttrpo.cli.runs import write_json
+from fasttrpo.run_files import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
 CHECKPOINT_EVERY = 10.0  # seconds
 

@@ -1,0 +1,58 @@
+"""`fasttrpo plot RUN...`: learning curves as a PNG."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.cli.errors import UsageError
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command."""
+    what = "draw learning curves of runs to a PNG: interquartile mean, mean and band of seeds"
+    plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
+    plot.set_defaults(run=run)
+    add_runs(plot)
+    plot.add_argument("--y", default="return_mean", metavar="COLUMN", help="of progress.csv")
+    plot.add_argument("--x", default="steps", help="steps or seconds")
+    help_out = "default: plot.png in RUN, or here if there are several"
+    plot.add_argument("--out", type=Path, metavar="FILE", help=help_out)
+    return plot
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """RUN..."""
+    what = "a folder written by train, or one with such folders in it (seeds, say)"
+    parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help=what)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draws, and says where."""
+    from fasttrpo.files import replacing
+    from fasttrpo.report.plot import plot
+    from fasttrpo.report.runs import check_column, grouped, load
+
+    runs, left_out = load(args.folders)
+    check_column(runs, args.y)
+    for text in left_out:
+        print(f"fasttrpo: left out: {text}", file=sys.stderr)
+    path = output(args, "plot.png")
+    if path.suffix.lower() not in ("", ".png"):
+        raise UsageError(f"--out: a plot is a .png file, got {str(path)!r}")
+    with replacing(path) as file:
+        plot(grouped(runs), file, args.y, args.x)
+    print(f"saved {path}")
+    return 0
+
+
+def output(args: argparse.Namespace, name: str) -> Path:
+    """Where to write: --out, or `name` in the one RUN, or here. UsageError if it is no place."""
+    path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / name
+    if not path.parent.is_dir():
+        raise UsageError(f"--out: there is no folder {str(path.parent)!r}")
+    if path.is_dir():
+        raise UsageError(f"--out: {str(path)!r} is a folder; give a file's name")
+    return path

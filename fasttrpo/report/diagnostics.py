@@ -1,0 +1,259 @@
+"""What an iteration's record tells of the trust region, the critic and the time: which columns are
+drawn together, and how to read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fasttrpo.report.curves import axis, binned
+from fasttrpo.report.runs import Group
+from fasttrpo.report.svg import Line, bars, line_chart
+
+WIDTH, HEIGHT = 380, 210
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One chart.
+
+    columns  (column, what it is, style); the first has the band
+    reading  how to read it, a sentence or two
+    within   limits beyond which values are drawn at the edge
+    """
+
+    title: str
+    columns: tuple[tuple[str, str, str], ...]
+    reading: str
+    log: bool = False
+    within: tuple[float, float] | None = None
+    marks_rejections: bool = False
+
+
+STEP = (
+    Diagnostic(
+        "KL divergence of the step",
+        (
+            ("kl", "actual", "line"),
+            ("kl_predicted", "predicted", "dashed"),
+            ("target_kl", "target", "dotted"),
+        ),
+        "How far each update moved the policy, and how far it may (dotted). Dashed is what the "
+        "quadratic model promised of the full step: where both lines agree, the model is right. "
+        "A rejected step counts as zero.",
+    ),
+    Diagnostic(
+        "Gain of the surrogate",
+        (("surr_gain", "actual", "line"), ("surr_gain_predicted", "predicted", "dashed")),
+        "How much better the update expects the policy to be, in standard deviations of the "
+        "advantage. Dashed is what the gradient promised; actual gains well below it mean that "
+        "the step is too long for the linear model.",
+    ),
+    Diagnostic(
+        "Trials of the line search",
+        (("line_search_steps", "trials", "line"),),
+        "One trial means that the full step was taken. More mean that it was shortened until KL "
+        "and gain were acceptable. A tick on top is a rejected step: the policy stayed as it was.",
+        marks_rejections=True,
+    ),
+    Diagnostic(
+        "Length of the step",
+        (("step_norm", "step", "line"),),
+        "The distance that the parameters moved. It grows where the policy hardly depends on "
+        "them, since only the KL is limited.",
+        log=True,
+    ),
+)
+SYSTEM = (
+    Diagnostic(
+        "Conjugate gradient iterations",
+        (("cg_steps", "iterations", "line"),),
+        "Fisher-vector products spent on the step's direction. A constant line is the limit that "
+        "was set; below it, the direction was found early.",
+    ),
+    Diagnostic(
+        "Residual of the direction",
+        (("cg_residual", "residual", "line"),),
+        "What is left of the linear system's error: 0.1 means that nine tenths are solved. "
+        "Near 1, more iterations would change the direction.",
+        log=True,
+    ),
+    Diagnostic(
+        "Curvature along the direction",
+        (("curvature", "x'Hx", "line"),),
+        "How fast the KL grows along the natural gradient, damping included: a measure of the "
+        "gradient's size in the policy's own units. It falls as learning ends.",
+        log=True,
+    ),
+    Diagnostic(
+        "Norm of the gradient",
+        (("grad_norm", "gradient", "line"),),
+        "The size of the surrogate's gradient in parameters. It need not fall: what counts is "
+        "its size against the noise of the batch.",
+        log=True,
+    ),
+    Diagnostic(
+        "Damping",
+        (("cg_damping", "damping", "line"),),
+        "Added to the Fisher matrix. It adapts: up where the quadratic model fails, down where "
+        "it holds.",
+        log=True,
+    ),
+)
+POLICY = (
+    Diagnostic(
+        "Entropy",
+        (("entropy", "entropy", "line"),),
+        "How random the actions are, in nats. It falls as the policy makes up its mind; an early "
+        "drop to the bottom means that it stopped exploring.",
+    ),
+    Diagnostic(
+        "Standard deviation of actions",
+        (("std", "std", "line"),),
+        "The mean width of the Gaussian. It should shrink slowly while returns rise.",
+        log=True,
+    ),
+    Diagnostic(
+        "Explained variance of the critic",
+        (("explained_variance", "explained", "line"),),
+        "1: the critic foresees the returns; 0: it does no better than their mean; below 0: "
+        "worse. The better it is, the less noise there is in the gradient.",
+        within=(-1.0, 1.0),
+    ),
+    Diagnostic(
+        "Loss of the critic",
+        (("value_loss", "after the fit", "line"), ("value_loss_before", "before", "dashed")),
+        "Mean squared error of the values on each batch, before (dashed) and after the fit. It "
+        "may grow while returns grow: there is more to foresee.",
+        log=True,
+    ),
+    Diagnostic(
+        "Length of episodes",
+        (("length_mean", "steps", "line"),),
+        "The mean of the last 100 episodes.",
+    ),
+)
+SPEED = Diagnostic(
+    "Speed",
+    (("steps_per_second", "steps/s", "line"),),
+    "Environment steps per second of wall clock, updates included. Dips are other programs.",
+)
+
+STAGES = ("collect", "advantages", "gradient", "solve", "line_search", "critic")
+REASONS = {
+    "taken": "taken",
+    "kl": "rejected: KL above the target",
+    "improvement": "rejected: no improvement",
+    "not finite": "rejected: not finite",
+    "rejected": "rejected by the line search",
+    "zero gradient": "no step: zero gradient",
+    "no curvature": "no step: no curvature",
+}
+# Of records that do not say why: the outcome's number.
+_OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
+
+
+# -- charts ---------------------------------------------------------------------------------------
+
+
+def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> str | None:
+    """The chart, or None where no group has its first column, or a damping that never changes."""
+    first = diagnostic.columns[0][0]
+    if not any(group.has(first) for group in groups) or not _says_something(first, groups):
+        return None
+    lines = [
+        line
+        for i, group in enumerate(groups)
+        for line in _lines(diagnostic, group, i, len(groups) > 1)
+    ]
+    marks = _rejections(groups) if diagnostic.marks_rejections else None
+    return line_chart(
+        lines, WIDTH, HEIGHT, diagnostic.title, diagnostic.log, diagnostic.within, marks
+    )
+
+
+def _says_something(column: str, groups: Sequence[Group]) -> bool:
+    """A damping that is constant is a setting, and stands among those."""
+    if column != "cg_damping":
+        return True
+    values = np.concatenate([run.column(column) for group in groups for run in group.runs])
+    return bool(np.nanmax(values) > np.nanmin(values))
+
+
+def _lines(diagnostic: Diagnostic, group: Group, i: int, several: bool) -> list[Line]:
+    lines = []
+    for column, what, style in diagnostic.columns:
+        found = binned(group, column)
+        if found is None:
+            continue
+        name = f"{group.name}, {what}" if several else what
+        has_band = style == "line" and not np.array_equal(found.low, found.high)
+        band = (found.low, found.high) if has_band else (None, None)
+        colour = None if style == "dotted" and not several else i
+        lines.append(Line(found.x, found.median, name, colour, style, *band))
+    return lines
+
+
+def _rejections(groups: Sequence[Group]) -> np.ndarray:
+    """Steps at which no step was taken."""
+    at = [axis(run, "steps")[run.column("outcome") > 0] for g in groups for run in g.runs]
+    return np.unique(np.concatenate(at))
+
+
+# -- shares ---------------------------------------------------------------------------------------
+
+
+def reasons(group: Group) -> dict[str, int]:
+    """How often a step was taken, or why not; reasons as records have them."""
+    counts = dict.fromkeys(REASONS, 0)
+    for run in group.runs:
+        outcomes, told = run.column("outcome"), run.columns.get("rejected")
+        for i, outcome in enumerate(outcomes):
+            reason = str(told[i]) if told is not None else ""
+            known = reason if reason in counts else _OUTCOMES.get(int(outcome), "taken")
+            counts["taken" if outcome == 0 else known] += 1
+    return {reason: n for reason, n in counts.items() if n}
+
+
+def seconds(group: Group) -> dict[str, float]:
+    """Seconds per iteration and stage, the mean over all runs' iterations; {} of older records.
+
+    What the stages do not account for, logging and callbacks say, is "other".
+    """
+    mean = {}
+    for stage in STAGES:
+        found = finite(np.concatenate([run.column(f"seconds_{stage}") for run in group.runs]))
+        if len(found):
+            mean[stage.replace("_", " ")] = float(found.mean())
+    whole = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]
+    measured = finite(np.concatenate(whole))
+    if not mean or not len(measured):
+        return mean
+    rest = float(measured.mean()) - sum(mean.values())
+    return mean | ({"other": rest} if rest > 0 else {})
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Those that are."""
+    return values[np.isfinite(values)]
+
+
+def share_bars(groups: Sequence[Group]) -> tuple[str, list[str]]:
+    """How updates ended, as bars, and the parts' names for a legend."""
+    rows = [(group.name if len(groups) > 1 else "", reasons(group)) for group in groups]
+    used = [reason for reason in REASONS if any(reason in counts for _, counts in rows)]
+    filled = [(n, [(REASONS[r], float(counts.get(r, 0))) for r in used]) for n, counts in rows]
+    return bars(filled, "updates"), [REASONS[reason] for reason in used]
+
+
+def time_bars(groups: Sequence[Group]) -> tuple[str, list[str]] | None:
+    """Where the time goes, as bars, and the stages' names; None of older records."""
+    rows = [(group.name if len(groups) > 1 else "", seconds(group)) for group in groups]
+    used = list(dict.fromkeys(stage for _, spent in rows for stage in spent))
+    if not used:
+        return None
+    filled = [(n, [(s, 1e3 * spent.get(s, 0.0)) for s in used]) for n, spent in rows]
+    return bars(filled, "ms per iteration"), used

@@ -1,0 +1,118 @@
+"""Learning curves as a PNG, drawn by matplotlib (the extra `plot`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.report.curves import AXES, Average, average
+from fasttrpo.report.palette import colour
+from fasttrpo.report.runs import Group
+from fasttrpo.report.statistics import CONFIDENCE, N_RESAMPLES
+from fasttrpo.report.words import count, counted
+from fasttrpo.suggest import unknown
+
+INSTALL = "pip install 'fasttrpo[plot]'"
+PANEL = 5.2, 3.6  # inches
+MOST_BESIDE = 3
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # a group's, once colours repeat
+LABELS = {
+    "return_mean": "return, mean of 100 episodes",
+    "length_mean": "episode length, mean of 100 episodes",
+    "steps_per_second": "steps per second",
+    "kl": "KL divergence",
+    "explained_variance": "explained variance",
+}
+INK, FAINT = "#333333", "#dddddd"
+
+
+def plot(
+    groups: Sequence[Group], file: Any, y: str = "return_mean", x: str = "steps", dpi: int = 160
+) -> None:
+    """Draws a panel per environment and in it a curve per group, and writes the PNG.
+
+    file  a path, or a file open for writing bytes
+    y     a column of progress.csv
+    x     "steps" or "seconds"
+
+    Each group's interquartile mean (bold) and mean (dotted) over its seeds, with the 95 % band of
+    the former, and the seeds themselves, faint. ImportError, with the command to install it, if
+    there is no matplotlib; ValueError where no run has a value.
+    """
+    if x not in AXES:
+        raise ValueError(unknown("axis", x, AXES))
+    figure_of = _matplotlib()
+    averages = [(group, average(group, y, x)) for group in groups]
+    if not any(found for _, found in averages):
+        raise ValueError(f"no run has a finite value of {y} yet")
+    environments = list(dict.fromkeys(group.env_id for group in groups))
+    beside = min(len(environments), MOST_BESIDE)
+    below = -(-len(environments) // beside)
+    figure = figure_of(figsize=(PANEL[0] * beside, PANEL[1] * below + 0.25), layout="constrained")
+    axes = np.ravel(figure.subplots(below, beside, squeeze=False))
+    for ax, env_id in zip(axes, environments, strict=False):
+        _panel(ax, env_id, [pair for pair in averages if pair[0].env_id == env_id], y, x)
+    for ax in axes[len(environments) :]:
+        ax.set_axis_off()
+    if any(found and found.low is not None for _, found in averages):
+        figure.supxlabel(_how(), fontsize=7, color="#777777")
+    figure.savefig(file, dpi=dpi, format="png")
+
+
+def _matplotlib() -> Any:
+    """matplotlib's Figure: no window system, no global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(f"fasttrpo plot draws with matplotlib: {INSTALL}") from error
+    return Figure
+
+
+def _how() -> str:
+    return (
+        f"bold: interquartile mean of the seeds; dotted: mean; band: {CONFIDENCE:.0%} of "
+        f"{N_RESAMPLES:,} bootstrap resamples of seeds"
+    )
+
+
+def _plain(name: str) -> str:
+    """The text as it stands: matplotlib reads what is between dollars as a formula."""
+    return name.replace("$", r"\$")
+
+
+def _panel(
+    ax: Any, env_id: str, averages: Sequence[tuple[Group, Average | None]], y: str, x: str
+) -> None:
+    """One environment's curves."""
+    for i, (group, found) in enumerate(averages):
+        if found is not None and len(found.x):
+            _draw(ax, group, found, i)
+    ax.set_title(_plain(env_id), loc="left", fontsize=11, fontweight="bold", color=INK)
+    ax.set_xlabel({"steps": "environment steps", "seconds": "seconds"}[x], color=INK)
+    ax.set_ylabel(LABELS.get(y, _plain(y)), color=INK)
+    ax.xaxis.set_major_formatter(lambda value, _: count(value))
+    ax.margins(x=0.01)
+    ax.grid(True, color=FAINT, linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=INK, labelsize=9, length=0)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color("#999999")
+    if len(averages) > 1 or len(averages[0][0].runs) > 1:
+        ax.legend(loc="best", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+
+
+def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
+    """One group's curve, band and seeds."""
+    ink, several = colour(i), len(found.curves) > 1
+    label = f"{_plain(group.label)} ({counted(len(found.curves), 'seed')})"
+    style = dict(color=ink, linestyle=DASHES[i // 6 % len(DASHES)], solid_capstyle="round")
+    marker = dict(marker="o", markersize=4) if len(found.x) == 1 else {}
+    if several:
+        for curve in found.curves:
+            ax.plot(*curve, color=ink, alpha=0.22, linewidth=0.7)
+        ax.fill_between(found.x, found.low, found.high, color=ink, alpha=0.2, linewidth=0)
+        ax.plot(found.x, found.mean, color=ink, linewidth=1, linestyle=":")
+    ax.plot(found.x, found.iqm, linewidth=2, label=label, **style, **marker)

@@ -1,0 +1,219 @@
+"""Charts as inline SVG: lines with bands, and stacked bars, coloured by the page's style sheet.
+
+A chart's classes are `c0`, `c1`, ... (a group's colour), and `band`, `line`, `dashed`, `dotted`,
+so one drawing serves light, dark and printed pages. Its points are in `data-points`, from which
+page.js makes the tooltip.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from fasttrpo.report.words import count, number
+
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
+N_COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve. x, y (G,); low, high (G,) a band about it, or None; style "line", "dashed",
+    "dotted" or "faint"; colour the group's number, or None for a neutral line. Without a name it
+    is in no tooltip.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    name: str = ""
+    colour: int | None = 0
+    style: str = "line"
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values (low to high, or their logarithms) to pixels (start to stop)."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Pixels; values outside lie at the edge."""
+        low, high = self._of(self.low), self._of(self.high)
+        share = (self._of(np.asarray(values, float)) - low) / (high - low)
+        return self.start + np.clip(share, 0, 1) * (self.stop - self.start)
+
+    def _of(self, values: np.ndarray | float) -> np.ndarray | float:
+        return np.log10(np.maximum(values, self.low)) if self.log else values
+
+    def ticks(self, about: int) -> list[float]:
+        """Round values within."""
+        if self.log:
+            return _round_logarithms(self.low, self.high, about)
+        return _round_values(self.low, self.high, about)
+
+
+def _round_values(low: float, high: float, about: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / about
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(k * unit for k in (1, 2, 5, 10) if k * unit >= rough * 0.999)
+    return [
+        k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
+
+
+def _round_logarithms(low: float, high: float, about: int) -> list[float]:
+    """Powers of ten; where there are less than two, multiples of 1, 2 and 5 of them."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [10.0**k for k in range(first, last + 1) if low <= 10.0**k <= high]
+    if len(powers) > 1:
+        return powers[:: max(1, round(len(powers) / about))]
+    between = [m * 10.0**k for k in range(first, last + 1) for m in (1, 2, 5)]
+    return [value for value in between if low <= value <= high] or _round_values(low, high, about)
+
+
+def line_chart(
+    lines: Sequence[Line],
+    width: int,
+    height: int,
+    title: str,
+    log: bool = False,
+    within: tuple[float, float] | None = None,
+    marks: np.ndarray | None = None,
+) -> str:
+    """Lines over environment steps (or whatever their x is).
+
+    log     a logarithmic y, if all values allow
+    within  limits beyond which values are drawn at the edge
+    marks   (M,) x of ticks on top
+    title   what a screen reader says
+    """
+    lines = [line for line in lines if len(line.x)]
+    x = _scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
+    shown = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
+    positive = all(np.min(line.y) > 0 for line in lines)
+    y = _scale(shown, height - BOTTOM, TOP, 0.06, log and positive, within)
+    parts = [_grid(x, y, width, height), *(_band(line, x, y) for line in lines)]
+    parts += [_path(line, x, y) for line in lines]
+    parts += [_mark(at) for at in x(marks)] if marks is not None else []
+    points = [_points(line, x, y) for line in lines if line.name]
+    data = escape(json.dumps(points, separators=(",", ":")), quote=True)
+    return (
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(title)}" data-points="{data}">{"".join(parts)}</svg>'
+    )
+
+
+def _scale(
+    values: Sequence[np.ndarray],
+    start: float,
+    stop: float,
+    pad: float,
+    log: bool = False,
+    within: tuple[float, float] | None = None,
+) -> Scale:
+    """Over all values, `pad` of the range left free at either end."""
+    joined = np.concatenate([np.asarray(v, float) for v in values])
+    joined = joined[joined > 0] if log else joined
+    low, high = float(joined.min()), float(joined.max())
+    if within is not None:
+        low, high = max(low, within[0]), min(high, within[1])
+    if log:
+        ratio = max(high / low, 1.5) ** pad
+        return Scale(low / ratio, max(high, 1.5 * low) * ratio, start, stop, True)
+    if not low < high:
+        around = abs(low) * 0.5 or 1.0
+        low, high = low - around, low + around
+    free = pad * (high - low)
+    return Scale(low - free, high + free, start, stop)
+
+
+def _grid(x: Scale, y: Scale, width: int, height: int) -> str:
+    """Horizontal lines with their values, and the values along x."""
+    parts, bottom = [], height - BOTTOM
+    for value in y.ticks(max(3, height // 45)):
+        at = float(y(value))
+        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{width - RIGHT}"/>')
+        parts.append(f'<text class="y" x="{LEFT - 6}" y="{at + 4:.1f}">{_tick(value)}</text>')
+    for value in x.ticks(max(3, width // 110)):
+        at = float(x(value))
+        parts.append(f'<text class="x" x="{at:.1f}" y="{bottom + 16}">{_tick(value)}</text>')
+    parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{width - RIGHT}"/>')
+    return "".join(parts)
+
+
+def _tick(value: float) -> str:
+    if value and abs(value) < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return count(value).replace("-", "\N{MINUS SIGN}")
+
+
+def _class(line: Line, *names: str) -> str:
+    return " ".join([*names, "n" if line.colour is None else f"c{line.colour % N_COLOURS}"])
+
+
+def _band(line: Line, x: Scale, y: Scale) -> str:
+    if line.low is None or line.high is None:
+        return ""
+    there, back = _pairs(x(line.x), y(line.high)), _pairs(x(line.x), y(line.low))[::-1]
+    return f'<path class="{_class(line, "band")}" d="M{"L".join(there + back)}Z"/>'
+
+
+def _path(line: Line, x: Scale, y: Scale) -> str:
+    pairs = _pairs(x(line.x), y(line.y))
+    if len(pairs) == 1:
+        cx, cy = pairs[0].split()
+        return f'<circle class="{_class(line, "dot")}" cx="{cx}" cy="{cy}" r="3"/>'
+    return f'<path class="{_class(line, line.style)}" d="M{"L".join(pairs)}"/>'
+
+
+def _pairs(x: np.ndarray, y: np.ndarray) -> list[str]:
+    return [f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True)]
+
+
+def _mark(at: float) -> str:
+    return f'<path class="mark" d="M{at:.1f} {TOP - 8}v7"/>'
+
+
+def _points(line: Line, x: Scale, y: Scale) -> dict:
+    """What the tooltip needs: name, colour, and of each point its place and its values."""
+    return {
+        "name": line.name,
+        "class": _class(line),
+        "style": line.style,
+        "x": np.round(x(line.x), 1).tolist(),
+        "y": np.round(y(line.y), 1).tolist(),
+        "at": [count(v) for v in line.x],
+        "value": [number(v) for v in line.y],
+    }
+
+
+def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> str:
+    """A stacked bar per row, of its parts' shares: (name, [(part, amount), ...]), as HTML.
+
+    unit  what the amounts are, for the words under the pointer
+    """
+    parts = []
+    for name, amounts in rows:
+        total = sum(amount for _, amount in amounts) or 1.0
+        pieces = "".join(
+            f'<i class="p{i}" style="width:{100 * amount / total:.3f}%" '
+            f'title="{escape(f"{part}: {number(amount)} {unit}, {amount / total:.1%}")}">'
+            f"{f'{amount / total:.0%}' if amount / total > 0.09 else ''}</i>"
+            for i, (part, amount) in enumerate(amounts)
+            if amount > 0
+        )
+        label = f"<span>{escape(name)}</span>" if name else ""
+        parts.append(f'<div class="bar">{label}<b>{pieces}</b></div>')
+    return "".join(parts)

@@ -1,0 +1,141 @@
+"""The report's tables: runs, evaluations, settings, machines. All text is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.report.curves import axis
+from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.words import duration, number
+from fasttrpo.settings import Settings
+
+_ALWAYS_OTHER = {"seed", "policy"}  # they have no default that would say anything
+_DIGITS = "0123456789"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()) -> str:
+    """A table of plain text; cells that begin with a digit or a sign stand at the right."""
+    rows, marks = list(rows), list(marked)
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(
+        f"<tr{' class=marked' if i < len(marks) and marks[i] else ''}>"
+        + "".join(_cell(value, j) for j, value in enumerate(row))
+        + "</tr>"
+        for i, row in enumerate(rows)
+    )
+    head = f"<thead><tr>{top}</tr></thead>"
+    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: str, column: int) -> str:
+    is_number = column > 0 and value[:1] in {*_DIGITS, "-", "+", "\N{MINUS SIGN}"}
+    return f"<td{' class=num' if is_number else ''}>{escape(value)}</td>"
+
+
+def runs_table(groups: Sequence[Group]) -> str:
+    """A row per run: where it is, how far it came, what it reached, how long it took."""
+    several = len(groups) > 1
+    head = [*["group"] * several, "run", "steps", "return", "evaluation", "time", "folder"]
+    rows = []
+    for group in groups:
+        for run in group.runs:
+            steps = f"{run.steps:,}" + ("" if run.is_done else f" of {_total(run)}")
+            told = number(run.last("return_mean")), _evaluation(run), duration(_seconds(run))
+            name = [group.name] if several else []
+            rows.append([*name, run.name, steps, *told, str(run.folder)])
+    return table(head, rows)
+
+
+def _total(run: Run) -> str:
+    return f"{run.config.get('total_timesteps', 0):,}"
+
+
+def _seconds(run: Run) -> float:
+    taken = axis(run, "seconds")
+    return float(taken[-1]) if len(taken) else float("nan")
+
+
+def _evaluation(run: Run) -> str:
+    told = run.evaluation
+    if not told or not isinstance(told.get("mean_return"), int | float):
+        return "-"
+    return f"{number(told['mean_return'])} \N{PLUS-MINUS SIGN} {number(told.get('std_return'))}"
+
+
+def evaluation_table(groups: Sequence[Group]) -> str | None:
+    """Evaluations of finished models, a row per run; None if there are none."""
+    several, rows = len(groups) > 1, []
+    for group in groups:
+        for run in group.runs:
+            told = run.evaluation
+            if told is None:
+                continue
+            kind = {True: "deterministic", False: "stochastic"}.get(told.get("deterministic"), "-")
+            returns = _finite(told.get("returns"))
+            spread = [
+                number(f(returns)) if len(returns) else "-" for f in (np.min, np.median, np.max)
+            ]
+            cells = [_evaluation(run), *spread, str(told.get("episodes", "-")), kind]
+            rows.append([*[group.name] * several, run.name, *cells])
+    head = [*["group"] * several, "run", "return, mean \N{PLUS-MINUS SIGN} std"]
+    return table([*head, "least", "median", "most", "episodes", "actions"], rows) if rows else None
+
+
+def _finite(values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values or [], float).ravel()
+    except (TypeError, ValueError):
+        return np.empty(0)
+    return array[np.isfinite(array)]
+
+
+def settings_table(groups: Sequence[Group]) -> str | None:
+    """All settings, a column per group; rows that are not the default are marked."""
+    groups = [group for group in groups if group.runs[0].settings]
+    if not groups:
+        return None
+    defaults = {f.name: f.default for f in fields(Settings)}
+    names = list(dict.fromkeys(name for group in groups for name in group.runs[0].settings))
+    rows, marks = [], []
+    for name in names:
+        values = [_setting(group, name) for group in groups]
+        default = _text(defaults.get(name, "-"))
+        changed = name not in _ALWAYS_OTHER and any(value != default for value in values)
+        rows.append([name, *values, "-" if name in _ALWAYS_OTHER else default])
+        marks.append(changed)
+    order = sorted(range(len(rows)), key=lambda i: not marks[i])
+    head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
+    return table(head, [rows[i] for i in order], [marks[i] for i in order])
+
+
+def _setting(group: Group, name: str) -> str:
+    """The group's value; where its runs differ, as seeds do, all of them."""
+    values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
+    return ", ".join(values)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return json.dumps(value, default=str)
+    return "-" if value is None else str(value)
+
+
+def machine_table(groups: Sequence[Group]) -> str | None:
+    """Versions and machine, as config.json has them; values that differ are all there."""
+    found: dict[str, dict[str, None]] = {}
+    for group in groups:
+        for run in group.runs:
+            told = {**run.config.get("system", {}), **run.config.get("versions", {})}
+            for name, value in told.items():
+                name = "fasttrpo" if name == "version" else name
+                found.setdefault(str(name), {})[_text(value)] = None
+    rows = [[name, ", ".join(values)] for name, values in found.items()]
+    return table(["", ""], rows) if rows else None

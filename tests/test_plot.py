@@ -1,0 +1,143 @@
+"""`fasttrpo plot`: what is in the picture, and what it says where there is none to draw."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from run_folders import write_run
+
+from fasttrpo import cli
+from fasttrpo.report.plot import plot
+from fasttrpo.report.runs import grouped, load
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    """Three seeds of one setting and two of another."""
+    for seed in range(3):
+        write_run(tmp_path / "runs" / f"seed{seed}", seed=seed)
+    for seed in range(2):
+        settings = {"target_kl": 0.02}
+        write_run(tmp_path / "runs" / f"large{seed}", seed=seed, settings=settings)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were saved, for a look at their parts."""
+    figure = pytest.importorskip("matplotlib.figure", reason="no matplotlib").Figure
+    saved, save = [], figure.savefig
+    monkeypatch.setattr(
+        figure, "savefig", lambda self, *a, **k: (saved.append(self), save(self, *a, **k))
+    )
+    return saved
+
+
+def test_a_png_is_written_and_said_where(seeds, drawn, capsys):
+    assert cli.main(["plot", str(seeds)]) == 0
+    assert capsys.readouterr().out == f"saved {seeds / 'plot.png'}\n"
+    assert (seeds / "plot.png").read_bytes().startswith(PNG)
+    assert cli.main(["plot", str(seeds), "--out", "other.png", "--x", "seconds", "--y", "kl"]) == 0
+    ax = drawn[-1].axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("seconds", "KL divergence")
+
+
+def test_groups_have_names_bands_and_seeds(seeds, drawn, tmp_path):
+    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    (ax,) = drawn[0].axes
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["target_kl=0.02 (2 seeds)", "target_kl=0.01 (3 seeds)"]
+    assert len(ax.collections) == 2  # bands
+    assert len(ax.lines) == 2 * 2 + 5  # interquartile mean and mean, and each seed
+    bold = [line for line in ax.lines if line.get_linewidth() == 2]
+    assert len({line.get_color() for line in bold}) == 2
+    assert bold[1].get_ydata()[[0, -1]] == pytest.approx([6.0, 201.0])
+    assert bold[1].get_xdata()[[0, -1]] == pytest.approx([100.0, 4000.0])
+
+
+def test_environments_have_panels_of_their_own(seeds, drawn, tmp_path):
+    for i in range(4):
+        write_run(seeds / f"other{i}", env_id=f"Other{i}-v0")
+    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    titles = [ax.get_title(loc="left") for ax in drawn[0].axes]
+    assert titles == ["CartPole-v1", "Other0-v0", "Other1-v0", "Other2-v0", "Other3-v0", ""]
+
+
+def test_the_picture_is_not_blank(seeds, drawn, tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    pixels = image.imread(tmp_path / "a.png")[..., :3]
+    blue = np.abs(pixels - [0, 0x72 / 255, 0xB2 / 255]).max(axis=-1) < 0.02
+    assert blue.sum() > 100
+
+
+@pytest.mark.parametrize("name", ["a $x_1^$ b", "<script>", "100%"])
+def test_any_name_is_drawn_as_it_stands(name, drawn, tmp_path):
+    write_run(tmp_path / "run", env_id=name)
+    plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
+    assert drawn[0].axes[0].get_title(loc="left").replace("\\", "") == name
+
+
+def test_one_record_is_drawn(drawn, tmp_path):
+    write_run(tmp_path / "run", n=1)
+    plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
+    assert drawn[0].axes[0].lines[0].get_marker() == "o"
+
+
+def test_what_was_left_out_is_said(seeds, drawn, capsys):
+    empty = write_run(seeds / "starting", seed=9)
+    (empty / "progress.csv").unlink()
+    assert cli.main(["plot", str(seeds)]) == 0
+    assert "left out: " in capsys.readouterr().err
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
+        (["--x", "second"], "unknown axis 'second'; did you mean 'seconds'?"),
+        (["--out", "nowhere/a.png"], "--out: there is no folder 'nowhere'"),
+        (["--out", "a.pdf"], "--out: a plot is a .png file, got 'a.pdf'"),
+        (["--y", "std"], "no run has a finite value of std yet"),
+    ],
+)
+def test_mistakes_are_one_line(more, message, seeds, capsys):
+    if "std" in more:
+        pytest.importorskip("matplotlib")
+    assert cli.main(["plot", str(seeds), *more]) == 2
+    assert capsys.readouterr().err == f"fasttrpo: {message}\n"
+    assert not (seeds / "plot.png").exists()
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: None, "there is no run 'run'"),
+        (lambda folder: folder.mkdir(), "'run' is no run: there is no progress.csv in it"),
+        (lambda folder: (write_run(folder) / "progress.csv").unlink(), "run has no record yet"),
+    ],
+    ids=["no folder", "no run", "no record"],
+)
+def test_what_is_no_run_is_one_line(command, prepare, message, tmp_path, capsys):
+    prepare(tmp_path / "run")
+    assert cli.main([command, "run"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"fasttrpo: {message}")
+    assert len(err.splitlines()) == 1
+
+
+def test_without_matplotlib_the_command_to_install_it(seeds, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert cli.main(["plot", str(seeds)]) == 2
+    err = capsys.readouterr().err
+    assert err == "fasttrpo: fasttrpo plot draws with matplotlib: pip install 'fasttrpo[plot]'\n"
+    assert not (seeds / "plot.png").exists()

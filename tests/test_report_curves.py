@@ -1,0 +1,151 @@
+"""Averages over seeds: against values known otherwise, and what happens where runs differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from run_folders import write_run
+
+from fasttrpo.report.curves import average, axis, binned, common_grid, curve
+from fasttrpo.report.runs import grouped, load
+from fasttrpo.report.statistics import iqm, stratified_bootstrap
+
+# -- statistics -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0], 3.0),
+        ([1.0, 2.0, 9.0], 4.0),  # of three, none is left out
+        ([100.0, 1.0, 2.0, -50.0], 1.5),
+        ([0.0, 1.0, 2.0, 3.0, 1000.0], 2.0),  # a quarter of five is one
+        ([*range(8), 99.0, -99.0], 3.5),
+    ],
+)
+def test_interquartile_mean_of_known_values(values, expected):
+    assert iqm(np.array(values)) == pytest.approx(expected)
+    columns = np.stack([values, np.add(values, 10)], axis=1)
+    assert iqm(columns) == pytest.approx([expected, expected + 10])
+
+
+def test_the_band_covers_as_often_as_it_says():
+    """A mean of normals, where the interval is known: about 95 of 100 cover 0."""
+    draw = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        runs = draw.normal(size=(30, 1))
+        low, high = stratified_bootstrap([runs], lambda x: x.mean(axis=0), n_resamples=300)
+        covered += low[0] <= 0 <= high[0]
+    assert 0.87 <= covered / 200 <= 0.99
+
+
+def test_the_band_has_the_width_of_theory():
+    """The bootstrap's standard error of a mean is std / sqrt(n)."""
+    runs = np.random.default_rng(1).normal(3, 2, size=(400, 1))
+    low, high = stratified_bootstrap([runs], lambda x: x.mean(axis=0))
+    width = 2 * 1.96 * runs.std() / np.sqrt(len(runs))
+    assert (high - low)[0] == pytest.approx(width, rel=0.08)
+    assert (high + low)[0] / 2 == pytest.approx(runs.mean(), abs=0.1 * width)
+
+
+def test_strata_are_drawn_from_apart():
+    """Two tasks of which each has equal runs: no resample differs, whatever lies between them."""
+    strata = [np.zeros((3, 2)), np.full((5, 2), 100.0)]
+    low, high = stratified_bootstrap(strata, lambda x: x.mean(axis=0))
+    assert np.array_equal(low, high)
+    assert low == pytest.approx([62.5, 62.5])
+    mixed = stratified_bootstrap([np.concatenate(strata)], lambda x: x.mean(axis=0))
+    assert mixed[0][0] < mixed[1][0]
+
+
+def test_whole_runs_are_drawn():
+    """A run's points stay together: the sum of two that cancel in each run is always 0."""
+    one = np.random.default_rng(2).normal(size=(6, 1))
+    low, high = stratified_bootstrap([np.hstack([one, -one])], lambda x: x.sum(axis=0).sum()[None])
+    assert np.abs([low, high]).max() < 1e-12
+
+
+def test_the_same_seed_gives_the_same_band():
+    runs = np.random.default_rng(3).normal(size=(5, 4))
+    first, again, other = (stratified_bootstrap([runs], seed=s) for s in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+# -- curves ---------------------------------------------------------------------------------------
+
+
+def group_of(folder):
+    return grouped(load([folder])[0])[0]
+
+
+def test_seeds_are_averaged_where_all_have_values(tmp_path):
+    """Records at other steps are interpolated; the grid begins and ends inside of all."""
+    for seed, (n, every) in enumerate([(40, 100), (25, 150), (30, 110)]):
+        steps = every * np.arange(1, n + 1)
+        write_run(tmp_path / f"seed{seed}", n, seed, num_timesteps=steps, return_mean=2.0 * steps)
+    found = average(group_of(tmp_path), "return_mean")
+    assert (found.x[0], found.x[-1]) == (150, 3300)
+    for y in (found.mean, found.iqm, found.low, found.high):
+        assert y == pytest.approx(2 * found.x)
+    assert [c.x[-1] for c in found.curves] == [4000, 3750, 3300]
+
+
+def test_the_band_holds_the_interquartile_mean(tmp_path):
+    for seed in range(6):
+        write_run(tmp_path / f"seed{seed}", seed=seed)
+    found = average(group_of(tmp_path), "return_mean")
+    assert found.iqm == pytest.approx(found.mean)  # 0 to 5, without 0 and 5: still 2.5
+    assert (found.low < found.iqm).all()
+    assert (found.iqm < found.high).all()
+
+
+def test_a_single_run_is_itself(tmp_path):
+    found = average(group_of(write_run(tmp_path / "run")), "return_mean")
+    assert found.iqm == pytest.approx(5.0 * np.arange(1, 41))
+    assert found.low is None
+
+
+def test_rows_before_the_first_episode_and_missing_columns_are_left_out(tmp_path):
+    values = 5.0 * np.arange(1, 41)
+    values[:7] = np.nan
+    write_run(tmp_path / "seed0", return_mean=values)
+    write_run(tmp_path / "seed1", return_mean=None)
+    group = group_of(tmp_path)
+    assert curve(group.runs[0], "return_mean").x[0] == 800
+    assert len(average(group, "return_mean").curves) == 1
+    assert average(group, "no such column") is None
+
+
+def test_runs_without_a_step_in_common_have_no_average(tmp_path):
+    write_run(tmp_path / "a", num_timesteps=100 * np.arange(1, 41))
+    write_run(tmp_path / "b", seed=1, num_timesteps=9000 + 100 * np.arange(1, 41))
+    found = average(group_of(tmp_path), "return_mean")
+    assert len(found.x) == 0
+    assert len(found.curves) == 2
+
+
+def test_a_grid_of_one_point(tmp_path):
+    run = write_run(tmp_path / "seed0", n=1)
+    curves = [curve(group_of(run).runs[0], "return_mean")] * 2
+    assert common_grid(curves).tolist() == [100.0]
+
+
+def test_seconds_add_up_from_steps_per_second(tmp_path):
+    speed = np.where(np.arange(40) < 20, 1000.0, 500.0)
+    run = group_of(write_run(tmp_path / "run", steps_per_second=speed)).runs[0]
+    assert axis(run, "seconds")[[0, 19, 39]] == pytest.approx([0.1, 2.0, 6.0])
+
+
+def test_bins_hold_all_iterations(tmp_path):
+    """Few records: themselves. Many: medians and percentiles of what falls together."""
+    few = binned(group_of(write_run(tmp_path / "few")), "return_mean")
+    assert few.median == pytest.approx(5.0 * np.arange(1, 41))
+    assert np.array_equal(few.low, few.high)
+    n = 1000
+    alternating = np.where(np.arange(n) % 2, 1.0, 0.0)
+    many = binned(group_of(write_run(tmp_path / "many", n, kl=alternating)), "kl")
+    assert len(many.x) == 100
+    assert set(many.median) == {0.5}
+    assert (set(many.low), set(many.high)) == ({0.0}, {1.0})

@@ -1,0 +1,138 @@
+"""Run folders: which are found, what is read of them, and which belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import small_model
+from run_folders import write_csv, write_evaluation, write_run
+
+from fasttrpo.report.runs import check_column, find, grouped, load, read
+
+
+def names(folder):
+    return [(group.name, len(group.runs)) for group in grouped(load([folder])[0])]
+
+
+def test_seeds_are_found_in_their_order(tmp_path):
+    for seed in (0, 2, 10):
+        write_run(tmp_path / "CartPole" / f"seed{seed}", seed=seed)
+    assert [p.name for p in find(tmp_path)] == ["seed0", "seed2", "seed10"]
+    assert [p.name for p in find(tmp_path / "CartPole" / "seed2")] == ["seed2"]
+    runs, _ = load([tmp_path, tmp_path / "CartPole", tmp_path / "CartPole" / "seed2"])
+    assert [run.name for run in runs] == ["seed 0", "seed 2", "seed 10"]  # each once
+
+
+def test_seeds_of_the_same_settings_are_a_group(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"a{seed}", seed=seed)
+        write_run(tmp_path / f"b{seed}", seed=seed, settings={"target_kl": 0.02, "n_threads": 1})
+    write_run(tmp_path / "c", env_id="Pendulum-v1")
+    assert names(tmp_path) == [
+        ("CartPole-v1, target_kl=0.01", 3),
+        ("CartPole-v1, target_kl=0.02", 3),
+        ("Pendulum-v1", 1),
+    ]
+
+
+def test_threads_make_no_group(tmp_path):
+    write_run(tmp_path / "a", seed=0, settings={"n_threads": 1})
+    write_run(tmp_path / "b", seed=1, settings={"n_threads": 2})
+    assert names(tmp_path) == [("CartPole-v1", 2)]
+
+
+def test_many_differences_are_called_by_their_folder(tmp_path):
+    more = {"gamma": 0.9, "gae_lambda": 0.8, "target_kl": 0.1, "cg_damping": 1.0}
+    write_run(tmp_path / "plain")
+    write_run(tmp_path / "tuned", settings=more)
+    assert names(tmp_path) == [("plain", 1), ("tuned", 1)]
+
+
+def test_without_config_folders_are_groups(tmp_path):
+    for where in ("x/one", "x/two", "y/one"):
+        folder = write_run(tmp_path / where)
+        (folder / "config.json").unlink()
+    assert [len(group.runs) for group in grouped(load([tmp_path])[0])] == [2, 1]
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path):
+    folder = write_run(tmp_path / "run")
+    with open(folder / "progress.csv", "a") as file:
+        file.write("41,4100,2")
+    assert read(folder).steps == 4000
+    assert not np.isnan(read(folder).column("return_mean")).any()
+
+
+def test_numbers_and_reasons_are_read(tmp_path):
+    folder = write_run(tmp_path / "run", n=2, rejected=["kl", ""], explained_variance=["", "nan"])
+    run = read(folder)
+    assert list(run.columns["rejected"]) == ["kl", ""]
+    assert np.isnan(run.column("explained_variance")).all()
+    assert np.isnan(run.column("no such column")).all()
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "eval.json"])
+def test_evaluations_are_read_older_ones_too(name, tmp_path):
+    folder = write_run(tmp_path / "run")
+    assert read(folder).evaluation is None
+    write_evaluation(folder, 499.0, name)
+    assert read(folder).evaluation["mean_return"] == 499.0
+
+
+def test_what_learn_records_is_what_is_read(tmp_path):
+    """A real record's keys: every column that the report knows is there."""
+    model = small_model()
+    model.learn(64)
+    write_csv(tmp_path / "progress.csv", {k: [v] for k, v in model.records[0].items()})
+    run = read(tmp_path)
+    for name in ("kl", "kl_predicted", "target_kl", "steps_per_second", "cg_residual"):
+        assert np.isfinite(run.column(name)).all(), name
+
+
+# -- what is wrong --------------------------------------------------------------------------------
+
+
+def test_no_such_folder_names_the_nearest(tmp_path):
+    write_run(tmp_path / "CartPole-v1-seed0")
+    with pytest.raises(FileNotFoundError, match=r"did you mean '.*CartPole-v1-seed0'"):
+        load([tmp_path / "CartPole-v1-seed1"])
+
+
+def test_a_folder_without_runs(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"is no run: there is no progress\.csv in it"):
+        load([tmp_path])
+
+
+@pytest.mark.parametrize("text", [None, "", "iteration,num_timesteps\n"])
+def test_a_run_without_a_record(text, tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "progress.csv").unlink()
+    if text is not None:
+        (folder / "progress.csv").write_text(text)
+    with pytest.raises(ValueError, match="has no record yet"):
+        load([tmp_path])
+    write_run(tmp_path / "other", seed=1)
+    runs, left_out = load([tmp_path])
+    assert len(runs) == 1
+    assert "has no record yet" in left_out[0]
+
+
+def test_damaged_files_are_named(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        load([folder])
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="it is no JSON object"):
+        load([folder])
+    (folder / "progress.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="has no column num_timesteps"):
+        load([folder])
+
+
+def test_a_mistyped_column_names_the_nearest(tmp_path):
+    runs, _ = load([write_run(tmp_path / "run")])
+    check_column(runs, "kl")
+    with pytest.raises(ValueError, match="unknown column 'return_men'; did you mean 'return_mean"):
+        check_column(runs, "return_men")
