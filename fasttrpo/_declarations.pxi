@@ -24,7 +24,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         int n_steps, n_envs
         double gamma, gae_lambda
         int normalize_advantage, normalize_observations, normalize_rewards
-        double target_kl, cg_damping
+        double target_kl, ent_coef, cg_damping
         int cg_max_steps
         double cg_tolerance
         int preconditioner, sub_sampling_factor

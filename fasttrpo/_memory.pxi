@@ -16,6 +16,7 @@ cdef void _fill(trpo_settings *c, s) except *:
     c.gamma, c.gae_lambda = s.gamma, s.gae_lambda
     c.normalize_advantage = s.normalize_advantage
     c.normalize_observations, c.normalize_rewards = s.normalize_observations, s.normalize_rewards
+    c.ent_coef = s.ent_coef
     c.target_kl, c.cg_damping, c.cg_tolerance = s.target_kl, s.cg_damping, s.cg_tolerance
     c.cg_max_steps, c.preconditioner = s.cg_max_steps, _PRECONDITIONERS[s.preconditioner]
     c.sub_sampling_factor = s.sub_sampling_factor

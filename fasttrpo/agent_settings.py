@@ -34,6 +34,7 @@ class AgentSettings:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     target_kl: float = 0.01
+    ent_coef: float = 0.0
     cg_max_steps: int = 3
     cg_tolerance: float = 1e-5
     cg_damping: float = 0.1

@@ -55,6 +55,7 @@ class Settings:
     normalize_advantage    advantages to mean 0, standard deviation 1
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
                      schedule: "linear", "linear_0.02" or a function (see `fasttrpo.schedules`)
+    ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
                      "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
@@ -92,6 +93,7 @@ class Settings:
     gae_lambda: float = 0.95
     normalize_advantage: bool = True
     target_kl: float | str | Schedule = 0.01
+    ent_coef: float = 0.0
     sub_sampling_factor: int = 1
     policy_kwargs: Mapping[str, Any] | None = None
     stats_window_size: int = 100
@@ -235,6 +237,7 @@ _CHECKS: dict[str, Check] = {
     "gae_lambda": _FRACTION,
     "normalize_advantage": flag,
     "target_kl": scheduled(positive),
+    "ent_coef": real("a number >= 0", lambda x: x >= 0),
     "sub_sampling_factor": size,
     "stats_window_size": size,
     "verbose": integer(0),

@@ -42,6 +42,7 @@ MISTAKES = {
     "Gaussian mean": ("kernels/gaussian.c", "dout[at] = w[n]", "dout[at] = -w[n]"),
     "Gaussian log_std": ("kernels/gaussian.c", "dl += w[n]", "dl -= w[n]"),
     "categorical": ("kernels/categorical.c", "dout[j] = w[n]", "dout[j] = -w[n]"),
+    "entropy": ("kernels/categorical.c", "dout[k] -= c * e", "dout[k] += c * e"),
     "Bernoulli": ("kernels/bernoulli.c", "? q : -p)", "? -q : p)"),
     "Bernoulli's metric": (
         "kernels/bernoulli.c",

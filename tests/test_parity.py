@@ -75,6 +75,7 @@ def whole_runs():
             normalize_observations=i % 5 != 0,
             normalize_rewards=i % 4 != 1,
             normalize_advantage=i % 7 != 2,
+            ent_coef=(0.0, 0.02)[i // 2 % 2],
             n_critic_updates=1 + i % 2,
             batch_size=50,
         )

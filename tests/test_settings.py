@@ -35,6 +35,8 @@ OUT_OF_RANGE = [
     ("n_critic_updates", 2**24 + 1),
     ("gae_lambda", -0.1),
     ("normalize_advantage", "yes"),
+    ("ent_coef", -0.1),
+    ("ent_coef", float("inf")),
     ("target_kl", 0.0),
     ("target_kl", float("inf")),
     ("sub_sampling_factor", 0),

@@ -1,9 +1,11 @@
 /* The surrogate's gradient.
  *
- *     L(theta) = 1/N sum_n ratio_n adv_n,           ratio_n = exp(logp_n(theta) - logp_n)
- *     dL       = 1/N sum_n ratio_n adv_n dlogp_n    with dlogp_n by the distribution's adjoint,
+ *     L(theta) = 1/N sum_n ratio_n adv_n + c H_n,   ratio_n = exp(logp_n(theta) - logp_n)
+ *     dL       = 1/N sum_n ratio_n adv_n dlogp_n + c dH_n
+ *                                                   with dlogp_n by the distribution's adjoint,
  *                                                   then back through the network
  *
+ * H_n is the entropy of row n's distribution and c = ent_coef; where c is 0 nothing is added.
  * logp_n is what the rollout recorded, by the very kernel that computes logp_n(theta): at the
  * parameters that took the actions the ratio is exactly 1. The critic's gradient is the same with
  * weight 1: maximising a unit Gaussian's log-likelihood of ret is minimising 1/2 (V - ret)^2. */
@@ -27,11 +29,16 @@ static void gradient_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int
     const trpo_model *m = pass->model;
     const trpok_table *k = pass->agent->k;
     const real *weight = (const real *)pass->arg;
+    const double c = weight != NULL ? pass->agent->set.ent_coef : 0; /* the critic has none */
     real **h = trpo_tile_rows(s, m, pass->batch, first);
+    real *dlog_std = m->n_log_std ? sum + m->net.offset[m->net.L] : NULL;
     for (int i = 0; i < n; i++) s->row1[i] = weight != NULL ? weight[first + i] : 1;
-    m->dist->adjoint(k, s->a, m->n_log_std ? sum + m->net.offset[m->net.L] : NULL, h[m->net.L],
-                     m->log_std, pass->batch->act + (ptrdiff_t)first * m->D, s->row1, s->work,
-                     m->parts, n, m->A, m->D);
+    m->dist->adjoint(k, s->a, dlog_std, h[m->net.L], m->log_std,
+                     pass->batch->act + (ptrdiff_t)first * m->D, s->row1, s->work, m->parts, n,
+                     m->A, m->D);
+    if (c > 0)
+        m->dist->entropy_adjoint(k, s->a, dlog_std, (real)c, h[m->net.L], m->log_std, s->work,
+                                 m->parts, n, m->A, m->D);
     trpo_net_adjoint(k, &m->net, sum, s->a, h, s, n);
 }
 

@@ -3,7 +3,7 @@
  * finite is none, whatever its other numbers.
  *
  * A trial needs one pass over the batch, for three means at once:
- *     surr = E[(ratio - 1) A],   kl = E[KL(old || new)],   entropy
+ *     surr = E[(ratio - 1) A] + ent_coef entropy,   kl = E[KL(old || new)],   entropy
  * The outputs at the old parameters are those cached by the rollout. */
 #include "work.h"
 
@@ -74,6 +74,7 @@ trpo_trial trpo_evaluate(trpo_agent *w, const double *theta)
     trpo_net_pack(w->k, &m->net, theta);
     trpo_mean_rows(mean, &pass, m->batch.N, N_MEANS);
     trpo_net_pack(w->k, &m->net, m->theta);
-    const trpo_trial trial = {mean[SURR], mean[KL], mean[ENTROPY]};
+    trpo_trial trial = {mean[SURR], mean[KL], mean[ENTROPY]};
+    if (w->set.ent_coef > 0) trial.surr += w->set.ent_coef * trial.entropy;
     return trial;
 }

@@ -115,6 +115,7 @@ static const char *bad_rollout(const trpo_settings *s)
 static const char *bad_step(const trpo_settings *s)
 {
     if (!is_positive(s->target_kl)) return "target_kl";
+    if (!(s->ent_coef >= 0 && isfinite(s->ent_coef))) return "ent_coef";
     if (!(s->cg_damping >= 0 && isfinite(s->cg_damping))) return "cg_damping";
     if (s->cg_max_steps < 1) return "cg_max_steps";
     if (!(s->cg_tolerance >= 0 && s->cg_tolerance < 1)) return "cg_tolerance";

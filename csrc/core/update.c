@@ -37,12 +37,15 @@ static void end_stage(trpo_agent *w, trpo_info *info, int stage)
     w->stage_began = now;
 }
 
-/* The surrogate at the present parameters, E[(ratio - 1) A]: 0 where they took the actions. */
-static double surrogate_now(const trpo_agent *w)
+/* The surrogate at the present parameters, E[(ratio - 1) A] + ent_coef entropy; without the entropy
+ * it is 0 where they took the actions. */
+static double surrogate_now(trpo_agent *w)
 {
     double sum = 0;
     for (int n = 0; n < w->N; n++) sum += (double)w->weight[n] - (double)w->adv_real[n];
-    return sum / w->N;
+    sum /= w->N;
+    if (w->set.ent_coef > 0) sum += w->set.ent_coef * trpo_evaluate(w, w->policy.theta).entropy;
+    return sum;
 }
 
 static trpo_trial evaluate(void *agent, const double *theta)

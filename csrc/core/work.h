@@ -266,7 +266,7 @@ void trpo_rate_rows(trpo_agent *w, int first, int N);
 /* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
 void trpo_advantages(trpo_agent *w);
 
-/* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv */
+/* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv + ent_coef entropy */
 void trpo_policy_gradient(trpo_agent *w);
 /* gradient.c: model.grad = d/dtheta 1/N sum weight logp(act); weight NULL means 1 */
 void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight);

@@ -141,6 +141,7 @@ typedef struct trpo_settings {
     int normalize_rewards;        /* scaled by the running std of the discounted return [0]   */
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
+    double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
     double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
     int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
@@ -180,7 +181,7 @@ typedef struct trpo_info {
     int cg_steps;               /* products used by the policy's conjugate gradient           */
     int line_search_steps;      /* trial steps evaluated                                      */
     int rejected;               /* trpo_rejection; TRPO_NOT_REJECTED where a step was taken   */
-    double surr_gain;           /* E[(ratio - 1) A], new minus old                            */
+    double surr_gain;           /* E[ratio A] + ent_coef entropy, new minus old               */
     double surr_gain_predicted; /* beta g'x, first order                                      */
     double kl;                  /* mean KL(old || new), nats                                  */
     double kl_predicted;        /* beta^2/2 x'Fx, second order, undamped                      */

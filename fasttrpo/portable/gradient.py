@@ -8,12 +8,18 @@ from . import network
 
 
 def surrogate_gradient(batch):
-    """g = 1/N sum_n ratio_n adv_n dlogp_n/dtheta,  ratio = exp(logp(theta) - logp); (P,)."""
+    """g = 1/N sum_n ratio_n adv_n dlogp_n/dtheta + c dH_n/dtheta; (P,).
+
+    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef.
+    """
     difference = (batch.logp_now - batch.logp).astype(np.float64)
     w = np.exp(difference) * batch.adv
-    doutput, dlog_std = batch.model.distribution.adjoint(
-        w, batch.act, batch.policy.output, batch.extra
-    )
+    distribution, c = batch.model.distribution, batch.model.settings.ent_coef
+    output, extra = batch.policy.output, batch.extra
+    doutput, dlog_std = distribution.adjoint(w, batch.act, output, extra)
+    if c > 0:
+        dH, dH_log_std = distribution.entropy_adjoint(output, extra)
+        doutput, dlog_std = (doutput + c * dH).astype(output.dtype), dlog_std + c * dH_log_std
     return np.concatenate([network.pullback(batch.policy, doutput), dlog_std])
 
 

@@ -25,10 +25,12 @@ class Step(NamedTuple):
     trials: int
 
 
-def surrogate(logp, batch):
-    """mean (exp(logp' - logp) - 1) adv: the surrogate, measured from the behaviour policy."""
+def surrogate(logp, entropy, batch):
+    """mean (exp(logp' - logp) - 1) adv, measured from the behaviour policy, + ent_coef entropy'."""
     difference = (logp - batch.logp).astype(np.float64)
-    return float(np.mean(np.expm1(difference) * batch.adv))
+    surr = float(np.mean(np.expm1(difference) * batch.adv))
+    c = batch.model.settings.ent_coef
+    return surr + c * entropy if c > 0 else surr
 
 
 def evaluate(theta, batch):
@@ -38,9 +40,10 @@ def evaluate(theta, batch):
         extra = model.extra(theta)
         out = network.forward(model.policy, model.policy_weights(theta), batch.obs).output
         out = masks.forbid(out, batch.mask)
-        surr = surrogate(distribution.logp(batch.act, out, extra), batch)
+        entropy = float(distribution.entropy(out, extra))
+        surr = surrogate(distribution.logp(batch.act, out, extra), entropy, batch)
         kl = distribution.kl(batch.policy.output, batch.extra, out, extra)
-        return surr, float(np.mean(kl, dtype=np.float64)), float(distribution.entropy(out, extra))
+        return surr, float(np.mean(kl, dtype=np.float64)), entropy
 
 
 def step_size(curvature, target_kl):
@@ -75,7 +78,8 @@ def judge(theta, surr, kl, target_kl, surr_old):
 
 def search(batch, x, beta):
     """The line search along beta x, from the batch's parameters: Step."""
-    s, theta, surr_now = batch.model.settings, batch.state.theta, surrogate(batch.logp_now, batch)
+    s, theta = batch.model.settings, batch.state.theta
+    surr_now = surrogate(batch.logp_now, entropy_now(batch), batch)
     trial, rejected, trials, surr, kl = line_search(
         lambda theta: evaluate(theta, batch)[:2],
         theta,
@@ -92,5 +96,9 @@ def search(batch, x, beta):
 
 def stay(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
     """No step: theta itself, not a copy that went through arithmetic."""
-    entropy = batch.model.distribution.entropy(batch.policy.output, batch.extra)
-    return Step(batch.state.theta, rejected, surr_gain, kl, float(entropy), trials)
+    return Step(batch.state.theta, rejected, surr_gain, kl, entropy_now(batch), trials)
+
+
+def entropy_now(batch):
+    """The mean entropy at the present parameters."""
+    return float(batch.model.distribution.entropy(batch.policy.output, batch.extra))

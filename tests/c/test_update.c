@@ -76,6 +76,7 @@ static int kind_of_agent(trpo_settings *s, int code)
     s->normalize_rewards = take_choice(&code, 2);
     s->sub_sampling_factor = 1 + 2 * take_choice(&code, 2);
     s->activation = number % 7 == 0 ? TRPO_RELU : TRPO_TANH;
+    s->ent_coef = number % 5 == 0 ? 0.01 : 0;
     check_name("%s, %d hidden, preconditioner %d, critic %d, normalisers %d %d, every %d. row",
                space_name(space), depths[depth], s->preconditioner, s->critic,
                s->normalize_observations, s->normalize_rewards, s->sub_sampling_factor);
@@ -244,15 +245,17 @@ static void train_elsewhere(learner *l, int iterations)
 
 /* In a small trust region the surrogate grows as its gradient says, and the KL as the Fisher matrix
  * does: gain -> beta g'x and KL -> beta^2/2 x'Fx, both up to a share of the order of sqrt(KL). */
-static void a_small_step_goes_as_predicted(int space, int n_hidden, int preconditioner)
+static void a_small_step_goes_as_predicted(int space, int n_hidden, int preconditioner,
+                                           double ent_coef)
 {
     trpo_settings s;
     learner l;
     trpo_info info;
-    check_name("a small step, %s, %d hidden, preconditioner %d", space_name(space), n_hidden,
-               preconditioner);
+    check_name("a small step, %s, %d hidden, preconditioner %d, entropy %g", space_name(space),
+               n_hidden, preconditioner, ent_coef);
     small_settings(&s, space, n_hidden);
     s.preconditioner = preconditioner;
+    s.ent_coef = ent_coef;
     s.target_kl = 1e-5;
     s.cg_max_steps = 10;
     learner_start(&l, &s, NULL);
@@ -382,8 +385,9 @@ int main(void)
         a_step_beyond_all_numbers_does_no_harm(space);
         for (int n_hidden = 0; n_hidden < 3; n_hidden++) {
             it_learns(space, n_hidden);
-            a_small_step_goes_as_predicted(space, n_hidden, TRPO_NONE);
-            a_small_step_goes_as_predicted(space, n_hidden, TRPO_KFAC);
+            a_small_step_goes_as_predicted(space, n_hidden, TRPO_NONE, 0);
+            a_small_step_goes_as_predicted(space, n_hidden, TRPO_KFAC, 0);
+            a_small_step_goes_as_predicted(space, n_hidden, TRPO_KFAC, 1);
         }
     }
     for (int critic = 0; critic < N_CRITICS; critic++)

@@ -1,0 +1,172 @@
+"""The entropy in the surrogate, E[(ratio - 1) A] + ent_coef E[H]: its gradient and its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from agents import (
+    N,
+    O,
+    World,
+    collect,
+    every_distribution,
+    every_policy,
+    loaded,
+    random_batch,
+    rollout_settings,
+    settings,
+    shaken,
+)
+from tolerances import DENSE, DIFFERENCES, ROUNDING, assert_close
+
+C = 0.3
+DTYPES = {"float32": 1e-6, "float64": ROUNDING}
+
+
+def dense_surrogate(dense, batch, coefficient=C):
+    """theta -> the surrogate with the entropy, written out."""
+
+    def surrogate(theta):
+        gain = dense.surrogate(theta, batch.obs, batch.act, batch.adv, batch.logp)
+        return gain + coefficient * dense.entropy(theta, batch.obs)
+
+    return surrogate
+
+
+@every_policy
+def test_gradient_is_the_4th_order_difference_of_the_surrogate(
+    implementation, hidden, distribution, activation
+):
+    s = settings(hidden, distribution, activation, ent_coef=C)
+    agent, _ = loaded(implementation, s, off_policy=True)
+    h = 1e-6 if activation == "relu" else 1e-4  # no step may cross a kink
+    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, h)
+    assert_close(agent.gradient(), numeric, DIFFERENCES)
+
+
+@every_distribution
+@pytest.mark.parametrize("n", [1, 64, 65, 257, 700])
+def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distribution, n):
+    s = settings((4,), distribution, n_steps=700, ent_coef=C)
+    agent, batch = loaded(implementation, s, n, off_policy=True)
+    surrogate = dense_surrogate(reference.DensePolicy(s), batch)
+    trial = agent.theta + 0.2 * np.random.default_rng(8).normal(size=agent.theta.size)
+    assert agent.evaluate(trial)[0] == pytest.approx(surrogate(trial), rel=DENSE)
+    expected = reference.complex_step(surrogate, agent.theta)
+    assert_close(agent.gradient(), expected, DENSE)
+
+
+@pytest.mark.parametrize("parts", [(4,), (2, 3), (1, 3)])
+def test_under_masks_it_is_the_entropy_of_the_choices_left(implementation, parts):
+    s = settings((4,), ("categorical", parts), ent_coef=C)
+    agent, batch = shaken(implementation, s), random_batch(s)
+    mask = np.random.default_rng(1).random((N, sum(parts))) < 0.5
+    starts = np.cumsum(parts) - parts
+    np.put_along_axis(mask, starts + batch.act.astype(int), values=True, axis=1)
+    dense = reference.DensePolicy(s, mask)
+    batch = batch._replace(logp=dense.logp(agent.theta, batch.obs, batch.act) + 0.1)
+    agent.load_batch(*batch, mask)
+    expected = reference.complex_step(dense_surrogate(dense, batch), agent.theta)
+    assert_close(agent.gradient(), expected, DENSE)
+    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
+    assert_close(agent.gradient(), numeric, DIFFERENCES)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_forbidden_choice_is_not_moved(implementation, dtype):
+    """The gradient is exactly 0 there, and where one choice is left."""
+    s = settings((), ("categorical", (2, 3)), ent_coef=C)
+    agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
+    mask, act = np.ones((N, 5), bool), np.zeros((N, 2))
+    mask[:, [1, 3]] = False
+    agent.load_batch(batch.obs, act, batch.adv, mask=mask)
+    columns = agent.gradient().reshape(O + 1, 5)
+    assert not columns[:, [0, 1, 3]].any()
+    assert columns[:, [2, 4]].any()
+
+
+@every_distribution
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_is_linear_in_the_coefficient(implementation, distribution, dtype):
+    def gradient(coefficient):
+        s = settings((4,), distribution, ent_coef=coefficient)
+        agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
+        agent.load_batch(*batch)
+        return agent.gradient()
+
+    none, one = gradient(0.0), gradient(0.1)
+    assert not np.allclose(none, one)
+    assert_close(gradient(0.2), none + 2 * (one - none), DTYPES[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gaussian_s_entropy_pulls_at_its_log_std_alone(implementation, dtype):
+    s = settings(ent_coef=0.25)
+    agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
+    agent.load_batch(batch.obs, batch.act, np.zeros(N))
+    assert not agent.gradient()[:-2].any()
+    assert (agent.gradient()[-2:] == 0.25).all()
+
+
+@every_distribution
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_without_advantages_the_entropy_grows(implementation, distribution, dtype):
+    """The gradient is not zero then, and the gain told is the entropy's."""
+    s = rollout_settings(distribution=distribution, ent_coef=C, gamma=0.0, target_kl=1e-4)
+    agent, world = shaken(implementation, s, scale=0.3, dtype=dtype), World(s.n_envs)
+    agent.value_theta = np.zeros_like(agent.value_theta)
+    for _ in range(s.n_steps):
+        act, _, _ = agent.act(world.obs)
+        next_obs = world.step(act)[3]
+        agent.push(np.zeros(s.n_envs), *np.zeros((2, s.n_envs), bool), next_obs)
+    record = agent.update()
+    assert record["outcome"] == 0
+    assert record["kl"] <= 1e-4
+    assert record["surr_gain"] == pytest.approx(record["surr_gain_predicted"], rel=0.05)
+    assert record["surr_gain"] > 0
+
+
+def test_zero_gradient_is_that_of_the_whole(implementation):
+    """Equal choices without advantages: the entropy is at its height, and there is no step."""
+    s = rollout_settings(hidden=(), distribution=("categorical", (2, 4)), ent_coef=C)
+    agent = implementation.agent(s)
+    agent.theta, agent.value_theta = 0 * agent.theta, 0 * agent.value_theta
+    obs = np.ones((s.n_envs, O))
+    for _ in range(s.n_steps):
+        agent.act(obs)
+        agent.push(np.zeros(s.n_envs), *np.zeros((2, s.n_envs), bool), obs)
+    record = agent.update()
+    assert record["rejected"] == "zero gradient"
+    assert not agent.theta.any()
+
+
+@every_distribution
+def test_a_small_step_gains_what_was_predicted(implementation, distribution):
+    s = rollout_settings(distribution=distribution, ent_coef=C, target_kl=1e-8)
+    agent = shaken(implementation, s, scale=0.3)
+    collect(agent, World(s.n_envs), s.n_steps)
+    record = agent.update()
+    assert record["outcome"] == 0
+    assert record["surr_gain"] == pytest.approx(record["surr_gain_predicted"], rel=1e-2)
+
+
+@every_distribution
+def test_a_larger_coefficient_keeps_the_entropy_higher(implementation, distribution):
+    """A task that rewards one action everywhere."""
+
+    def entropy(coefficient):
+        s = rollout_settings(
+            hidden=(), distribution=distribution, gamma=0.0, ent_coef=coefficient, target_kl=0.05
+        )
+        agent, obs = implementation.agent(s), np.zeros((s.n_envs, O))
+        for _ in range(20):
+            for _ in range(s.n_steps):
+                act, _, _ = agent.act(obs)
+                rew = -np.square(act - 1).sum(axis=1)
+                agent.push(rew, np.ones(s.n_envs, bool), np.zeros(s.n_envs, bool), obs)
+            record = agent.update()
+        return record["entropy"]
+
+    found = [entropy(coefficient) for coefficient in (0.0, 0.3, 3.0)]
+    assert found[0] < found[1] < found[2]
