@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, fields, replace
 
+from fasttrpo.policy_kwargs import resolved_features
 from fasttrpo.schedules import SCHEDULED, value_at
 from fasttrpo.settings import Settings
 from fasttrpo.values import positive, size
@@ -93,7 +94,7 @@ def resolve(
     n_threads is the number that the setting, or the machine, comes to; `remaining` the progress
     that schedules are functions of (schedules.py).
 
-    ValueError for spaces too large.
+    ValueError for spaces too large, or too many features of them.
     """
     size("the number of observation components", obs_size)
     size("the number of action outputs", sum(parts))
@@ -115,6 +116,7 @@ def resolve(
         value_hidden=tuple(network["net_arch"]["vf"]),
         activation=network["activation_fn"],
         log_std_init=network["log_std_init"],
+        **resolved_features(network, obs_size),
         **values,
     )
 

@@ -1,25 +1,45 @@
-"""`policy_kwargs`: the networks' shapes and the first standard deviation, as plain values."""
+"""`policy_kwargs`: the networks' shapes, features and first standard deviation, as plain values.
+
+Features (csrc/core/features.c has their formulas) are what both networks see in place of the
+observation. A policy that is linear in them is not linear in the observation.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fasttrpo.sb3_arguments import policy_kwargs_without
 from fasttrpo.suggest import unknown
-from fasttrpo.values import real, refuse, size
+from fasttrpo.values import integer, real, refuse, size
 
 ACTIVATIONS = ("tanh", "relu", "identity")
 HIDDEN = (64, 64)
+FEATURES = ("none", "fourier", "rbf", "polynomial")
+# As in csrc/core/settings.c: the preconditioner holds the square of this number.
+MOST_FEATURES = 10_000
+# The settings of features: (the default, the check, the features that have it).
+_FEATURE_SETTINGS = {
+    # An update's cost grows with the square. Rajeswaran et al. 2017 take up to 500.
+    "n_features": (100, integer(1, MOST_FEATURES), ("fourier", "rbf")),
+    # None: for O components of variance 1, sqrt(2 O) for "fourier", sqrt(O / 2) for "rbf"
+    "feature_bandwidth": (None, real("a number > 0", lambda x: x > 0), ("fourier", "rbf")),
+    "feature_degree": (2, integer(1, MOST_FEATURES), ("polynomial",)),
+}
 
 
 def network(policy: str, given: Any) -> dict[str, Any]:
-    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init."""
+    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init, features.
+
+    Settings of features are None where these features have no use for them.
+    """
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
     given = policy_kwargs_without(given)
-    known = ("net_arch", "activation_fn", "log_std_init", "ortho_init")
+    known = ("net_arch", "activation_fn", "log_std_init", "ortho_init", "features")
+    known += tuple(_FEATURE_SETTINGS)
     for name in given:
         if name not in known:
             raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
@@ -31,6 +51,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
         "log_std_init": real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
             "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
         ),
+        **_features(policy, given),
     }
 
 
@@ -67,3 +88,60 @@ def _activation(given: Any) -> str:
         legal = f"one of {', '.join(ACTIVATIONS)} or a class of such a name"
         raise refuse("policy_kwargs activation_fn", given, legal)
     return name.lower()
+
+
+def _features(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The features' name, and their settings."""
+    name = given.get("features")
+    name = "none" if name is None else name
+    if not isinstance(name, str) or name not in FEATURES:
+        raise ValueError(f"policy_kwargs: {unknown('features', str(name), FEATURES)}")
+    if name != "none" and policy != "LinearPolicy":
+        raise ValueError(
+            f"policy_kwargs features={name!r} are for a policy that is linear in them; "
+            'take "LinearPolicy", or leave the features to the hidden layers of "MlpPolicy"'
+        )
+    return {"features": name} | {
+        setting: _feature_setting(setting, given.get(setting), name)
+        for setting in _FEATURE_SETTINGS
+    }
+
+
+def _feature_setting(setting: str, value: Any, features: str) -> Any:
+    default, check, users = _FEATURE_SETTINGS[setting]
+    if value is None:
+        return default if features in users else None
+    if features not in users:
+        legal = " or ".join(map(repr, users))
+        raise ValueError(
+            f"policy_kwargs {setting} needs features={legal}; features={features!r} "
+            "makes no use of it"
+        )
+    return check(f"policy_kwargs {setting}", value)
+
+
+def wants_unit_scale(network: Mapping[str, Any]) -> bool:
+    """Whether the features take observations for numbers of variance 1: centres are drawn so, and
+    so is the default bandwidth.
+    """
+    default = network["feature_bandwidth"] is None
+    return network["features"] == "rbf" or (network["features"] == "fourier" and default)
+
+
+def resolved_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
+    """The fields of `AgentSettings` that are not its defaults, for observations of obs_size.
+
+    ValueError with their number if there are too many polynomial features.
+    """
+    degree = network["feature_degree"]
+    if degree is not None:
+        count = math.comb(obs_size + degree, degree) - 1
+        if count > MOST_FEATURES:
+            number = f"{count:,}" if count < 10**15 else "more than 10**15"
+            raise ValueError(
+                f"policy_kwargs feature_degree={degree}: {obs_size} observation components have "
+                f"{number} monomials up to that degree, and {MOST_FEATURES:,} features are the "
+                "most; take a lower feature_degree, or features='fourier'"
+            )
+    names = ("features", *_FEATURE_SETTINGS)
+    return {name: network[name] for name in names if network[name] is not None}

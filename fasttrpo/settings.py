@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from fasttrpo import sb3_arguments
-from fasttrpo.policy_kwargs import network
+from fasttrpo.policy_kwargs import network, wants_unit_scale
 from fasttrpo.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
 from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
@@ -58,7 +58,11 @@ class Settings:
     ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
-                     "relu", "identity" or a class of such a name), log_std_init, ortho_init=True
+                     "relu", "identity" or a class of such a name), log_std_init, ortho_init=True.
+                     LinearPolicy: features ("fourier", "rbf" or "polynomial" of the observation,
+                     seen by the value network too), n_features (100), feature_bandwidth (None: for
+                     O components of variance 1), feature_degree (2): the formulas stand in
+                     csrc/core/features.c
     stats_window_size    episodes that return_mean and length_mean of a record are means of
     verbose          0 silent, 1 a table per iteration
     tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
@@ -124,13 +128,15 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
     """The user's keywords as `Settings`; Stable-Baselines3's others are taken where harmless.
 
     TypeError for a name that is no setting, ValueError for a value out of range; a warning when
-    an Adam setting is given for a critic that has no use for it.
+    an Adam setting is given for a critic that has no use for it, or features for observations of
+    any scale.
     """
     policy, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
     _check_names(keywords)
     given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
     settings = Settings(policy, **given)
     _warn_unused(settings, keywords)
+    _warn_scale(settings)
     return settings
 
 
@@ -202,6 +208,18 @@ def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _warn_scale(settings: Settings) -> None:
+    if wants_unit_scale(settings.policy_kwargs) and not settings.normalize_observations:
+        name = settings.policy_kwargs["features"]
+        remedy = ", or set feature_bandwidth" if name == "fourier" else ""
+        warnings.warn(
+            f"features={name!r} expect observations of about variance 1: "
+            f"normalize_observations=True makes them so{remedy}",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 # -- the settings' checks: (name, value) -> the value as a plain type, or ValueError -------------

@@ -65,6 +65,13 @@ every_policy = pytest.mark.parametrize(("hidden", "distribution", "activation"),
 every_distribution = pytest.mark.parametrize(
     "distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS
 )
+# n_features beyond what the kernels call short, and none of their vectors' multiples.
+FEATURES = {
+    "fourier": dict(features="fourier", n_features=11),
+    "rbf": dict(features="rbf", n_features=11, feature_bandwidth=1.5),
+    "polynomial": dict(features="polynomial", feature_degree=3),
+}
+every_features = pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
 O, N = 3, 12  # noqa: E741
 SEED = 7 + (5 << 32)
 
@@ -106,7 +113,7 @@ class Samples(NamedTuple):
 
 def random_batch(s, n=N, seed=0):
     draw = np.random.default_rng(seed)
-    obs = draw.normal(size=(n, s.obs_size))
+    obs = draw.normal(size=(n, reference.n_inputs(s)))  # as the networks see them
     if s.distribution == "gaussian":
         act = draw.normal(size=(n, len(s.parts)))
     else:

@@ -37,6 +37,43 @@ def as_matrix(product, size):
     return np.stack([product(e) for e in np.eye(size)], axis=1)
 
 
+# -- features -------------------------------------------------------------------------------------
+
+
+def n_inputs(s):
+    """F: how many numbers the networks see of an observation."""
+    if s.features == "none":
+        return s.obs_size
+    return len(monomials(s)) if s.features == "polynomial" else s.n_features
+
+
+def monomials(s):
+    """The factors' indices of each, in the documented order."""
+    degrees = range(1, s.feature_degree + 1)
+    factors = (itertools.combinations_with_replacement(range(s.obs_size), d) for d in degrees)
+    return list(itertools.chain(*factors))
+
+
+def drawn(s):
+    """(F, O) normals and (F,) phases."""
+    P = normals((s.seed, FEATURES, 0), range(s.n_features), s.obs_size)
+    phase = [(2 * uniform((s.seed, FEATURES, 1), j, 0) - 1) * np.pi for j in range(s.n_features)]
+    return P, np.array(phase)
+
+
+def see(s, obs):
+    """The features of observations (N, O) that are normalised already; (N, F)."""
+    if s.features == "none":
+        return obs
+    if s.features == "polynomial":
+        return np.stack([obs[:, list(each)].prod(axis=1) for each in monomials(s)], axis=1)
+    (P, phase), root = drawn(s), 2 if s.features == "fourier" else 0.5
+    nu = s.feature_bandwidth or np.sqrt(root * s.obs_size)
+    if s.features == "fourier":
+        return np.sin((obs[:, None] * P).sum(axis=2) / nu + phase)
+    return np.exp(-np.square(obs[:, None] - P).sum(axis=2) / (2 * nu**2))
+
+
 # -- networks -------------------------------------------------------------------------------------
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: z * (z.real > 0), "identity": lambda z: z}
@@ -80,7 +117,7 @@ class DensePolicy:
         self.gaussian = settings.distribution == "gaussian"
         self.bernoulli = settings.distribution == "bernoulli"
         self.choices = [2] * len(self.parts) if self.bernoulli else self.parts
-        self.sizes = (settings.obs_size, *settings.policy_hidden, sum(settings.parts))
+        self.sizes = (n_inputs(settings), *settings.policy_hidden, sum(settings.parts))
 
     def outputs(self, theta, obs):
         return forward(theta, self.sizes, self.s.activation, obs)[1]
@@ -213,6 +250,7 @@ def kronecker_matrix(theta, sizes, activation, x, scores, damping, head_metric=N
 # -- random numbers: a stream is (seed, purpose, count) -------------------------------------------
 
 INIT, ACTION, PREDICT, CRITIC, KFAC, KFAC_CRITIC = range(6)
+FEATURES = 7
 
 
 def philox(counter, key):

@@ -62,6 +62,12 @@ def assert_same(model, other):
 SETTINGS = {
     "plain": {},
     "linear": {"policy": "LinearPolicy"},
+    "fourier": {
+        "policy": "LinearPolicy",
+        "policy_kwargs": {"features": "fourier"},
+        "normalize_observations": True,
+    },
+    "polynomial": {"policy": "LinearPolicy", "policy_kwargs": {"features": "polynomial"}},
     "normalised": {"normalize_observations": True, "normalize_rewards": True, "critic": "ridge"},
 }
 

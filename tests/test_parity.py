@@ -9,6 +9,7 @@ import pytest
 from agents import (
     CASES,
     DISTRIBUTIONS,
+    FEATURES,
     Implementation,
     O,
     World,
@@ -79,6 +80,8 @@ def whole_runs():
             n_critic_updates=1 + i % 2,
             batch_size=50,
         )
+        if i % 2 and not hidden:
+            more |= list(FEATURES.values())[i // 2 % 3]
         yield pytest.param(more, i, id=f"{critic}-{name}-{len(hidden)}")
 
 

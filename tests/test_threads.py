@@ -77,6 +77,21 @@ def test_learning_gives_the_same_bits(critic):
         assert same_state(learnt(n, critic=critic), alone), n
 
 
+@needs_extension
+@pytest.mark.parametrize("features", ["fourier", "rbf", "polynomial"])
+def test_features_give_the_same_bits(features):
+    """In rollouts row by row, whose rows of one step are dealt out too."""
+    more = {
+        "policy": "LinearPolicy",
+        "policy_kwargs": {"features": features},
+        "normalize_observations": True,
+        "env_backend": "gymnasium",
+    }
+    alone = learnt(1, **more)
+    for n in MANY[1:]:
+        assert same_state(learnt(n, **more), alone), n
+
+
 # -- how many -------------------------------------------------------------------------------------
 
 

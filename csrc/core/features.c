@@ -9,8 +9,9 @@
  *                  indices i_1 <= i_2 <= ... of their factors in lexicographic order. So for O = 2
  *                  s_0, s_1, s_0^2, s_0 s_1, s_1^2. No constant: layers have a bias
  *
- * nu is feature_bandwidth, or sqrt(2 O), the root mean squared distance of two observations whose
- * components have variance 1. The first two are a layer: with s_+ = [s 1],
+ * nu is feature_bandwidth, or by default follows from sqrt(2 O), the root mean squared distance of
+ * two observations whose components have variance 1: this for fourier, half of it for rbf, so that
+ * phi_j is about exp(-2) and not the same everywhere. The first two are a layer: with s_+ = [s 1],
  *
  *     fourier      phi_j = sin(s_+ W_j),                        W_j = (P_j / nu, phase_j)
  *     rbf          phi_j = exp(s_+ W_j - |s|^2 / (2 nu^2)),     W_j = (c_j, -|c_j|^2 / 2) / nu^2
@@ -20,6 +21,7 @@
 #include "work.h"
 
 static const double PI = 3.14159265358979323846;
+static const real LARGEST = (real)TRPOK_LARGEST;
 /* Where sums overflow: arguments beyond which sine and exponential no longer change. */
 static const real SIN_FAR = (real)1e9, EXP_FAR = (real)-1e4;
 
@@ -28,7 +30,9 @@ static real within(real x, real low, real high) { return x > low ? (x < high ? x
 
 static double bandwidth(const trpo_settings *s)
 {
-    return s->feature_bandwidth > 0 ? s->feature_bandwidth : sqrt(2.0 * s->obs_size);
+    const double distance = sqrt(2.0 * s->obs_size);
+    if (s->feature_bandwidth > 0) return s->feature_bandwidth;
+    return s->features == TRPO_FOURIER ? distance : distance / 2;
 }
 
 /* ---- what is drawn --------------------------------------------------------------------------- */
@@ -85,17 +89,26 @@ static void fourier(const trpo_agent *w, real *phi, const real *s, int N)
     w->k->sin(phi, phi, (ptrdiff_t)N * F);
 }
 
+/* |s|^2 / (2 nu^2) */
+static real half_square(const trpo_settings *set, const real *s)
+{
+    const double nu = bandwidth(set);
+    double square = 0;
+    for (int i = 0; i < set->obs_size; i++) square += (double)s[i] * (double)s[i];
+    square /= 2 * nu * nu;
+    return square < (double)LARGEST ? (real)square : LARGEST;
+}
+
+/* Where a layer's sum overflows, so does |s|^2 / (2 nu^2), and wins. */
 static void rbf(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int O = w->set.obs_size, F = w->policy.net.size[0];
-    const double nu = bandwidth(&w->set);
     w->k->dense_forward(phi, s, w->features_W, TRPO_IDENTITY, N, O, F);
-    for (int n = 0; n < N; n++, s += O) {
+    for (int n = 0; n < N; n++) {
+        const real square = half_square(&w->set, s + (ptrdiff_t)n * O);
         real *row = phi + (ptrdiff_t)n * F;
-        double square = 0;
-        for (int i = 0; i < O; i++) square += (double)s[i] * (double)s[i];
-        square /= 2 * nu * nu;
-        for (int j = 0; j < F; j++) row[j] = within((real)((double)row[j] - square), EXP_FAR, 0);
+        for (int j = 0; j < F; j++)
+            row[j] = within(within(row[j], -LARGEST / 2, LARGEST / 2) - square, EXP_FAR, 0);
     }
     w->k->exp(phi, phi, (ptrdiff_t)N * F);
 }
@@ -111,7 +124,7 @@ static void monomials(real *phi, const real *s, int degree, int O)
         for (int i = 0; i < O; i++) {
             const int count = trpo_n_monomials(O - i, d - 1) - trpo_n_monomials(O - i, d - 2);
             for (const real *from = end - count; from < end; from++)
-                *to++ = within(s[i] * *from, -(real)TRPOK_LARGEST, (real)TRPOK_LARGEST);
+                *to++ = within(s[i] * *from, -LARGEST, LARGEST);
         }
     }
 }

@@ -129,7 +129,7 @@ typedef struct trpo_settings {
     /* what both networks see of an observation s, after normalisation: core/features.c */
     int features;          /* trpo_features [TRPO_NO_FEATURES]                                */
     int n_features;        /* fourier, rbf: 1 to 10,000 of them [100]                         */
-    double feature_bandwidth; /* fourier, rbf: nu > 0; 0: sqrt(2 O), for variances of 1 [0]   */
+    double feature_bandwidth; /* nu > 0; 0: for variances of 1, sqrt(2 O), of rbf half of it [0] */
     int feature_degree;    /* polynomial: >= 1, and at most 10,000 monomials [2]              */
     /* the rollout */
     int n_steps;           /* T >= 1 rows per environment and update, at most [2048]          */

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import normalizer, rng
 
-LARGEST = 1e4  # the exponent below which exp is 0
+LARGEST = 1e4  # exp(-this) is 0
 
 
 def n_inputs(settings):
@@ -24,8 +24,13 @@ def n_inputs(settings):
 
 
 def bandwidth(settings):
-    """nu: sqrt(2 O) is the root mean squared distance of two observations of variance 1."""
-    return settings.feature_bandwidth or sqrt(2 * settings.obs_size)
+    """nu: sqrt(2 O), the root mean squared distance of two observations of variance 1; of rbf half
+    of it, so that a feature is about exp(-2) and not the same everywhere.
+    """
+    distance = sqrt(2 * settings.obs_size)
+    return settings.feature_bandwidth or (
+        distance if settings.features == "fourier" else distance / 2
+    )
 
 
 def draw(settings):
@@ -48,7 +53,7 @@ def see(obs, state, settings):
         obs = normalizer.normalize(obs, state.observations)
     if settings.features == "none":
         return obs
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge observations; nothing stays NaN
         phi = FEATURES[settings.features](obs.astype(np.float64), state.features, settings)
         largest = np.finfo(obs.dtype).max
         return np.clip(phi, -largest, largest).astype(obs.dtype)
@@ -59,14 +64,16 @@ def fourier(s, drawn, settings):
     simplicity in continuous control".
     """
     P, phase = np.split(drawn, [settings.n_features * settings.obs_size])
-    return np.sin(s @ P.reshape(settings.n_features, -1).T / bandwidth(settings) + phase)
+    z = s @ P.reshape(settings.n_features, -1).T / bandwidth(settings) + phase
+    return np.sin(np.nan_to_num(z))
 
 
 def rbf(s, drawn, settings):
     """phi_j = exp(-|s - c_j|^2 / (2 nu^2)), |s - c|^2 = |s|^2 - 2 s.c + |c|^2."""
     centre = drawn.reshape(settings.n_features, -1)
     square = np.square(s).sum(axis=1)[:, None] + np.square(centre).sum(axis=1) - 2 * s @ centre.T
-    return np.exp(-np.clip(square / (2 * bandwidth(settings) ** 2), 0, LARGEST))
+    exponent = np.nan_to_num(square / (2 * bandwidth(settings) ** 2), nan=LARGEST)
+    return np.exp(-np.clip(exponent, 0, LARGEST))
 
 
 def polynomial(s, drawn, settings):
@@ -80,7 +87,7 @@ def polynomial(s, drawn, settings):
     from_first = [s[:, i:] for i in range(O)]  # of the degree at hand, first index >= i
     degrees = [s]
     for _ in range(settings.feature_degree - 1):
-        blocks = [s[:, i, None] * from_first[i] for i in range(O)]
+        blocks = [np.nan_to_num(s[:, i, None] * from_first[i]) for i in range(O)]
         from_first = [np.concatenate(blocks[i:], axis=1) for i in range(O)]
         degrees.append(from_first[0])
     return np.concatenate(degrees, axis=1)

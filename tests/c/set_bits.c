@@ -87,6 +87,8 @@ static void update_line(const trpok_table *k, int space, int critic, int depth)
     s.policy_hidden = s.value_hidden = hidden;
     s.n_policy_hidden = s.n_value_hidden = depth;
     s.n_envs = 4 + depth;
+    s.features = depth == 0 ? critic : TRPO_NO_FEATURES;
+    s.n_features = 21;
     s.critic = critic;
     s.activation = (space + critic + depth) % 3;
     s.normalize_observations = s.normalize_rewards = depth == 3;

@@ -5,13 +5,14 @@
 
 /* Those with fused multiply-add; which of them run here, the core says. */
 static const char *const sets[] = {"avx512", "avx2", "neon"};
-enum { N_SETS = sizeof sets / sizeof *sets, N_SHAPES = 4 };
+enum { N_SETS = sizeof sets / sizeof *sets, N_SHAPES = 5 };
 
-/* Layers of every shape: linear, short ones, and such as end within and at the end of a vector. */
+/* Layers of every shape: linear, short ones, such as end within and at the end of a vector, and
+ * linear in features. */
 static void shape(trpo_settings *s, int number)
 {
-    static const int hidden[N_SHAPES][3] = {{0}, {8, 9}, {33, 4, 17}, {64, 64}};
-    static const int n_hidden[N_SHAPES] = {0, 2, 3, 2}, envs[N_SHAPES] = {4, 5, 7, 16};
+    static const int hidden[N_SHAPES][3] = {{0}, {8, 9}, {33, 4, 17}, {64, 64}, {0}};
+    static const int n_hidden[N_SHAPES] = {0, 2, 3, 2, 0}, envs[N_SHAPES] = {4, 5, 7, 16, 9};
     s->n_policy_hidden = s->n_value_hidden = n_hidden[number];
     s->policy_hidden = s->value_hidden = hidden[number];
     s->n_envs = envs[number];
@@ -60,6 +61,8 @@ static void one_kind_agrees(int space, int critic, int number)
     s.preconditioner = (space + number) % 2 ? TRPO_KFAC : TRPO_NONE;
     s.normalize_observations = s.normalize_rewards = critic == TRPO_ADAM;
     s.n_critic_updates = 2;
+    s.features = number == N_SHAPES - 1 ? 1 + (space + critic) % 3 : TRPO_NO_FEATURES;
+    s.n_features = 21;
     sets_agree(&s);
 }
 

@@ -65,6 +65,8 @@ static void whole_numbers_out_of_range(void)
         INT_FIELD("value_hidden", n_value_hidden, -1),
         INT_FIELD("activation", activation, -1),
         INT_FIELD("activation", activation, 1000),
+        INT_FIELD("features", features, -1),
+        INT_FIELD("features", features, 1000),
         INT_FIELD("n_steps", n_steps, 0),
         INT_FIELD("n_steps", n_steps, INT_MAX),
         INT_FIELD("n_envs", n_envs, 0),
@@ -88,6 +90,9 @@ static void real_numbers_out_of_range(void)
     const bad_setting bad[] = {
         DOUBLE_FIELD(log_std_init, nan_),
         DOUBLE_FIELD(log_std_init, inf_),
+        DOUBLE_FIELD(feature_bandwidth, -1),
+        DOUBLE_FIELD(feature_bandwidth, inf_),
+        DOUBLE_FIELD(feature_bandwidth, nan_),
         DOUBLE_FIELD(gamma, -0.001),
         DOUBLE_FIELD(gamma, 1.001),
         DOUBLE_FIELD(gamma, nan_),
