@@ -111,7 +111,7 @@ def test_more_episodes_than_the_window_holds():
     model, expected = (trained(env) for env in kinds)
     assert model.records[0]["episodes"] == 8 * 24
     assert_same(model, expected)
-    assert model._statistics._window == expected._statistics._window
+    assert model._statistics.window == expected._statistics.window
 
 
 def test_going_on_goes_on():
