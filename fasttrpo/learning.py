@@ -147,24 +147,40 @@ def iterate(model: Any, callback: Any = None) -> Record:
     steps count if it was stopped.
     """
     started, before = perf_counter(), model.num_timesteps
-    n_steps, n_envs = model.settings.n_steps, model.settings.n_envs
-    model._agent = model._fitting_agent(n_steps, n_envs)
-    model._capacity = n_steps, n_envs
+    callback, agent = nobody(model) if callback is None else callback, model._agent
     try:
+        callback.on_rollout_start()
+        agent = fit_agent(model)
         ready_environment(model)
-        statistics = collect_rollout(model, n_steps, callback)
+        statistics = collect_rollout(model, model.settings.n_steps, callback)
         collected = perf_counter()
-        result = model._agent.update()
+        result = agent.update()
     except BaseException as error:
-        model._agent.discard()
+        agent.discard()
+        hand_over(agent, model)
         model._stream.interrupt()
         if not isinstance(error, Stopped):
             model.num_timesteps = before
         raise
+    hand_over(agent, model)
     model.num_timesteps = before
     model._statistics = statistics
     of_rollout = {**statistics.record(), "seconds_collect": collected - started}
     return count(model, result, of_rollout, started)
+
+
+def fit_agent(model: Any) -> Any:
+    """The agent, made anew if it cannot hold the rollout to come."""
+    capacity = model.settings.n_steps, model.settings.n_envs
+    model._agent, model._capacity = model._fitting_agent(*capacity), capacity
+    return model._agent
+
+
+def hand_over(agent: Any, model: Any) -> None:
+    """A callback that changed a setting in the midst of a rollout gave the model another agent,
+    which has its turn from the next iteration on: it gets what this one learnt."""
+    if model._agent is not agent:
+        model._agent.load_state(agent.state())
 
 
 def ready_environment(model: Any) -> None:
@@ -188,9 +204,7 @@ def collect_rollout(model: Any, n_steps: int, callback: Any = None) -> EpisodeSt
     it collects again.
     """
     statistics = model._statistics.copy()
-    callback = nobody(model) if callback is None else callback
-    callback.on_rollout_start()
-    watch = Watch(model, callback)
+    watch = Watch(model, nobody(model) if callback is None else callback)
     given = model._stream, model._observations, model._actions, statistics, n_steps, watch
     while not collect(model._agent, *given):
         model._agent.discard()

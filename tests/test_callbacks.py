@@ -427,3 +427,24 @@ def test_wrong_arguments(make, message):
 
 def test_an_iteration_alone_needs_no_callback(model):
     assert learning.iterate(model)["iteration"] == 1
+
+
+@pytest.mark.parametrize("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end"])
+def test_settings_may_change_in_the_midst(moment, model):
+    """From the next iteration on; at a rollout's start, from this one on."""
+
+    def change():
+        if model.n_updates == 1 and model.target_kl != 0.02:
+            model.target_kl = 0.02
+        return True
+
+    callback = BaseCallback()
+    setattr(callback, moment, change)
+    model.learn(192, callback=callback)
+    second = 0.02 if moment == "_on_rollout_start" else 0.01
+    assert [record["target_kl"] for record in model.records] == [0.01, second, 0.02]
+    twin = small_model().learn(64)
+    twin.learn(64, reset_num_timesteps=False) if second == 0.01 else None
+    twin.target_kl = 0.02
+    twin.learn(192 - twin.num_timesteps, reset_num_timesteps=False)
+    assert same_state(model, twin)
