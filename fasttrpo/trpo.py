@@ -268,7 +268,7 @@ class TRPO(Calls):
         exclude     names of settings to forget: `load` gives them their defaults
         include     names that are kept though in `exclude`
         checkpoint  True adds where the run stands, between two iterations: `load(path, env)`
-                    then goes on bit for bit, where the environment can be saved (compiled ones)
+                    then goes on bit for bit, where the environment can be saved (`load` says more)
 
         The folder is made if there is none. The file is written beside its place and then moved
         there: a kill at any moment leaves the old file whole. ValueError for a state that is
@@ -319,7 +319,7 @@ class TRPO(Calls):
 
         From a checkpoint `learn(..., reset_num_timesteps=False)` goes on in the midst of the
         episodes, bit for bit as if it had never stopped, if `env` makes the same environments and
-        these can be saved: the compiled ones can. Elsewhere the environments begin anew, and the
+        these can be saved: the compiled ones can, and fasttrpo's MuJoCo tasks. Elsewhere the environments begin anew, and the
         agent goes on bit for bit as the saved one does if both are given the same steps.
 
         A schedule that is a function is in no file: without it in `overrides` there is a warning,

@@ -43,6 +43,8 @@ class Ant(Task):
         self._xy = batch.bind("xpos")[:, body, :2]
         self._forces = batch.bind("cfrc_ext")
 
+    remembered = ("_xy_before",)
+
     def remember(self):
         self._xy_before = self._xy.copy()
 

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from fasttrpo.envs.mujoco import infos as vector_infos
-from fasttrpo.envs.mujoco import task_class
+from fasttrpo.envs.mujoco import saved, task_class
 from fasttrpo.envs.mujoco.rendering import MODES, Rendering
 from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
@@ -94,6 +94,7 @@ class MujocoVectorEnv(VectorEnv):
         self._seeds: list[int | None] = [None] * num_envs
         self._obs: np.ndarray | None = None
         self._over = np.zeros(num_envs, dtype=bool)
+        self._remembers = False  # what the task keeps of before the step was loaded
         self._warnings = _unstable_warnings(self._batch)
         self._make_spaces()
 
@@ -175,7 +176,9 @@ class MujocoVectorEnv(VectorEnv):
     def _advance(self, actions: np.ndarray, pause: np.ndarray | None) -> dict[int, str]:
         """Steps every simulation but those of `pause` (E,); what MuJoCo says of those that fail."""
         ids = None if pause is None else np.flatnonzero(~pause)
-        self.task.remember()
+        if not self._remembers:
+            self.task.remember()
+        self._remembers = False
         self.task.ctrl[...] = actions
         failed: dict[int, str] = {}
         if ids is None or len(ids):
@@ -273,6 +276,50 @@ class MujocoVectorEnv(VectorEnv):
     def _check_open(self) -> None:
         if self.closed:
             raise ClosedEnvironmentError("the environment is closed")
+
+    @property
+    def is_savable(self) -> bool:
+        """Whether `save` and `load` work: of a task that says what it remembers, until closed."""
+        return not self.closed and saved.is_savable(self.task)
+
+    def save(self) -> bytes:
+        """All that there is to the simulations: `load` goes on here, bit for bit, in environments
+        of the same task. ResetNeeded before the first reset, ValueError if the task does not name
+        what it remembers (`Task.remembered`).
+        """
+        self._check_open()
+        if self._obs is None:
+            raise ResetNeeded("call reset before save")
+        if not self.is_savable:
+            raise ValueError(
+                f"{type(self.task).__name__} does not name what it remembers (Task.remembered), so "
+                "its simulations cannot be saved"
+            )
+        if not self._remembers:
+            self.task.remember()
+        return saved.pack(self._standing(), self._rngs, self._seeds)
+
+    def load(self, data: bytes) -> np.ndarray:
+        """Goes on where `save` was called; the observations there. ValueError, with nothing
+        changed, for what is not these environments'.
+        """
+        self._check_open()
+        if not self._remembers:
+            self.task.remember()
+        standing = self._standing()
+        if self._obs is None:
+            standing["obs"] = self.task.observe()
+        arrays, self._rngs, self._seeds = saved.unpack(data, standing)
+        for name, array in standing.items():
+            array[...] = arrays[name]
+        self._obs, self._remembers = standing["obs"], True
+        return self._obs.copy()
+
+    def _standing(self) -> dict[str, np.ndarray]:
+        """The arrays, live, that hold where the simulations stand."""
+        own = {"elapsed": self._elapsed, "obs": self._obs, "over": self._over}
+        theirs = {"state": self._batch.state, "warning": self._batch.warning}
+        return {**own, **theirs, **{n: getattr(self.task, n) for n in self.task.remembered}}
 
     def render(self) -> tuple[Any, ...] | None:
         """A picture of each simulation, of the kind of `render_mode`; None without one."""

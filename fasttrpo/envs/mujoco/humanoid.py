@@ -79,6 +79,8 @@ class Humanoid(_Humanoid):
         mass = self.model.body_mass
         return np.einsum("b,ebj->ej", mass, self._xipos[:, :, :2]) / mass.sum()
 
+    remembered = ("_xy_before",)
+
     def remember(self):
         self._xy_before = self._centre_of_mass()
 

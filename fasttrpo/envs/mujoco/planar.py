@@ -24,6 +24,8 @@ class _Runner(Task):
     hidden_positions = 1
     """how many positions the observation leaves out by default: x alone, or x and y"""
 
+    remembered = ("_x",)
+
     def remember(self) -> None:
         self._x = self.qpos[:, 0].copy()
 
@@ -80,6 +82,8 @@ class Swimmer(_Runner):
 
     hidden_positions = 2
     start = uniform_start
+
+    remembered = ("_xy",)
 
     def remember(self):
         self._xy = self.qpos[:, :2].copy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,9 @@ class Task:
     xml_file: Any
     frame_skip: int
     default_camera_config: dict[str, Any] | None = None
+
+    # The attributes, arrays (E, ...), that `remember` sets: with them simulations can be saved.
+    remembered: ClassVar[tuple[str, ...]] = ()
 
     @property
     def contact_forces(self) -> bool:
