@@ -319,8 +319,9 @@ class TRPO(Calls):
 
         From a checkpoint `learn(..., reset_num_timesteps=False)` goes on in the midst of the
         episodes, bit for bit as if it had never stopped, if `env` makes the same environments and
-        these can be saved: the compiled ones can, and fasttrpo's MuJoCo tasks. Elsewhere the environments begin anew, and the
-        agent goes on bit for bit as the saved one does if both are given the same steps.
+        these can be saved: the compiled ones can, and fasttrpo's MuJoCo tasks. Elsewhere the
+        environments begin anew, and the agent goes on bit for bit as the saved one does if both
+        are given the same steps.
 
         A schedule that is a function is in no file: without it in `overrides` there is a warning,
         and the setting keeps its last value.
