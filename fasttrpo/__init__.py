@@ -12,6 +12,7 @@ Nothing heavy is imported before it is used: each public name is fetched on firs
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from fasttrpo._version import __version__
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'fasttrpo' has no attribute {name!r}")
     home = _HOME[name]

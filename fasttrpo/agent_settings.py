@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from fasttrpo.policy_kwargs import resolved_features
 from fasttrpo.schedules import SCHEDULED, value_at
@@ -63,7 +64,7 @@ def for_size(settings: Settings, obs_size: int) -> Settings:
 
     They are obs_size x obs_size: an image's would take gigabytes, and minutes to factor.
     """
-    changes = {}
+    changes: dict[str, Any] = {}
     if obs_size > LARGEST_KFAC:
         if settings.preconditioner == "kfac":
             changes["preconditioner"] = "none"
@@ -98,7 +99,7 @@ def resolve(
     """
     size("the number of observation components", obs_size)
     size("the number of action outputs", sum(parts))
-    network = settings.policy_kwargs
+    network = dict(settings.policy_kwargs or {})
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
     values["n_threads"] = n_threads

@@ -184,6 +184,8 @@ class EvalCallback(EventCallback):
 
     def _evaluate(self) -> tuple[list[float], list[int]]:
         seed, self._seed = self._seed, None
+        returns: Any
+        lengths: Any
         returns, lengths = evaluate_policy(
             self.model,
             self.eval_env,
@@ -220,7 +222,7 @@ class EvalCallback(EventCallback):
         return self._on_new_best._on_event()
 
     def _write(self) -> None:
-        folder = Path(self.log_path)
+        folder = Path(self.log_path or "")
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "evaluations.npz") as file:
             np.savez(

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -63,14 +63,14 @@ def write(path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint) -> Path | 
     """
     checks.state_fields(checkpoint.state, checkpoint.state)
     if not isinstance(path, str | os.PathLike):
-        np.savez(path, **_members(checkpoint))
+        np.savez(path, **cast(Any, _members(checkpoint)))
         return None
     path = Path(path)
     path = path if path.suffix else path.with_suffix(SUFFIX)
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        np.savez(file, **_members(checkpoint))
+        np.savez(file, **cast(Any, _members(checkpoint)))
     return path
 
 

@@ -114,7 +114,7 @@ class Policy:
         name: str = "theta",
     ) -> Any:
         """An agent at theta with the batch in it; actions None where they do not matter."""
-        n = len(obs) if np.ndim(obs) == 2 else 0
+        n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
         if n == 0:
             raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
         agent = self._agent(n)
@@ -124,7 +124,8 @@ class Policy:
         return agent
 
     def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
-        return np.reshape(actions, (n, 1)) if np.shape(actions) == (n,) else actions
+        actions = np.asarray(actions)
+        return actions.reshape(n, 1) if actions.shape == (n,) else actions
 
 
 def gae(
@@ -172,7 +173,7 @@ def surrogate(
     theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
     """
     agent = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
-    return agent.evaluate(theta)[0] + float(np.mean(advantages))
+    return agent.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
 
 
 def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:
@@ -229,8 +230,8 @@ def conjugate_gradient(
     """
     g = checks.finite_vector("g", g, np.size(g))
     limits = _COUNT("max_steps", max_steps), _NOT_NEGATIVE("tolerance", tolerance)
-    product = _linear("product", product, len(g))
-    precondition = precondition and _linear("precondition", precondition, len(g))
+    product = _linear("product", product, np.size(g))
+    precondition = precondition and _linear("precondition", precondition, np.size(g))
     return Solution(*_stages().conjugate_gradient(product, g, *limits, precondition))
 
 
@@ -270,7 +271,7 @@ def line_search(
     Source: Schulman et al. 2015, appendix C.
     """
     theta = checks.finite_vector("theta", theta, np.size(theta))
-    step = checks.finite_vector("step", step, len(theta))
+    step = checks.finite_vector("step", step, np.size(theta))
     limits = (
         real("a number", lambda x: True)("surrogate_old", surrogate_old),
         _NOT_NEGATIVE("target_kl", target_kl),
@@ -282,8 +283,8 @@ def line_search(
         surr, kl = evaluate(trial.copy())
         return float(surr), float(kl)
 
-    theta, rejected, *of_last = _stages().line_search(on_a_copy, theta, step, *limits)
-    return Search(theta, not rejected, *of_last, rejected)
+    found, rejected, trials, surr, kl = _stages().line_search(on_a_copy, theta, step, *limits)
+    return Search(found, not rejected, trials, surr, kl, rejected)
 
 
 def _stages() -> Any:

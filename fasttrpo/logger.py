@@ -69,7 +69,7 @@ class Logger:
         formats: Iterable[str] = (),
         goes_on: bool = False,
     ) -> None:
-        self.goes_on = goes_on
+        self.goes_on: bool = goes_on
         self.dir = None if folder is None else str(folder)
         self.level = INFO
         self.print: Callable[[str], Any] = print

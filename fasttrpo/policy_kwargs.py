@@ -38,7 +38,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
     given = policy_kwargs_without(given)
-    known = ("net_arch", "activation_fn", "log_std_init", "ortho_init", "features")
+    known: tuple[str, ...] = ("net_arch", "activation_fn", "log_std_init", "ortho_init", "features")
     known += tuple(_FEATURE_SETTINGS)
     for name in given:
         if name not in known:
@@ -58,7 +58,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
 def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     """Hidden widths of the policy (pi) and of the value network (vf)."""
     linear = policy == "LinearPolicy"
-    arch = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
+    arch: dict[str, Any] = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
     if isinstance(given, Mapping):
         for name in given:
             if name not in arch:

@@ -93,7 +93,8 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
 
 def replay(agent: Any, rollout: Rollout) -> None:
     """Puts a checked rollout into the agent, row by row."""
-    masks = rollout.action_masks
+    masks, valid = rollout.action_masks, rollout.valid
+    assert valid is not None  # `checked` filled it in
     for t in range(len(rollout.obs)):
         mask = () if masks is None else (masks[t],)
         agent.record(rollout.obs[t], rollout.actions[t], *mask)
@@ -102,7 +103,7 @@ def replay(agent: Any, rollout: Rollout) -> None:
             rollout.terminated[t],
             rollout.truncated[t],
             rollout.final_obs[t],
-            ~rollout.valid[t],
+            ~valid[t],
         )
 
 

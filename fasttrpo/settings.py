@@ -99,7 +99,7 @@ class Settings:
     target_kl: float | str | Schedule = 0.01
     ent_coef: float = 0.0
     sub_sampling_factor: int = 1
-    policy_kwargs: Mapping[str, Any] | None = None
+    policy_kwargs: Any = None  # a mapping, complete once checked
     stats_window_size: int = 100
     verbose: int = 0
     tensorboard_log: str | None = None

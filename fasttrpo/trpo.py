@@ -281,7 +281,7 @@ class TRPO(Calls):
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
         run = self._run_state() if checkpoint else {}
-        last = schedules.values_of_functions(self.settings, self._remaining)
+        last: dict[str, Any] = schedules.values_of_functions(self.settings, self._remaining)
         return archives.Checkpoint(
             replace(self.settings, **last),
             self._observations,
@@ -352,6 +352,10 @@ class TRPO(Calls):
             raise AttributeError("n_envs belongs to the environment: call set_env(env)")
         self._remake(change(self.settings, changes))
 
+    @classmethod
+    def _loaded(cls, path: Any) -> TRPO:
+        return cls.load(path)
+
     def _reseed(self, seed: int) -> None:
         self._remake(replace(self.settings, seed=seed))
         if self._stream is not None:
@@ -407,4 +411,4 @@ def _signature() -> inspect.Signature:
     return inspect.Signature(given + keywords)
 
 
-TRPO.__signature__ = _signature()
+setattr(TRPO, "__signature__", _signature())  # noqa: B010

@@ -118,6 +118,7 @@ class Box:
         if self._say is not None:
             self._say(box(values))
         else:
+            assert self._path is not None
             with saving(self._path):
                 self._file.write(box(values) + "\n")
                 self._file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
 
 from fasttrpo.cli.errors import UsageError
 
@@ -10,7 +11,7 @@ from fasttrpo.cli.errors import UsageError
 class Parser(argparse.ArgumentParser):
     """argparse, but an error is one line."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """UsageError with argparse's words."""
         raise UsageError(message)
 

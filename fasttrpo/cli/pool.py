@@ -79,9 +79,12 @@ class Pool:
         """Waits until processes have something to say, and takes it."""
         for connection in multiprocessing.connection.wait(self._busy()):
             worker = self._workers[connection]
+            assert worker.task is not None  # it is among the busy
             number, task = worker.task
+            kind: str
+            message: Any
             try:
-                kind, message = connection.recv()
+                kind, message = worker.connection.recv()
             except (EOFError, ConnectionError):
                 outcomes[number] = Outcome(task, error=worker.death())
                 del self._workers[connection]

@@ -12,7 +12,7 @@ import os
 try:
     import numba
 except ImportError:
-    numba = None
+    numba = None  # type: ignore[assignment]
 
 COMPILED = numba is not None and os.environ.get("FASTTRPO_NUMBA") != "0"
 

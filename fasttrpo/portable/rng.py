@@ -27,7 +27,7 @@ class Stream(NamedTuple):
 
     seed: int
     purpose: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
 
 
 @elementwise

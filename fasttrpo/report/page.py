@@ -309,7 +309,7 @@ def _tables(groups: Sequence[Group]) -> list[str]:
         ),
         ("Versions and machine", "", tables.machine_table(groups)),
     )
-    return [_table_card(*section) for section in sections if section[2]]
+    return [_table_card(title, text, drawn) for title, text, drawn in sections if drawn]
 
 
 def _table_card(title: str, text: str, drawn: str) -> str:

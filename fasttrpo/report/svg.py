@@ -47,7 +47,7 @@ class Scale:
     stop: float
     log: bool = False
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
+    def __call__(self, values: np.ndarray | float) -> np.ndarray:
         """Pixels; values outside lie at the edge."""
         low, high = self._of(self.low), self._of(self.high)
         share = (self._of(np.asarray(values, float)) - low) / (high - low)

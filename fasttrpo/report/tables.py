@@ -76,7 +76,8 @@ def evaluation_table(groups: Sequence[Group]) -> str | None:
             told = run.evaluation
             if told is None:
                 continue
-            kind = {True: "deterministic", False: "stochastic"}.get(told.get("deterministic"), "-")
+            kinds: dict[Any, str] = {True: "deterministic", False: "stochastic"}
+            kind = kinds.get(told.get("deterministic"), "-")
             returns = _finite(told.get("returns"))
             spread = [
                 number(f(returns)) if len(returns) else "-" for f in (np.min, np.median, np.max)

@@ -13,7 +13,7 @@ from time import perf_counter
 from fasttrpo import backend
 from fasttrpo.selftest import machine, theory
 from fasttrpo.selftest.cases import KINDS, Case, Kind
-from fasttrpo.selftest.result import Outcome, Result
+from fasttrpo.selftest.result import UPDATES, Outcome, Result
 
 __all__ = ["Result", "checks", "run", "verdict"]
 
@@ -31,8 +31,8 @@ def checks(kinds: Sequence[Kind] = KINDS) -> Iterator[tuple[str, Callable[[], Ou
     for kind in kinds:
         for name, check in _OF_A_CASE.items():
             yield f"{name}, {kind.name}", partial(_of_a_case, check, kind)
-        for name, check in _OF_A_KIND.items():
-            yield f"{name}, {kind.name}", partial(check, kind)
+        for name, of_kind in _OF_A_KIND.items():
+            yield f"{name}, {kind.name}", partial(of_kind, kind)
     yield "critic", partial(theory.critic, kinds[0])
     yield "rejected step", theory.rejected_step
     yield "advantages (GAE)", theory.gae
@@ -46,10 +46,10 @@ def _of_a_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
 def _of_the_machine(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     yield "threads", partial(machine.threads, kinds[0])
     for name in machine.instruction_sets():
-        for dtype in machine.UPDATES:
+        for dtype in UPDATES:
             check = partial(machine.instruction_set, name, dtype, kinds)
             yield f"instruction set {name}, {dtype}", check
-    for dtype in machine.UPDATES:
+    for dtype in UPDATES:
         yield f"instruction sets agree, {dtype}", partial(machine.fused_sets, dtype, kinds)
     yield "save and load", machine.saved_model
 

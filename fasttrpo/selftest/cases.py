@@ -29,7 +29,7 @@ class Kind:
 
     def settings(self, **more: Any) -> AgentSettings:
         """Small networks; more: other fields of `AgentSettings`."""
-        defaults = dict(policy_hidden=HIDDEN, value_hidden=HIDDEN, n_steps=N)
+        defaults: dict[str, Any] = dict(policy_hidden=HIDDEN, value_hidden=HIDDEN, n_steps=N)
         return AgentSettings(O, self.distribution, self.parts, **(defaults | more))
 
     def actions(self, draw: np.random.Generator, n: int) -> np.ndarray:

@@ -92,7 +92,7 @@ class MujocoVectorEnv(VectorEnv):
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._rngs: list[Any] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
-        self._obs: np.ndarray | None = None
+        self._obs: Any = None  # (E, O) once reset
         self._over = np.zeros(num_envs, dtype=bool)
         self._remembers = False  # what the task keeps of before the step was loaded
         self._warnings = _unstable_warnings(self._batch)
@@ -135,7 +135,7 @@ class MujocoVectorEnv(VectorEnv):
         self._check_open()
         mask = self._reset_mask(options or {})
         seeds = self._seed_list(seed)
-        for env in np.flatnonzero(mask):
+        for env in np.flatnonzero(mask).tolist():
             if seeds[env] is not None:
                 self._rngs[env], self._seeds[env] = seeding.np_random(seeds[env])
         if self._obs is None:
@@ -214,7 +214,7 @@ class MujocoVectorEnv(VectorEnv):
 
     def _restart(self, mask: np.ndarray, obs: np.ndarray, infos: dict[str, Any]) -> None:
         """New episodes where `mask` says so, into their rows of `obs`, and their infos."""
-        envs = np.flatnonzero(mask)
+        envs = np.flatnonzero(mask).tolist()
         ids = None if len(envs) == self.num_envs else envs
         self._batch.reset(ids, stage=_NO_STAGE)
         for env in envs:

@@ -26,7 +26,7 @@ class Rendering:
     visual_options: dict[int, bool] | None = None
 
     def __post_init__(self) -> None:
-        self._renderer = None
+        self._renderer: Any = None
         if self.render_mode not in (None, *MODES):
             raise ValueError(
                 f"render_mode must be None or one of {MODES}, got {self.render_mode!r}"
@@ -88,5 +88,5 @@ def _camera(task: Any) -> Any:
     its = gymnasium.registry.get(f"{type(task).__name__}-v5")
     if its is None:
         return None
-    parameters = inspect.signature(load_env_creator(its.entry_point)).parameters
+    parameters = inspect.signature(load_env_creator(str(its.entry_point))).parameters
     return parameters["default_camera_config"].default

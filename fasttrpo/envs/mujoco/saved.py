@@ -25,7 +25,7 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
     """The arrays, and each environment's stream with what it was seeded with."""
     states = [None if rng is None else rng.bit_generator.state for rng in rngs]
     file = io.BytesIO()
-    np.savez(file, streams=np.array(json.dumps([states, seeds])), **arrays)
+    np.savez(file, streams=np.array(json.dumps([states, seeds])), **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 

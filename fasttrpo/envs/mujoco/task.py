@@ -78,14 +78,14 @@ class Task:
         return [field.name for field in fields(cls)]
 
 
-def uniform_start(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def uniform_start(task: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """qpos and qvel off the model's start by U(-s, s), s = task.reset_noise_scale."""
     low, high = -task.reset_noise_scale, task.reset_noise_scale
     qpos = task.init_qpos + rng.uniform(low=low, high=high, size=task.model.nq)
     return qpos, task.init_qvel + rng.uniform(low=low, high=high, size=task.model.nv)
 
 
-def normal_start(task: Task, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def normal_start(task: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """qpos off the model's start by U(-s, s), qvel by N(0, s^2), s = task.reset_noise_scale."""
     scale = task.reset_noise_scale
     qpos = task.init_qpos + rng.uniform(low=-scale, high=scale, size=task.model.nq)

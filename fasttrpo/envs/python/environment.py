@@ -97,7 +97,8 @@ class NumbaEnvironment:
         return see_state
 
     def _forget(self) -> None:
-        self._lock, self._sources = threading.Lock(), {}
+        self._lock = threading.Lock()
+        self._sources: dict[Any, Any] = {}
 
     def make_vec(self, num_envs: int = 1, *, compiled: bool | None = None, **keywords: Any) -> Any:
         """`num_envs` of it as a `CompiledVectorEnv`, which explains the keywords; and options."""

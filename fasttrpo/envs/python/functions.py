@@ -189,7 +189,7 @@ def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
             yield name
             yield from _of(member.value, seen)
     elif issubclass(kind, tuple) and hasattr(kind, "_field_defaults"):
-        yield from _of((kind._fields, kind._field_defaults), seen)
+        yield from _of((vars(kind)["_fields"], vars(kind)["_field_defaults"]), seen)
     else:
         own = {n: v for n, v in vars(kind).items() if n not in ("__dict__", "__weakref__")}
         yield from _of(own, seen)

@@ -54,7 +54,7 @@ def _reporting(role: str) -> Callable[[Any], Any]:
 def _where(error: BaseException) -> str:
     """The line that raised it; nothing where that is one of this file's."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return "" if last.filename == __file__ else failures.line_of(last.filename, last.lineno)
+    return "" if last.filename == __file__ else failures.line_of(last.filename, last.lineno or 0)
 
 
 class Calls:
@@ -62,7 +62,7 @@ class Calls:
 
     def __init__(self, env: Any, parameters: dict[str, tuple[str, ...]]) -> None:
         self._env, self._parameters = env, parameters
-        self._options = namedtuple("Options", env.options)
+        self._options: Any = namedtuple("Options", env.options)  # type: ignore[misc]
 
     def _call(self, role: str, config: int, **known: Any) -> Any:
         """The user's function, with those of the values that it takes."""

@@ -73,7 +73,7 @@ def _functions(text: str, path: Path | None, scope: dict[str, Any]) -> dict[str,
 
 def _scope(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """The globals of the glue."""
-    options = namedtuple("Options", env.options)
+    options: Any = namedtuple("Options", env.options)  # type: ignore[misc]
     names = ("as_random", "as_read_only", "attempt")
     scope = {name: getattr(numba_types, name) for name in names}
     scope |= {"carray": numba.carray, "nan": math.nan, "Options": options}
@@ -141,7 +141,7 @@ def folder() -> Path:
 def _path(env: Any, text: str) -> Path | None:
     """The file of this environment's glue; None where nobody can say whether it has changed."""
     try:
-        own = [Path(module.__file__).read_text("utf-8") for module in (draws, numba_types)]
+        own = [Path(str(module.__file__)).read_text("utf-8") for module in (draws, numba_types)]
         known = [text, versions(), *own, *map(identity, env.functions.values())]
     except (NoIdentityError, OSError):
         return None

@@ -49,6 +49,8 @@ def _module(path: Path) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     name = path.stem if loaded is None else f"{path.stem}_{abs(hash(os.fspath(path)))}"
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None  # a file's has one
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -63,4 +65,4 @@ def _place(error: BaseException, path: Path) -> str:
     """The innermost line of the file itself; just the file where it could not be read as Python."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    return line_of(str(path), lines[-1]) if lines else path.name
+    return line_of(str(path), lines[-1] or 0) if lines else path.name

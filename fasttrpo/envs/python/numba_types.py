@@ -132,7 +132,7 @@ def _note(context, builder, name, state, status):
 def note_raised(state: int, name: str, raised: tuple | None) -> None:
     """Keeps what compiled code raised: Numba's (class, arguments, (function, file, line))."""
     try:
-        kind, arguments, where = raised
+        kind, arguments, where = raised or ()
         error = kind(*(arguments or ()))
     except Exception:
         error, where = RuntimeError("an exception that compiled code cannot show"), None

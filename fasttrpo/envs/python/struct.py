@@ -99,4 +99,4 @@ class Source:
 def _address(function: Any) -> int:
     if hasattr(function, "address"):
         return function.address
-    return ctypes.cast(function, ctypes.c_void_p).value
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
