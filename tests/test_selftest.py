@@ -7,12 +7,12 @@ import os
 import numpy as np
 import pytest
 import reference
-from agents import needs_extension, random_batch, settings
+from agents import needs_extension, settings
 from tolerances import DENSE, DIFFERENCES, assert_close
 
 from fasttrpo import TRPO, backend, cli, kernels, selftest
 from fasttrpo.selftest import formulas, machine
-from fasttrpo.selftest.cases import KINDS
+from fasttrpo.selftest.cases import KINDS, Case
 from fasttrpo.selftest.result import Outcome, Result, error, state_error
 
 
@@ -105,7 +105,7 @@ BREAKS = {
     "Fisher": ("fisher_product", off, ["Fisher product"]),
     "metric": ("fisher_product", lambda v: 1.01 * v, ["Fisher product", "KL Hessian"]),
     "KL": ("evaluate", lambda t: (t[0], 1.001 * t[1], t[2]), ["densities", "KL Hessian"]),
-    "surrogate": ("evaluate", lambda t: (1.001 * t[0], *t[1:]), ["densities"]),
+    "surrogate": ("evaluate", lambda t: (t[0] + 1e-9, *t[1:]), ["densities"]),
     "log-density": ("act", lambda t: (t[0], t[1] + 1e-6, t[2]), ["densities"]),
     "solution": ("solve", lambda t: (off(t[0]), t[1]), ["conjugate gradient"]),
     "record": ("update", lambda r: r | {"kl": 1.001 * r["kl"]}, ["update"]),
@@ -193,20 +193,31 @@ def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_formulas_are_those_of_the_tests(kind):
     """Two slow derivations: the selftest's own, and that of the library's tests."""
-    s = settings((4, 3), (kind.distribution, kind.parts))
-    dense, batch = reference.DensePolicy(s), random_batch(s)
+    s, draw = settings((4, 3), (kind.distribution, kind.parts)), np.random.default_rng(0)
+    obs, mask, adv = draw.normal(size=(12, 3)), kind.mask(draw, 12), draw.normal(size=12)
+    act = kind.actions(draw, 12, mask)
+    old, new = 0.5 * draw.normal(size=(2, Case(kind).theta.size))
+    dense, policy = reference.DensePolicy(s, mask), kind.policy
+    logp = dense.logp(old, obs, act)
+    assert_close(policy.logp(old, obs, act, mask), logp, DENSE)
+    assert_close(policy.kl(new, old, obs, mask), dense.kl(old, new, obs), DENSE)
+    gradient = formulas.derivative(lambda t: policy.surrogate(t, old, obs, act, adv, mask), old)
+    assert_close(gradient, dense.gradient(old, obs, act, adv, logp), DENSE)
+    F = formulas.hessian(lambda t: policy.kl(t, old, obs, mask), old)
+    assert_close(F, dense.fisher(old, obs), DIFFERENCES)
+
+
+def test_masks_leave_a_choice_and_forbid_some():
+    kind = next(kind for kind in KINDS if kind.masked)
     draw = np.random.default_rng(0)
-    old, new = draw.normal(size=(2, kind.settings().obs_size * 4 + 4 + 15 + 4 * sum(kind.parts)))
-    if kind.distribution == "gaussian":
-        old, new = (np.append(t, draw.normal(size=len(kind.parts))) for t in (old, new))
-    policy = kind.policy
-    logp = dense.logp(old, batch.obs, batch.act)
-    assert_close(policy.logp(old, batch.obs, batch.act), logp, DENSE)
-    assert_close(policy.kl(new, old, batch.obs), dense.kl(old, new, batch.obs), DENSE)
-    gradient = formulas.derivative(lambda t: policy.surrogate(t, old, *batch[:3]), old)
-    assert_close(gradient, dense.gradient(old, *batch[:3], logp), DENSE)
-    F = formulas.hessian(lambda t: policy.kl(t, old, batch.obs), old)
-    assert_close(F, dense.fisher(old, batch.obs), DIFFERENCES)
+    mask = kind.mask(draw, 200)
+    first, second = np.split(mask, [kind.parts[0]], axis=1)
+    assert first.any(axis=1).all()
+    assert second.any(axis=1).all()
+    assert not mask.all()
+    act = kind.actions(draw, 200, mask).astype(int)
+    assert first[np.arange(200), act[:, 0]].all()
+    assert second[np.arange(200), act[:, 1]].all()
 
 
 def test_errors_are_relative_to_what_is_expected():

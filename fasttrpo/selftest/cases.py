@@ -1,13 +1,14 @@
 """What the checks work on: small policies of every distribution, with random batches.
 
-Letters: N rows, O observation size, D action components, P parameters, T steps, E environments.
+Letters: N rows, O observation size, D action components, A outputs, P parameters, T steps,
+E environments.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,22 +22,37 @@ HIDDEN = (4, 3)
 
 @dataclass(frozen=True)
 class Kind:
-    """A distribution to check, as `AgentSettings` says it."""
+    """A distribution to check, as `AgentSettings` says it; masked: with choices forbidden."""
 
     name: str
     distribution: str
     parts: tuple[int, ...]
+    masked: bool = False
 
     def settings(self, **more: Any) -> AgentSettings:
         """Small networks; more: other fields of `AgentSettings`."""
         defaults: dict[str, Any] = dict(policy_hidden=HIDDEN, value_hidden=HIDDEN, n_steps=N)
         return AgentSettings(O, self.distribution, self.parts, **(defaults | more))
 
-    def actions(self, draw: np.random.Generator, n: int) -> np.ndarray:
-        """Any n actions, (n, D) float64."""
+    def mask(self, draw: np.random.Generator, n: int) -> np.ndarray | None:
+        """Which choices are open, (n, A) bool, in each part at least one; or None: all are."""
+        if not self.masked:
+            return None
+        parts = [draw.random((n, k)) for k in self.parts]
+        return np.hstack([(u < 0.5) | (u == u.min(axis=1, keepdims=True)) for u in parts])
+
+    def actions(
+        self, draw: np.random.Generator, n: int, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Any n actions, open ones, (n, D) float64."""
         if self.distribution == "gaussian":
             return draw.normal(size=(n, len(self.parts)))
-        return np.stack([draw.integers(k, size=n) for k in self.parts], axis=1).astype(float)
+        if self.distribution == "bernoulli":
+            return draw.integers(2, size=(n, len(self.parts))).astype(float)
+        weights = draw.random((n, sum(self.parts)))
+        weights = weights if mask is None else np.where(mask, weights, -1.0)
+        split = np.split(weights, np.cumsum(self.parts)[:-1], axis=1)
+        return np.stack([part.argmax(axis=1) for part in split], axis=1).astype(float)
 
     @property
     def policy(self) -> formulas.Policy:
@@ -48,32 +64,35 @@ KINDS = (
     Kind("gaussian", "gaussian", (1, 1)),
     Kind("categorical", "categorical", (3,)),
     Kind("several categoricals", "categorical", (2, 3)),
+    Kind("masked categoricals", "categorical", (2, 4), masked=True),
+    Kind("bernoulli", "bernoulli", (1, 1, 1)),
 )
 
 
 class Case:
     """An agent in float64 far from its initial parameters, a batch in it, and the slow formulas.
 
-    obs (N, O), act (N, D), adv and ret (N,), direction (P,).
+    obs (N, O), mask (N, A) or None, act (N, D), adv and ret (N,), direction (P,).
     """
 
     def __init__(self, kind: Kind, **settings: Any) -> None:
         self.kind, self.settings = kind, kind.settings(**settings)
         draw = np.random.default_rng(len(kind.name))
         self.agent = shaken(self.settings)
-        self.obs, self.act = draw.normal(size=(N, O)), kind.actions(draw, N)
-        self.adv, self.ret = draw.normal(size=(2, N))
-        self.agent.load_batch(self.obs, self.act, self.adv, self.ret)
+        self.obs, self.mask = draw.normal(size=(N, O)), kind.mask(draw, N)
+        self.act, (self.adv, self.ret) = kind.actions(draw, N, self.mask), draw.normal(size=(2, N))
+        self.agent.load_batch(self.obs, self.act, self.adv, self.ret, mask=self.mask)
         self.theta = self.agent.theta
         self.direction = draw.normal(size=self.theta.size)
 
     def surrogate(self, theta: np.ndarray) -> Any:
         """The slow formula at a trial theta (P,)."""
-        return self.kind.policy.surrogate(theta, self.theta, self.obs, self.act, self.adv)
+        given = self.obs, self.act, self.adv, self.mask
+        return self.kind.policy.surrogate(theta, self.theta, *given)
 
     def kl(self, theta: np.ndarray) -> Any:
         """The slow formula at a trial theta (P,)."""
-        return self.kind.policy.kl(theta, self.theta, self.obs)
+        return self.kind.policy.kl(theta, self.theta, self.obs, self.mask)
 
     @cached_property
     def fisher(self) -> np.ndarray:
@@ -98,15 +117,24 @@ def matrix(product: Any, size: int) -> np.ndarray:
     return np.stack([product(e) for e in np.eye(size)], axis=1)
 
 
-def played(agent: Any, settings: AgentSettings, seed: int = 0) -> tuple[dict, np.ndarray]:
-    """The record of an update after T steps in a made-up environment, and the observations
-    (T E, O) in which the agent acted. Episodes end, and are cut.
-    """
+class Played(NamedTuple):
+    """An update's record, and what the agent saw before it: T E rows."""
+
+    record: dict[str, Any]
+    obs: np.ndarray
+    mask: np.ndarray | None
+
+
+def played(agent: Any, kind: Kind, settings: AgentSettings, seed: int = 0) -> Played:
+    """An update after T steps in a made-up environment, in which episodes end and are cut."""
     draw, E, seen = np.random.default_rng(seed), settings.n_envs, []
     for _ in range(settings.n_steps):
         obs, next_obs = draw.normal(size=(2, E, O))
         term, trunc = draw.random((2, E)) < 0.1
-        act, _, _ = agent.act(obs)
+        mask = kind.mask(draw, E)
+        act, _, _ = agent.act(obs, mask)
         agent.push(obs[:, 0] - np.square(act[:, 0] - obs[:, 1]), term, trunc, next_obs)
-        seen.append(obs)
-    return agent.update(), np.concatenate(seen)
+        seen.append((obs, mask))
+    rows, masks = zip(*seen, strict=True)
+    mask = np.concatenate(masks) if kind.masked else None
+    return Played(agent.update(), np.concatenate(rows), mask)

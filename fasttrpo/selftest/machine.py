@@ -134,7 +134,7 @@ def _updated(
     s = kind.settings(n_steps=n_steps, n_envs=4, normalize_observations=True, **settings)
     agent = shaken(s, which, dtype)
     for seed in range(2):
-        played(agent, s, seed)
+        played(agent, kind, s, seed)
     return agent.state()
 
 
