@@ -29,7 +29,7 @@ from fasttrpo.callback_base import (
     ProgressBarCallback,
 )
 from fasttrpo.environments import as_vector_env, is_name, shares
-from fasttrpo.evaluate import N_ENVS, evaluate_policy
+from fasttrpo.evaluate import N_ENVS, play
 from fasttrpo.files import replacing, write_text
 from fasttrpo.trpo import making
 from fasttrpo.values import integer, real
@@ -184,21 +184,14 @@ class EvalCallback(EventCallback):
 
     def _evaluate(self) -> tuple[list[float], list[int]]:
         seed, self._seed = self._seed, None
-        returns: Any
-        lengths: Any
-        returns, lengths = evaluate_policy(
-            self.model,
-            self.eval_env,
-            self.n_eval_episodes,
-            self.deterministic,
-            return_episode_rewards=True,
-            seed=seed,
-        )
+        given = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
+        played = list(play(*given))
+        returns, lengths = [each.total for each in played], [each.length for each in played]
         self.evaluations_timesteps.append(self.num_timesteps)
         self.evaluations_results.append(returns)
         self.evaluations_length.append(lengths)
         if self.log_path is not None:
-            self._write()
+            self._write(Path(self.log_path))
         return returns, lengths
 
     def _log(self, returns: list[float], lengths: list[int]) -> None:
@@ -221,8 +214,7 @@ class EvalCallback(EventCallback):
             self.model.save(Path(self.best_model_save_path) / "best_model.npz")
         return self._on_new_best._on_event()
 
-    def _write(self) -> None:
-        folder = Path(self.log_path or "")
+    def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "evaluations.npz") as file:
             np.savez(

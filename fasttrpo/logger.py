@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.suggest import unknown
-from fasttrpo.writers import Box, JsonLines, ProgressFile, Rows, TensorBoard
+from fasttrpo.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
 
 DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
 _IN_TERMINAL = ("stdout", "rows")
@@ -24,7 +24,7 @@ _IN_TERMINAL = ("stdout", "rows")
 _FORMATS: dict[str, Callable[[Logger, Path], Any]] = {
     "stdout": lambda logger, folder: Box(logger.say),
     "rows": lambda logger, folder: Rows(logger.say),
-    "log": lambda logger, folder: Box(None, folder / "log.txt", logger.goes_on),
+    "log": lambda logger, folder: BoxFile(folder / "log.txt", logger.goes_on),
     "csv": lambda logger, folder: ProgressFile(folder / "progress.csv"),
     "json": lambda logger, folder: JsonLines(folder / "progress.json", logger.goes_on),
     "tensorboard": lambda logger, folder: TensorBoard(folder),
@@ -120,8 +120,10 @@ class Logger:
         if self.level == DISABLED:
             return
         for name, writer in self._writers.items():
-            shown = self.name_to_value.items()
-            writer.write({k: v for k, v in shown if name not in self._excluded[k]}, step)
+            values = self.name_to_value.items()
+            shown = {key: value for key, value in values if name not in self._excluded[key]}
+            if shown:
+                writer.write(shown, step)
         self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
 
     def take_news(self) -> dict[str, Any]:

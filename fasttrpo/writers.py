@@ -99,34 +99,17 @@ def _cut(text: str) -> str:
 
 
 class Box:
-    """Stable-Baselines3's table: through a function that prints, or into a file of that path.
+    """Stable-Baselines3's table in the terminal."""
 
-    goes_on  keeps what is there
-    """
-
-    def __init__(
-        self, say: Callable[[str], None] | None, path: Path | None = None, goes_on: bool = False
-    ) -> None:
-        self._say, self._path = say, path
-        if path is not None:
-            self._file = _open(path, "a" if goes_on else "w")
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One table."""
-        if not values:
-            return
-        if self._say is not None:
-            self._say(box(values))
-        else:
-            assert self._path is not None
-            with saving(self._path):
-                self._file.write(box(values) + "\n")
-                self._file.flush()
+        self._say(box(values))
 
     def close(self) -> None:
-        """Closes the file."""
-        if self._path is not None:
-            self._file.close()
+        """Nothing to close."""
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -136,8 +119,8 @@ def _open(path: Path, mode: str = "w") -> Any:
     return open(path, mode, newline="", encoding="utf-8")
 
 
-class JsonLines:
-    """A file with one JSON object per line; nan and infinity, which JSON has not, are null.
+class TextFile:
+    """A file that texts are added to; base class of those that make them.
 
     goes_on  keeps what is there
     """
@@ -146,15 +129,34 @@ class JsonLines:
         self._path, self._file = path, _open(path, "a" if goes_on else "w")
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """One line, in the file when this returns. SaveError where the disk is full."""
-        line = json.dumps({key: _for_json(value) for key, value in values.items()})
+        """One text, in the file when this returns. SaveError where the disk is full."""
         with saving(self._path):
-            self._file.write(line + "\n")
+            self._file.write(self.text(values) + "\n")
             self._file.flush()
+
+    def text(self, values: dict[str, Any]) -> str:
+        """What to write of them."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+class BoxFile(TextFile):
+    """Stable-Baselines3's tables."""
+
+    def text(self, values: dict[str, Any]) -> str:
+        """A table."""
+        return box(values)
+
+
+class JsonLines(TextFile):
+    """One JSON object per line; nan and infinity, which JSON has not, are null."""
+
+    def text(self, values: dict[str, Any]) -> str:
+        """An object."""
+        return json.dumps({key: _for_json(value) for key, value in values.items()})
 
 
 def _for_json(value: Any) -> Any:

@@ -231,6 +231,9 @@ def test_values_are_written_once(tmp_path):
     logger.dump(5)
     logger.record("mean", 7.0)
     logger.dump(6)
+    logger.record("hidden", 1, exclude=("csv", "json"))
+    logger.dump(7)
+    logger.dump(8)
     lines = (tmp_path / "progress.json").read_text().splitlines()
     assert list(map(json.loads, lines)) == [{"mean": 3.0, "last": 6.0}, {"mean": 7.0}]
     assert [float(row["mean"]) for row in rows_of(tmp_path / "progress.csv")] == [3.0, 7.0]

@@ -98,6 +98,14 @@ def test_learn_counts_steps_and_iterations(model):
     assert model.num_timesteps == 64
 
 
+# What an iteration tells of its trust region, its critic and its time, beside what is asked below.
+STORY = {"kl_predicted", "surr_gain", "surr_gain_predicted", "curvature", "cg_steps", "cg_residual"}
+STORY |= {"line_search_steps", "rejected", "kl_tried", "surr_gain_tried", "entropy", "std"}
+STORY |= {"step_norm", "grad_norm", "value_loss_before", "value_loss", "explained_variance"}
+STORY |= {"target_kl", "cg_damping", "ended", "seconds_collect", "seconds_advantages"}
+STORY |= {"seconds_gradient", "seconds_solve", "seconds_line_search", "seconds_critic"}
+
+
 def test_a_record_has_everything(model):
     record = model.learn(256).records[-1]
     assert record["iteration"] == 4
@@ -106,6 +114,7 @@ def test_a_record_has_everything(model):
     assert record["return_mean"] == record["length_mean"]
     assert record["steps_per_second"] > 0
     assert record["outcome"] in range(4)
+    assert set(record) >= STORY
     assert record["kl"] <= 0.01 * (1 + 1e-6)
 
 
