@@ -17,7 +17,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         int n_value_hidden
         const int *value_hidden
         int activation
-        double log_std_init
+        double log_std_init, log_std_min
         int features, n_features
         double feature_bandwidth
         int feature_degree
@@ -25,6 +25,8 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         double gamma, gae_lambda
         int normalize_advantage, normalize_observations, normalize_rewards
         double target_kl, ent_coef, cg_damping
+        int adaptive_damping, acceptance, kl_direction
+        double kl_slack
         int cg_max_steps
         double cg_tolerance
         int preconditioner, sub_sampling_factor
@@ -139,6 +141,13 @@ cdef extern from "../csrc/core/work.h" nogil:
     ctypedef struct trpo_trial:
         double surr, kl, entropy
 
+    ctypedef struct trpo_rule:
+        int acceptance
+        double kl_limit, surr_old, shrink
+        int max_trials
+        double floor
+        Py_ssize_t floored
+
     ctypedef struct trpo_search:
         int rejected, trials
         trpo_trial last
@@ -155,14 +164,16 @@ cdef extern from "../csrc/core/work.h" nogil:
     void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
     void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
                            double)
+    double trpo_damping(const trpo_agent *)
     trpo_solution trpo_solve_policy(trpo_agent *)
     void trpo_fit_critic(trpo_agent *, trpo_info *)
     trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
                                           double *, double *, double *, int, double, Py_ssize_t)
-    trpo_search trpo_line_search(double *, const double *, const double *, double, double, double,
-                                 double, trpo_trial (*)(void *, const double *) noexcept, void *,
-                                 int, Py_ssize_t)
+    trpo_search trpo_line_search(double *, const double *, const double *, double,
+                                 const trpo_rule *,
+                                 trpo_trial (*)(void *, const double *) noexcept, void *,
+                                 Py_ssize_t)
 
 
 cdef extern from "../csrc/kernels/kernels.h" nogil:

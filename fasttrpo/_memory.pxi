@@ -9,7 +9,7 @@ cdef void _fill(trpo_settings *c, s) except *:
     c.obs_size = s.obs_size
     c.distribution = _DISTRIBUTIONS[s.distribution]
     c.activation = _ACTIVATIONS[s.activation]
-    c.log_std_init = s.log_std_init
+    c.log_std_init, c.log_std_min = s.log_std_init, s.log_std_min
     c.features, c.n_features = _FEATURES[s.features], s.n_features
     c.feature_bandwidth, c.feature_degree = s.feature_bandwidth, s.feature_degree
     c.n_steps, c.n_envs = s.n_steps, s.n_envs
@@ -22,6 +22,8 @@ cdef void _fill(trpo_settings *c, s) except *:
     c.sub_sampling_factor = s.sub_sampling_factor
     c.line_search_shrinking_factor = s.line_search_shrinking_factor
     c.line_search_max_iter = s.line_search_max_iter
+    c.acceptance, c.kl_direction = _ACCEPTANCES[s.acceptance], _KL_DIRECTIONS[s.kl_direction]
+    c.kl_slack, c.adaptive_damping = s.kl_slack, s.adaptive_damping
     c.critic, c.n_critic_updates = _CRITICS[s.critic], s.n_critic_updates
     c.critic_damping, c.learning_rate = s.critic_damping, s.learning_rate
     c.batch_size, c.seed = s.batch_size, s.seed
@@ -123,11 +125,15 @@ cdef class Memory:
     @property
     def cg_damping(self):
         """What the next update adds to the Fisher matrix's diagonal."""
-        return self.w.set.cg_damping
+        with self.lock:
+            return trpo_damping(self.w)
 
     @property
     def theta(self):
-        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value."""
+        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value.
+
+        A log_std below log_std_min is raised to it, here and by load_state.
+        """
         with self.lock:
             return _vector(self.w.policy.theta, self.w.policy.P)
 

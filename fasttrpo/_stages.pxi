@@ -61,16 +61,20 @@ def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
     return x, solution.steps, solution.residual, solution.curvature
 
 
-def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
+def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
+                acceptance="improvement"):
     """theta_new (P,) (theta itself if none was accepted), why the last trial was rejected ("" if it
     was not), trials, surr, kl.
     """
     cdef _Callbacks own = _Callbacks()
     cdef trpo_search search
+    cdef trpo_rule rule
+    rule.acceptance, rule.kl_limit, rule.surr_old = _ACCEPTANCES[acceptance], kl_limit, surr_old
+    rule.shrink, rule.max_trials, rule.floor, rule.floored = shrink, max_trials, 0, len(theta)
     own.evaluate, own.P = evaluate, len(theta)
     trial = np.empty(len(theta))
-    search = trpo_line_search(_double(trial), _double(theta), _double(step), 1.0, shrink, target_kl,
-                              surr_old, _evaluate, <void *>own, max_trials, len(theta))
+    search = trpo_line_search(_double(trial), _double(theta), _double(step), 1.0, &rule, _evaluate,
+                              <void *>own, len(theta))
     if own.error is not None:
         raise own.error
     rejected = trpo_rejection_text(search.rejected).decode()

@@ -55,7 +55,7 @@ cdef class Theory(Memory):
 
     def precondition(self, r):
         """M^-1 r with the K-FAC factors, which are built on first use; (P,)."""
-        cdef double damping = self.w.set.cg_damping
+        cdef double damping
         cdef trpo_rng rng
         r = checks.finite_vector("r", r, self.w.policy.P)
         z = np.empty(len(r))
@@ -64,6 +64,7 @@ cdef class Theory(Memory):
         with self.lock:
             self._check_loaded()
             rng = trpo_stream(self.w, TRPO_STREAM_KFAC, TRPO_N_UPDATES)
+            damping = trpo_damping(self.w)
             with nogil:
                 if not self.factorized:
                     trpo_factorize(self.w, &self.w.policy, &rng, damping)

@@ -27,6 +27,7 @@ class AgentSettings:
     value_hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     log_std_init: float = 0.0
+    log_std_min: float = -20.0
     features: str = "none"
     n_features: int = 100
     feature_bandwidth: float = 0.0
@@ -40,9 +41,13 @@ class AgentSettings:
     cg_max_steps: int = 3
     cg_tolerance: float = 1e-5
     cg_damping: float = 0.1
+    adaptive_damping: bool = False
     preconditioner: str = "kfac"
     line_search_shrinking_factor: float = 0.8
     line_search_max_iter: int = 10
+    acceptance: str = "improvement"
+    kl_direction: str = "forward"
+    kl_slack: float = 1.0
     normalize_advantage: bool = True
     sub_sampling_factor: int = 1
     critic: str = "kfac"
@@ -108,6 +113,8 @@ def resolve(
     for name in SCHEDULED:
         default = getattr(AgentSettings, name)
         values[name] = value_at(name, getattr(settings, name), default, remaining, positive)
+    for name in ("target_kl", "cg_damping"):
+        values[name] = summed(settings, len(parts), values[name])
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size
     return AgentSettings(
         obs_size=obs_size,
@@ -117,9 +124,28 @@ def resolve(
         value_hidden=tuple(network["net_arch"]["vf"]),
         activation=network["activation_fn"],
         log_std_init=network["log_std_init"],
+        log_std_min=network["log_std_min"],
         **resolved_features(network, obs_size),
         **values,
     )
+
+
+def summed(settings: Settings, n_components: int, value: float) -> float:
+    """A target_kl or cg_damping of the settings as an agent has it, whose KL is the sum over action
+    components; n_components: how many there are.
+
+    With kl_reduction="mean" the KL is KL/D, D components, and its Hessian is F/D. Then
+
+        KL/D <= delta                            is  KL <= D delta
+        (F/D + damping I) y = g                  is  y = D x,  (F + D damping I) x = g
+        beta = sqrt(2 delta / y'(F/D + damping I)y)
+             = sqrt(2 delta / (D x'(F + D damping I)x))
+        beta y = sqrt(2 D delta / x'(F + D damping I)x) x
+
+    so that both numbers times D give the same step, trial by trial (CG scales with its matrix, and
+    so do the K-FAC factors' inverses).
+    """
+    return value * n_components if settings.kl_reduction == "mean" else value
 
 
 def _has_kfac(settings: Settings) -> bool:

@@ -123,4 +123,6 @@ def state_fields(state, like):
     for name in sorted({"obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"} & set(fields)):
         if (fields[name] < 0).any():
             raise ValueError(f"{name} is negative")
+    if not fields["damping_scale"] > 0:
+        raise ValueError("damping_scale is not positive")
     return fields

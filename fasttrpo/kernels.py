@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from fasttrpo import backend, checks
 from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.policy_kwargs import ACTIVATIONS
+from fasttrpo.settings import ACCEPTANCES
 from fasttrpo.values import integer, one_of, real
 
 __all__ = [
@@ -264,9 +265,13 @@ def line_search(
     target_kl: float = 0.01,
     shrinking_factor: float = 0.8,
     max_iter: int = 10,
+    acceptance: str = "improvement",
 ) -> Search:
     """The first of theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
     above `surrogate_old`. evaluate: theta (P,) -> (surrogate, KL).
+
+    acceptance "kl" asks for the KL alone, "always" takes the full step; what is not finite is
+    never taken.
 
     Source: Schulman et al. 2015, appendix C.
     """
@@ -277,6 +282,7 @@ def line_search(
         _NOT_NEGATIVE("target_kl", target_kl),
         _BETWEEN("shrinking_factor", shrinking_factor),
         _COUNT("max_iter", max_iter),
+        one_of(*ACCEPTANCES)("acceptance", acceptance),
     )
 
     def on_a_copy(trial: Vector) -> tuple[float, float]:

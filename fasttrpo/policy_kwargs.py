@@ -30,7 +30,7 @@ _FEATURE_SETTINGS = {
 
 
 def network(policy: str, given: Any) -> dict[str, Any]:
-    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_init, features.
+    """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_..., features.
 
     Settings of features are None where these features have no use for them.
     """
@@ -38,19 +38,24 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
     given = policy_kwargs_without(given)
-    known: tuple[str, ...] = ("net_arch", "activation_fn", "log_std_init", "ortho_init", "features")
-    known += tuple(_FEATURE_SETTINGS)
+    known: tuple[str, ...] = ("net_arch", "activation_fn", "log_std_init", "log_std_min")
+    known += ("ortho_init", "features", *_FEATURE_SETTINGS)
     for name in given:
         if name not in known:
             raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
     if given.get("ortho_init", True) is not True:
         raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
+    log_std_init = real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
+        "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
+    )
+    log_std_min = real("a number from -20 to log_std_init", lambda x: -20 <= x <= log_std_init)(
+        "policy_kwargs log_std_min", given.get("log_std_min", -20.0)
+    )
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
-        "log_std_init": real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
-            "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
-        ),
+        "log_std_init": log_std_init,
+        "log_std_min": log_std_min,
         **_features(policy, given),
     }
 

@@ -20,6 +20,9 @@ from fasttrpo.suggest import unknown
 from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
+ACCEPTANCES = ("improvement", "kl", "always")
+KL_DIRECTIONS = ("forward", "reverse")
+KL_REDUCTIONS = ("sum", "mean")
 CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 # Settings of some critics alone.
 _CRITIC_SETTINGS = {"learning_rate": ("adam",), "batch_size": ("kfac", "adam")}
@@ -48,6 +51,9 @@ class Settings:
     gamma            discount per step
     cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal
+    adaptive_damping cg_damping, then > 0, is where the damping begins: times 3/2 after an update
+                     whose surrogate grew by less than a quarter of what was predicted, times 2/3
+                     after more than three quarters (Levenberg and Marquardt; Martens 2010)
     line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
     n_critic_updates epochs of K-FAC steps (None: 1) or of Adam (None: 10), or Gauss-Newton steps
                      (None: 1); none for "ridge"
@@ -56,9 +62,17 @@ class Settings:
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
                      schedule: "linear", "linear_0.02" or a function (see `fasttrpo.schedules`)
     ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
+    kl_reduction     "sum" over action dimensions, or "mean" (as sb3-contrib has it for Box):
+                     target_kl and cg_damping are then of the mean KL; records tell sums
+    kl_direction     the line search measures "forward" KL(old || new), or "reverse" KL(new || old)
+    kl_slack         >= 1: the line search lets pass so many times target_kl
+    acceptance       of a trial of the line search: "improvement", within the trust region and the
+                     surrogate grows; "kl", within it; "always", the full step without a search
+                     (natural policy gradient). What is not finite is never taken
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
-                     "relu", "identity" or a class of such a name), log_std_init, ortho_init=True.
+                     "relu", "identity" or a class of such a name), log_std_init (0), log_std_min
+                     (-20; log_std never falls below it), ortho_init=True.
                      LinearPolicy: features ("fourier", "rbf" or "polynomial" of the observation,
                      seen by the value network too), n_features (100), feature_bandwidth (None: for
                      O components of variance 1), feature_degree (2): the formulas stand in
@@ -91,6 +105,7 @@ class Settings:
     gamma: float = 0.99
     cg_max_steps: int | None = None
     cg_damping: float = 0.1
+    adaptive_damping: bool = False
     line_search_shrinking_factor: float = 0.8
     line_search_max_iter: int = 10
     n_critic_updates: int | None = None
@@ -98,6 +113,10 @@ class Settings:
     normalize_advantage: bool = True
     target_kl: float | str | Schedule = 0.01
     ent_coef: float = 0.0
+    kl_reduction: str = "sum"
+    kl_direction: str = "forward"
+    kl_slack: float = 1.0
+    acceptance: str = "improvement"
     sub_sampling_factor: int = 1
     policy_kwargs: Any = None  # a mapping, complete once checked
     stats_window_size: int = 100
@@ -122,6 +141,8 @@ class Settings:
             object.__setattr__(self, name, check(name, getattr(self, name)))
         object.__setattr__(self, "policy_kwargs", network(self.policy, self.policy_kwargs))
         integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
+        if self.adaptive_damping and self.cg_damping == 0:
+            raise refuse("cg_damping", self.cg_damping, "a number > 0 with adaptive_damping")
 
 
 def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
@@ -256,6 +277,11 @@ _CHECKS: dict[str, Check] = {
     "normalize_advantage": flag,
     "target_kl": scheduled(positive),
     "ent_coef": real("a number >= 0", lambda x: x >= 0),
+    "adaptive_damping": flag,
+    "kl_reduction": one_of(*KL_REDUCTIONS),
+    "kl_direction": one_of(*KL_DIRECTIONS),
+    "kl_slack": real("a number >= 1", lambda x: x >= 1),
+    "acceptance": one_of(*ACCEPTANCES),
     "sub_sampling_factor": size,
     "stats_window_size": size,
     "verbose": integer(0),

@@ -14,7 +14,15 @@ THETA, STEP = np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, -3.0])
 def search(implementation):
     """line_search with defaults, on answers given in advance; and the thetas it asked about."""
 
-    def run(answers, surr_old=0.0, target_kl=0.01, shrink=0.5, max_trials=None, step=STEP):
+    def run(
+        answers,
+        surr_old=0.0,
+        target_kl=0.01,
+        shrink=0.5,
+        max_trials=None,
+        step=STEP,
+        acceptance="improvement",
+    ):
         asked, remaining = [], iter(answers)
 
         def evaluate(theta):
@@ -23,7 +31,7 @@ def search(implementation):
 
         max_trials = max_trials or len(answers)
         found = implementation.stages.line_search(
-            evaluate, THETA, step, surr_old, target_kl, shrink, max_trials
+            evaluate, THETA, step, surr_old, target_kl, shrink, max_trials, acceptance
         )
         return found, asked
 
@@ -93,4 +101,29 @@ def test_parameters_beyond_all_numbers_are_refused_whatever_they_are_worth(searc
         assert rejected == "not finite"
         (_, rejected, *_), _ = search([(9.0, 0.0)], step=huge)
     assert rejected == ""
+    assert theta.tobytes() == THETA.tobytes()
+
+
+def test_kl_alone_takes_the_first_within_it(search):
+    answers = [(9.0, 0.02), (-1.0, 0.01), (9.0, 0.001)]
+    (_, rejected, trials, surr, kl), _ = search(answers, acceptance="kl")
+    assert (rejected, trials, surr, kl) == ("", 2, -1.0, 0.01)
+    (_, rejected, trials, *_), _ = search([(9.0, 0.02)] * 3, acceptance="kl")
+    assert (rejected, trials) == ("kl", 3)
+
+
+def test_always_takes_the_full_step_and_looks_at_no_other(search):
+    (theta, rejected, trials, surr, kl), asked = search([(-9.0, 50.0)] * 3, acceptance="always")
+    assert (rejected, trials, surr, kl) == ("", 1, -9.0, 50.0)
+    assert np.array_equal(theta, THETA + STEP)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("acceptance", ["improvement", "kl", "always"])
+@pytest.mark.parametrize(
+    "answer", [(math.nan, 0.0), (1.0, math.nan), (math.inf, 0.0), (1.0, -math.inf)]
+)
+def test_no_rule_takes_what_is_not_finite(search, acceptance, answer):
+    (theta, rejected, trials, *_), _ = search([answer] * 3, acceptance=acceptance)
+    assert (rejected, trials) == ("not finite", 1 if acceptance == "always" else 3)
     assert theta.tobytes() == THETA.tobytes()

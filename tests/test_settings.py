@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -28,6 +28,12 @@ OUT_OF_RANGE = [
     ("cg_max_steps", 2**63),
     ("cg_damping", -0.1),
     ("cg_damping", 10**400),
+    ("adaptive_damping", 1),
+    ("kl_reduction", "max"),
+    ("kl_direction", "backward"),
+    ("kl_slack", 0.99),
+    ("kl_slack", float("inf")),
+    ("acceptance", "never"),
     ("line_search_shrinking_factor", 1.0),
     ("line_search_max_iter", 0),
     ("line_search_max_iter", 2**24 + 1),
@@ -179,11 +185,39 @@ def test_activation_by_name_or_by_a_class_of_that_name():
         ({"ortho_init": False}, ValueError, "ortho_init must be True"),
         ({"log_std_init": float("inf")}, ValueError, "log_std_init must be a number"),
         ({"log_std_init": 21}, ValueError, "log_std_init must be a number from -20 to 20, got 21"),
+        ({"log_std_min": -21}, ValueError, "log_std_min must be a number from -20 to log_std_init"),
+        ({"log_std_min": 0.5}, ValueError, "to log_std_init, got 0.5"),
+        ({"log_std_init": -3, "log_std_min": -2}, ValueError, "to log_std_init, got -2"),
     ],
 )
 def test_wrong_policy_kwargs(kwargs, error, message):
     with pytest.raises(error, match=message):
         make_settings("MlpPolicy", {"policy_kwargs": kwargs})
+
+
+def test_damping_that_adapts_starts_above_zero():
+    with pytest.raises(ValueError, match="cg_damping must be a number > 0 with adaptive_damping"):
+        make_settings("MlpPolicy", {"adaptive_damping": True, "cg_damping": 0})
+    assert make_settings("MlpPolicy", {"cg_damping": 0}).cg_damping == 0
+
+
+def test_the_step_s_rules_reach_the_agent():
+    given = dict(acceptance="kl", kl_direction="reverse", kl_slack=1.5, adaptive_damping=True)
+    s = agent_settings(**given, policy_kwargs={"log_std_init": -0.5, "log_std_min": -2})
+    assert {name: getattr(s, name) for name in given} == given
+    assert (s.log_std_init, s.log_std_min) == (-0.5, -2.0)
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kl_slack", 0.5), ("log_std_min", 0.5), ("log_std_min", -21.0), ("cg_damping", 0.0)],
+)
+def test_the_core_has_the_same_ranges(name, value):
+    """And the same names, for who comes past the settings."""
+    s = replace(agent_settings(), adaptive_damping=True, **{name: value})
+    with pytest.raises(ValueError, match=f"^setting {name} is out of range: {value!r}$"):
+        make_agent(s)
 
 
 def test_ortho_init_true_is_what_happens_anyway():

@@ -36,6 +36,7 @@ NAMES = [
     "adam_m",
     "adam_v",
     "counters",
+    "damping_scale",
 ]
 EVERYTHING = dict(normalize_observations=True, normalize_rewards=True, n_critic_updates=2)
 DTYPES = ("float32", "float64")
@@ -194,7 +195,10 @@ def test_damaged_bytes_are_refused(compiled):
     middle = len(saved) // 2
     flipped = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
     for damaged in (b"", saved[:-1], saved + b"\0", flipped, b"x" + saved[1:], bytes(len(saved))):
-        with pytest.raises(ValueError, match="the saved bytes are truncated, damaged, or another"):
+        with pytest.raises(
+            ValueError,
+            match="the saved bytes are truncated, damaged, of another format, or another",
+        ):
             other.load_bytes(damaged)
         assert bits(other) == before
 

@@ -290,6 +290,7 @@ static void place_state(trpo_agent *w, arena *a)
     w->adam_m = TAKE(a, double, w->critic.P);
     w->adam_v = TAKE(a, double, w->critic.P);
     w->counters = TAKE(a, double, TRPO_N_COUNTERS);
+    w->damping_scale = TAKE(a, double, 1);
 }
 
 /* The one list. Returns the bytes used; with base NULL nothing is written but `w` itself. */

@@ -1,6 +1,7 @@
 /* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
- * keeps KL(old || new) <= target_kl and improves the surrogate is taken. A trial that is not
- * finite is none, whatever its other numbers.
+ * keeps KL(old || new) <= target_kl and improves the surrogate is taken; trpo_acceptance has
+ * other rules. A trial that is not finite is none, whatever its other numbers. A log_std below its
+ * floor is raised before the trial is evaluated: KL, surrogate and what is taken are of one policy.
  *
  * A trial needs one pass over the batch, for three means at once:
  *     surr = E[(ratio - 1) A] + ent_coef entropy,   kl = E[KL(old || new)],   entropy
@@ -8,27 +9,37 @@
 #include "work.h"
 
 /* trpo_rejection: the first test that a trial fails. */
-static int judge(const double *theta, const trpo_trial *trial, double target_kl, double surr_old,
-                 ptrdiff_t P)
+static int judge(const double *theta, const trpo_trial *trial, const trpo_rule *rule, ptrdiff_t P)
 {
     if (!isfinite(trial->kl) || !isfinite(trial->surr) || !trpok_finite(theta, P))
         return TRPO_REJECTED_NOT_FINITE;
-    if (!(trial->kl <= target_kl)) return TRPO_REJECTED_KL;
-    return trial->surr > surr_old ? TRPO_NOT_REJECTED : TRPO_REJECTED_IMPROVEMENT;
+    if (rule->acceptance == TRPO_ACCEPT_ALWAYS) return TRPO_NOT_REJECTED;
+    if (!(trial->kl <= rule->kl_limit)) return TRPO_REJECTED_KL;
+    if (rule->acceptance == TRPO_ACCEPT_KL) return TRPO_NOT_REJECTED;
+    return trial->surr > rule->surr_old ? TRPO_NOT_REJECTED : TRPO_REJECTED_IMPROVEMENT;
+}
+
+static void make_trial(double *theta_new, const double *theta, const double *dir, double scale,
+                       const trpo_rule *rule, ptrdiff_t P)
+{
+    for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
+    for (ptrdiff_t i = rule->floored; i < P; i++)
+        if (theta_new[i] < rule->floor) theta_new[i] = rule->floor;
 }
 
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
-                             double scale, double shrink, double target_kl, double surr_old,
-                             trpo_evaluate_fn evaluate, void *ctx, int max_trials, ptrdiff_t P)
+                             double scale, const trpo_rule *rule, trpo_evaluate_fn evaluate,
+                             void *ctx, ptrdiff_t P)
 {
+    const int max_trials = rule->acceptance == TRPO_ACCEPT_ALWAYS ? 1 : rule->max_trials;
     trpo_search search = {0, 0, {0, 0, 0}};
     while (search.trials < max_trials) {
-        for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
+        make_trial(theta_new, theta, dir, scale, rule, P);
         search.last = evaluate(ctx, theta_new);
         search.trials++;
-        search.rejected = judge(theta_new, &search.last, target_kl, surr_old, P);
+        search.rejected = judge(theta_new, &search.last, rule, P);
         if (search.rejected == TRPO_NOT_REJECTED) break;
-        scale *= shrink;
+        scale *= rule->shrink;
     }
     return search;
 }
@@ -40,6 +51,19 @@ static real total(const real *x, int n)
     double sum = 0;
     for (int i = 0; i < n; i++) sum += (double)x[i];
     return (real)sum;
+}
+
+/* kl (n) = KL(old || new), or KL(new || old): of present and trial outputs */
+static void divergence(const trpo_agent *w, real *kl, const real *out, const real *out_trial,
+                       const double *log_std_trial, real *work, int n)
+{
+    const trpo_model *m = &w->policy;
+    if (w->set.kl_direction == TRPO_FORWARD)
+        m->dist->kl(w->k, kl, out, out_trial, m->log_std, log_std_trial, work, m->parts, n, m->A,
+                    m->D);
+    else
+        m->dist->kl(w->k, kl, out_trial, out, log_std_trial, m->log_std, work, m->parts, n, m->A,
+                    m->D);
 }
 
 static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
@@ -59,7 +83,7 @@ static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int
     w->k->expm1(row, row, n);
     for (int i = 0; i < n; i++) row[i] *= w->adv_real[first + i];
     sum[SURR] += total(row, n);
-    m->dist->kl(w->k, row, out_old, h[L], m->log_std, log_std, s->work, m->parts, n, m->A, m->D);
+    divergence(w, row, out_old, h[L], log_std, s->work, n);
     sum[KL] += total(row, n);
     m->dist->entropy(w->k, row, h[L], log_std, s->work, m->parts, n, m->A, m->D);
     sum[ENTROPY] += total(row, n);

@@ -23,6 +23,7 @@ void trpo_init_parameters(trpo_agent *w)
     trpo_net_init(policy->theta, policy->factors.temp, &policy->net, 0.01, w->set.seed, 0);
     trpo_net_init(critic->theta, critic->factors.temp, &critic->net, value_gain, w->set.seed, 1000);
     for (int i = 0; i < policy->n_log_std; i++) policy->log_std[i] = w->set.log_std_init;
+    *w->damping_scale = 1;
     w->counters[TRPO_SEED_LOW] = (double)(uint32_t)w->set.seed;
     w->counters[TRPO_SEED_HIGH] = (double)(uint32_t)(w->set.seed >> 32);
 }

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { FORMAT = 1, N_MEANING = 6 };
+enum { FORMAT = 2, N_MEANING = 6 };
 
 double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
 {
@@ -30,6 +30,7 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
         {"adam_m", w->adam_m, Pv},
         {"adam_v", w->adam_v, Pv},
         {"counters", w->counters, TRPO_N_COUNTERS},
+        {"damping_scale", w->damping_scale, 1},
         {"features", w->features, (size_t)trpo_n_drawn(&w->set)}, /* the last: not everywhere */
     };
     if (i < 0 || (size_t)i >= sizeof fields / sizeof *fields || fields[i].count == 0) return NULL;
@@ -41,6 +42,8 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
 void trpo_refresh(trpo_agent *w)
 {
     w->t = w->open = w->drawn = 0;
+    for (int i = 0; i < w->policy.n_log_std; i++)
+        if (w->policy.log_std[i] < w->set.log_std_min) w->policy.log_std[i] = w->set.log_std_min;
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     trpo_pack_features(w);

@@ -4,11 +4,15 @@
 #include <limits.h>
 #include <string.h>
 
+/* What lies within keeps exp(-2 log_std) a float. */
+static const double LOWEST_LOG_STD = -20, HIGHEST_LOG_STD = 20;
+
 void trpo_default_settings(trpo_settings *s)
 {
     memset(s, 0, sizeof *s);
     s->distribution = TRPO_GAUSSIAN;
     s->activation = TRPO_TANH;
+    s->log_std_min = LOWEST_LOG_STD;
     s->n_features = 100;
     s->feature_degree = 2;
     s->n_steps = 2048;
@@ -24,6 +28,7 @@ void trpo_default_settings(trpo_settings *s)
     s->sub_sampling_factor = 1;
     s->line_search_shrinking_factor = 0.8;
     s->line_search_max_iter = 10;
+    s->kl_slack = 1;
     s->critic = TRPO_KFAC_STEPS;
     s->n_critic_updates = 1;
     s->critic_damping = 0.01;
@@ -91,7 +96,8 @@ static const char *bad_network(const trpo_settings *s)
     if (!are_sizes(s->policy_hidden, s->n_policy_hidden)) return "policy_hidden";
     if (!are_sizes(s->value_hidden, s->n_value_hidden)) return "value_hidden";
     if (s->activation < TRPO_IDENTITY || s->activation > TRPO_RELU) return "activation";
-    return in_range(s->log_std_init, -20, 20) ? NULL : "log_std_init";
+    if (!in_range(s->log_std_init, LOWEST_LOG_STD, HIGHEST_LOG_STD)) return "log_std_init";
+    return in_range(s->log_std_min, LOWEST_LOG_STD, s->log_std_init) ? NULL : "log_std_min";
 }
 
 static const char *bad_features(const trpo_settings *s)
@@ -117,10 +123,19 @@ static const char *bad_step(const trpo_settings *s)
     if (!is_positive(s->target_kl)) return "target_kl";
     if (!(s->ent_coef >= 0 && isfinite(s->ent_coef))) return "ent_coef";
     if (!(s->cg_damping >= 0 && isfinite(s->cg_damping))) return "cg_damping";
+    if (s->adaptive_damping && s->cg_damping == 0) return "cg_damping";
     if (s->cg_max_steps < 1) return "cg_max_steps";
     if (!(s->cg_tolerance >= 0 && s->cg_tolerance < 1)) return "cg_tolerance";
     if (s->preconditioner < TRPO_NONE || s->preconditioner > TRPO_KFAC) return "preconditioner";
-    if (s->sub_sampling_factor < 1) return "sub_sampling_factor";
+    return s->sub_sampling_factor >= 1 ? NULL : "sub_sampling_factor";
+}
+
+static const char *bad_search(const trpo_settings *s)
+{
+    if (s->acceptance < TRPO_ACCEPT_IMPROVEMENT || s->acceptance > TRPO_ACCEPT_ALWAYS)
+        return "acceptance";
+    if (s->kl_direction < TRPO_FORWARD || s->kl_direction > TRPO_REVERSE) return "kl_direction";
+    if (!(s->kl_slack >= 1 && isfinite(s->kl_slack))) return "kl_slack";
     if (!(s->line_search_shrinking_factor > 0 && s->line_search_shrinking_factor < 1))
         return "line_search_shrinking_factor";
     return s->line_search_max_iter >= 1 ? NULL : "line_search_max_iter";
@@ -138,7 +153,7 @@ static const char *bad_critic(const trpo_settings *s)
 const char *trpo_bad_setting(const trpo_settings *s)
 {
     const char *(*const checks[])(const trpo_settings *) = {
-        bad_network, bad_features, bad_rollout, bad_step, bad_critic};
+        bad_network, bad_features, bad_rollout, bad_step, bad_search, bad_critic};
     const char *bad = NULL;
     for (size_t i = 0; bad == NULL && i < sizeof checks / sizeof *checks; i++) bad = checks[i](s);
     return bad;

@@ -17,7 +17,8 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_ORDER: return "calls out of order: act, push, ..., update";
     case TRPO_ERR_FULL: return "the rollout is full: update or discard it";
     case TRPO_ERR_EMPTY: return "the rollout is empty";
-    case TRPO_ERR_MODEL: return "the saved bytes are truncated, damaged, or another model's";
+    case TRPO_ERR_MODEL:
+        return "the saved bytes are truncated, damaged, of another format, or another model's";
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
     case TRPO_ERR_SPACES: return "the environments are not of the agent's sizes or number";
     case TRPO_ERR_MASK:

@@ -24,8 +24,31 @@ trpo_solution trpo_solve_policy(trpo_agent *w)
     const int kfac = w->set.preconditioner == TRPO_KFAC;
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_KFAC, TRPO_N_UPDATES);
     trpo_fisher_rows(&w->policy, w->set.sub_sampling_factor);
-    if (kfac) trpo_factorize(w, &w->policy, &rng, w->set.cg_damping);
-    return trpo_solve(w, &w->policy, w->set.cg_damping, w->set.cg_max_steps, kfac);
+    if (kfac) trpo_factorize(w, &w->policy, &rng, trpo_damping(w));
+    return trpo_solve(w, &w->policy, trpo_damping(w), w->set.cg_max_steps, kfac);
+}
+
+double trpo_damping(const trpo_agent *w)
+{
+    return w->set.adaptive_damping ? w->set.cg_damping * *w->damping_scale : w->set.cg_damping;
+}
+
+/* From the default damping of 0.1 it comes to 1e-8, where rounding begins, and to 1e3. */
+static const double LEAST_SCALE = 1e-7, LARGEST_SCALE = 1e4;
+
+/* Levenberg and Marquardt's rule, with the numbers of Martens 2010, section 4.1: where less than a
+ * quarter came of the gain that was predicted, the model deserves less trust, so more damping;
+ * where more than three quarters did, less. The prediction is TRPO's own, beta g'x of the full
+ * step: a step that had to be shortened, or was refused, counts against the model. */
+static void adapt_damping(trpo_agent *w, int status, const trpo_info *info)
+{
+    const double predicted = info->surr_gain_predicted;
+    const double ratio = predicted > 0 ? info->surr_gain / predicted : 0;
+    double scale = *w->damping_scale;
+    if (!w->set.adaptive_damping || status == TRPO_ZERO_GRADIENT) return;
+    if (ratio < 0.25) scale *= 1.5;
+    if (ratio > 0.75) scale /= 1.5;
+    *w->damping_scale = fmin(fmax(scale, LEAST_SCALE), LARGEST_SCALE);
 }
 
 /* Books the time since the last call to a stage; without a clock there is none. */
@@ -60,18 +83,31 @@ static double distance(const double *x, const double *y, ptrdiff_t P)
     return sqrt(sum);
 }
 
+static trpo_rule search_rule(const trpo_agent *w, double surr)
+{
+    const trpo_settings *s = &w->set;
+    const trpo_rule rule = {s->acceptance,
+                            s->kl_slack * s->target_kl,
+                            surr,
+                            s->line_search_shrinking_factor,
+                            s->line_search_max_iter,
+                            s->log_std_min,
+                            w->policy.P - w->policy.n_log_std};
+    return rule;
+}
+
 /* Along x: beta = sqrt(2 delta / x'Hx), then backtracking. */
 static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
 {
     trpo_model *m = &w->policy;
     const double delta = w->set.target_kl, surr = surrogate_now(w);
     const double beta = sqrt(2 * delta / solution->curvature);
-    const double undamped = solution->curvature - w->set.cg_damping * trpok_dot(m->x, m->x, m->P);
+    const double undamped = solution->curvature - trpo_damping(w) * trpok_dot(m->x, m->x, m->P);
     info->surr_gain_predicted = beta * trpok_dot(m->grad, m->x, m->P);
     info->kl_predicted = 0.5 * beta * beta * undamped;
-    const trpo_search found = trpo_line_search(
-        m->trial, m->theta, m->x, beta, w->set.line_search_shrinking_factor, delta, surr, evaluate,
-        w, w->set.line_search_max_iter, m->P);
+    const trpo_rule rule = search_rule(w, surr);
+    const trpo_search found =
+        trpo_line_search(m->trial, m->theta, m->x, beta, &rule, evaluate, w, m->P);
     info->line_search_steps = found.trials;
     info->rejected = found.rejected;
     info->surr_gain_tried = found.last.surr - surr;
@@ -114,13 +150,14 @@ static int policy_step(trpo_agent *w, trpo_info *info)
 {
     trpo_solution solution;
     info->target_kl = w->set.target_kl;
-    info->cg_damping = w->set.cg_damping;
+    info->cg_damping = trpo_damping(w);
     int status = find_direction(w, &solution, info);
     if (status == TRPO_ZERO_GRADIENT) info->rejected = TRPO_REJECTED_ZERO_GRADIENT;
     if (status == TRPO_NO_CURVATURE) info->rejected = TRPO_REJECTED_NO_CURVATURE;
     if (status == TRPO_OK) status = search(w, &solution, info);
     if (status != TRPO_OK) info->entropy = trpo_evaluate(w, w->policy.theta).entropy;
     info->std = mean_std(&w->policy);
+    adapt_damping(w, status, info);
     end_stage(w, info, TRPO_STAGE_LINE_SEARCH);
     return status;
 }

@@ -192,6 +192,9 @@ struct trpo_agent {
     double *rew_returns;  /* (N) its course over the rollout                                   */
 
     double *counters;     /* (TRPO_N_COUNTERS)                                                 */
+
+    /* update.c */
+    double *damping_scale;/* (1) of adaptive damping: times cg_damping                         */
 };
 
 /* ---- network.c: one tile of at most TRPO_TILE rows through a network ------------------------- */
@@ -266,7 +269,8 @@ void trpo_rate_rows(trpo_agent *w, int first, int N);
 /* advantages.c: adv, ret, N from the recorded rows; 0 rows: N = 0 */
 void trpo_advantages(trpo_agent *w);
 
-/* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv + ent_coef entropy */
+/* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv + ent_coef entropy, and 0
+ * for a log_std at its floor that would fall */
 void trpo_policy_gradient(trpo_agent *w);
 /* gradient.c: model.grad = d/dtheta 1/N sum weight logp(act); weight NULL means 1 */
 void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight);
@@ -308,11 +312,21 @@ typedef struct trpo_search {
     int trials;
     trpo_trial last;      /* of the accepted step, or of the last one refused                  */
 } trpo_search;
+/* Which trials are made, and which of them is taken. */
+typedef struct trpo_rule {
+    int acceptance;       /* trpo_acceptance                                                   */
+    double kl_limit;      /* what a trial's KL may come to                                     */
+    double surr_old;      /* what its surrogate must exceed                                    */
+    double shrink;        /* how much shorter each is than the one before                      */
+    int max_trials;
+    double floor;         /* parameters below it are raised to it,                             */
+    ptrdiff_t floored;    /* from this one on; P: none are                                     */
+} trpo_rule;
 typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
-/* theta_new (P) = theta + scale shrink^j dir, the first with kl <= target_kl, surr > surr_old */
+/* theta_new (P) = theta + scale shrink^j dir, j = 0, 1, ...: the first that the rule takes */
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
-                             double scale, double shrink, double target_kl, double surr_old,
-                             trpo_evaluate_fn evaluate, void *ctx, int max_trials, ptrdiff_t P);
+                             double scale, const trpo_rule *rule, trpo_evaluate_fn evaluate,
+                             void *ctx, ptrdiff_t P);
 /* line_search.c: the policy at theta, against the cached present one */
 trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
 
@@ -342,6 +356,8 @@ double trpo_reward_scale(const trpo_agent *w);
 void trpo_scale_rewards(trpo_agent *w);
 void trpo_merge_statistics(trpo_agent *w);
 
+/* update.c: what is added to the Fisher matrix's diagonal in this update */
+double trpo_damping(const trpo_agent *w);
 /* update.c: x and its curvature for the batch that stands, preconditioned as the settings say */
 trpo_solution trpo_solve_policy(trpo_agent *w);
 /* policy.c: the agent's random stream, at the count that a counter stands at */

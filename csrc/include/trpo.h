@@ -63,7 +63,7 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
-    TRPO_ERR_MODEL = -10,   /* the saved bytes are truncated, damaged, or another model's     */
+    TRPO_ERR_MODEL = -10,   /* the saved bytes are damaged, of another format, or model       */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says how           */
     TRPO_ERR_SPACES = -12,  /* the environments are not of the agent's sizes or number        */
     TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the action      */
@@ -89,6 +89,19 @@ typedef enum trpo_critic {
     TRPO_RIDGE = 2,        /* ridge regression on the networks' inputs and their squares      */
     TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
 } trpo_critic;
+
+/* Which trials of the line search are taken. What is not finite never is. */
+typedef enum trpo_acceptance {
+    TRPO_ACCEPT_IMPROVEMENT = 0, /* KL <= kl_slack * target_kl, and the surrogate has grown   */
+    TRPO_ACCEPT_KL = 1,          /* KL <= kl_slack * target_kl                                */
+    TRPO_ACCEPT_ALWAYS = 2       /* the full step, without a search: natural policy gradient  */
+} trpo_acceptance;
+
+/* Which KL the line search measures. The Fisher matrix is the Hessian of both. */
+typedef enum trpo_kl_direction {
+    TRPO_FORWARD = 0, /* KL(old || new) */
+    TRPO_REVERSE = 1  /* KL(new || old) */
+} trpo_kl_direction;
 
 /* Why an update left the policy as it was: what the last trial of the line search failed by. */
 typedef enum trpo_rejection {
@@ -125,7 +138,8 @@ typedef struct trpo_settings {
     int n_value_hidden;           /* 0: a linear value function [0]; ignored by TRPO_RIDGE    */
     const int *value_hidden;      /* (n_value_hidden) widths >= 1; may be NULL if none        */
     int activation;               /* trpo_activation [TRPO_TANH]                              */
-    double log_std_init;          /* initial log standard deviation, Gaussian [0]             */
+    double log_std_init;          /* initial log standard deviation, Gaussian, +-20 [0]       */
+    double log_std_min;           /* it never falls below, from -20 to log_std_init [-20]     */
     /* what both networks see of an observation s, after normalisation: core/features.c */
     int features;          /* trpo_features [TRPO_NO_FEATURES]                                */
     int n_features;        /* fourier, rbf: 1 to 10,000 of them [100]                         */
@@ -143,12 +157,16 @@ typedef struct trpo_settings {
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
     double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
+    int adaptive_damping;  /* lambda, then > 0, follows how well gains are predicted [0]      */
     int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
     int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
     int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */
     double line_search_shrinking_factor;  /* in (0, 1) [0.8]                                  */
     int line_search_max_iter;             /* trial steps >= 1 [10]                            */
+    int acceptance;        /* trpo_acceptance [TRPO_ACCEPT_IMPROVEMENT]                       */
+    int kl_direction;      /* trpo_kl_direction [TRPO_FORWARD]                                */
+    double kl_slack;       /* >= 1: a trial's KL may be so many times target_kl [1]           */
     /* the critic */
     int critic;            /* trpo_critic [TRPO_KFAC_STEPS]                                   */
     int n_critic_updates;  /* Gauss-Newton steps, or epochs, >= 1 [1]                         */
@@ -183,12 +201,12 @@ typedef struct trpo_info {
     int rejected;               /* trpo_rejection; TRPO_NOT_REJECTED where a step was taken   */
     double surr_gain;           /* E[ratio A] + ent_coef entropy, new minus old               */
     double surr_gain_predicted; /* beta g'x, first order                                      */
-    double kl;                  /* mean KL(old || new), nats                                  */
+    double kl;                  /* mean KL(old || new), or as kl_direction says, nats         */
     double kl_predicted;        /* beta^2/2 x'Fx, second order, undamped                      */
     double surr_gain_tried;     /* surr_gain of the last trial, whether it was taken or not   */
     double kl_tried;            /* its KL                                                     */
     double target_kl;           /* the trust region of this update                            */
-    double cg_damping;          /* the damping of this update                                 */
+    double cg_damping;          /* the damping of this update: adaptive_damping's, if it is on */
     double entropy;             /* mean, after the step, nats                                 */
     double std;                 /* mean over components of exp(log_std), after; NaN if none   */
     double grad_norm;           /* |g|                                                        */
@@ -319,7 +337,8 @@ int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row
 
 /* One iteration on the recorded rows: advantages, gradient, conjugate gradient, step size, line
  * search, critic, normalisers; then the rollout is empty. info may be NULL.
- * After TRPO_OK:  KL(old || new) <= target_kl and the surrogate has grown.
+ * After TRPO_OK:  KL(old || new) <= target_kl and the surrogate has grown, unless kl_slack,
+ * kl_direction and acceptance ask for less.
  * TRPO_REJECTED, TRPO_ZERO_GRADIENT, TRPO_NO_CURVATURE: the policy is bitwise unchanged; the
  * critic has learnt. TRPO_ERR_EMPTY, TRPO_ERR_ORDER (a row is open): nothing has changed.
  * Cost: about (3 + cg_steps * 4) * N * P multiply-adds for the policy. */
@@ -361,8 +380,8 @@ int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRP
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRPO_ERR_MODEL  */
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
- * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it and
- * drops the rollout in progress. */
+ * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, raises
+ * a log_std below log_std_min to it, and drops the rollout in progress. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 void trpo_refresh(trpo_agent *agent);
 

@@ -82,13 +82,14 @@ class Agent:
     @property
     def cg_damping(self):
         """What the next update adds to the Fisher matrix's diagonal."""
-        return self._model.settings.cg_damping
+        return self._model.damping(self._state)
 
     @property
     def theta(self):
         """The policy's parameters, a copy (P,) float64.
 
-        Setting them drops the rollout in progress; a loaded batch follows.
+        Setting them drops the rollout in progress; a loaded batch follows. A log_std below
+        log_std_min is raised to it, here and by load_state.
         """
         return self._state.theta.copy()
 
@@ -221,7 +222,7 @@ class Agent:
     def precondition(self, r):
         """M^-1 r with the K-FAC factors, which are built on first use; (P,)."""
         blocks = self._factors()
-        return preconditioner.policy_solve(blocks, self._policy_vector("r", r), self._model)
+        return preconditioner.policy_solve(blocks, self._policy_vector("r", r), self._loaded())
 
     def evaluate(self, theta):
         """(surr, kl, entropy) of a trial theta (P,) against the present one."""
@@ -262,7 +263,7 @@ class Agent:
     def _restart(self, state):
         """Adopt a state from outside, to which the rollout in progress does not belong."""
         self._rollout.clear()
-        self._adopt(state)
+        self._adopt(replace(state, theta=self._model.legal(state.theta)))
 
     def _adopt(self, state):
         """Make `state` the present one, and everything that was computed from it follow."""

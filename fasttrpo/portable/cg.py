@@ -51,13 +51,13 @@ def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
 
 def solve_policy(grad, batch, blocks=None):
     """(F + cg_damping I) x = g on the batch; blocks: the preconditioner's, if already built."""
-    model, s = batch.model, batch.model.settings
+    s = batch.model.settings
 
     def product(v):
-        return fisher.product(v, batch) + s.cg_damping * v
+        return fisher.product(v, batch) + batch.damping * v
 
     def kfac(r):
-        return preconditioner.policy_solve(blocks, r, model)
+        return preconditioner.policy_solve(blocks, r, batch)
 
     if s.preconditioner == "kfac" and blocks is None:
         blocks = preconditioner.policy_blocks(batch)

@@ -10,7 +10,8 @@ from . import network
 def surrogate_gradient(batch):
     """g = 1/N sum_n ratio_n adv_n dlogp_n/dtheta + c dH_n/dtheta; (P,).
 
-    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef.
+    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. A log_std at its floor
+    that would fall is held there: its component is 0.
     """
     difference = (batch.logp_now - batch.logp).astype(np.float64)
     w = np.exp(difference) * batch.adv
@@ -20,7 +21,9 @@ def surrogate_gradient(batch):
     if c > 0:
         dH, dH_log_std = distribution.entropy_adjoint(output, extra)
         doutput, dlog_std = (doutput + c * dH).astype(output.dtype), dlog_std + c * dH_log_std
-    return np.concatenate([network.pullback(batch.policy, doutput), dlog_std])
+    at_floor = extra <= batch.model.settings.log_std_min if len(dlog_std) else False
+    held = np.where(at_floor & (dlog_std < 0), 0.0, dlog_std)
+    return np.concatenate([network.pullback(batch.policy, doutput), held])
 
 
 def value_gradient(value, ret):

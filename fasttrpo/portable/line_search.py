@@ -34,7 +34,9 @@ def surrogate(logp, entropy, batch):
 
 
 def evaluate(theta, batch):
-    """(surrogate, mean KL(present || theta), mean entropy) of a trial theta on all N rows."""
+    """(surrogate, mean KL(present || theta), mean entropy) of a trial theta on all N rows; with
+    kl_direction="reverse" the mean of KL(theta || present).
+    """
     model, distribution = batch.model, batch.model.distribution
     with np.errstate(over="ignore", invalid="ignore"):
         extra = model.extra(theta)
@@ -42,7 +44,9 @@ def evaluate(theta, batch):
         out = masks.forbid(out, batch.mask)
         entropy = float(distribution.entropy(out, extra))
         surr = surrogate(distribution.logp(batch.act, out, extra), entropy, batch)
-        kl = distribution.kl(batch.policy.output, batch.extra, out, extra)
+        present, trial = (batch.policy.output, batch.extra), (out, extra)
+        forward = model.settings.kl_direction == "forward"
+        kl = distribution.kl(*present, *trial) if forward else distribution.kl(*trial, *present)
         return surr, float(np.mean(kl, dtype=np.float64)), entropy
 
 
@@ -51,29 +55,44 @@ def step_size(curvature, target_kl):
     return float(np.sqrt(2.0 * target_kl / curvature))
 
 
-def line_search(evaluate, theta, step, surr_old, target_kl, shrink, max_trials):
-    """The first of theta + shrink^j step, j = 0, 1, ..., with kl <= target_kl and surr > surr_old.
+def line_search(
+    evaluate,
+    theta,
+    step,
+    surr_old,
+    kl_limit,
+    shrink,
+    max_trials,
+    acceptance="improvement",
+    legal=np.copy,
+):
+    """The first of theta + shrink^j step, j = 0, 1, ..., that the rule of acceptance takes:
 
-    evaluate(theta) = surr, kl. Returns theta (the old one if none was accepted), why the last trial
-    was rejected ("" if it was not), trials, and surr and kl of the last one. What is not finite is
-    never accepted.
+    "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step.
+
+    legal(theta) is what a trial is moved to before it is evaluated, evaluate(theta) = surr, kl.
+    Returns theta (the old one if none was accepted), why the last trial was rejected ("" if it was
+    not), trials, and surr and kl of the last one. What is not finite is never accepted.
     """
+    max_trials = 1 if acceptance == "always" else max_trials
     for j in range(max_trials):
-        trial = theta + shrink**j * step
+        trial = legal(theta + shrink**j * step)
         surr, kl = evaluate(trial)
-        rejected = judge(trial, surr, kl, target_kl, surr_old)
+        rejected = judge(trial, surr, kl, kl_limit, surr_old, acceptance)
         if not rejected:
             return trial, NOT_REJECTED, j + 1, surr, kl
     return theta.copy(), rejected, max_trials, surr, kl
 
 
-def judge(theta, surr, kl, target_kl, surr_old):
+def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
     """The first test that a trial fails."""
     if not (np.isfinite(kl) and np.isfinite(surr) and np.isfinite(theta).all()):
         return NOT_FINITE
-    if not kl <= target_kl:
+    if acceptance == "always":
+        return NOT_REJECTED
+    if not kl <= kl_limit:
         return TOO_FAR
-    return NOT_REJECTED if surr > surr_old else NO_IMPROVEMENT
+    return NOT_REJECTED if acceptance == "kl" or surr > surr_old else NO_IMPROVEMENT
 
 
 def search(batch, x, beta):
@@ -85,9 +104,11 @@ def search(batch, x, beta):
         theta,
         beta * x,
         surr_now,
-        s.target_kl,
+        s.kl_slack * s.target_kl,
         s.line_search_shrinking_factor,
         s.line_search_max_iter,
+        s.acceptance,
+        batch.model.legal,
     )
     if rejected:
         return stay(batch, rejected, surr - surr_now, kl, trials)

@@ -116,14 +116,14 @@ def policy_blocks(batch):
         return model.distribution.adjoint(np.ones(len(output)), act, output, extra)[0]
 
     metric = model.distribution.constant_metric(extra)
-    damping = model.settings.cg_damping
-    return build(batch.fisher_rows, score, metric, batch.stream(rng.KFAC), damping)
+    return build(batch.fisher_rows, score, metric, batch.stream(rng.KFAC), batch.damping)
 
 
-def policy_solve(blocks, r, model):
+def policy_solve(blocks, r, batch):
     """M^-1 r with log_std's exact block (2 + damping) I; (P,)."""
+    model = batch.model
     n = model.policy.n_parameters
-    log_std_block = model.distribution.extra_curvature + model.settings.cg_damping
+    log_std_block = model.distribution.extra_curvature + batch.damping
     return np.concatenate([solve(blocks, model.policy, r[:n]), r[n:] / log_std_block])
 
 

@@ -28,6 +28,7 @@ def pack(state):
         "adam_m": state.adam_m,
         "adam_v": state.adam_v,
         "counters": seed + [getattr(state, name) for name in COUNTERS],
+        "damping_scale": [state.damping_scale],
     }
     if len(state.features):
         vectors["features"] = state.features
@@ -48,5 +49,6 @@ def unpack(vectors, like):
         adam_v=v["adam_v"],
         features=v.get("features", like.features),
         seed=low + WORD * high,
+        damping_scale=float(v["damping_scale"][0]),
         **dict(zip(COUNTERS, counts, strict=True)),
     )

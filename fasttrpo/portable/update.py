@@ -14,6 +14,7 @@ from .work import Batch
 
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)  # outcomes
 NO_TRIAL = {ZERO_GRADIENT: "zero gradient", NO_CURVATURE: "no curvature"}
+LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
 STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 
 
@@ -41,8 +42,27 @@ def update(rollout, state):
     fitted, of_critic = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
     watch.lap("critic")
+    scale = adapted_damping(state, of_policy, rollout.model.settings)
     record = of_policy | of_critic | {"seconds": watch.seconds}
-    return replace(state, n_updates=state.n_updates + 1), record
+    return replace(state, n_updates=state.n_updates + 1, damping_scale=scale), record
+
+
+def adapted_damping(state, record, settings):
+    """damping_scale after an update, by Levenberg and Marquardt's rule (Martens 2010, sec. 4.1):
+
+    ratio = gain / predicted gain (0 where no step was taken):  < 1/4  times 3/2;  > 3/4  times 2/3
+
+    A zero gradient tells nothing.
+    """
+    scale, predicted = state.damping_scale, record["surr_gain_predicted"]
+    if not settings.adaptive_damping or record["outcome"] == ZERO_GRADIENT:
+        return scale
+    ratio = record["surr_gain"] / predicted if predicted > 0 else 0.0
+    if ratio < 0.25:
+        scale *= 1.5
+    if ratio > 0.75:
+        scale /= 1.5
+    return min(max(scale, LEAST_SCALE), LARGEST_SCALE)
 
 
 def improve_policy(batch, watch):
@@ -70,7 +90,7 @@ def improve_policy(batch, watch):
 
 def policy_record(outcome, batch, grad, solution, beta, step):
     """What happened to the policy. kl_predicted is undamped: beta^2/2 (x'Hx - damping x'x)."""
-    model, x, damping = batch.model, solution.x, batch.model.settings.cg_damping
+    model, x, damping = batch.model, solution.x, batch.damping
     std = np.exp(model.extra(step.theta)) if model.n_log_std else [np.nan]
     return {
         "outcome": outcome,

@@ -47,6 +47,18 @@ class Model:
         """What the distribution needs beside the outputs: log_std, or the parts."""
         return theta[self.policy.n_parameters :].copy() if self.n_log_std else self.parts
 
+    def legal(self, theta):
+        """A copy of theta (P,) with each log_std below its floor raised to it."""
+        raised = theta.copy()
+        log_std = raised[self.policy.n_parameters :]
+        log_std[log_std < self.settings.log_std_min] = self.settings.log_std_min
+        return raised
+
+    def damping(self, state):
+        """What is added to the Fisher matrix's diagonal."""
+        s = self.settings
+        return s.cg_damping * state.damping_scale if s.adaptive_damping else s.cg_damping
+
     def policy_weights(self, theta):
         return self.policy.matrices(theta[: self.policy.n_parameters], self.real)
 
@@ -81,6 +93,7 @@ class State:
     n_updates: int = 0
     n_critic_steps: int = 0
     adam_t: int = 0
+    damping_scale: float = 1.0  # of adaptive damping: times cg_damping
 
 
 def initial_state(model):
@@ -151,6 +164,10 @@ class Batch:
         """The value network's forward pass on all N rows."""
         weights = self.model.value_weights(self.state.value_theta)
         return network.forward(self.model.value, weights, self.model.value_inputs(self.obs))
+
+    @property
+    def damping(self):
+        return self.model.damping(self.state)
 
     def stream(self, purpose):
         """The random stream of this iteration (policy) or of this critic step."""

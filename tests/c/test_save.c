@@ -226,7 +226,8 @@ static void fields_are_the_state(void)
 {
     static const char *const names[] = {"theta",     "value_theta", "obs_count",   "obs_mean",
                                         "obs_m2",    "rew_count",   "rew_mean",    "rew_m2",
-                                        "rew_running", "adam_m",    "adam_v",      "counters"};
+                                        "rew_running", "adam_m",    "adam_v",      "counters",
+                                        "damping_scale"};
     enum { N_NAMES = sizeof names / sizeof *names };
     trpo_settings s;
     learner l;

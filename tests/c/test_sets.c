@@ -63,6 +63,9 @@ static void one_kind_agrees(int space, int critic, int number)
     s.n_critic_updates = 2;
     s.features = number == N_SHAPES - 1 ? 1 + (space + critic) % 3 : TRPO_NO_FEATURES;
     s.n_features = 21;
+    s.acceptance = number % 3;
+    s.kl_direction = number % 2;
+    s.adaptive_damping = 1;
     sets_agree(&s);
 }
 

@@ -77,6 +77,10 @@ static void whole_numbers_out_of_range(void)
         INT_FIELD("preconditioner", preconditioner, 1000),
         INT_FIELD("sub_sampling_factor", sub_sampling_factor, 0),
         INT_FIELD("line_search_max_iter", line_search_max_iter, 0),
+        INT_FIELD("acceptance", acceptance, -1),
+        INT_FIELD("acceptance", acceptance, 3),
+        INT_FIELD("kl_direction", kl_direction, -1),
+        INT_FIELD("kl_direction", kl_direction, 2),
         INT_FIELD("critic", critic, -1),
         INT_FIELD("critic", critic, 1000),
         INT_FIELD("n_critic_updates", n_critic_updates, 0),
@@ -93,6 +97,12 @@ static void real_numbers_out_of_range(void)
         DOUBLE_FIELD(feature_bandwidth, -1),
         DOUBLE_FIELD(feature_bandwidth, inf_),
         DOUBLE_FIELD(feature_bandwidth, nan_),
+        DOUBLE_FIELD(log_std_min, -20.001),
+        DOUBLE_FIELD(log_std_min, 0.001),
+        DOUBLE_FIELD(log_std_min, nan_),
+        DOUBLE_FIELD(kl_slack, 0.999),
+        DOUBLE_FIELD(kl_slack, inf_),
+        DOUBLE_FIELD(kl_slack, nan_),
         DOUBLE_FIELD(gamma, -0.001),
         DOUBLE_FIELD(gamma, 1.001),
         DOUBLE_FIELD(gamma, nan_),
@@ -125,6 +135,17 @@ static void real_numbers_out_of_range(void)
         DOUBLE_FIELD(learning_rate, nan_),
     };
     check_fields(bad, sizeof bad / sizeof *bad);
+}
+
+static void damping_that_adapts_starts_above_zero(void)
+{
+    trpo_settings s;
+    check_name("adaptive damping from 0");
+    small_settings(&s, GAUSSIAN, 1);
+    s.adaptive_damping = 1;
+    CHECK(trpo_bad_setting(&s) == NULL);
+    s.cg_damping = 0;
+    check_refused(&s, "cg_damping");
 }
 
 static void check_parts(int distribution, const int *parts, int n_parts)
@@ -177,6 +198,7 @@ static void limits_are_legal(void)
     small_settings(&s, GAUSSIAN, 0);
     s.policy_hidden = s.value_hidden = NULL;
     s.gamma = s.gae_lambda = 1;
+    s.log_std_init = s.log_std_min = 20;
     s.cg_damping = s.cg_tolerance = 0;
     s.n_steps = s.n_envs = s.cg_max_steps = s.line_search_max_iter = s.batch_size = 1;
     CHECK(trpo_bad_setting(&s) == NULL);
@@ -310,50 +332,6 @@ static void every_rejection_has_a_text(void)
     }
 }
 
-/* ---- settings that change -------------------------------------------------------------------- */
-
-/* An agent that is told of a setting as it learns does what one does that was born with it. */
-static void new_settings_hold_from_the_next_update_on(void)
-{
-    trpo_settings s;
-    learner changed, born;
-    check_name("a new target_kl and learning_rate");
-    small_settings(&s, GAUSSIAN, 1);
-    s.critic = TRPO_ADAM;
-    learner_start(&changed, &s, NULL);
-    s.target_kl = 3e-4;
-    s.learning_rate = 0.03;
-    learner_start(&born, &s, NULL);
-    learner_steps(&changed, s.n_steps / 2);
-    CHECK(trpo_set_target_kl(changed.agent, 3e-4) == TRPO_OK);
-    CHECK(trpo_set_learning_rate(changed.agent, 0.03) == TRPO_OK);
-    learner_steps(&changed, s.n_steps - s.n_steps / 2);
-    CHECK(trpo_update(changed.agent, NULL) == learner_iterate(&born, NULL));
-    CHECK(saved_bits(changed.agent) == saved_bits(born.agent));
-    learner_end(&changed);
-    learner_end(&born);
-}
-
-static void new_settings_out_of_range_change_nothing(void)
-{
-    const double bad[] = {0, -1, nan_, inf_, -inf_};
-    trpo_settings s;
-    learner told, left;
-    check_name("new settings out of range");
-    small_settings(&s, GAUSSIAN, 1);
-    s.critic = TRPO_ADAM;
-    learner_start(&told, &s, NULL);
-    learner_start(&left, &s, NULL);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK(trpo_set_target_kl(told.agent, bad[i]) == TRPO_ERR_SETTING);
-        CHECK(trpo_set_learning_rate(told.agent, bad[i]) == TRPO_ERR_SETTING);
-    }
-    CHECK(learner_iterate(&told, NULL) == learner_iterate(&left, NULL));
-    CHECK(saved_bits(told.agent) == saved_bits(left.agent));
-    learner_end(&told);
-    learner_end(&left);
-}
-
 /* ---- the machine ----------------------------------------------------------------------------- */
 
 /* The kernels asked for are those in use; what there is not is refused. */
@@ -376,6 +354,7 @@ int main(void)
 {
     whole_numbers_out_of_range();
     real_numbers_out_of_range();
+    damping_that_adapts_starts_above_zero();
     arrays_out_of_range();
     rows_beyond_an_int();
     limits_are_legal();
@@ -385,7 +364,5 @@ int main(void)
     nothing_outside_is_written();
     every_status_has_a_text();
     every_rejection_has_a_text();
-    new_settings_hold_from_the_next_update_on();
-    new_settings_out_of_range_change_nothing();
     return check_result();
 }

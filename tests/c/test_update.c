@@ -178,35 +178,6 @@ static void a_step_beyond_all_numbers_does_no_harm(int space)
     learner_end(&l);
 }
 
-/* ---- the clock ------------------------------------------------------------------------------- */
-
-static int ticks;
-static double ticking(void) { return 1 << ticks++; } /* 1, 2, 4, ...: a sum tells its terms */
-
-/* Each stage is booked what the clock says of it, and the numbers are those without a clock. */
-static void stages_are_timed(void)
-{
-    trpo_settings s;
-    learner timed, plain;
-    trpo_info info, untimed;
-    check_name("a clock");
-    small_settings(&s, CATEGORICAL, 1);
-    learner_start(&plain, &s, NULL);
-    s.clock = ticking;
-    learner_start(&timed, &s, NULL);
-    CHECK(ticks == 0);
-    learner_iterate(&timed, &info);
-    learner_iterate(&plain, &untimed);
-    CHECK(ticks == 1 + TRPO_N_STAGES);
-    for (int stage = 0; stage < TRPO_N_STAGES; stage++) {
-        CHECK(info.seconds[stage] == 1 << stage);
-        CHECK(untimed.seconds[stage] == 0);
-    }
-    CHECK(saved_bits(timed.agent) == saved_bits(plain.agent));
-    learner_end(&timed);
-    learner_end(&plain);
-}
-
 /* A rejected policy step does not keep the critic from learning. */
 static void the_critic_learns_beside_a_rejected_step(int critic)
 {
@@ -394,6 +365,5 @@ int main(void)
         the_critic_learns_beside_a_rejected_step(critic);
     a_linear_gaussian_policy_needs_one_product();
     truncation_is_not_termination();
-    stages_are_timed();
     return check_result();
 }

@@ -1,0 +1,155 @@
+/* How far a step may go: rules of acceptance, the floor of log_std, damping that adapts, settings
+ * that change as an agent learns; and the clock by which stages are timed. */
+#include "check.h"
+
+/* ---- how far a step may go ------------------------------------------------------------------- */
+
+/* What the rule says of a step that was taken. */
+static void check_promise(const trpo_settings *s, int status, const trpo_info *info)
+{
+    const double limit = s->kl_slack * s->target_kl * (1 + 1e-6);
+    CHECK((status == TRPO_OK) == (info->rejected == TRPO_NOT_REJECTED));
+    if (s->acceptance == TRPO_ACCEPT_ALWAYS) CHECK(info->line_search_steps == 1);
+    if (s->acceptance == TRPO_ACCEPT_ALWAYS) CHECK(status == TRPO_OK);
+    if (status != TRPO_OK) return;
+    CHECK(isfinite(info->kl) && info->kl >= 0 && isfinite(info->surr_gain));
+    if (s->acceptance != TRPO_ACCEPT_ALWAYS) CHECK(info->kl <= limit);
+    if (s->acceptance == TRPO_ACCEPT_IMPROVEMENT) CHECK(info->surr_gain > 0);
+}
+
+/* Each rule with a floor that is soon reached, and the damping that it says it used. */
+static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction)
+{
+    trpo_settings s;
+    learner l;
+    trpo_info info;
+    size_t count;
+    check_name("acceptance %d, direction %d, %s", acceptance, kl_direction, space_name(space));
+    small_settings(&s, space, 1);
+    s.acceptance = acceptance;
+    s.kl_direction = kl_direction;
+    s.kl_slack = 1.5;
+    s.adaptive_damping = 1;
+    s.target_kl = 0.1;
+    s.log_std_min = -0.05;
+    learner_start(&l, &s, NULL);
+    for (int i = 0; i < 12; i++) {
+        const double *scale = state_field(l.agent, "damping_scale", &count);
+        const double damping = s.cg_damping * *scale;
+        check_promise(&s, learner_iterate(&l, &info), &info);
+        CHECK(info.cg_damping == damping);
+        CHECK(space != GAUSSIAN || info.std >= exp(s.log_std_min) * (1 - 1e-12));
+    }
+    CHECK(space != GAUSSIAN || info.std <= exp(s.log_std_min) * (1 + 1e-12));
+    learner_end(&l);
+}
+
+/* A state from elsewhere whose log_std lies below the floor is raised to it. */
+static void a_state_below_the_floor_is_raised(void)
+{
+    trpo_settings s;
+    learner low, l;
+    size_t count;
+    check_name("a state below the floor");
+    small_settings(&s, GAUSSIAN, 1);
+    s.log_std_init = -5;
+    learner_start(&low, &s, NULL);
+    s.log_std_init = 0;
+    s.log_std_min = -1;
+    learner_start(&l, &s, NULL);
+    const size_t bytes = trpo_save_bytes(low.agent);
+    void *buffer = take(bytes);
+    CHECK(trpo_save(low.agent, buffer, bytes) == TRPO_OK);
+    CHECK(trpo_load(l.agent, buffer, bytes) == TRPO_OK);
+    const double *theta = state_field(l.agent, "theta", &count);
+    for (int i = 0; i < s.n_parts; i++) CHECK(theta[count - 1 - (size_t)i] == -1);
+    free(buffer);
+    learner_end(&low);
+    learner_end(&l);
+}
+
+/* ---- settings that change -------------------------------------------------------------------- */
+
+/* An agent that is told of a setting as it learns does what one does that was born with it. */
+static void new_settings_hold_from_the_next_update_on(void)
+{
+    trpo_settings s;
+    learner changed, born;
+    check_name("a new target_kl and learning_rate");
+    small_settings(&s, GAUSSIAN, 1);
+    s.critic = TRPO_ADAM;
+    learner_start(&changed, &s, NULL);
+    s.target_kl = 3e-4;
+    s.learning_rate = 0.03;
+    learner_start(&born, &s, NULL);
+    learner_steps(&changed, s.n_steps / 2);
+    CHECK(trpo_set_target_kl(changed.agent, 3e-4) == TRPO_OK);
+    CHECK(trpo_set_learning_rate(changed.agent, 0.03) == TRPO_OK);
+    learner_steps(&changed, s.n_steps - s.n_steps / 2);
+    CHECK(trpo_update(changed.agent, NULL) == learner_iterate(&born, NULL));
+    CHECK(saved_bits(changed.agent) == saved_bits(born.agent));
+    learner_end(&changed);
+    learner_end(&born);
+}
+
+static void new_settings_out_of_range_change_nothing(void)
+{
+    const double bad[] = {0, -1, (double)NAN, (double)INFINITY, -(double)INFINITY};
+    trpo_settings s;
+    learner told, left;
+    check_name("new settings out of range");
+    small_settings(&s, GAUSSIAN, 1);
+    s.critic = TRPO_ADAM;
+    learner_start(&told, &s, NULL);
+    learner_start(&left, &s, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(trpo_set_target_kl(told.agent, bad[i]) == TRPO_ERR_SETTING);
+        CHECK(trpo_set_learning_rate(told.agent, bad[i]) == TRPO_ERR_SETTING);
+    }
+    CHECK(learner_iterate(&told, NULL) == learner_iterate(&left, NULL));
+    CHECK(saved_bits(told.agent) == saved_bits(left.agent));
+    learner_end(&told);
+    learner_end(&left);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+static int ticks;
+static double ticking(void) { return 1 << ticks++; } /* 1, 2, 4, ...: a sum tells its terms */
+
+/* Each stage is booked what the clock says of it, and the numbers are those without a clock. */
+static void stages_are_timed(void)
+{
+    trpo_settings s;
+    learner timed, plain;
+    trpo_info info, untimed;
+    check_name("a clock");
+    small_settings(&s, CATEGORICAL, 1);
+    learner_start(&plain, &s, NULL);
+    s.clock = ticking;
+    learner_start(&timed, &s, NULL);
+    CHECK(ticks == 0);
+    learner_iterate(&timed, &info);
+    learner_iterate(&plain, &untimed);
+    CHECK(ticks == 1 + TRPO_N_STAGES);
+    for (int stage = 0; stage < TRPO_N_STAGES; stage++) {
+        CHECK(info.seconds[stage] == 1 << stage);
+        CHECK(untimed.seconds[stage] == 0);
+    }
+    CHECK(saved_bits(timed.agent) == saved_bits(plain.agent));
+    learner_end(&timed);
+    learner_end(&plain);
+}
+
+int main(void)
+{
+    for (int space = 0; space < N_SPACES; space++)
+        for (int acceptance = 0; acceptance < 3; acceptance++)
+            for (int direction = 0; direction < 2; direction++)
+                a_rule_keeps_its_promise(space, acceptance, direction);
+    a_state_below_the_floor_is_raised();
+    new_settings_hold_from_the_next_update_on();
+    new_settings_out_of_range_change_nothing();
+    stages_are_timed();
+    return check_result();
+}

@@ -1,0 +1,462 @@
+"""How far a step may go: rules of acceptance, the KL's direction and slack, the floor of log_std,
+and the damping that follows how well gains are predicted."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+from agents import (
+    DISTRIBUTIONS,
+    Implementation,
+    O,
+    World,
+    bits,
+    collect,
+    every_distribution,
+    loaded,
+    needs_extension,
+    random_batch,
+    rollout_settings,
+    samples_of,
+    settings,
+    shaken,
+)
+from helpers import Pointer, same_state, small_model
+from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
+
+from fasttrpo.agent_settings import resolve, summed
+from fasttrpo.settings import ACCEPTANCES, KL_DIRECTIONS, make_settings
+
+OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
+every_rule = pytest.mark.parametrize("acceptance", ACCEPTANCES)
+every_direction = pytest.mark.parametrize("kl_direction", KL_DIRECTIONS)
+
+
+class Quiet(World):
+    """Small actions are good, so that log_std falls; loud: large ones are."""
+
+    loud = False
+
+    def step(self, act):
+        rew, *rest = super().step(act)
+        size = np.square(act).sum(axis=1)
+        return np.where(np.isnan(rew), rew, size if self.loud else -size), *rest
+
+
+def updated(agent, seed=1, T=24):
+    """A rollout of a world, the parameters before the update, and its record."""
+    log = collect(agent, World(5, seed), T)
+    return log, agent.theta, agent.update()
+
+
+# -- acceptance -----------------------------------------------------------------------------------
+
+
+def passes(s, surr, kl, surr_old):
+    within, better = kl <= s.kl_slack * s.target_kl, surr > surr_old
+    return {"improvement": within and better, "kl": within, "always": True}[s.acceptance]
+
+
+def first_taken(twin, s, x, curvature):
+    """The line search once more, with the twin's own evaluations: theta and its place, or None."""
+    beta, theta = np.sqrt(2 * s.target_kl / curvature), twin.theta
+    surr_old = twin.evaluate(theta)[0]
+    for j in range(s.line_search_max_iter):
+        trial = theta + beta * s.line_search_shrinking_factor**j * x
+        surr, kl, _ = twin.evaluate(trial)
+        if passes(s, surr, kl, surr_old):
+            return trial, j + 1, surr - surr_old, kl
+    return None
+
+
+@every_distribution
+@every_rule
+@every_direction
+@pytest.mark.parametrize("kl_slack", [1.0, 1.5])
+def test_the_first_trial_that_the_rule_takes(
+    implementation, distribution, acceptance, kl_direction, kl_slack
+):
+    """Trust regions from small to far beyond where quadratics hold."""
+    for target_kl in (0.01, 0.3, 3.0):
+        s = rollout_settings(
+            distribution=distribution,
+            acceptance=acceptance,
+            kl_direction=kl_direction,
+            kl_slack=kl_slack,
+            target_kl=target_kl,
+            cg_damping=1e-3,
+        )
+        agent, twin = shaken(implementation, s), shaken(implementation, s)
+        samples = samples_of(collect(agent, World(5), 24), s)
+        twin.load_batch(*samples)
+        x, info = twin.solve()
+        expected = first_taken(twin, s, x, info["curvature"])
+        record = agent.update()
+        assert (record["outcome"] == OK) == (expected is not None)
+        if expected is None:
+            continue
+        trial, trials, gain, kl = expected
+        assert record["line_search_steps"] == trials
+        assert_close(agent.theta - twin.theta, trial - twin.theta, SOLVED)
+        assert record["surr_gain"] == pytest.approx(gain, rel=1e-6)
+        assert record["kl"] == pytest.approx(kl, rel=1e-6)
+
+
+def test_the_rules_part_where_they_should(implementation):
+    """One far step: of the rules each takes another trial, and with slack one sooner."""
+    s = rollout_settings(
+        distribution=DISTRIBUTIONS["one part"], target_kl=0.5, cg_damping=1e-6, cg_max_steps=9
+    )
+    taken = {}
+    for acceptance, slack in [("always", 1.0), ("kl", 1.5), ("kl", 1.0), ("improvement", 1.0)]:
+        agent = shaken(implementation, replace(s, acceptance=acceptance, kl_slack=slack))
+        _, _, record = updated(agent)
+        taken[acceptance, slack] = record
+        assert record["outcome"] == OK
+    steps = [record["line_search_steps"] for record in taken.values()]
+    assert steps == [1, 1, 2, 3]
+    assert 0.5 < taken["kl", 1.5]["kl"] <= 0.75
+    assert taken["kl", 1.0]["surr_gain"] < 0 < taken["improvement", 1.0]["surr_gain"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@every_rule
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_is_never_taken(implementation, acceptance, dtype):
+    """A step so long that log_std falls to its floor, where the KL is beyond all numbers."""
+    s = rollout_settings(acceptance=acceptance, target_kl=1e300, line_search_max_iter=2)
+    agent = shaken(implementation, s, dtype=dtype)
+    before = agent.theta
+    collect(agent, Quiet(5), 24)
+    record = agent.update()
+    assert (record["outcome"], record["rejected"]) == (REJECTED, "not finite")
+    assert record["line_search_steps"] == (1 if acceptance == "always" else 2)
+    assert agent.theta.tobytes() == before.tobytes()
+    assert (record["kl"], record["surr_gain"], record["step_norm"]) == (0, 0, 0)
+
+
+# -- the KL's direction ---------------------------------------------------------------------------
+
+
+@every_distribution
+@pytest.mark.parametrize("hidden", [(), (4, 3)])
+def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distribution, hidden):
+    s = settings(hidden, distribution, kl_direction="reverse")
+    agent, batch = loaded(implementation, s)
+    dense, theta = reference.DensePolicy(s), agent.theta
+    trial = theta + 0.3 * np.random.default_rng(2).normal(size=len(theta))
+    reverse, forward = dense.kl(trial, theta, batch.obs), dense.kl(theta, trial, batch.obs)
+    assert agent.evaluate(trial)[1] == pytest.approx(reverse, rel=DENSE)
+    assert abs(reverse - forward) > 1e-3 * forward
+
+
+@every_distribution
+@every_direction
+def test_the_fisher_matrix_is_the_hessian_of_both(implementation, distribution, kl_direction):
+    """Second differences of the KL at the present parameters, whichever way it is measured."""
+    agent, _ = loaded(implementation, settings((4,), distribution, kl_direction=kl_direction))
+    theta, h = agent.theta, 1e-3
+    for seed in range(3):
+        v = np.random.default_rng(seed).normal(size=len(theta))
+        v /= np.linalg.norm(v)
+        second = sum(agent.evaluate(theta + step * v)[1] for step in (h, -h)) / h**2
+        assert_close(second, v @ agent.fisher_product(v), SECOND_DIFFERENCES)
+
+
+# -- the reduction of the KL ----------------------------------------------------------------------
+
+
+def test_a_mean_kl_is_a_summed_one_of_so_many_components():
+    mean = make_settings(
+        "MlpPolicy", dict(kl_reduction="mean", target_kl=0.02, cg_damping=0.3, seed=1)
+    )
+    resolved = resolve(mean, 3, "gaussian", (1, 1, 1))
+    assert (resolved.target_kl, resolved.cg_damping) == (3 * 0.02, 3 * 0.3)
+    assert summed(mean, 3, 0.5) == 1.5
+    assert resolve(mean, 3, "categorical", (5,)).target_kl == 0.02
+    total = replace(mean, kl_reduction="sum")
+    assert summed(total, 3, 0.5) == 0.5
+    assert resolve(total, 3, "gaussian", (1, 1, 1)).cg_damping == 0.3
+
+
+def test_a_mean_kl_gives_the_step_of_its_own_matrix(implementation):
+    """Against dense algebra with F/D, on the KL divided by D."""
+    D, delta, damping = 3, 0.002, 0.05
+    given = make_settings(
+        "LinearPolicy", dict(kl_reduction="mean", target_kl=delta, cg_damping=damping, n_envs=5)
+    )
+    s = replace(resolve(given, O, "gaussian", (1,) * D), n_steps=24, cg_max_steps=10, seed=7)
+    agent, dense = shaken(implementation, s), reference.DensePolicy(s)
+    log, before, record = updated(agent)
+    samples = samples_of(log, s)
+    g = dense.gradient(before, *samples[:3], samples.logp)
+    H = dense.fisher(before, samples.obs) / D + damping * np.eye(len(g))
+    y = np.linalg.solve(H, g)
+    step = np.sqrt(2 * delta / (y @ H @ y)) * y
+    shrunk = s.line_search_shrinking_factor ** (record["line_search_steps"] - 1)
+    assert record["outcome"] == OK
+    assert_close(agent.theta - before, shrunk * step, SOLVED)
+    assert dense.kl(before, agent.theta, samples.obs) / D <= delta
+
+
+def test_a_schedule_is_reduced_alike():
+    """Two action components: every update of the mean's has twice the sum's trust region."""
+    told = {}
+    for reduction in ("sum", "mean"):
+        model = small_model(Pointer(), target_kl="linear_0.02", kl_reduction=reduction)
+        model.learn(48)
+        told[reduction] = np.array([record["target_kl"] for record in model.records])
+    assert len(set(told["sum"])) == 3
+    assert np.array_equal(told["mean"], 2 * told["sum"])
+
+
+# -- the floor of log_std -------------------------------------------------------------------------
+
+FLOOR = -0.3
+
+
+def floored(implementation, log_std, adv_of_far, **more):
+    """A linear policy with log_std as given, and a batch in which actions at a distance of two
+    standard deviations have that advantage, others none."""
+    s = settings((), ("gaussian", (1, 1)), log_std_min=FLOOR, **more)
+    agent = implementation.agent(s)
+    theta = agent.theta
+    theta[-2:] = log_std
+    agent.theta = theta
+    batch = random_batch(s)
+    agent.load_batch(batch.obs, batch.act, batch.adv)
+    noise = np.array([[2.0, 0.1], [-2.0, -0.1], [0.1, 0.1], [-0.1, -0.1]] * 3)
+    act = agent.outputs() + np.exp(agent.theta[-2:]) * noise
+    agent.load_batch(batch.obs, act, np.tile([adv_of_far, adv_of_far, 0.0, 0.0], 3))
+    return agent
+
+
+def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
+    """The first component's far actions were bad; the second's were near, and so its floor binds
+    the other way."""
+    agent = floored(implementation, [FLOOR, FLOOR], -1.0)
+    free = floored(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
+    held, plain = agent.gradient(), free.gradient()
+    assert plain[-2] < -0.1
+    assert plain[-1] > 0.1
+    assert held[-2] == 0
+    assert_close(held[-1], plain[-1], 1e-6)
+    assert_close(held[:-2], plain[:-2], 1e-6)
+    x, _ = agent.solve()
+    assert x[-2] == 0
+
+
+def test_a_log_std_at_the_floor_can_rise_again(implementation):
+    """A clamp that is saturated does not kill the gradient."""
+    agent = floored(implementation, [FLOOR, FLOOR], 1.0)
+    g = agent.gradient()
+    assert g[-2] > 0.1
+    x, _ = agent.solve()
+    assert x[-2] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
+    """What is adopted is what was evaluated: its KL is that of the clamped policy."""
+    s = rollout_settings(
+        hidden=(), log_std_min=FLOOR, target_kl=0.2, cg_damping=1e-3, normalize_observations=False
+    )
+    agent, world = implementation.agent(s, dtype), Quiet(5)
+    dense, n_floored = reference.DensePolicy(s), 0
+    for _ in range(12):
+        before, log = agent.theta, collect(agent, world, 24)
+        record, after = agent.update(), agent.theta
+        assert (after[-2:] >= FLOOR).all()
+        n_floored += (after[-2:] == FLOOR).any()
+        assert record["std"] == pytest.approx(np.mean(np.exp(after[-2:])))
+        assert record["step_norm"] == pytest.approx(np.linalg.norm(after - before), rel=ROUNDING)
+        if record["outcome"] == OK:
+            kl = dense.kl(before, after, log.obs[~log.skip])
+            assert record["kl"] == pytest.approx(kl, rel=1e-6 if dtype == "float64" else 1e-2)
+    assert n_floored >= 3
+    world.loud = True
+    for _ in range(6):
+        collect(agent, world, 24)
+        agent.update()
+    assert (agent.theta[-2:] > FLOOR).all()
+
+
+def test_a_state_below_the_floor_is_raised_to_it(implementation):
+    low = implementation.agent(settings(log_std_init=-5.0))
+    agent = implementation.agent(settings(log_std_min=-1.0))
+    agent.load_state(low.state())
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+    assert np.array_equal(agent.theta[:-2], low.theta[:-2])
+    agent.theta = low.theta
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+
+
+@needs_extension
+def test_the_core_s_own_bytes_below_the_floor_are_raised_to_it():
+    low, agent = (
+        Implementation("compiled").agent(settings(**more))
+        for more in (dict(log_std_init=-5.0), dict(log_std_min=-1.0))
+    )
+    agent.load_bytes(low.save_bytes())
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+
+
+def test_a_model_begins_at_its_floor_and_keeps_it():
+    kwargs = dict(net_arch=[4], log_std_init=-0.5, log_std_min=-0.5)
+    model = small_model("Pendulum-v1", policy_kwargs=kwargs, target_kl=0.5)
+    model.learn(200)
+    assert (model._agent.theta[-1:] >= -0.5).all()
+
+
+# -- adaptive damping -----------------------------------------------------------------------------
+
+
+def scale_after(scale, record):
+    """The rule, once more."""
+    if record["outcome"] == ZERO_GRADIENT:
+        return scale
+    gain, predicted = record["surr_gain"], record["surr_gain_predicted"]
+    if gain < predicted / 4:
+        return scale * 1.5
+    return scale / 1.5 if gain > predicted * 3 / 4 else scale
+
+
+@pytest.mark.parametrize(("target_kl", "grows"), [(1e-6, -1), (2.0, 1)])
+def test_damping_follows_how_well_gains_are_predicted(implementation, target_kl, grows):
+    s = rollout_settings(
+        adaptive_damping=True, target_kl=target_kl, cg_damping=0.01, line_search_max_iter=2
+    )
+    agent, world, scale = shaken(implementation, s), World(5), 1.0
+    for _ in range(5):
+        damping = agent.cg_damping
+        collect(agent, world, 24)
+        record = agent.update()
+        assert record["cg_damping"] == damping
+        scale = scale_after(scale, record)
+        assert agent.state()["damping_scale"] == pytest.approx(scale, rel=ROUNDING)
+        assert agent.cg_damping == pytest.approx(0.01 * scale, rel=ROUNDING)
+    assert (scale - 1) * grows > 0
+
+
+def test_the_damping_in_force_is_what_everything_uses(implementation):
+    """An agent whose damping has come to 0.02 does what one does that was given it."""
+    born = shaken(implementation, rollout_settings(cg_damping=0.02))
+    grown = shaken(implementation, rollout_settings(cg_damping=0.01, adaptive_damping=True))
+    grown.load_state(grown.state() | {"damping_scale": np.array([2.0])})
+    v = np.random.default_rng(0).normal(size=len(born.theta))
+    for agent in (born, grown):
+        agent.load_batch(*random_batch(settings()))
+    assert np.array_equal(born.precondition(v), grown.precondition(v))
+    assert np.array_equal(born.solve()[0], grown.solve()[0])
+    _, _, one = updated(born)
+    _, _, two = updated(grown)
+    assert one | {"seconds": None} == two | {"seconds": None}
+    assert born.theta.tobytes() == grown.theta.tobytes()
+
+
+@pytest.mark.parametrize(("scale", "target_kl"), [(1e-7, 1e-6), (1e4, 1e3)])
+def test_the_damping_stays_within_bounds(implementation, scale, target_kl):
+    s = rollout_settings(
+        adaptive_damping=True, target_kl=target_kl, cg_damping=0.1, line_search_max_iter=1
+    )
+    agent = shaken(implementation, s)
+    agent.load_state(agent.state() | {"damping_scale": np.array([scale])})
+    _, _, record = updated(agent)
+    assert scale_after(scale, record) != scale
+    assert agent.state()["damping_scale"] == scale
+
+
+def test_a_zero_gradient_tells_nothing_of_the_damping(implementation):
+    agent = implementation.agent(rollout_settings(adaptive_damping=True, gamma=0.0))
+    agent.value_theta = np.zeros_like(agent.value_theta)
+    no = np.zeros(5, bool)
+    for _ in range(3):
+        agent.act(np.ones((5, O)))
+        agent.push(np.ones(5), no, no, np.ones((5, O)))
+    assert agent.update()["outcome"] == ZERO_GRADIENT
+    assert agent.state()["damping_scale"] == 1
+
+
+def test_without_it_the_scale_is_left_alone(implementation):
+    agent = shaken(implementation, rollout_settings())
+    agent.load_state(agent.state() | {"damping_scale": np.array([2.0])})
+    _, _, record = updated(agent)
+    assert record["cg_damping"] == agent.cg_damping == 0.1
+    assert agent.state()["damping_scale"] == 2
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_state_with_an_impossible_scale_is_refused(implementation, value):
+    agent = implementation.agent(settings())
+    before = bits(agent)
+    with pytest.raises(ValueError, match=r"^damping_scale is not positive$"):
+        agent.load_state(agent.state() | {"damping_scale": np.array([value])})
+    assert bits(agent) == before
+
+
+def test_a_saved_model_goes_on_with_its_damping(tmp_path):
+    model = small_model("Pendulum-v1", adaptive_damping=True, cg_damping=0.01)
+    model.learn(256)
+    assert model._agent.state()["damping_scale"] != 1
+    model.save(tmp_path / "model.npz")
+    again = type(model).load(tmp_path / "model.npz")
+    assert same_state(model, again)
+    assert again._agent.cg_damping == model._agent.cg_damping
+
+
+# -- both backends, any threads -------------------------------------------------------------------
+
+RULES = [
+    dict(acceptance=acceptance, kl_direction=direction, kl_slack=1.5, adaptive_damping=True)
+    for acceptance, direction in itertools.product(ACCEPTANCES, KL_DIRECTIONS)
+]
+
+
+@needs_extension
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))
+def test_both_backends_step_alike(rule, distribution, dtype):
+    """Four updates in a row, with a floor that is reached."""
+    s = rollout_settings(
+        distribution=distribution, n_steps=60, target_kl=0.1, log_std_min=-0.2, **rule
+    )
+    runs = []
+    for name in ("compiled", "portable"):
+        agent, world = shaken(Implementation(name), s, 0.1, dtype), Quiet(5, gaps=True)
+        records = []
+        for _ in range(4):
+            collect(agent, world, 60)
+            records.append(agent.update())
+        runs.append((records, agent.state()))
+    for one, two in zip(*(records for records, _ in runs), strict=True):
+        for name in ("outcome", "rejected", "line_search_steps"):
+            assert one[name] == two[name]
+        for name in ("kl", "kl_tried", "surr_gain_tried", "cg_damping", "std", "step_norm"):
+            assert_close(one[name], two[name], 10 * UPDATES[dtype], name)
+    for name in ("theta", "damping_scale"):
+        assert_close(runs[0][1][name], runs[1][1][name], 10 * UPDATES[dtype], name)
+    if distribution[0] == "gaussian":
+        assert (runs[0][1]["theta"][-2:] == -0.2).any()
+
+
+@needs_extension
+def test_threads_cannot_be_told_from_the_bits():
+    kwargs = dict(net_arch=[8], log_std_min=-0.1)
+    models = [
+        small_model(
+            "Pendulum-v1",
+            n_steps=300,
+            n_threads=n,
+            seed=0,
+            policy_kwargs=kwargs,
+            target_kl=0.2,
+            **RULES[-1],
+        ).learn(2400)
+        for n in (1, 3)
+    ]
+    assert same_state(*models)
