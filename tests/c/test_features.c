@@ -1,5 +1,7 @@
 /* Features of observations: what they are, and that whole updates with them leave no trace of
  * executors, go on from saved bytes, and take no other features' bytes; numbers of them refused. */
+#include <limits.h>
+
 #include "check.h"
 
 enum { N_KINDS = TRPO_POLYNOMIAL + 1 };
@@ -54,7 +56,7 @@ static void one_feature(learner *l, const trpo_settings *s, int j)
     for (size_t i = 0; i < count; i++) theta[i] = i == (size_t)j * 2;
     trpo_refresh(l->agent);
     for (int i = 0; i < OBS; i++) given[i] = (trpo_real)obs[i];
-    CHECK(trpo_predict(l->agent, act, given, 1, 1) == TRPO_OK);
+    CHECK(trpo_predict(l->agent, act, given, NULL, 1, 1) == TRPO_OK);
     const double phi = drawn != NULL ? feature(s, drawn, obs, j) : monomial(obs, j);
     CHECK(fabs((double)act[0] - phi) < (sizeof *act == 4 ? 2e-6 : 1e-14));
 }
