@@ -266,6 +266,17 @@ def test_a_straggler_is_named(tmp_path):
     assert "seed 4 ended at 4, far below the others (40)" in said(tmp_path)
 
 
+def test_a_failure_and_an_early_end_are_told(tmp_path):
+    failed = write_run(tmp_path / "a", seed=1, total=9000)
+    (failed / "error.txt").write_text("Traceback ...\nValueError: the wheel <came> off\n")
+    write_run(tmp_path / "b", seed=2, total=9000, ended=[""] * 39 + ["max_seconds"])
+    assert "warning: seed 1 failed at step 4,000: ValueError: the wheel <came> off" in said(
+        tmp_path
+    )
+    assert "seed 2 is at 4,000 of 9,000 steps (44 %): ended by max_seconds." in said(tmp_path)
+    assert "the wheel &lt;came&gt; off" in report(tmp_path)
+
+
 def test_the_same_seed_twice_is_no_second_one(tmp_path):
     write_run(tmp_path / "a", seed=3)
     write_run(tmp_path / "b", seed=3)

@@ -45,12 +45,19 @@ def _all(group: Group, column: str, last: float = 1.0) -> np.ndarray:
 # -- the runs themselves --------------------------------------------------------------------------
 
 
+def _failed(group: Group) -> Iterator[Remark]:
+    for run in group.runs:
+        if run.error:
+            yield Remark("warning", f"{run.name} failed at step {run.steps:,}: {run.error}")
+
+
 def _unfinished(group: Group) -> Iterator[Remark]:
-    short = [run for run in group.runs if not run.is_done]
+    short = [run for run in group.runs if not run.is_done and not run.error]
     for run in short[:3]:
         total = run.config["total_timesteps"]
         done = f"{run.steps:,} of {total:,} steps ({percent(run.steps / total)})"
-        yield Remark("note", f"{run.name} is at {done}: still going, or interrupted.")
+        why = f"ended by {run.ended}" if run.ended else "still going, or interrupted"
+        yield Remark("note", f"{run.name} is at {done}: {why}.")
     if len(short) > 3:
         yield Remark("note", f"{len(short) - 3} more runs are not done either.")
 
@@ -234,6 +241,7 @@ _STAGES = {
 }
 _RULES = (
     _nothing_finite,
+    _failed,
     _unfinished,
     _repeated,
     _mixed,

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.run_files import CONFIG, EVALUATION, EVALUATIONS, PROGRESS
+from fasttrpo.run_files import CONFIG, ERROR, EVALUATION, EVALUATIONS, PROGRESS
 from fasttrpo.suggest import nearest, unknown
 
 # Settings that change no number of a run, or that only say which of the equal runs it is.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
-_TEXT = {"rejected"}
+_TEXT = {"rejected", "ended"}
 MOST_NAMED = 3
 
 
@@ -30,6 +30,7 @@ class Run:
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
     evaluation   of the finished model, None if there was none
     evaluations  during training, as columns; {} if there were none
+    error        what made it fail, the last line of error.txt; "" if nothing did
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Run:
     columns: dict[str, np.ndarray]
     evaluation: dict[str, Any] | None = None
     evaluations: dict[str, np.ndarray] = field(default_factory=dict)
+    error: str = ""
 
     @property
     def env_id(self) -> str:
@@ -68,6 +70,12 @@ class Run:
     def is_done(self) -> bool:
         """Whether it took the steps that it was to take."""
         return self.steps >= self.config.get("total_timesteps", 0)
+
+    @property
+    def ended(self) -> str:
+        """Why it ended before its time, as `learn` records it; "" if it did not say."""
+        told = self.columns.get("ended")
+        return "" if told is None else str(told[-1])
 
     def column(self, name: str) -> np.ndarray:
         """(R,) float64; NaNs if the run has no such column, as older ones may not."""
@@ -157,7 +165,14 @@ def read(folder: Path) -> Run:
     evaluation = _json(folder / EVALUATION) or _json(folder / _OLD_EVALUATION)
     evaluations = folder / EVALUATIONS
     told = read_csv(evaluations) if evaluations.exists() else {}
-    return Run(folder, _json(folder / CONFIG) or {}, columns, evaluation, told)
+    config = _json(folder / CONFIG) or {}
+    return Run(folder, config, columns, evaluation, told, _error(folder / ERROR))
+
+
+def _error(path: Path) -> str:
+    """The last line of a traceback, or "" if there is no such file."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return next(iter(text.strip().splitlines()[::-1]), "")
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
