@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import same_state, small_model
+from helpers import Pointer, same_state, small_model
 
 from fasttrpo import TRPO
 
@@ -24,6 +24,14 @@ def test_linear_begins_at_the_default_and_stays_above_zero():
 def test_linear_from_a_number_of_one_s_own():
     model = small_model(target_kl="linear_0.02").learn(128)
     np.testing.assert_allclose(budgets(model), [0.02, 0.01])
+
+
+def test_a_schedule_is_in_the_units_of_kl_reduction():
+    """Pointer has two action components: the mean's budget is half of the sum's."""
+    mean = small_model(Pointer(), target_kl="linear_0.02", kl_reduction="mean", cg_damping=0.05)
+    summed = small_model(Pointer(), target_kl="linear_0.04", cg_damping=0.1)
+    assert same_state(mean.learn(64), summed.learn(64))
+    np.testing.assert_allclose(budgets(summed), [0.04, 0.03, 0.02, 0.01])
 
 
 def test_a_function_of_the_remaining_progress():
