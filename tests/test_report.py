@@ -313,7 +313,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromiu
 # Measures each chart that is shown, moves a pointer over one, and leaves what it saw as the title.
 PROBE = """<script>{
 const shown = [...document.querySelectorAll("svg.chart")].filter((svg) => svg.clientWidth);
-const lengths = (svg) => [...svg.querySelectorAll("path")].map((path) => path.getTotalLength());
+const lengths = (svg) => [...svg.querySelectorAll("path.line")].map((p) => p.getTotalLength());
 const box = shown[0].getBoundingClientRect();
 const at = {clientX: box.left + box.width / 2, clientY: box.top};
 shown[0].dispatchEvent(new PointerEvent("pointermove", at));
@@ -333,7 +333,7 @@ def browse(path, *options):
 @needs_browser
 @pytest.mark.parametrize("width", [1200, 500])
 def test_a_browser_draws_the_charts(width, seeds, tmp_path):
-    """Each has a path of some length, nothing is wider than the window, and there is a tooltip."""
+    """Each has a curve of some length, nothing is wider than the window, and there is a tooltip."""
     path = tmp_path / "page.html"
     path.write_text(report(seeds) + PROBE)
     dom = browse(path, f"--window-size={width},900", "--dump-dom")

@@ -59,7 +59,7 @@ def _unfinished(group: Group) -> Iterator[Remark]:
         why = f"ended by {run.ended}" if run.ended else "still going, or interrupted"
         yield Remark("note", f"{run.name} is at {done}: {why}.")
     if len(short) > 3:
-        yield Remark("note", f"{len(short) - 3} more runs are not done either.")
+        yield Remark("note", f"{counted(len(short) - 3, 'other run')} not done either.")
 
 
 def _repeated(group: Group) -> Iterator[Remark]:

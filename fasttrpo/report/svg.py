@@ -94,7 +94,7 @@ def line_chart(
 ) -> str:
     """Lines over environment steps (or whatever their x is).
 
-    log     a logarithmic y, if all values allow
+    log     a logarithmic y, where all values are positive and spread over a power of ten
     within  limits beyond which values are drawn at the edge
     marks   (M,) x of ticks on top
     title   what a screen reader says
@@ -102,8 +102,8 @@ def line_chart(
     lines = [line for line in lines if len(line.x)]
     x = _scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
     shown = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
-    positive = all(np.min(line.y) > 0 for line in lines)
-    y = _scale(shown, height - BOTTOM, TOP, 0.06, log and positive, within)
+    least, most = (f([f(line.y) for line in lines]) for f in (np.min, np.max))
+    y = _scale(shown, height - BOTTOM, TOP, 0.06, log and most > 10 * least > 0, within)
     parts = [_grid(x, y, width, height), *(_band(line, x, y) for line in lines)]
     parts += [_path(line, x, y) for line in lines]
     parts += [_mark(at) for at in x(marks)] if marks is not None else []
@@ -130,8 +130,8 @@ def _scale(
     if within is not None:
         low, high = max(low, within[0]), min(high, within[1])
     if log:
-        ratio = max(high / low, 1.5) ** pad
-        return Scale(low / ratio, max(high, 1.5 * low) * ratio, start, stop, True)
+        ratio = (high / low) ** pad
+        return Scale(low / ratio, high * ratio, start, stop, True)
     if not low < high:
         around = abs(low) * 0.5 or 1.0
         low, high = low - around, low + around
