@@ -108,6 +108,19 @@ def test_ctrl_c_in_a_rollout_and_on(name, every, monkeypatch, capsys):
 
 
 @in_c
+def test_a_schedule_goes_on(monkeypatch):
+    options = ("CartPole-v1", "--target-kl", "linear_0.02")
+    train(*options, "--out", "whole")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        train(*options, "--out", "run")
+    assert resume() == 0
+    assert same_run("whole", "run")
+    train("CartPole-v1", "--target-kl", "0.02", "--out", "constant")
+    assert not same_run("whole", "constant")
+
+
+@in_c
 def test_stopped_before_the_first_iteration(monkeypatch):
     train("CartPole-v1", "--out", "whole")
     with monkeypatch.context() as patch:

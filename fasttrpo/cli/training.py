@@ -104,9 +104,8 @@ def complete(
         if model.num_timesteps < total:
             learn(model, total, folder, every, progress_bar)
     except KeyboardInterrupt:
-        print(
-            f"interrupted at step {model.num_timesteps}; saved in {folder}; {how_to_resume(folder)}"
-        )
+        where = f"interrupted at step {steps_saved(folder)}; saved in {folder}"
+        print(f"{where}; {how_to_resume(folder)}")
         return INTERRUPTED
     print(evaluation.told(env_id, evaluate(model, env_id, folder, progress_bar)))
     print(f"saved in {folder}")
