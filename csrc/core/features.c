@@ -144,14 +144,8 @@ static void expand(const trpo_agent *w, real *phi, const real *s, int N)
 
 void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N)
 {
-    const int O = w->set.obs_size, F = w->policy.net.size[0];
-    if (w->set.features == TRPO_NO_FEATURES) {
-        trpo_normalize_obs(w, seen, obs, N);
-        return;
-    }
-    for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = trpo_least(TRPO_TILE, N - row);
-        trpo_normalize_obs(w, scratch->obs, obs + (ptrdiff_t)row * O, n);
-        expand(w, seen + (ptrdiff_t)row * F, scratch->obs, n);
-    }
+    const int plain = w->set.features == TRPO_NO_FEATURES;
+    real *normal = plain ? seen : scratch->obs;
+    trpo_normalize_obs(w, normal, obs, N);
+    if (!plain) expand(w, seen, normal, N);
 }

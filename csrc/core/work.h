@@ -344,7 +344,7 @@ void trpo_fit_critic(trpo_agent *w, trpo_info *info);
 double trpo_value_loss(const trpo_agent *w);
 
 /* features.c: seen (N x F) = obs (N x O) as the networks see them: normalised, then features of
- * that. obs may be scratch->obs, up to a TILE of them; without features it may be `seen`. */
+ * that. N is a TILE at most; obs may be scratch->obs, or without features `seen`. */
 void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N);
 /* features.c: draws what the features are made of; readies what was drawn, or loaded */
 void trpo_draw_features(trpo_agent *w);
