@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import reference
-from agents import SEED, N, O, World, bits, random_batch, rollout_settings, settings, shaken
+from agents import N, O, World, bits, random_batch, rollout_settings, settings, shaken
 from tolerances import (
     DENSE,
     DIFFERENCES,
@@ -400,18 +400,3 @@ def test_a_policy_without_choices_takes_no_mask(implementation):
         lambda: agent.predict(obs, True, mask),
         lambda: agent.load_batch(obs, np.zeros((5, 2)), np.zeros(5), mask=mask),
     )
-
-
-def test_the_last_choice_is_not_taken_by_rounding(implementation):
-    """Where the probabilities' sum, as rounded, exceeds what they add up to, a draw close to 1 is
-    left over: for the last choice that is open."""
-    K = 1001
-    s = choosing((K,), (), n_envs=1)
-    agent = implementation.agent(s, "float32")
-    theta = np.zeros((O + 1, K))
-    theta[-1] = np.random.default_rng(SEED).normal(size=K)
-    agent.theta = theta.ravel()
-    mask = np.ones((ROWS, K), bool)
-    mask[:, -1] = False
-    act = agent.predict(np.zeros((ROWS, O)), False, mask)
-    assert (act < K - 1).all()

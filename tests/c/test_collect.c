@@ -31,14 +31,15 @@ static double clipped(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
-static void step_once(world *w, int row, int single)
+/* mask: of the choices, or NULL. */
+static void step_under(world *w, int row, int single, const uint8_t *mask)
 {
     const trpo_env_outcome out = trpo_envs_outcome(w->envs);
     const int E = w->set.n_envs, D = w->set.n_parts;
     trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS];
     double sent[MAX_ENVS * MAX_PARTS];
     for (int i = 0; i < E * OBS; i++) obs[i] = passed(out.obs[i], single);
-    CHECK(trpo_act(w->agent, act, NULL, NULL, obs, NULL) == TRPO_OK);
+    CHECK(trpo_act(w->agent, act, NULL, NULL, obs, mask) == TRPO_OK);
     for (int i = 0; i < E * D; i++) {
         const double x = (double)act[i];
         sent[i] = w->env.act_low == NULL
@@ -51,6 +52,8 @@ static void step_once(world *w, int row, int single)
     CHECK(trpo_push(w->agent, out.rew, out.term, out.trunc, obs, NULL) == TRPO_OK);
     count_episodes(w, row);
 }
+
+static void step_once(world *w, int row, int single) { step_under(w, row, single, NULL); }
 
 static int same_episodes(const world *stepped, world *collected)
 {
@@ -126,6 +129,28 @@ static void rows_of_either_kind_mix(void)
     world_end(&mixed);
 }
 
+/* Masks of a row that was stepped by hand are no mask of those that follow. */
+static void rows_in_c_have_no_mask(void)
+{
+    static const uint8_t open[] = {1, 0, 1, 0, 1};
+    trpo_settings s;
+    static world masked, told;
+    uint8_t mask[MAX_ENVS * 5];
+    check_name("rows in C after a masked one");
+    some_settings(&s, TWO_PARTS, 1, TRPO_KFAC_STEPS);
+    for (int e = 0; e < s.n_envs; e++) memcpy(mask + 5 * e, open, sizeof open);
+    world_start(&masked, &s, NULL, &no_trouble);
+    world_start(&told, &s, NULL, &no_trouble);
+    step_under(&masked, 0, 0, mask);
+    step_under(&told, 0, 0, mask);
+    CHECK(collect(&masked, s.n_steps - 1) == TRPO_OK);
+    for (int t = 1; t < s.n_steps; t++) step_once(&told, t, 0);
+    CHECK(trpo_update(masked.agent, NULL) == trpo_update(told.agent, NULL));
+    CHECK(saved_bits(masked.agent) == saved_bits(told.agent));
+    world_end(&masked);
+    world_end(&told);
+}
+
 /* ---- pieces and workers ---------------------------------------------------------------------- */
 
 typedef struct bits {
@@ -184,5 +209,6 @@ int main(void)
         neither_pieces_nor_workers_leave_a_trace(space, MAX_ENVS);
     }
     rows_of_either_kind_mix();
+    rows_in_c_have_no_mask();
     return check_result();
 }

@@ -199,15 +199,16 @@ static void spaces_differ(const trpo_settings *set, const trpo_settings *other)
 static void other_spaces_are_refused(void)
 {
     static const int four[] = {4}, two_threes[] = {3, 3};
-    trpo_settings s[6];
+    enum { N_KINDS = N_SPACES + 3 };
+    trpo_settings s[N_KINDS];
     check_name("other spaces");
-    for (int i = 0; i < 6; i++) small_settings(&s[i], i < N_SPACES ? i : TWO_PARTS, 1);
-    s[3].parts = two_threes;
-    small_settings(&s[4], CATEGORICAL, 1);
-    s[4].parts = four;
-    s[5].n_envs = 5;
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 6; j++)
+    for (int i = 0; i < N_KINDS; i++) small_settings(&s[i], i < N_SPACES ? i : TWO_PARTS, 1);
+    s[N_SPACES].parts = two_threes;
+    small_settings(&s[N_SPACES + 1], CATEGORICAL, 1);
+    s[N_SPACES + 1].parts = four;
+    s[N_SPACES + 2].n_envs = 5;
+    for (int i = 0; i < N_KINDS; i++)
+        for (int j = 0; j < N_KINDS; j++)
             if (i != j) spaces_differ(&s[i], &s[j]);
     CHECK(strcmp(trpo_status_text(TRPO_ERR_SPACES), "unknown status") != 0);
     CHECK(strcmp(trpo_status_text(TRPO_ERR_ENVIRONMENT), "unknown status") != 0);

@@ -70,7 +70,8 @@ static inline int walk_step(const void *config, void *state, const double *act, 
 static inline trpo_env walk_env(const trpo_settings *set, const plan *p)
 {
     static const double low[] = {-0.7, -0.1}, high[] = {0.7, 0.1};
-    const int choosing = set->distribution == TRPO_CATEGORICAL;
+    static const int zero_or_one[] = {2, 2};
+    const int choosing = set->distribution != TRPO_GAUSSIAN;
     trpo_env env;
     memset(&env, 0, sizeof env);
     env.version = TRPO_ENV_VERSION;
@@ -80,6 +81,7 @@ static inline trpo_env walk_env(const trpo_settings *set, const plan *p)
     env.obs_size = OBS;
     env.n_actions = set->n_parts;
     env.choices = choosing ? set->parts : NULL;
+    if (set->distribution == TRPO_BERNOULLI) env.choices = zero_or_one;
     env.act_low = choosing ? NULL : low;
     env.act_high = choosing ? NULL : high;
     env.max_episode_steps = 7;
