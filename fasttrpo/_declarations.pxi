@@ -6,6 +6,7 @@ include "_env_declarations.pxi"
 cdef extern from "../csrc/include/trpo.h" nogil:
     ctypedef double trpo_real "trpo_real"
 
+    int TRPO_KFAC
     int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY, TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS
     int TRPO_ERR_ENVIRONMENT
 

@@ -54,7 +54,10 @@ cdef class Theory(Memory):
         return self._product(&self.w.policy, v)
 
     def precondition(self, r):
-        """M^-1 r with the K-FAC factors, which are built on first use; (P,)."""
+        """M^-1 r with the K-FAC factors, which are built on first use; (P,).
+
+        RuntimeError for an agent that has none: settings with preconditioner="none".
+        """
         cdef double damping
         cdef trpo_rng rng
         r = checks.finite_vector("r", r, self.w.policy.P)
@@ -63,6 +66,8 @@ cdef class Theory(Memory):
         cdef double *given = _double(r)
         with self.lock:
             self._check_loaded()
+            if self.w.set.preconditioner != TRPO_KFAC:
+                raise RuntimeError(checks.NO_FACTORS)
             rng = trpo_stream(self.w, TRPO_STREAM_KFAC, TRPO_N_UPDATES)
             damping = trpo_damping(self.w)
             with nogil:

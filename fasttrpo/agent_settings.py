@@ -61,16 +61,18 @@ class AgentSettings:
     n_threads: int = 1
 
 
-LARGEST_KFAC = 1024  # observation components; its matrices are of their square
+LARGEST_KFAC = 1024  # inputs of the networks; its matrices are of their square
 
 
 def for_size(settings: Settings, obs_size: int) -> Settings:
     """`settings` without K-FAC, with a warning, where observations are too large for its matrices.
 
-    They are obs_size x obs_size: an image's would take gigabytes, and minutes to factor.
+    They are of the square of the networks' inputs: an image's would take gigabytes, and minutes to
+    factor. Features are such inputs that the user has counted himself.
     """
     changes: dict[str, Any] = {}
-    if obs_size > LARGEST_KFAC:
+    has_features = (settings.policy_kwargs or {}).get("n_features") is not None
+    if obs_size > LARGEST_KFAC and not has_features:
         if settings.preconditioner == "kfac":
             changes["preconditioner"] = "none"
         if settings.critic == "kfac":

@@ -6,6 +6,8 @@ import numpy as np
 
 from fasttrpo.values import positive as positive  # a setting that changes as an agent learns
 
+NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
+
 
 def as_array(name, value, shape, dtype):
     """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`,

@@ -124,3 +124,11 @@ def test_dead_units_do_no_harm(implementation, damping, activation):
     x, info = agent.solve()
     assert np.isfinite(x).all()
     assert np.isfinite(list(info.values())).all()
+
+
+def test_without_a_preconditioner_there_is_none(implementation):
+    agent, _ = loaded(implementation, settings((4,), preconditioner="none"))
+    with pytest.raises(RuntimeError, match="preconditioner='none'"):
+        agent.precondition(np.ones(agent.theta.size))
+    x, _ = agent.solve()
+    assert np.isfinite(x).all()

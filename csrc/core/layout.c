@@ -38,6 +38,7 @@ static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int ind
 typedef struct shape {
     int inputs, n_hidden, A, D;
     const int *hidden;
+    int has_factors; /* whether K-FAC has a part in its steps */
 } shape;
 
 static int size_of(const shape *s, int l)
@@ -60,14 +61,15 @@ static int sum_of(const int *x, int count)
 static shape policy_shape(const trpo_settings *s)
 {
     const shape policy = {trpo_n_inputs(s), s->n_policy_hidden, sum_of(s->parts, s->n_parts),
-                          s->n_parts, s->policy_hidden};
+                          s->n_parts, s->policy_hidden, s->preconditioner == TRPO_KFAC};
     return policy;
 }
 
 static shape critic_shape(const trpo_settings *s)
 {
     const int ridge = s->critic == TRPO_RIDGE, F = trpo_n_inputs(s);
-    const shape critic = {ridge ? 2 * F : F, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden};
+    const shape critic = {ridge ? 2 * F : F, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden,
+                          s->critic != TRPO_ADAM};
     return critic;
 }
 
@@ -123,10 +125,13 @@ static ptrdiff_t net_parameters(const shape *s)
     return total;
 }
 
+/* Of a model that is solved for without them there is only `temp`: they grow with O squared. */
 static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok_dist *dist)
 {
     const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
     ptrdiff_t total = 0;
+    f->temp = TAKE(a, double, net_parameters(s));
+    if (!s->has_factors) return;
     f->exact_head = dist->constant_metric != NULL;
     f->at = TAKE(a, ptrdiff_t, 2 * L + 1);
     for (int l = 0; l < L; l++) {
@@ -141,7 +146,6 @@ static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok
     f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)trpo_square(S) * sizeof(double));
     f->metric = TAKE(a, double, s->A);
     f->split = TAKE(a, double, L);
-    f->temp = TAKE(a, double, net_parameters(s));
 }
 
 static void place_parameters(trpo_model *m, arena *a, const shape *s)
@@ -208,7 +212,7 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
 static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
-    for (int l = 0; l <= s->n_hidden; l++)
+    for (int l = 0; s->has_factors && l <= s->n_hidden; l++)
         total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1) + 1);
     return total;
 }

@@ -220,7 +220,13 @@ class Agent:
         return fisher.product(self._policy_vector("v", v), self._loaded())
 
     def precondition(self, r):
-        """M^-1 r with the K-FAC factors, which are built on first use; (P,)."""
+        """M^-1 r with the K-FAC factors, which are built on first use; (P,).
+
+        RuntimeError for an agent that has none: settings with preconditioner="none".
+        """
+        self._loaded()
+        if self._model.settings.preconditioner == "none":
+            raise RuntimeError(checks.NO_FACTORS)
         blocks = self._factors()
         return preconditioner.policy_solve(blocks, self._policy_vector("r", r), self._loaded())
 

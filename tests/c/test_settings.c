@@ -250,6 +250,22 @@ static void memory_for_one_worker_is_not_enough_for_four(void)
     free(memory);
 }
 
+/* K-FAC's matrices are of the square of the observation's size: without it there are none. */
+static void wide_observations_need_no_square_of_memory(void)
+{
+    const size_t parameters = 1 << 14, square = parameters * parameters * sizeof(double);
+    trpo_settings s;
+    check_name("wide observations");
+    small_settings(&s, CATEGORICAL, 1);
+    s.obs_size = (int)parameters;
+    s.critic = TRPO_ADAM;
+    CHECK(trpo_bytes(&s, NULL) > square);
+    s.preconditioner = TRPO_NONE;
+    CHECK(trpo_bytes(&s, NULL) < square / 4);
+    s.critic = TRPO_KFAC_STEPS;
+    CHECK(trpo_bytes(&s, NULL) > square);
+}
+
 /* Everything an agent can be asked to do, on one that starts at mem + MARGIN + shift. */
 static uint64_t live_inside(unsigned char *buffer, size_t shift, const trpo_settings *s)
 {
@@ -361,6 +377,7 @@ int main(void)
     instruction_sets_by_name();
     too_little_memory_is_refused();
     memory_for_one_worker_is_not_enough_for_four();
+    wide_observations_need_no_square_of_memory();
     nothing_outside_is_written();
     every_status_has_a_text();
     every_rejection_has_a_text();
