@@ -116,7 +116,7 @@ def resolve(
         default = getattr(AgentSettings, name)
         values[name] = value_at(name, getattr(settings, name), default, remaining, positive)
     for name in ("target_kl", "cg_damping"):
-        values[name] = summed(settings, len(parts), values[name])
+        values[name] *= averaged(settings, distribution, parts)
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size
     return AgentSettings(
         obs_size=obs_size,
@@ -132,11 +132,12 @@ def resolve(
     )
 
 
-def summed(settings: Settings, n_components: int, value: float) -> float:
-    """A target_kl or cg_damping of the settings as an agent has it, whose KL is the sum over action
-    components; n_components: how many there are.
+def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
+    """Over how many action components a peer's KL is averaged where an agent's is the sum: D.
 
-    With kl_reduction="mean" the KL is KL/D, D components, and its Hessian is F/D. Then
+    kl_reduction="mean" is sb3-contrib's .mean() (stable_baselines3.common.distributions,
+    kl_divergence): over the components of a Gaussian or Bernoulli policy as over rows; those of
+    MultiDiscrete it sums first, so D = 1. The KL is KL/D and its Hessian F/D. Then
 
         KL/D <= delta                            is  KL <= D delta
         (F/D + damping I) y = g                  is  y = D x,  (F + D damping I) x = g
@@ -144,10 +145,11 @@ def summed(settings: Settings, n_components: int, value: float) -> float:
              = sqrt(2 delta / (D x'(F + D damping I)x))
         beta y = sqrt(2 D delta / x'(F + D damping I)x) x
 
-    so that both numbers times D give the same step, trial by trial (CG scales with its matrix, and
-    so do the K-FAC factors' inverses).
+    so that target_kl and cg_damping times D give the same step, trial by trial (CG scales with its
+    matrix, and so do the K-FAC factors' inverses).
     """
-    return value * n_components if settings.kl_reduction == "mean" else value
+    is_mean = settings.kl_reduction == "mean" and distribution != "categorical"
+    return len(parts) if is_mean else 1
 
 
 def _has_kfac(settings: Settings) -> bool:

@@ -62,8 +62,9 @@ class Settings:
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
                      schedule: "linear", "linear_0.02" or a function (see `fasttrpo.schedules`)
     ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
-    kl_reduction     "sum" over action dimensions, or "mean" (as sb3-contrib has it for Box):
-                     target_kl and cg_damping are then of the mean KL; records tell sums
+    kl_reduction     "sum" over action dimensions, or "mean", as sb3-contrib has it for Box and
+                     MultiBinary (it sums MultiDiscrete's, and so does "mean"): target_kl and
+                     cg_damping are then of the mean KL; records tell sums
     kl_direction     the line search measures "forward" KL(old || new), or "reverse" KL(new || old)
     kl_slack         >= 1: the line search lets pass so many times target_kl
     acceptance       of a trial of the line search: "improvement", within the trust region and the

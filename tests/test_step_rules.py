@@ -28,7 +28,8 @@ from agents import (
 from helpers import Pointer, same_state, small_model
 from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
 
-from fasttrpo.agent_settings import resolve, summed
+from fasttrpo.agent_settings import averaged, resolve
+from fasttrpo.peer_presets import expand
 from fasttrpo.settings import ACCEPTANCES, KL_DIRECTIONS, make_settings
 
 OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
@@ -176,11 +177,26 @@ def test_a_mean_kl_is_a_summed_one_of_so_many_components():
     )
     resolved = resolve(mean, 3, "gaussian", (1, 1, 1))
     assert (resolved.target_kl, resolved.cg_damping) == (3 * 0.02, 3 * 0.3)
-    assert summed(mean, 3, 0.5) == 1.5
-    assert resolve(mean, 3, "categorical", (5,)).target_kl == 0.02
+    assert averaged(mean, "gaussian", (1, 1, 1)) == 3
     total = replace(mean, kl_reduction="sum")
-    assert summed(total, 3, 0.5) == 0.5
     assert resolve(total, 3, "gaussian", (1, 1, 1)).cg_damping == 0.3
+
+
+@pytest.mark.parametrize(
+    ("distribution", "parts", "components"),
+    [
+        ("gaussian", (1, 1), 2),  # kl_divergence(Normal, Normal).mean(), of (n, D)
+        ("bernoulli", (1, 1, 1), 3),  # kl_divergence(Bernoulli, Bernoulli).mean(), of (n, D)
+        ("categorical", (5,), 1),  # kl_divergence(Categorical, Categorical).mean(), of (n,)
+        ("categorical", (2, 3), 1),  # th.stack([...], dim=1).sum(dim=1) before .mean()
+    ],
+)
+def test_a_mean_kl_averages_what_sb3_averages(distribution, parts, components):
+    """stable_baselines3 2.9, common/distributions.py, kl_divergence; sb3-contrib's trpo.py."""
+    for given in (dict(kl_reduction="mean"), expand("MlpPolicy", dict(preset="sb3"))):
+        resolved = resolve(make_settings("MlpPolicy", given), 3, distribution, parts)
+        assert resolved.target_kl == pytest.approx(components * 0.01)
+        assert resolved.cg_damping == pytest.approx(components * 0.1)
 
 
 def test_a_mean_kl_gives_the_step_of_its_own_matrix(implementation):
