@@ -65,7 +65,7 @@ static uint64_t checksum(const void *bytes, size_t count)
 /* Of what the observations are features. */
 static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
 {
-    const double numbers[] = {s->features, s->feature_bandwidth, s->feature_degree};
+    const double numbers[] = {(double)s->features, s->feature_bandwidth, (double)s->feature_degree};
     return s->features != TRPO_NO_FEATURES ? hash_bytes(hash, numbers, sizeof numbers) : hash;
 }
 

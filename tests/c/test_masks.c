@@ -16,7 +16,10 @@ static void random_mask(uint8_t *mask, const trpo_settings *s, int rows, uint64_
 {
     for (int i = 0; i < rows * s->n_parts; i++) {
         const int K = s->parts[i % s->n_parts];
-        for (int k = 0; k < K; k++) mask[k] = (*seed = *seed * 6364136223846793005u + 1) >> 63;
+        for (int k = 0; k < K; k++) {
+            *seed = *seed * 6364136223846793005u + 1;
+            mask[k] = (uint8_t)(*seed >> 63);
+        }
         mask[(*seed >> 33) % (uint64_t)K] = 0xFF;
         mask += K;
     }
