@@ -11,7 +11,16 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 EACH, EVER = 0, sys.maxsize  # rows
+
+
+def goes_on(answer: Any) -> bool:
+    """Whether a callback's answer lets learning go on: all but False, NumPy's (of a comparison of
+    its numbers) included.
+    """
+    return not (isinstance(answer, bool | np.bool_) and not answer)
 
 
 class BaseCallback:
@@ -20,9 +29,10 @@ class BaseCallback:
     _init_callback, _on_training_start, _on_rollout_start, _on_step, _on_rollout_end, _on_record,
     _on_training_end
 
-    `_on_step` is called after each step of the vector environment; where it returns False, learning
-    stops and the rollout in progress is dropped. `_on_record` (fasttrpo's own) is called after each
-    iteration with its record, and may return False too, which stops with nothing dropped.
+    `_on_step` is called after each step of the vector environment; where it returns False (None,
+    unlike there, is no word on it), learning stops and the rollout in progress is dropped.
+    `_on_record` (fasttrpo's own) is called after each iteration with its record, and may return
+    False too, which stops with nothing dropped.
 
     model, training_env, logger    the model, its vector environment and its log
     n_calls        steps of the vector environment since this callback was made
@@ -92,7 +102,7 @@ class BaseCallback:
     def on_record(self, record: dict[str, Any]) -> bool:
         """An iteration ended; False stops."""
         self.num_timesteps = self.model.num_timesteps
-        return self._on_record(record) is not False
+        return goes_on(self._on_record(record))
 
     def on_training_end(self) -> None:
         """Learning ends, unless by an exception."""
@@ -181,7 +191,7 @@ class EventCallback(BaseCallback):
             self.callback.on_training_start(self.locals, self.globals)
 
     def _on_event(self) -> bool:
-        return True if self.callback is None else self.callback.on_step()
+        return self.callback is None or goes_on(self.callback.on_step())
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """To the callback of the event."""
@@ -227,7 +237,7 @@ class CallbackList(BaseCallback):
         return self._on_step()
 
     def _on_step(self) -> bool:
-        return all([callback.on_step() is not False for callback in self.callbacks])
+        return all([goes_on(callback.on_step()) for callback in self.callbacks])
 
     def _on_rollout_end(self) -> None:
         for callback in self.callbacks:
@@ -236,7 +246,7 @@ class CallbackList(BaseCallback):
     def _on_record(self, record: dict[str, Any]) -> bool:
         # Stable-Baselines3's own callbacks have no such moment.
         told = [each for each in self.callbacks if hasattr(each, "on_record")]
-        return all([callback.on_record(record) for callback in told])
+        return all([goes_on(callback.on_record(record)) for callback in told])
 
     def _on_training_end(self) -> None:
         for callback in self.callbacks:
@@ -256,7 +266,7 @@ class ConvertCallback(BaseCallback):
         self.callback = callback
 
     def _on_step(self) -> bool:
-        return self.callback(self.locals, self.globals) is not False
+        return goes_on(self.callback(self.locals, self.globals))
 
 
 class RecordCallback(BaseCallback):

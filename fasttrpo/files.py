@@ -9,6 +9,46 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+class InUseError(ValueError):
+    """Another process writes into the folder."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process is in here with the same folder; InUseError if one is.
+
+    The system's lock of the folder itself: it leaves no file, and ends with the process, however
+    that ends. Where there is no such lock (Windows, some network disks), nothing is checked.
+    """
+    lock = _locked(folder)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder's descriptor, which holds the lock; None where there is no such lock."""
+    try:
+        import fcntl
+
+        place = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise InUseError(
+            f"another process is training in {folder}; wait until it ends, or stop it"
+        ) from None
+    except OSError:
+        os.close(place)
+        return None
+    return place
+
+
 class SaveError(OSError):
     """A file could not be written; what stood in its place is as it was."""
 

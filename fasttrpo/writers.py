@@ -159,6 +159,23 @@ class JsonLines(TextFile):
         return json.dumps({key: _for_json(value) for key, value in values.items()})
 
 
+def drop_later(path: Path, iterations: int) -> None:
+    """Drops the JSON lines of later iterations than that, and what a kill cut short."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if _iteration(line) <= iterations]
+        if len(kept) < len(lines):
+            write_text(path, "".join(kept))
+
+
+def _iteration(line: str) -> float:
+    """The one that a line is about; 0 where it tells of none, infinity if it is cut short."""
+    try:
+        return json.loads(line).get("time/iterations", 0) if line.endswith("\n") else math.inf
+    except ValueError:
+        return math.inf
+
+
 def _for_json(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy's
         value = value.tolist()

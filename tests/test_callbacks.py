@@ -341,6 +341,38 @@ def test_a_record_s_callback_stops_after_its_iteration(model):
     assert model.num_timesteps == 128
 
 
+@pytest.mark.parametrize("answer", [False, np.bool_(False)])
+def test_false_stops_numpy_s_too(answer, model):
+    class Step(BaseCallback):
+        def _on_step(self):
+            return answer
+
+    for callback in (Step(), lambda locals_, globals_: answer, EveryNTimesteps(1, Step())):
+        assert model.learn(1000, callback=callback).num_timesteps == 4
+    assert model.learn(1000, callback=lambda record: answer).num_timesteps == 64
+
+
+@pytest.mark.parametrize("answer", [None, True, np.bool_(True), 0, "", []])
+def test_whatever_else_goes_on(answer, model):
+    assert model.learn(64, callback=lambda locals_, globals_: answer).num_timesteps == 64
+    assert model.learn(64, callback=lambda record: answer).num_timesteps == 64
+
+
+def test_a_new_best_stops_though_the_other_callback_of_an_evaluation_says_nothing(model):
+    class Says(BaseCallback):
+        def __init__(self, answer):
+            super().__init__()
+            self.answer = answer
+
+        def _on_step(self):
+            return self.answer
+
+    evaluate = EvalCallback(
+        "CartPole-v1", Says(False), Says(None), n_eval_episodes=1, eval_freq=1, verbose=0
+    )
+    assert model.learn(1000, callback=evaluate).num_timesteps == 4
+
+
 def test_max_seconds(model):
     model.learn(10**9, max_seconds=1e-9)
     assert [record["ended"] for record in model.records] == ["max_seconds"]

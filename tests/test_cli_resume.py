@@ -207,6 +207,7 @@ def test_threads_and_tables_are_free(monkeypatch):
         (["--set", "gamma=0.5"], "run was begun with gamma=0.98, not 0.5"),
         (["--set", "gama=0.5"], "unknown setting 'gama'; did you mean 'gamma'"),
         (["--policy", "LinearPolicy"], "begun with policy='MlpPolicy', not 'LinearPolicy'"),
+        (["--resume", "run/config.json"], "there is no run 'run/config.json'"),
         (["--out", "there"], "--resume goes on in the run's own folder; leave --out away"),
         (["--total-timesteps", "0"], "--total-timesteps must be an integer >= 1, got 0"),
         (["--checkpoint-every", "-1"], "--checkpoint-every must be a number >= 0, got -1.0"),
@@ -325,6 +326,23 @@ def test_signals_save(number):
     assert TRPO.load("run/model.npz").n_updates == done
     assert len(curve("run")) - done in (0, 1)  # a line that a resumed run writes again
     assert f"interrupted at step {done * 2000}; saved in run" in out
+
+
+@in_c
+@pytest.mark.skipif(os.name == "nt", reason="folders have no locks there")
+def test_one_process_at_a_time_trains_in_a_folder(capsys):
+    process = run_to_be_killed(*LONG, "10000000", "--out", "run")
+    try:
+        assert resume() == 2
+        assert capsys.readouterr() == (
+            "",
+            "fasttrpo: another process is training in run; wait until it ends, or stop it\n",
+        )
+    finally:
+        process.kill()
+        process.communicate()
+    done = TRPO.load("run/checkpoint.npz").num_timesteps
+    assert resume("--total-timesteps", str(done + 1)) == 0
 
 
 # -- a full disk ----------------------------------------------------------------------------------

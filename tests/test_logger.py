@@ -15,7 +15,7 @@ from helpers import Pointer, small_model
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.logger import DISABLED, ERROR, FORMATS, Logger, configure
-from fasttrpo.writers import ProgressFile, box, table_header, table_row
+from fasttrpo.writers import ProgressFile, box, drop_later, table_header, table_row
 
 # What Stable-Baselines3's TRPO logs for a continuous action space, on one dump.
 TAGS = {
@@ -78,6 +78,16 @@ def test_a_file_goes_on_after_the_iterations_that_count(tmp_path):
     lines = ["iteration,kl,kk", "1,0.1,", "2,0.2,", "3,7.5,", "4,,7.5"]
     assert path.read_text().splitlines() == lines
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_json_lines_go_on_after_the_iterations_that_count(tmp_path):
+    path = tmp_path / "progress.json"
+    drop_later(path, 2)  # there is none yet
+    lines = [json.dumps({"time/iterations": i}) for i in (1, 2, 3)]
+    lines.insert(1, json.dumps({"eval/mean_reward": 1.0}))
+    path.write_text("\n".join(lines) + '\n{"time/iterations": 2')  # as a kill may leave it
+    drop_later(path, 2)
+    assert path.read_text().splitlines() == lines[:-1]
 
 
 @pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])

@@ -11,6 +11,7 @@ from typing import Any
 from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
+from fasttrpo.files import alone_in
 from fasttrpo.run_files import CHECKPOINT, CONFIG, EVALUATION
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
@@ -105,7 +106,14 @@ def evaluation_of(folder: Path) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    """Goes on, and evaluates; says so if there is nothing left to do."""
+    """Goes on, and evaluates; says so if there is nothing left to do. InUseError where another
+    process does so already.
+    """
+    with alone_in(args.resume):
+        return _run(args, given)
+
+
+def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
     resumed = opened(args.resume, given, args.env_id, args.total_timesteps)
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:

@@ -62,7 +62,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             if not isinstance(config[name], kind):
                 raise TypeError(f"{name} is {config[name]!r}")
         return config
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         places = {folder.parent, Path("runs")}
         known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
         match = nearest(str(folder), known)

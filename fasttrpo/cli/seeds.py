@@ -18,6 +18,7 @@ from fasttrpo.cli import logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
+from fasttrpo.files import alone_in
 from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
@@ -131,6 +132,11 @@ def _tell_failure(outcome: Outcome) -> None:
 
 def work(task: Task, tell: Any) -> float:
     """Goes on with a run until it is evaluated; the mean return. Tells (steps done, return)."""
+    with alone_in(task.folder):
+        return _work(task, tell)
+
+
+def _work(task: Task, tell: Any) -> float:
     resumed = resume.opened(task.folder, task.given, None, task.total)
     (task.folder / ERROR).unlink(missing_ok=True)
     if resumed.is_finished:

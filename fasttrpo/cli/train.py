@@ -15,6 +15,7 @@ from fasttrpo.cli import logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import as_name, full, is_file, new_folder, write_json
+from fasttrpo.files import alone_in
 from fasttrpo.presets import settings_for
 from fasttrpo.run_files import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
@@ -142,6 +143,8 @@ def _check(args: argparse.Namespace) -> None:
     logs.asked(args)
     if args.seeds is not None:
         _check_seeds(args)
+    elif args.jobs is not None and args.resume is None:
+        raise UsageError("--jobs is for --seeds, of which there are none")
     for option in ("total_timesteps", "jobs"):
         if getattr(args, option) is not None:
             check_count(f"--{option.replace('_', '-')}", getattr(args, option))
@@ -161,9 +164,8 @@ def _check_seeds(args: argparse.Namespace) -> None:
 def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     numbers = seeds.parse(args.seeds)
     given = {"n_threads": 1, **given}
-    model, _ = new_model(
-        args, given | {"seed": numbers[0]}
-    )  # mistakes show before a folder is made
+    # Mistakes show before a folder is made.
+    model, _ = new_model(args, given | {"seed": numbers[0]})
     _tell_environments(args.env_id, model)
     group = _made(args.out or Path("runs") / as_name(args.env_id))
     folders = [
@@ -179,10 +181,11 @@ def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
     wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{seed}"
     folder = new_run(wanted, args.env_id, model, total)
     _tell_environments(args.env_id, model)
-    logs.attach(model, folder, logs.asked(args))
-    return training.complete(
-        model, args.env_id, total, folder, args.checkpoint_every, args.progress
-    )
+    with alone_in(folder):
+        logs.attach(model, folder, logs.asked(args))
+        return training.complete(
+            model, args.env_id, total, folder, args.checkpoint_every, args.progress
+        )
 
 
 def new_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int]:
