@@ -40,14 +40,22 @@ class Masks:
         if self._is_new:
             self._is_new = False
             self._method = _method(self._env) if self._parts else None
-            if not self._parts and _has(infos):
-                warnings.warn(
-                    f"infos[{KEY!r}] is not looked at: only Discrete and MultiDiscrete actions "
-                    f"can be masked, and these are {self._env.single_action_space}",
-                    UserWarning,
-                    stacklevel=2,
-                )
+            self._warn_of_unread(infos)
         return self.read(infos, 0)
+
+    def _warn_of_unread(self, infos: Any) -> None:
+        """A UserWarning if masks are told where nobody looks for them."""
+        if not self._parts and _has(infos):
+            _warn(
+                f"infos[{KEY!r}] is not looked at: only Discrete and MultiDiscrete actions "
+                f"can be masked, and these are {self._env.single_action_space}"
+            )
+        parts = getattr(self._env.single_observation_space, "spaces", ())
+        if self._parts and KEY in parts and not _has(infos) and self._method is None:
+            _warn(
+                f"observation[{KEY!r}] is seen by the policy, but forbids no action: masks are "
+                f"taken from info[{KEY!r}] or a method {METHOD}()"
+            )
 
     def read(
         self,
@@ -106,6 +114,10 @@ class Masks:
 
     def _open(self) -> np.ndarray:
         return np.ones((self._env.num_envs, sum(self._parts)), bool)
+
+
+def _warn(words: str) -> None:
+    warnings.warn(words, UserWarning, stacklevel=5)
 
 
 def _has(infos: Any) -> bool:

@@ -7,6 +7,7 @@ after that.
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -160,6 +161,18 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
     _warn_unused(settings, keywords)
     _warn_scale(settings)
     return settings
+
+
+def signature() -> inspect.Signature:
+    """What `help(TRPO)` and editors show: `Settings` is the one list of the keywords."""
+    kinds = inspect.Parameter
+    given = [kinds(name, kinds.POSITIONAL_OR_KEYWORD) for name in ("policy", "env")]
+    keywords = [
+        kinds(f.name, kinds.KEYWORD_ONLY, default=None if f.name == "seed" else f.default)
+        for f in fields(Settings)
+        if f.name != "policy"
+    ]
+    return inspect.Signature(given + keywords)
 
 
 def check_rows(settings: Settings) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, BinaryIO
 
@@ -22,7 +21,7 @@ from fasttrpo.peer_presets import expand
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3_arguments import check_device
 from fasttrpo.sb3_calls import Calls
-from fasttrpo.settings import Settings, change, check_rows, forget, make_settings
+from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
 
 
 class TRPO(Calls):
@@ -399,16 +398,4 @@ def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarr
     return {**state, "rew_running": np.zeros(n_envs)}
 
 
-def _signature() -> inspect.Signature:
-    """What `help(TRPO)` and editors show: `Settings` is the one list of the keywords."""
-    kinds = inspect.Parameter
-    given = [kinds(name, kinds.POSITIONAL_OR_KEYWORD) for name in ("policy", "env")]
-    keywords = [
-        kinds(f.name, kinds.KEYWORD_ONLY, default=None if f.name == "seed" else f.default)
-        for f in fields(Settings)
-        if f.name != "policy"
-    ]
-    return inspect.Signature(given + keywords)
-
-
-setattr(TRPO, "__signature__", _signature())  # noqa: B010
+setattr(TRPO, "__signature__", signature())  # noqa: B010

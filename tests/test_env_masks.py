@@ -188,6 +188,35 @@ def test_masks_of_real_actions_are_left_alone_with_a_warning():
     assert stream.masks is None
 
 
+class Seen(Counter):
+    """Has its masks where PettingZoo has them, in the observation; `told` also in infos."""
+
+    action_space = DISCRETE
+    observation_space = spaces.Dict(action_mask=spaces.MultiBinary(9), n=spaces.Box(-1, 1, (1,)))
+
+    def __init__(self, told):
+        super().__init__()
+        self.told = told
+
+    def reset(self, **keywords):
+        super().reset(**keywords)
+        seen = {"action_mask": np.ones(9, np.int8), "n": np.zeros(1, np.float32)}
+        return seen, {"action_mask": seen["action_mask"]} if self.told else {}
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_masks_that_are_only_seen_are_warned_of(told):
+    envs = SyncVectorEnv([lambda: Seen(told)], autoreset_mode=AutoresetMode.SAME_STEP)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream = Stream(envs)
+        stream.reset()
+        stream.reset()
+    words = [str(each.message) for each in caught if "action_mask" in str(each.message)]
+    assert len(words) == (0 if told else 1)
+    assert all("forbids no action" in each for each in words)
+
+
 # -- what is wrong --------------------------------------------------------------------------------
 
 

@@ -57,8 +57,8 @@ def warn_of_images(observations: Observations) -> None:
     if images:
         warnings.warn(
             f"{' and '.join(images)} is an image: it is flattened and scaled to 0..1, for the "
-            "policy is an MLP, without convolutions. Features, or fewer pixels, learn faster: "
-            f"memory grows with the square of these {observations.size} numbers",
+            "policy is an MLP, without convolutions. Features of it, or fewer pixels, learn "
+            f"faster: every one of these {observations.size} numbers is an input of both networks",
             UserWarning,
             stacklevel=3,
         )
