@@ -50,6 +50,29 @@ PRESETS = {
             "normalize_rewards": True,
         },
     ),
+    # Sparse rewards: environments enough that some reach the goal by chance, and whole episodes.
+    "MountainCar-v0": Preset(
+        499_200,
+        {
+            "n_envs": 16,
+            "n_steps": 200,
+            "gamma": 0.99,
+            "gae_lambda": 0.95,
+            "normalize_observations": True,
+            "normalize_rewards": True,
+        },
+    ),
+    "MountainCarContinuous-v0": Preset(
+        120_000,
+        {
+            "n_envs": 16,
+            "n_steps": 500,
+            "gamma": 0.999,
+            "gae_lambda": 0.95,
+            "normalize_observations": True,
+            "normalize_rewards": True,
+        },
+    ),
 }
 
 # What differs for a policy other than MlpPolicy: (environment id, policy) -> settings.

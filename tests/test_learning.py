@@ -20,6 +20,8 @@ TARGETS = [
     ("CartPole-v1", "LinearPolicy", 475.0, 60_000),
     ("Acrobot-v1", "MlpPolicy", -100.0, 100_000),
     ("Pendulum-v1", "MlpPolicy", -200.0, 150_000),
+    ("MountainCar-v0", "MlpPolicy", -110.0, 500_000),
+    ("MountainCarContinuous-v0", "MlpPolicy", 90.0, 120_000),
 ]
 
 
