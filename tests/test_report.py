@@ -281,6 +281,9 @@ def test_the_same_seed_twice_is_no_second_one(tmp_path):
     write_run(tmp_path / "a", seed=3)
     write_run(tmp_path / "b", seed=3)
     assert "Seed 3 is there more than once" in said(tmp_path)
+    for name in ("c", "d"):
+        write_run(tmp_path / name, seed=4)
+    assert "Seeds 3 and 4 are there more than once" in said(tmp_path)
 
 
 def test_warnings_come_first(tmp_path):

@@ -35,6 +35,18 @@ def test_seeds_of_the_same_settings_are_a_group(tmp_path):
     ]
 
 
+def test_of_policies_what_differs_is_named(tmp_path):
+    def kwargs(sizes):
+        return {"policy_kwargs": {"net_arch": {"pi": sizes, "vf": [8]}, "activation_fn": "tanh"}}
+
+    write_run(tmp_path / "a", settings=kwargs([8]))
+    write_run(tmp_path / "b", settings=kwargs([16, 16]) | {"n_critic_updates": 3})
+    assert names(tmp_path) == [
+        ("net_arch.pi=[8]", 1),
+        ("n_critic_updates=3, net_arch.pi=[16, 16]", 1),
+    ]
+
+
 def test_threads_make_no_group(tmp_path):
     write_run(tmp_path / "a", seed=0, settings={"n_threads": 1})
     write_run(tmp_path / "b", seed=1, settings={"n_threads": 2})
@@ -129,6 +141,18 @@ def test_damaged_files_are_named(tmp_path):
     (folder / "progress.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="has no column num_timesteps"):
         load([folder])
+
+
+def test_one_damaged_or_failed_run_takes_no_other_along(tmp_path):
+    write_run(tmp_path / "a")
+    (write_run(tmp_path / "b", seed=1) / "config.json").write_text("{")
+    failed = write_run(tmp_path / "c", seed=2)
+    (failed / "progress.csv").unlink()
+    (failed / "error.txt").write_text("Traceback\nRuntimeError: boom\n")
+    runs, left_out = load([tmp_path])
+    assert [run.folder.name for run in runs] == ["a"]
+    assert "config.json is damaged" in left_out[0]
+    assert left_out[1].endswith("c has no record yet: it failed: RuntimeError: boom")
 
 
 def test_a_mistyped_column_names_the_nearest(tmp_path):

@@ -66,7 +66,9 @@ def _repeated(group: Group) -> Iterator[Remark]:
     seeds = Counter(run.settings.get("seed") for run in group.runs if run.settings)
     twice = [str(seed) for seed, n in seeds.items() if n > 1]
     if twice:
-        text = f"Seed {listed(twice)} is there more than once: such runs are one, not several."
+        seeds_are = "Seed {} is" if len(twice) == 1 else "Seeds {} are"
+        text = f"{seeds_are.format(listed(twice))} there more than once: "
+        text += "such runs are one, not several."
         yield Remark("warning", text)
 
 

@@ -116,9 +116,9 @@ class Group:
 
 def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """The runs in the given folders, each a run's or one that has some below it, and remarks on
-    those that were left out because they have no record yet.
+    those that were left out because they have no record yet, or are damaged.
 
-    FileNotFoundError or ValueError says what a folder lacks.
+    FileNotFoundError for what is no folder; ValueError, with the remarks, if no run is left.
     """
     runs, left_out, seen = [], [], set()
     for path in paths:
@@ -126,11 +126,16 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             if folder.resolve() in seen:
                 continue
             seen.add(folder.resolve())
-            run = read(folder)
+            try:
+                run = read(folder)
+            except ValueError as error:
+                left_out.append(str(error))
+                continue
             if run.n_records:
                 runs.append(run)
             else:
-                left_out.append(f"{folder} has no record yet: its first iteration is not done")
+                why = f"it failed: {run.error}" if run.error else "its first iteration is not done"
+                left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
         raise ValueError("; ".join(left_out))
     return runs, left_out
@@ -278,9 +283,21 @@ def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
 
 
 def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
-    own, others = group_settings(run), [group_settings(peer) for peer in peers]
+    """NAME=VALUE of each setting that a peer has otherwise, but for defaults (None)."""
+    own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
     differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
-    return [f"{k}={own[k]}" for k in differ]
+    return [f"{k.removeprefix('policy_kwargs.')}={own[k]}" for k in differ if own[k] is not None]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dictionaries within as "outer.inner"."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def _folder_name(group: tuple[Run, ...]) -> str:
