@@ -78,7 +78,7 @@ class EpisodeStatistics:
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
         stepped = ~step.skip
-        np.add(self._totals, step.rewards, out=self._totals, where=stepped)
+        np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
         self._lengths += stepped
         if not np.count_nonzero(step.done):
             return []

@@ -153,6 +153,11 @@ class Step(NamedTuple):
     infos: dict[str, Any] = {}  # noqa: RUF012 - never written to
     """what else the environments said, by key"""
 
+    @property
+    def raw_rewards(self) -> np.ndarray:
+        """(E,) the rewards before a `VecNormalize` scaled them, if one did."""
+        return self.infos.get("raw_reward", self.rewards)
+
 
 PIECE = 0.05  # seconds
 

@@ -27,7 +27,8 @@ class WrappedVecEnv(VectorEnv):
 
     An episode counts as truncated where infos say "TimeLimit.truncated", else as terminated. Its
     last observation is infos["terminal_observation"]. Action masks come from infos["action_mask"]
-    or a method `action_masks()` of the environments.
+    or a method `action_masks()` of the environments. Where a `VecNormalize` scales the rewards,
+    infos["raw_reward"] has them as they were, of which returns are made.
     """
 
     def __init__(self, vec_env: Any) -> None:
@@ -36,6 +37,8 @@ class WrappedVecEnv(VectorEnv):
         self.num_envs = vec_env.num_envs
         self.single_observation_space = vec_env.observation_space
         self.single_action_space = vec_env.action_space
+        # Of a VecNormalize, which other wrappers hand on.
+        self._raw_reward = getattr(vec_env, "get_original_reward", None)
         if _has_masks(vec_env):
             self.action_masks = lambda: np.stack(vec_env.env_method("action_masks"))
 
@@ -64,6 +67,8 @@ class WrappedVecEnv(VectorEnv):
             first = self._reset_infos() or [{}] * self.num_envs
             told = _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
             told["final_obs"] = _final(dones, infos)
+        if self._raw_reward is not None:
+            told["raw_reward"] = np.asarray(self._raw_reward(), np.float64)
         # VecNormalize and others write the next observations into the same arrays.
         return batches.copy(obs), rewards, dones & ~cut, dones & cut, told
 

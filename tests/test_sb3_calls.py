@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from vec_env import VecCartPole
 
-from fasttrpo import TRPO
+from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.sb3_env import WrappedVecEnv
 
 
@@ -289,7 +289,21 @@ def test_an_episode_buffer():
 
 
 class VecNormalize(VecCartPole):
-    """Named as the wrapper."""
+    """Named as the wrapper; halves the rewards, which are all 1."""
+
+    def step_wait(self):
+        obs, self.rewards, dones, infos = super().step_wait()
+        return obs, self.rewards / 2, dones, infos
+
+    def get_original_reward(self):
+        return self.rewards.copy()
+
+
+def test_returns_are_of_rewards_before_vec_normalize():
+    model = TRPO("MlpPolicy", VecNormalize(2, limit=9), n_steps=32, seed=0).learn(64)
+    assert {episode.total - episode.length for episode in model._statistics.window} == {0}
+    returns, lengths = evaluate_policy(model, VecNormalize(1), 2, return_episode_rewards=True)
+    assert returns == lengths
 
 
 def test_vec_normalize_is_found():
