@@ -13,8 +13,11 @@ starts from 0 and ends by a relative residual; advantages are divided by std + 1
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
 
 
@@ -26,6 +29,8 @@ class PeerPreset(NamedTuple):
     not_repeated: str
     """what of this peer's is different here, beside what the module says"""
     settings: dict[str, Any]
+    categorical: Mapping[str, Any] = MappingProxyType({})
+    """what differs for Discrete actions"""
 
 
 _COMMON: dict[str, Any] = {
@@ -91,9 +96,7 @@ PEERS: dict[str, PeerPreset] = {
     ),
     "spinningup": PeerPreset(
         "openai/spinningup 2092113, spinup/algos/tf1/trpo/trpo.py: trpo()'s defaults; core.py",
-        "its KL is new || old for Gaussian policies, as here, but old || new for categorical ones: "
-        "give kl_direction='forward' there; an epoch cuts its last episode and resets, here that "
-        "goes on",
+        "an epoch cuts its last episode and resets, here that goes on",
         _COMMON
         | {
             "n_envs": 1,
@@ -104,6 +107,7 @@ PEERS: dict[str, PeerPreset] = {
             "batch_size": 4000,
             "policy_kwargs": _network([64, 64], log_std_init=-0.5),
         },
+        {"kl_direction": "forward"},
     ),
     "tianshou": PeerPreset(
         "thu-ml/tianshou 03132cc, examples/mujoco/mujoco_trpo.py: get_args(), test_trpo(); "
@@ -170,6 +174,14 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
     if isinstance(given.get("policy_kwargs"), Mapping):
         given["policy_kwargs"] = settings["policy_kwargs"] | given["policy_kwargs"]
     return settings | given
+
+
+def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: str) -> Settings:
+    """`settings` as their preset has them for such actions; explicit keywords win here too."""
+    if settings.preset is None or distribution != "categorical":
+        return settings
+    differing = _find(settings.preset).categorical
+    return replace(settings, **{k: v for k, v in differing.items() if keywords.get(k) is None})
 
 
 def _find(name: Any) -> PeerPreset:

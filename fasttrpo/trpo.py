@@ -17,7 +17,7 @@ from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, given_env, is_name
 from fasttrpo.learning import Record
 from fasttrpo.logger import Logger
-from fasttrpo.peer_presets import expand
+from fasttrpo.peer_presets import expand, for_actions
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3_arguments import check_device
 from fasttrpo.sb3_calls import Calls
@@ -53,6 +53,7 @@ class TRPO(Calls):
             env.single_observation_space, env.single_action_space
         )
         spaces.warn_of_images(observations)
+        settings = for_actions(settings, keywords, actions.distribution)
         settings = for_size(replace(settings, n_envs=env.num_envs), observations.size)
         check_rows(settings)
         self._build(settings, observations, actions)

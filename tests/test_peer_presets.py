@@ -199,6 +199,20 @@ def test_explicit_keywords_win():
     assert settings.policy_kwargs["net_arch"]["pi"] == [32, 32]
 
 
+def test_spinningup_measures_categorical_policies_forward():
+    """spinup/algos/tf1/trpo/core.py: d_kl = categorical_kl(logp_all, old_logp_all_ph), which is
+    tf.reduce_sum(tf.exp(logp1) * (logp1 - logp0), axis=1): the old one's expectation."""
+
+    def direction(env, **keywords):
+        model = TRPO("MlpPolicy", env, preset="spinningup", seed=0, **keywords)
+        assert model._agent.settings.kl_direction == model.settings.kl_direction
+        return model.settings.kl_direction
+
+    assert direction("CartPole-v1") == "forward"
+    assert direction("Pendulum-v1") == "reverse"
+    assert direction("CartPole-v1", kl_direction="reverse") == "reverse"
+
+
 def test_an_iteration_has_as_many_rows_with_other_environments():
     assert settings_of("tianshou", n_envs=4).n_steps == 256
     assert settings_of("tianshou", n_envs=4, n_steps=8).n_steps == 8
