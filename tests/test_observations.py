@@ -173,6 +173,15 @@ def test_wrong_observations_are_named(observation, error, message):
         of(NESTED).batch(observation)
 
 
+def test_keys_are_such_as_a_file_keeps():
+    given = spaces.Dict([(np.int64(1), spaces.Discrete(2)), (2, spaces.Discrete(3))])
+    kind = observations.of(given)
+    assert observations.from_json(json.loads(json.dumps(kind.to_json()))) == kind
+    assert kind.rows({np.int64(1): 1, 2: 0}, ()).tolist() == [0, 1, 1, 0, 0]
+    with pytest.raises(ValueError, match=r"observation space has the key \(1, 2\), which"):
+        observations.of(spaces.Dict([((1, 2), spaces.Discrete(2))]))
+
+
 @pytest.mark.parametrize("wrong", [5, -1, 1.5, np.nan, np.inf, 1e30])
 def test_integers_outside_of_a_space_are_named(wrong):
     with pytest.raises(ValueError, match=r"observation \S+ of row 1 is not an integer from 0 to 4"):

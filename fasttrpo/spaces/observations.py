@@ -228,8 +228,10 @@ class DictObservations(_Parts):
 
     @classmethod
     def from_space(cls, space: Any, name: str) -> DictObservations:
-        """From a `gymnasium.spaces.Dict`."""
-        return cls(tuple((key, of(s, f"{name}[{key!r}]")) for key, s in space.spaces.items()))
+        """From a `gymnasium.spaces.Dict`. ValueError for keys that no file can keep."""
+        keys = [_key(key, name) for key in space.spaces]
+        each = zip(keys, space.spaces.values(), strict=True)
+        return cls(tuple((key, of(part, f"{name}[{key!r}]")) for key, part in each))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DictObservations:
@@ -276,6 +278,18 @@ class TupleObservations(_Parts):
         from gymnasium import spaces
 
         return spaces.Tuple([part.to_space() for _, part in self.parts])
+
+
+def _key(key: Any, name: str) -> str | int:
+    """A key as JSON has it."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int | np.integer):
+        return int(key)
+    raise ValueError(
+        f"{name} has the key {key!r}, which a saved model cannot keep: name its parts by words or "
+        "integers"
+    )
 
 
 def _number(lead: Lead) -> str:
