@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import numpy as np
 import pytest
 from helpers import small_model
@@ -153,6 +155,17 @@ def test_one_damaged_or_failed_run_takes_no_other_along(tmp_path):
     assert [run.folder.name for run in runs] == ["a"]
     assert "config.json is damaged" in left_out[0]
     assert left_out[1].endswith("c has no record yet: it failed: RuntimeError: boom")
+
+
+@pytest.mark.parametrize("words", ["the wheel came off", "the wheel came off\nat noon"])
+def test_the_error_of_a_traceback_is_found_above_notes(words, tmp_path):
+    try:
+        raise ValueError(words)
+    except ValueError as error:
+        error.add_note("raised by the environment's step")
+        text = traceback.format_exc()
+    (write_run(tmp_path / "run") / "error.txt").write_text(text)
+    assert load([tmp_path])[0][0].error == "ValueError: the wheel came off"
 
 
 def test_a_mistyped_column_names_the_nearest(tmp_path):

@@ -22,6 +22,7 @@ from fasttrpo import TRPO, cli
 from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.pool import Pool
+from fasttrpo.files import alone_in
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
 SHORT = [*SIZES, "--total-timesteps", "480"]
@@ -128,9 +129,22 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
     assert "Traceback" in Path("group/seed0/error.txt").read_text()
     assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
     checkpoint.write_bytes(whole)
+    with alone_in(Path("group/seed1")):  # as another process may be
+        Path("group/seed1/evaluation.json").unlink()
+        assert cli.main(more) == 1
+    assert "seed1: InUseError: another process is training in" in capsys.readouterr().out
+    assert not Path("group/seed1/error.txt").exists()
     assert cli.main(more) == 0
     assert TRPO.load("group/seed0/model.npz").num_timesteps == 960
     assert not Path("group/seed0/error.txt").exists()
+
+
+def test_a_folder_of_seeds_is_no_run_to_evaluate(capsys):
+    cli.main(["train", "CartPole-v1", "--seeds", "0-1", "--out", "group", *SHORT])
+    assert cli.main(["eval", "group"]) == 2
+    assert (
+        capsys.readouterr().err == "fasttrpo: group has runs in it; name one, 'group/seed0' say\n"
+    )
 
 
 def start(*options):

@@ -12,7 +12,7 @@ from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
 from fasttrpo.files import alone_in
-from fasttrpo.run_files import CHECKPOINT, CONFIG, EVALUATION
+from fasttrpo.run_files import CHECKPOINT, CONFIG, ERROR, EVALUATION
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
 
@@ -48,8 +48,8 @@ class Resumed:
 def opened(
     folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
 ) -> Resumed:
-    """The run in `folder`. UsageError for another environment or other settings than it has, for
-    files of a newer version or damaged ones.
+    """The run in `folder`, whose last failure is forgotten. UsageError for another environment or
+    other settings than it has, for files of a newer version or damaged ones.
 
     given          the settings named on the command line
     env_id, total  the environment and the steps to reach, if they were named
@@ -63,6 +63,7 @@ def opened(
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
+    (folder / ERROR).unlink(missing_ok=True)
     return Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
 
 

@@ -63,6 +63,9 @@ def read_config(folder: Path) -> dict[str, Any]:
                 raise TypeError(f"{name} is {config[name]!r}")
         return config
     except (FileNotFoundError, NotADirectoryError):
+        within = sorted(str(config.parent) for config in folder.glob(f"*/{CONFIG}"))
+        if within:
+            raise UsageError(f"{folder} has runs in it; name one, {within[0]!r} say") from None
         places = {folder.parent, Path("runs")}
         known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
         match = nearest(str(folder), known)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,7 +21,7 @@ from fasttrpo.cli import logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
-from fasttrpo.files import alone_in
+from fasttrpo.files import SaveError, alone_in, write_text
 from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
@@ -121,10 +124,7 @@ def _interquartile_mean(values: list[float]) -> float:
 
 
 def _tell_failure(outcome: Outcome) -> None:
-    folder = outcome.task.folder
-    print(f"failed: {folder}: {outcome.error}")
-    if outcome.traceback:
-        (folder / ERROR).write_text(outcome.traceback, encoding="utf-8")
+    print(f"failed: {outcome.task.folder}: {outcome.error}")
 
 
 # -- one of them, in its process ------------------------------------------------------------------
@@ -132,13 +132,23 @@ def _tell_failure(outcome: Outcome) -> None:
 
 def work(task: Task, tell: Any) -> float:
     """Goes on with a run until it is evaluated; the mean return. Tells (steps done, return)."""
-    with alone_in(task.folder):
+    with alone_in(task.folder), _failure_kept(task.folder / ERROR):
         return _work(task, tell)
+
+
+@contextmanager
+def _failure_kept(path: Path) -> Iterator[None]:
+    """Writes down what made the run fail."""
+    try:
+        yield
+    except (Exception, SystemExit):
+        with suppress(SaveError):  # a full disk may be what it was
+            write_text(path, traceback.format_exc())
+        raise
 
 
 def _work(task: Task, tell: Any) -> float:
     resumed = resume.opened(task.folder, task.given, None, task.total)
-    (task.folder / ERROR).unlink(missing_ok=True)
     if resumed.is_finished:
         return resume.evaluation_of(task.folder)["mean_return"]
     resume.ready(resumed)

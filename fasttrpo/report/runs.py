@@ -30,7 +30,7 @@ class Run:
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
     evaluation   of the finished model, None if there was none
     evaluations  during training, as columns; {} if there were none
-    error        what made it fail, the last line of error.txt; "" if nothing did
+    error        what made it fail, by error.txt; "" if nothing did
     """
 
     folder: Path
@@ -175,9 +175,14 @@ def read(folder: Path) -> Run:
 
 
 def _error(path: Path) -> str:
-    """The last line of a traceback, or "" if there is no such file."""
+    """The first line of what a traceback ends with, or "" if there is no such file: an exception's
+    words may have more lines, and notes below them.
+    """
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return next(iter(text.strip().splitlines()[::-1]), "")
+    lines = [line for line in text.splitlines() if line.strip()]
+    places = [i for i, line in enumerate(lines) if line.startswith((" ", "Traceback"))]
+    words = lines[max(places, default=-1) + 1 :] or lines[-1:]
+    return words[0].strip() if words else ""
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
