@@ -261,7 +261,7 @@ def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
 
 def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
     pytest.importorskip("tensorboard")
-    assert train("--log-formats", "rows,json", "--tensorboard", "--out", "run") == 0
+    assert train("--log-formats", "rows,csv, json", "--tensorboard", "--out", "run") == 0
     assert "return" in capsys.readouterr().out.splitlines()[1]
     folder = in_a_new_folder / "run"
     lines = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]

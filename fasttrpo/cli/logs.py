@@ -21,8 +21,9 @@ def add(train: argparse.ArgumentParser) -> None:
 
 
 def asked(args: argparse.Namespace) -> tuple[str, ...]:
-    """The formats. UsageError for one that there is not."""
-    names = [name.strip() for name in args.log_formats.split(",") if name.strip()]
+    """The formats but for csv, which is there anyway. UsageError for one that there is not."""
+    names = [name.strip() for name in args.log_formats.split(",")]
+    names = [name for name in names if name not in ("", "csv")]
     for name in names:
         if name not in FORMATS:
             raise UsageError(unknown("log format", name, FORMATS))
