@@ -164,6 +164,7 @@ cdef class Memory:
         if self.loaded:
             trpo_forward(self.w, &self.w.policy, 0, self.w.N)
             trpo_forward(self.w, &self.w.critic, 0, self.w.N)
+            trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
 
     # ---- all that is remembered
 

@@ -178,6 +178,20 @@ def test_certain_choices_are_finite(implementation):
     assert (agent.predict(batch.obs, False) == 1).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("far", [300.0, 1e4])
+def test_choices_that_are_never_taken_may_move_as_they_like(implementation, dtype, far):
+    """Their probability is 0 before and after, and exp of what they moved by overflows."""
+    s = settings((), ("categorical", (3,)))
+    agent = implementation.agent(s, dtype)
+    theta = np.zeros(agent.theta.size)
+    theta[-2:] = -10 * far, -9 * far
+    agent.theta = theta
+    batch = random_batch(s)
+    agent.load_batch(batch.obs, np.zeros((N, 1)), batch.adv)
+    assert agent.evaluate(theta * 0.5) == (0, 0, 0)
+
+
 def test_a_part_with_one_choice_tells_nothing(implementation):
     """It adds no probability, no curvature and no gradient."""
     s, plain = settings((), ("categorical", (1, 3))), settings((), ("categorical", (3,)))

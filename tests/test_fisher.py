@@ -69,13 +69,14 @@ def test_sub_sampling_uses_every_kth_row_for_the_product_alone(implementation, k
     assert_close(value, reference.as_matrix(full.value_product, len(value)), ROUNDING)
 
 
-def test_product_follows_the_parameters(implementation):
+@pytest.mark.parametrize("k", [1, 5])
+def test_product_follows_the_parameters(implementation, k):
     """A loaded batch moves along when theta is set."""
-    s = settings()
+    s = settings(sub_sampling_factor=k)
     agent, batch = loaded(implementation, s)
     agent.theta = agent.theta + 0.2
     F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs), DENSE)
+    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
 
 
 def test_value_product_is_the_dense_matrix(implementation):

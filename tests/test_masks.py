@@ -112,6 +112,18 @@ def test_sub_sampled_rows_keep_their_masks(implementation):
     assert_close(F, dense.fisher(agent.theta, rows[0]), DENSE)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e10, 1e31, 1e37])
+def test_no_output_is_so_low_that_a_forbidden_choice_is_taken(implementation, dtype, size):
+    agent = implementation.agent(choosing((3,), ()), dtype)
+    draw = np.random.default_rng(0)
+    agent.theta = size * draw.normal(size=agent.theta.size)
+    obs, mask = draw.normal(size=(300, O)), random_mask((3,), 300)
+    for deterministic in (False, True):
+        act = agent.predict(obs, deterministic, mask).astype(int)
+        assert np.take_along_axis(mask, act, axis=1).all()
+
+
 def test_preconditioner_draws_from_the_choices_left(implementation):
     """All rows are in the factors, and those of the one-choice head are known: G = mean (p - pp')
     for actions drawn; here, where one choice is left, exactly 0."""

@@ -1,10 +1,11 @@
 /* Action masks: which choices a row leaves open.
  *
  * A forbidden choice's output is TRPOK_FORBIDDEN in place of what the network computed, after every
- * forward pass of the policy. Its probability is then exactly 0, before a step and after it, and
- * nothing that is derived from the outputs needs to know of masks: log-probabilities, KL and
- * entropy are those of the choices that are left, and adjoint and Fisher metric have no component
- * along the output that was replaced, as they must, since it no longer depends on theta.
+ * forward pass of the policy, and an open one's stays above it. The forbidden one's probability is
+ * then exactly 0, before a step and after it, and nothing that is derived from the outputs needs to
+ * know of masks: log-probabilities, KL and entropy are those of the choices that are left, and
+ * adjoint and Fisher metric have no component along the output that was replaced, as they must,
+ * since it no longer depends on theta.
  *
  * Masks are kept beside the rollout's actions from the first row on that has one; rows without
  * leave all open. Proved by tests/test_masks.py. */
@@ -52,10 +53,17 @@ void trpo_keep_mask(trpo_model *m, const uint8_t *mask, int first, int N)
         memset(kept, 1, (size_t)N * row);
 }
 
+/* NaN stays NaN where it may be chosen: what overflows is no step. */
+static real masked(real out, int open)
+{
+    const real forbidden = (real)TRPOK_FORBIDDEN, least = forbidden / 2;
+    if (!open) return forbidden;
+    return out < least ? least : out;
+}
+
 void trpo_mask_outputs(const trpo_model *m, real *out, const uint8_t *mask, int N)
 {
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->A; i++)
-        if (!mask[i]) out[i] = (real)TRPOK_FORBIDDEN;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * m->A; i++) out[i] = masked(out[i], mask[i]);
 }
 
 void trpo_mask_rows(const trpo_model *m, real *out, int first, int N)

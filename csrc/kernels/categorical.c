@@ -145,14 +145,17 @@ static void metric(const trpok_table *k, real *dout, const real *tout, const rea
     }
 }
 
-/* p (K) from the old exponentials in place; d (K), logp' - logp, in place of the new ones */
+/* p (K) from the old exponentials in place; d (K), logp' - logp, in place of the new ones. A choice
+ * without probability before and after adds nothing, however far it moved: d is 0, as expm1 of what
+ * it was may be infinite. */
 static void part_differences(real *p, real *d, const real *z_old, const real *z_new, int K)
 {
     const real norm_old = norm_of(z_old, p, K), norm_new = norm_of(z_new, d, K);
     const real scale = 1 / total(p, K);
     for (int k = 0; k < K; k++) {
         p[k] *= scale;
-        d[k] = (z_new[k] - norm_new) - (z_old[k] - norm_old);
+        const int moves = p[k] > 0 || d[k] > 0;
+        d[k] = moves ? (z_new[k] - norm_new) - (z_old[k] - norm_old) : 0;
     }
 }
 

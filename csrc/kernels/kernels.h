@@ -125,7 +125,7 @@ const trpok_table *trpok_named(const char *name);
 /* ---- action distributions: a table of functions ---------------------------------------------- */
 
 /* A forbidden choice's output (core/masks.c): -2^100, a number that float and double both hold. Far
- * below any output of a network, and so far from overflow that differences of outputs are finite.
+ * below an open choice's output, and so far from overflow that differences of outputs are finite.
  * exp(output - the largest) is exactly 0 there, and so is what it is multiplied by. */
 #define TRPOK_FORBIDDEN (-1267650600228229401496703205376.0)
 

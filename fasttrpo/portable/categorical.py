@@ -92,11 +92,13 @@ def kl(logits, parts, logits_new, parts_new):
     """KL(old || new) = sum_k p_k (expm1(d_k) - d_k), d = log p' - log p; (N,).
 
     Equal to sum_k p_k (log p_k - log p'_k), as sum_k p_k expm1(d_k) = sum p' - sum p = 0; but each
-    term is >= 0, so that small divergences keep their digits and none comes out negative.
+    term is >= 0, so that small divergences keep their digits and none comes out negative. A choice
+    without probability before and after adds nothing, however far it moved.
     """
-    old = log_softmax(logits, parts)
-    d = log_softmax(logits_new, parts) - old
-    return np.sum(np.exp(old) * (np.expm1(d) - d), axis=1).astype(logits.dtype)
+    old, new = log_softmax(logits, parts), log_softmax(logits_new, parts)
+    p = np.exp(old)
+    d = np.where((p > 0) | (np.exp(new) > 0), new - old, 0.0)
+    return np.sum(p * (np.expm1(d) - d), axis=1).astype(logits.dtype)
 
 
 def entropy(logits, parts):

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-# -2^100, which float32 and float64 both hold: far below any output of a network, and so far from
+# -2^100, which float32 and float64 both hold: far below an open choice's output, and so far from
 # overflow that differences of outputs are finite.
 FORBIDDEN = -(2.0**100)
 
 
 def forbid(output, mask):
-    """The outputs (n, A) with FORBIDDEN where mask (n, A) bool is False; mask None: as they are."""
-    return output if mask is None else np.where(mask, output, output.dtype.type(FORBIDDEN))
+    """The outputs (n, A) with FORBIDDEN where mask (n, A) bool is False, and at least half of it
+    elsewhere (NaN stays NaN: what overflows is no step); mask None: as they are.
+    """
+    if mask is None:
+        return output
+    forbidden = output.dtype.type(FORBIDDEN)
+    return np.where(mask, np.maximum(output, forbidden / 2), forbidden)
