@@ -69,6 +69,10 @@ KERNEL(adjoint)
 KERNEL(metric) { dist->metric(k, out, tx, x, log_std, work, parts, N, M, K); }
 KERNEL(kl) { dist->kl(k, out, x, tx, log_std, log_std + 1, work, parts, N, M, K); }
 KERNEL(entropy) { dist->entropy(k, out, x, log_std, work, parts, N, M, K); }
+KERNEL(entropy_adjoint)
+{
+    dist->entropy_adjoint(k, out, NULL, (real)0.01, x, log_std, work, parts, N, M, K);
+}
 
 /* Operations: so many times N K M, K K M or K K K. */
 typedef struct kernel {
@@ -92,7 +96,7 @@ static const kernel functions[] = {
 static const kernel distributions[] = {
     {NAMED(sample), 0, 0, 0}, {NAMED(mode), 0, 0, 0}, {NAMED(logp), 0, 0, 0},
     {NAMED(adjoint), 0, 0, 0}, {NAMED(metric), 0, 0, 0}, {NAMED(kl), 0, 0, 0},
-    {NAMED(entropy), 0, 0, 0}};
+    {NAMED(entropy), 0, 0, 0}, {NAMED(entropy_adjoint), 0, 0, 0}};
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 
