@@ -205,7 +205,7 @@ def test_spinningup_measures_categorical_policies_forward():
 
     def direction(env, **keywords):
         model = TRPO("MlpPolicy", env, preset="spinningup", seed=0, **keywords)
-        assert model._agent.settings.kl_direction == model.settings.kl_direction
+        assert model._resolved(model.settings).kl_direction == model.settings.kl_direction
         return model.settings.kl_direction
 
     assert direction("CartPole-v1") == "forward"
