@@ -187,8 +187,7 @@ def ready_environment(model: Any) -> None:
     """Resets the environment where that is due.
 
     The seed depends on the model's and on how much was learnt, so that a run never repeats
-    its beginning. A loaded model's environments begin anew: it goes on bit for bit as the
-    saved one does if that one's are reset there too, or if both are given the same steps.
+    its beginning: not after a load either, unless a checkpoint has the environment's own state.
     """
     if model._stream.obs is None:
         sequence = np.random.SeedSequence((model.settings.seed, model.n_updates))

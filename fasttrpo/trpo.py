@@ -149,9 +149,7 @@ class TRPO(Calls):
         A callback that returns False in the midst of a rollout drops it: its steps stay counted in
         `num_timesteps`. Whatever the environment or a callback raises, and KeyboardInterrupt, comes
         through; the unfinished rollout is dropped with its episodes, the model stays usable, and
-        the next call resets the environment. An exception of the environment's has a note that
-        names the step.
-        A loaded model resets it too: "bit for bit as the saved one" holds for the same steps.
+        the next call resets the environment. An environment's exceptions have a note on the step.
         """
         learning.Learning(
             self,

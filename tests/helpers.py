@@ -13,6 +13,9 @@ import numpy as np
 from gymnasium import spaces
 
 from fasttrpo import TRPO
+from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.environments import Stream
+from fasttrpo.spaces import describe
 
 SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
 
@@ -161,3 +164,15 @@ def build_library(source: Path, library: Path, *flags: str) -> str:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return str(library)
+
+
+def collected(env, n_steps, rollouts):
+    """What an agent records of so many rollouts; the environment is closed then."""
+    agent = RecordingAgent(env.num_envs)
+    stream = Stream(env)
+    stream.reset(seed=0)
+    given = describe(env.single_observation_space, env.single_action_space)
+    for _ in range(rollouts):
+        collect(agent, stream, *given, EpisodeStatistics(env.num_envs), n_steps)
+    env.close()
+    return agent

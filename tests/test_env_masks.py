@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
-from helpers import COUNTERS, Counter, RecordingAgent
+from helpers import COUNTERS, Counter, collected
 from vec_env import VecCartPole
 
-from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Stream, as_vector_env
 from fasttrpo.notes import is_environments
-from fasttrpo.spaces import describe
 from fasttrpo.spaces.masks import rows
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
@@ -74,15 +72,8 @@ def masked(kind, mode, form, **keywords):
     return kind(makers, autoreset_mode=mode, **keywords)
 
 
-def run(env, n_steps=7, rollouts=3):
-    agent = RecordingAgent(env.num_envs)
-    stream = Stream(env)
-    stream.reset(seed=0)
-    given = describe(env.single_observation_space, env.single_action_space)
-    for _ in range(rollouts):
-        collect(agent, stream, *given, EpisodeStatistics(env.num_envs), n_steps)
-    env.close()
-    return agent
+def run(env, n_steps=7):
+    return collected(env, n_steps, rollouts=3)
 
 
 @pytest.mark.parametrize("form", ["array", "list", "parts", "method", "sometimes"])

@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from helpers import COUNTERS, RecordingAgent, counter_transitions, same_state
+from helpers import COUNTERS, collected, counter_transitions, same_state
 from space_envs import Identity, PartedCounter, TupleCounter
 
 from fasttrpo import TRPO, Rollout, evaluate_policy
-from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream
-from fasttrpo.spaces import describe
 
 ACTIONS = {
     "box": spaces.Box(-1, 1, (2,), np.float32),
@@ -29,17 +26,6 @@ ACTIONS = {
 def parted(kind, mode, counter=PartedCounter, **keywords):
     makers = [lambda how=how: counter(*how) for how in COUNTERS]
     return kind(makers, autoreset_mode=mode, **keywords)
-
-
-def collected(env, n_steps, rollouts):
-    agent = RecordingAgent(env.num_envs)
-    stream = Stream(env)
-    stream.reset(seed=0)
-    given = describe(env.single_observation_space, env.single_action_space)
-    for _ in range(rollouts):
-        collect(agent, stream, *given, EpisodeStatistics(env.num_envs), n_steps)
-    env.close()
-    return agent
 
 
 @pytest.mark.parametrize("counter", [PartedCounter, TupleCounter])

@@ -379,6 +379,18 @@ def test_a_given_action_that_is_forbidden_is_refused(implementation):
     )
 
 
+def refused_by_all(agent, message, obs, mask):
+    act = np.zeros((5, 2))
+    refused(
+        agent,
+        message,
+        lambda: agent.act(obs, mask),
+        lambda: agent.record(obs, act, mask),
+        lambda: agent.predict(obs, True, mask),
+        lambda: agent.load_batch(obs, act, np.zeros(5), mask=mask),
+    )
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
@@ -390,25 +402,11 @@ def test_a_given_action_that_is_forbidden_is_refused(implementation):
 )
 def test_a_mask_of_another_shape_or_kind_is_refused(implementation, mask, message):
     agent, obs = implementation.agent(rollouts()), np.zeros((5, O))
-    refused(
-        agent,
-        message,
-        lambda: agent.act(obs, mask),
-        lambda: agent.record(obs, np.zeros((5, 2)), mask),
-        lambda: agent.predict(obs, True, mask),
-        lambda: agent.load_batch(obs, np.zeros((5, 2)), np.zeros(5), mask=mask),
-    )
+    refused_by_all(agent, message, obs, mask)
 
 
 def test_a_policy_without_choices_takes_no_mask(implementation):
     agent, obs = implementation.agent(rollout_settings()), np.zeros((5, O))
     mask = np.ones((5, 2), bool)
     message = "a gaussian policy takes no mask: masks are for actions that are choices"
-    refused(
-        agent,
-        message,
-        lambda: agent.act(obs, mask),
-        lambda: agent.record(obs, np.zeros((5, 2)), mask),
-        lambda: agent.predict(obs, True, mask),
-        lambda: agent.load_batch(obs, np.zeros((5, 2)), np.zeros(5), mask=mask),
-    )
+    refused_by_all(agent, message, obs, mask)

@@ -23,6 +23,7 @@ from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.pool import Pool
 from fasttrpo.files import alone_in
+from fasttrpo.report.statistics import iqm
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
 SHORT = [*SIZES, "--total-timesteps", "480"]
@@ -214,9 +215,9 @@ def test_as_many_at_once_as_there_are_cores(monkeypatch):
 
 
 def test_the_interquartile_mean_leaves_the_extremes_out():
-    assert seeds._interquartile_mean([0.0, 1.0, 2.0, 100.0]) == 1.5
-    assert seeds._interquartile_mean([3.0, 1.0, 2.0]) == 2.0
-    assert seeds._interquartile_mean([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
+    assert iqm([0.0, 1.0, 2.0, 100.0]) == 1.5
+    assert iqm([3.0, 1.0, 2.0]) == 2.0
+    assert iqm([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
 
 
 @pytest.mark.parametrize(

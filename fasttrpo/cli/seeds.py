@@ -16,12 +16,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from fasttrpo import backend
 from fasttrpo.cli import logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.files import SaveError, alone_in, write_text
+from fasttrpo.report.statistics import iqm
 from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
@@ -108,19 +111,13 @@ def run_all(
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     """The line over seeds, and the file that has it."""
     returns = {o.task.folder.name: o.value for o in done}
-    n = len(returns)
-    mean = sum(returns.values()) / n
-    std = (sum((value - mean) ** 2 for value in returns.values()) / n) ** 0.5
-    iqm = _interquartile_mean(list(returns.values()))
-    write_json(group / SUMMARY, {"env_id": env_id, "mean": mean, "std": std, "iqm": iqm} | returns)
-    print(f"{env_id}: {n} seeds: return mean {mean:.2f}, std {std:.2f}, IQM {iqm:.2f}")
-
-
-def _interquartile_mean(values: list[float]) -> float:
-    """Without the least and the largest quarter of the values, each rounded down to whole ones."""
-    cut = len(values) // 4
-    kept = sorted(values)[cut : len(values) - cut]
-    return sum(kept) / len(kept)
+    values = np.array(list(returns.values()))
+    mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))
+    summary = {"env_id": env_id, "mean": mean, "std": std, "iqm": middle}
+    write_json(group / SUMMARY, summary | returns)
+    print(
+        f"{env_id}: {len(returns)} seeds: return mean {mean:.2f}, std {std:.2f}, IQM {middle:.2f}"
+    )
 
 
 def _tell_failure(outcome: Outcome) -> None:
