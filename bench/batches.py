@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench import ROOT
-from fasttrpo.agent_settings import AgentSettings
+from fasttrpo.settings.agent import AgentSettings
 
 GAMMA, GAE_LAMBDA = 0.99, 0.95
 

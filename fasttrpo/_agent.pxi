@@ -2,7 +2,7 @@
 
 
 cdef class Agent(Theory):
-    """A TRPO agent in the compiled core; `settings` is a fasttrpo.agent_settings.AgentSettings."""
+    """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings."""
 
     # ---- the rollout
 

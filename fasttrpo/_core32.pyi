@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasttrpo.agent_settings import AgentSettings
+from fasttrpo.settings.agent import AgentSettings
 
 _Float64 = NDArray[np.float64]
 _Real = NDArray[Any]  # of the module's REAL

@@ -14,8 +14,8 @@ import warnings
 from typing import Any
 
 from fasttrpo._version import __version__
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.settings import BACKENDS, MOST_THREADS
+from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.suggest import unknown
 from fasttrpo.values import integer
 

@@ -32,7 +32,7 @@ def as_vector_env(
     """
     import gymnasium
 
-    from fasttrpo.sb3_env import WrappedVecEnv, is_vec_env
+    from fasttrpo.sb3.env import WrappedVecEnv, is_vec_env
 
     if is_name(env):
         return _make(env, n_envs, env_backend, n_threads)

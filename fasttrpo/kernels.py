@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fasttrpo import backend, checks
-from fasttrpo.agent_settings import AgentSettings
-from fasttrpo.policy_kwargs import ACTIVATIONS
 from fasttrpo.settings import ACCEPTANCES
+from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.policy_kwargs import ACTIVATIONS
 from fasttrpo.values import integer, one_of, real
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 from fasttrpo import logger as logs
 from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.schedules import SCHEDULED, is_schedule
+from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import integer, optional, real
 from fasttrpo.watch import Stopped, Watch
 

@@ -10,18 +10,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fasttrpo import backend, learning, schedules, spaces
+from fasttrpo import backend, learning, spaces
 from fasttrpo import checkpoint as archives
-from fasttrpo.agent_settings import AgentSettings, for_size, resolve
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, given_env, is_name
 from fasttrpo.learning import Record
 from fasttrpo.logger import Logger
-from fasttrpo.peer_presets import expand, for_actions
 from fasttrpo.rollout import Rollout, checked, replay
-from fasttrpo.sb3_arguments import check_device
-from fasttrpo.sb3_calls import Calls
+from fasttrpo.sb3.calls import Calls
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
+from fasttrpo.settings.agent import AgentSettings, for_size, resolve
+from fasttrpo.settings.peers import expand, for_actions
+from fasttrpo.settings.sb3_arguments import check_device
+from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
 
 
 class TRPO(Calls):
@@ -279,7 +280,7 @@ class TRPO(Calls):
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
         run = self._run_state() if checkpoint else {}
-        last: dict[str, Any] = schedules.values_of_functions(self.settings, self._remaining)
+        last: dict[str, Any] = values_of_functions(self.settings, self._remaining)
         return archives.Checkpoint(
             replace(self.settings, **last),
             self._observations,
@@ -328,7 +329,7 @@ class TRPO(Calls):
         """
         check_device(device)
         saved = archives.read(path)
-        schedules.warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
+        warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates

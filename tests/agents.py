@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import reference
 
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.backend import VARIABLE, has_extension, make_agent
-from fasttrpo.policy_kwargs import ACTIVATIONS
 from fasttrpo.settings import BACKENDS
+from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.policy_kwargs import ACTIVATIONS
 
 needs_extension = pytest.mark.skipif(
     not has_extension() or os.environ.get(VARIABLE) == "portable",

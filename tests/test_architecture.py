@@ -21,7 +21,7 @@ HEAVY_ALLOWED = {
     "fasttrpo/portable/jit.py": {"numba"},
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
     "fasttrpo/envs/compiled.py": {"gymnasium"},
-    "fasttrpo/sb3_env.py": {"gymnasium"},
+    "fasttrpo/sb3/env.py": {"gymnasium"},
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
@@ -112,18 +112,14 @@ LAYERS = (
     {"__main__", "cli"},
     {"selftest", "report", "callbacks"},
     {"trpo", "evaluate"},
-    {"peer_presets"},
-    {"learning", "sb3_calls"},
+    {"learning"},
     {"watch"},
     {"collect", "logger", "callback_base"},
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
-    {"sb3_env", "sb3_parameters"},
+    {"sb3"},
     {"backend", "envs", "masks"},
     {"spaces"},
-    {"agent_settings"},
     {"settings", "checks"},
-    {"policy_kwargs", "schedules"},
-    {"sb3_arguments"},
     {"envs"},
     {"values", "suggest", "files", "notes", "run_files", "_version"},
 )
@@ -137,18 +133,27 @@ def test_environments_stand_alone(path):
     assert outside <= {"fasttrpo.suggest", "fasttrpo.values", "fasttrpo"}  # its extension _envs
 
 
-# Within the command line: the commands, then what they share.
-CLI_LAYERS = (
-    {"__init__"},
-    {"train"},
-    {"seeds"},
-    {"resume"},
-    {"training"},
-    {"report"},
-    {"eval", "info", "selftest", "plot"},
-    {"runs", "arguments", "pool", "logs"},
-    {"errors"},
-)
+# Within a room: whom its files import there, the user's end first.
+ROOMS = {
+    "cli": (
+        {"__init__"},
+        {"train"},
+        {"seeds"},
+        {"resume"},
+        {"training"},
+        {"report"},
+        {"eval", "info", "selftest", "plot"},
+        {"runs", "arguments", "pool", "logs"},
+        {"errors"},
+    ),
+    "settings": (
+        {"__init__", "agent", "peers"},
+        {"user"},
+        {"policy_kwargs", "schedules"},
+        {"sb3_arguments"},
+    ),
+    "sb3": ({"__init__", "calls", "env"}, {"parameters"}),
+}
 
 
 def ranks(layers):
@@ -157,8 +162,8 @@ def ranks(layers):
 
 def test_python_s_layers_point_one_way():
     rank = ranks(LAYERS)
-    for path in [*sorted(PACKAGE.glob("*.py")), *sorted(PACKAGE.glob("cli/*.py"))]:
-        name = "cli" if path.parent.name == "cli" else path.stem
+    for path in sorted(p for room in ("", *ROOMS) for p in (PACKAGE / room).glob("*.py")):
+        name = path.stem if path.parent == PACKAGE else path.parent.name
         if name == "__init__":
             continue
         assert name in rank, f"{name} has no layer in LAYERS"
@@ -168,14 +173,15 @@ def test_python_s_layers_point_one_way():
                 assert rank[needed] >= rank[name], f"{path.name} imports {needed}"
 
 
-def test_the_command_line_s_layers_point_one_way():
-    rank = ranks(CLI_LAYERS)
-    for path in sorted(PACKAGE.glob("cli/*.py")):
-        assert path.stem in rank, f"cli/{path.name} has no layer in CLI_LAYERS"
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_s_layers_point_one_way(room):
+    rank = ranks(ROOMS[room])
+    for path in sorted(PACKAGE.glob(f"{room}/*.py")):
+        assert path.stem in rank, f"{name_of(path)} has no layer in ROOMS"
         for module in own(imports(read(path), package_of(path))):
-            if module.startswith("fasttrpo.cli."):
+            if module.startswith(f"fasttrpo.{room}."):
                 needed = module.split(".")[2]
-                assert rank[needed] >= rank[path.stem], f"cli/{path.name} imports {needed}"
+                assert rank[needed] >= rank[path.stem], f"{name_of(path)} imports {needed}"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)

@@ -23,8 +23,8 @@ from bench import ROOT, batches, critics, flops, machine, profile, tables, timin
 from bench import kernels as kernels_bench
 from bench.peers import cases, fisher, numpy_peer, ours, processes, report, small, torch_peer
 from fasttrpo import kernels
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.backend import make_agent
+from fasttrpo.settings.agent import AgentSettings
 
 PEERS = ("torch", "jax", "sb3_contrib", "stable_baselines3", "tianshou", "mujoco", "numba")
 FILES = sorted((ROOT / "bench").rglob("*.py"))

@@ -30,7 +30,7 @@ DOCSTRINGS = {
     "fasttrpo.callbacks": (
         "from fasttrpo import TRPO; model = TRPO('MlpPolicy', 'CartPole-v1', n_steps=64)"
     ),
-    "fasttrpo.peer_presets": "from fasttrpo import TRPO",
+    "fasttrpo.settings.peers": "from fasttrpo import TRPO",
 }
 
 
@@ -94,7 +94,7 @@ def example_of(name):
 
 @pytest.mark.parametrize("name", DOCSTRINGS)
 def test_docstrings_examples_run(name, tmp_path):
-    if name == "fasttrpo.peer_presets":
+    if name == "fasttrpo.settings.peers":
         pytest.importorskip("mujoco")  # the example's Hopper
     run(f"{DOCSTRINGS[name]}\n{example_of(name)}", tmp_path)
 

@@ -11,8 +11,8 @@ import make_peer_steps as peer
 import numpy as np
 import pytest
 
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.backend import make_agent
+from fasttrpo.settings.agent import AgentSettings
 
 DATA = Path(__file__).parent / "data"
 GAUSSIAN = ("halfcheetah", "hopper")

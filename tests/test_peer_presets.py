@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from fasttrpo import TRPO
-from fasttrpo.agent_settings import resolve
 from fasttrpo.backend import make_agent
-from fasttrpo.peer_presets import PEERS, expand
 from fasttrpo.settings import PEERS as NAMES
 from fasttrpo.settings import make_settings
+from fasttrpo.settings.agent import resolve
+from fasttrpo.settings.peers import PEERS, expand
 
 NET = {"pi": [64, 64], "vf": [64, 64]}
 # Ours: name -> value; the comment is the peer's line.

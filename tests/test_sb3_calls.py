@@ -15,7 +15,7 @@ import pytest
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
-from fasttrpo.sb3_env import WrappedVecEnv
+from fasttrpo.sb3.env import WrappedVecEnv
 
 
 @pytest.fixture

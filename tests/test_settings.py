@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from agents import needs_extension
 
-from fasttrpo.agent_settings import AgentSettings, resolve
 from fasttrpo.backend import make_agent
 from fasttrpo.settings import Settings, make_settings
+from fasttrpo.settings.agent import AgentSettings, resolve
 
 OUT_OF_RANGE = [
     ("learning_rate", 0.0),

@@ -28,9 +28,9 @@ from agents import (
 from helpers import Pointer, same_state, small_model
 from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
 
-from fasttrpo.agent_settings import averaged, resolve
-from fasttrpo.peer_presets import expand
 from fasttrpo.settings import ACCEPTANCES, KL_DIRECTIONS, make_settings
+from fasttrpo.settings.agent import averaged, resolve
+from fasttrpo.settings.peers import expand
 
 OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
 every_rule = pytest.mark.parametrize("acceptance", ACCEPTANCES)

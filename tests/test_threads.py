@@ -16,8 +16,8 @@ from agents import bits, loaded, needs_extension, settings
 from helpers import same_state, small_model
 
 from fasttrpo import TRPO, backend, cli
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.backend import THREADS_VARIABLE, make_agent
+from fasttrpo.settings.agent import AgentSettings
 
 N = 10_000
 MANY = (1, 2, 3, 4, 16)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bench.batches import GAE_LAMBDA, GAMMA, Drawn, Recorded, Shape
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.backend import choose, make_agent
+from fasttrpo.settings.agent import AgentSettings
 
 HAS_THREADS = "n_threads" in {each.name for each in fields(AgentSettings)}
 WITHOUT_THREADS = "this fasttrpo has no n_threads: ours ran on one thread"

@@ -30,7 +30,7 @@ from .work import Batch, Model, initial_state
 
 
 class Agent:
-    """settings: `fasttrpo.agent_settings.AgentSettings`; dtype: `real`, float32 or float64.
+    """settings: `fasttrpo.settings.agent.AgentSettings`; dtype: `real`, float32 or float64.
 
     E environments, O observation size, D action components, P and Pv parameters of policy and
     critic.

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fasttrpo import backend
-from fasttrpo.agent_settings import AgentSettings
 from fasttrpo.selftest import formulas
+from fasttrpo.settings.agent import AgentSettings
 
 O, N = 3, 40  # noqa: E741
 HIDDEN = (4, 3)

@@ -24,7 +24,7 @@ _FORBIDDEN = -1e30  # a logit whose probability is exactly 0
 
 @dataclass(frozen=True)
 class Policy:
-    """A tanh network and its action distribution, as `fasttrpo.agent_settings` describes them.
+    """A tanh network and its action distribution, as `fasttrpo.settings.agent` describes them.
 
     sizes  O, the hidden widths, A
 

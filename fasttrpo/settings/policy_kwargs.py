@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fasttrpo.sb3_arguments import policy_kwargs_without
+from fasttrpo.settings.sb3_arguments import policy_kwargs_without
 from fasttrpo.suggest import unknown
 from fasttrpo.values import integer, real, refuse, size
 

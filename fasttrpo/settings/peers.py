@@ -17,7 +17,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from fasttrpo.settings import Settings
+from fasttrpo.settings.user import Settings
 from fasttrpo.suggest import unknown
 
 

@@ -6,9 +6,9 @@ import warnings
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from fasttrpo.policy_kwargs import resolved_features
-from fasttrpo.schedules import SCHEDULED, value_at
-from fasttrpo.settings import Settings
+from fasttrpo.settings.policy_kwargs import resolved_features
+from fasttrpo.settings.schedules import SCHEDULED, value_at
+from fasttrpo.settings.user import Settings
 from fasttrpo.values import positive, size
 
 

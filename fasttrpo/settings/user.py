@@ -1,6 +1,6 @@
-"""Settings: what a user may set.
+"""What a user may set: the keywords of `TRPO`.
 
-A value is checked and converted once, when a `Settings` is made; `agent_settings.resolve` then
+A value is checked and converted once, when a `Settings` is made; `agent.resolve` then
 fills in what depends on the spaces and on other settings. Nothing reads the user's own objects
 after that.
 """
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from fasttrpo import sb3_arguments
-from fasttrpo.policy_kwargs import network, wants_unit_scale
-from fasttrpo.schedules import Schedule, scheduled
+from fasttrpo.settings import sb3_arguments
+from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
+from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
 from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
 
@@ -61,7 +61,7 @@ class Settings:
     gae_lambda       advantage estimation's lambda
     normalize_advantage    advantages to mean 0, standard deviation 1
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
-                     schedule: "linear", "linear_0.02" or a function (see `fasttrpo.schedules`)
+                     schedule: "linear", "linear_0.02" or a function (`settings.schedules`)
     ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
     kl_reduction     "sum" over action dimensions, or "mean", as sb3-contrib has it for Box and
                      MultiBinary (it sums MultiDiscrete's, and so does "mean"): target_kl and
@@ -83,7 +83,7 @@ class Settings:
     verbose          0 silent, 1 a table per iteration
     tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
-    preset           the peer whose semantics the others' defaults are (`fasttrpo.peer_presets`)
+    preset           the peer whose semantics the others' defaults are (`settings.peers`)
     n_envs           environments made from an id or a shared library
     env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
                      (native where there are such)

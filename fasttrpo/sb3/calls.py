@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from fasttrpo.sb3_parameters import Parameters, load_state_dict, set_objects, state_dict
+from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.values import integer
 
@@ -50,7 +50,7 @@ class Policy:
         return self._model.predict(observation, *args, **keywords)
 
     def state_dict(self) -> Parameters:
-        """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3_parameters`)."""
+        """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3.parameters`)."""
         return state_dict(self._model)
 
     def load_state_dict(self, parameters: Mapping[str, Any], strict: bool = True) -> None:
@@ -129,7 +129,7 @@ class Calls:
         return _vec_normalize(self.get_env())
 
     def get_parameters(self) -> dict[str, Parameters]:
-        """{"policy": copies of all parameters by name} (`fasttrpo.sb3_parameters`)."""
+        """{"policy": copies of all parameters by name} (`fasttrpo.sb3.parameters`)."""
         return {"policy": state_dict(self)}
 
     def set_parameters(

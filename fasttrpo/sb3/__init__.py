@@ -1,0 +1,1 @@
+"""What else a script for Stable-Baselines3 expects: its calls, parameter names and environments."""
