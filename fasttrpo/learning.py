@@ -75,8 +75,9 @@ class Learning:
         settings = model.settings
         self._owns_logger = not model._has_own_logger
         if self._owns_logger:
+            resumed = model.num_timesteps if self.goes_on else None
             model._logger = logs.for_learning(
-                settings.verbose, settings.tensorboard_log, self.name, self.goes_on
+                settings.verbose, settings.tensorboard_log, self.name, resumed
             )
 
     def _locals(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.suggest import unknown
+from fasttrpo.values import integer
 from fasttrpo.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
 
 DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
@@ -24,10 +25,10 @@ _IN_TERMINAL = ("stdout", "rows")
 _FORMATS: dict[str, Callable[[Logger, Path], Any]] = {
     "stdout": lambda logger, folder: Box(logger.say),
     "rows": lambda logger, folder: Rows(logger.say),
-    "log": lambda logger, folder: BoxFile(folder / "log.txt", logger.goes_on),
-    "csv": lambda logger, folder: ProgressFile(folder / "progress.csv"),
-    "json": lambda logger, folder: JsonLines(folder / "progress.json", logger.goes_on),
-    "tensorboard": lambda logger, folder: TensorBoard(folder),
+    "log": lambda logger, folder: BoxFile(folder / "log.txt", logger.resumed),
+    "csv": lambda logger, folder: ProgressFile(folder / "progress.csv", logger.resumed),
+    "json": lambda logger, folder: JsonLines(folder / "progress.json", logger.resumed),
+    "tensorboard": lambda logger, folder: TensorBoard(folder, logger.resumed),
 }
 FORMATS = tuple(_FORMATS)
 
@@ -35,7 +36,7 @@ FORMATS = tuple(_FORMATS)
 def configure(
     folder: str | os.PathLike | None = None,
     format_strings: Sequence[str] | None = None,
-    goes_on: bool = False,
+    resumed: int = 0,
 ) -> Logger:
     """A logger that writes into `folder`, which is made if there is none.
 
@@ -43,7 +44,8 @@ def configure(
                     (the tables, in log.txt), "csv" (progress.csv), "json" (a JSON object per line,
                     progress.json) and "tensorboard" (an event file; the extra `tensorboard`);
                     None: stdout, log and csv
-    goes_on         what log.txt and progress.json hold is kept
+    resumed         the steps that a run has behind it which goes on (`model.num_timesteps`): what
+                    the files tell of later ones is dropped; 0: they begin anew
 
     ValueError for other formats, and for files without a folder.
     """
@@ -54,7 +56,7 @@ def configure(
     in_files = [name for name in formats if name not in _IN_TERMINAL]
     if folder is None and in_files:
         raise ValueError(f"the log format {in_files[0]!r} needs a folder: configure(folder, ...)")
-    return Logger(folder, formats, goes_on)
+    return Logger(folder, formats, resumed)
 
 
 class Logger:
@@ -67,9 +69,9 @@ class Logger:
         self,
         folder: str | os.PathLike | None,
         formats: Iterable[str] = (),
-        goes_on: bool = False,
+        resumed: int = 0,
     ) -> None:
-        self.goes_on: bool = goes_on
+        self.resumed: int = integer(0)("resumed", resumed)
         self.dir = None if folder is None else str(folder)
         self.level = INFO
         self.print: Callable[[str], Any] = print
@@ -166,16 +168,18 @@ class Logger:
             writer.close()
 
 
-def for_learning(verbose: int, folder: str | None, name: str, goes_on: bool) -> Logger:
+def for_learning(verbose: int, folder: str | None, name: str, resumed: int | None) -> Logger:
     """The logger of one `learn`: tables if `verbose`, TensorBoard if there is a `folder`.
 
-    TensorBoard's run is the folder name_N, N one more than there is, or the last if it `goes_on`.
+    TensorBoard's run is the folder name_N, N one more than there is, or the last if the run goes
+    on (from `resumed` steps).
     """
     formats = ["stdout"] if verbose else []
     if folder is None:
         return Logger(None, formats)
-    number = max(_runs(Path(folder), name), default=0) + (not goes_on)
-    return Logger(Path(folder) / f"{name}_{max(number, 1)}", [*formats, "tensorboard"])
+    number = max(_runs(Path(folder), name), default=0) + (resumed is None)
+    path = Path(folder) / f"{name}_{max(number, 1)}"
+    return Logger(path, [*formats, "tensorboard"], resumed or 0)
 
 
 def _runs(folder: Path, name: str) -> list[int]:

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from numbers import Real
@@ -115,6 +116,9 @@ class Box:
 # -- files ----------------------------------------------------------------------------------------
 
 
+_STEPS = ("num_timesteps", "time/total_timesteps")  # the column, in a record's words or by tag
+
+
 def _open(path: Path, mode: str = "w") -> Any:
     return open(path, mode, newline="", encoding="utf-8")
 
@@ -122,11 +126,26 @@ def _open(path: Path, mode: str = "w") -> Any:
 class TextFile:
     """A file that texts are added to; base class of those that make them.
 
-    goes_on  keeps what is there
+    resumed  the steps that a run had which goes on: its texts up to there are kept; 0: none is
     """
 
-    def __init__(self, path: Path, goes_on: bool = False) -> None:
-        self._path, self._file = path, _open(path, "a" if goes_on else "w")
+    whole: re.Pattern
+    """finds one text in the file, whole"""
+
+    def __init__(self, path: Path, resumed: int = 0) -> None:
+        self._path = path
+        if resumed and path.is_file():
+            write_text(path, self._kept(path.read_text(encoding="utf-8"), resumed))
+        self._file = _open(path, "a" if resumed else "w")
+
+    def _kept(self, text: str, steps: int) -> str:
+        """Without what was written later, and will be again, or was cut short by a kill."""
+        end = 0
+        for found in self.whole.finditer(text):
+            if self.steps(found[0]) > steps:
+                break
+            end = found.end()
+        return text[:end]
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One text, in the file when this returns. SaveError where the disk is full."""
@@ -138,6 +157,10 @@ class TextFile:
         """What to write of them."""
         raise NotImplementedError
 
+    def steps(self, text: str) -> float:
+        """How many steps the run had when that was written; 0 where it does not tell."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
@@ -146,34 +169,34 @@ class TextFile:
 class BoxFile(TextFile):
     """Stable-Baselines3's tables."""
 
+    whole = re.compile(r"^(-+\n)(?:\|.*\n)+\1", re.MULTILINE)
+    _STEPS = re.compile(r"^\|\s+total_timesteps\s+\|\s+(\d+)", re.MULTILINE)
+
     def text(self, values: dict[str, Any]) -> str:
         """A table."""
         return box(values)
+
+    def steps(self, text: str) -> float:
+        """From its row total_timesteps."""
+        found = self._STEPS.search(text)
+        return int(found[1]) if found else 0
 
 
 class JsonLines(TextFile):
     """One JSON object per line; nan and infinity, which JSON has not, are null."""
 
+    whole = re.compile(r".*\n")
+
     def text(self, values: dict[str, Any]) -> str:
         """An object."""
         return json.dumps({key: _for_json(value) for key, value in values.items()})
 
-
-def drop_later(path: Path, iterations: int) -> None:
-    """Drops the JSON lines of later iterations than that, and what a kill cut short."""
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if _iteration(line) <= iterations]
-        if len(kept) < len(lines):
-            write_text(path, "".join(kept))
-
-
-def _iteration(line: str) -> float:
-    """The one that a line is about; 0 where it tells of none, infinity if it is cut short."""
-    try:
-        return json.loads(line).get("time/iterations", 0) if line.endswith("\n") else math.inf
-    except ValueError:
-        return math.inf
+    def steps(self, text: str) -> float:
+        """From its time/total_timesteps."""
+        try:
+            return json.loads(text).get("time/total_timesteps", 0)
+        except ValueError:  # not a line of ours
+            return math.inf
 
 
 def _for_json(value: Any) -> Any:
@@ -191,8 +214,7 @@ class ProgressFile:
     Each line is on the disk's side of Python's buffers before `write` returns, so that a run
     can be watched, and read after a kill.
 
-    resumed  the number of iterations to go on after: the lines of later ones are dropped; 0: none
-             is kept
+    resumed  the steps that a run had which goes on: its lines up to there are kept; 0: none is
     """
 
     def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
@@ -235,22 +257,21 @@ class ProgressFile:
         self.close()
 
 
-def _rows_of(path: Path, iterations: int | None = None) -> list[list[str]] | None:
-    """The header and the rows (None: all) of the first `iterations`; None if there is none."""
+def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
+    """The header and the rows, but for one that a kill cut short; None if there is no header.
+
+    steps  of a run: the rows up to there
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+            lines = [line for line in file if line.endswith("\n")]
+        header, *rows = csv.reader(lines)
     except (FileNotFoundError, ValueError):
         return None
-    if iterations is None:
+    at = next((header.index(name) for name in _STEPS if name in header), None)
+    if steps is None or at is None:
         return [header, *rows]
-    at = header.index("iteration")
-    return [header, *(row for row in rows if _is_among(row, at, iterations))]
-
-
-def _is_among(row: list[str], at: int, iterations: int) -> bool:
-    """Whether the row, which a kill may have cut short, is of the first iterations."""
-    return len(row) > at and row[at].isdecimal() and int(row[at]) <= iterations
+    return [header, *(row for row in rows if len(row) <= at or int(row[at] or 0) <= steps)]
 
 
 def _rewrite(path: Path, rows: list[list[str]]) -> None:
@@ -263,11 +284,14 @@ def _rewrite(path: Path, rows: list[list[str]]) -> None:
 class TensorBoard:
     """A folder's event file for TensorBoard: each number as a scalar; texts are left out.
 
+    resumed  the steps that a run had which goes on: TensorBoard shows none of the later ones that
+             files in the folder have
+
     Written by the package tensorboard itself, which needs no other. ImportError says how to
     install it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resumed: int = 0) -> None:
         try:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -278,6 +302,14 @@ class TensorBoard:
             ) from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._file = EventFileWriter(str(folder))
+        if resumed:
+            begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(step=resumed + 1, session_log=begun)
+
+    def _add(self, **content: Any) -> None:
+        """One event, in the file when this returns."""
+        self._file.add_event(self._event(wall_time=time.time(), **content))
+        self._file.flush()
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One event, in the file when this returns."""
@@ -286,9 +318,7 @@ class TensorBoard:
             for tag, value in values.items()
             if _is_number(value)
         ]
-        summary = self._summary(value=scalars)
-        self._file.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
-        self._file.flush()
+        self._add(step=step, summary=self._summary(value=scalars))
 
     def close(self) -> None:
         """Closes the file."""

@@ -15,7 +15,7 @@ from helpers import Pointer, small_model
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.logger import DISABLED, ERROR, FORMATS, Logger, configure
-from fasttrpo.writers import ProgressFile, box, drop_later, table_header, table_row
+from fasttrpo.writers import BoxFile, JsonLines, ProgressFile, box, table_header, table_row
 
 # What Stable-Baselines3's TRPO logs for a continuous action space, on one dump.
 TAGS = {
@@ -66,28 +66,49 @@ def test_keys_that_come_later_get_columns(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_file_goes_on_after_the_iterations_that_count(tmp_path):
+@pytest.mark.parametrize("column", ["num_timesteps", "time/total_timesteps"])
+def test_a_csv_file_goes_on_after_the_steps_that_count(column, tmp_path):
     path = tmp_path / "progress.csv"
     with ProgressFile(path) as progress:
-        for i in range(1, 5):
-            progress.write({"iteration": i, "kl": i / 10})
-    path.write_text(path.read_text() + "5,0")  # as a kill may leave it
-    with ProgressFile(path, resumed=2) as progress:
-        progress.write({"iteration": 3, "kl": 7.5})
-        progress.write({"iteration": 4, "kk": 7.5})
-    lines = ["iteration,kl,kk", "1,0.1,", "2,0.2,", "3,7.5,", "4,,7.5"]
+        for steps in (10, 20, 30, 40):
+            progress.write({"kl": steps / 100, column: steps})
+        progress.write({"kl": 9.0})  # of no step
+    path.write_text(path.read_text() + "0.5,1")  # of 120, as a kill may leave it
+    with ProgressFile(path, resumed=20) as progress:
+        progress.write({column: 30, "kl": 7.5})
+        progress.write({column: 40, "kk": 7.5})
+    lines = [f"kl,{column},kk", "0.1,10,", "0.2,20,", "9.0,,", "7.5,30,", ",40,7.5"]
     assert path.read_text().splitlines() == lines
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_json_lines_go_on_after_the_iterations_that_count(tmp_path):
-    path = tmp_path / "progress.json"
-    drop_later(path, 2)  # there is none yet
-    lines = [json.dumps({"time/iterations": i}) for i in (1, 2, 3)]
-    lines.insert(1, json.dumps({"eval/mean_reward": 1.0}))
-    path.write_text("\n".join(lines) + '\n{"time/iterations": 2')  # as a kill may leave it
-    drop_later(path, 2)
-    assert path.read_text().splitlines() == lines[:-1]
+@pytest.mark.parametrize("kind", [JsonLines, BoxFile])
+def test_texts_go_on_after_the_steps_that_count(kind, tmp_path):
+    path = tmp_path / "texts"
+    kind(path, resumed=20).close()  # there is none yet
+    texts = [
+        {"time/iterations": 1, "time/total_timesteps": 10},
+        {"note": "of no step"},
+        {"eval/mean_reward": 1.0, "time/total_timesteps": 15},
+        {"time/iterations": 2, "time/total_timesteps": 20},
+        {"eval/mean_reward": 2.0, "time/total_timesteps": 25},
+        {"note": "of no step, but after one that is dropped"},
+    ]
+    file, kept = kind(path), ""
+    for text in texts:
+        kept = path.read_text() if text is texts[4] else kept
+        file.write(text)
+    file.close()
+    whole = path.read_text()
+    kind(path, resumed=20).close()
+    assert path.read_text() == kept != ""
+    path.write_text(kept[:-1])  # as a kill may leave it
+    kind(path, resumed=20).close()
+    assert path.read_text() != kept
+    assert kept.startswith(path.read_text())
+    path.write_text(whole)
+    kind(path).close()
+    assert path.read_text() == ""
 
 
 @pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])
@@ -220,6 +241,20 @@ def test_tensorboard_reads_it_back(tmp_path):
         assert scalars[-1].value == pytest.approx(record[key])
     assert "torch" not in sys.modules
     assert "tensorflow" not in sys.modules
+
+
+def test_tensorboard_shows_no_steps_twice(tmp_path):
+    module = "tensorboard.backend.event_processing.event_accumulator"
+    accumulators = pytest.importorskip(module)
+    for resumed, value in ((0, 1.0), (20, 2.0)):
+        logger = configure(tmp_path, ["tensorboard"], resumed)
+        for steps in range(resumed + 10, 41, 10):
+            logger.record("a", value)
+            logger.dump(steps)
+        logger.close()
+    events = accumulators.EventAccumulator(str(tmp_path)).Reload()
+    seen = [(each.step, each.value) for each in events.Scalars("a")]
+    assert seen == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
 
 
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):

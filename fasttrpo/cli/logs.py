@@ -35,9 +35,7 @@ def asked(args: argparse.Namespace) -> tuple[str, ...]:
 def attach(model: Any, folder: Path, formats: tuple[str, ...]) -> None:
     """Lets the model log so. ImportError says what to install for TensorBoard."""
     from fasttrpo.logger import configure
-    from fasttrpo.writers import drop_later
 
     if formats:
-        drop_later(folder / "progress.json", model.n_updates)
         tables = ("stdout",) if model.settings.verbose and not {*IN_TERMINAL} & {*formats} else ()
-        model.set_logger(configure(folder, (*tables, *formats), goes_on=model.n_updates > 0))
+        model.set_logger(configure(folder, (*tables, *formats), model.num_timesteps))

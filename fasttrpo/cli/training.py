@@ -70,7 +70,7 @@ def learn(
     from fasttrpo.writers import ProgressFile
 
     checkpoints = Checkpoints(folder, every, model)
-    with ProgressFile(folder / PROGRESS, model.n_updates) as progress:
+    with ProgressFile(folder / PROGRESS, model.num_timesteps) as progress:
 
         def after(record: dict[str, Any]) -> None:
             progress.write(record)
