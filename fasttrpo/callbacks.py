@@ -28,8 +28,9 @@ from fasttrpo.callback_base import (
     EventCallback,
     ProgressBarCallback,
 )
+from fasttrpo.collect import Episode, success_rate, successes
 from fasttrpo.environments import as_vector_env, is_name, shares
-from fasttrpo.evaluate import N_ENVS, play
+from fasttrpo.evaluate import N_ENVS, play, rendering
 from fasttrpo.files import replacing, write_text
 from fasttrpo.trpo import making
 from fasttrpo.values import integer, real
@@ -103,12 +104,14 @@ class EvalCallback(EventCallback):
                           episodes), and evaluations.csv with a line for each
     best_model_save_path  a folder for best_model.npz
     deterministic         the policy's mode, or draws from it
-    render                without effect: make `eval_env` with render_mode="human"
+    render                shows each step, where `eval_env` was made with a render_mode
     verbose               1 prints each evaluation
     warn                  of an environment that does not report its episodes; there is none such
 
     best_mean_reward, last_mean_reward, and the lists evaluations_timesteps, evaluations_results and
-    evaluations_length have the outcomes. The log has eval/mean_reward and eval/mean_ep_length.
+    evaluations_length have the outcomes. The log has eval/mean_reward and eval/mean_ep_length; and
+    where environments tell "is_success", eval/success_rate, and the file and
+    evaluations_successes have them.
     ValueError where `eval_env` is the model's own environment, whose episodes it would spoil.
     """
 
@@ -140,6 +143,7 @@ class EvalCallback(EventCallback):
         self.evaluations_timesteps: list[int] = []
         self.evaluations_results: list[list[float]] = []
         self.evaluations_length: list[list[int]] = []
+        self.evaluations_successes: list[list[bool]] = []
         self._seed: int | None = None
 
     def init_callback(self, model: Any) -> None:
@@ -173,37 +177,44 @@ class EvalCallback(EventCallback):
     def _on_step(self) -> bool:
         if not self.eval_freq or self.n_calls % self.eval_freq:
             return True
-        returns, lengths = self._evaluate()
-        self.last_mean_reward = float(np.mean(returns))
-        self._log(returns, lengths)
+        played = self._evaluate()
+        self.last_mean_reward = float(np.mean([episode.total for episode in played]))
+        self._log(played)
         goes_on = True
         if self.last_mean_reward > self.best_mean_reward:
             self.best_mean_reward = self.last_mean_reward
             goes_on = self._keep_best()
         return self._on_event() and goes_on
 
-    def _evaluate(self) -> tuple[list[float], list[int]]:
+    def _evaluate(self) -> list[Episode]:
         seed, self._seed = self._seed, None
         given = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
-        played = list(play(*given))
-        returns, lengths = [each.total for each in played], [each.length for each in played]
+        played = list(play(*given, rendering if self.render else None))
         self.evaluations_timesteps.append(self.num_timesteps)
-        self.evaluations_results.append(returns)
-        self.evaluations_length.append(lengths)
+        self.evaluations_results.append([episode.total for episode in played])
+        self.evaluations_length.append([episode.length for episode in played])
+        known = successes(played)
+        if len(known) == len(played):
+            self.evaluations_successes.append(known)
         if self.log_path is not None:
             self._write(Path(self.log_path))
-        return returns, lengths
+        return played
 
-    def _log(self, returns: list[float], lengths: list[int]) -> None:
-        mean_length = float(np.mean(lengths))
+    def _log(self, played: list[Episode]) -> None:
+        returns, lengths = [each.total for each in played], [each.length for each in played]
+        rate = success_rate(played)
         if self.verbose >= 1:
             self.logger.say(
                 f"Eval num_timesteps={self.num_timesteps}, "
                 f"episode_reward={self.last_mean_reward:.2f} +/- {np.std(returns):.2f}\n"
-                f"Episode length: {mean_length:.2f} +/- {np.std(lengths):.2f}"
+                f"Episode length: {np.mean(lengths):.2f} +/- {np.std(lengths):.2f}"
             )
+            if rate is not None:
+                self.logger.say(f"Success rate: {100 * rate:.2f}%")
         self.logger.record("eval/mean_reward", self.last_mean_reward)
-        self.logger.record("eval/mean_ep_length", mean_length)
+        self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
+        if rate is not None:
+            self.logger.record("eval/success_rate", rate)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.num_timesteps)
 
@@ -216,13 +227,15 @@ class EvalCallback(EventCallback):
 
     def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        columns: dict[str, Any] = {
+            "timesteps": self.evaluations_timesteps,
+            "results": self.evaluations_results,
+            "ep_lengths": self.evaluations_length,
+        }
+        if self.evaluations_successes:
+            columns["successes"] = self.evaluations_successes
         with replacing(folder / "evaluations.npz") as file:
-            np.savez(
-                file,
-                timesteps=self.evaluations_timesteps,
-                results=self.evaluations_results,
-                ep_lengths=self.evaluations_length,
-            )
+            np.savez(file, **columns)
         results, lengths = map(np.array, (self.evaluations_results, self.evaluations_length))
         means = results.mean(axis=1), results.std(axis=1), lengths.mean(axis=1)
         text = io.StringIO(newline="")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ class Episode(NamedTuple):
     """sum of its raw rewards"""
     length: int
     """number of its steps"""
+    success: float = float("nan")
+    """1 or 0 as the environment said "is_success" at its end; nan if it did not"""
 
 
 class EpisodeStatistics:
@@ -45,6 +49,11 @@ class EpisodeStatistics:
         self._totals = np.zeros(n_envs)
         self._lengths = np.zeros(n_envs, dtype=np.int64)
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest unfinished episode."""
+        return int(self._lengths.max())
+
     def copy(self) -> EpisodeStatistics:
         """A twin that goes on by itself."""
         twin = EpisodeStatistics(len(self._totals))
@@ -56,7 +65,7 @@ class EpisodeStatistics:
         """All that it knows: `load_state` goes on here."""
         return {
             "episode_count": np.array([self.count]),
-            "episode_window": np.array(self.window, np.float64).reshape(-1, 3),
+            "episode_window": np.array(self.window, np.float64).reshape(-1, 4),
             "episode_totals": self._totals.copy(),
             "episode_lengths": self._lengths.copy(),
         }
@@ -67,11 +76,11 @@ class EpisodeStatistics:
         """
         fields = {name: state[name] for name in ("episode_totals", "episode_lengths")}
         window, (n_envs,) = state["episode_window"], fields["episode_totals"].shape
-        if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (3,):
+        if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (4,):
             raise ValueError("the episodes do not fit together")
         self.count = int(state["episode_count"].item())
         self.window.clear()
-        self.window.extend(Episode(int(e), total, int(n)) for e, total, n in window.tolist())
+        self.window.extend(Episode(int(e), r, int(n), ok) for e, r, n, ok in window.tolist())
         if n_envs == len(self._totals):
             self._totals, self._lengths = (value.copy() for value in fields.values())
 
@@ -83,7 +92,10 @@ class EpisodeStatistics:
         if not np.count_nonzero(step.done):
             return []
         ended = np.flatnonzero(step.done)
-        episodes = [Episode(int(e), float(self._totals[e]), int(self._lengths[e])) for e in ended]
+        episodes = [
+            Episode(e, float(self._totals[e]), int(self._lengths[e]), step.success(e))
+            for e in ended.tolist()
+        ]
         self._totals[ended] = 0.0
         self._lengths[ended] = 0
         self.count += len(episodes)
@@ -96,16 +108,35 @@ class EpisodeStatistics:
         for _, env, length, total in episodes.tolist():
             self.window.append(Episode(env, total, length))
 
+    def successes(self) -> list[bool]:
+        """Of the window's episodes whose environment told."""
+        return successes(self.window)
+
     def record(self) -> dict[str, float]:
-        """Episodes finished so far; mean return and length over the window (nan if none)."""
+        """Episodes finished so far; mean return and length over the window (nan if none), and the
+        share of successes where environments tell of them.
+        """
+        rate = success_rate(self.window)
         return {
             "episodes": self.count,
             "return_mean": _mean([episode.total for episode in self.window]),
             "length_mean": _mean([episode.length for episode in self.window]),
+            **({} if rate is None else {"success_rate": rate}),
         }
 
 
-def _mean(values: list[float]) -> float:
+def successes(episodes: Iterable[Episode]) -> list[bool]:
+    """Of the episodes whose environment said "is_success"."""
+    return [bool(each.success) for each in episodes if not math.isnan(each.success)]
+
+
+def success_rate(episodes: Iterable[Episode]) -> float | None:
+    """The share of successes; None if no environment told of any."""
+    known = successes(episodes)
+    return _mean(known) if known else None
+
+
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 

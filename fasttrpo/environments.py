@@ -158,6 +158,36 @@ class Step(NamedTuple):
         """(E,) the rewards before a `VecNormalize` scaled them, if one did."""
         return self.infos.get("raw_reward", self.rewards)
 
+    def info(self, env: int) -> dict[str, Any]:
+        """What an environment said by itself; where its episode ended, of its end."""
+        if "vec_env_infos" in self.infos:
+            return dict(self.infos["vec_env_infos"][env])
+        final = self.infos.get("final_info") if self.done[env] else None
+        return _info_of(self.infos if final is None else final, env)
+
+    def success(self, env: int) -> float:
+        """1 or 0 as the environment said "is_success"; nan if it said no such thing."""
+        said = self.info(env).get("is_success")
+        return float("nan") if said is None else float(bool(said))
+
+
+def _info_of(infos: Any, env: int) -> dict[str, Any]:
+    """Of Gymnasium's vector form: arrays by key, and where there is one, "_key", which rows count;
+    or of an array of dicts.
+    """
+    if not isinstance(infos, Mapping):
+        return dict(infos[env] or {})
+    info = {}
+    for key, values in infos.items():
+        counts = infos.get(f"_{key}")
+        if key.startswith("_") or (counts is not None and not counts[env]):
+            continue
+        if isinstance(values, dict):
+            info[key] = _info_of(values, env)
+        elif np.ndim(values) and len(values) > env:
+            info[key] = values[env]
+    return info
+
 
 PIECE = 0.05  # seconds
 

@@ -51,6 +51,15 @@ class Learning:
 
     def run(self) -> None:
         """Learns until there were enough steps or seconds, or a callback has enough."""
+        if self.model._is_learning:
+            raise RuntimeError("the model is learning already: a callback cannot call learn")
+        self.model._is_learning = True
+        try:
+            self._run()
+        finally:
+            self.model._is_learning = False
+
+    def _run(self) -> None:
         self._begin()
         watcher = CallbackList([self.bar, self.callback] if self.bar else [self.callback])
         try:

@@ -196,6 +196,7 @@ _TAGS = {
     "num_timesteps": "time/total_timesteps",
     "return_mean": "rollout/ep_rew_mean",
     "length_mean": "rollout/ep_len_mean",
+    "success_rate": "rollout/success_rate",
     "kl": "train/kl_divergence_loss",
     "surr_gain": "train/policy_objective",
     "value_loss": "train/value_loss",

@@ -67,7 +67,7 @@ class TRPO(Calls):
         self.num_timesteps = self.n_updates = 0
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
-        self._remaining = 1.0
+        self._remaining, self._is_learning = 1.0, False
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
@@ -141,8 +141,9 @@ class TRPO(Calls):
         max_seconds          stops at the first iteration that ends after so many
 
         A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
-        last 100 episodes, raw rewards), seconds_collect, steps_per_second, what the agent's update
-        reports, and what callbacks recorded in `logger`. `outcome` is 0 where a step was taken; or
+        last 100 episodes, raw rewards), success_rate where environments tell "is_success",
+        seconds_collect, steps_per_second, what the agent's update reports, and what callbacks
+        recorded in `logger`. `outcome` is 0 where a step was taken; or
         the policy stayed, since 1 the line search found no acceptable step, 2 the gradient is zero,
         3 there is no curvature along it. `ended` says what ended the run early, "max_seconds" or
         "callback"; else it is "".

@@ -10,6 +10,7 @@ import numpy as np
 from fasttrpo.callback_base import EACH, rows_until_step
 from fasttrpo.collect import Episode, Row
 from fasttrpo.environments import Step
+from fasttrpo.spaces import batches
 
 
 class Stopped(Exception):
@@ -85,34 +86,14 @@ def _as_drawn(row: Row) -> np.ndarray:
 
 
 def infos(step: Step, ended: list[Episode]) -> list[dict[str, Any]]:
-    """E dicts of a vector environment's one, with the keys that Stable-Baselines3 adds at an end.
+    """What each of E environments said, with the keys that Stable-Baselines3 adds at an end.
 
     "episode" has r, the sum of the raw rewards, l, the number of steps, and t, the clock.
     """
-    each: list[dict[str, Any]] = [_of_env(step.infos, e) for e in range(len(step.done))]
+    each: list[dict[str, Any]] = [step.info(e) for e in range(len(step.done))]
     for episode in ended:
         info, env = each[episode.env], episode.env
         info["episode"] = {"r": episode.total, "l": episode.length, "t": time()}
-        info["terminal_observation"] = _of_obs(step.next_obs, env)
+        info["terminal_observation"] = batches.row(step.next_obs, env)
         info["TimeLimit.truncated"] = bool(step.truncated[env] and not step.terminated[env])
     return each
-
-
-def _of_env(infos: dict[str, Any], env: int) -> dict[str, Any]:
-    """Gymnasium's vector form: arrays by key, and where there is one, "_key", which rows count."""
-    info = {}
-    for key, values in infos.items():
-        counts = infos.get(f"_{key}")
-        if key.startswith("_") or (counts is not None and not counts[env]):
-            continue
-        if isinstance(values, dict):
-            info[key] = _of_env(values, env)
-        elif np.ndim(values) and len(values) > env:
-            info[key] = values[env]
-    return info
-
-
-def _of_obs(obs: Any, env: int) -> Any:
-    if isinstance(obs, dict):
-        return {key: _of_obs(each, env) for key, each in obs.items()}
-    return tuple(_of_obs(o, env) for o in obs) if isinstance(obs, tuple) else obs[env]

@@ -110,8 +110,9 @@ def test_statistics_do_not_look_at_what_was_skipped():
     skip, done = np.array([False, True]), np.array([True, False])
     rewards = np.array([2.0, np.nan])
     assert statistics.add(Step(rewards, no, no, None, skip, no)) == []
-    assert statistics.add(Step(rewards, done, no, None, skip, done)) == [(0, 4.0, 2)]
-    assert statistics.add(Step(np.ones(2), ~no, no, None, no, ~no)) == [(0, 1.0, 1), (1, 1.0, 1)]
+    ended = statistics.add(Step(rewards, done, no, None, skip, done))
+    ended += statistics.add(Step(np.ones(2), ~no, no, None, no, ~no))
+    assert [each[:3] for each in ended] == [(0, 4.0, 2), (0, 1.0, 1), (1, 1.0, 1)]
     np.testing.assert_array_equal(rewards, [2.0, np.nan])
 
 

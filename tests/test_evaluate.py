@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from helpers import Counter, counters, same_state, small_model
 
 from fasttrpo import evaluate_policy
+from fasttrpo.callbacks import EvalCallback
 
 
 class Model:
@@ -73,3 +76,61 @@ def test_another_environments_spaces(model):
 def test_seeds_below_zero():
     with pytest.raises(ValueError, match="seed must be an integer >= 0, got -1"):
         evaluate_policy(Model(), Counter(), 1, seed=-1)
+
+
+# -- as Stable-Baselines3's function of that name --------------------------------------------------
+
+
+def test_a_callback_sees_each_environment_s_step():
+    seen = []
+
+    def callback(locals_, globals_):
+        seen.append(tuple(locals_[name] for name in ("i", "reward", "done")))
+        assert locals_["dones"].shape == locals_["rewards"].shape == (2,)
+        assert locals_["new_observations"].shape == locals_["observations"].shape == (2, 1)
+        assert ("episode" in locals_["info"]) == locals_["done"]
+
+    evaluate_policy(Model(), counters(AutoresetMode.SAME_STEP), 2, callback=callback, warn=False)
+    rows = [(1, 1), (2, 2), (3, 1)]
+    ends = [(False, False), (False, True), (True, False)]
+    assert seen == [(i, float(rows[t][i]), ends[t][i]) for t in range(3) for i in range(2)]
+
+
+@pytest.mark.parametrize("threshold", [4.4, 4.5])
+def test_a_mean_below_the_threshold_is_an_assertion_error(threshold):
+    env = counters(AutoresetMode.SAME_STEP)
+    if threshold < 4.5:
+        assert evaluate_policy(Model(), env, 2, reward_threshold=threshold) == (4.5, 1.5)
+        return
+    with pytest.raises(AssertionError, match=r"mean reward below threshold: 4\.50 <= 4\.50"):
+        evaluate_policy(Model(), env, 2, reward_threshold=threshold)
+
+
+class Drawn(Counter):
+    """Counts how often it is drawn."""
+
+    render_mode = "human"
+    drawn = 0
+
+    def render(self):
+        self.drawn += 1
+
+
+def test_rendering():
+    env = Drawn()
+    assert evaluate_policy(Model(), env, 2, True, True) == (6.0, 0.0)  # by position, as there
+    assert env.drawn == 6
+    callback = EvalCallback(env, n_eval_episodes=1, eval_freq=8, render=True, verbose=0)
+    small_model(Counter(), n_steps=8).learn(8, callback=callback)
+    assert env.drawn == 9
+    with pytest.raises(ValueError, match=r'takes an environment .* render_mode="human"'):
+        evaluate_policy(Model(), Counter(), 1, render=True)
+
+
+def test_an_episode_without_an_end_is_told(monkeypatch):
+    monkeypatch.setattr("fasttrpo.evaluate.LONG", 10)
+    with pytest.warns(RuntimeWarning, match="an episode has taken 10 steps so far, and may never"):
+        evaluate_policy(Model(), Counter(15), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate_policy(Model(), Counter(9), 3)

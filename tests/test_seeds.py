@@ -230,6 +230,7 @@ def test_the_interquartile_mean_leaves_the_extremes_out():
         (["--seeds", "0-1", "--resume", "run"], "--resume goes on with all seeds of a folder"),
         (["--seeds", "0-1", "--jobs", "0"], "--jobs must be an integer >= 1, got 0"),
         (["--jobs", "2"], "--jobs is for --seeds, of which there are none"),
+        (["--jobs", "2", "--resume", "one"], "--jobs is for --seeds, of which there are none"),
         (["--seeds", "0-1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamma'"),
     ],
 )

@@ -57,11 +57,14 @@ def evaluate(
     from tqdm.auto import tqdm
 
     from fasttrpo.callback_base import hidden
+    from fasttrpo.collect import success_rate
     from fasttrpo.evaluate import play
 
     played = play(model, env_id, episodes, deterministic, seed)
     bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
-    returns, lengths = zip(*[(e.total, e.length) for e in bar], strict=True)
+    ended = list(bar)
+    returns, lengths = [each.total for each in ended], [each.length for each in ended]
+    rate = success_rate(ended)
     return {
         "mean_return": float(np.mean(returns)),
         "std_return": float(np.std(returns)),
@@ -71,6 +74,7 @@ def evaluate(
         "num_timesteps": model.num_timesteps,
         "returns": returns,
         "lengths": lengths,
+        **({} if rate is None else {"success_rate": rate}),
     }
 
 
@@ -78,4 +82,5 @@ def told(env_id: str, result: dict[str, Any]) -> str:
     """The result in a line."""
     kind = "deterministic" if result["deterministic"] else "stochastic"
     mean, std, episodes = (result[name] for name in ("mean_return", "std_return", "episodes"))
-    return f"{env_id}: return {mean:.2f} +- {std:.2f} over {episodes} {kind} episodes"
+    rate = f", success in {result['success_rate']:.0%}" if "success_rate" in result else ""
+    return f"{env_id}: return {mean:.2f} +- {std:.2f} over {episodes} {kind} episodes{rate}"

@@ -143,7 +143,7 @@ def _check(args: argparse.Namespace) -> None:
     logs.asked(args)
     if args.seeds is not None:
         _check_seeds(args)
-    elif args.jobs is not None and args.resume is None:
+    elif args.jobs is not None and not (args.resume and seeds.is_group(args.resume)):
         raise UsageError("--jobs is for --seeds, of which there are none")
     for option in ("total_timesteps", "jobs"):
         if getattr(args, option) is not None:

@@ -118,8 +118,9 @@ class Calls:
 
     @property
     def ep_success_buffer(self) -> deque[bool]:
-        """Always empty: fasttrpo does not look at infos["is_success"]."""
-        return deque(maxlen=self._statistics.window.maxlen)
+        """What infos["is_success"] was at the end of each of these, where there was one."""
+        statistics = self._statistics
+        return deque(statistics.successes(), maxlen=statistics.window.maxlen)
 
     def get_vec_normalize_env(self) -> Any:
         """The `VecNormalize` around the environment that was passed, or None.

@@ -28,7 +28,8 @@ class WrappedVecEnv(VectorEnv):
     An episode counts as truncated where infos say "TimeLimit.truncated", else as terminated. Its
     last observation is infos["terminal_observation"]. Action masks come from infos["action_mask"]
     or a method `action_masks()` of the environments. Where a `VecNormalize` scales the rewards,
-    infos["raw_reward"] has them as they were, of which returns are made.
+    infos["raw_reward"] has them as they were, of which returns are made. infos["vec_env_infos"] has
+    the E dicts that `vec_env` gave.
     """
 
     def __init__(self, vec_env: Any) -> None:
@@ -62,10 +63,11 @@ class WrappedVecEnv(VectorEnv):
         dones = np.asarray(dones, bool)
         cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
         told = _masks(infos)
+        told["vec_env_infos"] = infos
         if dones.any():
             # Where an episode ended, infos are of its end, and what was seen is of the next one.
             first = self._reset_infos() or [{}] * self.num_envs
-            told = _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
+            told |= _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
             told["final_obs"] = _final(dones, infos)
         if self._raw_reward is not None:
             told["raw_reward"] = np.asarray(self._raw_reward(), np.float64)

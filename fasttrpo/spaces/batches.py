@@ -17,6 +17,13 @@ def copy(batch: Any) -> Any:
     return np.array(batch)
 
 
+def row(batch: Any, env: int) -> Any:
+    """The observation of one environment."""
+    if isinstance(batch, Mapping):
+        return {key: row(part, env) for key, part in batch.items()}
+    return tuple(row(part, env) for part in batch) if isinstance(batch, tuple) else batch[env]
+
+
 def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
     """A copy with the environments' observations from `other` where `where` (E,) is True.
 

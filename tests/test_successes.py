@@ -1,0 +1,81 @@
+"""Episodes that succeed or fail, as environments tell in info["is_success"]."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from helpers import Counter, small_model
+from vec_env import VecCartPole
+
+from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.callbacks import EvalCallback
+from fasttrpo.cli.eval import evaluate, told
+from fasttrpo.evaluate import play
+from fasttrpo.logger import configure
+
+
+class Trying(Counter):
+    """Every second episode succeeds, the first one not; a reset tells of no success."""
+
+    def reset(self, **keywords):
+        return super().reset(**keywords)[0], {"is_success": False}
+
+    def step(self, action):
+        *answer, _ = super().step(action)
+        return *answer, {"is_success": self.episode % 2 == 1}
+
+
+class VecTrying(VecCartPole):
+    """Episodes of 3 steps succeed."""
+
+    def _step(self, env, action):
+        obs, reward, done, info = super()._step(env, action)
+        return obs, reward, done, info | {"is_success": done}
+
+
+def trying(mode=AutoresetMode.SAME_STEP):
+    return SyncVectorEnv([lambda: Trying(3), lambda: Trying(3)], autoreset_mode=mode)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_the_rate_is_of_the_last_episodes(mode, tmp_path):
+    model = small_model(trying(mode), n_steps=12, stats_window_size=4).learn(24)
+    assert model.records[-1]["success_rate"] == 0.5
+    assert list(model.ep_success_buffer) in ([False, False, True, True], [True, True, False, False])
+    model.save(tmp_path / "model", checkpoint=True)
+    again = TRPO.load(tmp_path / "model", trying(mode))
+    assert list(again.ep_success_buffer) == list(model.ep_success_buffer)
+
+
+def test_environments_that_do_not_tell_have_no_rate(model):
+    model.learn(256)
+    assert "success_rate" not in model.records[-1]
+    assert not model.ep_success_buffer
+
+
+def test_a_vec_env_s_episodes_succeed():
+    model = small_model(VecTrying(2, limit=3), n_steps=8).learn(16)
+    assert model.records[-1]["success_rate"] == 1.0
+
+
+def test_the_log_has_stable_baselines3_s_tags(tmp_path):
+    model = small_model(trying(), n_steps=12)
+    model.set_logger(configure(tmp_path, ["csv"]))
+    callback = EvalCallback(Trying(3), n_eval_episodes=4, eval_freq=6, log_path=tmp_path, verbose=0)
+    model.learn(24, callback=callback)
+    heading = (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")
+    assert {"rollout/success_rate", "eval/success_rate"} <= {*heading}
+    assert model.records[-1]["eval/success_rate"] == 0.5
+    with np.load(tmp_path / "evaluations.npz") as file:
+        assert file["successes"].tolist() == callback.evaluations_successes
+        assert file["successes"].shape == file["results"].shape == (2, 4)
+
+
+def test_an_evaluation_is_told_with_it():
+    model = small_model(Trying(3))
+    assert [episode.success for episode in play(model, Trying(3), 4)] == [0, 1, 0, 1]
+    result = evaluate(model, Trying(3), 4, 0, True, False)
+    assert result["success_rate"] == 0.5
+    assert told("Trying", result).endswith("over 4 deterministic episodes, success in 50%")
+    assert evaluate_policy(model, Trying(3), 2) == (6.0, 0.0)
