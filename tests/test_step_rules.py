@@ -1,5 +1,4 @@
-"""How far a step may go: rules of acceptance, the KL's direction and slack, the floor of log_std,
-and the damping that follows how well gains are predicted."""
+"""How far a step may go: rules of acceptance, the KL's direction, slack and reduction."""
 
 from __future__ import annotations
 
@@ -14,19 +13,17 @@ from agents import (
     Implementation,
     O,
     World,
-    bits,
     collect,
     every_distribution,
     loaded,
     needs_extension,
-    random_batch,
     rollout_settings,
     samples_of,
     settings,
     shaken,
 )
 from helpers import Pointer, same_state, small_model
-from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
+from tolerances import DENSE, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
 
 from fasttrpo.settings import ACCEPTANCES, KL_DIRECTIONS, make_settings
 from fasttrpo.settings.agent import averaged, resolve
@@ -228,200 +225,6 @@ def test_a_schedule_is_reduced_alike():
         told[reduction] = np.array([record["target_kl"] for record in model.records])
     assert len(set(told["sum"])) == 3
     assert np.array_equal(told["mean"], 2 * told["sum"])
-
-
-# -- the floor of log_std -------------------------------------------------------------------------
-
-FLOOR = -0.3
-
-
-def floored(implementation, log_std, adv_of_far, **more):
-    """A linear policy with log_std as given, and a batch in which actions at a distance of two
-    standard deviations have that advantage, others none."""
-    s = settings((), ("gaussian", (1, 1)), log_std_min=FLOOR, **more)
-    agent = implementation.agent(s)
-    theta = agent.theta
-    theta[-2:] = log_std
-    agent.theta = theta
-    batch = random_batch(s)
-    agent.load_batch(batch.obs, batch.act, batch.adv)
-    noise = np.array([[2.0, 0.1], [-2.0, -0.1], [0.1, 0.1], [-0.1, -0.1]] * 3)
-    act = agent.outputs() + np.exp(agent.theta[-2:]) * noise
-    agent.load_batch(batch.obs, act, np.tile([adv_of_far, adv_of_far, 0.0, 0.0], 3))
-    return agent
-
-
-def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
-    """The first component's far actions were bad; the second's were near, and so its floor binds
-    the other way."""
-    agent = floored(implementation, [FLOOR, FLOOR], -1.0)
-    free = floored(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
-    held, plain = agent.gradient(), free.gradient()
-    assert plain[-2] < -0.1
-    assert plain[-1] > 0.1
-    assert held[-2] == 0
-    assert_close(held[-1], plain[-1], 1e-6)
-    assert_close(held[:-2], plain[:-2], 1e-6)
-    x, _ = agent.solve()
-    assert x[-2] == 0
-
-
-def test_a_log_std_at_the_floor_can_rise_again(implementation):
-    """A clamp that is saturated does not kill the gradient."""
-    agent = floored(implementation, [FLOOR, FLOOR], 1.0)
-    g = agent.gradient()
-    assert g[-2] > 0.1
-    x, _ = agent.solve()
-    assert x[-2] > 0
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
-    """What is adopted is what was evaluated: its KL is that of the clamped policy."""
-    s = rollout_settings(
-        hidden=(), log_std_min=FLOOR, target_kl=0.2, cg_damping=1e-3, normalize_observations=False
-    )
-    agent, world = implementation.agent(s, dtype), Quiet(5)
-    dense, n_floored = reference.DensePolicy(s), 0
-    for _ in range(12):
-        before, log = agent.theta, collect(agent, world, 24)
-        record, after = agent.update(), agent.theta
-        assert (after[-2:] >= FLOOR).all()
-        n_floored += (after[-2:] == FLOOR).any()
-        assert record["std"] == pytest.approx(np.mean(np.exp(after[-2:])))
-        assert record["step_norm"] == pytest.approx(np.linalg.norm(after - before), rel=ROUNDING)
-        if record["outcome"] == OK:
-            kl = dense.kl(before, after, log.obs[~log.skip])
-            assert record["kl"] == pytest.approx(kl, rel=1e-6 if dtype == "float64" else 1e-2)
-    assert n_floored >= 3
-    world.loud = True
-    for _ in range(6):
-        collect(agent, world, 24)
-        agent.update()
-    assert (agent.theta[-2:] > FLOOR).all()
-
-
-def test_a_state_below_the_floor_is_raised_to_it(implementation):
-    low = implementation.agent(settings(log_std_init=-5.0))
-    agent = implementation.agent(settings(log_std_min=-1.0))
-    agent.load_state(low.state())
-    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
-    assert np.array_equal(agent.theta[:-2], low.theta[:-2])
-    agent.theta = low.theta
-    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
-
-
-@needs_extension
-def test_the_core_s_own_bytes_below_the_floor_are_raised_to_it():
-    low, agent = (
-        Implementation("compiled").agent(settings(**more))
-        for more in (dict(log_std_init=-5.0), dict(log_std_min=-1.0))
-    )
-    agent.load_bytes(low.save_bytes())
-    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
-
-
-def test_a_model_begins_at_its_floor_and_keeps_it():
-    kwargs = dict(net_arch=[4], log_std_init=-0.5, log_std_min=-0.5)
-    model = small_model("Pendulum-v1", policy_kwargs=kwargs, target_kl=0.5)
-    model.learn(200)
-    assert (model._agent.theta[-1:] >= -0.5).all()
-
-
-# -- adaptive damping -----------------------------------------------------------------------------
-
-
-def scale_after(scale, record):
-    """The rule, once more."""
-    if record["outcome"] == ZERO_GRADIENT:
-        return scale
-    gain, predicted = record["surr_gain"], record["surr_gain_predicted"]
-    if gain < predicted / 4:
-        return scale * 1.5
-    return scale / 1.5 if gain > predicted * 3 / 4 else scale
-
-
-@pytest.mark.parametrize(("target_kl", "grows"), [(1e-6, -1), (2.0, 1)])
-def test_damping_follows_how_well_gains_are_predicted(implementation, target_kl, grows):
-    s = rollout_settings(
-        adaptive_damping=True, target_kl=target_kl, cg_damping=0.01, line_search_max_iter=2
-    )
-    agent, world, scale = shaken(implementation, s), World(5), 1.0
-    for _ in range(5):
-        damping = agent.cg_damping
-        collect(agent, world, 24)
-        record = agent.update()
-        assert record["cg_damping"] == damping
-        scale = scale_after(scale, record)
-        assert agent.state()["damping_scale"] == pytest.approx(scale, rel=ROUNDING)
-        assert agent.cg_damping == pytest.approx(0.01 * scale, rel=ROUNDING)
-    assert (scale - 1) * grows > 0
-
-
-def test_the_damping_in_force_is_what_everything_uses(implementation):
-    """An agent whose damping has come to 0.02 does what one does that was given it."""
-    born = shaken(implementation, rollout_settings(cg_damping=0.02))
-    grown = shaken(implementation, rollout_settings(cg_damping=0.01, adaptive_damping=True))
-    grown.load_state(grown.state() | {"damping_scale": np.array([2.0])})
-    v = np.random.default_rng(0).normal(size=len(born.theta))
-    for agent in (born, grown):
-        agent.load_batch(*random_batch(settings()))
-    assert np.array_equal(born.precondition(v), grown.precondition(v))
-    assert np.array_equal(born.solve()[0], grown.solve()[0])
-    _, _, one = updated(born)
-    _, _, two = updated(grown)
-    assert one | {"seconds": None} == two | {"seconds": None}
-    assert born.theta.tobytes() == grown.theta.tobytes()
-
-
-@pytest.mark.parametrize(("scale", "target_kl"), [(1e-7, 1e-6), (1e4, 1e3)])
-def test_the_damping_stays_within_bounds(implementation, scale, target_kl):
-    s = rollout_settings(
-        adaptive_damping=True, target_kl=target_kl, cg_damping=0.1, line_search_max_iter=1
-    )
-    agent = shaken(implementation, s)
-    agent.load_state(agent.state() | {"damping_scale": np.array([scale])})
-    _, _, record = updated(agent)
-    assert scale_after(scale, record) != scale
-    assert agent.state()["damping_scale"] == scale
-
-
-def test_a_zero_gradient_tells_nothing_of_the_damping(implementation):
-    agent = implementation.agent(rollout_settings(adaptive_damping=True, gamma=0.0))
-    agent.value_theta = np.zeros_like(agent.value_theta)
-    no = np.zeros(5, bool)
-    for _ in range(3):
-        agent.act(np.ones((5, O)))
-        agent.push(np.ones(5), no, no, np.ones((5, O)))
-    assert agent.update()["outcome"] == ZERO_GRADIENT
-    assert agent.state()["damping_scale"] == 1
-
-
-def test_without_it_the_scale_is_left_alone(implementation):
-    agent = shaken(implementation, rollout_settings())
-    agent.load_state(agent.state() | {"damping_scale": np.array([2.0])})
-    _, _, record = updated(agent)
-    assert record["cg_damping"] == agent.cg_damping == 0.1
-    assert agent.state()["damping_scale"] == 2
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0])
-def test_a_state_with_an_impossible_scale_is_refused(implementation, value):
-    agent = implementation.agent(settings())
-    before = bits(agent)
-    with pytest.raises(ValueError, match=r"^damping_scale is not positive$"):
-        agent.load_state(agent.state() | {"damping_scale": np.array([value])})
-    assert bits(agent) == before
-
-
-def test_a_saved_model_goes_on_with_its_damping(tmp_path):
-    model = small_model("Pendulum-v1", adaptive_damping=True, cg_damping=0.01)
-    model.learn(256)
-    assert model._agent.state()["damping_scale"] != 1
-    model.save(tmp_path / "model.npz")
-    again = type(model).load(tmp_path / "model.npz")
-    assert same_state(model, again)
-    assert again._agent.cg_damping == model._agent.cg_damping
 
 
 # -- both backends, any threads -------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""The floor of log_std: never below it, held where a step would go lower, free to rise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from agents import (
+    Implementation,
+    World,
+    collect,
+    needs_extension,
+    random_batch,
+    rollout_settings,
+    settings,
+)
+from helpers import small_model
+from tolerances import ROUNDING, assert_close
+
+OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
+
+
+class Quiet(World):
+    """Small actions are good, so that log_std falls; loud: large ones are."""
+
+    loud = False
+
+    def step(self, act):
+        rew, *rest = super().step(act)
+        size = np.square(act).sum(axis=1)
+        return np.where(np.isnan(rew), rew, size if self.loud else -size), *rest
+
+
+FLOOR = -0.3
+
+
+def floored(implementation, log_std, adv_of_far, **more):
+    """A linear policy with log_std as given, and a batch in which actions at a distance of two
+    standard deviations have that advantage, others none."""
+    s = settings((), ("gaussian", (1, 1)), log_std_min=FLOOR, **more)
+    agent = implementation.agent(s)
+    theta = agent.theta
+    theta[-2:] = log_std
+    agent.theta = theta
+    batch = random_batch(s)
+    agent.load_batch(batch.obs, batch.act, batch.adv)
+    noise = np.array([[2.0, 0.1], [-2.0, -0.1], [0.1, 0.1], [-0.1, -0.1]] * 3)
+    act = agent.outputs() + np.exp(agent.theta[-2:]) * noise
+    agent.load_batch(batch.obs, act, np.tile([adv_of_far, adv_of_far, 0.0, 0.0], 3))
+    return agent
+
+
+def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
+    """The first component's far actions were bad; the second's were near, and so its floor binds
+    the other way."""
+    agent = floored(implementation, [FLOOR, FLOOR], -1.0)
+    free = floored(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
+    held, plain = agent.gradient(), free.gradient()
+    assert plain[-2] < -0.1
+    assert plain[-1] > 0.1
+    assert held[-2] == 0
+    assert_close(held[-1], plain[-1], 1e-6)
+    assert_close(held[:-2], plain[:-2], 1e-6)
+    x, _ = agent.solve()
+    assert x[-2] == 0
+
+
+def test_a_log_std_at_the_floor_can_rise_again(implementation):
+    """A clamp that is saturated does not kill the gradient."""
+    agent = floored(implementation, [FLOOR, FLOOR], 1.0)
+    g = agent.gradient()
+    assert g[-2] > 0.1
+    x, _ = agent.solve()
+    assert x[-2] > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
+    """What is adopted is what was evaluated: its KL is that of the clamped policy."""
+    s = rollout_settings(
+        hidden=(), log_std_min=FLOOR, target_kl=0.2, cg_damping=1e-3, normalize_observations=False
+    )
+    agent, world = implementation.agent(s, dtype), Quiet(5)
+    dense, n_floored = reference.DensePolicy(s), 0
+    for _ in range(12):
+        before, log = agent.theta, collect(agent, world, 24)
+        record, after = agent.update(), agent.theta
+        assert (after[-2:] >= FLOOR).all()
+        n_floored += (after[-2:] == FLOOR).any()
+        assert record["std"] == pytest.approx(np.mean(np.exp(after[-2:])))
+        assert record["step_norm"] == pytest.approx(np.linalg.norm(after - before), rel=ROUNDING)
+        if record["outcome"] == OK:
+            kl = dense.kl(before, after, log.obs[~log.skip])
+            assert record["kl"] == pytest.approx(kl, rel=1e-6 if dtype == "float64" else 1e-2)
+    assert n_floored >= 3
+    world.loud = True
+    for _ in range(6):
+        collect(agent, world, 24)
+        agent.update()
+    assert (agent.theta[-2:] > FLOOR).all()
+
+
+def test_a_state_below_the_floor_is_raised_to_it(implementation):
+    low = implementation.agent(settings(log_std_init=-5.0))
+    agent = implementation.agent(settings(log_std_min=-1.0))
+    agent.load_state(low.state())
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+    assert np.array_equal(agent.theta[:-2], low.theta[:-2])
+    agent.theta = low.theta
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+
+
+@needs_extension
+def test_the_core_s_own_bytes_below_the_floor_are_raised_to_it():
+    low, agent = (
+        Implementation("compiled").agent(settings(**more))
+        for more in (dict(log_std_init=-5.0), dict(log_std_min=-1.0))
+    )
+    agent.load_bytes(low.save_bytes())
+    assert agent.theta[-2:].tolist() == [-1.0, -1.0]
+
+
+def test_a_model_begins_at_its_floor_and_keeps_it():
+    kwargs = dict(net_arch=[4], log_std_init=-0.5, log_std_min=-0.5)
+    model = small_model("Pendulum-v1", policy_kwargs=kwargs, target_kl=0.5)
+    model.learn(200)
+    assert (model._agent.theta[-1:] >= -0.5).all()
