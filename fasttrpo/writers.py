@@ -14,6 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,21 @@ _STEPS = ("num_timesteps", "time/total_timesteps")  # the column, in a record's 
 
 
 def _open(path: Path, mode: str = "w") -> Any:
-    return open(path, mode, newline="", encoding="utf-8")
+    """For `_append`: unbuffered, so that nothing is left to be written as it is closed."""
+    return open(path, f"{mode}b", buffering=0)
+
+
+def _append(file: Any, path: Path, text: str) -> None:
+    """Adds the text to an open file. SaveError, with none of it added, where the disk is full."""
+    end, rest = file.tell(), text.encode()
+    with saving(path):
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            with suppress(OSError):  # what is no file on a disk cannot be cut
+                file.truncate(end)
+            raise
 
 
 class TextFile:
@@ -149,9 +164,7 @@ class TextFile:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One text, in the file when this returns. SaveError where the disk is full."""
-        with saving(self._path):
-            self._file.write(self.text(values) + "\n")
-            self._file.flush()
+        _append(self._file, self._path, self.text(values) + "\n")
 
     def text(self, values: dict[str, Any]) -> str:
         """What to write of them."""
@@ -228,15 +241,15 @@ class ProgressFile:
     def write(self, record: dict[str, Any], step: int = 0) -> None:
         """One line. SaveError where the disk is full."""
         new = [key for key in record if key not in self._header]
-        with saving(self._path):
-            if new and self._header:
-                self._widen(new)
-            writer = csv.DictWriter(self._file, self._header or new, restval="")
-            if not self._header:
-                self._header = new
-                writer.writeheader()
-            writer.writerow(record)
-            self._file.flush()
+        if new and self._header:
+            self._widen(new)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._header or new, restval="")
+        if not self._header:
+            writer.writeheader()
+        writer.writerow(record)
+        _append(self._file, self._path, text.getvalue())
+        self._header = self._header or new
 
     def _widen(self, new: list[str]) -> None:
         """Adds columns: the file is written anew in one go, so that a kill finds it whole."""
@@ -301,18 +314,20 @@ class TensorBoard:
                 "pip install 'fasttrpo[tensorboard]'"
             ) from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._path = folder / "events.out.tfevents.*"
         self._file = EventFileWriter(str(folder))
         if resumed:
             begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._add(step=resumed + 1, session_log=begun)
 
     def _add(self, **content: Any) -> None:
-        """One event, in the file when this returns."""
-        self._file.add_event(self._event(wall_time=time.time(), **content))
-        self._file.flush()
+        """One event, in the file when this returns. SaveError where the disk is full."""
+        with saving(self._path):
+            self._file.add_event(self._event(wall_time=time.time(), **content))
+            self._file.flush()
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """One event, in the file when this returns."""
+        """One event, as `_add` has it."""
         scalars = [
             self._summary.Value(tag=tag, simple_value=float(value))
             for tag, value in values.items()
@@ -321,8 +336,9 @@ class TensorBoard:
         self._add(step=step, summary=self._summary(value=scalars))
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Closes the file. SaveError as `write` has it."""
+        with saving(self._path):
+            self._file.close()
 
 
 def _is_number(value: Any) -> bool:

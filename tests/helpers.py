@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -156,6 +159,21 @@ def same_state(a: TRPO, b: TRPO) -> bool:
 
 INCLUDE = Path(__file__).resolve().parent.parent / "csrc/include"
 CC = os.environ.get("CC", "cc")
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file may be larger than that in here, as on a disk that is nearly full."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def build_library(source: Path, library: Path, *flags: str) -> str:

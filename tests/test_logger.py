@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers import Pointer, small_model
+from helpers import Pointer, disk_of, small_model
 
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
@@ -129,6 +130,33 @@ def test_a_full_disk_is_told(tmp_path):
         progress.write({"iteration": 1})
     with suppress(OSError):
         progress.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+@pytest.mark.parametrize("name", ["csv", "json", "log"])
+def test_a_line_that_does_not_fit_on_the_disk_is_not_begun(name, tmp_path):
+    model, file = small_model(), {"csv": "progress.csv", "json": "progress.json", "log": "log.txt"}
+    model.set_logger(configure(tmp_path, [name]))
+    model.learn(32)
+    path = tmp_path / file[name]
+    before = path.read_bytes()
+    with disk_of(len(before) + 10), pytest.raises(SaveError, match=rf"cannot save .*{path.name}"):
+        model.learn(32)
+    assert path.read_bytes() == before
+    model.learn(32)
+    model.logger.close()
+    after = path.read_bytes()
+    assert after.startswith(before)
+    assert len(after) > len(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_is_told_by_tensorboard_too(tmp_path):
+    pytest.importorskip("tensorboard")
+    model = small_model(tensorboard_log=str(tmp_path))
+    with disk_of(2000), pytest.raises(SaveError, match=r"cannot save .*events"):
+        model.learn(32 * 50)
 
 
 # -- the formats ----------------------------------------------------------------------------------
