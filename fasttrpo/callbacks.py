@@ -33,7 +33,7 @@ from fasttrpo.environments import as_vector_env, is_name, shares
 from fasttrpo.evaluate import N_ENVS, play, rendering
 from fasttrpo.files import replacing, write_text
 from fasttrpo.trpo import making
-from fasttrpo.values import integer, real
+from fasttrpo.values import count, integer, real
 
 __all__ = [
     "BaseCallback",
@@ -65,7 +65,7 @@ class CheckpointCallback(BaseCallback):
 
     def __init__(
         self,
-        save_freq: int,
+        save_freq: float,
         save_path: str | os.PathLike,
         name_prefix: str = "rl_model",
         save_replay_buffer: bool = False,
@@ -73,7 +73,7 @@ class CheckpointCallback(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        self.save_freq = integer(1)("save_freq", save_freq)
+        self.save_freq = count(1)("save_freq", save_freq)
         self.save_path, self.name_prefix = save_path, name_prefix
 
     def rows_until_step(self) -> int:
@@ -121,7 +121,7 @@ class EvalCallback(EventCallback):
         callback_on_new_best: Any = None,
         callback_after_eval: Any = None,
         n_eval_episodes: int = 5,
-        eval_freq: int = 10000,
+        eval_freq: float = 10000,
         log_path: str | os.PathLike | None = None,
         best_model_save_path: str | os.PathLike | None = None,
         deterministic: bool = True,
@@ -136,7 +136,7 @@ class EvalCallback(EventCallback):
             self.callback_on_new_best.parent = self
         self.eval_env = eval_env
         self.n_eval_episodes = integer(1)("n_eval_episodes", n_eval_episodes)
-        self.eval_freq = integer(0)("eval_freq", eval_freq)
+        self.eval_freq = count(0)("eval_freq", eval_freq)
         self.log_path, self.best_model_save_path = log_path, best_model_save_path
         self.deterministic, self.render, self.warn = deterministic, render, warn
         self.best_mean_reward = self.last_mean_reward = -np.inf
@@ -249,9 +249,9 @@ class EvalCallback(EventCallback):
 class EveryNTimesteps(EventCallback):
     """Calls another callback's `on_step` each time `n_steps` steps of the environments are over."""
 
-    def __init__(self, n_steps: int, callback: Any) -> None:
+    def __init__(self, n_steps: float, callback: Any) -> None:
         super().__init__(callback)
-        self.n_steps = integer(1)("n_steps", n_steps)
+        self.n_steps = count(1)("n_steps", n_steps)
         self.last_time_trigger = 0
 
     def rows_until_step(self) -> int:

@@ -15,6 +15,7 @@ from fasttrpo import logger as logs
 from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
+from fasttrpo.values import count as count_of
 from fasttrpo.values import integer, optional, real
 from fasttrpo.watch import Stopped, Watch
 
@@ -29,7 +30,7 @@ class Learning:
     def __init__(
         self,
         model: Any,
-        total_timesteps: int,
+        total_timesteps: float,
         callback: Any,
         log_interval: int | None,
         tb_log_name: str,
@@ -47,7 +48,7 @@ class Learning:
         self.log_interval = optional(integer(1))("log_interval", log_interval)
         self.max_seconds = _seconds("max_seconds", max_seconds)
         self.name, self.goes_on = tb_log_name, not reset_num_timesteps
-        self.total = integer(1)("total_timesteps", total_timesteps)
+        self.total = count_of(1)("total_timesteps", total_timesteps)
 
     def run(self) -> None:
         """Learns until there were enough steps or seconds, or a callback has enough."""

@@ -119,7 +119,7 @@ class TRPO(Calls):
 
     def learn(
         self,
-        total_timesteps: int,
+        total_timesteps: float,
         callback: Any = None,
         log_interval: int | None = 1,
         tb_log_name: str = "TRPO",
@@ -130,6 +130,7 @@ class TRPO(Calls):
     ) -> TRPO:
         """Trains for at least `total_timesteps` environment steps, in whole iterations.
 
+        total_timesteps      an integer, or a float that is one: 1e6
         callback             callbacks of `fasttrpo.callbacks`, or a list of such; or a function of
                              each iteration's record, which stops by returning False; a function
                              that needs two arguments gets (locals, globals) at every step, as

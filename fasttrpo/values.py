@@ -29,6 +29,17 @@ def integer(low: int, high: int | None = None) -> Check:
     return check
 
 
+def count(low: int) -> Check:
+    """As `integer`, and also a float that is one: 1e6 steps."""
+    check = integer(low)
+
+    def count_of(name: str, value: Any) -> int:
+        is_whole = isinstance(value, float) and value.is_integer()  # NumPy's float64 is a float
+        return check(name, int(value) if is_whole else value)
+
+    return count_of
+
+
 size = integer(1, LARGEST_SIZE)
 
 

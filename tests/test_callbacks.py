@@ -257,6 +257,12 @@ def test_wrong_arguments(make, message):
         make()
 
 
+def test_frequencies_are_floats_that_are_integers_too(tmp_path):
+    callbacks = [CheckpointCallback(1e1, tmp_path), EveryNTimesteps(2e1, BaseCallback())]
+    small_model().learn(64, callbacks)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_an_iteration_alone_needs_no_callback(model):
     assert learning.iterate(model)["iteration"] == 1
 

@@ -146,7 +146,13 @@ def test_a_callback_stops_by_returning_false(model):
         model.learn(64, callback=3)
 
 
-@pytest.mark.parametrize("wrong", [0, -5, 1.5])
+def test_steps_are_counted_in_floats_that_are_integers_too(model):
+    """As scripts for Stable-Baselines3 have them: learn(total_timesteps=1e6)."""
+    assert model.learn(1e2).num_timesteps == model.learn(100).num_timesteps
+    assert model.learn(np.float64(100)).num_timesteps == 128
+
+
+@pytest.mark.parametrize("wrong", [0, -5, 1.5, float("inf"), float("nan"), True, "64"])
 def test_total_timesteps_out_of_range(model, wrong):
     with pytest.raises(ValueError, match="total_timesteps must be an integer >= 1"):
         model.learn(wrong)

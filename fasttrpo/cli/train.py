@@ -52,7 +52,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     many = "many runs side by side: 0-9, or 0,3,5; in runs/ENV_ID/seed0 and so on, one thread each"
     train.add_argument("--seeds", metavar="SEEDS", help=many)
     train.add_argument("--jobs", type=int, metavar="N", help="seeds at once; default: by the cores")
-    train.add_argument("--total-timesteps", type=int, metavar="N", help="environment steps")
+    train.add_argument("--total-timesteps", type=_count, metavar="N", help="environment steps")
     train.add_argument("--n-envs", type=int, metavar="N", help="environments side by side")
     train.add_argument("--n-steps", type=int, metavar="N", help="steps per environment, iteration")
     train.add_argument("--n-threads", type=int, metavar="N", help="default: the cores there are")
@@ -88,6 +88,16 @@ def _add_keeping(train: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"0: each iteration (default {training.CHECKPOINT_EVERY:g}); Ctrl-C loses nothing",
     )
+
+
+def _count(text: str) -> int:
+    """An integer, 1e6 too."""
+    try:
+        if (number := float(text)).is_integer():
+            return int(number)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}")
 
 
 def _number_or_word(text: str) -> float | str:
