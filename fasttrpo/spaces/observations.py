@@ -55,8 +55,13 @@ class Observations:
     def batch(self, observation: Any) -> tuple[np.ndarray, bool]:
         """One observation, or a batch of n, as (n, O); and whether it was one alone.
 
-        ValueError for another shape, TypeError for no numbers.
+        ValueError for another shape, TypeError for no numbers, and for what `reset` returns.
         """
+        if _is_answer_of_reset(observation) and not isinstance(self, TupleObservations):
+            raise TypeError(
+                "observation is a tuple (observation, info), as Gymnasium's reset returns it: "
+                "pass its first part alone"
+            )
         lead = self.lead(observation)
         return self.rows(observation, lead).reshape(-1, self.size), lead == ()
 
@@ -290,6 +295,10 @@ def _key(key: Any, name: str) -> str | int:
         f"{name} has the key {key!r}, which a saved model cannot keep: name its parts by words or "
         "integers"
     )
+
+
+def _is_answer_of_reset(given: Any) -> bool:
+    return isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping)
 
 
 def _number(lead: Lead) -> str:
