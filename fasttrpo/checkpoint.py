@@ -119,6 +119,11 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _parse(path: Path | BinaryIO, arrays: dict[str, np.ndarray]) -> Checkpoint:
+    if "policy.pth" in arrays:
+        raise FormatError(
+            f"{path} is a model of Stable-Baselines3's: load it there, and carry its weights over "
+            "by set_parameters({'policy': {name: tensor.numpy(), ...}}) of a new model here"
+        )
     try:
         header = json.loads(str(arrays.pop("header")))
         number = header["format"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,6 +134,15 @@ def test_flipped_bits_are_refused(saved):
     path.write_bytes(bytes(data))
     with pytest.raises(FormatError, match=r"model\.npz is damaged"):
         TRPO.load(path)
+
+
+def test_a_model_of_stable_baselines3_s_is_told_as_such(tmp_path):
+    """Its members, of which only the names count."""
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        for name in ("data", "pytorch_variables.pth", "policy.pth", "policy.optimizer.pth"):
+            archive.writestr(name, b"\x80")
+    with pytest.raises(FormatError, match=r"model\.zip is a model of Stable-Base.*set_parameters"):
+        TRPO.load(tmp_path / "model")
 
 
 def test_foreign_files_are_refused(tmp_path):
