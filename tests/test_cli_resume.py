@@ -207,7 +207,10 @@ def test_threads_and_tables_are_free(monkeypatch):
         (["--set", "gamma=0.5"], "run was begun with gamma=0.98, not 0.5"),
         (["--set", "gama=0.5"], "unknown setting 'gama'; did you mean 'gamma'"),
         (["--policy", "LinearPolicy"], "begun with policy='MlpPolicy', not 'LinearPolicy'"),
-        (["--resume", "run/config.json"], "there is no run 'run/config.json'"),
+        (
+            ["--resume", "run/config.json"],
+            "run/config.json is a file; name the folder of its run, 'run'",
+        ),
         (["--out", "there"], "--resume goes on in the run's own folder; leave --out away"),
         (["--total-timesteps", "0"], "--total-timesteps must be an integer >= 1, got 0"),
         (["--checkpoint-every", "-1"], "--checkpoint-every must be a number >= 0, got -1.0"),

@@ -121,10 +121,11 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     ("prepare", "message"),
     [
         (lambda folder: None, "there is no run 'run'"),
+        (lambda folder: folder.touch(), "'run' is a file; name the folder of its run"),
         (lambda folder: folder.mkdir(), "'run' is no run: there is no progress.csv in it"),
         (lambda folder: (write_run(folder) / "progress.csv").unlink(), "run has no record yet"),
     ],
-    ids=["no folder", "no run", "no record"],
+    ids=["no folder", "a file", "no run", "no record"],
 )
 def test_what_is_no_run_is_one_line(command, prepare, message, tmp_path, capsys):
     prepare(tmp_path / "run")

@@ -63,6 +63,9 @@ def read_config(folder: Path) -> dict[str, Any]:
                 raise TypeError(f"{name} is {config[name]!r}")
         return config
     except (FileNotFoundError, NotADirectoryError):
+        if folder.is_file():
+            words = f"{folder} is a file; name the folder of its run, {str(folder.parent)!r}"
+            raise UsageError(words) from None
         within = sorted(str(config.parent) for config in folder.glob(f"*/{CONFIG}"))
         if within:
             raise UsageError(f"{folder} has runs in it; name one, {within[0]!r} say") from None

@@ -118,7 +118,8 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """The runs in the given folders, each a run's or one that has some below it, and remarks on
     those that were left out because they have no record yet, or are damaged.
 
-    FileNotFoundError for what is no folder; ValueError, with the remarks, if no run is left.
+    FileNotFoundError for what is not there; ValueError for a file, and, with the remarks, if no run
+    is left.
     """
     runs, left_out, seen = [], [], set()
     for path in paths:
@@ -143,6 +144,10 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 def find(path: Path) -> list[Path]:
     """The run folders at `path` or below it, seed2 before seed10."""
+    if path.is_file():
+        raise ValueError(
+            f"{str(path)!r} is a file; name the folder of its run, {str(path.parent)!r}"
+        )
     if not path.is_dir():
         known = [str(p) for p in (path.parent, Path("runs")) if p.is_dir() for p in p.iterdir()]
         match = nearest(str(path), known)
