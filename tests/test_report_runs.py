@@ -55,6 +55,14 @@ def test_threads_make_no_group(tmp_path):
     assert names(tmp_path) == [("CartPole-v1", 2)]
 
 
+@pytest.mark.parametrize(("target_kl", "n_groups"), [("linear", 2), ("linear_0.02", 2), (0.02, 1)])
+def test_a_schedule_over_other_totals_makes_a_group(target_kl, n_groups, tmp_path):
+    settings = {"target_kl": target_kl}
+    for seed, total in enumerate((4000, 8000)):
+        write_run(tmp_path / f"seed{seed}", seed=seed, total=total, settings=settings)
+    assert len(grouped(load([tmp_path])[0])) == n_groups
+
+
 def test_many_differences_are_called_by_their_folder(tmp_path):
     more = {"gamma": 0.9, "gae_lambda": 0.8, "target_kl": 0.1, "cg_damping": 1.0}
     write_run(tmp_path / "plain")

@@ -270,7 +270,8 @@ def _key(run: Run) -> str:
     if not run.config:
         return f"folder {run.folder.resolve().parent}"
     settings = group_settings(run)
-    if "linear" in settings.values():  # a schedule over all of a run's steps
+    # A schedule is over all of a run's steps.
+    if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
         settings["total_timesteps"] = run.config.get("total_timesteps")
     return json.dumps([run.env_id, settings], sort_keys=True, default=str)
 
