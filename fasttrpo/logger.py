@@ -206,6 +206,13 @@ _TAGS = {
 }
 _GROUPS = {"episodes": "rollout", "steps_per_second": "time"}
 _TABLES = ("stdout", "log")
+_KEYS = {tag: key for key, tag in _TAGS.items()}
+
+
+def key_of(tag: str) -> str:
+    """The key in a record that `log_record` gave the tag: return_mean of rollout/ep_rew_mean."""
+    group, _, name = tag.rpartition("/")
+    return _KEYS.get(tag, name if group in ("rollout", "time", "train") else tag)
 
 
 def log_record(logger: Logger, record: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ import pytest
 from helpers import small_model
 from run_folders import write_csv, write_evaluation, write_run
 
+from fasttrpo import cli, configure
+from fasttrpo.callbacks import EvalCallback
 from fasttrpo.report.runs import check_column, find, grouped, load, read
 
 
@@ -109,6 +111,20 @@ def test_what_learn_records_is_what_is_read(tmp_path):
     run = read(tmp_path)
     for name in ("kl", "kl_predicted", "target_kl", "steps_per_second", "cg_residual"):
         assert np.isfinite(run.column(name)).all(), name
+
+
+def test_what_a_model_logs_from_python_is_a_run(tmp_path):
+    """Its tags are the columns; the lines of an evaluation alone are no records."""
+    model = small_model()
+    model.set_logger(configure(tmp_path, ["csv"]))
+    evaluate = EvalCallback("CartPole-v1", eval_freq=24, verbose=0, log_path=tmp_path)
+    model.learn(64 * 6, evaluate)
+    run = read(tmp_path)
+    for name in ("iteration", "num_timesteps", "return_mean", "kl", "kl_predicted", "std"):
+        np.testing.assert_array_equal(run.column(name), [r[name] for r in model.records], name)
+    assert list(run.columns["rejected"]) == [r["rejected"] for r in model.records]
+    assert len(run.evaluations["mean_reward"]) == 4
+    assert cli.main(["report", str(tmp_path)]) == 0
 
 
 # -- what is wrong --------------------------------------------------------------------------------

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.logger import key_of
 from fasttrpo.run_files import CONFIG, ERROR, EVALUATION, EVALUATIONS, PROGRESS
 from fasttrpo.suggest import nearest, unknown
 
 # Settings that change no number of a run, or that only say which of the equal runs it is.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
-_TEXT = {"rejected", "ended"}
+_TEXT = {"rejected", "ended", "train/rejected", "train/ended"}
+_BY_TAG = "time/iterations"
 MOST_NAMED = 3
 
 
@@ -168,8 +170,14 @@ def _natural(path: Path) -> list[tuple[bool, int | str]]:
 
 
 def read(folder: Path) -> Run:
-    """One run; without records if progress.csv is not there yet. ValueError for a damaged file."""
+    """One run; without records if progress.csv is not there yet. ValueError for a damaged file.
+
+    Its columns may be the keys of records, as `fasttrpo train` has them, or the tags of the log of
+    a model that was told to write there: `set_logger(configure(folder, ["csv"]))`.
+    """
     columns = read_csv(folder / PROGRESS) if (folder / PROGRESS).exists() else {}
+    if _BY_TAG in columns:
+        columns = _by_key(columns)
     if columns and "num_timesteps" not in columns:
         raise ValueError(f"{folder / PROGRESS} has no column num_timesteps")
     evaluation = _json(folder / EVALUATION) or _json(folder / _OLD_EVALUATION)
@@ -177,6 +185,13 @@ def read(folder: Path) -> Run:
     told = read_csv(evaluations) if evaluations.exists() else {}
     config = _json(folder / CONFIG) or {}
     return Run(folder, config, columns, evaluation, told, _error(folder / ERROR))
+
+
+def _by_key(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns by tag as a record has them; without the lines of evaluations, say."""
+    told = {key_of(tag): values for tag, values in columns.items()}
+    is_record = np.isfinite(told["iteration"])
+    return {key: values[is_record] for key, values in told.items()}
 
 
 def _error(path: Path) -> str:
