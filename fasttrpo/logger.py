@@ -187,6 +187,61 @@ def _runs(folder: Path, name: str) -> list[int]:
     return [int(end) for end in ends if end.isdecimal()]
 
 
+# -- loggers of Stable-Baselines3's ----------------------------------------------------------------
+
+
+class WrappedLogger(Logger):
+    """Hands what it dumps on to a logger of Stable-Baselines3's, of a script that made one.
+
+    given  the one that was passed, whose formats write
+    """
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(given.get_dir())
+        self.given = given
+
+    @property
+    def has_writers(self) -> bool:
+        """The other one's are not asked."""
+        return True
+
+    def dump(self, step: int = 0) -> None:
+        """Writes what was recorded here or there."""
+        for key, value in self.name_to_value.items():
+            # TensorBoard's there would have a page of texts, a new one in each iteration.
+            texts = ("tensorboard",) if isinstance(value, str) else ()
+            self.given.record(key, value, exclude=(*self._excluded[key], *texts))
+        super().dump(step)
+        self.given.dump(step)
+
+    def log(self, *args: Any, level: int = INFO) -> None:
+        """As the other one does."""
+        self.given.log(*args, level=level)
+
+    def set_level(self, level: int) -> None:
+        """Of both."""
+        super().set_level(level)
+        self.given.set_level(level)
+
+    def close(self) -> None:
+        """Closes the other one's files."""
+        self.given.close()
+
+
+_THEIRS = ("record", "dump", "log", "set_level", "get_dir", "close")
+
+
+def as_logger(logger: Any) -> Logger:
+    """A logger of ours as it is, one of Stable-Baselines3's with our calls: it is known by its
+    methods. TypeError for what is neither.
+    """
+    if isinstance(logger, Logger):
+        return logger
+    if isinstance(logger, type) or not all(hasattr(logger, name) for name in _THEIRS):
+        raise TypeError(f"set_logger takes what fasttrpo.configure(...) returns, got {logger!r}")
+    return WrappedLogger(logger)
+
+
 # -- a record's tags ------------------------------------------------------------------------------
 
 # Keys of a record that have a tag in Stable-Baselines3's logs, where the others are not shown in

@@ -15,7 +15,7 @@ from fasttrpo import checkpoint as archives
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, given_env, is_name
 from fasttrpo.learning import Record
-from fasttrpo.logger import Logger
+from fasttrpo.logger import Logger, as_logger
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3.calls import Calls
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
@@ -171,10 +171,11 @@ class TRPO(Calls):
         """The log of the run; `record` puts values into it."""
         return self._logger
 
-    def set_logger(self, logger: Logger) -> None:
-        """Takes a logger, of `fasttrpo.logger.configure`, instead of what the settings verbose and
-        tensorboard_log would make."""
-        self._logger, self._has_own_logger = logger, True
+    def set_logger(self, logger: Any) -> None:
+        """Takes a logger, of `fasttrpo.logger.configure` or Stable-Baselines3's, instead of what
+        the settings verbose and tensorboard_log would make. TypeError for what is none.
+        """
+        self._logger, self._has_own_logger = as_logger(logger), True
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.

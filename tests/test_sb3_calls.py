@@ -313,3 +313,56 @@ def test_vec_normalize_is_found():
     assert TRPO("MlpPolicy", VecCartPole(1), n_steps=8).get_vec_normalize_env() is None
     model = TRPO("MlpPolicy", outer, n_steps=8)
     assert model.get_vec_normalize_env() is inner
+
+
+# -- loggers --------------------------------------------------------------------------------------
+
+
+class TheirLogger:
+    """The calls of Stable-Baselines3's, whose values and exclusions are kept."""
+
+    def __init__(self):
+        self.values, self.excluded, self.dumped, self.is_closed = {}, {}, [], False
+
+    def record(self, key, value, exclude=None):
+        self.values[key], self.excluded[key] = value, exclude
+
+    def dump(self, step=0):
+        self.dumped.append((step, self.values))
+        self.values = {}
+
+    def log(self, *args, level=20):
+        self.dumped.append(args)
+
+    def set_level(self, level):
+        self.level = level
+
+    def get_dir(self):
+        return None
+
+    def close(self):
+        self.is_closed = True
+
+
+def test_a_logger_of_theirs_is_kept(model):
+    theirs = TheirLogger()
+    model.set_logger(theirs)
+    theirs.record("custom/by_script", 1)
+    model.learn(128, lambda record: model.logger.record("custom/by_callback", 2))
+    (step, first), (_, second) = theirs.dumped
+    assert step == 64
+    assert first["rollout/ep_rew_mean"] == model.records[0]["return_mean"]
+    assert first["custom/by_script"] == 1
+    assert second["custom/by_callback"] == 2
+    assert {"stdout", "log"} <= set(theirs.excluded["train/curvature"])
+    assert "tensorboard" in theirs.excluded["train/rejected"]
+    model.logger.info("so far")
+    model.logger.close()
+    assert theirs.dumped[-1] == ("so far",)
+    assert theirs.is_closed
+
+
+@pytest.mark.parametrize("wrong", [None, "stdout", TheirLogger])
+def test_what_is_no_logger_is_refused_at_once(model, wrong):
+    with pytest.raises(TypeError, match=r"set_logger takes what fasttrpo\.configure"):
+        model.set_logger(wrong)
