@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
+import fasttrpo
 from fasttrpo import TRPO, cli, learning
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.envs.classic import has_extension
@@ -289,3 +293,28 @@ def test_unknown_log_formats(capsys):
     assert train("--log-formats", "rows,tensorbord") == 2
     said = "fasttrpo: unknown log format 'tensorbord'; did you mean 'tensorboard'?\n"
     assert capsys.readouterr().err == said
+
+
+OF_THE_USER_S_OWN = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=20)
+"""
+
+
+def test_modules_of_the_working_folder_are_found(in_a_new_folder):
+    """By the installed command too, which is a script elsewhere, and in the processes of seeds."""
+    (in_a_new_folder / "own_module.py").write_text(OF_THE_USER_S_OWN)
+    script = in_a_new_folder / "bin" / "fasttrpo"
+    script.parent.mkdir()
+    script.write_text(
+        "import sys\nfrom fasttrpo.cli import main\n"
+        "if __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+    home = str(Path(fasttrpo.__file__).parents[1])
+    command = [sys.executable, str(script), "train", "own_module:Own-v0", *SHORT, "--seeds", "0,1"]
+    env = {**os.environ, "PYTHONPATH": home}  # an empty part of it would be the working folder
+    out = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    assert "own_module:Own-v0: 2 seeds: return mean" in out.stdout

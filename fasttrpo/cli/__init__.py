@@ -29,7 +29,12 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Runs one command; returns the exit code.
+
+    Modules in the working folder are found, as by `python -m`: `fasttrpo train my_module:MyEnv-v0`.
+    """
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         args = _parse(sys.argv[1:] if argv is None else argv)
         return args.run(args)
