@@ -332,3 +332,16 @@ def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
     assert cli.main(["train", "no.py:lander", *short]) == 2
     assert "there is no file 'no.py'" in capsys.readouterr().err
     del sys.modules["lander"]
+
+
+def test_a_class_of_gymnasium_s_in_a_file_is_told_how_to_be_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("own_env.py").write_text("from gymnasium.envs.classic_control import CartPoleEnv as Own\n")
+    assert cli.main(["train", "own_env.py:Own"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("fasttrpo: own_env.py: Own is no NumbaEnvironment")
+    assert err.endswith('gymnasium.register("Own-v0", "own_env:Own"), and say own_env:Own-v0\n')
+    assert cli.main(["train", "own_env.py:own"]) == 2
+    assert capsys.readouterr().err == "fasttrpo: own_env.py: there is no NumbaEnvironment\n"
+    del sys.modules["own_env"]

@@ -32,9 +32,19 @@ def definition(env: Any) -> NumbaEnvironment:
     module = _module(Path(file))
     found = getattr(module, name, None)
     if not isinstance(found, NumbaEnvironment):
-        known = [n for n, each in vars(module).items() if isinstance(each, NumbaEnvironment)]
-        raise ValueError(f"{file}: {unknown('NumbaEnvironment', name, known)}")
+        raise ValueError(f"{file}: {_what_is_there(module, name, Path(file).stem)}")
     return found
+
+
+def _what_is_there(module: ModuleType, name: str, stem: str) -> str:
+    """Why `name` is no environment of the file."""
+    if hasattr(module, name):
+        return (
+            f"{name} is no NumbaEnvironment; if it is one of Gymnasium's, register it in the file, "
+            f'gymnasium.register("{name}-v0", "{stem}:{name}"), and say {stem}:{name}-v0'
+        )
+    known = [n for n, each in vars(module).items() if isinstance(each, NumbaEnvironment)]
+    return unknown("NumbaEnvironment", name, known) if known else "there is no NumbaEnvironment"
 
 
 def _module(path: Path) -> ModuleType:
