@@ -97,6 +97,14 @@ def test_it_loads_nothing_from_elsewhere(seeds):
     assert not re.search(r"@import|url\(|fetch\(|https?://(?!www\.w3\.org/2000/svg)", text)
 
 
+def test_steps_of_runs_that_ended_at_others_are_a_range(tmp_path):
+    write_run(tmp_path / "seed0", n=40)
+    write_run(tmp_path / "seed1", n=10, seed=1, total=4000)
+    text = " ".join(Reader(report(tmp_path)).text.split())
+    assert "CartPole-v1: 2 seeds of TRPO, 1k to 4k steps each." in text
+    assert "1k to 4k environment steps each" in text
+
+
 def test_the_headline_says_what_came_of_it(seeds):
     text = Reader(report(seeds)).text
     assert "CartPole-v1: 3 seeds of TRPO, 4k steps each." in text

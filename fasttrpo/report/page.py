@@ -16,7 +16,7 @@ from fasttrpo.report import diagnostics, tables
 from fasttrpo.report.curves import Average, average, axis
 from fasttrpo.report.diagnostics import Diagnostic
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import Group
+from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.statistics import CONFIDENCE, N_RESAMPLES
 from fasttrpo.report.svg import Line, line_chart
 from fasttrpo.report.words import count, counted, duration, listed, median, number
@@ -65,7 +65,7 @@ def _n_runs(groups: Sequence[Group]) -> int:
 
 def sentence(group: Group) -> str:
     """What was trained and what came of it."""
-    n, steps = len(group.runs), count(max(run.steps for run in group.runs))
+    n, steps = len(group.runs), _steps(group.runs)
     name = group.name if group.env_id in group.name else f"{group.env_id} with {group.name}"
     text = f"{name}: {counted(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
     found = average(group, "return_mean")
@@ -97,6 +97,12 @@ def _evaluations(group: Group) -> list[float]:
     return [float(mean) for mean in told if isinstance(mean, int | float)]
 
 
+def _steps(runs: Sequence[Run]) -> str:
+    """How many each has taken, or from where to where that is."""
+    least, most = (count(end(run.steps for run in runs)) for end in (min, max))
+    return most if least == most else f"{least} to {most}"
+
+
 def _tiles(groups: Sequence[Group]) -> str:
     runs = [run for group in groups for run in group.runs]
     tiles = []
@@ -112,7 +118,7 @@ def _tiles(groups: Sequence[Group]) -> str:
     speeds = [run.last("steps_per_second") for run in runs]
     tiles += [
         (str(len(runs)), "run" if len(runs) == 1 else "runs"),
-        (count(max(run.steps for run in runs)), "environment steps each"),
+        (_steps(runs), "environment steps each"),
         (duration(median(seconds)), "training time of a run"),
         (count(median(speeds)), "steps per second"),
     ]
