@@ -12,6 +12,7 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
+from helpers import Counter
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -116,6 +117,21 @@ def test_wide_observations_do_without_kfac():
     with pytest.warns(UserWarning, match=r"critic='adam' instead of 'kfac'.* 2000 components"):
         model = TRPO("MlpPolicy", Wide(), n_steps=16, policy_kwargs={"net_arch": [4]})
     assert (model.preconditioner, model.critic) == ("none", "adam")
+    model.learn(16)
+
+
+@pytest.mark.parametrize(
+    ("actions", "n"),
+    [(gymnasium.spaces.Discrete(2000), 2000), (gymnasium.spaces.MultiDiscrete([700, 700]), 1400)],
+)
+def test_many_choices_do_without_kfac(actions, n):
+    """Whose factor would take minutes in every update; the critic has one output."""
+    env = Counter(4)
+    env.action_space = actions
+    what = rf"^preconditioner='none' instead of 'kfac': actions have {n} choi"
+    with pytest.warns(UserWarning, match=what):
+        model = TRPO("MlpPolicy", env, n_steps=16, policy_kwargs={"net_arch": [4]})
+    assert (model.preconditioner, model.critic) == ("none", "kfac")
     model.learn(16)
 
 

@@ -61,28 +61,33 @@ class AgentSettings:
     n_threads: int = 1
 
 
-LARGEST_KFAC = 1024  # inputs of the networks; its matrices are of their square
+LARGEST_KFAC = 1024  # inputs and outputs of the networks; its matrices are of their square
 
 
-def for_size(settings: Settings, obs_size: int) -> Settings:
-    """`settings` without K-FAC, with a warning, where observations are too large for its matrices.
+def for_size(settings: Settings, obs_size: int, n_outputs: int) -> Settings:
+    """`settings` without K-FAC, with a warning, where observations or actions are too large for its
+    matrices.
 
-    They are of the square of the networks' inputs: an image's would take gigabytes, and minutes to
-    factor. Features are such inputs that the user has counted himself.
+    They are of the square of the networks' inputs and outputs: an image's would take gigabytes, and
+    minutes to factor, in every update. Features are such inputs that the user has counted himself.
     """
-    changes: dict[str, Any] = {}
     has_features = (settings.policy_kwargs or {}).get("n_features") is not None
+    reasons: list[str] = []
+    changes: dict[str, Any] = {}
+    if n_outputs > LARGEST_KFAC and settings.preconditioner == "kfac":
+        reasons.append(f"actions have {n_outputs} choices or components")
+        changes["preconditioner"] = "none"
     if obs_size > LARGEST_KFAC and not has_features:
-        if settings.preconditioner == "kfac":
-            changes["preconditioner"] = "none"
-        if settings.critic == "kfac":
-            changes["critic"] = "adam"
+        named = {"preconditioner": "none", "critic": "adam"}
+        large = {k: v for k, v in named.items() if getattr(settings, k) == "kfac"}
+        reasons += [f"observations have {obs_size} components"] if large else []
+        changes |= large
     if not changes:
         return settings
     words = " and ".join(f"{name}={value!r}" for name, value in changes.items())
     warnings.warn(
-        f"{words} instead of 'kfac': observations have {obs_size} components, and K-FAC's matrices "
-        f"are of their square (up to {LARGEST_KFAC})",
+        f"{words} instead of 'kfac': {' and '.join(reasons)}, and K-FAC's matrices are of their "
+        f"square (up to {LARGEST_KFAC})",
         UserWarning,
         stacklevel=3,
     )
