@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,9 @@ def for_learning(verbose: int, folder: str | None, name: str, resumed: int | Non
 
 
 def _runs(folder: Path, name: str) -> list[int]:
-    ends = (path.name.removeprefix(f"{name}_") for path in folder.glob(f"{name}_*"))
+    """The numbers there are; the name may have folders and any signs in it."""
+    first = folder / f"{name}_"
+    ends = (p.name.removeprefix(first.name) for p in first.parent.glob(f"{escape(first.name)}*"))
     return [int(end) for end in ends if end.isdecimal()]
 
 

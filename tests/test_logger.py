@@ -285,6 +285,17 @@ def test_tensorboard_shows_no_steps_twice(tmp_path):
     assert seen == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
 
 
+@pytest.mark.parametrize("name", ["run", "study/run", "kl=[0.01]", "run_2"])
+def test_each_learning_has_a_tensorboard_folder_of_its_own(name, tmp_path):
+    pytest.importorskip("tensorboard")
+    model = small_model(tensorboard_log=str(tmp_path))
+    for _ in range(2):
+        model.learn(32, tb_log_name=name)
+    model.learn(32, tb_log_name=name, reset_num_timesteps=False)
+    files = {n: len([*Path(f"{tmp_path / name}_{n}").iterdir()]) for n in (1, 2)}
+    assert files == {1: 1, 2: 2}
+
+
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
     with pytest.raises(ImportError, match=r"pip install 'fasttrpo\[tensorboard\]'"):
