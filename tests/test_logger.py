@@ -189,8 +189,9 @@ def test_rows_align_with_the_header(capsys):
     assert len(table_row({"time/total_timesteps": 10**9}).split()) == len(header.split())
 
 
-def test_verbose_prints_the_table(capsys):
-    small_model(Pointer(), verbose=1).learn(32)
+@pytest.mark.parametrize("verbose", [1, True])
+def test_verbose_prints_the_table(verbose, capsys):
+    small_model(Pointer(), verbose=verbose).learn(32)
     out = capsys.readouterr().out
     tables = re.findall(r"-+\n(?:\|.*\|\n)+-+\n", out)
     assert "".join(tables) == out

@@ -264,6 +264,10 @@ def _preconditioner(name: str, value: Any) -> str:
     return one_of(*PRECONDITIONERS)(name, "none" if value is None else value)
 
 
+def _verbose(name: str, value: Any) -> int:
+    return integer(0)(name, int(value) if isinstance(value, bool) else value)
+
+
 def _path(name: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike):
         raise refuse(name, value, "a path")
@@ -298,7 +302,7 @@ _CHECKS: dict[str, Check] = {
     "acceptance": one_of(*ACCEPTANCES),
     "sub_sampling_factor": size,
     "stats_window_size": size,
-    "verbose": integer(0),
+    "verbose": _verbose,
     "tensorboard_log": optional(_path),
     "seed": integer(0, 2**64 - 1),
     "preset": optional(one_of(*PEERS)),
