@@ -216,9 +216,13 @@ def collect_rollout(model: Any, n_steps: int, callback: Any = None) -> EpisodeSt
     statistics = model._statistics.copy()
     watch = Watch(model, nobody(model) if callback is None else callback)
     given = model._stream, model._observations, model._actions, statistics, n_steps, watch
-    while not collect(model._agent, *given):
-        model._agent.discard()
-    watch.end()
+    model._is_collecting = True
+    try:
+        while not collect(model._agent, *given):
+            model._agent.discard()
+        watch.end()
+    finally:
+        model._is_collecting = False
     return statistics
 
 

@@ -68,7 +68,7 @@ class TRPO(Calls):
         self.num_timesteps = self.n_updates = 0
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
-        self._remaining, self._is_learning = 1.0, False
+        self._remaining, self._is_learning, self._is_collecting = 1.0, False, False
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
@@ -271,7 +271,9 @@ class TRPO(Calls):
         exclude     names of settings to forget: `load` gives them their defaults
         include     names that are kept though in `exclude`
         checkpoint  True adds where the run stands, between two iterations: `load(path, env)`
-                    then goes on bit for bit, where the environment can be saved (`load` says more)
+                    then goes on bit for bit, where the environment can be saved (`load` says more).
+                    In the midst of a rollout, in `_on_step` say, it stands nowhere: the rollout is
+                    in no file, and a loaded run begins new episodes
 
         The folder is made if there is none. The file is written beside its place and then moved
         there: a kill at any moment leaves the old file whole. ValueError for a state that is
@@ -297,7 +299,7 @@ class TRPO(Calls):
         )
 
     def _run_state(self) -> dict[str, np.ndarray]:
-        stream = {} if self._stream is None else self._stream.state()
+        stream = {} if self._stream is None or self._is_collecting else self._stream.state()
         return {**self._statistics.state(), **stream}
 
     @classmethod

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library, same_state, small_model
 
 from fasttrpo import TRPO, FormatError
+from fasttrpo.callbacks import BaseCallback
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.envs.classic import has_extension
 
@@ -124,6 +125,22 @@ def test_other_environments_begin_anew(tmp_path):
 
 
 @in_c
+@in_c
+@pytest.mark.parametrize("moment", ["_on_step", "_on_rollout_end"])
+def test_saved_in_the_midst_of_a_rollout_it_begins_anew(moment, tmp_path):
+    """The rollout's episodes are in no file, so the environments may not stand amid them."""
+
+    def save(callback):
+        callback.model.save(tmp_path / "model", checkpoint=True)
+
+    callback = type("Saving", (BaseCallback,), {moment: save})()
+    small_model().learn(64 * 2, callback)
+    loaded = TRPO.load(tmp_path / "model", "CartPole-v1")
+    assert not loaded.is_amid_episodes
+    loaded.learn(64, reset_num_timesteps=False)
+    assert loaded.records[-1]["length_mean"] >= 8  # no episode of CartPole is shorter
+
+
 def test_another_number_of_environments_begins_anew(tmp_path):
     model = small_model("CartPole-v1", **SIZES, normalize_rewards=True).learn(2 * ITERATION)
     model.save(tmp_path / "half", checkpoint=True)
