@@ -5,6 +5,7 @@ It converts, lets go of the GIL, and puts what C refuses into words. The Gymnasi
 fasttrpo.envs.compiled.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -46,6 +47,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
+# __dealloc__ needs `memory`, which the garbage collector would clear before it.
+@cython.no_gc_clear
 cdef class Envs:
     """`num_envs` environments of one kind; `source` is a built-in name, or has the
     `address` of a trpo_env that it keeps alive (an opened Library).
