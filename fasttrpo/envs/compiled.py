@@ -230,12 +230,10 @@ class CompiledVectorEnv(VectorEnv):
 
         There is none (AttributeError) where the simulation has no masks.
         """
-        if self.envs_in_c.mask is None:
+        mask = self.envs_in_c.mask
+        if mask is None:
             raise AttributeError(f"{self.name} has no masks: all choices are open, always")
-        return self._action_masks
-
-    def _action_masks(self) -> np.ndarray:
-        return self.envs_in_c.mask.astype(bool)
+        return lambda: mask.astype(bool)
 
     # -- states -------------------------------------------------------------------------------
 

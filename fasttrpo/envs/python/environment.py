@@ -35,8 +35,8 @@ class NumbaEnvironment:
         def mask(state, mask, options)                sets which choices a state leaves open
 
     Each takes what it needs, by these names, in any order. Without `observe` the state is seen as
-    it is, without `mask` all choices are open, always. They run for each simulation by itself; fasttrpo keeps the step limit, the resets, the
-    seeds, and checks every number.
+    it is, without `mask` all choices are open, always. They run for each simulation by itself;
+    fasttrpo keeps the step limit, the resets, the seeds, and checks every number.
 
     state    (state_size,) float64: all there is to a simulation; zeros when `reset` is called
     action   an int for Discrete, a tuple of ints for MultiDiscrete, else an array within bounds

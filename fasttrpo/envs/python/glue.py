@@ -40,14 +40,14 @@ def observe(config, state_at, obs_at):
 '''
 
 # Of those that have masks, which are False as C calls this.
-MASK = '''
+MASK = """
 
 def mask(config, state_at, mask_at):
     state = as_read_only(carray(state_at, ({state_size},)))
     mask = carray(mask_at, ({mask_size},))
     code, _ = attempt(user_mask, state_at, ({mask},))
     return code
-'''
+"""
 
 
 def source(env: Any, parameters: dict[str, tuple[str, ...]]) -> str:
