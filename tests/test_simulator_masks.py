@@ -24,7 +24,8 @@ every_source = pytest.mark.parametrize("source", ["library", "numba"])
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """One cache for the whole run, away from the user's."""
+    """Compiled whatever the other tests are run with; one cache for the whole run."""
+    monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
 
 
