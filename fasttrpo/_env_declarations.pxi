@@ -3,7 +3,7 @@
 cdef extern from "../csrc/include/trpo_env.h" nogil:
     int TRPO_ENV_VERSION
     int TRPO_ENV_OK, TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_REW, TRPO_ENV_ERR_ACT
-    int TRPO_ENV_ERR_ORDER
+    int TRPO_ENV_ERR_ORDER, TRPO_ENV_ERR_MASK
 
     ctypedef struct trpo_envs:
         pass
@@ -31,6 +31,7 @@ cdef extern from "../csrc/include/trpo_env.h" nogil:
         const trpo_env_option *options
         void *observe
         void *close
+        void *mask
     ctypedef struct trpo_env_failure:
         int env
         int64_t step
@@ -43,6 +44,7 @@ cdef extern from "../csrc/include/trpo_env.h" nogil:
         uint8_t *trunc
         double *episode_return
         int64_t *episode_length
+        uint8_t *mask
 
     const char *trpo_env_bad_field(const trpo_env *)
     const char *trpo_env_status_text(int)

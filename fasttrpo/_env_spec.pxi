@@ -74,6 +74,8 @@ cdef str _what_is_wrong(const trpo_env *env, str field):
         return f"and {field[:3]}_high are not bounds: one is missing, above the other, or NaN"
     if field == "choices":
         return "holds a number of choices that is impossible"
+    if field == "mask":
+        return "is for actions that are choices, and these are real numbers"
     if field == "options":
         return "are not all there: n_options, options with names, and config go together"
     return "is missing (NULL)"

@@ -24,6 +24,7 @@ class Envs:
     trunc: NDArray[np.bool_]
     episode_return: NDArray[np.float64]
     episode_length: NDArray[np.int64]
+    mask: NDArray[np.uint8] | None
     def __init__(
         self,
         source: Any,

@@ -5,10 +5,12 @@ It converts, lets go of the GIL, and puts what C refuses into words. The Gymnasi
 fasttrpo.envs.compiled.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 import os
 
@@ -45,6 +47,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
+# __dealloc__ needs `memory`, which the garbage collector would clear before it.
+@cython.no_gc_clear
 cdef class Envs:
     """`num_envs` environments of one kind; `source` is a built-in name, or has the
     `address` of a trpo_env that it keeps alive (an opened Library).
@@ -57,6 +61,7 @@ cdef class Envs:
     term, trunc        (E,) bool
     episode_return     (E,) float64, of the episode that ended in this step, or is under way
     episode_length     (E,) int64, likewise
+    mask               (E, A) uint8: which choices are open next, 0 or 1; None: it has no masks
     states             (E, state_bytes) uint8; after writing to it call `observe`
     options            {name: value}, as used by all
 
@@ -68,13 +73,14 @@ cdef class Envs:
     cdef trpo_env spec
     cdef object memory, config
     cdef readonly object source, states
-    cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length
+    cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length, mask
     cdef readonly int num_envs
     cdef int busy  # the number of forks while a call is under way
 
     def __cinit__(self, source, int num_envs=1, *, uint64_t seed=0, options=None,
                   max_episode_steps=None):
-        self.spec = _found(source)[0]
+        cdef const trpo_env *found = _found(source)
+        memcpy(&self.spec, found, found.struct_size)  # an older one is shorter
         self.source, self.num_envs = source, num_envs
         if num_envs < 1:
             raise ValueError(f"num_envs must be an integer >= 1, got {num_envs}")
@@ -110,6 +116,9 @@ cdef class Envs:
         self.trunc = self._view(out.trunc, (E,), np.bool_)
         self.episode_return = self._view(out.episode_return, (E,), np.float64)
         self.episode_length = self._view(out.episode_length, (E,), np.int64)
+        if out.mask != NULL:
+            A = sum(self.spec.choices[d] for d in range(self.spec.n_actions))
+            self.mask = self._view(out.mask, (E, A), np.uint8)
         stride = self._place(trpo_envs_state(self.w, 1)) - self._place(trpo_envs_state(self.w, 0))
         states = self._view(trpo_envs_state(self.w, 0), (E, stride), np.uint8)
         self.states = states[:, :self.spec.state_bytes]
@@ -284,7 +293,7 @@ cdef class Envs:
         cdef int e, status
         for e in range(self.num_envs):
             status = trpo_envs_observe(self.w, e, &failure)
-            if status == TRPO_ENV_ERR_FAILED or status == TRPO_ENV_ERR_OBS:
+            if status in (TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_MASK):
                 self._refuse(failure, "observe")
             if status != TRPO_ENV_OK:
                 raise ValueError(f"{self.source} has no `observe`, so its states cannot be set")
@@ -348,7 +357,7 @@ cdef class Envs:
             raise RuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
             raise ValueError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
-        failed = status == TRPO_ENV_ERR_FAILED
+        failed = failure.code != 0
         raised = noted(<uintptr_t>trpo_envs_state(self.w, e)) if failed else None
         self._forget()  # those of others too, which failed in the same rollout
         if raised is not None and not isinstance(raised.error, Exception):
@@ -356,9 +365,12 @@ cdef class Envs:
         if raised is not None:
             what = f"{raised} {where}"
         elif failed:
+            call = "mask" if status == TRPO_ENV_ERR_MASK else call
             what = f"{call} returned error {failure.code} {where}"
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
+        elif status == TRPO_ENV_ERR_MASK:
+            what = self._about_mask(e, c) + f" {where}" + ("" if failure.step else " at its reset")
         else:
             what = f"{words} {where}"
         raise SimulationError(
@@ -366,6 +378,14 @@ cdef class Envs:
             "and `reset` begins a new episode here",
             e, failure.step,
         ) from (None if raised is None else raised.error)
+
+    cdef str _about_mask(self, int e, int d):
+        """What is wrong in component d of environment e's mask."""
+        start = sum(self.spec.choices[i] for i in range(d))
+        mask = self.mask[e, start:start + self.spec.choices[d]]
+        for k in np.flatnonzero(mask > 1)[:1]:
+            return f"the mask has {mask[k]} for choice {k} of component {d}, not 0 or 1,"
+        return f"the mask forbids all {len(mask)} choices of component {d}"
 
 
 cdef void _let_go(object capsule) noexcept:

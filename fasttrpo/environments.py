@@ -270,6 +270,8 @@ class Stream:
             return False
         self.obs = self.env.load(state["environment"].tobytes())
         self._over = over.astype(bool)
+        is_next_step = self._mode is self._modes.NEXT_STEP
+        self.masks = self._masks.at_load(self._over if is_next_step else None)
         return True
 
     def step(self, actions: np.ndarray, row: int | None = None) -> Step:
@@ -304,6 +306,7 @@ class Stream:
                 with Noted(f"step at step {failure['row']}"):
                     self.env.envs_in_c.refuse(**failure)
             self.obs = self.env.observations()
+        self.masks = self._masks.read({}, None)
         return episodes
 
     def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any, Any]:

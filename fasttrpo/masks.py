@@ -39,9 +39,17 @@ class Masks:
         """(E, A) bool after a reset of all, or None where everything is allowed."""
         if self._is_new:
             self._is_new = False
-            self._method = _method(self._env) if self._parts else None
+            self._find_method()
             self._warn_of_unread(infos)
         return self.read(infos, 0)
+
+    def at_load(self, over: np.ndarray | None) -> np.ndarray | None:
+        """The same where environments were loaded, which tell no infos; over as in `read`."""
+        self._find_method()
+        return self.read({}, 0, over)
+
+    def _find_method(self) -> None:
+        self._method = _method(self._env) if self._parts else None
 
     def _warn_of_unread(self, infos: Any) -> None:
         """A UserWarning if masks are told where nobody looks for them."""

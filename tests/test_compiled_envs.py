@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import weakref
 
 import gymnasium
 import numpy as np
@@ -271,6 +272,18 @@ def test_views_and_capsules_outlive_their_environments():
     assert np.array_equal(view.astype(np.float32), obs)
     assert states.any()
     del capsule, rubbish
+
+
+def test_environments_in_a_cycle_are_collected():
+    """As those in an exception's traceback are; so many that freed memory is no longer there."""
+    env = CompiledVectorEnv("CartPole-v1", 200_000)
+    env.reset(seed=0)
+    ring = [env.envs_in_c, env]
+    ring.append(ring)
+    gone = weakref.ref(env)
+    del env, ring
+    gc.collect()
+    assert gone() is None
 
 
 def test_many_steps_at_once_are_the_same_steps():

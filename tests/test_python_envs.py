@@ -279,7 +279,7 @@ def test_a_definition_can_be_pickled():
 def test_the_struct_is_c_s():
     """Its fields' places are those of trpo_env.h where its size is: C refuses any other."""
     assert cart.make_vec(1).envs_in_c.describe()["max_episode_steps"] == 500
-    assert struct.Struct.close.offset + ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
+    assert struct.Struct.mask.offset + ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
         struct.Struct
     )
 

@@ -108,6 +108,15 @@ static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int
     if (raw != seen) trpo_see(w, s, seen, raw, n);
 }
 
+/* The masks of rows [row, row + n), and the policy's outputs under them. */
+static void forbid(const rollout_task *task, int row, int e, int n)
+{
+    const trpo_model *m = &task->w->policy;
+    const size_t A = (size_t)m->A;
+    memcpy(m->batch.mask + (size_t)row * A, task->out.mask + (size_t)e * A, (size_t)n * A);
+    trpo_mask_rows(m, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, row, n);
+}
+
 /* Actions drawn from the policy, and what goes to the environments. */
 static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
@@ -119,6 +128,7 @@ static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
     trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
     rng.count += (uint64_t)(t - w->t);
     trpo_net_forward(w->k, &m->net, trpo_tile_rows(s, m, &m->batch, row), n);
+    if (task->out.mask != NULL) forbid(task, row, e, n);
     trpo_draw_actions(w, s, chosen, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, &rng, e, n);
     for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d++) *sent++ = to_env(task, *chosen++, d);
@@ -255,7 +265,9 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     if (rows < 1) return TRPO_OK;
     rollout_task task = {w, envs, trpo_envs_spec(envs), trpo_envs_outcome(envs), single != 0,
                          slice_size(E, w->exec.n_workers), w->t + rows};
+    if (task.out.mask != NULL && !w->policy.dist->takes_masks) return TRPO_ERR_MASK;
     clear_rows(w, first, (size_t)rows * (size_t)E);
+    if (task.out.mask != NULL) trpo_begin_masks(&w->policy, first);
     const trpo_mishap mishap = run_slices(&task);
     if (mishap.status != TRPO_OK) return refuse(w, &mishap, failure);
     trpo_rate_rows(w, first, rows * E);

@@ -38,15 +38,18 @@ ptrdiff_t trpo_bad_mask(const trpo_model *m, const uint8_t *mask, const real *ac
     return -1;
 }
 
+void trpo_begin_masks(trpo_model *m, int first)
+{
+    if (!m->batch.masked) memset(m->batch.mask, 1, (size_t)first * (size_t)m->A);
+    m->batch.masked = 1;
+}
+
 void trpo_keep_mask(trpo_model *m, const uint8_t *mask, int first, int N)
 {
     const size_t row = (size_t)m->A;
     uint8_t *kept = m->batch.mask + (size_t)first * row;
     if (first == 0) m->batch.masked = 0;
-    if (mask != NULL && !m->batch.masked) {
-        memset(m->batch.mask, 1, (size_t)first * row);
-        m->batch.masked = 1;
-    }
+    if (mask != NULL) trpo_begin_masks(m, first);
     if (mask != NULL)
         memcpy(kept, mask, (size_t)N * row);
     else if (m->batch.masked)

@@ -252,6 +252,9 @@ void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng
 ptrdiff_t trpo_bad_mask(const trpo_model *model, const uint8_t *mask, const real *act, int N);
 /* masks.c: mask (N x A), or NULL: all open, of rows [first, first + N); row 0 forgets the others */
 void trpo_keep_mask(trpo_model *model, const uint8_t *mask, int first, int N);
+/* masks.c: the rows from `first` on have masks, which the caller writes; those before it that had
+ * none leave all open */
+void trpo_begin_masks(trpo_model *model, int first);
 /* masks.c: TRPOK_FORBIDDEN for outputs out (N x A) where mask (N x A) is 0 */
 void trpo_mask_outputs(const trpo_model *model, real *out, const uint8_t *mask, int N);
 /* masks.c: the same by the masks of batch rows [first, first + N), if there are any */

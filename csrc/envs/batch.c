@@ -29,7 +29,15 @@ static void *take(arena *a, size_t count, size_t size)
 
 static size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-static void place_outcome(trpo_env_outcome *out, arena *a, size_t E, size_t O)
+/* Bytes of a mask, if there are any. */
+static size_t mask_size(const trpo_env *env)
+{
+    size_t A = 0;
+    for (int d = 0; trpo_env_has_mask(env) && d < env->n_actions; d++) A += (size_t)env->choices[d];
+    return A;
+}
+
+static void place_outcome(trpo_env_outcome *out, arena *a, size_t E, size_t O, size_t A)
 {
     out->obs = TAKE(a, double, E * O);
     out->final_obs = TAKE(a, double, E * O);
@@ -38,6 +46,7 @@ static void place_outcome(trpo_env_outcome *out, arena *a, size_t E, size_t O)
     out->trunc = TAKE(a, uint8_t, E);
     out->episode_return = TAKE(a, double, E);
     out->episode_length = TAKE(a, int64_t, E);
+    out->mask = A > 0 ? (uint8_t *)take(a, E, A) : NULL;
 }
 
 /* What is saved stands in one piece. */
@@ -46,12 +55,13 @@ static void place(trpo_envs *w, arena *a, const trpo_env *env, int n_envs)
     const size_t E = (size_t)n_envs;
     w->env = env;
     w->E = n_envs;
+    w->A = mask_size(env);
     w->stride = rounded(env->state_bytes, STATE_ALIGNMENT);
     w->state = (char *)take(a, E, w->stride);
     w->saved = w->state;
     const size_t begin = a->used - E * w->stride;
     w->random = TAKE(a, trpo_env_random, E);
-    place_outcome(&w->out, a, E, (size_t)env->obs_size);
+    place_outcome(&w->out, a, E, (size_t)env->obs_size, w->A);
     w->phase = TAKE(a, uint8_t, E);
     w->saved_bytes = a->used - begin;
     w->act = TAKE(a, double, E * (size_t)env->n_actions);
@@ -75,12 +85,8 @@ static char *aligned(void *mem)
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes)
 {
-    const char *bad = trpo_env_bad_field(env);
-    if (bad != NULL)
-        return env != NULL && env->version == TRPO_ENV_VERSION &&
-                       env->struct_size == (int)sizeof(trpo_env)
-                   ? TRPO_ENV_ERR_SPEC
-                   : TRPO_ENV_ERR_VERSION;
+    if (trpo_env_bad_field(env) != NULL)
+        return trpo_env_is_readable(env) ? TRPO_ENV_ERR_SPEC : TRPO_ENV_ERR_VERSION;
     const size_t needed = trpo_envs_bytes(env, n_envs);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
     arena a = {aligned(mem), 0};
@@ -148,6 +154,39 @@ static int keep(double *to, const double *obs, int O)
     return O;
 }
 
+/* ---- which choices are open ------------------------------------------------------------------ */
+
+/* The first component of mask (A) that leaves no choice or is not of 0 and 1, else D: what is well
+ * comes to 1, all bytes or-ed. */
+static int bad_mask(const trpo_env *env, const uint8_t *mask)
+{
+    for (int d = 0; d < env->n_actions; d++) {
+        int together = 0;
+        for (int k = 0; k < env->choices[d]; k++) together |= *mask++;
+        if (together != 1) return d;
+    }
+    return env->n_actions;
+}
+
+/* The environment's mask, of the state as it stands after so many steps. */
+static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure)
+{
+    const trpo_env *env = w->env;
+    uint8_t *mask = w->out.mask + (size_t)e * w->A;
+    memset(mask, 0, w->A);
+    const int code = env->mask(env->config, trpo_envs_state(w, e), mask);
+    if (code != 0) return fail(w, e, TRPO_ENV_ERR_MASK, step, code, 0, failure);
+    const int component = bad_mask(env, mask);
+    if (component == env->n_actions) return TRPO_ENV_OK;
+    return fail(w, e, TRPO_ENV_ERR_MASK, step, 0, component, failure);
+}
+
+/* What is done next has no effect: all is open. */
+static void open_mask(trpo_envs *w, int e)
+{
+    if (w->A > 0) memset(w->out.mask + (size_t)e * w->A, 1, w->A);
+}
+
 /* ---- beginning an episode -------------------------------------------------------------------- */
 
 /* What the environment answered to reset or observe, as the beginning of an episode. */
@@ -159,7 +198,7 @@ static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
     for (int i = 0; i < O; i++)
         if (!isfinite(obs[i])) return fail(w, e, TRPO_ENV_ERR_OBS, 0, 0, i, failure);
     w->phase[e] = TRPO_ENV_RUNNING;
-    return TRPO_ENV_OK;
+    return w->A > 0 ? ask_mask(w, e, 0, failure) : TRPO_ENV_OK;
 }
 
 static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
@@ -243,8 +282,9 @@ static int book(trpo_envs *w, int e, double rew, int term, int autoreset, trpo_e
     out->episode_length[e] = length;
     out->term[e] = (uint8_t)term;
     out->trunc[e] = (uint8_t)trunc;
-    if (!(term | trunc)) return TRPO_ENV_OK;
+    if (!(term | trunc)) return w->A > 0 ? ask_mask(w, e, length, failure) : TRPO_ENV_OK;
     w->phase[e] = TRPO_ENV_ENDED;
+    open_mask(w, e);
     return autoreset == TRPO_ENV_SAME_STEP ? reset(w, e, failure) : TRPO_ENV_OK;
 }
 

@@ -10,6 +10,7 @@ enum { TRPO_ENV_NEW = 0, TRPO_ENV_BROKEN = 1, TRPO_ENV_RUNNING = 2, TRPO_ENV_END
 struct trpo_envs {
     const trpo_env *env;
     int E;
+    size_t A;                  /* bytes of a mask; 0: the environment has none */
     size_t stride;             /* bytes from one state to the next */
     char *saved;               /* where that begins which save and load copy, and its bytes: */
     size_t saved_bytes;
@@ -19,6 +20,20 @@ struct trpo_envs {
     uint8_t *phase;            /* (E) */
     double *act;               /* (E x D) actions within their bounds; not saved */
 };
+
+/* Whether a struct is of this version, and of a size that it has or had: it ended once where `mask`
+ * begins. Of any other nothing more is read. */
+static inline int trpo_env_is_readable(const trpo_env *env)
+{
+    return env != NULL && env->version == TRPO_ENV_VERSION &&
+           (env->struct_size == (int)sizeof(trpo_env) ||
+            env->struct_size == (int)offsetof(trpo_env, mask));
+}
+
+static inline int trpo_env_has_mask(const trpo_env *env)
+{
+    return env->struct_size == (int)sizeof(trpo_env) && env->mask != NULL;
+}
 
 static inline double trpo_env_within(double x, double low, double high)
 {

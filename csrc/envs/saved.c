@@ -1,7 +1,7 @@
 /* Environments as bytes, and back.
  *
- *     "TENV" and the format's number | name, sizes | states, streams, outcomes, phases |
- *     a checksum (FNV-1a, 64 bits) of all before it
+ *     "TENV" and the format's number | name, sizes | states, streams, outcomes, masks if there are
+ *     any, phases | a checksum (FNV-1a, 64 bits) of all before it
  *
  * Loading checks everything before it changes anything. */
 #include "envs.h"

@@ -36,7 +36,7 @@ const char *trpo_env_bad_field(const trpo_env *env)
 {
     if (env == NULL) return "trpo_env";
     if (env->version != TRPO_ENV_VERSION) return "version";
-    if (env->struct_size != (int)sizeof(trpo_env)) return "struct_size";
+    if (!trpo_env_is_readable(env)) return "struct_size";
     if (env->name == NULL) return "name";
     if (env->state_bytes < 1 || env->state_bytes > LARGEST_STATE) return "state_bytes";
     if (!is_size(env->obs_size)) return "obs_size";
@@ -48,6 +48,7 @@ const char *trpo_env_bad_field(const trpo_env *env)
     if (!are_options(env)) return "options";
     if (env->reset == NULL) return "reset";
     if (env->step == NULL) return "step";
+    if (trpo_env_has_mask(env) && env->choices == NULL) return "mask";
     return NULL;
 }
 
@@ -65,6 +66,7 @@ const char *trpo_env_status_text(int status)
     case TRPO_ENV_ERR_ORDER: return "no episode is under way: reset first";
     case TRPO_ENV_ERR_SAVED: return "the saved bytes are damaged, or of other environments";
     case TRPO_ENV_ERR_NONE: return "the environment cannot do that";
+    case TRPO_ENV_ERR_MASK: return "a mask leaves no choice, is not of 0 and 1, or is an error";
     default: return "unknown status";
     }
 }

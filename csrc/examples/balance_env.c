@@ -63,7 +63,8 @@ static const trpo_env BALANCE = {
     500,                        /* steps at which an episode is cut short                  */
     450,                        /* the mean return that counts as solved                   */
     NULL, 0, NULL,              /* nothing to configure                                    */
-    reset, step, observe, NULL,
+    reset, step, observe,
+    NULL, NULL,                 /* nothing to let go of, no choices to forbid             */
 };
 
 #ifdef __cplusplus

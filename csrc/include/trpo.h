@@ -308,19 +308,20 @@ int trpo_recorded(const trpo_agent *agent);
 
 /* Records n_rows more rows, or as many as there is room for: bit for bit those of
  *
- *     trpo_act(agent, act, NULL, NULL, obs, NULL)     obs: what the environments show, as trpo_real
+ *     trpo_act(agent, act, NULL, NULL, obs, mask)     obs: what the environments show, as trpo_real
  *     trpo_envs_step(envs, act, TRPO_ENV_SAME_STEP, ...)    act clipped to the bounds
  *     trpo_push(agent, rew, term, trunc, final_obs, NULL)
  *
- * over and over, without leaving C: each worker takes a slice of the environments through all rows,
- * then values and log-probabilities are computed of all rows at once. An episode that is cut is
- * bootstrapped from V of its last observation, and the next begins in the next row. In how many
- * calls a rollout is collected, and by how many workers, cannot be seen in the bits: to look at
- * the clock or for signals, collect a few rows at a time.
+ * over and over, mask being their outcome's, without leaving C: each worker takes a slice of the
+ * environments through all rows, then values and log-probabilities are computed of all rows at
+ * once. An episode that is cut is bootstrapped from V of its last observation, and the next begins
+ * in the next row. In how many calls a rollout is collected, and by how many workers, cannot be
+ * seen in the bits: to look at the clock or for signals, collect a few rows at a time.
  *   single   1: observations and actions pass through float on their way, as through arrays of
  *            float32; says nothing new where trpo_real is float, but for the actions' bounds
  *   failure  filled in with TRPO_ERR_ENVIRONMENT; may be NULL
- * TRPO_ERR_ORDER (a row is open), TRPO_ERR_FULL, TRPO_ERR_SPACES: nothing has changed.
+ * TRPO_ERR_ORDER (a row is open), TRPO_ERR_FULL, TRPO_ERR_SPACES, TRPO_ERR_MASK (they have masks,
+ * the distribution no choices to forbid): nothing has changed.
  * TRPO_ERR_ENVIRONMENT: an environment failed in its turn, or has no episode (trpo_envs_reset).
  * TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS: an observation is too large for trpo_real. With each of these
  * three the rollout in progress is dropped, as by trpo_discard, and trpo_get_culprit has row,

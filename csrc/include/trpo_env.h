@@ -20,7 +20,7 @@
  *   Threads  functions are called for distinct states from several threads at once.
  *   Errors   0 is success; any other number ends the rollout, and is reported with the environment
  *            and the step. The other environments, and the model, are as they were.
- *   Numbers  are double. Sizes: O = obs_size, D = n_actions.
+ *   Numbers  are double. Sizes: O = obs_size, D = n_actions, A = all components' choices together.
  */
 #ifndef TRPO_ENV_H
 #define TRPO_ENV_H
@@ -98,7 +98,7 @@ typedef struct trpo_env_option {
 
 typedef struct trpo_env {
     int version;           /* TRPO_ENV_VERSION                                                */
-    int struct_size;       /* sizeof(trpo_env)                                                */
+    int struct_size;       /* sizeof(trpo_env), or as it was before `mask` was added          */
     const char *name;      /* "CartPole-v1"                                                   */
     size_t state_bytes;    /* >= 1                                                            */
 
@@ -132,6 +132,13 @@ typedef struct trpo_env {
 
     /* Lets go of what a state holds beside its bytes. NULL: nothing. */
     void (*close)(const void *config, void *state);
+
+    /* Which choices a state leaves open: mask (A), the components' choices in a row, 1 those that
+     * are open; it is 0 when this is called. One of each component must be. Called after reset,
+     * step and observe, of a state in which an episode goes on. The policy takes no other choice,
+     * nor learns that it could; what comes from elsewhere is not checked against it. NULL: all are
+     * open, always. */
+    int (*mask)(const void *config, const void *state, uint8_t *mask);
 } trpo_env;
 
 typedef const trpo_env *(*trpo_environment_fn)(void);
@@ -152,7 +159,9 @@ typedef enum trpo_env_status {
     TRPO_ENV_ERR_ACT = -7,      /* an action is not finite, or not one of the choices          */
     TRPO_ENV_ERR_ORDER = -8,    /* no episode is under way: reset first                         */
     TRPO_ENV_ERR_SAVED = -9,    /* the saved bytes are damaged, or of other environments        */
-    TRPO_ENV_ERR_NONE = -10     /* the environment cannot do that                               */
+    TRPO_ENV_ERR_NONE = -10,    /* the environment cannot do that                               */
+    TRPO_ENV_ERR_MASK = -11     /* a mask leaves a component no choice, or holds other than 0   */
+                                /*     and 1; or `mask` returned an error: failure.code         */
 } trpo_env_status;
 
 /* Where a call failed. */
@@ -160,7 +169,7 @@ typedef struct trpo_env_failure {
     int env;               /* number of the environment                                       */
     int64_t step;          /* of its episode, from 1; 0 is the reset                          */
     int code;              /* what the environment returned, else 0                           */
-    int component;         /* of the observation or action, else 0                            */
+    int component;         /* of the observation, action or mask, else 0                      */
     int status;            /* what the call returned                                          */
 } trpo_env_failure;
 
@@ -179,6 +188,8 @@ typedef struct trpo_env_outcome {
     uint8_t *term, *trunc;
     double *episode_return;  /* of the episode that ended here, else of the one under way     */
     int64_t *episode_length; /* likewise                                                      */
+    uint8_t *mask;         /* (E x A) which choices are open next, as trpo_act takes it: all  */
+                           /*     where no episode goes on; NULL: the environment has no mask */
 } trpo_env_outcome;
 
 /* What is wrong with a struct, as the field's name; NULL if nothing is. Of a struct of another
@@ -203,15 +214,16 @@ void trpo_envs_seed(trpo_envs *envs, uint64_t seed);
 trpo_env_random *trpo_envs_random(trpo_envs *envs, int e);
 
 /* New episodes where mask (E) is set; NULL: everywhere. Rewards and flags are 0 there.
- * failure may be NULL. TRPO_ENV_ERR_FAILED, _OBS: that environment has no episode; those after it
- * are as they were. */
+ * failure may be NULL. TRPO_ENV_ERR_FAILED, _OBS, _MASK: that environment has no episode; those
+ * after it are as they were. */
 int trpo_envs_reset(trpo_envs *envs, const uint8_t *mask, trpo_env_failure *failure);
 
 /* A step of environments [first, first + n) by their rows of act (E x D), under autoreset (a
  * trpo_env_autoreset). Distinct ranges may be stepped by distinct threads at once.
  * failure may be NULL. TRPO_ENV_ERR_ACT, _ORDER: that environment is as it was.
- * TRPO_ENV_ERR_FAILED, _OBS, _REW: it has no episode until it is reset, and its row of the outcome
- * means nothing. Either way those before it in the range have stepped, those after it not. */
+ * TRPO_ENV_ERR_FAILED, _OBS, _REW, _MASK: it has no episode until it is reset, and its row of the
+ * outcome means nothing. Either way those before it in the range have stepped, those after it have
+ * not. */
 int trpo_envs_step(trpo_envs *envs, const double *act, int autoreset, int first, int n,
                    trpo_env_failure *failure);
 
@@ -231,7 +243,7 @@ int trpo_envs_load(trpo_envs *envs, const void *buffer, size_t bytes);
 void *trpo_envs_state(trpo_envs *envs, int e);
 
 /* Begins an episode of environment e at its state as it stands. failure may be NULL.
- * TRPO_ENV_ERR_FAILED, _OBS, and _NONE if the environment has no `observe`. */
+ * TRPO_ENV_ERR_FAILED, _OBS, _MASK, and _NONE if the environment has no `observe`. */
 int trpo_envs_observe(trpo_envs *envs, int e, trpo_env_failure *failure);
 
 /* A sentence for each status; "unknown status" for any other number. */

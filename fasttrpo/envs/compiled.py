@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class CompiledVectorEnv(VectorEnv):
     infos["final_obs"] under SameStep, `reset(options={"reset_mask": ...})` resets some, `options`
     also takes what Gymnasium's single environment takes there (low and high, or x_init and
     y_init), for that reset only.
+    Where the simulation has masks, `action_masks()` tells which choices are open, as (E, A) bool.
     What fails in an environment is a `SimulationError`, which names it and its step. Actions beyond
     their bounds are clipped first: so MountainCarContinuous-v0, too, is paid by the clipped one,
     where Gymnasium charges what was sent.
@@ -221,6 +223,17 @@ class CompiledVectorEnv(VectorEnv):
     def observations(self) -> np.ndarray:
         """What the agent sees next, (E, O)."""
         return self.envs_in_c.obs.astype(self._dtype)
+
+    @property
+    def action_masks(self) -> Callable[[], np.ndarray]:
+        """A method, (E, A) bool: which choices are open next, all where an episode has ended.
+
+        There is none (AttributeError) where the simulation has no masks.
+        """
+        mask = self.envs_in_c.mask
+        if mask is None:
+            raise AttributeError(f"{self.name} has no masks: all choices are open, always")
+        return lambda: mask.astype(bool)
 
     # -- states -------------------------------------------------------------------------------
 

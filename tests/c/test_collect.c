@@ -53,7 +53,10 @@ static void step_under(world *w, int row, int single, const uint8_t *mask)
     count_episodes(w, row);
 }
 
-static void step_once(world *w, int row, int single) { step_under(w, row, single, NULL); }
+static void step_once(world *w, int row, int single)
+{
+    step_under(w, row, single, trpo_envs_outcome(w->envs).mask);
+}
 
 static int same_episodes(const world *stepped, world *collected)
 {
@@ -78,15 +81,16 @@ static void some_settings(trpo_settings *s, int space, int n_hidden, int critic)
     s->log_std_init = -0.5;
 }
 
-static void rows_are_those_of_act_and_push(int space, int n_hidden, int critic, int single)
+static void rows_are_those_of_act_and_push(int space, int n_hidden, int critic, int single,
+                                           const plan *plan)
 {
     trpo_settings s;
     static world stepped, collected;
-    check_name("rows, %s, %d hidden, critic %d, single %d", space_name(space), n_hidden, critic,
-               single);
+    check_name("rows, %s, %d hidden, critic %d, single %d, masks %d", space_name(space), n_hidden,
+               critic, single, plan->has_masks);
     some_settings(&s, space, n_hidden, critic);
-    world_start(&stepped, &s, NULL, &no_trouble);
-    world_start(&collected, &s, NULL, &no_trouble);
+    world_start(&stepped, &s, NULL, plan);
+    world_start(&collected, &s, NULL, plan);
     for (int iteration = 0; iteration < 3; iteration++) {
         stepped.n_episodes = 0;
         for (int t = 0; t < s.n_steps; t++) step_once(&stepped, t, single);
@@ -129,18 +133,18 @@ static void rows_of_either_kind_mix(void)
     world_end(&mixed);
 }
 
-/* Masks of a row that was stepped by hand are no mask of those that follow. */
-static void rows_in_c_have_no_mask(void)
+/* Masks of a row that was stepped by hand are no mask of those that follow in C. */
+static void rows_of_either_kind_have_their_own_masks(const plan *plan)
 {
     static const uint8_t open[] = {1, 0, 1, 0, 1};
     trpo_settings s;
     static world masked, told;
     uint8_t mask[MAX_ENVS * 5];
-    check_name("rows in C after a masked one");
+    check_name("rows in C after a masked one, masks %d", plan->has_masks);
     some_settings(&s, TWO_PARTS, 1, TRPO_KFAC_STEPS);
     for (int e = 0; e < s.n_envs; e++) memcpy(mask + 5 * e, open, sizeof open);
-    world_start(&masked, &s, NULL, &no_trouble);
-    world_start(&told, &s, NULL, &no_trouble);
+    world_start(&masked, &s, NULL, plan);
+    world_start(&told, &s, NULL, plan);
     step_under(&masked, 0, 0, mask);
     step_under(&told, 0, 0, mask);
     CHECK(collect(&masked, s.n_steps - 1) == TRPO_OK);
@@ -151,6 +155,28 @@ static void rows_in_c_have_no_mask(void)
     world_end(&told);
 }
 
+/* Where rows in C have masks, those by hand before them that had none left all open. */
+static void rows_before_masks_leave_all_open(void)
+{
+    trpo_settings s;
+    static world without, open;
+    plan masked = no_trouble;
+    uint8_t mask[MAX_ENVS * 5];
+    check_name("rows before masks");
+    masked.has_masks = 1;
+    some_settings(&s, TWO_PARTS, 1, TRPO_KFAC_STEPS);
+    memset(mask, 1, sizeof mask);
+    world_start(&without, &s, NULL, &masked);
+    world_start(&open, &s, NULL, &masked);
+    step_under(&without, 0, 0, NULL);
+    step_under(&open, 0, 0, mask);
+    CHECK(collect(&without, s.n_steps) == TRPO_OK && collect(&open, s.n_steps) == TRPO_OK);
+    CHECK(trpo_update(without.agent, NULL) == TRPO_OK && trpo_update(open.agent, NULL) == TRPO_OK);
+    CHECK(saved_bits(without.agent) == saved_bits(open.agent));
+    world_end(&without);
+    world_end(&open);
+}
+
 /* ---- pieces and workers ---------------------------------------------------------------------- */
 
 typedef struct bits {
@@ -158,11 +184,12 @@ typedef struct bits {
 } bits;
 
 /* In pieces of at most `piece` rows. */
-static bits bits_after(const trpo_settings *s, const trpo_executor *executor, int piece)
+static bits bits_after(const trpo_settings *s, const trpo_executor *executor, int piece,
+                       const plan *plan)
 {
     static world w;
     bits found;
-    world_start(&w, s, executor, &no_trouble);
+    world_start(&w, s, executor, plan);
     for (int iteration = 0; iteration < 2; iteration++) {
         while (trpo_recorded(w.agent) < s->n_steps) CHECK(collect(&w, piece) == TRPO_OK);
         CHECK(trpo_update(w.agent, NULL) >= 0);
@@ -175,40 +202,50 @@ static bits bits_after(const trpo_settings *s, const trpo_executor *executor, in
 
 static int same_bits(bits a, bits b) { return a.agent == b.agent && a.envs == b.envs; }
 
-static void neither_pieces_nor_workers_leave_a_trace(int space, int n_envs)
+static void neither_pieces_nor_workers_leave_a_trace(int space, int n_envs, const plan *plan)
 {
     trpo_settings s;
     dealer five = {{0, {0}, {0}}, 5};
     const trpo_executor shuffled = {&five, 5, run_shuffled};
     some_settings(&s, space, 1, TRPO_KFAC_STEPS);
     s.n_envs = n_envs;
-    check_name("pieces and workers, %s, %d environments", space_name(space), n_envs);
-    const bits expected = bits_after(&s, NULL, s.n_steps);
-    CHECK(same_bits(bits_after(&s, NULL, 1), expected));
-    CHECK(same_bits(bits_after(&s, &shuffled, 5), expected));
-    CHECK(same_bits(bits_after(&s, &shuffled, 1000), expected));
+    check_name("pieces and workers, %s, %d environments, masks %d", space_name(space), n_envs,
+               plan->has_masks);
+    const bits expected = bits_after(&s, NULL, s.n_steps, plan);
+    CHECK(same_bits(bits_after(&s, NULL, 1, plan), expected));
+    CHECK(same_bits(bits_after(&s, &shuffled, 5, plan), expected));
+    CHECK(same_bits(bits_after(&s, &shuffled, 1000, plan), expected));
     for (int i = 0; i < N_COUNTS; i++) {
         trpo_pool *pool = trpo_pool_new(thread_counts[i]);
         const trpo_executor executor = trpo_pool_executor(pool);
-        check_name("%s, %d environments, %d threads", space_name(space), n_envs, thread_counts[i]);
-        CHECK(same_bits(bits_after(&s, &executor, 1000), expected));
+        check_name("%s, %d environments, %d threads, masks %d", space_name(space), n_envs,
+                   thread_counts[i], plan->has_masks);
+        CHECK(same_bits(bits_after(&s, &executor, 1000, plan), expected));
         trpo_pool_free(pool);
     }
 }
 
+static void space_is_well(int space, const plan *plan)
+{
+    static const int n_envs[] = {1, 4, 67, MAX_ENVS};
+    for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+        for (int n_hidden = 0; n_hidden < 3; n_hidden += 2)
+            for (int single = 0; single < 2; single++)
+                rows_are_those_of_act_and_push(space, n_hidden, critic, single, plan);
+    for (size_t i = 0; i < sizeof n_envs / sizeof *n_envs; i++)
+        neither_pieces_nor_workers_leave_a_trace(space, n_envs[i], plan);
+}
+
 int main(void)
 {
-    for (int space = 0; space < N_SPACES; space++) {
-        for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
-            for (int n_hidden = 0; n_hidden < 3; n_hidden += 2)
-                for (int single = 0; single < 2; single++)
-                    rows_are_those_of_act_and_push(space, n_hidden, critic, single);
-        neither_pieces_nor_workers_leave_a_trace(space, 1);
-        neither_pieces_nor_workers_leave_a_trace(space, 4);
-        neither_pieces_nor_workers_leave_a_trace(space, 67);
-        neither_pieces_nor_workers_leave_a_trace(space, MAX_ENVS);
-    }
+    plan masked = no_trouble;
+    masked.has_masks = 1;
+    for (int space = 0; space < N_SPACES; space++) space_is_well(space, &no_trouble);
+    space_is_well(CATEGORICAL, &masked);
+    space_is_well(TWO_PARTS, &masked);
     rows_of_either_kind_mix();
-    rows_in_c_have_no_mask();
+    rows_of_either_kind_have_their_own_masks(&no_trouble);
+    rows_of_either_kind_have_their_own_masks(&masked);
+    rows_before_masks_leave_all_open();
     return check_result();
 }

@@ -53,7 +53,7 @@ static void failure_is_told(const trpo_settings *s, const trpo_executor *executo
                             const plan *trouble, told expected)
 {
     static world w, well;
-    const plan none = {{NOTHING, 0, 0}, {NOTHING, 0, 0}};
+    const plan none = {{NOTHING, 0, 0}, {NOTHING, 0, 0}, trouble->has_masks, NULL};
     world_start(&w, s, executor, trouble);
     world_start(&well, s, NULL, &none);
     learn_once(&w);
@@ -64,7 +64,8 @@ static void failure_is_told(const trpo_settings *s, const trpo_executor *executo
     check_told(&w, collect(&w, 10), expected);
     CHECK(trpo_recorded(w.agent) == 0 && saved_bits(w.agent) == before);
     others_went_on(&w, &well);
-    w.trouble = none;
+    w.trouble.first = none.first;
+    w.trouble.second = none.second;
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
     learn_once(&w);
     world_end(&w);
@@ -94,7 +95,7 @@ static void failure_is_told_by_all(const char *name, plan trouble, told expected
 /* Step 32 + t + 1 of an environment is row t of the second rollout. */
 static plan at_row(int what, int env, int row)
 {
-    const plan p = {{what, env, 33 + row}, {NOTHING, env, 0}};
+    const plan p = {{what, env, 33 + row}, {NOTHING, env, 0}, what == BAD_MASK, NULL};
     return p;
 }
 
@@ -120,6 +121,15 @@ static void failures_are_told(void)
                            environment(0, 3, TRPO_ENV_ERR_REW, 0, 0));
     failure_is_told_by_all("no reset", at_row(BAD_RESET, 5, 7),
                            environment(5, 7, TRPO_ENV_ERR_FAILED, 9, 0));
+}
+
+static void masks_that_forbid_everything_are_told(void)
+{
+    for (int row = 3; row < 12; row++) /* where episodes end there, and where they go on */
+        failure_is_told_by_all("no choice", at_row(BAD_MASK, 3, row),
+                               environment(3, row, TRPO_ENV_ERR_MASK, 0, 0));
+    failure_is_told_by_all("no choice after the last row", at_row(BAD_MASK, 6, 12),
+                           environment(6, 12, TRPO_ENV_ERR_MASK, 0, 0));
 }
 
 /* The earliest is told; in the same row that of the lowest environment. */
@@ -214,6 +224,28 @@ static void other_spaces_are_refused(void)
     CHECK(strcmp(trpo_status_text(TRPO_ERR_ENVIRONMENT), "unknown status") != 0);
 }
 
+/* Choices that are forbidden, to a policy of independent bits, which takes no masks. */
+static void masks_of_bits_are_refused(void)
+{
+    static const int twos[] = {2, 2};
+    trpo_settings bits, choices;
+    static world w, another;
+    plan masked = no_trouble;
+    check_name("masks of bits");
+    masked.has_masks = 1;
+    small_settings(&bits, BERNOULLI, 1);
+    small_settings(&choices, TWO_PARTS, 1);
+    choices.parts = twos;
+    world_start(&w, &bits, NULL, &no_trouble);
+    world_start(&another, &choices, NULL, &masked);
+    trpo_envs *own = w.envs;
+    w.envs = another.envs;
+    refused(&w, TRPO_ERR_MASK);
+    w.envs = own;
+    world_end(&w);
+    world_end(&another);
+}
+
 static void environments_without_an_episode_are_refused(void)
 {
     trpo_settings s;
@@ -230,10 +262,12 @@ static void environments_without_an_episode_are_refused(void)
 int main(void)
 {
     failures_are_told();
+    masks_that_forbid_everything_are_told();
     the_first_failure_is_told();
     observations_too_large_are_told();
     calls_that_are_not_due_are_refused();
     other_spaces_are_refused();
+    masks_of_bits_are_refused();
     environments_without_an_episode_are_refused();
     return check_result();
 }

@@ -26,6 +26,7 @@ static void bad_structs(void)
     CHECK(is_bad(NULL, "trpo_env"));
     CHECK_BAD(version, "version", TRPO_ENV_VERSION + 1);
     CHECK_BAD(struct_size, "struct_size", 8);
+    CHECK_BAD(struct_size, "struct_size", (int)sizeof env - 1);
     CHECK_BAD(name, "name", NULL);
     CHECK_BAD(state_bytes, "state_bytes", 0);
     CHECK_BAD(state_bytes, "state_bytes", (size_t)-1);
@@ -66,7 +67,7 @@ static void every_status_has_a_text(void)
 {
     check_name("texts");
     for (int status = -100; status <= 100; status++) {
-        const int is_known = status <= 0 && status >= TRPO_ENV_ERR_NONE;
+        const int is_known = status <= 0 && status >= TRPO_ENV_ERR_MASK;
         const int is_unknown = strcmp(trpo_env_status_text(status), "unknown status") == 0;
         CHECK(is_known != is_unknown);
     }

@@ -8,7 +8,7 @@
 
 /* ---- a simulator that fails on demand -------------------------------------------------------- */
 
-enum { NOTHING, FAIL, BAD_OBS, BAD_REW, BAD_RESET, TOO_LARGE, TOO_LARGE_AT_RESET };
+enum { NOTHING, FAIL, BAD_OBS, BAD_REW, BAD_RESET, TOO_LARGE, TOO_LARGE_AT_RESET, BAD_MASK };
 
 /* Environment `env` goes wrong in its step `at`, counted over all episodes. */
 typedef struct trouble {
@@ -17,11 +17,13 @@ typedef struct trouble {
 
 typedef struct plan {
     trouble first, second;
+    int has_masks;
+    const trpo_settings *set; /* of the choices that they forbid */
 } plan;
 
 typedef struct walk {
     double place;
-    int steps, n_actions;
+    int steps, shut;
 } walk;
 
 static inline int is_due(const void *config, const walk *s, const trpo_env_random *random, int what)
@@ -45,6 +47,7 @@ static inline int walk_reset(const void *config, void *state, double *obs, trpo_
     walk *s = (walk *)state;
     if (is_due(config, s, random, BAD_RESET)) return 9;
     s->place = trpo_env_uniform(random, -1, 1);
+    s->shut = is_due(config, s, random, BAD_MASK);
     walk_observe(s, obs);
     if (is_due(config, s, random, TOO_LARGE_AT_RESET)) obs[1] = 1e300;
     return 0;
@@ -63,7 +66,20 @@ static inline int walk_step(const void *config, void *state, const double *act, 
     if (is_due(config, s, random, BAD_OBS)) obs[2] = NAN;
     if (is_due(config, s, random, BAD_REW)) *rew = INFINITY;
     if (is_due(config, s, random, TOO_LARGE)) obs[1] = -1e300;
+    s->shut = is_due(config, s, random, BAD_MASK);
     return is_due(config, s, random, FAIL) ? 7 : 0;
+}
+
+/* Half of the choices or more, those that the place says. */
+static inline int walk_mask(const void *config, const void *state, uint8_t *mask)
+{
+    const walk *s = (const walk *)state;
+    const trpo_settings *set = ((const plan *)config)->set;
+    const int salt = (int)(1000 * (s->place + 10));
+    for (int d = 0; d < set->n_parts; d++)
+        for (int k = 0; k < set->parts[d]; k++)
+            *mask++ = !s->shut && (k == (salt + d) % set->parts[d] || (salt >> (k + d)) % 2 == 0);
+    return 0;
 }
 
 /* Of a space of check.h's; real actions are bounded. */
@@ -88,12 +104,13 @@ static inline trpo_env walk_env(const trpo_settings *set, const plan *p)
     env.config = p;
     env.reset = walk_reset;
     env.step = walk_step;
+    env.mask = p->has_masks ? walk_mask : NULL;
     return env;
 }
 
 /* ---- an agent in its environments ------------------------------------------------------------ */
 
-static const plan no_trouble = {{NOTHING, 0, 0}, {NOTHING, 0, 0}};
+static const plan no_trouble = {{NOTHING, 0, 0}, {NOTHING, 0, 0}, 0, NULL};
 
 typedef struct world {
     trpo_settings set;
@@ -115,6 +132,7 @@ static inline void world_start(world *w, const trpo_settings *set, const trpo_ex
     memset(w, 0, sizeof *w);
     w->set = *set;
     w->trouble = *trouble;
+    w->trouble.set = &w->set;
     w->env = walk_env(set, &w->trouble);
     const size_t bytes = trpo_bytes(set, executor);
     const size_t env_bytes = trpo_envs_bytes(&w->env, set->n_envs);

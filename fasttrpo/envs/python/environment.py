@@ -27,18 +27,21 @@ _NUMBER = real("a finite number", lambda value: True)
 
 
 class NumbaEnvironment:
-    """An environment of three small functions, the last one optional:
+    """An environment of a few small functions, the last two optional:
 
         def reset(state, random, options)             writes the state of a new episode
         def step(state, action, random, options)      moves it on; returns (reward, terminated)
         def observe(state, obs, options)              writes what the policy sees of a state
+        def mask(state, mask, options)                sets which choices a state leaves open
 
     Each takes what it needs, by these names, in any order. Without `observe` the state is seen as
-    it is. They run for each simulation by itself; fasttrpo keeps the step limit, the resets, the
-    seeds, and checks every number.
+    it is, without `mask` all choices are open, always. They run for each simulation by itself;
+    fasttrpo keeps the step limit, the resets, the seeds, and checks every number.
 
     state    (state_size,) float64: all there is to a simulation; zeros when `reset` is called
     action   an int for Discrete, a tuple of ints for MultiDiscrete, else an array within bounds
+    mask     (A,) bool, the choices of Discrete, or those of all parts of MultiDiscrete in a row;
+             False when `mask` is called, and one of each part's must be True after it
     random   the simulation's own stream: random.uniform(low, high), .normal(mean, std),
              .integers(low, high)
     options  `options.gravity` and so on, of the numbers in `options={"gravity": 9.8}`, which
@@ -70,6 +73,7 @@ class NumbaEnvironment:
         reset: Callable[..., None],
         step: Callable[..., tuple[float, bool]],
         observe: Callable[..., None] | None = None,
+        mask: Callable[..., None] | None = None,
         max_episode_steps: int | None = None,
         reward_threshold: float | None = None,
         options: Mapping[str, float] | None = None,
@@ -85,6 +89,9 @@ class NumbaEnvironment:
         self.options = _options(options or {})
         self.compiled = optional(flag)("compiled", compiled)
         self.functions = {"reset": reset, "step": step, "observe": observe or self._usual_observe()}
+        if mask is not None:
+            self.functions["mask"] = mask
+            self._check_choices()
         self.parameters = {role: parameters(role, f) for role, f in self.functions.items()}
         self._forget()
 
@@ -95,6 +102,13 @@ class NumbaEnvironment:
                 f"{self.obs_size}: pass observe=, a function observe(state, obs) that writes obs"
             )
         return see_state
+
+    def _check_choices(self) -> None:
+        if self.choices is None:
+            raise ValueError(
+                f"{self.name}: mask= forbids choices, of Discrete or MultiDiscrete actions, and "
+                f"these are {self.action_space}"
+            )
 
     def _forget(self) -> None:
         self._lock = threading.Lock()

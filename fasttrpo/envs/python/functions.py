@@ -23,11 +23,12 @@ PARAMETERS = {
     "reset": (("state",), ("random", "options")),
     "step": (("state", "action"), ("random", "options")),
     "observe": (("state", "obs"), ("options",)),
+    "mask": (("state", "mask"), ("options",)),
 }
 
 
 def parameters(role: str, function: Any) -> tuple[str, ...]:
-    """The names of the parameters of `reset`, `step` or `observe`. TypeError for any other."""
+    """The names of a function's parameters, as above for its role. TypeError for any other."""
     if not isinstance(function, FunctionType):
         raise TypeError(
             f"{role} must be a plain Python function (fasttrpo compiles it), got {function!r}"

@@ -1,7 +1,7 @@
 """The source of the C functions around the user's: what trpo_env.h passes, as Python sees it.
 
 Numba's cache wants functions in a file; this text is that file (jit.py). In it, `user_reset`,
-`user_step` and `user_observe` are the user's compiled functions.
+`user_step`, `user_observe` and `user_mask` are the user's compiled functions.
 """
 
 from __future__ import annotations
@@ -39,19 +39,32 @@ def observe(config, state_at, obs_at):
     return code
 '''
 
+# Of those that have masks, which are False as C calls this.
+MASK = """
+
+def mask(config, state_at, mask_at):
+    state = as_read_only(carray(state_at, ({state_size},)))
+    mask = carray(mask_at, ({mask_size},))
+    code, _ = attempt(user_mask, state_at, ({mask},))
+    return code
+"""
+
 
 def source(env: Any, parameters: dict[str, tuple[str, ...]]) -> str:
     """The file's text for an environment. parameters: what each of the functions takes."""
     values = {
         "state": "state",
         "obs": "obs",
+        "mask": "mask",
         "action": action(env.choices, env.n_actions),
         "random": "as_random(words)",
         "options": f"Options({''.join(f'config[{i}], ' for i in range(len(env.options)))})",
     }
     calls = {role: ", ".join(values[n] for n in names) for role, names in parameters.items()}
     sizes = {"state_size": env.state_size, "obs_size": env.obs_size}
-    return TEMPLATE.format(name=repr(env.name)[1:-1].replace('"', "'"), **sizes, **calls)
+    sizes["mask_size"] = sum(env.choices or ())
+    template = TEMPLATE + (MASK if "mask" in parameters else "")
+    return template.format(name=repr(env.name)[1:-1].replace('"', "'"), **sizes, **calls)
 
 
 def action(choices: tuple[int, ...] | None, n_actions: int) -> str:

@@ -20,13 +20,14 @@ _TYPES = {
     "reset": ctypes.CFUNCTYPE(ctypes.c_int, _AT, _AT, _AT, _AT),
     "step": ctypes.CFUNCTYPE(ctypes.c_int, _AT, _AT, _AT, _AT, _AT, _AT, _AT),
     "observe": ctypes.CFUNCTYPE(ctypes.c_int, _AT, _AT, _AT),
+    "mask": ctypes.CFUNCTYPE(ctypes.c_int, _AT, _AT, _AT),
 }
 
 
 def interpreted(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """{"reset", "step", "observe": C function} that run the user's in the interpreter."""
+    """{role: C function} of the roles that there are, which run the user's in the interpreter."""
     calls = Calls(env, parameters)
-    return {role: type_(getattr(calls, role)) for role, type_ in _TYPES.items()}
+    return {role: _TYPES[role](getattr(calls, role)) for role in parameters}
 
 
 def _doubles(at: int, count: int, is_read_only: bool = False) -> np.ndarray:
@@ -104,6 +105,14 @@ class Calls:
         values = self._state(state, is_read_only=True)
         answer = self._call("observe", config, state=values, obs=_doubles(obs, self._env.obs_size))
         _check_nothing(answer)
+        return 0
+
+    @_reporting("mask")
+    def mask(self, config: int, state: int, mask: int) -> int:
+        """trpo_env.mask"""
+        values = self._state(state, is_read_only=True)
+        is_open = np.ctypeslib.as_array((ctypes.c_bool * sum(self._env.choices)).from_address(mask))
+        _check_nothing(self._call("mask", config, state=values, mask=is_open))
         return 0
 
     def _action(self, at: int) -> Any:

@@ -32,16 +32,18 @@ _OPTIONS = {"error_model": "python", "boundscheck": True}
 MOST_KEPT = 200
 _STATE = types.Array(types.float64, 1, "C")
 _BYTES = types.CPointer(types.uint8)
+_FLAGS = types.CPointer(types.boolean)
 
 SIGNATURES = {
     "observe": types.int32(DOUBLES, DOUBLES, DOUBLES),
     "reset": types.int32(DOUBLES, DOUBLES, DOUBLES, WORDS),
     "step": types.int32(DOUBLES, DOUBLES, DOUBLES, DOUBLES, DOUBLES, _BYTES, WORDS),
+    "mask": types.int32(DOUBLES, DOUBLES, _FLAGS),
 }
 
 
 def compiled(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """{"reset", "step", "observe": C function}; from the cache if it is there.
+    """{role: C function} of the roles that there are; from the cache if it is there.
 
     parameters: what each takes, by name. CompileError in the user's words.
     """
@@ -61,13 +63,14 @@ def _functions(text: str, path: Path | None, scope: dict[str, Any]) -> dict[str,
     """The glue's C functions: from Numba's cache of that file, or else compiled in this scope."""
     scope["__name__"] = glue.__name__  # what Numba imports when it loads them
     exec(compile(text, "<fasttrpo>" if path is None else str(path), "exec"), scope)
-    plain = {role: scope[role] for role in SIGNATURES}
+    plain = {role: scope[role] for role in SIGNATURES if role in scope}
     scope["observe"] = numba.njit(**_OPTIONS)(plain["observe"])
     made = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)  # on what it cannot keep: compiled each time
-        for role, signature in SIGNATURES.items():
-            made[role] = numba.cfunc(signature, cache=path is not None, **_OPTIONS)(plain[role])
+        for role, function in plain.items():
+            signature = SIGNATURES[role]
+            made[role] = numba.cfunc(signature, cache=path is not None, **_OPTIONS)(function)
     return made
 
 
@@ -88,8 +91,9 @@ def _scope(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
 
 def _argument_types(env: Any, role: str, takes: tuple[str, ...], options: Any) -> tuple:
     known = {
-        "state": read_only(_STATE) if role == "observe" else _STATE,
+        "state": read_only(_STATE) if role in ("observe", "mask") else _STATE,
         "obs": _STATE,
+        "mask": types.Array(types.boolean, 1, "C"),
         "random": RandomType(),
         "options": types.NamedUniTuple(types.float64, len(env.options), options)
         if env.options

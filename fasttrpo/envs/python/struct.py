@@ -43,13 +43,14 @@ class Struct(ctypes.Structure):
         ("step", _POINTER),
         ("observe", _POINTER),
         ("close", _POINTER),
+        ("mask", _POINTER),
     )
 
 
 class Source:
     """A `trpo_env` at `address`, for `_envs.Envs`; it keeps alive all that the struct points to.
 
-    functions    {"reset", "step", "observe": C function}, Numba's or those of ctypes
+    functions    {"reset", "step", "observe", perhaps "mask": C function}, Numba's or ctypes's
     is_compiled  whether they run without the interpreter
     """
 

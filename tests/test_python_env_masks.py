@@ -1,0 +1,142 @@
+"""`mask` functions of environments in Python: what they may be, and what is wrong with them.
+
+What comes of the masks is in test_simulator_masks.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("numba")
+
+from fasttrpo.envs import CompileError, NumbaEnvironment, SimulationError
+
+each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Compiled whatever the other tests are run with; one cache for the whole run."""
+    monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
+    monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
+
+
+def start(state):
+    state[0] = 0
+
+
+def go(state, action):
+    state[0] += 1
+    return 0.0, False
+
+
+def small(mask, **changes):
+    usual = {
+        "name": "Mine",
+        "state_size": 1,
+        "observation_space": Box(-9, 9, (1,)),
+        "action_space": Discrete(3),
+        "reset": start,
+        "step": go,
+    }
+    return NumbaEnvironment(**usual | changes, mask=mask)
+
+
+def nothing_open(state, mask):
+    pass
+
+
+def raising(mask, state):
+    mask[0] = True
+    if state[0] == 2:
+        raise OverflowError("no masks today")
+
+
+def writing(state, mask):
+    mask[0] = True
+    state[0] = 5
+
+
+def out_of_bounds(state, mask):
+    mask[3 + int(state[0])] = True
+
+
+def returning(state, mask):
+    mask[:] = True
+    return 3
+
+
+def truthy(state, mask):
+    mask[0], mask[1], mask[2] = 256, 0.5, 0
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (
+            nothing_open,
+            "the mask forbids all 3 choices of component 0 in environment 0 at its",
+        ),
+        (out_of_bounds, r"out_of_bounds raised IndexError: index .*out of bounds.* environment 0;"),
+    ],
+)
+def test_a_function_whose_first_mask_is_wrong(mask, words, compiled):
+    with pytest.raises(SimulationError, match=words):
+        small(mask).make_vec(2, compiled=compiled).reset(seed=0)
+
+
+@each_way
+def test_what_a_mask_raises_is_the_simulation_s(compiled):
+    env = small(raising).make_vec(2, compiled=compiled)
+    env.reset(seed=0)
+    env.step(np.zeros(2, int))
+    words = "raising raised OverflowError: no masks today .* in environment 0 at step 2"
+    with pytest.raises(SimulationError, match=words) as error:
+        env.step(np.zeros(2, int))
+    assert isinstance(error.value.__cause__, OverflowError)
+
+
+@each_way
+def test_numbers_that_are_true_are_open(compiled):
+    env = small(truthy).make_vec(2, compiled=compiled)
+    env.reset(seed=0)
+    np.testing.assert_array_equal(env.action_masks(), [[True, True, False]] * 2)
+
+
+def test_a_mask_writes_to_nothing_else():
+    with pytest.raises(CompileError, match="mask: it writes to an array that is only to be read"):
+        small(writing).make_vec(1)
+    with pytest.raises(SimulationError, match=r"writing raised ValueError: .*read-only"):
+        small(writing).make_vec(1, compiled=False).reset(seed=0)
+    with pytest.raises(CompileError, match="mask must return nothing, and returns"):
+        small(returning).make_vec(1)
+    with pytest.raises(SimulationError, match="it must return nothing, and returned 3"):
+        small(returning).make_vec(1, compiled=False).reset(seed=0)
+
+
+def test_masks_that_cannot_be():
+    with pytest.raises(ValueError, match=r"Mine: mask= forbids choices, .* these are Box"):
+        small(nothing_open, action_space=Box(-1, 1, (2,)))
+    with pytest.raises(TypeError, match="mask must take 'mask'"):
+        small(start)
+    with pytest.raises(TypeError, match="did you mean 'mask'"):
+        small(lambda state, masks: None)
+    with pytest.raises(TypeError, match="mask must be a plain Python function"):
+        small(np.ones(3))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_cache_knows_masks_apart(first):
+    """An environment with another mask, or none, is another."""
+
+    def closed(state, mask):
+        mask[0 if first else 2] = True
+
+    env = small(closed).make_vec(1)
+    env.reset(seed=0)
+    assert env.action_masks()[0].tolist() == [first, False, not first]
+    assert small(None).make_vec(1).envs_in_c.mask is None
