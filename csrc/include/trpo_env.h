@@ -135,9 +135,8 @@ typedef struct trpo_env {
 
     /* Which choices a state leaves open: mask (A), the components' choices in a row, 1 those that
      * are open; it is 0 when this is called. One of each component must be. Called after reset,
-     * step and observe, of a state in which an episode goes on. The policy takes no other choice,
-     * nor learns that it could; what comes from elsewhere is not checked against it. NULL: all are
-     * open, always. */
+     * step and observe, where an episode goes on. The policy takes no other choice; actions that
+     * come from elsewhere are not checked against it. NULL: all are open, always. */
     int (*mask)(const void *config, const void *state, uint8_t *mask);
 } trpo_env;
 
@@ -189,7 +188,7 @@ typedef struct trpo_env_outcome {
     double *episode_return;  /* of the episode that ended here, else of the one under way     */
     int64_t *episode_length; /* likewise                                                      */
     uint8_t *mask;         /* (E x A) which choices are open next, as trpo_act takes it: all  */
-                           /*     where no episode goes on; NULL: the environment has no mask */
+                           /*     where an episode has ended; NULL: the environment has none  */
 } trpo_env_outcome;
 
 /* What is wrong with a struct, as the field's name; NULL if nothing is. Of a struct of another
