@@ -27,6 +27,7 @@ _HOME = {
     "callbacks": None,
     "envs": None,
     "kernels": None,
+    "presets": None,
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "envs",
     "evaluate_policy",
     "kernels",
+    "presets",
 ]
 
 

@@ -27,12 +27,13 @@ class BaseCallback:
     """A callback: derive from it and override the moments that matter.
 
     _init_callback, _on_training_start, _on_rollout_start, _on_step, _on_rollout_end, _on_record,
-    _on_training_end
+    _on_training_end, _on_exception
 
     `_on_step` is called after each step of the vector environment; where it returns False (None,
     unlike there, is no word on it), learning stops and the rollout in progress is dropped.
     `_on_record` (fasttrpo's own) is called after each iteration with its record, and may return
-    False too, which stops with nothing dropped.
+    False too, which stops with nothing dropped. `_on_exception` (its own, too) is called with what
+    ends learning, Ctrl-C included, before that goes on to the caller.
 
     model, training_env, logger    the model, its vector environment and its log
     n_calls        steps of the vector environment since this callback was made
@@ -108,6 +109,10 @@ class BaseCallback:
         """Learning ends, unless by an exception."""
         self._on_training_end()
 
+    def on_exception(self, error: BaseException) -> None:
+        """Learning ends by an exception; the model is as its last iteration left it."""
+        self._on_exception(error)
+
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """New values of the loop's variables."""
         self.locals.update(locals_)
@@ -145,6 +150,9 @@ class BaseCallback:
         return True
 
     def _on_training_end(self) -> None:
+        pass
+
+    def _on_exception(self, error: BaseException) -> None:
         pass
 
 
@@ -189,6 +197,10 @@ class EventCallback(BaseCallback):
     def _on_training_start(self) -> None:
         if self.callback is not None:
             self.callback.on_training_start(self.locals, self.globals)
+
+    def _on_exception(self, error: BaseException) -> None:
+        if self.callback is not None and hasattr(self.callback, "on_exception"):
+            self.callback.on_exception(error)
 
     def _on_event(self) -> bool:
         return self.callback is None or goes_on(self.callback.on_step())
@@ -251,6 +263,11 @@ class CallbackList(BaseCallback):
     def _on_training_end(self) -> None:
         for callback in self.callbacks:
             callback.on_training_end()
+
+    def _on_exception(self, error: BaseException) -> None:
+        for callback in self.callbacks:
+            if hasattr(callback, "on_exception"):  # Stable-Baselines3's own have not
+                callback.on_exception(error)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """To each."""

@@ -58,6 +58,9 @@ def _rows_to_multiple(n_calls: int, freq: int) -> int:
 class CheckpointCallback(BaseCallback):
     """Saves the model every `save_freq` steps of the vector environment.
 
+    Where learning ends by an exception, Ctrl-C included, the model is saved as its last iteration
+    left it, and a note on the exception says where.
+
     save_path  the folder; the files are {name_prefix}_{num_timesteps}_steps.npz
     save_replay_buffer, save_vecnormalize  without effect: there is no replay buffer, and the
                normalisers are in the model's file
@@ -82,12 +85,23 @@ class CheckpointCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.n_calls % self.save_freq == 0:
-            name = f"{self.name_prefix}_{self.num_timesteps}_steps.npz"
-            path = Path(self.save_path) / name
-            self.model.save(path)
+            path = self._save()
             if self.verbose >= 2:
                 self.logger.say(f"Saving model checkpoint to {path}")
         return True
+
+    def _save(self) -> Path:
+        path = Path(self.save_path) / f"{self.name_prefix}_{self.model.num_timesteps}_steps.npz"
+        self.model.save(path)
+        return path
+
+    def _on_exception(self, error: BaseException) -> None:
+        if self.model.n_updates == 0:
+            return
+        try:
+            error.add_note(f"the model is saved as its last iteration left it: {self._save()}")
+        except (OSError, ValueError) as failure:
+            error.add_note(f"the model could not be saved: {failure}")
 
 
 class EvalCallback(EventCallback):

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fasttrpo.environments import Step, Stream
+from fasttrpo.environments import Stream
 from fasttrpo.spaces import Actions, Observations
+from fasttrpo.step import Step
 
 WINDOW = 100
 
@@ -26,12 +27,14 @@ class Episode(NamedTuple):
     """sum of its raw rewards"""
     length: int
     """number of its steps"""
-    success: float = float("nan")
-    """1 or 0 as the environment said "is_success" at its end; nan if it did not"""
+    success: bool | None = None
+    """what the environment said as "is_success" at its end, if it did"""
 
 
 class EpisodeStatistics:
-    """Returns and lengths of finished episodes, from raw rewards, over a window of the last ones.
+    """Returns and lengths of finished episodes, over a window of the last ones: from raw rewards,
+    or as the environment says itself at the end, in info["episode"] (Stable-Baselines3's `Monitor`
+    and Gymnasium's `RecordEpisodeStatistics` do, whatever wrappers around them make of rewards).
 
     count    episodes finished so far
     window   the last `length` of them
@@ -65,7 +68,7 @@ class EpisodeStatistics:
         """All that it knows: `load_state` goes on here."""
         return {
             "episode_count": np.array([self.count]),
-            "episode_window": np.array(self.window, np.float64).reshape(-1, 4),
+            "episode_window": np.array(self.window, np.float64).reshape(-1, 4),  # None: nan
             "episode_totals": self._totals.copy(),
             "episode_lengths": self._lengths.copy(),
         }
@@ -80,7 +83,10 @@ class EpisodeStatistics:
             raise ValueError("the episodes do not fit together")
         self.count = int(state["episode_count"].item())
         self.window.clear()
-        self.window.extend(Episode(int(e), r, int(n), ok) for e, r, n, ok in window.tolist())
+        self.window.extend(
+            Episode(int(e), total, int(n), None if math.isnan(success) else bool(success))
+            for e, total, n, success in window.tolist()
+        )
         if n_envs == len(self._totals):
             self._totals, self._lengths = (value.copy() for value in fields.values())
 
@@ -91,16 +97,19 @@ class EpisodeStatistics:
         self._lengths += stepped
         if not np.count_nonzero(step.done):
             return []
-        ended = np.flatnonzero(step.done)
-        episodes = [
-            Episode(e, float(self._totals[e]), int(self._lengths[e]), step.success(e))
-            for e in ended.tolist()
-        ]
+        ended = np.flatnonzero(step.done).tolist()
+        episodes = [self._episode(e, step.info(e)) for e in ended]
         self._totals[ended] = 0.0
         self._lengths[ended] = 0
         self.count += len(episodes)
         self.window.extend(episodes)
         return episodes
+
+    def _episode(self, env: int, info: dict[str, Any]) -> Episode:
+        """The one that ended there."""
+        told, success = info.get("episode") or {}, info.get("is_success")
+        total, length = told.get("r", self._totals[env]), told.get("l", self._lengths[env])
+        return Episode(env, float(total), int(length), None if success is None else bool(success))
 
     def extend(self, episodes: np.ndarray) -> None:
         """Counts episodes that ended in a rollout in C."""
@@ -127,7 +136,7 @@ class EpisodeStatistics:
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:
     """Of the episodes whose environment said "is_success"."""
-    return [bool(each.success) for each in episodes if not math.isnan(each.success)]
+    return [each.success for each in episodes if each.success is not None]
 
 
 def success_rate(episodes: Iterable[Episode]) -> float | None:

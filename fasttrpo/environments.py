@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from fasttrpo.masks import Masks
 from fasttrpo.notes import Noted
 from fasttrpo.spaces import batches
+from fasttrpo.step import Step
 from fasttrpo.suggest import nearest
 
 
@@ -33,10 +34,13 @@ def as_vector_env(
     import gymnasium
 
     from fasttrpo.sb3.env import WrappedVecEnv, is_vec_env
+    from fasttrpo.sb3.view import VecEnvView
 
     if is_name(env):
         return _make(env, n_envs, env_backend, n_threads)
-    if is_vec_env(env):
+    if isinstance(env, VecEnvView):
+        env = env.vector_env
+    elif is_vec_env(env):
         env = WrappedVecEnv(env)
     is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
     if isinstance(env, gymnasium.Env) and not is_vector:
@@ -55,6 +59,15 @@ def as_vector_env(
 def given_env(env: Any) -> Any:
     """The environment as the user knows it: a `VecEnv`, if that is what was passed."""
     return getattr(env, "vec_env", env)
+
+
+def seen_env(env: Any, given: Any, moved: Callable[[], None]) -> Any:
+    """What `TRPO.get_env` gives: the vector environment that was passed; or, for what `env` was
+    made of, a view of it with Stable-Baselines3's calls, which tells when it is `moved`.
+    """
+    from fasttrpo.sb3.view import VecEnvView
+
+    return given if given_env(env) is given else VecEnvView(env, moved)
 
 
 def is_name(env: Any) -> bool:
@@ -133,60 +146,6 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
 def shares(env: Any, other: Any) -> bool:
     """Whether stepping `other` would move `env`: the same object, or one of its environments."""
     return other is env or any(other is each for each in getattr(env, "envs", ()))
-
-
-class Step(NamedTuple):
-    """One step of E environments."""
-
-    rewards: np.ndarray
-    """(E,) float64"""
-    terminated: np.ndarray
-    """(E,) bool"""
-    truncated: np.ndarray
-    """(E,) bool"""
-    next_obs: Any
-    """(E, *obs): the observations after the step, before any reset"""
-    skip: np.ndarray
-    """(E,) bool: no step happened here, the environment only reset itself"""
-    done: np.ndarray
-    """(E,) bool: an episode ended in this step"""
-    infos: dict[str, Any] = {}  # noqa: RUF012 - never written to
-    """what else the environments said, by key"""
-
-    @property
-    def raw_rewards(self) -> np.ndarray:
-        """(E,) the rewards before a `VecNormalize` scaled them, if one did."""
-        return self.infos.get("raw_reward", self.rewards)
-
-    def info(self, env: int) -> dict[str, Any]:
-        """What an environment said by itself; where its episode ended, of its end."""
-        if "vec_env_infos" in self.infos:
-            return dict(self.infos["vec_env_infos"][env])
-        final = self.infos.get("final_info") if self.done[env] else None
-        return _info_of(self.infos if final is None else final, env)
-
-    def success(self, env: int) -> float:
-        """1 or 0 as the environment said "is_success"; nan if it said no such thing."""
-        said = self.info(env).get("is_success")
-        return float("nan") if said is None else float(bool(said))
-
-
-def _info_of(infos: Any, env: int) -> dict[str, Any]:
-    """Of Gymnasium's vector form: arrays by key, and where there is one, "_key", which rows count;
-    or of an array of dicts.
-    """
-    if not isinstance(infos, Mapping):
-        return dict(infos[env] or {})
-    info = {}
-    for key, values in infos.items():
-        counts = infos.get(f"_{key}")
-        if key.startswith("_") or (counts is not None and not counts[env]):
-            continue
-        if isinstance(values, dict):
-            info[key] = _info_of(values, env)
-        elif np.ndim(values) and len(values) > env:
-            info[key] = values[env]
-    return info
 
 
 PIECE = 0.05  # seconds

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.collect import Episode, EpisodeStatistics
-from fasttrpo.environments import Step, Stream, as_vector_env, given_env, is_name, shares
+from fasttrpo.environments import Stream, as_vector_env, given_env, is_name, shares
 from fasttrpo.spaces import check_same, describe
+from fasttrpo.step import Step
 from fasttrpo.trpo import TRPO, making
 from fasttrpo.values import integer, optional
 from fasttrpo.watch import infos

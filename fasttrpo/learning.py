@@ -68,6 +68,9 @@ class Learning:
             watcher.on_training_start(self._locals(), globals())
             self._iterate(watcher)
             watcher.on_training_end()
+        except BaseException as error:
+            watcher.on_exception(error)
+            raise
         finally:
             if self.bar is not None:
                 self.bar.close()

@@ -48,8 +48,10 @@ def configure(
     resumed         the steps that a run has behind it which goes on (`model.num_timesteps`): what
                     the files tell of later ones is dropped; 0: they begin anew
 
-    ValueError for other formats, and for files without a folder.
+    ValueError for other formats, and for files without a folder; TypeError for what is no list.
     """
+    if isinstance(format_strings, str):
+        raise TypeError(f"format_strings is a list: configure(folder, [{format_strings!r}])")
     formats = ("stdout", "log", "csv") if format_strings is None else tuple(format_strings)
     for name in formats:
         if name not in FORMATS:

@@ -13,7 +13,7 @@ import numpy as np
 from fasttrpo import backend, learning, spaces
 from fasttrpo import checkpoint as archives
 from fasttrpo.collect import EpisodeStatistics
-from fasttrpo.environments import Stream, as_vector_env, given_env, is_name
+from fasttrpo.environments import Stream, as_vector_env, is_name, seen_env
 from fasttrpo.learning import Record
 from fasttrpo.logger import Logger, as_logger
 from fasttrpo.rollout import Rollout, checked, replay
@@ -49,7 +49,7 @@ class TRPO(Calls):
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
         settings = make_settings(policy, expand(policy, keywords, n_envs))
-        env = as_vector_env(env, settings.n_envs, **making(settings))
+        given, env = env, as_vector_env(env, settings.n_envs, **making(settings))
         observations, actions = spaces.describe(
             env.single_observation_space, env.single_action_space
         )
@@ -59,7 +59,7 @@ class TRPO(Calls):
         settings = for_size(settings, observations.size, sum(actions.parts))
         check_rows(settings)
         self._build(settings, observations, actions)
-        self._attach(env)
+        self._attach(env, given)
 
     def _build(
         self, settings: Settings, observations: spaces.Observations, actions: spaces.Actions
@@ -72,6 +72,7 @@ class TRPO(Calls):
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
+        self._seen_env: Any = None
         self._statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
         self._backend = backend.choose_aloud(settings.backend)
         self._agent = self._make_agent(settings.n_steps, settings.n_envs)
@@ -90,11 +91,11 @@ class TRPO(Calls):
         return self._actions.to_space()
 
     def get_env(self) -> Any:
-        """The vector environment that `learn` steps, or None.
-
-        If a `VecEnv` of Stable-Baselines3's was passed, it is that one.
+        """The environments that `learn` steps, or None: the `VectorEnv`, or the `VecEnv` of
+        Stable-Baselines3's, that was passed; of an id or one environment, a view with the calls of
+        a `VecEnv` (`fasttrpo.sb3.view`), whose `vector_env` is Gymnasium's.
         """
-        return None if self._stream is None else given_env(self._stream.env)
+        return self._seen_env
 
     @property
     def is_amid_episodes(self) -> bool:
@@ -103,13 +104,14 @@ class TRPO(Calls):
 
     def set_env(self, env: Any) -> None:
         """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
-        env = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
-        self._check_spaces(env)
-        self._attach(env)
+        made = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
+        self._check_spaces(made)
+        self._attach(made, env)
 
-    def _attach(self, env: Any) -> None:
+    def _attach(self, env: Any, given: Any) -> None:
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self._stream = Stream(env)
+        self._seen_env = seen_env(env, given, self._stream.interrupt)
         self._statistics.restart(env.num_envs)
 
     def _check_spaces(self, env: Any) -> None:
@@ -339,13 +341,15 @@ class TRPO(Calls):
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
+        made = env
         if env is not None:
-            env = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
+            made = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
         try:
             state = archives.completed(saved, model._agent.state())
             model._agent.load_state(_for_n_envs(state, model.settings.n_envs))
             if env is not None:
-                model.set_env(env)
+                model._check_spaces(made)
+                model._attach(made, env)
             model._go_on(saved.run)
         except ValueError as error:
             raise archives.FormatError(f"{path}: {error}") from error

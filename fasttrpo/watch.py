@@ -9,8 +9,8 @@ import numpy as np
 
 from fasttrpo.callback_base import EACH, rows_until_step
 from fasttrpo.collect import Episode, Row
-from fasttrpo.environments import Step
 from fasttrpo.spaces import batches
+from fasttrpo.step import Step
 
 
 class Stopped(Exception):

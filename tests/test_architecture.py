@@ -121,7 +121,7 @@ LAYERS = (
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
-    {"values", "suggest", "files", "notes", "run_files", "_version"},
+    {"values", "suggest", "files", "notes", "run_files", "step", "_version"},
 )
 
 
@@ -152,7 +152,7 @@ ROOMS = {
         {"policy_kwargs", "schedules"},
         {"sb3_arguments"},
     ),
-    "sb3": ({"__init__", "calls", "env"}, {"parameters"}),
+    "sb3": ({"__init__", "calls", "env", "view"}, {"parameters"}),
 }
 
 

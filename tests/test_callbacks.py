@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from helpers import Counter, same_state, small_model
+from helpers import Counter, Pointer, same_state, small_model
 from recorders import Moments, Rows
 
 from fasttrpo import TRPO, learning
@@ -214,6 +214,41 @@ def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
 
 
 # -- saving and counting --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_run_that_fails_is_saved(error, nested, tmp_path, model):
+    def fail(record):
+        if record["iteration"] == 3:
+            raise error
+
+    saving = CheckpointCallback(10**6, tmp_path / "kept")
+    saving = EveryNTimesteps(10**6, saving) if nested else saving
+    with pytest.raises(error) as failure:
+        model.learn(640, callback=[saving, fail])
+    (path,) = (tmp_path / "kept").iterdir()
+    assert failure.value.__notes__ == [f"the model is saved as its last iteration left it: {path}"]
+    assert path.name == "rl_model_192_steps.npz"
+    assert same_state(TRPO.load(path), model)
+
+
+def test_a_run_that_fails_before_it_learnt_leaves_no_file(tmp_path):
+    model = small_model(Pointer(fail_at=3, failure=ValueError("broken")))
+    with pytest.raises(ValueError, match="broken"):
+        model.learn(64, callback=CheckpointCallback(10**6, tmp_path / "kept"))
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_failure_to_save_hides_no_failure(tmp_path, model):
+    (tmp_path / "file").write_text("")
+
+    def fail(record):
+        raise RuntimeError("first")
+
+    with pytest.raises(RuntimeError, match="first") as failure:
+        model.learn(640, callback=[CheckpointCallback(10**6, tmp_path / "file"), fail])
+    assert "the model could not be saved: " in failure.value.__notes__[0]
 
 
 def test_checkpoints(model, tmp_path):

@@ -213,6 +213,7 @@ def test_threads_and_tables_are_free(monkeypatch):
         ),
         (["--out", "there"], "--resume goes on in the run's own folder; leave --out away"),
         (["--total-timesteps", "0"], "--total-timesteps must be an integer >= 1, got 0"),
+        (["--total-timesteps", "1"], "steps behind it, more than --total-timesteps 1; leave that"),
         (["--checkpoint-every", "-1"], "--checkpoint-every must be a number >= 0, got -1.0"),
         (["--checkpoint-every", "nan"], "--checkpoint-every must be a number >= 0, got nan"),
     ],

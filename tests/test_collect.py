@@ -10,9 +10,10 @@ from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, coun
 
 from fasttrpo import learning
 from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Step, Stream, as_vector_env
+from fasttrpo.environments import Stream, as_vector_env
 from fasttrpo.notes import is_environments
 from fasttrpo.spaces import describe
+from fasttrpo.step import Step
 
 MODES = list(AutoresetMode)
 KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]

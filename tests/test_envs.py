@@ -129,7 +129,8 @@ def test_ids_of_ours_in_a_model(prefix, backend):
     pytest.importorskip("fasttrpo._envs")
     from fasttrpo import TRPO
 
-    env = TRPO("MlpPolicy", f"{prefix}CartPole-v1", n_envs=2, env_backend=backend).get_env()
+    model = TRPO("MlpPolicy", f"{prefix}CartPole-v1", n_envs=2, env_backend=backend)
+    env = model.get_env().vector_env
     assert isinstance(env, envs.CompiledVectorEnv) == (backend != "gymnasium")
 
 

@@ -244,6 +244,11 @@ def test_files_hold_the_same_values(tmp_path):
     assert (tmp_path / "new" / "log.txt").read_text().count("time/") == 2
 
 
+def test_one_format_is_a_list_of_one(tmp_path):
+    with pytest.raises(TypeError, match=r"format_strings is a list: .*\['csv'\]"):
+        configure(tmp_path, "csv")
+
+
 def test_json_has_no_nan(tmp_path):
     logger = configure(tmp_path, ["json"])
     logger.record("a", float("nan"))

@@ -6,13 +6,15 @@ with the library itself where it is installed.
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import warnings
 
 import gymnasium
 import numpy as np
 import pytest
-from helpers import Counter
+from helpers import Counter, same_state, small_model
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -320,6 +322,43 @@ def test_returns_are_of_rewards_before_vec_normalize():
     assert {episode.total - episode.length for episode in model._statistics.window} == {0}
     returns, lengths = evaluate_policy(model, VecNormalize(1), 2, return_episode_rewards=True)
     assert returns == lengths
+
+
+@pytest.mark.parametrize("form", ["alone", "side by side"])
+def test_returns_are_what_a_monitor_tells(form):
+    """Wrappers around it change rewards and steps as they like."""
+    from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
+
+    def halved():
+        return TransformReward(RecordEpisodeStatistics(Counter(3)), lambda reward: reward / 2)
+
+    env = halved() if form == "alone" else gymnasium.vector.SyncVectorEnv([halved, halved])
+    model = small_model(env, n_steps=16).learn(32)
+    assert model.records[-1]["return_mean"] == 6.0
+    assert evaluate_policy(model, halved(), 2) == (6.0, 0.0)
+
+
+def test_copies_and_pickles_are_whole():
+    model = small_model(target_kl=half_way).learn(64)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert same_state(twin, model)
+        assert (twin.target_kl, twin.get_env()) == (half_way, None)
+        twin.set_env("CartPole-v1")
+        twin.learn(64, reset_num_timesteps=False)
+        assert twin.num_timesteps == 128
+
+
+def half_way(remaining):
+    return 0.01 * remaining
+
+
+def test_values(model):
+    observations = np.random.default_rng(0).normal(size=(5, 4))
+    values = model.policy.predict_values(observations)
+    assert values.shape == (5, 1)
+    rows = observations.astype(np.float32)
+    np.testing.assert_array_equal(values[:, 0], model._agent.value(rows))
+    assert model.policy.predict_values(observations[0]).shape == (1, 1)
 
 
 def test_vec_normalize_is_found():

@@ -63,6 +63,11 @@ def opened(
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
+    if total is not None and total < min(model.num_timesteps, config["total_timesteps"]):
+        raise UsageError(
+            f"{folder} has {model.num_timesteps} steps behind it, more than --total-timesteps "
+            f"{total}; leave that out, or name more"
+        )
     (folder / ERROR).unlink(missing_ok=True)
     return Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
 

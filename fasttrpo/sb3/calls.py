@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
+from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.values import integer
 
 _SETTINGS = frozenset(each.name for each in fields(Settings))
@@ -48,6 +52,11 @@ class Policy:
     def predict(self, observation: Any, *args: Any, **keywords: Any) -> tuple[Any, None]:
         """As `TRPO.predict`."""
         return self._model.predict(observation, *args, **keywords)
+
+    def predict_values(self, observation: Any) -> np.ndarray:
+        """The critic's values (n, 1) of one observation or n, in discounted reward."""
+        rows, _ = self._model._observations.batch(observation)
+        return np.array(self._model._agent.value(rows)).reshape(-1, 1)
 
     def state_dict(self) -> Parameters:
         """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3.parameters`)."""
@@ -97,6 +106,17 @@ class Calls:
             object.__setattr__(self, name, value)
 
     def _change(self, changes: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple:
+        """For pickle and copy: what `save` writes. `set_env` gives them an environment."""
+        file = io.BytesIO()
+        self.save(file)
+        values = {name: getattr(self, name) for name in SCHEDULED}
+        functions = {name: value for name, value in values.items() if callable(value)}
+        return _unpickled, (type(self), file.getvalue(), functions)
+
+    def save(self, path: Any) -> None:
         raise NotImplementedError
 
     @property
@@ -160,6 +180,10 @@ class Calls:
 
     def _reseed(self, seed: int) -> None:
         raise NotImplementedError
+
+
+def _unpickled(kind: Any, saved: bytes, functions: dict[str, Any]) -> Any:
+    return kind.load(io.BytesIO(saved), **functions)
 
 
 def _vec_normalize(env: Any) -> Any:

@@ -1,0 +1,174 @@
+"""A model's environments with the calls of Stable-Baselines3's `VecEnv`, as its scripts have it:
+
+vec_env = model.get_env()
+obs = vec_env.reset()
+action, _ = model.predict(obs)
+obs, rewards, dones, infos = vec_env.step(action)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.spaces import batches
+from fasttrpo.step import info_of
+
+_THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
+
+
+class VecEnvView:
+    """A vector environment that resets in the same step, seen as a `VecEnv`.
+
+    vector_env  Gymnasium's; its other attributes are found here too
+    moved       called where somebody else than the model moves it: `learn` resets it then
+
+    Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
+    and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
+    Stable-Baselines3 is imported.
+    """
+
+    def __init__(self, vector_env: Any, moved: Callable[[], None]) -> None:
+        self.vector_env, self._moved = vector_env, moved
+        self.num_envs: int = vector_env.num_envs
+        self.observation_space = vector_env.single_observation_space
+        self.action_space = vector_env.single_action_space
+        self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        self._seed: int | None = None
+        self._options: dict[str, Any] | None = None
+        if _THEIRS in sys.modules:
+            sys.modules[_THEIRS].VecEnv.register(type(self))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "vector_env":  # not there yet, as this is copied
+            raise AttributeError(name)
+        return getattr(self.vector_env, name)
+
+    @property
+    def unwrapped(self) -> VecEnvView:
+        """This is no wrapper."""
+        return self
+
+    # -- episodes ---------------------------------------------------------------------------------
+
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """Of the next `reset`: environment e has seed + e."""
+        self._seed = seed
+        return [None if seed is None else seed + e for e in range(self.num_envs)]
+
+    def set_options(self, options: dict[str, Any] | None = None) -> None:
+        """Of the next `reset`."""
+        self._options = options
+
+    def reset(self) -> Any:
+        """The first observations (E, *obs); what else was said is in `reset_infos`."""
+        self._moved()
+        obs, infos = self.vector_env.reset(seed=self._seed, options=self._options)
+        self._seed = self._options = None
+        self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        self.reset_infos = [info_of(infos, e) for e in range(self.num_envs)]
+        return batches.copy(obs)
+
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """(observations, rewards, dones, infos); where an episode ended, the next has begun."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """The actions of `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """As `step`."""
+        self._moved()
+        obs, rewards, terminated, truncated, infos = self.vector_env.step(self._actions)
+        dones = np.asarray(terminated | truncated, bool)
+        self._totals += rewards
+        self._lengths += 1
+        each = [info_of(infos, e, bool(dones[e])) for e in range(self.num_envs)]
+        for e in np.flatnonzero(dones).tolist():
+            each[e]["TimeLimit.truncated"] = bool(truncated[e] and not terminated[e])
+            each[e]["terminal_observation"] = batches.row(infos["final_obs"], e)
+            each[e].setdefault("episode", self._episode(e))
+            self._totals[e] = self._lengths[e] = 0
+        return batches.copy(obs), np.array(rewards), dones, each
+
+    def _episode(self, e: int) -> dict[str, Any]:
+        return {"r": float(self._totals[e]), "l": int(self._lengths[e])}
+
+    # -- the environments themselves --------------------------------------------------------------
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """An attribute of each environment; of compiled ones, which are one, that of all."""
+        if hasattr(self.vector_env, "get_attr"):
+            return self._of(self.vector_env.get_attr(attr_name), indices)
+        return self._of([getattr(self.vector_env, attr_name)] * self.num_envs, indices)
+
+    def has_attr(self, attr_name: str) -> bool:
+        """Whether there is such."""
+        try:
+            self.get_attr(attr_name)
+        except AttributeError:
+            return False
+        return True
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Sets an attribute of each environment. AttributeError where these are compiled."""
+        for env in self._of(self._each(), indices):
+            setattr(env.unwrapped, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **keywords: Any
+    ) -> list[Any]:
+        """Calls a method of each environment. AttributeError where these are compiled."""
+        each = self._of(self._each(), indices)
+        return [_method(env, method_name)(*args, **keywords) for env in each]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """Whether each environment has such a wrapper."""
+        each = getattr(self.vector_env, "envs", [None] * self.num_envs)
+        return [_is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
+
+    def _each(self) -> Iterable[Any]:
+        envs = getattr(self.vector_env, "envs", None)
+        if envs is None:
+            raise AttributeError(
+                f"{self.vector_env} is one of compiled simulations, without an environment for "
+                "each: env_backend='gymnasium' makes Gymnasium's"
+            )
+        return envs
+
+    def _of(self, values: Iterable[Any], indices: Any) -> list[Any]:
+        values = list(values)
+        if indices is None:
+            return values
+        return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
+
+    def render(self, mode: str | None = None) -> Any:
+        """Shows the environments, where they were made with a render_mode; else None."""
+        return None if self.render_mode is None else self.vector_env.render()
+
+    @property
+    def render_mode(self) -> str | None:
+        """As the environments were made."""
+        return getattr(self.vector_env, "render_mode", None)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.vector_env.close()
+
+
+def _method(env: Any, name: str) -> Any:
+    """Of the wrapper that has it, or of the environment."""
+    return env.get_wrapper_attr(name) if hasattr(env, "get_wrapper_attr") else getattr(env, name)
+
+
+def _is_wrapped(env: Any, wrapper_class: type) -> bool:
+    while env is not None:
+        if isinstance(env, wrapper_class):
+            return True
+        env = getattr(env, "env", None)
+    return False

@@ -1,0 +1,128 @@
+"""What `get_env` gives where an id or one environment was passed: the calls of a `VecEnv`."""
+
+from __future__ import annotations
+
+import sys
+import types
+from abc import ABC
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.wrappers import TimeLimit, TransformReward
+from helpers import Counter, counters, same_state, small_model
+from vec_env import VecCartPole
+
+from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.sb3.view import VecEnvView
+
+BACKENDS = ["gymnasium", "native"]
+
+
+def cart_poles(n_envs=3, env_backend="gymnasium"):
+    if env_backend == "native":
+        pytest.importorskip("fasttrpo._envs")
+    return TRPO("MlpPolicy", "CartPole-v1", n_envs=n_envs, n_steps=16, env_backend=env_backend)
+
+
+@pytest.mark.parametrize("env_backend", BACKENDS)
+def test_a_vec_env_s_loop(env_backend):
+    """Step by step against Gymnasium's environments by themselves."""
+    model = cart_poles(env_backend=env_backend)
+    vec_env = model.get_env()
+    assert vec_env.seed(5) == [5, 6, 7]
+    obs = vec_env.reset()
+    alone = [gymnasium.make("CartPole-v1") for _ in range(3)]
+    ends, total, length = 0, np.zeros(3), np.zeros(3, int)
+    for _ in range(60):
+        for env, row in zip(alone, obs, strict=True):
+            env.reset()
+            env.unwrapped.state = row.astype(float)
+        action, _ = model.predict(obs, deterministic=True)
+        obs, rewards, dones, infos = vec_env.step(action)
+        answers = [env.step(a) for env, a in zip(alone, action, strict=True)]
+        assert dones.tolist() == [answer[2] for answer in answers]
+        total, length = total + rewards, length + 1
+        for i in range(3):
+            after = infos[i]["terminal_observation"] if dones[i] else obs[i]
+            np.testing.assert_allclose(after, answers[i][0], rtol=1e-5, atol=1e-6)
+            assert ("episode" in infos[i]) == dones[i]
+            if dones[i]:
+                assert infos[i]["TimeLimit.truncated"] is False
+                assert infos[i]["episode"]["r"] == infos[i]["episode"]["l"] == length[i] == total[i]
+                assert np.abs(obs[i]).max() <= 0.05
+                total[i] = length[i] = 0
+                ends += 1
+    assert ends > 3
+
+
+def test_a_truncated_episode():
+    vec_env = small_model(Counter(3, truncates=True)).get_env()
+    vec_env.reset()
+    *_, (info,) = [vec_env.step([0])[3] for _ in range(3)]
+    assert (info["TimeLimit.truncated"], info["terminal_observation"].tolist()) == (True, [3])
+    assert info["episode"] == {"r": 6.0, "l": 3}
+
+
+def test_stepping_it_lets_learn_begin_anew():
+    model = cart_poles(env_backend="native").learn(48)
+    model.get_env().reset()
+    model.get_env().step([0, 0, 0])
+    model.learn(48, reset_num_timesteps=False)
+    assert all(each.length == each.total for each in model._statistics.window)
+
+
+def test_evaluation_on_it():
+    model, twin = (cart_poles(2).learn(32) for _ in range(2))
+    assert evaluate_policy(model, model.get_env(), 4)[0] > 1
+    assert isinstance(model.get_env(), VecEnvView)
+    model.learn(32, reset_num_timesteps=False)
+    assert not same_state(model, twin)
+
+
+def test_another_model_learns_in_it():
+    vec_env = cart_poles(2).get_env()
+    model = TRPO("MlpPolicy", vec_env, n_steps=8).learn(16)
+    assert model.get_env().vector_env is vec_env.vector_env
+
+
+def test_what_was_passed_as_many_is_given_back():
+    from gymnasium.vector import AutoresetMode
+
+    for env in (counters(AutoresetMode.SAME_STEP), VecCartPole(2)):
+        assert TRPO("MlpPolicy", env, n_steps=8).get_env() is env
+
+
+def test_environments_inside():
+    env = TimeLimit(Counter(), 100)
+    vec_env = small_model(env).get_env()
+    assert vec_env.num_envs == 1
+    assert vec_env.observation_space == env.observation_space
+    assert vec_env.action_space == env.action_space
+    assert vec_env.get_attr("length") == [3]
+    vec_env.set_attr("length", 7)
+    assert vec_env.get_attr("length", indices=0) == [7] == [env.unwrapped.length]
+    assert vec_env.env_method("has_wrapper_attr", "length") == [True]
+    assert (vec_env.has_attr("length"), vec_env.has_attr("width")) == (True, False)
+    assert vec_env.env_is_wrapped(TimeLimit) == [True]
+    assert vec_env.env_is_wrapped(TransformReward, indices=[0]) == [False]
+    assert (vec_env.render_mode, vec_env.render("human"), vec_env.unwrapped) == (
+        None,
+        None,
+        vec_env,
+    )
+
+
+def test_compiled_environments_are_one():
+    vec_env = cart_poles(2, "native").get_env()
+    assert vec_env.get_attr("name") == [vec_env.name] * 2
+    assert vec_env.env_is_wrapped(TimeLimit) == [False, False]
+    with pytest.raises(AttributeError, match="env_backend='gymnasium' makes Gymnasium's"):
+        vec_env.env_method("render")
+
+
+def test_it_is_a_vec_env_where_stable_baselines3_is_imported(monkeypatch):
+    module = types.ModuleType("base_vec_env")
+    module.VecEnv = type("VecEnv", (ABC,), {})
+    monkeypatch.setitem(sys.modules, "stable_baselines3.common.vec_env.base_vec_env", module)
+    assert isinstance(small_model(Counter()).get_env(), module.VecEnv)
