@@ -22,7 +22,8 @@ BACKENDS = ["gymnasium", "native"]
 def cart_poles(n_envs=3, env_backend="gymnasium"):
     if env_backend == "native":
         pytest.importorskip("fasttrpo._envs")
-    return TRPO("MlpPolicy", "CartPole-v1", n_envs=n_envs, n_steps=16, env_backend=env_backend)
+    settings = {"n_envs": n_envs, "n_steps": 16, "env_backend": env_backend, "seed": 0}
+    return TRPO("MlpPolicy", "CartPole-v1", **settings)
 
 
 @pytest.mark.parametrize("env_backend", BACKENDS)
@@ -34,11 +35,11 @@ def test_a_vec_env_s_loop(env_backend):
     obs = vec_env.reset()
     alone = [gymnasium.make("CartPole-v1") for _ in range(3)]
     ends, total, length = 0, np.zeros(3), np.zeros(3, int)
-    for _ in range(60):
+    for _ in range(200):
         for env, row in zip(alone, obs, strict=True):
             env.reset()
             env.unwrapped.state = row.astype(float)
-        action, _ = model.predict(obs, deterministic=True)
+        action, _ = model.predict(obs)
         obs, rewards, dones, infos = vec_env.step(action)
         answers = [env.step(a) for env, a in zip(alone, action, strict=True)]
         assert dones.tolist() == [answer[2] for answer in answers]
@@ -53,7 +54,7 @@ def test_a_vec_env_s_loop(env_backend):
                 assert np.abs(obs[i]).max() <= 0.05
                 total[i] = length[i] = 0
                 ends += 1
-    assert ends > 3
+    assert ends > 5
 
 
 def test_a_truncated_episode():
