@@ -107,6 +107,7 @@ def test_environments_inside():
     assert (vec_env.has_attr("length"), vec_env.has_attr("width")) == (True, False)
     assert vec_env.env_is_wrapped(TimeLimit) == [True]
     assert vec_env.env_is_wrapped(TransformReward, indices=[0]) == [False]
+    assert vec_env.env_is_wrapped(type("Monitor", (), {})) == [True]
     assert (vec_env.render_mode, vec_env.render("human"), vec_env.unwrapped) == (
         None,
         None,
