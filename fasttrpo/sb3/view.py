@@ -128,7 +128,7 @@ class VecEnvView:
         return [_method(env, method_name)(*args, **keywords) for env in each]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """Whether each environment has such a wrapper. A `Monitor` it has: infos are as from one."""
+        """Whether each environment has such a wrapper; a `Monitor`, as infos have what it tells."""
         each = getattr(self.vector_env, "envs", [None] * self.num_envs)
         has_it = wrapper_class.__name__ == "Monitor"
         return [has_it or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
