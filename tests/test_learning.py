@@ -23,6 +23,11 @@ TARGETS = [
     ("MountainCar-v0", "MlpPolicy", -110.0, 500_000),
     ("MountainCarContinuous-v0", "MlpPolicy", 90.0, 120_000),
 ]
+# Two seeds are enough of these, which take a minute or two each; far below what is usual.
+MUJOCO_TARGETS = [
+    ("InvertedPendulum-v5", 950.0, 101_000),
+    ("Hopper-v5", 2_500.0, 1_000_000),
+]
 
 
 def train(env_id, policy, seed, folder):
@@ -36,10 +41,22 @@ def train(env_id, policy, seed, folder):
     return json.loads((folder / "evaluation.json").read_text()), steps
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("env_id", "policy", "target", "budget"), TARGETS)
-def test_preset_reaches_its_target(env_id, policy, target, budget, seed, tmp_path):
-    result, steps = train(env_id, policy, seed, tmp_path / "run")
+def check(env_id, policy, target, budget, seed, folder):
+    """The run's evaluation reaches the target within the budget of steps."""
+    result, steps = train(env_id, policy, seed, folder)
     assert steps <= budget
     assert result["episodes"] == 100
     assert result["mean_return"] >= target
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("env_id", "policy", "target", "budget"), TARGETS)
+def test_preset_reaches_its_target(env_id, policy, target, budget, seed, tmp_path):
+    check(env_id, policy, target, budget, seed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("env_id", "target", "budget"), MUJOCO_TARGETS)
+def test_preset_of_mujoco_reaches_its_target(env_id, target, budget, seed, tmp_path):
+    pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
+    check(env_id, "MlpPolicy", target, budget, seed, tmp_path / "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fasttrpo import TRPO
+from fasttrpo.envs import mujoco
 from fasttrpo.presets import DEFAULT, OVERRIDES, PRESETS, settings_for
 
 CASES = [(env_id, policy) for env_id in PRESETS for policy in ("MlpPolicy", "LinearPolicy")]
@@ -12,6 +13,8 @@ CASES = [(env_id, policy) for env_id in PRESETS for policy in ("MlpPolicy", "Lin
 
 @pytest.mark.parametrize(("env_id", "policy"), CASES)
 def test_presets_are_legal_and_fill_whole_iterations(env_id, policy):
+    if env_id in mujoco.IDS:
+        pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
     preset = settings_for(env_id, policy)
     model = TRPO(policy, env_id, **preset.settings)
     rows = model.settings.n_steps * model.settings.n_envs
@@ -29,9 +32,15 @@ def test_any_other_environment_gets_the_default():
 
 @pytest.mark.parametrize("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
 def test_ours_have_the_presets_of_gymnasium_s(prefix):
-    assert settings_for(f"{prefix}Pendulum-v1") == PRESETS["Pendulum-v1"]
+    for env_id in ("Pendulum-v1", "Hopper-v5"):
+        assert settings_for(f"{prefix}{env_id}") == PRESETS[env_id]
 
 
 def test_a_preset_is_a_copy():
     settings_for("CartPole-v1").settings["gamma"] = 0.0
     assert settings_for("CartPole-v1").settings["gamma"] != 0.0
+
+
+def test_what_is_in_a_preset_is_a_copy():
+    settings_for("HalfCheetah-v5").settings["policy_kwargs"]["log_std_init"] = 0.0
+    assert settings_for("HalfCheetah-v5").settings["policy_kwargs"]["log_std_init"] == -1.0
