@@ -17,6 +17,7 @@ from fasttrpo.backend import make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 
+@needs_extension
 def test_critics_are_compared_on_rollouts_that_they_have_not_seen(capsys):
     arguments = ["CartPole-v1", "--rollouts", "3", "--n-steps", "20", "--n-envs", "2"]
     assert critics.main([*arguments, "--seconds", "0"]) == 0
