@@ -271,7 +271,6 @@ def test_mujoco_environments_are_compared_and_measured(capsys):
         assert row in said
 
 
-@needs_extension
 def test_a_difference_from_gymnasium_is_not_timed(capsys, monkeypatch):
     from bench import mujoco_envs
 
