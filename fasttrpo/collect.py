@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -107,9 +107,16 @@ class EpisodeStatistics:
 
     def _episode(self, env: int, info: dict[str, Any]) -> Episode:
         """The one that ended there."""
-        told, success = info.get("episode") or {}, info.get("is_success")
-        total, length = told.get("r", self._totals[env]), told.get("l", self._lengths[env])
-        return Episode(env, float(total), int(length), None if success is None else bool(success))
+        told = info.get("episode")
+        told = told if isinstance(told, Mapping) else {}
+        total, length = _number(told.get("r")), _number(told.get("l"))
+        success = _number(info.get("is_success"))
+        return Episode(
+            env,
+            float(self._totals[env]) if total is None else total,
+            int(self._lengths[env] if length is None else length),
+            None if success is None else bool(success),
+        )
 
     def extend(self, episodes: np.ndarray) -> None:
         """Counts episodes that ended in a rollout in C."""
@@ -143,6 +150,15 @@ def success_rate(episodes: Iterable[Episode]) -> float | None:
     """The share of successes; None if no environment told of any."""
     known = successes(episodes)
     return _mean(known) if known else None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, in an array of any shape too; None for all else that an info may hold."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array.item() if array.size == 1 and np.isfinite(array).all() else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -29,11 +29,17 @@ class Step(NamedTuple):
     @property
     def raw_rewards(self) -> np.ndarray:
         """(E,) the rewards before a `VecNormalize` scaled them, if one did."""
-        return self.infos.get("raw_reward", self.rewards)
+        has_them = self._is_vec_env_s and "raw_reward" in self.infos
+        return self.infos["raw_reward"] if has_them else self.rewards
+
+    @property
+    def _is_vec_env_s(self) -> bool:
+        """Whether a `WrappedVecEnv` says so: with what environments say, there is a "_key"."""
+        return "vec_env_infos" in self.infos and "_vec_env_infos" not in self.infos
 
     def info(self, env: int) -> dict[str, Any]:
         """What an environment said by itself; where its episode ended, of its end."""
-        if "vec_env_infos" in self.infos:
+        if self._is_vec_env_s:
             return dict(self.infos["vec_env_infos"][env])
         return info_of(self.infos, env, bool(self.done[env]))
 
@@ -45,16 +51,37 @@ def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
     done  its episode ended: where the next one began in the same step, what was said of the end
     """
     if not isinstance(infos, Mapping):
-        return dict(infos[env] or {})
-    if done and infos.get("final_info") is not None:
+        return _as_dict(infos[env])
+    if done and _are_infos(infos.get("final_info"), env):
         return info_of(infos["final_info"], env)
     info = {}
     for key, values in infos.items():
-        counts = infos.get(f"_{key}")
-        if key.startswith("_") or (counts is not None and not counts[env]):
+        if str(key).startswith("_") or not _counts(infos.get(f"_{key}"), env):
             continue
         if isinstance(values, dict):
             info[key] = info_of(values, env)
-        elif np.ndim(values) and len(values) > env:
+        elif _has_rows(values) and len(values) > env:
             info[key] = values[env]
     return info
+
+
+def _as_dict(info: Any) -> dict[str, Any]:
+    return dict(info) if isinstance(info, Mapping) else {}
+
+
+def _are_infos(final: Any, env: int) -> bool:
+    """Whether this is what a vector environment says of ends, not what an environment calls so."""
+    if isinstance(final, Mapping):
+        return True
+    row = final[env] if _has_rows(final) and len(final) > env else 0
+    return row is None or isinstance(row, Mapping)
+
+
+def _counts(rows: Any, env: int) -> bool:
+    """Whether an environment said it, by "_key": True unless that tells otherwise."""
+    is_mask = isinstance(rows, np.ndarray) and rows.dtype.kind == "b"
+    return not is_mask or bool(rows[env])
+
+
+def _has_rows(values: Any) -> bool:
+    return isinstance(values, list | tuple) or getattr(values, "ndim", 0) > 0

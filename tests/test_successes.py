@@ -13,6 +13,7 @@ from fasttrpo.callbacks import EvalCallback
 from fasttrpo.cli.eval import evaluate, told
 from fasttrpo.evaluate import play
 from fasttrpo.logger import configure
+from fasttrpo.step import info_of
 
 
 class Trying(Counter):
@@ -79,3 +80,62 @@ def test_an_evaluation_is_told_with_it():
     assert result["success_rate"] == 0.5
     assert told("Trying", result).endswith("over 4 deterministic episodes, success in 50%")
     assert evaluate_policy(model, Trying(3), 2) == (6.0, 0.0)
+
+
+ODD = [
+    {"episode": 3},
+    {"episode": "none"},
+    {"episode": [1, 2]},
+    {"episode": np.array([1, 2])},
+    {"episode": {"r": None, "l": np.nan}},
+    {"episode": {"r": "much", "l": np.inf}},
+    {"episode": {"r": np.ones(2), "l": {}}},
+    {"is_success": np.ones(2)},
+    {"is_success": "yes"},
+    {"is_success": np.nan},
+    {"raw_reward": None},
+    {"raw_reward": 5.0},
+    {"vec_env_infos": 3},
+    {"final_info": 3},
+    {1: 2},
+    {"parts": [[1], [2, 3]]},
+    {"seen": 1, "_seen": "often"},
+]
+
+
+class Odd(Counter):
+    """Says what nobody expects."""
+
+    def __init__(self, info):
+        super().__init__(3)
+        self.info = info
+
+    def step(self, action):
+        *answer, info = super().step(action)
+        return *answer, {**info, **self.info}
+
+
+@pytest.mark.parametrize("info", ODD, ids=str)
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_learning_does_not_die_of_an_odd_info(mode, info):
+    env = SyncVectorEnv([lambda: Odd(info), lambda: Odd(info)], autoreset_mode=mode)
+    model = small_model(env, n_steps=12)
+    model.learn(24, callback=lambda locals_, globals_: True)
+    record, usual = model.records[-1], small_model(trying(mode), n_steps=12).learn(24).records[-1]
+    assert "success_rate" not in record
+    assert record["return_mean"] == usual["return_mean"]
+    assert record["length_mean"] == usual["length_mean"] == 3
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_return_in_an_array_counts(shape):
+    told = {"episode": {"r": np.full(shape, 7.0), "l": np.full(shape, 2)}}
+    told["is_success"] = np.full(shape, True)
+    (episode,) = play(small_model(Counter(3)), Odd(told), 1)
+    assert (episode.total, episode.length, episode.success) == (7.0, 2, True)
+
+
+def test_a_vector_environment_s_own_infos_may_be_ragged_lists():
+    assert info_of({"parts": [[1], [2, 3]]}, 1) == {"parts": [2, 3]}
+    assert info_of({"final_info": [None, {"a": 1}]}, 1, done=True) == {"a": 1}
+    assert info_of([3, {"a": 1}], 0) == {}
