@@ -11,6 +11,8 @@ from pathlib import Path
 import make_peer_steps as peer
 import numpy as np
 import pytest
+from gymnasium import spaces
+from space_envs import Identity
 
 from fasttrpo import TRPO
 from fasttrpo.backend import make_agent
@@ -211,6 +213,16 @@ def test_spinningup_measures_categorical_policies_forward():
     assert direction("CartPole-v1") == "forward"
     assert direction("Pendulum-v1") == "reverse"
     assert direction("CartPole-v1", kl_direction="reverse") == "reverse"
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiBinary(3)], ids=str)
+def test_tianshou_scales_the_actions_of_a_box_alone(space, recwarn):
+    """tianshou 2.0.1, algorithm/algorithm_base.py: Policy.__init__: "action_scaling can only be
+    True when action_space is Box"."""
+    model = TRPO("MlpPolicy", Identity(space), preset="tianshou", batch_size=64)
+    assert not model.settings.scale_actions
+    assert not [w for w in recwarn if "scale_actions" in str(w.message)]
+    assert TRPO("MlpPolicy", "Pendulum-v1", preset="tianshou").settings.scale_actions
 
 
 def test_an_iteration_has_as_many_rows_with_other_environments():

@@ -29,8 +29,8 @@ class PeerPreset(NamedTuple):
     not_repeated: str
     """what of this peer's is different here, beside what the module says"""
     settings: dict[str, Any]
-    categorical: Mapping[str, Any] = MappingProxyType({})
-    """what differs for Discrete actions"""
+    discrete: Mapping[str, Any] = MappingProxyType({})
+    """what differs where actions are not a Box"""
 
 
 _COMMON: dict[str, Any] = {
@@ -126,6 +126,7 @@ PEERS: dict[str, PeerPreset] = {
             "scale_actions": True,
             "policy_kwargs": _network([64, 64], log_std_init=-0.5),
         },
+        {"scale_actions": False},
     ),
     "mjrl": PeerPreset(
         "aravindr93/mjrl 4a7c219, mjrl/algos/trpo.py: TRPO; 2e0aae6, examples/train_swimmer.py; "
@@ -178,9 +179,9 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
 
 def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: str) -> Settings:
     """`settings` as their preset has them for such actions; explicit keywords win here too."""
-    if settings.preset is None or distribution != "categorical":
+    if settings.preset is None or distribution == "gaussian":
         return settings
-    differing = _find(settings.preset).categorical
+    differing = _find(settings.preset).discrete
     return replace(settings, **{k: v for k, v in differing.items() if keywords.get(k) is None})
 
 

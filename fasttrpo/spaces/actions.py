@@ -114,7 +114,7 @@ class ContinuousActions(Box, Actions):
         if scale and len(unbounded):
             raise ValueError(
                 f"scale_actions=True needs finite bounds, and component {unbounded[0]} of "
-                f"{self.to_space()} has none on one side: leave scale_actions=False, or give the "
+                f"{self.to_space()} has none on one side: set scale_actions=False, or give the "
                 "environment bounds (gymnasium.wrappers.TransformAction)"
             )
         return replace(self, clip=clip, scale=scale)
