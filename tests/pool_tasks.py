@@ -6,9 +6,15 @@ import os
 import signal
 import time
 
+import numpy as np
+
 
 def work(task, tell):
-    """Does what its name says, and tells its process."""
+    """Does what its name says, and tells its process.
+
+    "threads"   how many it has after linear algebra that is worth some
+    "variable"  one of the environment's
+    """
     tell(os.getpid())
     if task == "fail":
         raise ValueError("no\nluck")
@@ -16,6 +22,11 @@ def work(task, tell):
         os._exit(3)
     if task == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if task == "threads":
+        np.ones((600, 600)) @ np.ones((600, 600))
+        return len(os.listdir("/proc/self/task"))
+    if task == "variable":
+        return os.environ["SET_IN_BETWEEN"]
     if task == "wait":
         try:
             time.sleep(60)

@@ -67,6 +67,14 @@ def by(tasks):
     return lambda pair: tasks.index(pair[0])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_processes_have_one_thread_and_the_variables_of_now(monkeypatch):
+    seeds.prepare()
+    monkeypatch.setenv("SET_IN_BETWEEN", "yes")
+    outcomes, _ = Pool(work, 1, lambda task, message: None).run(["threads", "variable"])
+    assert [(o.value, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
+
+
 @no_signals
 def test_ctrl_c_reaches_all_and_lets_them_end():
     heard = []

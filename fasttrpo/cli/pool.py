@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+# Forks and threads do not go together, so processes are new ones, or forks of one that has no
+# threads: that saves each of them the imports. Other systems' numerical libraries forbid any fork.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 # Whose numerical libraries would start threads beside ours.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -37,7 +42,7 @@ class Pool:
 
     def __init__(self, work: Callable, jobs: int, told: Callable[[Any, Any], None]) -> None:
         self._work, self._jobs, self._told = work, jobs, told
-        self._context = multiprocessing.get_context("spawn")  # forks and threads do not go together
+        self._context = multiprocessing.get_context(_METHOD)
         self._workers: dict[Any, _Worker] = {}
 
     def run(self, tasks: Sequence[Any]) -> tuple[list[Outcome], bool]:
@@ -115,7 +120,8 @@ class _Worker:
 
     def __init__(self, context: Any, work: Callable) -> None:
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        given = theirs, work, dict(os.environ)
+        self.process = context.Process(target=_serve, args=given, daemon=True)
         with _ignoring_ctrl_c():
             self.process.start()
         theirs.close()  # so that its end is noticed
@@ -139,6 +145,14 @@ class _Worker:
             self.connection.send(None)
         self.process.join()
         self.connection.close()
+
+
+def prepare(modules: Sequence[str]) -> None:
+    """Begins to import what the processes to come share, where they can; returns at once."""
+    if _METHOD == "forkserver":
+        multiprocessing.get_context(_METHOD).set_forkserver_preload(list(modules))
+        with _one_thread_each(), _ignoring_ctrl_c():
+            multiprocessing.forkserver.ensure_running()
 
 
 @contextmanager
@@ -169,8 +183,9 @@ def _ignoring_ctrl_c() -> Iterator[None]:
 # -- in the process -------------------------------------------------------------------------------
 
 
-def _serve(connection: Any, work: Callable) -> None:
+def _serve(connection: Any, work: Callable, environ: Mapping[str, str]) -> None:
     """Does the tasks that come, until there is none or the parent is gone."""
+    os.environ.update(environ)  # a fork has those of the time when the first one was made
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to pass on
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(EOFError, ConnectionError, KeyboardInterrupt):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import backend
-from fasttrpo.cli import logs, resume, training
+from fasttrpo.cli import logs, pool, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
@@ -29,6 +29,15 @@ from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
 _TELL_EVERY = 0.1  # seconds
+# With what takes time to import.
+_IMPORTS = (
+    __name__,
+    "gymnasium",
+    "fasttrpo.trpo",
+    "fasttrpo.evaluate",
+    "fasttrpo._core32",
+    "fasttrpo._envs",
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +87,16 @@ def jobs_for(wanted: int | None, n_threads: int, n_runs: int) -> int:
 
 def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
     """Goes on with every seed's run in the folder."""
+    prepare()
     folders = folders_in(args.resume)
     for folder in folders:
         resume.check_same(folder, read_config(folder), args.env_id, given)
     return run_all(args.resume, folders, args, given)
+
+
+def prepare() -> None:
+    """Begins what all seeds' processes share, while the caller makes their folders."""
+    pool.prepare(_IMPORTS)
 
 
 def run_all(
@@ -92,8 +107,8 @@ def run_all(
     tasks = [Task(folder, *common) for folder in folders]
     n_threads = args.n_threads or read_config(folders[0])["settings"]["n_threads"] or 1
     with _Progress(tasks, args.progress) as progress:
-        pool = Pool(work, jobs_for(args.jobs, n_threads, len(tasks)), progress.told)
-        outcomes, interrupted = pool.run(tasks)
+        jobs = jobs_for(args.jobs, n_threads, len(tasks))
+        outcomes, interrupted = Pool(work, jobs, progress.told).run(tasks)
     done = [outcome for outcome in outcomes if outcome.value is not None]
     if interrupted:
         where = f"interrupted: {len(done)} of {len(tasks)} seeds are finished; saved in {group}"

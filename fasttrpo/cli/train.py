@@ -173,6 +173,7 @@ def _check_seeds(args: argparse.Namespace) -> None:
 
 def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     numbers = seeds.parse(args.seeds)
+    seeds.prepare()
     given = {"n_threads": 1, **given}
     # Mistakes show before a folder is made.
     model, _ = new_model(args, given | {"seed": numbers[0]})
