@@ -257,6 +257,7 @@ REMARKS = {
     "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001: exploration is over"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "goes into collecting steps"),
+    "share": ({"seconds_critic": [0.04] * 40}, "The largest share of the time, 40 %, goes into"),
     "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite at times"),
 }
 
