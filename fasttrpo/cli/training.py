@@ -103,11 +103,13 @@ def complete(
     try:
         if model.num_timesteps < total:
             learn(model, total, folder, every, progress_bar)
+        result = evaluate(model, env_id, folder, progress_bar)
     except KeyboardInterrupt:
-        where = f"interrupted at step {steps_saved(folder)}; saved in {folder}"
-        print(f"{where}; {how_to_resume(folder)}")
+        steps = steps_saved(folder)
+        when = f"at step {steps}" if steps < total else f"in the evaluation, after {steps} steps"
+        print(f"interrupted {when}; saved in {folder}; {how_to_resume(folder)}")
         return INTERRUPTED
-    print(evaluation.told(env_id, evaluate(model, env_id, folder, progress_bar)))
+    print(evaluation.told(env_id, result))
     print(f"saved in {folder}")
     return 0
 
