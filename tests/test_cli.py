@@ -147,6 +147,8 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--preset", "sb2"], "unknown preset 'sb2'; did you mean 'sb3'"),
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
         (["train", "CartPole-v1", "--total-timesteps", "1.5"], "must be an integer, got '1.5'"),
+        (["train", "CartPole-v1", "--out", "."], "--out must be the name of a new folder, got '.'"),
+        (["train", "CartPole-v1", "--out", ".."], "--out must be the name of a new folder, got '."),
         (["train", "CartPole-v1", "--total-timesteps", "inf"], "must be an integer, got 'inf'"),
         (["eval", "nowhere", "--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
         (["eval", "nowhere", "--seed", "-1"], "--seed must be an integer >= 0, got -1"),

@@ -146,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """UsageError for options that are wrong whatever else is given."""
+    if args.out is not None and args.out.name in ("", ".."):
+        raise UsageError(f"--out must be the name of a new folder, got {str(args.out)!r}")
     if args.env_id is None and args.resume is None:
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
     if args.resume is not None and args.out is not None:
