@@ -284,6 +284,17 @@ def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
         assert [row["num_timesteps"] for row in csv.DictReader(file)] == ["32", "64", "96"]
 
 
+@pytest.mark.parametrize("option", [["--tensorboard"], ["--seeds", "0-1", "--tensorboard"]])
+def test_a_missing_tensorboard_is_told_in_time(option, in_a_new_folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
+    assert cli.main(["train", "CartPole-v1", *option]) == 2
+    assert capsys.readouterr().err == (
+        "fasttrpo: logs for TensorBoard need the package tensorboard: "
+        "pip install 'fasttrpo[tensorboard]'\n"
+    )
+    assert list(in_a_new_folder.iterdir()) == []
+
+
 def test_a_schedule_on_the_command_line(in_a_new_folder, capsys):
     assert train("--target-kl", "linear_0.02", "--out", "run") == 0
     with open(in_a_new_folder / "run" / "progress.csv", newline="") as file:
