@@ -132,6 +132,8 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
         (["train", "no such"], "unknown environment id 'no such'"),
         (["train", "nomodule:X-v0"], "unknown environment id 'nomodule:X-v0'"),
         (["trian", "CartPole-v1"], "unknown command 'trian'; did you mean 'train'"),
+        (["--verson"], "unknown option '--verson'; did you mean '--version'"),
+        (["train", "CartPole-v1", "--set", "env=x"], "--set env: the environment is the argument"),
         (["train", "CartPole-v1", "--sed", "3"], "unknown option '--sed'; did you mean '--se"),
         (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
         (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),
@@ -249,6 +251,9 @@ def test_help_says_what_this_is(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert "Trust Region Policy Optimization" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "policy_kwargs=\"{'net_arch':[32]}\"" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["eval", "--help"])
     assert "to play (default 3)" in capsys.readouterr().out
