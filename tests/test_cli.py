@@ -209,7 +209,7 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
 
 
-def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
+def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, capsys, monkeypatch):
     def fail(model, callback):
         raise OSError("the wheel came off")
 
@@ -217,6 +217,8 @@ def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
     with pytest.raises(OSError, match="the wheel came off"):
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
+    out = capsys.readouterr().out
+    assert "failed at step 0; saved in run; go on with: fasttrpo train --resume run" in out
 
 
 @pytest.mark.parametrize("error", [ValueError("not\nfinite"), OverflowError("big"), MemoryError()])
