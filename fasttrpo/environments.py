@@ -329,4 +329,10 @@ def _final_observations(obs: Any, done: np.ndarray, infos: dict) -> Any:
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
-    return batches.replaced(obs, done, final)
+    try:
+        return batches.replaced(obs, done, final)
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(
+            "the last observation of an episode (infos['final_obs']) has not the form of the "
+            f"others: {' '.join(str(error).split())}"
+        ) from error
