@@ -138,9 +138,17 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
             if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
                 raise ImportError(f"{env_id}: {missing}") from error
             raise
-        match = nearest(env_id, gymnasium.registry)
-        hint = f"did you mean {match!r}?" if match else str(error)
-        raise ValueError(f"unknown environment id {env_id!r}; {hint}") from error
+        raise ValueError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
+
+
+def _hint(env_id: str, error: Exception) -> str:
+    """What may have been meant by an id that there is not; else what Gymnasium says."""
+    import gymnasium
+
+    if env_id.endswith(".py"):
+        return f"one in a file is named too: {env_id}:NAME"
+    match = nearest(env_id, gymnasium.registry)
+    return f"did you mean {match!r}?" if match else str(error)
 
 
 def shares(env: Any, other: Any) -> bool:
@@ -321,4 +329,10 @@ def _final_observations(obs: Any, done: np.ndarray, infos: dict) -> Any:
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
-    return batches.replaced(obs, done, final)
+    try:
+        return batches.replaced(obs, done, final)
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(
+            "the last observation of an episode (infos['final_obs']) has not the form of the "
+            f"others: {' '.join(str(error).split())}"
+        ) from error

@@ -294,6 +294,20 @@ def _rewrite(path: Path, rows: list[list[str]]) -> None:
     write_text(path, text.getvalue())
 
 
+def tensorboard_parts() -> tuple[Any, Any, Any]:
+    """What event files are written with: event_pb2, summary_pb2, EventFileWriter. ImportError says
+    what to install.
+    """
+    try:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError as error:
+        raise ImportError(
+            "logs for TensorBoard need the package tensorboard: pip install 'fasttrpo[tensorboard]'"
+        ) from error
+    return event_pb2, summary_pb2, EventFileWriter
+
+
 class TensorBoard:
     """A folder's event file for TensorBoard: each number as a scalar; texts are left out.
 
@@ -305,14 +319,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, resumed: int = 0) -> None:
-        try:
-            from tensorboard.compat.proto import event_pb2, summary_pb2
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError as error:
-            raise ImportError(
-                "logs for TensorBoard need the package tensorboard: "
-                "pip install 'fasttrpo[tensorboard]'"
-            ) from error
+        event_pb2, summary_pb2, EventFileWriter = tensorboard_parts()
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._path = folder / "events.out.tfevents.*"
         self._file = EventFileWriter(str(folder))

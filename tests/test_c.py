@@ -158,6 +158,7 @@ def test_example_solves_its_cartpole(core, precision, tmp_path):
     program = link(tmp_path / "embed_cartpole", EXAMPLE, core, precision)
     last_line = run([str(program), "0"]).splitlines()[-1]
     assert last_line.startswith("solved")
+    assert float(re.search(r"mean length (\S+) over", last_line)[1]) >= 475
 
 
 def command_in_header(source: Path) -> str:

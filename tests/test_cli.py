@@ -132,6 +132,8 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
         (["train", "no such"], "unknown environment id 'no such'"),
         (["train", "nomodule:X-v0"], "unknown environment id 'nomodule:X-v0'"),
         (["trian", "CartPole-v1"], "unknown command 'trian'; did you mean 'train'"),
+        (["--verson"], "unknown option '--verson'; did you mean '--version'"),
+        (["train", "CartPole-v1", "--set", "env=x"], "--set env: the environment is the argument"),
         (["train", "CartPole-v1", "--sed", "3"], "unknown option '--sed'; did you mean '--se"),
         (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
         (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),
@@ -147,6 +149,8 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--preset", "sb2"], "unknown preset 'sb2'; did you mean 'sb3'"),
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
         (["train", "CartPole-v1", "--total-timesteps", "1.5"], "must be an integer, got '1.5'"),
+        (["train", "CartPole-v1", "--out", "."], "--out must be the name of a new folder, got '.'"),
+        (["train", "CartPole-v1", "--out", ".."], "--out must be the name of a new folder, got '."),
         (["train", "CartPole-v1", "--total-timesteps", "inf"], "must be an integer, got 'inf'"),
         (["eval", "nowhere", "--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
         (["eval", "nowhere", "--seed", "-1"], "--seed must be an integer >= 0, got -1"),
@@ -205,7 +209,7 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
 
 
-def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
+def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, capsys, monkeypatch):
     def fail(model, callback):
         raise OSError("the wheel came off")
 
@@ -213,6 +217,8 @@ def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, monkeypatch):
     with pytest.raises(OSError, match="the wheel came off"):
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
+    out = capsys.readouterr().out
+    assert "failed at step 0; saved in run; go on with: fasttrpo train --resume run" in out
 
 
 @pytest.mark.parametrize("error", [ValueError("not\nfinite"), OverflowError("big"), MemoryError()])
@@ -248,6 +254,9 @@ def test_help_says_what_this_is(capsys):
         cli.main(["--help"])
     assert "Trust Region Policy Optimization" in capsys.readouterr().out
     with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert "policy_kwargs=\"{'net_arch':[32]}\"" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
         cli.main(["eval", "--help"])
     assert "to play (default 3)" in capsys.readouterr().out
 
@@ -258,7 +267,8 @@ def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
 
     monkeypatch.setattr(evaluation, "evaluate", press)
     assert train("--out", "run") == 130
-    assert capsys.readouterr().err == "fasttrpo: interrupted\n"
+    out = capsys.readouterr().out
+    assert "interrupted in the evaluation, after 64 steps; saved in run; go on with: fast" in out
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64
 
 
@@ -279,6 +289,17 @@ def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
     assert [line["time/total_timesteps"] for line in lines] == [32, 64, 96]
     with open(folder / "progress.csv", newline="") as file:
         assert [row["num_timesteps"] for row in csv.DictReader(file)] == ["32", "64", "96"]
+
+
+@pytest.mark.parametrize("option", [["--tensorboard"], ["--seeds", "0-1", "--tensorboard"]])
+def test_a_missing_tensorboard_is_told_in_time(option, in_a_new_folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
+    assert cli.main(["train", "CartPole-v1", *option]) == 2
+    assert capsys.readouterr().err == (
+        "fasttrpo: logs for TensorBoard need the package tensorboard: "
+        "pip install 'fasttrpo[tensorboard]'\n"
+    )
+    assert list(in_a_new_folder.iterdir()) == []
 
 
 def test_a_schedule_on_the_command_line(in_a_new_folder, capsys):

@@ -229,6 +229,21 @@ def test_mistakes_are_one_line(options, message, capsys):
     assert before == {p: p.read_bytes() for p in Path("run").iterdir()}
 
 
+def test_a_folder_that_cannot_be_written_to(capsys, monkeypatch):
+    train("CartPole-v1", "--out", "run", iterations=1)
+    before = {p: p.read_bytes() for p in Path("run").iterdir()}
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may do anything
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: os.rmdir(path))  # fails
+    capsys.readouterr()
+    assert resume() == 0
+    assert "run is finished" in capsys.readouterr().out
+    assert resume("--total-timesteps", "9999") == 2
+    assert capsys.readouterr().err == (
+        "fasttrpo: cannot write to 'run'; resume a copy of it elsewhere\n"
+    )
+    assert before == {p: p.read_bytes() for p in Path("run").iterdir()}
+
+
 def test_no_run_a_newer_one_and_a_damaged_one(capsys):
     assert cli.main(["train", "--resume", "nowhere"]) == 2
     assert "there is no run 'nowhere'" in capsys.readouterr().err

@@ -174,6 +174,11 @@ class Answers(gymnasium.vector.VectorEnv):
     ("changes", "error", "message"),
     [
         ({}, ValueError, r"infos\['final_obs'\] does not hold its last observation"),
+        (
+            {"infos": {"final_obs": np.array([np.ones(3), np.ones(3)])}},
+            ValueError,
+            r"last observation of an episode \(infos\['final_obs'\]\) has not the form of the oth",
+        ),
         ({"rew": np.ones(3)}, ValueError, r"reward has shape \(3,\)"),
         ({"rew": np.array(["a", "b"])}, ValueError, "reward has .* dtype <U1"),
         ({"trunc": np.ones((2, 1))}, ValueError, r"truncated has shape \(2, 1\)"),

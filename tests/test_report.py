@@ -20,6 +20,7 @@ from fasttrpo.report.page import page
 from fasttrpo.report.remarks import remarks
 from fasttrpo.report.runs import grouped, load
 from fasttrpo.report.words import count, duration, listed, number, percent
+from fasttrpo.settings import POLICIES
 
 ALL = (*diagnostics.STEP, *diagnostics.SYSTEM, *diagnostics.POLICY, diagnostics.SPEED)
 VOID = {"meta", "path", "circle", "br"}
@@ -140,6 +141,15 @@ def test_settings_that_are_not_the_defaults_are_marked(tmp_path):
     assert text.index("<td>target_kl</td>") < text.index("<td>gamma</td>")
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_networks_are_marked_only_where_they_are_not_their_policy_s(policy, tmp_path):
+    marked = "<tr class=marked><td>policy_kwargs</td>"
+    write_run(tmp_path / "a", settings={"policy": policy})
+    assert marked not in report(tmp_path)
+    write_run(tmp_path / "b", settings={"policy": policy, "policy_kwargs": {"log_std_init": -1}})
+    assert marked in report(tmp_path)
+
+
 def test_settings_are_compared_by_group(seeds):
     write_run(seeds / "other", settings={"target_kl": 0.05})
     reader = Reader(report(seeds))
@@ -257,6 +267,7 @@ REMARKS = {
     "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001: exploration is over"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "goes into collecting steps"),
+    "share": ({"seconds_critic": [0.04] * 40}, "The largest share of the time, 40 %, goes into"),
     "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite at times"),
 }
 

@@ -134,7 +134,8 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
     assert out[-2].startswith(
         "failed: group/seed0: FormatError: group/seed0/checkpoint.npz is not a"
     )
-    assert out[-1] == "saved in group"
+    assert out[-2].endswith("; its traceback: group/seed0/error.txt")
+    assert out[-1] == "saved in group; go on with: fasttrpo train --resume group"
     assert "Traceback" in Path("group/seed0/error.txt").read_text()
     assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
     checkpoint.write_bytes(whole)

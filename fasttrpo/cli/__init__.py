@@ -64,11 +64,17 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     parsers = {name: module.add(commands) for name, module in COMMANDS.items()}
-    if argv and not argv[0].startswith("-") and argv[0] not in parsers:
-        raise UsageError(unknown("command", argv[0], parsers))
+    if argv:
+        is_option = argv[0].startswith("-")
+        known = _options(parser) if is_option else [*parsers]
+        if argv[0] not in known:
+            raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
     if extra:
-        options = [o for a in parsers[args.command]._actions for o in a.option_strings]
         what = "option" if extra[0].startswith("-") else "argument"
-        raise UsageError(unknown(what, extra[0].split("=")[0], options))
+        raise UsageError(unknown(what, extra[0].split("=")[0], _options(parsers[args.command])))
     return args
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    return [option for action in parser._actions for option in action.option_strings]

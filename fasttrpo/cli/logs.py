@@ -8,6 +8,7 @@ from typing import Any
 
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.suggest import unknown
+from fasttrpo.writers import tensorboard_parts
 
 IN_TERMINAL = ("stdout", "rows")
 FORMATS = (*IN_TERMINAL, "log", "json", "tensorboard")
@@ -21,7 +22,9 @@ def add(train: argparse.ArgumentParser) -> None:
 
 
 def asked(args: argparse.Namespace) -> tuple[str, ...]:
-    """The formats but for csv, which is there anyway. UsageError for one that there is not."""
+    """The formats but for csv, which is there anyway. UsageError for one that there is not,
+    ImportError for one that something is to be installed for.
+    """
     names = [name.strip() for name in args.log_formats.split(",")]
     names = [name for name in names if name not in ("", "csv")]
     for name in names:
@@ -29,6 +32,8 @@ def asked(args: argparse.Namespace) -> tuple[str, ...]:
             raise UsageError(unknown("log format", name, FORMATS))
     if args.tensorboard:
         names.append("tensorboard")
+    if "tensorboard" in names:
+        tensorboard_parts()
     return tuple(dict.fromkeys(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def opened(
     folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
 ) -> Resumed:
     """The run in `folder`, whose last failure is forgotten. UsageError for another environment or
-    other settings than it has, for files of a newer version or damaged ones.
+    other settings than it has, for files of a newer version or damaged ones, and where the folder
+    cannot be written to though there is something left to do.
 
     given          the settings named on the command line
     env_id, total  the environment and the steps to reach, if they were named
@@ -68,8 +70,12 @@ def opened(
             f"{folder} has {model.num_timesteps} steps behind it, more than --total-timesteps "
             f"{total}; leave that out, or name more"
         )
-    (folder / ERROR).unlink(missing_ok=True)
-    return Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
+    resumed = Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
+    if not resumed.is_finished and not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write to {str(folder)!r}; resume a copy of it elsewhere")
+    if (folder / ERROR).exists():
+        (folder / ERROR).unlink()
+    return resumed
 
 
 def check_same(

@@ -119,8 +119,11 @@ def run_all(
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         _tell_failure(outcome)
+    if failed:
+        print(f"saved in {group}; {training.how_to_resume(group)}")
+        return FAILED
     print(f"saved in {group}")
-    return FAILED if failed else 0
+    return 0
 
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
@@ -136,7 +139,9 @@ def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
 
 
 def _tell_failure(outcome: Outcome) -> None:
-    print(f"failed: {outcome.task.folder}: {outcome.error}")
+    kept = outcome.task.folder / ERROR
+    where = f"; its traceback: {kept}" if kept.is_file() else ""  # not of a process that died
+    print(f"failed: {outcome.task.folder}: {outcome.error}{where}")
 
 
 # -- one of them, in its process ------------------------------------------------------------------

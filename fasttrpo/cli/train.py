@@ -71,9 +71,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     logs.add(train)
     _add_keeping(train)
     add_progress(train)
-    train.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of TRPO"
-    )
+    other = "any setting of TRPO; VALUE is a word or a literal of Python's, ent_coef=0.01 or "
+    other += "policy_kwargs=\"{'net_arch':[32]}\""
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=other)
     return train
 
 
@@ -121,6 +121,8 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set takes NAME=VALUE, got {pair!r}")
+        if name == "env":
+            raise UsageError("--set env: the environment is the argument ENV_ID")
         if name in _OPTIONS:
             raise UsageError(f"--set {name}: take the option --{name.replace('_', '-')}")
         try:
@@ -146,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """UsageError for options that are wrong whatever else is given."""
+    if args.out is not None and args.out.name in ("", ".."):
+        raise UsageError(f"--out must be the name of a new folder, got {str(args.out)!r}")
     if args.env_id is None and args.resume is None:
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
     if args.resume is not None and args.out is not None:

@@ -6,7 +6,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -99,17 +99,30 @@ def evaluate(
 def complete(
     model: Any, env_id: str, total: int, folder: Path, every: float, progress_bar: bool | None
 ) -> int:
-    """Trains what is left and evaluates, saying so; the exit code."""
+    """Trains what is left and evaluates, saying so; the exit code. What fails comes through, once
+    it is said where the run is saved.
+    """
     try:
         if model.num_timesteps < total:
             learn(model, total, folder, every, progress_bar)
+        result = evaluate(model, env_id, folder, progress_bar)
     except KeyboardInterrupt:
-        where = f"interrupted at step {steps_saved(folder)}; saved in {folder}"
-        print(f"{where}; {how_to_resume(folder)}")
+        print(f"interrupted {_what_is_saved(folder, total)}")
         return INTERRUPTED
-    print(evaluation.told(env_id, evaluate(model, env_id, folder, progress_bar)))
+    except Exception:
+        with suppress(OSError, ValueError):  # what the disk gives back may be why it failed
+            print(f"failed {_what_is_saved(folder, total)}")
+        raise
+    print(evaluation.told(env_id, result))
     print(f"saved in {folder}")
     return 0
+
+
+def _what_is_saved(folder: Path, total: int) -> str:
+    """How far the run is, where, and how to go on."""
+    steps = steps_saved(folder)
+    when = f"at step {steps}" if steps < total else f"in the evaluation, after {steps} steps"
+    return f"{when}; saved in {folder}; {how_to_resume(folder)}"
 
 
 def steps_saved(folder: Path) -> int:

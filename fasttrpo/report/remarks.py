@@ -230,7 +230,8 @@ def _time(group: Group) -> Iterator[Remark]:
     if spent:
         stage = max(spent, key=lambda name: spent[name])
         share = percent(spent[stage] / sum(spent.values()))
-        yield Remark("note", f"Most of the time, {share}, goes into {_STAGES.get(stage, stage)}.")
+        text = f"The largest share of the time, {share}, goes into"
+        yield Remark("note", f"{text} {_STAGES.get(stage, stage)}.")
 
 
 _STAGES = {

@@ -13,7 +13,8 @@ import numpy as np
 from fasttrpo.report.curves import axis
 from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.words import duration, number
-from fasttrpo.settings import Settings
+from fasttrpo.settings import POLICIES, Settings
+from fasttrpo.settings.policy_kwargs import network
 
 _ALWAYS_OTHER = {"seed", "policy"}  # they have no default that would say anything
 _DIGITS = "0123456789"
@@ -97,22 +98,29 @@ def _finite(values: Any) -> np.ndarray:
 
 
 def settings_table(groups: Sequence[Group]) -> str | None:
-    """All settings, a column per group; rows that are not the default are marked."""
+    """All settings, a column per group; rows that are not the default are marked.
+
+    Networks have their policy's default, which is shown of the first group.
+    """
     groups = [group for group in groups if group.runs[0].settings]
     if not groups:
         return None
-    defaults = {f.name: f.default for f in fields(Settings)}
     names = list(dict.fromkeys(name for group in groups for name in group.runs[0].settings))
     rows, marks = [], []
     for name in names:
         values = [_setting(group, name) for group in groups]
-        default = _text(defaults.get(name, "-"))
-        changed = name not in _ALWAYS_OTHER and any(value != default for value in values)
-        rows.append([name, *values, "-" if name in _ALWAYS_OTHER else default])
-        marks.append(changed)
+        defaults = [_default(group, name) for group in groups]
+        rows.append([name, *values, "-" if name in _ALWAYS_OTHER else defaults[0]])
+        marks.append(name not in _ALWAYS_OTHER and values != defaults)
     order = sorted(range(len(rows)), key=lambda i: not marks[i])
     head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
     return table(head, [rows[i] for i in order], [marks[i] for i in order])
+
+
+def _default(group: Group, name: str) -> str:
+    if name == "policy_kwargs":  # complete in a run's settings, None among the defaults
+        return _text(network(group.runs[0].settings.get("policy", POLICIES[0]), None))
+    return _text({f.name: f.default for f in fields(Settings)}.get(name, "-"))
 
 
 def _setting(group: Group, name: str) -> str:

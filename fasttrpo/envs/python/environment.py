@@ -18,7 +18,8 @@ from fasttrpo.values import flag, integer, optional, real
 VARIABLE = "FASTTRPO_NUMBA"  # as in fasttrpo.portable: 0 turns compilation off
 INSTALL = (
     "environments written in Python are compiled by Numba, which is not installed: "
-    "pip install 'fasttrpo[numba]'; or pass compiled=False, which runs them in the interpreter"
+    "pip install 'fasttrpo[numba]'; or run them in the interpreter: "
+    "FASTTRPO_NUMBA=0 in the environment, compiled=False for make_vec"
 )
 
 
