@@ -150,7 +150,8 @@ class TextFile:
     def __init__(self, path: Path, resumed: int = 0) -> None:
         self._path = path
         if resumed and path.is_file():
-            write_text(path, self._kept(path.read_text(encoding="utf-8"), resumed))
+            text = path.read_text(encoding="utf-8", errors="replace")  # a kill may cut a letter
+            write_text(path, self._kept(text, resumed))
         self._file = _open(path, "a" if resumed else "w")
 
     def _kept(self, text: str, steps: int) -> str:
@@ -207,8 +208,8 @@ class JsonLines(TextFile):
     def steps(self, text: str) -> float:
         """From its time/total_timesteps."""
         try:
-            return json.loads(text).get("time/total_timesteps", 0)
-        except ValueError:  # not a line of ours
+            return float(json.loads(text).get("time/total_timesteps", 0))
+        except (ValueError, TypeError, AttributeError):  # not a line of ours
             return math.inf
 
 
@@ -276,7 +277,8 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
     steps  of a run: the rows up to there
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        # A kill may cut a letter, too.
+        with open(path, newline="", encoding="utf-8", errors="replace") as file:
             lines = [line for line in file if line.endswith("\n")]
         header, *rows = csv.reader(lines)
     except (FileNotFoundError, ValueError):
@@ -284,7 +286,15 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
     at = next((header.index(name) for name in _STEPS if name in header), None)
     if steps is None or at is None:
         return [header, *rows]
-    return [header, *(row for row in rows if len(row) <= at or int(row[at] or 0) <= steps)]
+    return [header, *(row for row in rows if len(row) <= at or _steps_in(row[at]) <= steps)]
+
+
+def _steps_in(cell: str) -> float:
+    """Steps as a callback may have recorded them, 1e3 say; 0 where it does not tell."""
+    try:
+        return float(cell or 0)
+    except ValueError:  # not a line of ours
+        return math.inf
 
 
 def _rewrite(path: Path, rows: list[list[str]]) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,33 @@ def test_texts_go_on_after_the_steps_that_count(kind, tmp_path):
     path.write_text(whole)
     kind(path).close()
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("name", ["progress.csv", "progress.json", "log.txt"])
+def test_a_letter_that_a_kill_cut_loses_no_line_before_it(name, tmp_path):
+    formats = [{"progress.csv": "csv", "progress.json": "json", "log.txt": "log"}[name]]
+    with closing(configure(tmp_path, formats)) as logger:
+        logger.record("time/total_timesteps", 10)
+        logger.dump(10)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    path.write_bytes(whole + "ö".encode()[:1])
+    configure(tmp_path, formats, resumed=10).close()
+    assert path.read_bytes().splitlines() == whole.splitlines()
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+def test_steps_of_any_kind_are_understood(name, tmp_path):
+    with closing(configure(tmp_path, [name])) as logger:
+        for steps in (10.0, 2e1, 30.0, "many", "many"):
+            logger.record("time/total_timesteps", steps)
+            logger.dump()
+    path = tmp_path / f"progress.{name}"
+    configure(tmp_path, [name], resumed=20).close()
+    assert path.read_text().count("0.0") == 2
+    assert "many" not in path.read_text()
+    path.write_text("5\n" * 3)  # somebody else's
+    configure(tmp_path, [name], resumed=20).close()
 
 
 @pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])
