@@ -120,6 +120,12 @@ class Box:
 _STEPS = ("num_timesteps", "time/total_timesteps")  # the column, in a record's words or by tag
 
 
+def _with_steps(values: dict[str, Any], step: int) -> dict[str, Any]:
+    """With the steps of a callback's own `dump(step)`: a run that goes on has to know them."""
+    known = not step or any(name in values for name in _STEPS)
+    return values if known else {**values, _STEPS[1]: step}
+
+
 def _open(path: Path, mode: str = "w") -> Any:
     """For `_append`: unbuffered, so that nothing is left to be written as it is closed."""
     return open(path, f"{mode}b", buffering=0)
@@ -165,7 +171,7 @@ class TextFile:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One text, in the file when this returns. SaveError where the disk is full."""
-        _append(self._file, self._path, self.text(values) + "\n")
+        _append(self._file, self._path, self.text(_with_steps(values, step)) + "\n")
 
     def text(self, values: dict[str, Any]) -> str:
         """What to write of them."""
@@ -241,6 +247,7 @@ class ProgressFile:
 
     def write(self, record: dict[str, Any], step: int = 0) -> None:
         """One line. SaveError where the disk is full."""
+        record = _with_steps(record, step)
         new = [key for key in record if key not in self._header]
         if new and self._header:
             self._widen(new)
