@@ -121,7 +121,10 @@ class Logger:
         self._name_to_count[key] = count + 1
 
     def dump(self, step: int = 0) -> None:
-        """Writes what was recorded, under that step, and forgets it."""
+        """Writes what was recorded, under that step (`model.num_timesteps`), and forgets it.
+
+        Files have it as time/total_timesteps, unless that was recorded itself.
+        """
         if self.level == DISABLED:
             return
         for name, writer in self._writers.items():

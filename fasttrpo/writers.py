@@ -120,6 +120,12 @@ class Box:
 _STEPS = ("num_timesteps", "time/total_timesteps")  # the column, in a record's words or by tag
 
 
+def _with_steps(values: dict[str, Any], step: int) -> dict[str, Any]:
+    """With the steps of a callback's own `dump(step)`: a run that goes on has to know them."""
+    known = not step or any(name in values for name in _STEPS)
+    return values if known else {**values, _STEPS[1]: step}
+
+
 def _open(path: Path, mode: str = "w") -> Any:
     """For `_append`: unbuffered, so that nothing is left to be written as it is closed."""
     return open(path, f"{mode}b", buffering=0)
@@ -150,7 +156,8 @@ class TextFile:
     def __init__(self, path: Path, resumed: int = 0) -> None:
         self._path = path
         if resumed and path.is_file():
-            write_text(path, self._kept(path.read_text(encoding="utf-8"), resumed))
+            text = path.read_text(encoding="utf-8", errors="replace")  # a kill may cut a letter
+            write_text(path, self._kept(text, resumed))
         self._file = _open(path, "a" if resumed else "w")
 
     def _kept(self, text: str, steps: int) -> str:
@@ -164,7 +171,7 @@ class TextFile:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One text, in the file when this returns. SaveError where the disk is full."""
-        _append(self._file, self._path, self.text(values) + "\n")
+        _append(self._file, self._path, self.text(_with_steps(values, step)) + "\n")
 
     def text(self, values: dict[str, Any]) -> str:
         """What to write of them."""
@@ -207,8 +214,8 @@ class JsonLines(TextFile):
     def steps(self, text: str) -> float:
         """From its time/total_timesteps."""
         try:
-            return json.loads(text).get("time/total_timesteps", 0)
-        except ValueError:  # not a line of ours
+            return float(json.loads(text).get("time/total_timesteps", 0))
+        except (ValueError, TypeError, AttributeError):  # not a line of ours
             return math.inf
 
 
@@ -240,6 +247,7 @@ class ProgressFile:
 
     def write(self, record: dict[str, Any], step: int = 0) -> None:
         """One line. SaveError where the disk is full."""
+        record = _with_steps(record, step)
         new = [key for key in record if key not in self._header]
         if new and self._header:
             self._widen(new)
@@ -276,7 +284,8 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
     steps  of a run: the rows up to there
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        # A kill may cut a letter, too.
+        with open(path, newline="", encoding="utf-8", errors="replace") as file:
             lines = [line for line in file if line.endswith("\n")]
         header, *rows = csv.reader(lines)
     except (FileNotFoundError, ValueError):
@@ -284,7 +293,15 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
     at = next((header.index(name) for name in _STEPS if name in header), None)
     if steps is None or at is None:
         return [header, *rows]
-    return [header, *(row for row in rows if len(row) <= at or int(row[at] or 0) <= steps)]
+    return [header, *(row for row in rows if len(row) <= at or _steps_in(row[at]) <= steps)]
+
+
+def _steps_in(cell: str) -> float:
+    """Steps as a callback may have recorded them, 1e3 say; 0 where it does not tell."""
+    try:
+        return float(cell or 0)
+    except ValueError:  # not a line of ours
+        return math.inf
 
 
 def _rewrite(path: Path, rows: list[list[str]]) -> None:

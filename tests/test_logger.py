@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,44 @@ def test_texts_go_on_after_the_steps_that_count(kind, tmp_path):
     path.write_text(whole)
     kind(path).close()
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("name", ["progress.csv", "progress.json", "log.txt"])
+def test_a_letter_that_a_kill_cut_loses_no_line_before_it(name, tmp_path):
+    formats = [{"progress.csv": "csv", "progress.json": "json", "log.txt": "log"}[name]]
+    with closing(configure(tmp_path, formats)) as logger:
+        logger.record("time/total_timesteps", 10)
+        logger.dump(10)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    path.write_bytes(whole + "ö".encode()[:1])
+    configure(tmp_path, formats, resumed=10).close()
+    assert path.read_bytes().splitlines() == whole.splitlines()
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "log"])
+def test_what_callbacks_dump_themselves_is_told_once(name, tmp_path):
+    for resumed in (0, 20):
+        with closing(configure(tmp_path, [name], resumed)) as logger:
+            for steps in range(resumed + 5, 31, 5):
+                logger.record("custom/height", steps / 1000)
+                logger.dump(steps)
+    (path,) = tmp_path.iterdir()
+    assert re.findall(r"0\.0\d+", path.read_text()) == [f"{n / 1000}" for n in range(5, 31, 5)]
+
+
+@pytest.mark.parametrize("name", ["csv", "json"])
+def test_steps_of_any_kind_are_understood(name, tmp_path):
+    with closing(configure(tmp_path, [name])) as logger:
+        for steps in (10.0, 2e1, 30.0, "many", "many"):
+            logger.record("time/total_timesteps", steps)
+            logger.dump()
+    path = tmp_path / f"progress.{name}"
+    configure(tmp_path, [name], resumed=20).close()
+    assert path.read_text().count("0.0") == 2
+    assert "many" not in path.read_text()
+    path.write_text("5\n" * 3)  # somebody else's
+    configure(tmp_path, [name], resumed=20).close()
 
 
 @pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])
@@ -325,7 +363,11 @@ def test_values_are_written_once(tmp_path):
     logger.dump(7)
     logger.dump(8)
     lines = (tmp_path / "progress.json").read_text().splitlines()
-    assert list(map(json.loads, lines)) == [{"mean": 3.0, "last": 6.0}, {"mean": 7.0}]
+    steps = "time/total_timesteps"
+    assert list(map(json.loads, lines)) == [
+        {"mean": 3.0, "last": 6.0, steps: 5},
+        {"mean": 7.0, steps: 6},
+    ]
     assert [float(row["mean"]) for row in rows_of(tmp_path / "progress.csv")] == [3.0, 7.0]
     assert "last" not in (tmp_path / "progress.csv").read_text()
     assert logger.get_dir() == str(tmp_path)
