@@ -18,6 +18,7 @@ import numpy as np
 from fasttrpo import checks, spaces
 from fasttrpo._version import __version__
 from fasttrpo.files import replacing, saving
+from fasttrpo.run_files import MODEL
 from fasttrpo.settings import Settings
 from fasttrpo.values import integer
 
@@ -58,14 +59,16 @@ def write(path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint) -> Path | 
 
     Into an open binary file it only writes.
 
-    With nothing written: ValueError for a state that could not be loaded, SaveError where the
-    disk is full or the folder cannot be made.
+    With nothing written: ValueError for a state that could not be loaded and for a path without a
+    name, SaveError where the disk is full or the folder cannot be made.
     """
     checks.state_fields(checkpoint.state, checkpoint.state)
     if not isinstance(path, str | os.PathLike):
         np.savez(path, **cast(Any, _members(checkpoint)))
         return None
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"a model's file must have a name, got {str(path)!r}")
     path = path if path.suffix else path.with_suffix(SUFFIX)
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,8 +160,10 @@ def _existing(path: Path) -> Path:
 
     Those save "model" and load "model.zip", or the other way round.
     """
-    others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ())
+    others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ()) if path.name else ()
     found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)
+    if found is None and path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder; name a model in it, {path / MODEL} say")
     if found is None:
         name = path if path.suffix else path.with_suffix(SUFFIX)
         raise FileNotFoundError(f"there is no model file {name}")

@@ -116,6 +116,17 @@ def test_no_such_file(tmp_path):
         TRPO.load(tmp_path / "nothing")
 
 
+def test_a_folder_is_no_model(saved, monkeypatch):
+    model, path = saved
+    with pytest.raises(FileNotFoundError, match=r"is a folder; name a model in it, .*npz say"):
+        TRPO.load(path.parent)
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(FileNotFoundError, match=r"^\. is a folder; name .*, model\.npz say$"):
+        TRPO.load("")
+    with pytest.raises(ValueError, match=r"a model's file must have a name, got '\.'"):
+        model.save("")
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
 def test_truncated_files_are_refused(saved, keep):
     _, path = saved

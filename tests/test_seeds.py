@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import fasttrpo
 from fasttrpo import TRPO, cli
 from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.cli.pool import Pool
+from fasttrpo.cli.pool import Pool, _Worker
 from fasttrpo.files import alone_in
 from fasttrpo.report.statistics import iqm
 
@@ -94,6 +95,24 @@ def test_ctrl_c_reaches_all_and_lets_them_end():
     assert time.monotonic() - started < 50
     assert heard[2:] == ["saved", "saved"]
     assert [(o.value, o.error) for o in outcomes] == [(None, "")] * 3
+
+
+@no_signals
+def test_ctrl_c_as_processes_end_loses_nothing(monkeypatch):
+    end = _Worker.end
+
+    def pressed(worker):
+        os.kill(os.getpid(), signal.SIGINT)
+        end(worker)
+
+    monkeypatch.setattr(_Worker, "end", pressed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcomes, _ = Pool(work, 2, lambda task, message: None).run(["a", "b"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [o.value for o in outcomes] == ["a done", "b done"]
+    assert not multiprocessing.active_children()
 
 
 # -- seeds ----------------------------------------------------------------------------------------

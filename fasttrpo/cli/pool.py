@@ -19,6 +19,7 @@ from typing import Any
 # Forks and threads do not go together, so processes are new ones, or forks of one that has no
 # threads: that saves each of them the imports. Other systems' numerical libraries forbid any fork.
 _METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+_GRACE = 10.0  # seconds that a process has to end in
 # Whose numerical libraries would start threads beside ours.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -101,17 +102,18 @@ class Pool:
                 worker.task = None
 
     def _interrupt(self, outcomes: dict[int, Outcome]) -> None:
-        for worker in self._workers.values():
-            if worker.task:
-                worker.process.terminate()
         with suppress(KeyboardInterrupt):
+            for worker in self._workers.values():
+                if worker.task:
+                    worker.process.terminate()
             while self._busy():
                 self._hear(outcomes)
 
     def _end(self) -> None:
-        """No process is left."""
-        for worker in self._workers.values():
-            worker.end()
+        """No process is left. Ctrl-C would only lose what the tasks have come to: it is ignored."""
+        with _ignoring_ctrl_c():
+            for worker in self._workers.values():
+                worker.end()
         self._workers.clear()
 
 
@@ -143,6 +145,8 @@ class _Worker:
             self.process.kill()
         with suppress(ConnectionError):
             self.connection.send(None)
+        self.process.join(_GRACE)
+        self.process.kill()  # one that hangs as it ends
         self.process.join()
         self.connection.close()
 
@@ -169,7 +173,9 @@ def _one_thread_each() -> Iterator[None]:
 
 @contextmanager
 def _ignoring_ctrl_c() -> Iterator[None]:
-    """A process that is started in here ignores the terminal's Ctrl-C from its first moment on."""
+    """Nothing comes of the terminal's Ctrl-C in here; a process that is started in here ignores it
+    from its first moment on.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
