@@ -14,8 +14,8 @@
 
 #include "../include/trpo.h"
 
-enum { N_ENVS = 8, N_STEPS = 128, STEP_LIMIT = 500, EPISODES = 100, ENOUGH = 475 };
-enum { MAX_UPDATES = 200, O = 4 };
+enum { N_ENVS = 8, N_STEPS = 128, STEP_LIMIT = 500, EPISODES = 100, MAX_UPDATES = 200, O = 4 };
+static const double ENOUGH = 475; /* steps of an episode, on average: solved */
 
 /* ---- the simulator --------------------------------------------------------------------------- */
 
