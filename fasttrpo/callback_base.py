@@ -110,8 +110,12 @@ class BaseCallback:
         self._on_training_end()
 
     def on_exception(self, error: BaseException) -> None:
-        """Learning ends by an exception; the model is as its last iteration left it."""
-        self._on_exception(error)
+        """Learning ends by an exception; the model is as its last iteration left it.
+
+        One that has not been given the model yet is not told: another's turn failed before.
+        """
+        if self.model is not None:
+            self._on_exception(error)
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         """New values of the loop's variables."""
@@ -154,6 +158,18 @@ class BaseCallback:
 
     def _on_exception(self, error: BaseException) -> None:
         pass
+
+
+def tell(callback: Any, error: BaseException) -> None:
+    """Tells one callback what ends learning. Where it fails itself, a note on `error` says so: the
+    others still have their turn, and the caller sees what came first.
+    """
+    if not hasattr(callback, "on_exception"):  # Stable-Baselines3's own have not
+        return
+    try:
+        callback.on_exception(error)
+    except Exception as failure:
+        error.add_note(f"{type(callback).__name__}.on_exception failed: {failure!r}")
 
 
 _OF_STEPS = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
@@ -199,8 +215,8 @@ class EventCallback(BaseCallback):
             self.callback.on_training_start(self.locals, self.globals)
 
     def _on_exception(self, error: BaseException) -> None:
-        if self.callback is not None and hasattr(self.callback, "on_exception"):
-            self.callback.on_exception(error)
+        if self.callback is not None:
+            tell(self.callback, error)
 
     def _on_event(self) -> bool:
         return self.callback is None or goes_on(self.callback.on_step())
@@ -266,8 +282,7 @@ class CallbackList(BaseCallback):
 
     def _on_exception(self, error: BaseException) -> None:
         for callback in self.callbacks:
-            if hasattr(callback, "on_exception"):  # Stable-Baselines3's own have not
-                callback.on_exception(error)
+            tell(callback, error)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """To each."""

@@ -179,6 +179,10 @@ class EvalCallback(EventCallback):
         super()._on_training_start()
         self._on_new_best.on_training_start(self.locals, self.globals)
 
+    def _on_exception(self, error: BaseException) -> None:
+        super()._on_exception(error)
+        self._on_new_best.on_exception(error)
+
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """To both callbacks."""
         super().update_child_locals(locals_)

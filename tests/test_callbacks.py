@@ -233,6 +233,45 @@ def test_a_run_that_fails_is_saved(error, nested, tmp_path, model):
     assert same_state(TRPO.load(path), model)
 
 
+def test_a_callback_that_was_given_no_model_hides_no_failure(tmp_path):
+    """One before it fails as it is given the model."""
+    evaluate = EvalCallback("Pendulum-v1")  # another task
+    for last in (CheckpointCallback(10, tmp_path), EveryNTimesteps(1, CheckpointCallback(10, "."))):
+        with pytest.raises(ValueError, match="where the model was made for"):
+            small_model().learn(64, [evaluate, last])
+        with pytest.raises(ValueError, match="where the model was made for"):
+            small_model().learn(64, [last, evaluate])
+
+
+def test_a_callback_that_fails_at_a_failure_hides_none_and_stops_no_other(tmp_path, model):
+    class Failing(BaseCallback):
+        def _on_exception(self, error):
+            raise OSError("no line")
+
+    def fail(record):
+        raise RuntimeError("first")
+
+    saving = CheckpointCallback(10**6, tmp_path)
+    with pytest.raises(RuntimeError, match="first") as failure:
+        model.learn(640, callback=[Failing(), EventCallback(Failing()), saving, fail])
+    *failed, kept = failure.value.__notes__
+    assert failed == ["Failing.on_exception failed: OSError('no line')"] * 2
+    assert kept.startswith("the model is saved")
+
+
+def test_both_callbacks_of_an_evaluation_are_told_of_a_failure(tmp_path, model):
+    class Told(BaseCallback):
+        def _on_exception(self, error):
+            error.add_note("told")
+
+    def fail(record):
+        raise RuntimeError("first")
+
+    with pytest.raises(RuntimeError, match="first") as failure:
+        model.learn(640, [EvalCallback("CartPole-v1", Told(), Told()), fail])
+    assert failure.value.__notes__ == ["told", "told"]
+
+
 def test_a_run_that_fails_before_it_learnt_leaves_no_file(tmp_path):
     model = small_model(Pointer(fail_at=3, failure=ValueError("broken")))
     with pytest.raises(ValueError, match="broken"):
