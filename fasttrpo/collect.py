@@ -118,8 +118,12 @@ class EpisodeStatistics:
             None if success is None else bool(success),
         )
 
-    def extend(self, episodes: np.ndarray) -> None:
-        """Counts episodes that ended in a rollout in C."""
+    def extend(self, episodes: np.ndarray, totals: np.ndarray, lengths: np.ndarray) -> None:
+        """Counts episodes that ended in a rollout in C.
+
+        totals, lengths  (E,) of those that are under way, which may go on row by row
+        """
+        self._totals, self._lengths = totals, lengths
         self.count += len(episodes)
         for _, env, length, total in episodes.tolist():
             self.window.append(Episode(env, total, length))
@@ -244,7 +248,7 @@ def _collect_in_c(
     while collected < n_steps:
         rows = min(stream.pace.rows, n_steps - collected, watch.rows())
         started = perf_counter()
-        statistics.extend(stream.run(agent, rows))
+        statistics.extend(*stream.run(agent, rows))
         stream.pace.took(rows, perf_counter() - started)
         collected += rows
         watch.passed(rows, rows * stream.env.num_envs)
