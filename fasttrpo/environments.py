@@ -61,7 +61,7 @@ def given_env(env: Any) -> Any:
     return getattr(env, "vec_env", env)
 
 
-def seen_env(env: Any, given: Any, moved: Callable[[], None]) -> Any:
+def seen_env(env: Any, given: Any, moved: Callable[[Any], Any]) -> Any:
     """What `TRPO.get_env` gives: the vector environment that was passed; or, for what `env` was
     made of, a view of it with Stable-Baselines3's calls, which tells when it is `moved`.
     """

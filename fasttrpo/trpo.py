@@ -111,8 +111,17 @@ class TRPO(Calls):
     def _attach(self, env: Any, given: Any) -> None:
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self._stream = Stream(env)
-        self._seen_env = seen_env(env, given, self._stream.interrupt)
+        self._seen_env = seen_env(env, given, self._leave)
         self._statistics.restart(env.num_envs)
+
+    def _leave(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Somebody else moves the environment: `learn` resets it. Where it was amid episodes, their
+        returns and lengths (E,) until now.
+        """
+        if self._stream is None or self._stream.env is not env or not self.is_amid_episodes:
+            return None
+        self._stream.interrupt()
+        return self._statistics.under_way()
 
     def _check_spaces(self, env: Any) -> None:
         given = spaces.describe(env.single_observation_space, env.single_action_space)

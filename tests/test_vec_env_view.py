@@ -14,6 +14,7 @@ from helpers import Counter, counters, same_state, small_model
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.callbacks import BaseCallback, EveryNTimesteps
 from fasttrpo.sb3.view import VecEnvView
 
 BACKENDS = ["gymnasium", "native"]
@@ -79,6 +80,65 @@ def test_evaluation_on_it():
     assert isinstance(model.get_env(), VecEnvView)
     model.learn(32, reset_num_timesteps=False)
     assert not same_state(model, twin)
+
+
+@pytest.mark.parametrize("env_backend", BACKENDS)
+def test_it_goes_on_where_learn_stopped(env_backend):
+    """Episodes and all; compiled rollouts know of theirs too."""
+    model = cart_poles(1, env_backend).learn(16)
+    lengths, vec_env = [], model.get_env()
+    for _ in range(100):
+        vec_env.step([0])
+        lengths.append(vec_env._lengths[0])
+    begun = int(model._statistics.under_way()[1][0])
+    assert begun > 0
+    assert lengths[0] == begun + 1
+    assert not model.is_amid_episodes
+
+
+def test_stepping_it_after_an_evaluation_is_noticed_too():
+    model = cart_poles(2)
+    vec_env = model.get_env()
+    evaluate_policy(model.learn(32), vec_env, 2)
+    assert model.get_env() is vec_env
+    model.learn(32, reset_num_timesteps=False)
+    assert model.is_amid_episodes
+    vec_env.reset()
+    assert not model.is_amid_episodes
+    model.learn(32)
+    model.set_env("CartPole-v1")
+    model.learn(32)
+    vec_env.reset()  # of environments that it has no more
+    assert model.is_amid_episodes
+
+
+@pytest.mark.parametrize("env_backend", BACKENDS)
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda model: model.get_env().reset(),
+        lambda model: model.get_env().step([0, 0]),
+        lambda model: evaluate_policy(model, model.get_env(), 2),
+        lambda model: model.set_random_seed(3),
+    ],
+    ids=["reset", "step", "evaluation", "seed"],
+)
+def test_a_callback_that_moves_it_in_a_rollout_is_told(move, env_backend):
+    class Moving(BaseCallback):
+        def __init__(self, moment):
+            super().__init__()
+            setattr(self, moment, self.move)
+
+        def move(self):
+            move(self.model)
+            return True
+
+    model = cart_poles(2, env_backend)
+    for callback in (Moving("_on_step"), EveryNTimesteps(10, Moving("_on_step"))):
+        with pytest.raises(RuntimeError, match="in the midst of a rollout: give it another one"):
+            model.learn(64, callback)
+    for moment in ("_on_rollout_start", "_on_rollout_end"):
+        assert model.learn(64, Moving(moment)).num_timesteps == 64
 
 
 def test_another_model_learns_in_it():

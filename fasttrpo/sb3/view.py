@@ -24,16 +24,18 @@ class VecEnvView:
     """A vector environment that resets in the same step, seen as a `VecEnv`.
 
     vector_env  Gymnasium's; its other attributes are found here too
-    moved       called where somebody else than the model moves it: `learn` resets it then
+    moved       called with it where somebody else than the model moves it: `learn` resets it then.
+                Gives the returns and lengths (E,) of the episodes that the model was amid, or None
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
     and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
     Stable-Baselines3 is imported.
     """
 
-    def __init__(self, vector_env: Any, moved: Callable[[], None]) -> None:
+    def __init__(self, vector_env: Any, moved: Callable[[Any], Any]) -> None:
         self.vector_env, self._moved = vector_env, moved
         self.num_envs: int = vector_env.num_envs
+        self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self.observation_space = vector_env.single_observation_space
         self.action_space = vector_env.single_action_space
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -65,7 +67,7 @@ class VecEnvView:
 
     def reset(self) -> Any:
         """The first observations (E, *obs); what else was said is in `reset_infos`."""
-        self._moved()
+        self._moved(self.vector_env)
         obs, infos = self.vector_env.reset(seed=self._seed, options=self._options)
         self._seed = self._options = None
         self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
@@ -83,7 +85,9 @@ class VecEnvView:
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """As `step`."""
-        self._moved()
+        amid = self._moved(self.vector_env)
+        if amid is not None:
+            self._totals, self._lengths = amid
         obs, rewards, terminated, truncated, infos = self.vector_env.step(self._actions)
         dones = np.asarray(terminated | truncated, bool)
         self._totals += rewards
