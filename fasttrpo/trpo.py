@@ -18,6 +18,7 @@ from fasttrpo.learning import Record
 from fasttrpo.logger import Logger, as_logger
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3.calls import Calls
+from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
 from fasttrpo.settings.agent import AgentSettings, for_size, resolve
 from fasttrpo.settings.peers import expand, for_actions
@@ -95,6 +96,7 @@ class TRPO(Calls):
         Stable-Baselines3's, that was passed; of an id or one environment, a view with the calls of
         a `VecEnv` (`fasttrpo.sb3.view`), whose `vector_env` is Gymnasium's.
         """
+        register()
         return self._seen_env
 
     @property

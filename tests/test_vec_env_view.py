@@ -183,8 +183,34 @@ def test_compiled_environments_are_one():
         vec_env.env_method("render")
 
 
-def test_it_is_a_vec_env_where_stable_baselines3_is_imported(monkeypatch):
+def test_what_an_episode_begins_with_is_in_reset_infos():
+    """Masks say what is open in the next episode, not in the one that ended."""
+
+    class Masked(Counter):
+        def reset(self, **keywords):
+            return super().reset(**keywords)[0], {"action_mask": np.array([0, 1], bool)}
+
+        def step(self, action):
+            return *super().step(action)[:4], {"action_mask": np.array([1, 0], bool)}
+
+    vec_env = small_model(Masked(2)).get_env()
+    vec_env.reset()
+    vec_env.reset_infos.clear()  # what `reset` told is not what is meant
+    vec_env.reset_infos.append({})
+    vec_env.step([0])
+    assert vec_env.reset_infos == [{}]
+    _, _, dones, infos = vec_env.step([0])
+    assert dones.all()
+    assert infos[0]["action_mask"].tolist() == [True, False]
+    assert list(vec_env.reset_infos[0]) == ["action_mask"]
+    assert vec_env.reset_infos[0]["action_mask"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_it_is_a_vec_env_where_stable_baselines3_is_imported(imported, monkeypatch):
+    model = small_model(Counter()) if imported == "after" else None
     module = types.ModuleType("base_vec_env")
     module.VecEnv = type("VecEnv", (ABC,), {})
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.vec_env.base_vec_env", module)
-    assert isinstance(small_model(Counter()).get_env(), module.VecEnv)
+    model = small_model(Counter()) if model is None else model
+    assert isinstance(model.get_env(), module.VecEnv)

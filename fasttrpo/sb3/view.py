@@ -20,6 +20,12 @@ from fasttrpo.step import info_of
 _THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
 
 
+def register() -> None:
+    """Makes views `VecEnv`s for `isinstance` where Stable-Baselines3 is imported by now."""
+    if _THEIRS in sys.modules:
+        sys.modules[_THEIRS].VecEnv.register(VecEnvView)
+
+
 class VecEnvView:
     """A vector environment that resets in the same step, seen as a `VecEnv`.
 
@@ -29,7 +35,7 @@ class VecEnvView:
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
     and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
-    Stable-Baselines3 is imported.
+    Stable-Baselines3 was imported before the last `get_env`.
     """
 
     def __init__(self, vector_env: Any, moved: Callable[[Any], Any]) -> None:
@@ -41,8 +47,7 @@ class VecEnvView:
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        if _THEIRS in sys.modules:
-            sys.modules[_THEIRS].VecEnv.register(type(self))
+        register()
 
     def __getattr__(self, name: str) -> Any:
         if name == "vector_env":  # not there yet, as this is copied
@@ -66,7 +71,9 @@ class VecEnvView:
         self._options = options
 
     def reset(self) -> Any:
-        """The first observations (E, *obs); what else was said is in `reset_infos`."""
+        """The first observations (E, *obs); what else was said is in `reset_infos`, there as in
+        `step`, where an episode begins.
+        """
         self._moved(self.vector_env)
         obs, infos = self.vector_env.reset(seed=self._seed, options=self._options)
         self._seed = self._options = None
@@ -98,6 +105,7 @@ class VecEnvView:
             each[e]["terminal_observation"] = batches.row(infos["final_obs"], e)
             each[e].setdefault("episode", self._episode(e))
             self._totals[e] = self._lengths[e] = 0
+            self.reset_infos[e] = _without(info_of(infos, e), "final_obs", "final_info")
         return batches.copy(obs), np.array(rewards), dones, each
 
     def _episode(self, e: int) -> dict[str, Any]:
@@ -164,6 +172,10 @@ class VecEnvView:
     def close(self) -> None:
         """Closes the environments."""
         self.vector_env.close()
+
+
+def _without(info: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in info.items() if name not in names}
 
 
 def _method(env: Any, name: str) -> Any:
