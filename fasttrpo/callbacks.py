@@ -32,6 +32,7 @@ from fasttrpo.collect import Episode, success_rate, successes
 from fasttrpo.environments import as_vector_env, is_name, shares
 from fasttrpo.evaluate import N_ENVS, play, rendering
 from fasttrpo.files import replacing, write_text
+from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.trpo import making
 from fasttrpo.values import count, integer, real
 
@@ -62,8 +63,10 @@ class CheckpointCallback(BaseCallback):
     left it, and a note on the exception says where.
 
     save_path  the folder; the files are {name_prefix}_{num_timesteps}_steps.npz
-    save_replay_buffer, save_vecnormalize  without effect: there is no replay buffer, and the
-               normalisers are in the model's file
+    save_replay_buffer  without effect: there is none
+    save_vecnormalize   saves the `VecNormalize` around the environment too, if there is one, as
+               {name_prefix}_vecnormalize_{num_timesteps}_steps.pkl; fasttrpo's own normalisers are
+               in the model's file
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class CheckpointCallback(BaseCallback):
         super().__init__(verbose)
         self.save_freq = count(1)("save_freq", save_freq)
         self.save_path, self.name_prefix = save_path, name_prefix
+        self.save_vecnormalize = save_vecnormalize
 
     def rows_until_step(self) -> int:
         """Until the next file is due."""
@@ -91,8 +95,12 @@ class CheckpointCallback(BaseCallback):
         return True
 
     def _save(self) -> Path:
-        path = Path(self.save_path) / f"{self.name_prefix}_{self.model.num_timesteps}_steps.npz"
+        folder, steps = Path(self.save_path), f"{self.model.num_timesteps}_steps"
+        path = folder / f"{self.name_prefix}_{steps}.npz"
         self.model.save(path)
+        normaliser = self.model.get_vec_normalize_env() if self.save_vecnormalize else None
+        if normaliser is not None:
+            normaliser.save(str(folder / f"{self.name_prefix}_vecnormalize_{steps}.pkl"))
         return path
 
     def _on_exception(self, error: BaseException) -> None:
@@ -126,7 +134,11 @@ class EvalCallback(EventCallback):
     evaluations_length have the outcomes. The log has eval/mean_reward and eval/mean_ep_length; and
     where environments tell "is_success", eval/success_rate, and the file and
     evaluations_successes have them.
-    ValueError where `eval_env` is the model's own environment, whose episodes it would spoil.
+    Where the model learns in a `VecNormalize` of Stable-Baselines3's, that of `eval_env` gets its
+    statistics before each evaluation.
+
+    ValueError where `eval_env` is the model's own environment, whose episodes it would spoil, or
+    has no `VecNormalize` though the model sees observations through one.
     """
 
     def __init__(
@@ -175,6 +187,14 @@ class EvalCallback(EventCallback):
         if shares(self.training_env, self.eval_env):
             raise ValueError("eval_env is the environment that the model learns in; make another")
 
+        learnt = self.model.get_vec_normalize_env()
+        if getattr(learnt, "norm_obs", False) and vec_normalize(self.eval_env) is None:
+            raise ValueError(
+                "the model sees observations through a VecNormalize, and eval_env has none: pass "
+                "VecNormalize(eval_env, training=False, norm_reward=False), which gets the "
+                "statistics of the model's"
+            )
+
     def _on_training_start(self) -> None:
         super()._on_training_start()
         self._on_new_best.on_training_start(self.locals, self.globals)
@@ -205,6 +225,9 @@ class EvalCallback(EventCallback):
         return self._on_event() and goes_on
 
     def _evaluate(self) -> list[Episode]:
+        learnt, own = self.model.get_vec_normalize_env(), vec_normalize(self.eval_env)
+        if learnt is not None and own is not None:
+            copy_statistics(learnt, own)
         seed, self._seed = self._seed, None
         given = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
         played = list(play(*given, rendering if self.render else None))

@@ -57,11 +57,15 @@ class EpisodeStatistics:
         """Steps of the longest unfinished episode."""
         return int(self._lengths.max())
 
+    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns and lengths (E,) of the unfinished episodes until now."""
+        return self._totals.copy(), self._lengths.copy()
+
     def copy(self) -> EpisodeStatistics:
         """A twin that goes on by itself."""
         twin = EpisodeStatistics(len(self._totals))
         twin.count, twin.window = self.count, self.window.copy()
-        twin._totals, twin._lengths = self._totals.copy(), self._lengths.copy()
+        twin._totals, twin._lengths = self.under_way()
         return twin
 
     def state(self) -> dict[str, np.ndarray]:
@@ -118,8 +122,12 @@ class EpisodeStatistics:
             None if success is None else bool(success),
         )
 
-    def extend(self, episodes: np.ndarray) -> None:
-        """Counts episodes that ended in a rollout in C."""
+    def extend(self, episodes: np.ndarray, totals: np.ndarray, lengths: np.ndarray) -> None:
+        """Counts episodes that ended in a rollout in C.
+
+        totals, lengths  (E,) of those that are under way, which may go on row by row
+        """
+        self._totals, self._lengths = totals, lengths
         self.count += len(episodes)
         for _, env, length, total in episodes.tolist():
             self.window.append(Episode(env, total, length))
@@ -218,6 +226,7 @@ def collect(
         return n_steps * n_envs
     happened, lead = 0, (n_envs,)
     for row in range(n_steps):
+        _check_unmoved(stream)
         obs = stream.obs
         mask = () if stream.masks is None else (stream.masks,)
         act, logp, val = agent.act(observations.rows(obs, lead), *mask)
@@ -232,6 +241,16 @@ def collect(
     return happened
 
 
+def _check_unmoved(stream: Stream) -> None:
+    """The rows to come would not follow those that there are."""
+    if stream.obs is None:
+        raise RuntimeError(
+            "a callback reset, stepped, seeded or evaluated on the environment that the model "
+            "learns in, in the midst of a rollout: give it another one, or do it in "
+            "_on_rollout_start or _on_rollout_end"
+        )
+
+
 def _steps_in_c(agent: Any, stream: Stream, actions: Actions) -> bool:
     return stream.steps_in_c and hasattr(agent, "collect") and not actions.scale
 
@@ -242,9 +261,10 @@ def _collect_in_c(
     """Piece by piece: in between the interpreter sees to signals, other threads and the watch."""
     collected = 0
     while collected < n_steps:
+        _check_unmoved(stream)
         rows = min(stream.pace.rows, n_steps - collected, watch.rows())
         started = perf_counter()
-        statistics.extend(stream.run(agent, rows))
+        statistics.extend(*stream.run(agent, rows))
         stream.pace.took(rows, perf_counter() - started)
         collected += rows
         watch.passed(rows, rows * stream.env.num_envs)

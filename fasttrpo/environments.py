@@ -61,7 +61,7 @@ def given_env(env: Any) -> Any:
     return getattr(env, "vec_env", env)
 
 
-def seen_env(env: Any, given: Any, moved: Callable[[], None]) -> Any:
+def seen_env(env: Any, given: Any, moved: Callable[[Any], Any]) -> Any:
     """What `TRPO.get_env` gives: the vector environment that was passed; or, for what `env` was
     made of, a view of it with Stable-Baselines3's calls, which tells when it is `moved`.
     """
@@ -262,10 +262,11 @@ class Stream:
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
-    def run(self, agent: Any, n_steps: int) -> np.ndarray:
+    def run(self, agent: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Steps of the agent's own into its rollout, without Python in between (`steps_in_c`).
 
-        Returns the episodes that ended; raises as `step` and the agent's `act` and `push` do.
+        Returns the episodes that ended, and the returns and lengths (E,) of those under way;
+        raises as `step` and the agent's `act` and `push` do.
         """
         with self.env.envs_in_c:
             episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
@@ -273,8 +274,9 @@ class Stream:
                 with Noted(f"step at step {failure['row']}"):
                     self.env.envs_in_c.refuse(**failure)
             self.obs = self.env.observations()
+            under_way = self.env.under_way()
         self.masks = self._masks.read({}, None)
-        return episodes
+        return episodes, *under_way
 
     def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any, Any]:
         """Where episodes ended: the observation after the step, and what the agent sees next; and

@@ -189,5 +189,9 @@ def _warn_if_endless(steps: int) -> None:
 def _release(model: Any, env: Any) -> None:
     """If the model trains on this environment, it must not take the episode for its own."""
     own = model.get_env() if hasattr(model, "get_env") else None
-    if own is not None and shares(own, env):
+    if own is None or not shares(own, env):
+        return
+    if isinstance(model, TRPO) and model._stream is not None:
+        model._stream.interrupt()
+    else:
         model.set_env(own)

@@ -18,6 +18,7 @@ from fasttrpo.learning import Record
 from fasttrpo.logger import Logger, as_logger
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3.calls import Calls
+from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
 from fasttrpo.settings.agent import AgentSettings, for_size, resolve
 from fasttrpo.settings.peers import expand, for_actions
@@ -95,6 +96,7 @@ class TRPO(Calls):
         Stable-Baselines3's, that was passed; of an id or one environment, a view with the calls of
         a `VecEnv` (`fasttrpo.sb3.view`), whose `vector_env` is Gymnasium's.
         """
+        register()
         return self._seen_env
 
     @property
@@ -111,8 +113,17 @@ class TRPO(Calls):
     def _attach(self, env: Any, given: Any) -> None:
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self._stream = Stream(env)
-        self._seen_env = seen_env(env, given, self._stream.interrupt)
+        self._seen_env = seen_env(env, given, self._leave)
         self._statistics.restart(env.num_envs)
+
+    def _leave(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Somebody else moves the environment: `learn` resets it. Where it was amid episodes, their
+        returns and lengths (E,) until now.
+        """
+        if self._stream is None or self._stream.env is not env or not self.is_amid_episodes:
+            return None
+        self._stream.interrupt()
+        return self._statistics.under_way()
 
     def _check_spaces(self, env: Any) -> None:
         given = spaces.describe(env.single_observation_space, env.single_action_space)

@@ -14,6 +14,7 @@ from helpers import CC, INCLUDE, build_library
 pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
 
 from fasttrpo import TRPO, backend, learning
+from fasttrpo.callbacks import BaseCallback
 from fasttrpo.envs import CompiledVectorEnv
 
 EXAMPLE = INCLUDE.parent / "examples/balance_env.c"
@@ -51,6 +52,34 @@ def assert_same(model, other):
 
 
 # -- the same rows --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
+def test_episodes_may_go_on_row_by_row(mode, tmp_path):
+    """With a callback that sees each row, in the same process and from a checkpoint."""
+
+    class EachRow(BaseCallback):
+        def _on_step(self):
+            return True
+
+    def make():
+        return CompiledVectorEnv("Pendulum-v1", 2, autoreset_mode=mode)
+
+    def go_on(model, callback):
+        model.learn(96, callback, reset_num_timesteps=False)
+
+    whole, mixed, other = (TRPO("MlpPolicy", make(), n_steps=48, seed=1) for _ in range(3))
+    for i in range(10):
+        go_on(whole, None)
+        go_on(mixed, EachRow() if i % 3 == 2 else None)
+        go_on(other, EachRow() if i < 5 else None)
+        mixed.save(tmp_path / "model", checkpoint=True)
+        mixed = TRPO.load(tmp_path / "model", make())
+    assert whole._statistics.count == 4
+    for model in (mixed, other):
+        assert model._statistics.window == whole._statistics.window
+        np.testing.assert_array_equal(model._agent.theta, whole._agent.theta)
+
 
 SETTINGS = {
     "plain": {},

@@ -241,6 +241,12 @@ def test_an_unknown_preset_suggests_the_nearest():
         TRPO("MlpPolicy", "Pendulum-v1", preset="baseline")
 
 
+@pytest.mark.parametrize("n_envs", ["3", 2.5, -1, 0])
+def test_a_wrong_number_of_environments_is_named(n_envs):
+    with pytest.raises(ValueError, match="n_envs must be an integer from 1"):
+        TRPO("MlpPolicy", "Pendulum-v1", preset="sb3", n_envs=n_envs)
+
+
 def test_a_saved_model_keeps_its_preset(tmp_path):
     model = TRPO("MlpPolicy", "Pendulum-v1", preset="sb3", n_steps=8, batch_size=4)
     model.save(tmp_path / "m")

@@ -10,6 +10,7 @@ import copy
 import io
 import pickle
 import warnings
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -18,6 +19,7 @@ from helpers import Counter, same_state, small_model
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.callbacks import CheckpointCallback, EvalCallback
 from fasttrpo.sb3.env import WrappedVecEnv
 
 
@@ -368,6 +370,48 @@ def test_vec_normalize_is_found():
     assert TRPO("MlpPolicy", VecCartPole(1), n_steps=8).get_vec_normalize_env() is None
     model = TRPO("MlpPolicy", outer, n_steps=8)
     assert model.get_vec_normalize_env() is inner
+
+
+class Learnt(VecNormalize):
+    """With statistics, and a file of them."""
+
+    norm_obs = True
+    obs_rms = ret_rms = None
+
+    def reset(self):
+        self.seen = self.obs_rms, self.ret_rms
+        return super().reset()
+
+    def save(self, path):
+        Path(path).write_text(str(self.obs_rms))
+
+
+def test_an_evaluation_sees_through_the_same_vec_normalize():
+    env, own = Learnt(1), Learnt(1)
+    model = TRPO("MlpPolicy", env, n_steps=8)
+    evaluate = EvalCallback(own, eval_freq=8, n_eval_episodes=1, verbose=0)
+    for rms in ([1.0], [2.0]):
+        env.obs_rms, env.ret_rms = rms, [*rms, 0.0]
+        model.learn(8, evaluate)
+        assert own.seen == (env.obs_rms, env.ret_rms)
+        assert own.obs_rms is not env.obs_rms
+    with pytest.raises(ValueError, match="has none: pass VecNormalize"):
+        model.learn(8, EvalCallback("CartPole-v1"))
+    env.norm_obs = False
+    model.learn(8, EvalCallback("CartPole-v1", eval_freq=8, n_eval_episodes=1, verbose=0))
+
+
+def test_checkpoints_have_the_vec_normalize_s_file(tmp_path):
+    env = Learnt(1)
+    env.obs_rms = 7
+    model = TRPO("MlpPolicy", env, n_steps=8)
+    model.learn(8, CheckpointCallback(4, tmp_path / "a", "run", save_vecnormalize=True))
+    assert (tmp_path / "a/run_vecnormalize_8_steps.pkl").read_text() == "7"
+    assert (tmp_path / "a/run_8_steps.npz").exists()
+    model.learn(8, CheckpointCallback(8, tmp_path / "b"))
+    model = TRPO("MlpPolicy", "CartPole-v1", n_steps=8)
+    model.learn(8, CheckpointCallback(8, tmp_path / "b", save_vecnormalize=True))
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["rl_model_8_steps.npz"]
 
 
 # -- loggers --------------------------------------------------------------------------------------

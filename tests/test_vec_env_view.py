@@ -14,6 +14,7 @@ from helpers import Counter, counters, same_state, small_model
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.callbacks import BaseCallback, EveryNTimesteps
 from fasttrpo.sb3.view import VecEnvView
 
 BACKENDS = ["gymnasium", "native"]
@@ -81,6 +82,65 @@ def test_evaluation_on_it():
     assert not same_state(model, twin)
 
 
+@pytest.mark.parametrize("env_backend", BACKENDS)
+def test_it_goes_on_where_learn_stopped(env_backend):
+    """Episodes and all; compiled rollouts know of theirs too."""
+    model = cart_poles(1, env_backend).learn(16)
+    lengths, vec_env = [], model.get_env()
+    for _ in range(100):
+        vec_env.step([0])
+        lengths.append(vec_env._lengths[0])
+    begun = int(model._statistics.under_way()[1][0])
+    assert begun > 0
+    assert lengths[0] == begun + 1
+    assert not model.is_amid_episodes
+
+
+def test_stepping_it_after_an_evaluation_is_noticed_too():
+    model = cart_poles(2)
+    vec_env = model.get_env()
+    evaluate_policy(model.learn(32), vec_env, 2)
+    assert model.get_env() is vec_env
+    model.learn(32, reset_num_timesteps=False)
+    assert model.is_amid_episodes
+    vec_env.reset()
+    assert not model.is_amid_episodes
+    model.learn(32)
+    model.set_env("CartPole-v1")
+    model.learn(32)
+    vec_env.reset()  # of environments that it has no more
+    assert model.is_amid_episodes
+
+
+@pytest.mark.parametrize("env_backend", BACKENDS)
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda model: model.get_env().reset(),
+        lambda model: model.get_env().step([0, 0]),
+        lambda model: evaluate_policy(model, model.get_env(), 2),
+        lambda model: model.set_random_seed(3),
+    ],
+    ids=["reset", "step", "evaluation", "seed"],
+)
+def test_a_callback_that_moves_it_in_a_rollout_is_told(move, env_backend):
+    class Moving(BaseCallback):
+        def __init__(self, moment):
+            super().__init__()
+            setattr(self, moment, self.move)
+
+        def move(self):
+            move(self.model)
+            return True
+
+    model = cart_poles(2, env_backend)
+    for callback in (Moving("_on_step"), EveryNTimesteps(10, Moving("_on_step"))):
+        with pytest.raises(RuntimeError, match="in the midst of a rollout: give it another one"):
+            model.learn(64, callback)
+    for moment in ("_on_rollout_start", "_on_rollout_end"):
+        assert model.learn(64, Moving(moment)).num_timesteps == 64
+
+
 def test_another_model_learns_in_it():
     vec_env = cart_poles(2).get_env()
     model = TRPO("MlpPolicy", vec_env, n_steps=8).learn(16)
@@ -123,8 +183,34 @@ def test_compiled_environments_are_one():
         vec_env.env_method("render")
 
 
-def test_it_is_a_vec_env_where_stable_baselines3_is_imported(monkeypatch):
+def test_what_an_episode_begins_with_is_in_reset_infos():
+    """Masks say what is open in the next episode, not in the one that ended."""
+
+    class Masked(Counter):
+        def reset(self, **keywords):
+            return super().reset(**keywords)[0], {"action_mask": np.array([0, 1], bool)}
+
+        def step(self, action):
+            return *super().step(action)[:4], {"action_mask": np.array([1, 0], bool)}
+
+    vec_env = small_model(Masked(2)).get_env()
+    vec_env.reset()
+    vec_env.reset_infos.clear()  # what `reset` told is not what is meant
+    vec_env.reset_infos.append({})
+    vec_env.step([0])
+    assert vec_env.reset_infos == [{}]
+    _, _, dones, infos = vec_env.step([0])
+    assert dones.all()
+    assert infos[0]["action_mask"].tolist() == [True, False]
+    assert list(vec_env.reset_infos[0]) == ["action_mask"]
+    assert vec_env.reset_infos[0]["action_mask"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_it_is_a_vec_env_where_stable_baselines3_is_imported(imported, monkeypatch):
+    model = small_model(Counter()) if imported == "after" else None
     module = types.ModuleType("base_vec_env")
     module.VecEnv = type("VecEnv", (ABC,), {})
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.vec_env.base_vec_env", module)
-    assert isinstance(small_model(Counter()).get_env(), module.VecEnv)
+    model = small_model(Counter()) if model is None else model
+    assert isinstance(model.get_env(), module.VecEnv)

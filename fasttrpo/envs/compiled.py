@@ -224,6 +224,11 @@ class CompiledVectorEnv(VectorEnv):
         """What the agent sees next, (E, O)."""
         return self.envs_in_c.obs.astype(self._dtype)
 
+    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns and lengths (E,) of the episodes until now; 0 where one has just ended."""
+        goes_on = ~(self.envs_in_c.term | self.envs_in_c.trunc)
+        return self.envs_in_c.episode_return * goes_on, self.envs_in_c.episode_length * goes_on
+
     @property
     def action_masks(self) -> Callable[[], np.ndarray]:
         """A method, (E, A) bool: which choices are open next, all where an episode has ended.

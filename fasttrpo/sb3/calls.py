@@ -6,6 +6,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 
@@ -147,7 +148,7 @@ class Calls:
 
         fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) are in the agent.
         """
-        return _vec_normalize(self.get_env())
+        return vec_normalize(self.get_env())
 
     def get_parameters(self) -> dict[str, Parameters]:
         """{"policy": copies of all parameters by name} (`fasttrpo.sb3.parameters`)."""
@@ -186,10 +187,17 @@ def _unpickled(kind: Any, saved: bytes, functions: dict[str, Any]) -> Any:
     return kind.load(io.BytesIO(saved), **functions)
 
 
-def _vec_normalize(env: Any) -> Any:
+def vec_normalize(env: Any) -> Any:
     """The `VecNormalize` among an SB3 environment's wrappers, or None."""
     while env is not None:
         if any(kind.__name__ == "VecNormalize" for kind in type(env).__mro__):
             return env
         env = vars(env).get("venv")
     return None
+
+
+def copy_statistics(source: Any, target: Any) -> None:
+    """What a `VecNormalize` has learnt of observations and returns, to another one."""
+    for name in ("obs_rms", "ret_rms"):  # without norm_obs there is no first one
+        if hasattr(source, name):
+            setattr(target, name, deepcopy(getattr(source, name)))

@@ -20,27 +20,34 @@ from fasttrpo.step import info_of
 _THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
 
 
+def register() -> None:
+    """Makes views `VecEnv`s for `isinstance` where Stable-Baselines3 is imported by now."""
+    if _THEIRS in sys.modules:
+        sys.modules[_THEIRS].VecEnv.register(VecEnvView)
+
+
 class VecEnvView:
     """A vector environment that resets in the same step, seen as a `VecEnv`.
 
     vector_env  Gymnasium's; its other attributes are found here too
-    moved       called where somebody else than the model moves it: `learn` resets it then
+    moved       called with it where somebody else than the model moves it: `learn` resets it then.
+                Gives the returns and lengths (E,) of the episodes that the model was amid, or None
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
     and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
-    Stable-Baselines3 is imported.
+    Stable-Baselines3 was imported before the last `get_env`.
     """
 
-    def __init__(self, vector_env: Any, moved: Callable[[], None]) -> None:
+    def __init__(self, vector_env: Any, moved: Callable[[Any], Any]) -> None:
         self.vector_env, self._moved = vector_env, moved
         self.num_envs: int = vector_env.num_envs
+        self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self.observation_space = vector_env.single_observation_space
         self.action_space = vector_env.single_action_space
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        if _THEIRS in sys.modules:
-            sys.modules[_THEIRS].VecEnv.register(type(self))
+        register()
 
     def __getattr__(self, name: str) -> Any:
         if name == "vector_env":  # not there yet, as this is copied
@@ -64,8 +71,10 @@ class VecEnvView:
         self._options = options
 
     def reset(self) -> Any:
-        """The first observations (E, *obs); what else was said is in `reset_infos`."""
-        self._moved()
+        """The first observations (E, *obs); what else was said is in `reset_infos`, there as in
+        `step`, where an episode begins.
+        """
+        self._moved(self.vector_env)
         obs, infos = self.vector_env.reset(seed=self._seed, options=self._options)
         self._seed = self._options = None
         self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
@@ -83,7 +92,9 @@ class VecEnvView:
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """As `step`."""
-        self._moved()
+        amid = self._moved(self.vector_env)
+        if amid is not None:
+            self._totals, self._lengths = amid
         obs, rewards, terminated, truncated, infos = self.vector_env.step(self._actions)
         dones = np.asarray(terminated | truncated, bool)
         self._totals += rewards
@@ -94,6 +105,7 @@ class VecEnvView:
             each[e]["terminal_observation"] = batches.row(infos["final_obs"], e)
             each[e].setdefault("episode", self._episode(e))
             self._totals[e] = self._lengths[e] = 0
+            self.reset_infos[e] = _without(info_of(infos, e), "final_obs", "final_info")
         return batches.copy(obs), np.array(rewards), dones, each
 
     def _episode(self, e: int) -> dict[str, Any]:
@@ -160,6 +172,10 @@ class VecEnvView:
     def close(self) -> None:
         """Closes the environments."""
         self.vector_env.close()
+
+
+def _without(info: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in info.items() if name not in names}
 
 
 def _method(env: Any, name: str) -> Any:

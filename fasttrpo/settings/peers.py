@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from fasttrpo.settings.user import Settings
 from fasttrpo.suggest import unknown
+from fasttrpo.values import size
 
 
 class PeerPreset(NamedTuple):
@@ -166,7 +167,10 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
         return dict(keywords)
     settings = dict(_find(name).settings)
     rows = settings["n_steps"] * settings["n_envs"]
-    settings["n_envs"] = n_envs or keywords.get("n_envs") or settings["n_envs"]
+    wanted = keywords.get("n_envs")
+    if n_envs is None and wanted is not None:
+        n_envs = size("n_envs", wanted)
+    settings["n_envs"] = n_envs or settings["n_envs"]
     settings["n_steps"] = max(1, rows // settings["n_envs"])
     if policy == "LinearPolicy":
         arch = settings["policy_kwargs"]["net_arch"] | {"pi": []}
