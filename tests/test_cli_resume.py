@@ -195,6 +195,20 @@ def test_threads_and_tables_are_free(monkeypatch):
     assert same_run("whole", "run")
 
 
+@in_c
+def test_logs_that_were_begun_go_on(monkeypatch):
+    """Without being named again."""
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        train("CartPole-v1", "--out", "run", "--log-formats", "json,log")
+    assert resume() == 0
+    steps = [ITERATION * i for i in range(1, 7)]
+    lines = Path("run/progress.json").read_text().splitlines()
+    assert [json.loads(line)["time/total_timesteps"] for line in lines] == steps
+    assert Path("run/log.txt").read_text().count("total_timesteps") == 6
+    assert not list(Path("run").glob("events*"))
+
+
 # -- what cannot be resumed -----------------------------------------------------------------------
 
 

@@ -175,6 +175,34 @@ def test_environments_inside():
     )
 
 
+def test_the_environments_in_one_picture():
+    class Painted(Counter):
+        render_mode = "rgb_array"
+
+        def __init__(self, color):
+            super().__init__()
+            self.color = color
+
+        def render(self):
+            return np.full((2, 4, 3), self.color, np.uint8)
+
+    vec_env = small_model(Painted(7)).get_env()
+    vec_env.reset()
+    np.testing.assert_array_equal(vec_env.render("rgb_array"), np.full((2, 4, 3), 7))
+    envs = gymnasium.vector.SyncVectorEnv([lambda c=c: Painted(c) for c in (1, 2, 3)])
+    picture = VecEnvView(envs, lambda env: None).render()
+    assert picture.shape == (4, 8, 3)
+    assert picture[::2, ::4, 0].tolist() == [[1, 2], [3, 0]]
+
+
+def test_options_of_all_as_a_list():
+    vec_env = cart_poles(2).get_env()
+    vec_env.set_options([{"low": 0.01, "high": 0.01}] * 2)
+    assert (vec_env.reset() == np.float32(0.01)).all()
+    with pytest.raises(ValueError, match="one dict of options, for all environments"):
+        vec_env.set_options([{"low": 0.0}, {"low": 0.01}])
+
+
 def test_compiled_environments_are_one():
     vec_env = cart_poles(2, "native").get_env()
     assert vec_env.get_attr("name") == [vec_env.name] * 2

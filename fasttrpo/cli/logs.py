@@ -11,12 +11,16 @@ from fasttrpo.suggest import unknown
 from fasttrpo.writers import tensorboard_parts
 
 IN_TERMINAL = ("stdout", "rows")
-FORMATS = (*IN_TERMINAL, "log", "json", "tensorboard")
+_FILES = {"log": "log.txt", "json": "progress.json", "tensorboard": "events.out.tfevents.*"}
+FORMATS = (*IN_TERMINAL, *_FILES)
 
 
 def add(train: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    what = f"logs beside progress.csv: some of {','.join(FORMATS)}, with Stable-Baselines3's tags"
+    what = (
+        f"logs beside progress.csv: some of {','.join(FORMATS)}, with Stable-Baselines3's tags; "
+        "--resume goes on with those there are"
+    )
     train.add_argument("--log-formats", default="", metavar="LIST", help=what)
     train.add_argument("--tensorboard", action="store_true", help="--log-formats tensorboard")
 
@@ -38,9 +42,13 @@ def asked(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def attach(model: Any, folder: Path, formats: tuple[str, ...]) -> None:
-    """Lets the model log so. ImportError says what to install for TensorBoard."""
+    """Lets the model log so, and into the files that the run has already: a run that goes on has
+    whole ones. ImportError says what to install for TensorBoard.
+    """
     from fasttrpo.logger import configure
 
+    begun = (name for name, files in _FILES.items() if any(folder.glob(files)))
+    formats = tuple(dict.fromkeys((*formats, *begun)))
     if formats:
         tables = ("stdout",) if model.settings.verbose and not {*IN_TERMINAL} & {*formats} else ()
         model.set_logger(configure(folder, (*tables, *formats), model.num_timesteps))

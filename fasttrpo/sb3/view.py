@@ -8,6 +8,7 @@ obs, rewards, dones, infos = vec_env.step(action)
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -66,8 +67,12 @@ class VecEnvView:
         self._seed = seed
         return [None if seed is None else seed + e for e in range(self.num_envs)]
 
-    def set_options(self, options: dict[str, Any] | None = None) -> None:
-        """Of the next `reset`."""
+    def set_options(self, options: dict[str, Any] | list[dict[str, Any]] | None = None) -> None:
+        """Of the next `reset`; ValueError for a list of such that are not the same for all."""
+        if isinstance(options, list):
+            if any(each != options[0] for each in options):
+                raise ValueError("set_options takes one dict of options, for all environments")
+            options = options[0] if options else None
         self._options = options
 
     def reset(self) -> Any:
@@ -161,8 +166,13 @@ class VecEnvView:
         return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
 
     def render(self, mode: str | None = None) -> Any:
-        """Shows the environments, where they were made with a render_mode; else None."""
-        return None if self.render_mode is None else self.vector_env.render()
+        """Shows the environments, where they were made with a render_mode; else None. Of rgb_array
+        one picture (height, width, 3) of all.
+        """
+        if self.render_mode is None:
+            return None
+        shown = self.vector_env.render()
+        return _tiled(np.stack(shown)) if self.render_mode == "rgb_array" else shown
 
     @property
     def render_mode(self) -> str | None:
@@ -172,6 +182,17 @@ class VecEnvView:
     def close(self) -> None:
         """Closes the environments."""
         self.vector_env.close()
+
+
+def _tiled(frames: np.ndarray) -> np.ndarray:
+    """E pictures (E, height, width, 3) as one, in rows, as many as columns or one more."""
+    n_rows = math.ceil(math.sqrt(len(frames)))
+    n_columns = math.ceil(len(frames) / n_rows)
+    height, width, depth = frames.shape[1:]
+    grid = np.zeros((n_rows * n_columns, height, width, depth), frames.dtype)
+    grid[: len(frames)] = frames
+    grid = grid.reshape(n_rows, n_columns, height, width, depth).swapaxes(1, 2)
+    return grid.reshape(n_rows * height, n_columns * width, depth)
 
 
 def _without(info: dict[str, Any], *names: str) -> dict[str, Any]:
