@@ -12,7 +12,6 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from typing import BinaryIO
@@ -194,30 +193,29 @@ def _entry(data: bytes, at: int) -> tuple[_Member, int]:
     if at + _ENTRY.size > len(data):
         raise ValueError("its directory is damaged")
     fields = _ENTRY.unpack_from(data, at)
-    mark, _, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_comment, disk = fields[
-        :14
-    ]
-    offset, at = fields[-1], at + _ENTRY.size
+    mark, flags, method, crc, packed, size = (fields[i] for i in (0, 3, 4, 7, 8, 9))
+    n_name, n_extra, n_comment, disk, offset = (fields[i] for i in (10, 11, 12, 13, 16))
+    at += _ENTRY.size
     name, extra = data[at : at + n_name], data[at + n_name : at + n_name + n_extra]
     if mark != b"PK\x01\x02" or n_comment or disk or not name.isascii():
         raise ValueError("its directory is damaged")
     text = name.decode()
     if method != 0 or flags & ~_STREAMED:
         raise ValueError(f"its member {text} is compressed or encrypted; models are stored plainly")
-    wide = _wide_numbers(extra, [size, packed, offset])
-    size, packed, offset = (next(wide) if n == _WIDE else n for n in (size, packed, offset))
+    size, packed, offset = _widened([size, packed, offset], extra)
     if size != packed:
         raise ValueError(f"its member {text} has two sizes")
     return _Member(text, flags, crc, size, offset), at + n_name + n_extra
 
 
-def _wide_numbers(extra: bytes, given: list[int]) -> Iterator[int]:
-    """The numbers beyond 32 bits, in the order of `given`, where they are marked as such."""
-    count = given.count(_WIDE)
+def _widened(numbers: list[int], extra: bytes) -> list[int]:
+    """The numbers; those beyond 32 bits are taken from the extra field, in their order there."""
+    count = numbers.count(_WIDE)
     head = struct.pack("<2H", 1, 8 * count) if count else b""
     if len(extra) != len(head) + 8 * count or not extra.startswith(head):
-        raise ValueError("its directory is damaged")
-    return iter(struct.unpack(f"<{count}Q", extra[len(head) :]))
+        raise ValueError("a header in the archive is damaged")
+    wide = iter(struct.unpack(f"<{count}Q", extra[len(head) :]))
+    return [next(wide) if number == _WIDE else number for number in numbers]
 
 
 # -- an array --------------------------------------------------------------------------------------
@@ -255,11 +253,17 @@ def _item_size(dtype: str, legal: tuple[str, ...]) -> int:
 def _data_of(file: BinaryIO, member: _Member) -> int:
     """Where the member's bytes are, to which `file` is set. Its local header must agree."""
     file.seek(member.offset)
-    mark, _, flags, method, _, _, _, _, _, n_name, n_extra = _LOCAL.unpack(_read(file, _LOCAL.size))
-    name = _read(file, n_name) if n_name == len(member.name) else b""
+    fields = _LOCAL.unpack(_read(file, _LOCAL.size))
+    mark, flags, method, crc, packed, size, n_name, n_extra = (
+        fields[i] for i in (0, 2, 3, 6, 7, 8, 9, 10)
+    )
     at = member.offset + _LOCAL.size + n_name + n_extra
-    agrees = mark == b"PK\x03\x04" and (flags, method) == (member.flags, 0)
-    if not agrees or name != member.name.encode() or at + member.size > member.limit:
+    if mark != b"PK\x03\x04" or method or at + member.size > member.limit:
         raise ValueError("its local header is damaged")
-    file.seek(at)
+    name, extra = _read(file, n_name), _read(file, n_extra)
+    told = (name, flags, crc, *_widened([size, packed], extra))
+    known = (member.name.encode(), member.flags, member.crc, member.size, member.size)
+    n_known = 2 if flags & _STREAMED else len(known)  # sizes follow what is streamed
+    if told[:n_known] != known[:n_known]:
+        raise ValueError("its local header is not that of the archive's directory")
     return at
