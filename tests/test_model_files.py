@@ -61,6 +61,7 @@ def written(members, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    file.seek(0)
     return file
 
 
@@ -108,6 +109,7 @@ def test_members_of_one_name_are_refused(members):
     file = written(members)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("theta.npy", members["theta.npy"])
+    file.seek(0)
     assert "two members of one name" in refused(file)
 
 
