@@ -44,7 +44,7 @@ def _locked(folder: Path) -> int | None:
     if not _HAS_LOCKS:
         return None
     try:
-        place = os.open(folder, os.O_RDONLY)
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
     try:
@@ -81,7 +81,7 @@ def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
     SaveError if it fails, on a full disk say.
     """
     target = Path(os.path.realpath(path)) if follow else path
-    if follow and target.exists() and not (target.is_file() or target.is_dir()):
+    if follow and os.path.exists(target) and not (target.is_file() or target.is_dir()):
         with saving(path), open(target, "wb") as file:
             yield file
         return
@@ -94,7 +94,7 @@ def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
             is_replaced = True
         _sync(target.parent)
     except OSError as error:
-        fate = _NOT_SYNCED if is_replaced else _UNTOUCHED if target.exists() else ""
+        fate = _NOT_SYNCED if is_replaced else _UNTOUCHED if os.path.exists(target) else ""
         raise _failure(path, error, fate) from error
 
 
@@ -123,7 +123,7 @@ def read_text(path: Path, largest: int) -> str:
     """A text in UTF-8 of at most so many bytes. OSError for what is no regular file, a pipe say,
     which could take for ever; ValueError for a larger one, and for what is no UTF-8.
     """
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(path, "rb") as file:
         data = file.read(largest + 1)
@@ -155,7 +155,6 @@ class _Temporary:
         self._target = target
         old = _permissions(target)
         descriptor, self._path = _created(target.parent, 0o666 if old is None else old.st_mode)
-        self._lock = os.dup(descriptor) if _HAS_LOCKS else None
         self.file: BinaryIO = open(self._path, "wb", opener=lambda *_: descriptor)  # noqa: SIM115
         if old is not None:
             _make_like(old, descriptor)
@@ -164,20 +163,17 @@ class _Temporary:
         """Puts it on the disk and gives it the target's name."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        self.file.close()  # Windows renames no open files
+        if not _HAS_LOCKS:
+            self.file.close()  # Windows renames no open files
         os.replace(self._path, self._target)
 
     def __enter__(self) -> _Temporary:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            with suppress(OSError):  # what could not be written cannot be flushed either
-                self.file.close()
-            self._path.unlink(missing_ok=True)
-        finally:
-            if self._lock is not None:
-                os.close(self._lock)
+        with suppress(OSError):  # what could not be written cannot be flushed either
+            self.file.close()
+        self._path.unlink(missing_ok=True)
 
 
 def _created(folder: Path, mode: int) -> tuple[int, Path]:
