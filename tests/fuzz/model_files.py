@@ -13,7 +13,6 @@ import copy
 import io
 import json
 import random
-import resource
 import signal
 import struct
 import sys
@@ -404,6 +403,8 @@ def run(mutants: int, seed: int = 0, first: int = 0, say: Any = None) -> Counter
 
 def _peak() -> int:
     """The most memory that this process had, in bytes."""
+    import resource  # Windows has none
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
