@@ -100,7 +100,8 @@ class CheckpointCallback(BaseCallback):
         self.model.save(path)
         normaliser = self.model.get_vec_normalize_env() if self.save_vecnormalize else None
         if normaliser is not None:
-            normaliser.save(str(folder / f"{self.name_prefix}_vecnormalize_{steps}.pkl"))
+            with replacing(folder / f"{self.name_prefix}_vecnormalize_{steps}.pkl") as file:
+                normaliser.save(file.name)
         return path
 
     def _on_exception(self, error: BaseException) -> None:

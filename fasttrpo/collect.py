@@ -81,18 +81,15 @@ class EpisodeStatistics:
         """Goes on where `state` was called; with another number of environments, these have no
         unfinished episodes. ValueError for arrays of another form.
         """
-        fields = {name: state[name] for name in ("episode_totals", "episode_lengths")}
-        window, (n_envs,) = state["episode_window"], fields["episode_totals"].shape
-        if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (4,):
-            raise ValueError("the episodes do not fit together")
-        self.count = int(state["episode_count"].item())
+        count, window, totals, lengths = _saved_episodes(state)
+        self.count = count
         self.window.clear()
         self.window.extend(
             Episode(int(e), total, int(n), None if math.isnan(success) else bool(success))
             for e, total, n, success in window.tolist()
         )
-        if n_envs == len(self._totals):
-            self._totals, self._lengths = (value.copy() for value in fields.values())
+        if len(totals) == len(self._totals):
+            self._totals, self._lengths = totals.copy(), lengths.astype(np.int64)
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
@@ -147,6 +144,24 @@ class EpisodeStatistics:
             "length_mean": _mean([episode.length for episode in self.window]),
             **({} if rate is None else {"success_rate": rate}),
         }
+
+
+def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any]:
+    """The count, window (n, 4), totals (E,) and lengths (E,) that `state` gave. ValueError for
+    arrays of another form, and for numbers that count nothing.
+    """
+    names = ("episode_count", "episode_window", "episode_totals", "episode_lengths")
+    if any(name not in state for name in names):
+        raise ValueError("the episodes are not complete")
+    count, window, totals, lengths = (state[name] for name in names)
+    if count.shape != (1,) or totals.ndim != 1 or lengths.shape != totals.shape:
+        raise ValueError("the episodes do not fit together")
+    if window.ndim != 2 or window.shape[1] != 4:
+        raise ValueError("the episodes do not fit together")
+    counts = np.concatenate([count, lengths, window[:, 0], window[:, 2]])
+    if not ((counts >= 0) & (counts < 2.0**53) & (counts == np.floor(counts))).all():
+        raise ValueError("the episodes' numbers or lengths are no counts")
+    return int(count[0]), window, totals, lengths
 
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
@@ -63,7 +64,11 @@ class TRPO(Calls):
         self._attach(env, given)
 
     def _build(
-        self, settings: Settings, observations: spaces.Observations, actions: spaces.Actions
+        self,
+        settings: Settings,
+        observations: spaces.Observations,
+        actions: spaces.Actions,
+        saved: archives.Checkpoint | None = None,
     ) -> None:
         self.settings = settings
         self.num_timesteps = self.n_updates = 0
@@ -76,8 +81,10 @@ class TRPO(Calls):
         self._seen_env: Any = None
         self._statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
         self._backend = backend.choose_aloud(settings.backend)
-        self._agent = self._make_agent(settings.n_steps, settings.n_envs)
         self._capacity = settings.n_steps, settings.n_envs
+        self._made, self._saved = None, saved
+        if saved is None:
+            self._made = self._make_agent(*self._capacity)
 
     # -- spaces and environment ---------------------------------------------------------------
 
@@ -213,6 +220,29 @@ class TRPO(Calls):
 
     # -- the agent ----------------------------------------------------------------------------
 
+    @property
+    def _agent(self) -> Any:
+        """A loaded model makes its agent when it is first needed: a file's settings may ask for
+        any amount of memory, for rollouts that are never collected.
+        """
+        if self._made is None:
+            with _MAKING:
+                if self._made is None:
+                    self._made = self._saved_agent()
+                    self._saved = None
+        return self._made
+
+    @_agent.setter
+    def _agent(self, agent: Any) -> None:
+        self._made = agent
+
+    def _saved_agent(self) -> Any:
+        n_steps, n_envs = self._capacity
+        agent, saved = self._make_agent(n_steps, n_envs), self._saved
+        assert saved is not None
+        agent.load_state(_for_n_envs(archives.completed(saved, agent.state()), n_envs))
+        return agent
+
     def _make_agent(self, n_steps: int, n_envs: int) -> Any:
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         return backend.make_agent(self._resolved(settings), self._backend, settings.dtype)
@@ -288,13 +318,15 @@ class TRPO(Calls):
                     In the midst of a rollout, in `_on_step` say, it stands nowhere: the rollout is
                     in no file, and a loaded run begins new episodes
 
-        The folder is made if there is none. The file is written beside its place and then moved
-        there: a kill at any moment leaves the old file whole. ValueError for a state that is
+        The folder is made if there is none; a path that is a link is followed. The file is written
+        beside its place and then moved there: a kill at any moment leaves the old file whole, and
+        of several that save to one path the last is kept. ValueError for a state that is
         not finite, which `load` would refuse; SaveError (an OSError) where the disk is full.
         """
         snapshot = self.snapshot(checkpoint)
         forgotten = set(exclude or ()) - set(include or ())
-        archives.write(path, replace(snapshot, settings=forget(snapshot.settings, forgotten)))
+        forgetful = replace(snapshot, settings=forget(snapshot.settings, forgotten))
+        archives.write(path, forgetful, follow=True)
 
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
@@ -350,20 +382,19 @@ class TRPO(Calls):
         saved = archives.read(path)
         warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
         model = cls.__new__(cls)
-        model._build(change(saved.settings, overrides), saved.observations, saved.actions)
+        model._build(change(saved.settings, overrides), saved.observations, saved.actions, saved)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
         made = env
         if env is not None:
             made = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
         try:
-            state = archives.completed(saved, model._agent.state())
-            model._agent.load_state(_for_n_envs(state, model.settings.n_envs))
             if env is not None:
                 model._check_spaces(made)
                 model._attach(made, env)
+                model._capacity = model.settings.n_steps, model.settings.n_envs
             model._go_on(saved.run)
         except ValueError as error:
-            raise archives.FormatError(f"{path}: {error}") from error
+            raise archives.FormatError(f"{archives.shown(path)}: {error}") from error
         return model
 
     def _change(self, changes: Mapping[str, Any]) -> None:
@@ -399,6 +430,10 @@ class TRPO(Calls):
             self._statistics.load_state(run)
         if self._stream is not None:
             self._stream.load_state(run)
+
+
+# Where threads share a loaded model, one of them makes its agent.
+_MAKING = threading.Lock()
 
 
 def making(settings: Settings) -> dict[str, Any]:

@@ -14,12 +14,11 @@ import os
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.files import saving, write_text
+from fasttrpo.files import append, open_to_append, saving, write_text
 
 # heading, tag, format
 _COLUMNS = (
@@ -126,22 +125,10 @@ def _with_steps(values: dict[str, Any], step: int) -> dict[str, Any]:
     return values if known else {**values, _STEPS[1]: step}
 
 
-def _open(path: Path, mode: str = "w") -> Any:
-    """For `_append`: unbuffered, so that nothing is left to be written as it is closed."""
-    return open(path, f"{mode}b", buffering=0)
-
-
-def _append(file: Any, path: Path, text: str) -> None:
-    """Adds the text to an open file. SaveError, with none of it added, where the disk is full."""
-    end, rest = file.tell(), text.encode()
-    with saving(path):
-        try:
-            while rest:
-                rest = rest[file.write(rest) :]
-        except OSError:
-            with suppress(OSError):  # what is no file on a disk cannot be cut
-                file.truncate(end)
-            raise
+def _begun(path: Path, text: str) -> Any:
+    """A new file with that text in place of whatever `path` was, open for `append`."""
+    write_text(path, text)
+    return open_to_append(path)
 
 
 class TextFile:
@@ -155,10 +142,10 @@ class TextFile:
 
     def __init__(self, path: Path, resumed: int = 0) -> None:
         self._path = path
+        text = ""
         if resumed and path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")  # a kill may cut a letter
-            write_text(path, self._kept(text, resumed))
-        self._file = _open(path, "a" if resumed else "w")
+        self._file = _begun(path, self._kept(text, resumed))
 
     def _kept(self, text: str, steps: int) -> str:
         """Without what was written later, and will be again, or was cut short by a kill."""
@@ -171,7 +158,7 @@ class TextFile:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One text, in the file when this returns. SaveError where the disk is full."""
-        _append(self._file, self._path, self.text(_with_steps(values, step)) + "\n")
+        append(self._file, self._path, self.text(_with_steps(values, step)) + "\n")
 
     def text(self, values: dict[str, Any]) -> str:
         """What to write of them."""
@@ -199,7 +186,7 @@ class BoxFile(TextFile):
     def steps(self, text: str) -> float:
         """From its row total_timesteps."""
         found = self._STEPS.search(text)
-        return int(found[1]) if found else 0
+        return float(found[1]) if found else 0
 
 
 class JsonLines(TextFile):
@@ -215,7 +202,8 @@ class JsonLines(TextFile):
         """From its time/total_timesteps."""
         try:
             return float(json.loads(text).get("time/total_timesteps", 0))
-        except (ValueError, TypeError, AttributeError):  # not a line of ours
+        # Not a line of ours.
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return math.inf
 
 
@@ -241,9 +229,7 @@ class ProgressFile:
         self._path = Path(path)
         kept = _rows_of(self._path, resumed) if resumed else None
         self._header = kept[0] if kept else []
-        if kept:
-            _rewrite(self._path, kept)
-        self._file = _open(self._path, "a" if kept else "w")
+        self._file = _begun(self._path, _as_csv(kept) if kept else "")
 
     def write(self, record: dict[str, Any], step: int = 0) -> None:
         """One line. SaveError where the disk is full."""
@@ -256,16 +242,15 @@ class ProgressFile:
         if not self._header:
             writer.writeheader()
         writer.writerow(record)
-        _append(self._file, self._path, text.getvalue())
+        append(self._file, self._path, text.getvalue())
         self._header = self._header or new
 
     def _widen(self, new: list[str]) -> None:
         """Adds columns: the file is written anew in one go, so that a kill finds it whole."""
+        header, rows = [*self._header, *new], _rows_of(self._path)
+        file = _begun(self._path, _as_csv([header, *(rows[1:] if rows else [])]))
         self._file.close()
-        self._header = [*self._header, *new]
-        rows = _rows_of(self._path)
-        _rewrite(self._path, [self._header, *(rows[1:] if rows else [])])
-        self._file = _open(self._path, "a")
+        self._file, self._header = file, header
 
     def close(self) -> None:
         """Closes the file."""
@@ -283,17 +268,30 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
 
     steps  of a run: the rows up to there
     """
+    if not path.is_file():
+        return None
+    # A kill may cut a letter, too.
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        lines = [line for line in file if line.endswith("\n")]
     try:
-        # A kill may cut a letter, too.
-        with open(path, newline="", encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if line.endswith("\n")]
-        header, *rows = csv.reader(lines)
-    except (FileNotFoundError, ValueError):
+        header, *rows = _parsed(lines)
+    except ValueError:
         return None
     at = next((header.index(name) for name in _STEPS if name in header), None)
     if steps is None or at is None:
         return [header, *rows]
     return [header, *(row for row in rows if len(row) <= at or _steps_in(row[at]) <= steps)]
+
+
+def _parsed(lines: list[str]) -> list[list[str]]:
+    """The rows, however long their fields are. ValueError for what is no CSV."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        return list(csv.reader(lines))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _steps_in(cell: str) -> float:
@@ -304,11 +302,12 @@ def _steps_in(cell: str) -> float:
         return math.inf
 
 
-def _rewrite(path: Path, rows: list[list[str]]) -> None:
+def _as_csv(rows: list[list[str]]) -> str:
+    """The rows, each as wide as the first."""
     width = len(rows[0])
     text = io.StringIO(newline="")
     csv.writer(text).writerows([*row, *[""] * (width - len(row))] for row in rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def tensorboard_parts() -> tuple[Any, Any, Any]:
@@ -339,7 +338,8 @@ class TensorBoard:
         event_pb2, summary_pb2, EventFileWriter = tensorboard_parts()
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._path = folder / "events.out.tfevents.*"
-        self._file = EventFileWriter(str(folder))
+        # With a suffix that nobody can foresee: the file is opened through a link of its name.
+        self._file = EventFileWriter(str(folder), filename_suffix=f".{os.urandom(8).hex()}")
         if resumed:
             begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._add(step=resumed + 1, session_log=begun)

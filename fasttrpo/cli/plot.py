@@ -55,4 +55,6 @@ def output(args: argparse.Namespace, name: str) -> Path:
         raise UsageError(f"--out: there is no folder {str(path.parent)!r}")
     if path.is_dir():
         raise UsageError(f"--out: {str(path)!r} is a folder; give a file's name")
+    if args.out and path.exists() and not path.is_file():
+        raise UsageError(f"--out: {str(path)!r} is a device or a pipe; give a file's name")
     return path

@@ -11,14 +11,15 @@ from typing import Any
 
 from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import full, read_config, write_json
-from fasttrpo.files import alone_in
+from fasttrpo.cli.runs import full, read_config, read_json, write_json
+from fasttrpo.files import alone_in, saving
 from fasttrpo.run_files import CHECKPOINT, CONFIG, ERROR, EVALUATION
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
+from fasttrpo.values import real
 
 # Settings that a resumed run may have otherwise: they change none of its numbers.
-FREE = ("n_threads", "verbose")
+FREE = ("n_threads", "verbose", "tensorboard_log")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def opened(
     config = read_config(folder)
     check_same(folder, config, env_id, given)
     free = {name: given[name] for name in FREE if name in given}
+    free.setdefault("tensorboard_log", _own_log(folder, config["settings"].get("tensorboard_log")))
     try:
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
     except FileNotFoundError as error:
@@ -73,9 +75,22 @@ def opened(
     resumed = Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
     if not resumed.is_finished and not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write to {str(folder)!r}; resume a copy of it elsewhere")
-    if (folder / ERROR).exists():
-        (folder / ERROR).unlink()
+    with saving(folder / ERROR):
+        (folder / ERROR).unlink(missing_ok=True)
     return resumed
+
+
+def _own_log(folder: Path, log: Any) -> str | None:
+    """The setting tensorboard_log, if that is inside the run's folder: a run that somebody else
+    made writes nowhere else unless the user says so.
+    """
+    if log is None or (isinstance(log, str) and folder.resolve() in Path(log).resolve().parents):
+        return log
+    print(
+        f"{folder}: no TensorBoard logs are written to {log}, which is outside of the run's "
+        f"folder; --set tensorboard_log=FOLDER names where to write them"
+    )
+    return None
 
 
 def check_same(
@@ -109,12 +124,19 @@ def ready(resumed: Resumed) -> None:
     if resumed.total != resumed.config["total_timesteps"]:
         write_json(resumed.folder / CONFIG, resumed.config | {"total_timesteps": resumed.total})
     if not resumed.is_trained:
-        (resumed.folder / EVALUATION).unlink(missing_ok=True)
+        with saving(resumed.folder / EVALUATION):
+            (resumed.folder / EVALUATION).unlink(missing_ok=True)
 
 
 def evaluation_of(folder: Path) -> dict[str, Any]:
-    """What a finished run's evaluation gave."""
-    return json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    """What a finished run's evaluation gave. UsageError for a damaged file."""
+    try:
+        data = read_json(folder / EVALUATION)
+        real("a number", lambda x: True)("mean_return", data.get("mean_return"))
+    except (OSError, ValueError) as error:
+        remedy = "remove it, and the run is evaluated again"
+        raise UsageError(f"{folder / EVALUATION} is damaged: {line(error)}; {remedy}") from error
+    return data
 
 
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:

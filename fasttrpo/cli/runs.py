@@ -10,6 +10,10 @@ from fasttrpo.cli.errors import UsageError
 from fasttrpo.envs.names import is_in_source, is_library
 from fasttrpo.run_files import CONFIG
 from fasttrpo.suggest import nearest
+from fasttrpo.values import integer
+
+_TOTAL = integer(1, 2**63 - 1)
+_LARGEST_JSON = 2**24  # bytes
 
 
 def is_file(env_id: str) -> bool:
@@ -57,10 +61,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     UsageError names the nearest run if there is none such, and what is wrong with a damaged file.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG)
         for name, kind in (("env_id", str), ("total_timesteps", int), ("settings", dict)):
-            if not isinstance(config[name], kind):
-                raise TypeError(f"{name} is {config[name]!r}")
+            if type(config[name]) is not kind:
+                raise TypeError(f"{name} is {str(config[name])[:40]!r}")
+        _TOTAL("total_timesteps", config["total_timesteps"])
         return config
     except (FileNotFoundError, NotADirectoryError):
         if folder.is_file():
@@ -78,6 +83,21 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / CONFIG} is damaged: it has no {error}") from error
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{folder / CONFIG} is damaged: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. OSError for what is no file, ValueError for what is no JSON, or
+    larger or nested deeper than anything that is written here.
+    """
+    from fasttrpo.files import read_text
+
+    try:
+        data = json.loads(read_text(path, _LARGEST_JSON))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError("it is no JSON object")
+    return data
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

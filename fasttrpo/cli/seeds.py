@@ -90,6 +90,8 @@ def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
     prepare()
     folders = folders_in(args.resume)
     for folder in folders:
+        if folder.is_symlink():
+            raise UsageError(f"{folder} is a link; resume {folder.resolve()} by itself, or move it")
         resume.check_same(folder, read_config(folder), args.env_id, given)
     return run_all(args.resume, folders, args, given)
 

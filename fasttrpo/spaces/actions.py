@@ -98,6 +98,7 @@ class ContinuousActions(Box, Actions):
     scale: bool = field(default=False, compare=False)
 
     distribution = "gaussian"
+    dtypes = "f"
 
     @property
     def parts(self) -> tuple[int, ...]:

@@ -15,17 +15,51 @@ from fasttrpo.values import LARGEST_SIZE, integer
 _LENGTH = integer(0, LARGEST_SIZE)
 _COUNT = integer(1, LARGEST_SIZE)
 _WHOLE = integer(-(2**63), 2**63 - 1)
+_MOST_AXES = 32  # of an array of NumPy 1; two are a rollout's
+
+
+# The names of real numbers' types, a few of which mean the same.
+_DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdg"}
+
+
+def _list(name: str, data: Any) -> list[Any]:
+    if not isinstance(data, list | tuple):
+        raise TypeError(f"{name} is no list: {str(data)[:40]!r}")
+    return list(data)
 
 
 def _shape(data: Any) -> tuple[int, ...]:
-    return tuple(_LENGTH("length", each) for each in data)
+    shape = tuple(_LENGTH("length", each) for each in _list("shape", data))
+    if math.prod(shape) > LARGEST_SIZE or len(shape) > _MOST_AXES:
+        raise ValueError(f"a shape of {math.prod(shape)} numbers in {len(shape)} axes")
+    return shape
 
 
-def _dtype(data: Any) -> str:
-    dtype = np.dtype(data)
-    if dtype.kind not in "fiub":
-        raise ValueError(f"{dtype} is no type of real numbers")
-    return dtype.name
+def _dtype(data: Any, kinds: str = "fiub") -> str:
+    """The type's name in this version of NumPy."""
+    name = np.dtype(data).name if isinstance(data, str) and len(data) < 20 else None
+    if name not in _DTYPES or np.dtype(name).kind not in kinds:
+        raise ValueError(f"{str(data)[:40]!r} is no type of these numbers")
+    return name
+
+
+def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
+    """One side's bounds, which the type must hold: integers stay such, for a float does not hold
+    the largest. TypeError or ValueError for anything but numbers, and for NaN.
+    """
+    values = _list(name, data)
+    if any(type(each) not in (float, int, bool) or each != each for each in values):
+        raise ValueError(f"{name} holds something else than numbers")
+    if dtype.kind == "f":
+        return tuple(map(float, values))
+    if any(each != int(each) for each in values):
+        raise ValueError(f"{name} holds fractions")
+    whole = tuple(map(int, values))
+    largest = np.iinfo(dtype) if dtype.kind != "b" else None
+    low, high = (0, 1) if largest is None else (int(largest.min), int(largest.max))
+    if whole and not low <= min(whole) <= max(whole) <= high:
+        raise ValueError(f"{name} is beyond what {dtype} holds")
+    return whole
 
 
 class Kind:
@@ -49,6 +83,7 @@ class Box(Kind):
     dtype: str
 
     kind = "box"
+    dtypes = "fiub"
 
     @classmethod
     def from_space(cls, space: Any) -> Box:
@@ -59,12 +94,12 @@ class Box(Kind):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Box:
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
-        shape, dtype = _shape(data["shape"]), _dtype(data["dtype"])
-        # Integers stay such: a float does not hold the largest.
-        number = float if np.dtype(dtype).kind == "f" else int
-        low, high = (tuple(map(number, data[bound])) for bound in ("low", "high"))
+        shape, dtype = _shape(data["shape"]), _dtype(data["dtype"], cls.dtypes)
+        low, high = (_bounds(side, data[side], np.dtype(dtype)) for side in ("low", "high"))
         if not len(low) == len(high) == math.prod(shape):
             raise ValueError(f"a Box of shape {shape} with {len(low)} lower bounds")
+        if any(a > b for a, b in zip(low, high, strict=True)):
+            raise ValueError("a Box with a lower bound above the upper one")
         return cls(shape, low, high, dtype)
 
     def to_space(self) -> Any:
@@ -99,8 +134,10 @@ class Discrete(Kind):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Discrete:
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
-        dtype = _dtype(data.get("dtype", "int64"))
-        return cls(_COUNT("n", data["n"]), _WHOLE("start", data["start"]), dtype)
+        dtype = _dtype(data.get("dtype", "int64"), "iu")
+        n, start = _COUNT("n", data["n"]), _WHOLE("start", data["start"])
+        _WHOLE("start + n", start + n)
+        return cls(n, start, dtype)
 
     def to_space(self) -> Any:
         """The `gymnasium.spaces.Discrete`."""
@@ -137,11 +174,13 @@ class MultiDiscrete(Kind):
     def from_json(cls, data: dict[str, Any]) -> MultiDiscrete:
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
         shape = _shape(data["shape"])
-        nvec = tuple(_COUNT("nvec", n) for n in data["nvec"])
-        start = tuple(_WHOLE("start", first) for first in data["start"])
+        nvec = tuple(_COUNT("nvec", n) for n in _list("nvec", data["nvec"]))
+        start = tuple(_WHOLE("start", first) for first in _list("start", data["start"]))
         if not len(nvec) == len(start) == math.prod(shape):
             raise ValueError(f"a MultiDiscrete of shape {shape} with {len(nvec)} components")
-        return cls(shape, nvec, start, _dtype(data["dtype"]))
+        for n, first in zip(nvec, start, strict=True):
+            _WHOLE("start + nvec", first + n)
+        return cls(shape, nvec, start, _dtype(data["dtype"], "iu"))
 
     def to_space(self) -> Any:
         """The `gymnasium.spaces.MultiDiscrete`."""

@@ -241,7 +241,10 @@ class DictObservations(_Parts):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DictObservations:
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
-        return cls(tuple((key, from_json(part)) for key, part in data["parts"]))
+        parts = [(_key(key, "the Dict"), from_json(part)) for key, part in data["parts"]]
+        if len(dict(parts)) < len(parts):
+            raise ValueError("a Dict with a key twice")
+        return cls(tuple(parts))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the kind of space."""

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.envs.mujoco.task import Task
+from fasttrpo.npz import Archive
+
+_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
 def is_savable(task: Task) -> bool:
@@ -25,28 +28,43 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
     """The arrays, and each environment's stream with what it was seeded with."""
     states = [None if rng is None else rng.bit_generator.state for rng in rngs]
     file = io.BytesIO()
-    np.savez(file, streams=np.array(json.dumps([states, seeds])), **arrays)  # type: ignore[arg-type]
+    in_c_order = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    streams = np.array(json.dumps([states, seeds]))
+    np.savez(file, streams=streams, **in_c_order)  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def unpack(
     saved: bytes, like: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[Any], list[int | None]]:
-    """What was packed. ValueError unless the arrays are those of `like` in names and shapes."""
+    """What was packed. ValueError unless the arrays are those of `like` in name, type and shape."""
     try:
-        with np.load(io.BytesIO(saved), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        states, seeds = json.loads(str(arrays.pop("streams")))
-        rngs = [None if state is None else _stream(state) for state in states]
-    except Exception as error:  # of zipfile, NumPy, json: there is no list of what they raise
+        arrays = _arrays(Archive(io.BytesIO(saved)), like)
+        if arrays is not None:
+            states, seeds = json.loads(str(arrays.pop("streams")))
+            rngs = [None if state is None else _stream(state) for state in states]
+    except Exception as error:  # of NumPy, json: there is no list of what they raise
         raise ValueError(f"the saved bytes are damaged: {error}") from error
-    shapes = {name: value.shape for name, value in arrays.items()}
-    if shapes != {name: value.shape for name, value in like.items()}:
+    if arrays is None or not len(rngs) == len(seeds) == len(arrays["elapsed"]):
         raise ValueError("the saved bytes are of other environments")
     return arrays, rngs, seeds
 
 
+def _arrays(archive: Archive, like: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """All arrays; None if they are of other environments, before any is read."""
+    if set(archive.names) != {"streams", *like}:
+        return None
+    headers = {name: archive.header(name, (value.dtype.str,)) for name, value in like.items()}
+    if any(header.shape != like[name].shape for name, header in headers.items()):
+        return None
+    headers["streams"] = archive.header("streams", ("<U",))
+    return {name: archive.array(name, header) for name, header in headers.items()}
+
+
 def _stream(state: dict[str, Any]) -> np.random.Generator:
-    rng = np.random.Generator(getattr(np.random, state["bit_generator"])())
+    kind = state["bit_generator"]
+    if kind not in _BIT_GENERATORS:
+        raise ValueError(f"{str(kind)[:40]!r} is no generator of NumPy's")
+    rng = np.random.Generator(getattr(np.random, kind)())
     rng.bit_generator.state = state
     return rng

@@ -26,6 +26,7 @@ from fasttrpo.envs.python import draws, glue, numba_types
 from fasttrpo.envs.python.errors import in_words, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
+from fasttrpo.files import write_text
 
 # As Python has it: x / 0 and an index out of bounds raise. Constant indices cost nothing.
 _OPTIONS = {"error_model": "python", "boundscheck": True}
@@ -178,11 +179,11 @@ def _written(path: Path | None, text: str) -> Path | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: another process may be at the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    """Whole or not at all: another process may be at the same. What is here is run, so that nobody
+    else may write into the folder.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_text(path, text)
 
 
 def _tidy(where: Path) -> None:

@@ -1,0 +1,365 @@
+"""Damaged and hostile model files: one error that names the file, and little memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import threading
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from helpers import SpacesOnly, same_state, small_model
+
+from fasttrpo import TRPO, FormatError
+from fasttrpo.cli import main
+from fasttrpo.settings.sizes import state_sizes
+from fasttrpo.spaces import from_json
+
+MUTATOR = Path(__file__).parent / "fuzz" / "model_files.py"
+
+
+@pytest.fixture(scope="module")
+def mutator():
+    """tests/fuzz/model_files.py as a module."""
+    spec = importlib.util.spec_from_file_location("model_files", MUTATOR)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def members():
+    """A checkpoint's members: name -> bytes."""
+    file = io.BytesIO()
+    small_model().learn(64).save(file, checkpoint=True)
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def with_header(members, **changes):
+    """With other entries in the JSON header; settings are given by their names."""
+    header = json.loads(str(np.load(io.BytesIO(members["header.npy"]))))
+    for name, value in changes.items():
+        (header if name in header else header["settings"])[name] = value
+    return {**members, "header.npy": npy(np.array(json.dumps(header)))}
+
+
+def written(members, compression=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    file.seek(0)
+    return file
+
+
+def refused(file):
+    """The message of FormatError; loading must take less than 64 MiB."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError) as error:
+            TRPO.load(file)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    return str(error.value)
+
+
+# -- mutants ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no alarms")
+def test_a_few_hundred_mutants(mutator):
+    assert set(mutator.run(200, seed=1)) == {"loads", "refused"}
+
+
+def test_the_same_number_makes_the_same_mutant(mutator):
+    bases = [written({"header.npy": npy(np.array("{}"))}).getvalue()]
+    assert mutator.mutant(bases, 0, 1) == mutator.mutant(bases, 0, 1)
+
+
+# -- the archive -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_compressed_files_are_not_unpacked(method, members):
+    huge = members | {"theta.npy": npy(np.zeros(2**20))}
+    assert "compressed or encrypted" in refused(written(huge, method))
+
+
+@pytest.mark.parametrize("name", ["more.npy", "run.more.npy", "theta", "../theta.npy", "policy"])
+def test_unknown_members_are_refused(name, members):
+    assert "damaged" in refused(written({**members, name: members["theta.npy"]}))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_of_one_name_are_refused(members):
+    file = written(members)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("theta.npy", members["theta.npy"])
+    file.seek(0)
+    assert "two members of one name" in refused(file)
+
+
+def test_an_archive_of_very_many_members_is_refused(members):
+    many = {f"run.{n}.npy": b"" for n in range(2000)}
+    assert "members, not 1..100" in refused(written(members | many))
+
+
+def test_members_that_share_bytes_are_refused(members):
+    file = written(members)
+    data = bytearray(file.getvalue())
+    with zipfile.ZipFile(file) as archive:
+        first, second = archive.infolist()[1:3]
+    # The directory says that the second member is where the first one is.
+    at = data.rindex(second.filename.encode()) - 4
+    data[at : at + 4] = first.header_offset.to_bytes(4, "little")
+    assert "overlaps" in refused(io.BytesIO(data))
+
+
+def test_archives_of_gigabytes_have_wider_numbers(members, monkeypatch):
+    """As zipfile writes them; here with a low limit."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    file = written(members)
+    monkeypatch.undo()
+    assert b"PK\x06\x06" in file.getvalue()
+    assert TRPO.load(file).num_timesteps == 64
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
+def test_a_model_that_went_through_a_pipe_loads(model):
+    """Where nothing can be gone back to, sizes follow the data."""
+    out, into = os.pipe()
+    read = []
+    with open(out, "rb") as source:
+        reader = threading.Thread(target=lambda: read.append(source.read()))
+        reader.start()
+        with open(into, "wb") as sink:
+            model.save(sink)
+        reader.join()
+    assert same_state(TRPO.load(io.BytesIO(read[0])), model)
+
+
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def header_of(members, old, new):
+    """theta with another text in its own header, of the same length."""
+    content = members["theta.npy"]
+    assert old in content
+    return {**members, "theta.npy": content.replace(old, new.ljust(len(old)), 1)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"'shape': (58,), }         ", b"'shape': (1099511627776,), }"),
+        (b"'<f8'", b"'>f8'"),
+        (b"'<f8'", b"'<i8'"),
+        (b"False", b"True "),
+        (b"'fortran_order': False", b"(" * 22),
+        (b"\x93NUMPY\x01", b"\x93NUMPY\x03"),
+    ],
+)
+def test_an_array_is_checked_before_it_is_read(old, new, members):
+    assert "damaged: theta" in refused(written(header_of(members, old, new)))
+
+
+@pytest.mark.parametrize("array", [np.zeros(58, [("a", "<f8")]), np.zeros(58, "S8"), np.zeros(59)])
+def test_arrays_of_other_types_and_sizes_are_refused(array, members):
+    assert "theta" in refused(written({**members, "theta.npy": npy(array)}))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"episode_window": np.full((1, 4), np.nan)},
+        {"episode_window": np.full((1, 4), np.inf)},
+        {"episode_lengths": np.array([-1, 0, 0, 0])},
+        {"episode_count": np.array([1, 2])},
+        {"episode_totals": None},
+    ],
+)
+def test_episodes_that_cannot_have_been_are_refused(run, members):
+    for name, array in run.items():
+        members.pop(f"run.{name}.npy")
+        if array is not None:
+            members[f"run.{name}.npy"] = npy(array)
+    assert "episodes" in refused(written(members))
+
+
+# -- the header ------------------------------------------------------------------------------------
+
+DEEP = "[" * 100_000
+NESTED = {"kind": "dict", "parts": [["a", {"kind": "discrete", "n": 2, "start": 0}]]}
+BOX = {"kind": "box", "shape": [4], "low": [0.0] * 4, "high": [1.0] * 4, "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": True},
+        {"format": 2.0},
+        {"format": "2"},
+        {"num_timesteps": 10**30},
+        {"n_updates": 1.0},
+        {"functions": ["gamma"]},
+        {"functions": [["target_kl"]]},
+        {"n_envs": 2**24},
+        {"policy_kwargs": {"net_arch": [2**24] * 3}},
+        {"actions": {"kind": "multi_binary", "shape": [2**24, 2**24]}},
+        {"actions": {"kind": "multi_binary", "shape": [2**24]}},
+        {"actions": {**BOX, "dtype": "int64"}},
+        {"observations": {**BOX, "dtype": None}},
+        {"observations": {**BOX, "dtype": "f4,f4"}},
+        {"observations": {**BOX, "low": "0000"}},
+        {"observations": {**BOX, "low": [2.0] * 4}},
+        {"observations": {**BOX, "high": [float("nan")] * 4}},
+        {"observations": {**BOX, "dtype": "int8", "high": [300] * 4}},
+        {"observations": {"kind": "dict", "parts": NESTED["parts"] * 2}},
+    ],
+)
+def test_headers_are_compared_with_the_arrays(changes, members):
+    assert refused(written(with_header(members, **changes))).startswith("the open file ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"format": 2, "a": 1, "a": 2}',
+        '{"format": NaN}',
+        '{"format": 1' + "0" * 9999,
+    ],
+)
+def test_texts_that_are_no_header_are_refused(text, members):
+    refused(written({**members, "header.npy": npy(np.array(text))}))
+
+
+def test_a_nested_space_is_refused_however_deep(members):
+    text = str(np.load(io.BytesIO(members["header.npy"])))
+    deep = '{"kind": "tuple", "parts": [' * 5000
+    text = text.replace('"observations": ', f'"observations": {deep}', 1)
+    refused(written({**members, "header.npy": npy(np.array(text + "]}" * 5000))}))
+
+
+def test_a_rollout_takes_no_memory_before_it_is_collected(members):
+    """n_steps is in no array; the agent is made when it is first needed."""
+    tracemalloc.start()
+    loaded = TRPO.load(written(with_header(members, n_steps=2**24, backend="portable")))
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+    assert loaded.settings.n_steps == 2**24
+
+
+def test_threads_may_share_a_model_that_was_just_loaded(members):
+    loaded = TRPO.load(written(members))
+    agents, barrier = [], threading.Barrier(4)
+
+    def first_use():
+        barrier.wait()
+        agents.append(loaded._agent)
+
+    threads = [threading.Thread(target=first_use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, agents))) == 1
+
+
+SPACES = [
+    (Box(-np.inf, np.inf, (3,), np.float64), Box(-1, 1, (2, 2))),
+    (Dict(a=Discrete(3, start=-1), b=MultiBinary((2, 2))), MultiDiscrete([2, 3], start=[1, -1])),
+    (Box(0, 255, (2, 2), np.uint8), MultiBinary(3)),
+    (Box(-128, 127, (2,), np.int8), Discrete(4)),
+]
+
+
+@pytest.mark.parametrize("backend", ["compiled", "portable"])
+@pytest.mark.parametrize(("observations", "actions"), SPACES)
+@pytest.mark.parametrize("critic", ["kfac", "adam", "ridge"])
+def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, critic):
+    model = small_model(
+        SpacesOnly(observations, actions),
+        backend=backend,
+        critic=critic,
+        policy_kwargs={"net_arch": [3, 2]},
+    )
+    sizes = {name: len(value) for name, value in model._agent.state().items()}
+    assert state_sizes(model._resolved(model.settings)) == sizes
+    saved = json.loads(json.dumps([model._observations.to_json(), model._actions.to_json()]))
+    assert from_json(*saved)[0] == model._observations
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"features": "fourier", "n_features": 5, "feature_bandwidth": 1.0},
+        {"features": "rbf", "n_features": 5},
+        {"features": "polynomial", "feature_degree": 3},
+    ],
+)
+def test_sizes_of_features_are_counted_too(features):
+    model = small_model(policy="LinearPolicy", policy_kwargs=features, normalize_observations=True)
+    sizes = {name: len(value) for name, value in model._agent.state().items()}
+    assert state_sizes(model._resolved(model.settings)) == sizes
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A finished run."""
+    monkeypatch.chdir(tmp_path)
+    line = "train CartPole-v1 --n-envs 2 --n-steps 16 --total-timesteps 64 --out run"
+    assert main(line.split()) == 0
+    return Path("run")
+
+
+def bombs(members):
+    return written(members, zipfile.ZIP_LZMA).getvalue()
+
+
+@pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "config.json", "evaluation.json"])
+def test_a_damaged_run_ends_in_one_line(name, run, members, capsys):
+    (run / name).write_bytes(bombs(members) if name.endswith("npz") else DEEP.encode())
+    line = "eval run" if name == "model.npz" else "train --resume run"
+    capsys.readouterr()
+    code = main(line.split())
+    err = capsys.readouterr().err
+    if name == "evaluation.json":  # a finished run's is not read
+        assert (code, err) == (0, "")
+    else:
+        assert (code, err.count("\n")) == (2, 1)
+        assert name in err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_a_pipe_in_a_run_s_folder_is_not_waited_for(run, capsys):
+    (run / "config.json").unlink()
+    os.mkfifo(run / "config.json")
+    for line in ("eval run", "train --resume run"):
+        assert main(line.split()) == 2
+        assert "config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("total", [True, -1, 10**30, 1.5])
+def test_steps_that_no_run_has_are_refused(total, run, capsys):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"total_timesteps": total}))
+    assert main(["train", "--resume", "run"]) == 2
+    assert "total_timesteps" in capsys.readouterr().err
