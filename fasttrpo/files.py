@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fasttrpo.printable import encoded
+
 
 class InUseError(ValueError):
     """Another process writes into the folder."""
@@ -86,4 +88,4 @@ def saving(path: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """`text`, in UTF-8, in place of whatever `path` was. SaveError as `replacing` has it."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(encoded(text))

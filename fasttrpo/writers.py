@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.files import saving, write_text
+from fasttrpo.printable import encoded
 
 # heading, tag, format
 _COLUMNS = (
@@ -133,7 +134,7 @@ def _open(path: Path, mode: str = "w") -> Any:
 
 def _append(file: Any, path: Path, text: str) -> None:
     """Adds the text to an open file. SaveError, with none of it added, where the disk is full."""
-    end, rest = file.tell(), text.encode()
+    end, rest = file.tell(), encoded(text)
     with saving(path):
         try:
             while rest:

@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.cli.errors import UsageError
+from fasttrpo.printable import readable
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "draw learning curves of runs to a PNG: interquartile mean, mean and band of seeds"
-    plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
+    what = (
+        "draw learning curves of runs to a PNG: interquartile mean, mean and 95 % band of seeds, "
+        "of fewer than five their range"
+    )
+    plot = commands.add_parser(
+        "plot",
+        help=what.replace("%", "%%"),
+        description=what.replace("%", "%%"),
+        allow_abbrev=False,
+    )
     plot.set_defaults(run=run)
     add_runs(plot)
     plot.add_argument("--y", default="return_mean", metavar="COLUMN", help="of progress.csv")
@@ -37,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
-    for text in left_out:
-        print(f"fasttrpo: left out: {text}", file=sys.stderr)
+    tell_left_out(left_out)
     path = output(args, "plot.png")
     if path.suffix.lower() not in ("", ".png"):
         raise UsageError(f"--out: a plot is a .png file, got {str(path)!r}")
@@ -46,6 +54,12 @@ def run(args: argparse.Namespace) -> int:
         plot(grouped(runs), file, args.y, args.x)
     print(f"saved {path}")
     return 0
+
+
+def tell_left_out(remarks: list[str]) -> None:
+    """One line for each run that could not be read."""
+    for text in remarks:
+        print(f"fasttrpo: left out: {readable(text)}", file=sys.stderr)
 
 
 def output(args: argparse.Namespace, name: str) -> Path:
