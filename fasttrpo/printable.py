@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 _BYTES_OR_ESCAPES = "fasttrpo.bytes_or_escapes"
@@ -25,10 +26,8 @@ def readable(text: str) -> str:
     """
     if not _UNPRINTABLE.search(text):
         return text
-    try:
+    with suppress(UnicodeEncodeError):  # surrogates that are no bytes
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # surrogates that are no bytes
-        pass
     return _UNPRINTABLE.sub(_escape, text)
 
 

@@ -14,15 +14,10 @@ from fasttrpo.printable import readable
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     what = (
-        "draw learning curves of runs to a PNG: interquartile mean, mean and 95 % band of seeds, "
+        "draw learning curves of runs to a PNG: interquartile mean, mean and 95 %% band of seeds, "
         "of fewer than five their range"
     )
-    plot = commands.add_parser(
-        "plot",
-        help=what.replace("%", "%%"),
-        description=what.replace("%", "%%"),
-        allow_abbrev=False,
-    )
+    plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
     plot.add_argument("--y", default="return_mean", metavar="COLUMN", help="of progress.csv")

@@ -25,9 +25,9 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Average:
-    """A group's curve: over `x` (G,) the mean, the interquartile mean, and a band about it (its 95 %
-    interval, or the range of few seeds: `statistics.band`), None for a single run. `curves` are
-    those of its runs.
+    """A group's curve: over `x` (G,) the mean, the interquartile mean, and a band about it (its
+    95 % interval, or the range of few seeds: `statistics.band`), None for a single run. `curves`
+    are those of its runs.
 
     stopped  the run that had not finished where the average ends, though others went on; or None
     """

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.printable import readable
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
 from fasttrpo.report.statistics import CONFIDENCE, FEWEST, N_RESAMPLES, centre_name
 from fasttrpo.report.thinning import kept
-from fasttrpo.report.words import count, counted, cut, readable
+from fasttrpo.report.words import count, counted, cut
 from fasttrpo.suggest import unknown
 
 INSTALL = "pip install 'fasttrpo[plot]'"
@@ -40,8 +41,9 @@ def plot(
     x     "steps" or "seconds"
 
     Each group's interquartile mean (bold) and mean (dotted) over its seeds, with the 95 % band of
-    the former (of fewer than five seeds: their range), and the seeds themselves, faint. ImportError, with the command to install it, if
-    there is no matplotlib; ValueError where no run has a value.
+    the former (of fewer than five seeds, their range), and the seeds themselves, faint.
+    ImportError, with the command to install it, if there is no matplotlib; ValueError where no run
+    has a value.
     """
     if x not in AXES:
         raise ValueError(unknown("axis", x, AXES))

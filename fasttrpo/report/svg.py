@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fasttrpo.printable import readable
 from fasttrpo.report.thinning import PER_COLUMN, kept
-from fasttrpo.report.words import count, escaped, number, readable
+from fasttrpo.report.words import count, escaped, number
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 N_COLOURS = 6
@@ -132,8 +133,8 @@ def line_chart(
 def _thinned(line: Line, columns: int) -> Line:
     ys = tuple(v for v in (line.y, line.low, line.high) if v is not None)
     keep = kept(line.x, ys, columns)
-    band = {k: None if v is None else v[keep] for k, v in (("low", line.low), ("high", line.high))}
-    return replace(line, x=line.x[keep], y=line.y[keep], **band)
+    low, high = (None if v is None else v[keep] for v in (line.low, line.high))
+    return replace(line, x=line.x[keep], y=line.y[keep], low=low, high=high)
 
 
 def _scale(

@@ -13,9 +13,9 @@ PER_COLUMN = 4
 
 
 def kept(x: np.ndarray, ys: tuple[np.ndarray, ...], columns: int) -> np.ndarray:
-    """Which points to draw, as rising indices: of each of `columns` equal stretches of x (G,), which
-    must not fall, the first and the last point, and where each of ys (G,) is least and greatest.
-    All, where there are not more anyway.
+    """Which points to draw, as rising indices: of each of `columns` equal stretches of x (G,),
+    which must not fall, the first and the last point, and where each of ys (G,) is least and
+    greatest. All, where there are not more anyway.
     """
     if len(x) <= PER_COLUMN * columns:
         return np.arange(len(x))
