@@ -7,7 +7,8 @@ a DamagedError; so is what would take more memory than a report may.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +20,7 @@ from fasttrpo.run_files import LARGEST, DamagedError, unreadable
 MOST_COLUMNS = 10_000
 MOST_VALUES = 20_000_000  # 160 MB of numbers; a million records have as many
 LONGEST_LINE = 1 << 20  # characters
-_PIECE_CELLS, _PIECE_CHARACTERS = 1 << 17, 1 << 21  # held as text at once
+_PIECE = 1 << 20  # characters held as text at once
 _TEXT = {"rejected", "ended", "train/rejected", "train/ended"}
 
 
@@ -45,72 +46,84 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
 
 
 class _Lines:
-    """A file's whole lines. taken: characters so far."""
+    """A file's whole lines, some at a time."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path, self._file = path, file
-        self.taken = 0
 
-    def __iter__(self) -> Iterator[str]:
-        while line := self._file.readline(LONGEST_LINE):
-            if not line.endswith(("\n", "\r")):
-                if len(line) == LONGEST_LINE:
-                    words = f"a line has more than {LONGEST_LINE:,} characters"
-                    raise DamagedError(self._path, words)
-                return
-            self.taken += len(line)
-            yield line
+    def records(self, size: int) -> tuple[list[str], bool]:
+        """The next lines, of together at least `size` characters where there are as many, and
+        whether some are quoted. They end where a record ends, at an even number of quotes; where
+        that is too far, something is wrong with them, which the reader tells.
+        """
+        lines, quotes = [], 0
+        while (size > 0 or quotes % 2) and size > -_PIECE:
+            line = self._line()
+            if not line:
+                break
+            lines.append(line)
+            size -= len(line)
+            quotes += line.count('"')
+        return lines, quotes > 0
+
+    def _line(self) -> str:
+        line = self._file.readline(LONGEST_LINE)
+        if line.endswith(("\n", "\r")):
+            return line
+        if len(line) == LONGEST_LINE:
+            raise DamagedError(self._path, f"a line has more than {LONGEST_LINE:,} characters")
+        return ""
 
 
 def _read(path: Path, lines: _Lines) -> dict[str, np.ndarray]:
-    rows = csv.reader(lines, strict=True)
-    header = next(rows, [])
+    header = next(csv.reader(lines.records(1)[0], strict=True), [])
     if len(header) > MOST_COLUMNS:
         raise DamagedError(path, f"it has more than {MOST_COLUMNS:,} columns")
     parts: list[list[np.ndarray]] = [[] for _ in header]
     room = MOST_VALUES
-    for piece in _pieces(path, lines, rows, len(header)):
-        columns = zip_longest(*piece, fillvalue="")
-        for name, part, words in zip_longest(header, parts, columns):
-            part.append(_values(path, name, words, len(piece)))
-            room -= part[-1].size if part[-1].strides[0] else 0
+    while (piece := lines.records(_PIECE))[0]:
+        for name, part, values in zip(header, parts, _columns(path, header, *piece), strict=True):
+            if not is_text(name) and np.any((np.abs(values) > LARGEST) & np.isfinite(values)):
+                raise DamagedError(path, f"{name[:60]!r} has a number beyond {LARGEST:g}")
+            part.append(values)
+            room -= values.size if values.strides[0] else 0
         if room < 0:
             raise DamagedError(path, f"it has more than {MOST_VALUES:,} values")
-    return {name: _joined(part) for name, part in zip(header, parts, strict=True) if part}
+    columns = {name: _joined(part) for name, part in zip(header, parts, strict=True) if part}
+    return columns if any(map(len, columns.values())) else {}
 
 
-def _pieces(
-    path: Path, lines: _Lines, rows: Iterable[list[str]], width: int
-) -> Iterator[list[list[str]]]:
-    """The rows that are not empty, some at a time."""
-    piece: list[list[str]] = []
-    begun = lines.taken
-    for number, row in enumerate(rows, start=1):
-        if len(row) > width:
-            raise DamagedError(path, f"row {number} has {len(row)} cells, the header {width}")
-        if not row:
-            continue
-        piece.append(row)
-        if len(piece) * width >= _PIECE_CELLS or lines.taken - begun >= _PIECE_CHARACTERS:
-            yield piece
-            piece, begun = [], lines.taken
-    if piece:
-        yield piece
+def _columns(
+    path: Path, header: Sequence[str], lines: Sequence[str], quoted: bool
+) -> Iterable[np.ndarray]:
+    """The records' columns: by NumPy's reader where it can, else by Python's, at a fourth of its
+    speed.
+    """
+    kinds = [(f"{i}", object if is_text(name) else float) for i, name in enumerate(header)]
+    if kinds and not quoted:
+        with suppress(ValueError):  # an empty cell, a word, a row that is shorter
+            table = np.loadtxt(lines, kinds, None, ",", ndmin=1, encoding=None)
+            return [np.ascontiguousarray(table[name]) for name, _ in kinds]
+    rows = list(filter(None, csv.reader(lines, strict=True)))
+    longest = max(map(len, rows), default=0)
+    if longest > len(header):
+        raise DamagedError(path, f"a row has {longest} cells, the header {len(header)}")
+    if len(rows) * longest > MOST_VALUES:
+        raise DamagedError(path, f"it has more than {MOST_VALUES:,} values")
+    words = zip_longest(*rows, fillvalue="")
+    return [_values(name, next(words, None), len(rows)) for name in header]
 
 
-def _values(path: Path, name: str, words: Sequence[str] | None, n: int) -> np.ndarray:
+def _values(name: str, words: Sequence[str] | None, n: int) -> np.ndarray:
     """One column's piece; where it is empty, one value that takes no memory for each row."""
     if is_text(name):
         return np.array(words or [""] * n, object)
     if words is None or not any(words):
         return np.broadcast_to(np.nan, n)
     try:
-        values = np.fromiter(map(float, words), float, n)
+        return np.fromiter(map(float, words), float, n)
     except ValueError:
-        values = np.array([_number(word) for word in words])
-    if np.any((np.abs(values) > LARGEST) & np.isfinite(values)):
-        raise DamagedError(path, f"a number in column {name[:60]!r} is beyond {LARGEST:g}")
-    return values
+        return np.array([_number(word) for word in words])
 
 
 def _number(word: str) -> float:
