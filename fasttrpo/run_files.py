@@ -129,7 +129,7 @@ def is_number(value: Any) -> bool:
     """A number that can be calculated with; NaN and infinity are what training may give."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= LARGEST or not math.isfinite(value)
+    return abs(value) <= LARGEST or value in (math.inf, -math.inf) or value != value
 
 
 def _is_count(value: Any) -> bool:

@@ -14,6 +14,7 @@ from fasttrpo.report.statistics import band, iqm
 AXES = ("steps", "seconds")
 GRID = 200
 BINS = 100
+_STANDSTILL = 1e-200  # steps per second; seconds would overflow
 
 
 class Curve(NamedTuple):
@@ -52,11 +53,10 @@ def axis(run: Run, name: str) -> np.ndarray:
     if name == "steps":
         return steps
     speed = run.column("steps_per_second")
-    known = np.isfinite(speed) & (speed > 0)
+    known = np.isfinite(speed) & (speed > _STANDSTILL)
     if not known.any():
         return np.full(len(steps), np.nan)
-    with np.errstate(over="ignore"):  # infinitely late, where a speed is almost zero
-        return np.cumsum(np.diff(steps, prepend=0.0) / np.where(known, speed, np.inf))
+    return np.cumsum(np.diff(steps, prepend=0.0) / np.where(known, speed, np.inf))
 
 
 def curve(run: Run, column: str, x: str = "steps") -> Curve:
@@ -141,11 +141,17 @@ def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
     count = min(bins, max(len(c.x) for c in curves))
     edges = np.linspace(x.min(), x.max(), count + 1)
     bin_of = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, count - 1)
-    order = np.argsort(bin_of, kind="stable")
-    first = np.flatnonzero(np.diff(bin_of[order], prepend=-1))
-    parts_x, parts_y = np.split(x[order], first[1:]), np.split(y[order], first[1:])
-    rows = [
-        (px.mean(), *np.percentile(py, (50, 10, 90)))
-        for px, py in zip(parts_x, parts_y, strict=True)
-    ]
-    return Binned(*np.array(rows).T)
+    order = np.lexsort((y, bin_of))
+    x, y, bin_of = x[order], y[order], bin_of[order]
+    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    sizes = np.diff(first, append=len(x))
+    median, low, high = (_percentile(y, first, sizes, share) for share in (0.5, 0.1, 0.9))
+    return Binned(np.add.reduceat(x, first) / sizes, median, low, high)
+
+
+def _percentile(y: np.ndarray, first: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
+    """Of each part of y (N,), whose values rise from `first` on, as np.percentile has it."""
+    place = share * (sizes - 1)
+    below = np.floor(place).astype(int)
+    lower, upper = y[first + below], y[first + np.minimum(below + 1, sizes - 1)]
+    return lower + (place - below) * (upper - lower)
