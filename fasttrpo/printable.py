@@ -7,6 +7,7 @@ Python has a byte of a name that it cannot decode as a surrogate, which no encod
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import sys
 from contextlib import suppress
@@ -34,6 +35,24 @@ def readable(text: str) -> str:
 def _escape(found: re.Match) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def name_on_disk(text: str) -> str:
+    """The name as this system's calls take it: where their encoding has no such letter, as in a C
+    locale without UTF-8, Python stands for its UTF-8 bytes by surrogates.
+    """
+    try:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # surrogates that are no bytes
+        return text
+
+
+def name_in_text(text: str) -> str:
+    """A name that came from the system, where it is UTF-8 in letters: `name_on_disk`'s inverse."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text
 
 
 def encoded(text: str) -> bytes:

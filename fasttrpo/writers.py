@@ -216,8 +216,8 @@ class JsonLines(TextFile):
         """From its time/total_timesteps."""
         try:
             return float(json.loads(text).get("time/total_timesteps", 0))
-        except (ValueError, TypeError, AttributeError):  # not a line of ours
-            return math.inf
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+            return math.inf  # not a line of ours
 
 
 def _for_json(value: Any) -> Any:
@@ -289,7 +289,7 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
         with open(path, newline="", encoding="utf-8", errors="replace") as file:
             lines = [line for line in file if line.endswith("\n")]
         header, *rows = csv.reader(lines)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, csv.Error):
         return None
     at = next((header.index(name) for name in _STEPS if name in header), None)
     if steps is None or at is None:

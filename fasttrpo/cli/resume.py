@@ -13,7 +13,14 @@ from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
 from fasttrpo.files import alone_in
-from fasttrpo.run_files import CHECKPOINT, CONFIG, ERROR, EVALUATION
+from fasttrpo.run_files import (
+    CHECKPOINT,
+    CONFIG,
+    ERROR,
+    EVALUATION,
+    DamagedError,
+    read_evaluation,
+)
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
 
@@ -113,8 +120,11 @@ def ready(resumed: Resumed) -> None:
 
 
 def evaluation_of(folder: Path) -> dict[str, Any]:
-    """What a finished run's evaluation gave."""
-    return json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    """What a finished run's evaluation gave. DamagedError where nobody knows."""
+    told = read_evaluation(folder / EVALUATION) or {}
+    if "mean_return" not in told:
+        raise DamagedError(folder / EVALUATION, "it has no 'mean_return'")
+    return told
 
 
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:

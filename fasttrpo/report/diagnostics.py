@@ -232,6 +232,7 @@ def seconds(group: Group) -> dict[str, float]:
     mean = {}
     for stage in STAGES:
         found = finite(np.concatenate([run.column(f"seconds_{stage}") for run in group.runs]))
+        found = found[found >= 0]
         if len(found):
             mean[stage.replace("_", " ")] = float(found.mean())
     whole = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]

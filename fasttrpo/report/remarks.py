@@ -236,9 +236,10 @@ def _exploration(group: Group) -> Iterator[Remark]:
 
 def _time(group: Group) -> Iterator[Remark]:
     spent = seconds(group)
-    if spent:
+    total = sum(spent.values())
+    if total > 0:
         stage = max(spent, key=lambda name: spent[name])
-        share = percent(spent[stage] / sum(spent.values()))
+        share = percent(spent[stage] / total)
         text = f"The largest share of the time, {share}, goes into"
         yield Remark("note", f"{text} {_STAGES.get(stage, stage)}.")
 
