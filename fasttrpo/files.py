@@ -19,6 +19,8 @@ try:
 except ImportError:  # Windows
     _HAS_LOCKS = False
 
+from fasttrpo.printable import encoded
+
 
 class InUseError(ValueError):
     """Another process writes into the folder."""
@@ -116,25 +118,7 @@ def _failure(path: Path, error: OSError, fate: str = "") -> SaveError:
 def write_text(path: Path, text: str) -> None:
     """`text`, in UTF-8, in place of whatever `path` was. SaveError as `replacing` has it."""
     with replacing(path) as file:
-        file.write(_encoded(text))
-
-
-def read_text(path: Path, largest: int) -> str:
-    """A text in UTF-8 of at most so many bytes. OSError for what is no regular file, a pipe say,
-    which could take for ever; ValueError for a larger one, and for what is no UTF-8.
-    """
-    if os.path.exists(path) and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with open(path, "rb") as file:
-        data = file.read(largest + 1)
-    if len(data) > largest:
-        raise ValueError(f"it is larger than {largest} bytes")
-    return data.decode()
-
-
-def _encoded(text: str) -> bytes:
-    """In UTF-8; parts of file names that are no text are written as escapes."""
-    return text.encode("utf-8", "backslashreplace")
+        file.write(encoded(text))
 
 
 # -- temporary files -------------------------------------------------------------------------------
@@ -264,7 +248,7 @@ def open_to_append(path: Path) -> Any:
 
 def append(file: Any, path: Path, text: str) -> None:
     """Adds the text to an open file. SaveError, with none of it added, where the disk is full."""
-    end, rest = file.tell(), _encoded(text)
+    end, rest = file.tell(), encoded(text)
     try:
         while rest:
             rest = rest[file.write(rest) :]

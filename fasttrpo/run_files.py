@@ -1,4 +1,16 @@
-"""What the files of a run's folder are called."""
+"""The files of a run's folder: what they are called, and the JSON ones read with every value
+checked. A folder may be damaged, or somebody else's: nothing in it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 CONFIG = "config.json"
 PROGRESS = "progress.csv"
@@ -9,3 +21,146 @@ EVALUATIONS = "evaluations.csv"
 ERROR = "error.txt"
 # Of a folder of many seeds.
 SUMMARY = "summary.json"
+
+LARGEST_JSON = 4 << 20  # bytes; ours have some kilobytes
+DEEPEST = 20
+MOST_SETTINGS = 1000
+LONGEST_NAME = 4096
+LARGEST_COUNT = 2**63 - 1
+LARGEST = 1e300
+"""Of the numbers that are finite: sums and differences of such numbers do not overflow."""
+
+Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
+
+
+class DamagedError(ValueError):
+    """A file of a run holds what no run can have written; the words name it and the reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. ValueError for what is no file (a folder, a pipe, which would
+    never end), and where the system does not tell.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(mode):
+        raise DamagedError(path, "it is not a file")
+    return True
+
+
+def unreadable(path: Path, error: OSError) -> ValueError:
+    """What to raise where the system refuses."""
+    return ValueError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is no such file. DamagedError for anything else."""
+    if not is_there(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_JSON + 1)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(text) > LARGEST_JSON:
+        raise DamagedError(path, f"it has more than {LARGEST_JSON >> 20} MiB")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, str(error)) from error
+    if not isinstance(data, dict):
+        raise DamagedError(path, "it is no JSON object")
+    if _is_deeper(data, DEEPEST):
+        raise DamagedError(path, f"it is nested more than {DEEPEST} levels deep")
+    return data
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether there are more than `most` objects and lists within one another."""
+    level = [value]
+    for _ in range(most):
+        within = [v.values() if isinstance(v, dict) else v for v in level]
+        level = [v for values in within for v in values if isinstance(v, dict | list)]
+    return bool(level)
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """config.json, or None if there is none. DamagedError names a value that cannot be; any may be
+    missing.
+    """
+    config = read_object(path)
+    if config is not None:
+        check(path, config, _CONFIG)
+        check(path, config.get("settings", {}), _SETTINGS)
+    return config
+
+
+def read_evaluation(path: Path) -> dict[str, Any] | None:
+    """evaluation.json, as `read_config` has it."""
+    told = read_object(path)
+    if told is not None:
+        check(path, told, _EVALUATION)
+    return told
+
+
+def check(path: Path, data: dict[str, Any], rules: Rules) -> None:
+    """DamagedError names the first value that breaks its rule."""
+    for name, (holds, words) in rules.items():
+        if name in data and not holds(data[name]):
+            raise DamagedError(path, f"{name} must be {words}, got {_short(data[name])}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# -- what a value must be -------------------------------------------------------------------------
+
+
+def is_number(value: Any) -> bool:
+    """A number that can be calculated with; NaN and infinity are what training may give."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= LARGEST or value in (math.inf, -math.inf) or value != value
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_COUNT
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= MOST_SETTINGS
+
+
+_COUNT = _is_count, "an integer from 0 to 2^63 - 1"
+_NUMBER = is_number, "a number"
+_TABLE = _is_table, f"an object of at most {MOST_SETTINGS:,} values"
+_CONFIG: Rules = {
+    "env_id": (
+        lambda v: isinstance(v, str) and 0 < len(v) <= LONGEST_NAME,
+        f"a text of 1 to {LONGEST_NAME:,} characters",
+    ),
+    "total_timesteps": _COUNT,
+    "settings": _TABLE,
+    "system": _TABLE,
+    "versions": _TABLE,
+}
+_SETTINGS: Rules = {
+    "seed": (lambda v: v is None or (type(v) is int and abs(v) < 2**64), "an integer or null"),
+    "policy": (lambda v: isinstance(v, str), "a text"),
+}
+_EVALUATION: Rules = {
+    "mean_return": _NUMBER,
+    "std_return": _NUMBER,
+    "episodes": _COUNT,
+    "deterministic": (lambda v: isinstance(v, bool), "true or false"),
+    "returns": (lambda v: isinstance(v, list) and all(map(is_number, v)), "a list of numbers"),
+}

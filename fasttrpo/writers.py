@@ -202,9 +202,8 @@ class JsonLines(TextFile):
         """From its time/total_timesteps."""
         try:
             return float(json.loads(text).get("time/total_timesteps", 0))
-        # Not a line of ours.
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            return math.inf
+            return math.inf  # not a line of ours
 
 
 def _for_json(value: Any) -> Any:

@@ -122,6 +122,7 @@ LAYERS = (
     {"settings", "checks"},
     {"envs"},
     {"values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"},
+    {"printable"},
 )
 
 

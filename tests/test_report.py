@@ -109,7 +109,7 @@ def test_steps_of_runs_that_ended_at_others_are_a_range(tmp_path):
 def test_the_headline_says_what_came_of_it(seeds):
     text = Reader(report(seeds)).text
     assert "CartPole-v1: 3 seeds of TRPO, 4k steps each." in text
-    assert "reached 201 (95% band 200 to 202)" in text
+    assert "reached 201 (range of the seeds 200 to 202)" in text
     assert "evaluated, each policy got 500." in text
 
 

@@ -84,7 +84,8 @@ def test_seeds_are_averaged_where_all_have_values(tmp_path):
     """Records at other steps are interpolated; the grid begins and ends inside of all."""
     for seed, (n, every) in enumerate([(40, 100), (25, 150), (30, 110)]):
         steps = every * np.arange(1, n + 1)
-        write_run(tmp_path / f"seed{seed}", n, seed, num_timesteps=steps, return_mean=2.0 * steps)
+        columns = {"num_timesteps": steps, "return_mean": 2.0 * steps}
+        write_run(tmp_path / f"seed{seed}", n, seed, total=5000, **columns)
     found = average(group_of(tmp_path), "return_mean")
     assert (found.x[0], found.x[-1]) == (150, 3300)
     for y in (found.mean, found.iqm, found.low, found.high):
@@ -119,8 +120,8 @@ def test_rows_before_the_first_episode_and_missing_columns_are_left_out(tmp_path
 
 
 def test_runs_without_a_step_in_common_have_no_average(tmp_path):
-    write_run(tmp_path / "a", num_timesteps=100 * np.arange(1, 41))
-    write_run(tmp_path / "b", seed=1, num_timesteps=9000 + 100 * np.arange(1, 41))
+    write_run(tmp_path / "a", total=20_000, num_timesteps=100 * np.arange(1, 41))
+    write_run(tmp_path / "b", seed=1, total=20_000, num_timesteps=9000 + 100 * np.arange(1, 41))
     found = average(group_of(tmp_path), "return_mean")
     assert len(found.x) == 0
     assert len(found.curves) == 2
@@ -129,7 +130,7 @@ def test_runs_without_a_step_in_common_have_no_average(tmp_path):
 def test_a_grid_of_one_point(tmp_path):
     run = write_run(tmp_path / "seed0", n=1)
     curves = [curve(group_of(run).runs[0], "return_mean")] * 2
-    assert common_grid(curves).tolist() == [100.0]
+    assert common_grid(curves, 100.0).tolist() == [100.0]
 
 
 def test_seconds_add_up_from_steps_per_second(tmp_path):

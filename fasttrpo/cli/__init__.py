@@ -16,6 +16,7 @@ from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, REFUSALS, UsageError, line
 from fasttrpo.files import SaveError
+from fasttrpo.printable import make_streams_safe
 from fasttrpo.suggest import unknown
 
 COMMANDS = {
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Modules in the working folder are found, as by `python -m`: `fasttrpo train my_module:MyEnv-v0`.
     """
+    make_streams_safe()
     if "" not in sys.path:
         sys.path.append("")
     try:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.cli.errors import UsageError
+from fasttrpo.printable import readable
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "draw learning curves of runs to a PNG: interquartile mean, mean and band of seeds"
+    what = (
+        "draw learning curves of runs to a PNG: interquartile mean, mean and 95 %% band of seeds, "
+        "of fewer than five their range"
+    )
     plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
@@ -37,8 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
-    for text in left_out:
-        print(f"fasttrpo: left out: {text}", file=sys.stderr)
+    tell_left_out(left_out)
     path = output(args, "plot.png")
     if path.suffix.lower() not in ("", ".png"):
         raise UsageError(f"--out: a plot is a .png file, got {str(path)!r}")
@@ -46,6 +49,12 @@ def run(args: argparse.Namespace) -> int:
         plot(grouped(runs), file, args.y, args.x)
     print(f"saved {path}")
     return 0
+
+
+def tell_left_out(remarks: list[str]) -> None:
+    """One line for each run that could not be read."""
+    for text in remarks:
+        print(f"fasttrpo: left out: {readable(text)}", file=sys.stderr)
 
 
 def output(args: argparse.Namespace, name: str) -> Path:

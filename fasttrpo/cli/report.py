@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli.plot import add_runs, output
+from fasttrpo.cli.plot import add_runs, output, tell_left_out
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from fasttrpo.report.runs import grouped, load
 
     runs, left_out = load(args.folders)
+    tell_left_out(left_out)
     path = output(args, "report.html")
     write_text(path, page(grouped(runs), left_out))
     print(f"saved {path}")

@@ -11,12 +11,18 @@ from typing import Any
 
 from fasttrpo.cli import logs, training
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import full, read_config, read_json, write_json
+from fasttrpo.cli.runs import full, read_config, write_json
 from fasttrpo.files import alone_in, saving
-from fasttrpo.run_files import CHECKPOINT, CONFIG, ERROR, EVALUATION
+from fasttrpo.run_files import (
+    CHECKPOINT,
+    CONFIG,
+    ERROR,
+    EVALUATION,
+    DamagedError,
+    read_evaluation,
+)
 from fasttrpo.settings import Settings
 from fasttrpo.suggest import unknown
-from fasttrpo.values import real
 
 # Settings that a resumed run may have otherwise: they change none of its numbers.
 FREE = ("n_threads", "verbose", "tensorboard_log")
@@ -129,14 +135,12 @@ def ready(resumed: Resumed) -> None:
 
 
 def evaluation_of(folder: Path) -> dict[str, Any]:
-    """What a finished run's evaluation gave. UsageError for a damaged file."""
-    try:
-        data = read_json(folder / EVALUATION)
-        real("a number", lambda x: True)("mean_return", data.get("mean_return"))
-    except (OSError, ValueError) as error:
+    """What a finished run's evaluation gave. DamagedError, with the remedy, for a damaged file."""
+    evaluation = read_evaluation(folder / EVALUATION) or {}
+    if "mean_return" not in evaluation:
         remedy = "remove it, and the run is evaluated again"
-        raise UsageError(f"{folder / EVALUATION} is damaged: {line(error)}; {remedy}") from error
-    return data
+        raise DamagedError(folder / EVALUATION, f"it has no 'mean_return'; {remedy}")
+    return evaluation
 
 
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:

@@ -8,12 +8,10 @@ from typing import Any
 
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.envs.names import is_in_source, is_library
+from fasttrpo.printable import name_in_text, name_on_disk
 from fasttrpo.run_files import CONFIG
+from fasttrpo.run_files import read_config as read_config_file
 from fasttrpo.suggest import nearest
-from fasttrpo.values import integer
-
-_TOTAL = integer(1, 2**63 - 1)
-_LARGEST_JSON = 2**24  # bytes
 
 
 def is_file(env_id: str) -> bool:
@@ -26,11 +24,21 @@ def full(env_id: str) -> str:
     return str(Path(env_id).resolve()) if is_file(env_id) else env_id
 
 
+def as_typed(env_id: str) -> str:
+    """The environment, whatever encoding the system had where it was typed: modules and files by
+    their name on the disk, what is registered or defined there in letters.
+    """
+    if is_library(env_id):
+        return name_on_disk(env_id)
+    place, colon, name = env_id.rpartition(":")
+    return name_on_disk(place) + colon + name_in_text(name)
+
+
 def as_name(env_id: str) -> str:
     """The environment in a folder's name."""
     name = Path(env_id).name.replace(".py:", "_") if is_file(env_id) else env_id
     name = Path(name).stem if is_library(env_id) else name
-    return name.replace("/", "_").replace(":", "_")
+    return name_on_disk(name.replace("/", "_").replace(":", "_"))
 
 
 def new_folder(wanted: Path) -> Path:
@@ -60,44 +68,31 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     UsageError names the nearest run if there is none such, and what is wrong with a damaged file.
     """
+    path = folder / CONFIG
     try:
-        config = read_json(folder / CONFIG)
-        for name, kind in (("env_id", str), ("total_timesteps", int), ("settings", dict)):
-            if type(config[name]) is not kind:
-                raise TypeError(f"{name} is {str(config[name])[:40]!r}")
-        _TOTAL("total_timesteps", config["total_timesteps"])
-        return config
-    except (FileNotFoundError, NotADirectoryError):
-        if folder.is_file():
-            words = f"{folder} is a file; name the folder of its run, {str(folder.parent)!r}"
-            raise UsageError(words) from None
-        within = sorted(str(config.parent) for config in folder.glob(f"*/{CONFIG}"))
-        if within:
-            raise UsageError(f"{folder} has runs in it; name one, {within[0]!r} say") from None
-        places = {folder.parent, Path("runs")}
-        known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
-        match = nearest(str(folder), known)
-        hint = f"; did you mean {match!r}?" if match else ""
-        raise UsageError(f"there is no run {str(folder)!r}{hint}") from None
-    except KeyError as error:
-        raise UsageError(f"{folder / CONFIG} is damaged: it has no {error}") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"{folder / CONFIG} is damaged: {error}") from error
+        config = read_config_file(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if config is None:
+        raise UsageError(_no_run(folder))
+    for name in ("env_id", "total_timesteps", "settings"):
+        if name not in config:
+            raise UsageError(f"{path} is damaged: it has no {name!r}")
+    return config | {"env_id": as_typed(config["env_id"])}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. OSError for what is no file, ValueError for what is no JSON, or
-    larger or nested deeper than anything that is written here.
-    """
-    from fasttrpo.files import read_text
-
-    try:
-        data = json.loads(read_text(path, _LARGEST_JSON))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(data, dict):
-        raise ValueError("it is no JSON object")
-    return data
+def _no_run(folder: Path) -> str:
+    """What is there instead, or the nearest run."""
+    if folder.is_file():
+        return f"{folder} is a file; name the folder of its run, {str(folder.parent)!r}"
+    within = sorted(str(config.parent) for config in folder.glob(f"*/{CONFIG}"))
+    if within:
+        return f"{folder} has runs in it; name one, {within[0]!r} say"
+    places = {folder.parent, Path("runs")}
+    known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
+    match = nearest(str(folder), known)
+    hint = f"; did you mean {match!r}?" if match else ""
+    return f"there is no run {str(folder)!r}{hint}"
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

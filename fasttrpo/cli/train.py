@@ -14,7 +14,7 @@ from fasttrpo import backend
 from fasttrpo.cli import logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
-from fasttrpo.cli.runs import as_name, full, is_file, new_folder, write_json
+from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
 from fasttrpo.files import alone_in
 from fasttrpo.presets import settings_for
 from fasttrpo.run_files import CHECKPOINT, CONFIG
@@ -47,7 +47,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.set_defaults(run=run)
     what = "a Gymnasium environment (CartPole-v1), a shared library (./my_sim.so), or a "
     what += "NumbaEnvironment in a file (my_sim.py:walk)"
-    train.add_argument("env_id", metavar="ENV_ID", nargs="?", help=what)
+    train.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
     train.add_argument("--seed", type=int, help=f"of everything random (default {SEED})")
     many = "many runs side by side: 0-9, or 0,3,5; in runs/ENV_ID/seed0 and so on, one thread each"
     train.add_argument("--seeds", metavar="SEEDS", help=many)

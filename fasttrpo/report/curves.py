@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.statistics import iqm, stratified_bootstrap
+from fasttrpo.report.statistics import band, iqm
 
 AXES = ("steps", "seconds")
 GRID = 200
 BINS = 100
+_STANDSTILL = 1e-200  # steps per second; seconds would overflow
 
 
 class Curve(NamedTuple):
@@ -25,8 +26,11 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Average:
-    """A group's curve: over `x` (G,) the mean, the interquartile mean, and the 95 % band of the
-    latter, None for a single run. `curves` are those of its runs.
+    """A group's curve: over `x` (G,) the mean, the interquartile mean, and a band about it (its
+    95 % interval, or the range of few seeds: `statistics.band`), None for a single run. `curves`
+    are those of its runs.
+
+    stopped  the run that had not finished where the average ends, though others went on; or None
     """
 
     x: np.ndarray
@@ -35,19 +39,24 @@ class Average:
     low: np.ndarray | None
     high: np.ndarray | None
     curves: tuple[Curve, ...]
+    stopped: Run | None = None
 
 
 def axis(run: Run, name: str) -> np.ndarray:
     """Environment steps, or wall-clock seconds since training began, at each record's end.
 
     Seconds are added up from each iteration's steps and its steps per second, so that those
-    before an interruption count, and those of the interruption do not.
+    before an interruption count, and those of the interruption do not. An iteration without a
+    speed takes none; where all are, seconds are NaN.
     """
     steps = run.column("num_timesteps")
     if name == "steps":
         return steps
-    taken = np.diff(steps, prepend=0.0)
-    return np.cumsum(taken / run.column("steps_per_second"))
+    speed = run.column("steps_per_second")
+    known = np.isfinite(speed) & (speed > _STANDSTILL)
+    if not known.any():
+        return np.full(len(steps), np.nan)
+    return np.cumsum(np.diff(steps, prepend=0.0) / np.where(known, speed, np.inf))
 
 
 def curve(run: Run, column: str, x: str = "steps") -> Curve:
@@ -63,24 +72,50 @@ def average(group: Group, column: str, x: str = "steps") -> Average | None:
     """The group's curve, or None where no run has a value.
 
     Runs have their records at different x, so each is interpolated linearly between its own, on a
-    grid from the last first one to the first last one: nothing is extrapolated, and all runs count
+    common grid. It begins where all have a value. A run that has finished keeps its last value to
+    the end: its policy stays what it is. Of one that failed, was interrupted or is still going,
+    nobody knows what comes, so the average ends with the first of these, and all runs count
     everywhere. Runs without a value do not count.
     """
-    curves = tuple(c for c in (curve(run, column, x) for run in group.runs) if len(c.x))
+    key = column, x
+    if key not in group.kept:
+        group.kept[key] = _average(group, column, x)
+    return group.kept[key]
+
+
+def _average(group: Group, column: str, x: str) -> Average | None:
+    found = [(run, curve(run, column, x)) for run in group.runs]
+    found = [(run, c) for run, c in found if len(c.x)]
+    curves = tuple(c for _, c in found)
     if not curves:
         return None
     if len(curves) == 1:
         only = curves[0]
         return Average(only.x, only.y, only.y, None, None, curves)
-    grid = common_grid(curves)
+    total = max(run.steps for run, _ in found)
+    open_ended = [(c.x[-1], i) for i, (run, c) in enumerate(found) if not _is_final(run, total)]
+    last = max(c.x[-1] for c in curves)
+    stop, i = min(open_ended, default=(last, 0))
+    grid = common_grid(curves, stop)
     rows = np.stack([np.interp(grid, c.x, c.y) for c in curves])
-    low, high = stratified_bootstrap([rows])
-    return Average(grid, rows.mean(axis=0), iqm(rows), low, high, curves)
+    drawn = np.isfinite(rows).all(axis=0)  # a leap within no time at all has no slope
+    grid, rows = grid[drawn], rows[:, drawn]
+    low, high = band(rows)
+    stopped = found[i][0] if stop < last else None
+    return Average(grid, rows.mean(axis=0), iqm(rows), low, high, curves, stopped)
 
 
-def common_grid(curves: Sequence[Curve], size: int = GRID) -> np.ndarray:
-    """Even points where every curve has values; empty where there are none such."""
-    start, stop = max(c.x[0] for c in curves), min(c.x[-1] for c in curves)
+def _is_final(run: Run, most: int) -> bool:
+    """Whether the run has ended for good. Where config.json does not say how long it is to be, it
+    has if no other went further: most, the steps of the longest.
+    """
+    is_done = run.is_done if "total_timesteps" in run.config else run.steps >= most
+    return is_done or bool(run.ended and not run.error)
+
+
+def common_grid(curves: Sequence[Curve], stop: float, size: int = GRID) -> np.ndarray:
+    """Even points from where every curve has values to `stop`; empty where that is before."""
+    start = max(c.x[0] for c in curves)
     if start > stop:
         return np.empty(0)
     return np.linspace(start, stop, size) if start < stop else np.array([start])
@@ -106,8 +141,17 @@ def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
     count = min(bins, max(len(c.x) for c in curves))
     edges = np.linspace(x.min(), x.max(), count + 1)
     bin_of = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, count - 1)
-    rows = []
-    for b in np.unique(bin_of):
-        here = bin_of == b
-        rows.append((x[here].mean(), *np.percentile(y[here], (50, 10, 90))))
-    return Binned(*np.array(rows).T)
+    order = np.lexsort((y, bin_of))
+    x, y, bin_of = x[order], y[order], bin_of[order]
+    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    sizes = np.diff(first, append=len(x))
+    median, low, high = (_percentile(y, first, sizes, share) for share in (0.5, 0.1, 0.9))
+    return Binned(np.add.reduceat(x, first) / sizes, median, low, high)
+
+
+def _percentile(y: np.ndarray, first: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
+    """Of each part of y (N,), whose values rise from `first` on, as np.percentile has it."""
+    place = share * (sizes - 1)
+    below = np.floor(place).astype(int)
+    lower, upper = y[first + below], y[first + np.minimum(below + 1, sizes - 1)]
+    return lower + (place - below) * (upper - lower)

@@ -4,6 +4,7 @@ drawn together, and how to read them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -208,14 +209,19 @@ def _rejections(groups: Sequence[Group]) -> np.ndarray:
 
 def reasons(group: Group) -> dict[str, int]:
     """How often a step was taken, or why not; reasons as records have them."""
-    counts = dict.fromkeys(REASONS, 0)
+    counts: Counter[str] = Counter()
     for run in group.runs:
-        outcomes, told = run.column("outcome"), run.columns.get("rejected")
-        for i, outcome in enumerate(outcomes):
-            reason = str(told[i]) if told is not None else ""
-            known = reason if reason in counts else _OUTCOMES.get(int(outcome), "taken")
-            counts["taken" if outcome == 0 else known] += 1
-    return {reason: n for reason, n in counts.items() if n}
+        outcomes = run.column("outcome")
+        counts["taken"] += int(np.sum(outcomes == 0))
+        at = np.flatnonzero((outcomes != 0) & np.isfinite(outcomes))
+        told = run.columns.get("rejected")
+        words = [""] * len(at) if told is None else told[at].tolist()
+        counts.update(map(_reason, words, outcomes[at].tolist()))
+    return {reason: counts[reason] for reason in REASONS if counts[reason]}
+
+
+def _reason(told: str, outcome: float) -> str:
+    return told if told in REASONS else _OUTCOMES.get(int(outcome), "taken")
 
 
 def seconds(group: Group) -> dict[str, float]:
@@ -226,6 +232,7 @@ def seconds(group: Group) -> dict[str, float]:
     mean = {}
     for stage in STAGES:
         found = finite(np.concatenate([run.column(f"seconds_{stage}") for run in group.runs]))
+        found = found[found >= 0]
         if len(found):
             mean[stage.replace("_", " ")] = float(found.mean())
     whole = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]

@@ -6,7 +6,6 @@ Whatever comes from a folder, names, settings, paths, is escaped where it enters
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from importlib import resources
 
 import numpy as np
@@ -17,9 +16,15 @@ from fasttrpo.report.curves import Average, average, axis
 from fasttrpo.report.diagnostics import Diagnostic
 from fasttrpo.report.remarks import remarks
 from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.statistics import CONFIDENCE, N_RESAMPLES
+from fasttrpo.report.statistics import (
+    CONFIDENCE,
+    FEWEST,
+    N_RESAMPLES,
+    band_name,
+    centre_name,
+)
 from fasttrpo.report.svg import Line, line_chart
-from fasttrpo.report.words import count, counted, duration, listed, median, number
+from fasttrpo.report.words import count, counted, duration, escaped, listed, median, number
 
 SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
@@ -28,10 +33,10 @@ def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
     """The whole page. left_out: remarks on runs that could not be shown."""
     title = listed(list(dict.fromkeys(group.env_id for group in groups)))
     body = [
-        f"<h1>{escape(title)}</h1>",
-        *(f'<p class="lead">{escape(sentence(group))}</p>' for group in groups),
+        f"<h1>{escaped(title)}</h1>",
+        *(f'<p class="lead">{escaped(sentence(group))}</p>' for group in groups),
         _tiles(groups),
-        *(f"<p>Left out: {escape(text)}.</p>" for text in left_out),
+        *(f"<p>Left out: {escaped(text)}.</p>" for text in left_out),
         "<h2>Learning curves</h2>",
         _curves(groups, "steps"),
         "<h2>What stands out</h2>",
@@ -39,14 +44,14 @@ def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
         *_diagnostics(groups),
         *_time(groups),
         *_tables(groups),
-        f"<footer>Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}. "
-        f"{_how_bands()}</footer>",
+        f"<footer>Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
+        "</footer>",
     ]
     style, script = (_file(name) for name in ("page.css", "page.js"))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} - fasttrpo</title><style>\n{style}</style></head>\n<body><main>\n"
+        f"<title>{escaped(title)} - fasttrpo</title><style>\n{style}</style></head>\n<body><main>\n"
         + "\n".join(body)
         + f'\n</main><div id="tip" hidden></div><script>\n{script}</script></body></html>\n'
     )
@@ -76,7 +81,9 @@ def sentence(group: Group) -> str:
     text += f"The mean return of the last 100 episodes reached {number(float(found.iqm[-1]))}"
     if found.low is not None and found.high is not None:
         low, high = number(float(found.low[-1])), number(float(found.high[-1]))
-        text += f" ({CONFIDENCE:.0%} band {low} to {high})"
+        text += f" ({band_name(len(found.curves))} {low} to {high})"
+    if found.stopped is not None:
+        text += f" at step {found.x[-1]:,.0f}, where {found.stopped.name} stopped"
     return text + _evaluated(group) + "."
 
 
@@ -94,7 +101,7 @@ def _evaluated(group: Group) -> str:
 
 def _evaluations(group: Group) -> list[float]:
     told = [run.evaluation.get("mean_return") for run in group.runs if run.evaluation]
-    return [float(mean) for mean in told if isinstance(mean, int | float)]
+    return [float(mean) for mean in told if mean is not None and np.isfinite(mean)]
 
 
 def _steps(runs: Sequence[Run]) -> str:
@@ -123,7 +130,7 @@ def _tiles(groups: Sequence[Group]) -> str:
         (count(median(speeds)), "steps per second"),
     ]
     cells = (
-        f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in tiles
+        f'<div class="tile"><b>{escaped(b)}</b><span>{escaped(s)}</span></div>' for b, s in tiles
     )
     return f'<div class="tiles">{"".join(cells)}</div>'
 
@@ -141,7 +148,7 @@ def _curves(groups: Sequence[Group], x: str) -> str:
 def _curve_card(groups: Sequence[Group], x: str) -> str:
     found = [(i, group, average(group, "return_mean", x)) for i, group in enumerate(groups)]
     shown = [(i, group, a) for i, group, a in found if a is not None and len(a.x)]
-    title = f"<h3>{escape(groups[0].env_id)}: return over {x}</h3>"
+    title = f"<h3>{escaped(groups[0].env_id)}: return over {x}</h3>"
     if not shown:
         return f'<div class="card">{title}<p class="soft">No episode has ended yet.</p></div>'
     lines = [line for i, group, a in shown for line in _curve_lines(i, group, a)]
@@ -150,9 +157,8 @@ def _curve_card(groups: Sequence[Group], x: str) -> str:
         f'<div class="{kind}">{line_chart(lines, *size, f"return over {x}")}</div>'
         for kind, size in SIZES.items()
     )
-    several = any(a.low is not None for _, _, a in shown)
-    evaluated = any(g.runs[0].evaluations for _, g, _ in shown)
-    how = "Mean return of the last 100 episodes. " + (_how_bands() if several else "")
+    evaluated = any(run.evaluations for _, g, _ in shown for run in g.runs)
+    how = f"Mean return of the last 100 episodes. {_how_bands([a for _, _, a in shown])}"
     how += " Dashed: evaluations during training." if evaluated else ""
     return f'<div class="card">{title}{_legend(keys)}{charts}<p class="how">{how}</p></div>'
 
@@ -167,16 +173,28 @@ def _curve_lines(i: int, group: Group, found: Average) -> list[Line]:
     for run in group.runs:
         told = run.evaluations
         if {"num_timesteps", "mean_reward"} <= set(told):
-            name = f"{run.name}, evaluated"
-            lines.append(Line(told["num_timesteps"], told["mean_reward"], name, i, "dashed"))
+            keep = np.isfinite(told["mean_reward"])
+            x, y = told["num_timesteps"][keep], told["mean_reward"][keep]
+            lines.append(Line(x, y, f"{run.name}, evaluated", i, "dashed"))
     return lines
 
 
-def _how_bands() -> str:
-    return (
-        "Bold: interquartile mean of the seeds; dotted: their mean; faint: each seed. Band: "
-        f"{CONFIDENCE:.0%} of the interquartile means of {N_RESAMPLES:,} bootstrap resamples of "
-        "the seeds (Agarwal et al. 2021), point by point. Curves end where the first seed ends."
+def _how_bands(averages: Sequence[Average]) -> str:
+    """How to read the lines and bands of several seeds; "" where each group has one."""
+    sizes = [len(found.curves) for found in averages if found.low is not None]
+    if not sizes:
+        return ""
+    text = f"Bold: {centre_name(sizes)} of the seeds; dotted: mean; faint: each seed. "
+    if min(sizes) < FEWEST:
+        text += f"Band of fewer than {FEWEST} seeds: their range, point by point. "
+    if max(sizes) >= FEWEST:
+        text += (
+            f"Band: {CONFIDENCE:.0%} of the interquartile means of {N_RESAMPLES:,} bootstrap "
+            "resamples of the seeds (Agarwal et al. 2021), point by point. "
+        )
+    return text + (
+        "A seed that has finished keeps its last value; an average ends where a seed stopped "
+        "before it had finished."
     )
 
 
@@ -184,14 +202,14 @@ def _legend(keys: Sequence[tuple[str, str]]) -> str:
     """keys: (name, classes of the stroke)."""
     items = (
         f'<span><svg viewBox="0 0 26 8" aria-hidden="true"><path class="{classes}" d="M1 4H25"/>'
-        f"</svg>{escape(name)}</span>"
+        f"</svg>{escaped(name)}</span>"
         for name, classes in keys
     )
     return f'<div class="legend">{"".join(items)}</div>'
 
 
 def _squares(names: Sequence[str]) -> str:
-    items = (f'<span><i class="p{i}"></i>{escape(name)}</span>' for i, name in enumerate(names))
+    items = (f'<span><i class="p{i}"></i>{escaped(name)}</span>' for i, name in enumerate(names))
     return f'<div class="legend">{"".join(items)}</div>'
 
 
@@ -199,8 +217,8 @@ def _squares(names: Sequence[str]) -> str:
 
 
 def _remarks(group: Group, several: bool) -> str:
-    items = "".join(f'<li class="{r.level}">{escape(r.text)}</li>' for r in remarks(group))
-    title = f"<h3>{escape(group.name)}</h3>" if several else ""
+    items = "".join(f'<li class="{r.level}">{escaped(r.text)}</li>' for r in remarks(group))
+    title = f"<h3>{escaped(group.name)}</h3>" if several else ""
     return f'{title}<ul class="remarks">{items}</ul>'
 
 
@@ -243,8 +261,8 @@ def _card(diagnostic: Diagnostic, groups: Sequence[Group]) -> str:
     colour = "c0" if len(groups) == 1 else "n"
     keys = [(what, f"{style} {'n' if style == 'dotted' else colour}") for what, style in shown]
     key = _legend(keys) if len(keys) > 1 else ""
-    reading = f'<p class="reading">{escape(diagnostic.reading)}</p>'
-    return f'<div class="card"><h3>{escape(diagnostic.title)}</h3>{key}{chart}{reading}</div>'
+    reading = f'<p class="reading">{escaped(diagnostic.reading)}</p>'
+    return f'<div class="card"><h3>{escaped(diagnostic.title)}</h3>{key}{chart}{reading}</div>'
 
 
 def _any(groups: Sequence[Group], column: str) -> bool:

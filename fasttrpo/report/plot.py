@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.printable import readable
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
-from fasttrpo.report.statistics import CONFIDENCE, N_RESAMPLES
-from fasttrpo.report.words import count, counted
+from fasttrpo.report.statistics import CONFIDENCE, FEWEST, N_RESAMPLES, centre_name
+from fasttrpo.report.thinning import kept
+from fasttrpo.report.words import count, counted, cut
 from fasttrpo.suggest import unknown
 
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches
 MOST_BESIDE = 3
+PIXELS = 900  # a panel's width, about
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # a group's, once colours repeat
 LABELS = {
     "return_mean": "return, mean of 100 episodes",
@@ -38,8 +41,9 @@ def plot(
     x     "steps" or "seconds"
 
     Each group's interquartile mean (bold) and mean (dotted) over its seeds, with the 95 % band of
-    the former, and the seeds themselves, faint. ImportError, with the command to install it, if
-    there is no matplotlib; ValueError where no run has a value.
+    the former (of fewer than five seeds, their range), and the seeds themselves, faint.
+    ImportError, with the command to install it, if there is no matplotlib; ValueError where no run
+    has a value.
     """
     if x not in AXES:
         raise ValueError(unknown("axis", x, AXES))
@@ -56,8 +60,9 @@ def plot(
         _panel(ax, env_id, [pair for pair in averages if pair[0].env_id == env_id], y, x)
     for ax in axes[len(environments) :]:
         ax.set_axis_off()
-    if any(found and found.low is not None for _, found in averages):
-        figure.supxlabel(_how(), fontsize=7, color="#777777")
+    sizes = [len(found.curves) for _, found in averages if found and found.low is not None]
+    if sizes:
+        figure.supxlabel(_how(sizes), fontsize=7, color="#777777")
     figure.savefig(file, dpi=dpi, format="png")
 
 
@@ -70,16 +75,19 @@ def _matplotlib() -> Any:
     return Figure
 
 
-def _how() -> str:
-    return (
-        f"bold: interquartile mean of the seeds; dotted: mean; band: {CONFIDENCE:.0%} of "
-        f"{N_RESAMPLES:,} bootstrap resamples of seeds"
-    )
+def _how(sizes: Sequence[int]) -> str:
+    """How to read groups of so many seeds."""
+    bands = [f"the seeds' range{' (below five seeds)' if max(sizes) >= FEWEST else ''}"]
+    bands = bands if min(sizes) < FEWEST else []
+    if max(sizes) >= FEWEST:
+        bands.append(f"{CONFIDENCE:.0%} of {N_RESAMPLES:,} bootstrap resamples of seeds")
+    centre = f"bold: {centre_name(sizes)} of the seeds; dotted: mean"
+    return f"{centre}; band: {', else '.join(bands)}"
 
 
 def _plain(name: str) -> str:
     """The text as it stands: matplotlib reads what is between dollars as a formula."""
-    return name.replace("$", r"\$")
+    return readable(cut(name)).replace("$", r"\$")
 
 
 def _panel(
@@ -112,7 +120,13 @@ def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
     marker = dict(marker="o", markersize=4) if len(found.x) == 1 else {}
     if several:
         for curve in found.curves:
-            ax.plot(*curve, color=ink, alpha=0.22, linewidth=0.7)
+            ax.plot(*_thinned(*curve), color=ink, alpha=0.22, linewidth=0.7)
         ax.fill_between(found.x, found.low, found.high, color=ink, alpha=0.2, linewidth=0)
         ax.plot(found.x, found.mean, color=ink, linewidth=1, linestyle=":")
-    ax.plot(found.x, found.iqm, linewidth=2, label=label, **style, **marker)
+    ax.plot(*_thinned(found.x, found.iqm), linewidth=2, label=label, **style, **marker)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As many points as the picture shows."""
+    keep = kept(x, (y,), PIXELS)
+    return x[keep], y[keep]

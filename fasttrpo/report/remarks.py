@@ -62,6 +62,15 @@ def _unfinished(group: Group) -> Iterator[Remark]:
         yield Remark("note", f"{counted(len(short) - 3, 'other run')} not done either.")
 
 
+def _average_cut_short(group: Group) -> Iterator[Remark]:
+    found = average(group, "return_mean")
+    if found is not None and found.stopped is not None:
+        run = found.stopped
+        text = f"The average ends at step {run.steps:,}, where {run.name} stopped before it had "
+        text += f"finished: train --resume goes on with it ({run.folder}), or leave it out."
+        yield Remark("note", text)
+
+
 def _repeated(group: Group) -> Iterator[Remark]:
     seeds = Counter(run.settings.get("seed") for run in group.runs if run.settings)
     twice = [str(seed) for seed, n in seeds.items() if n > 1]
@@ -115,14 +124,14 @@ def _progress(group: Group) -> Iterator[Remark]:
 
 
 def _stragglers(group: Group) -> Iterator[Remark]:
-    found = average(group, "return_mean")
-    if found is None or len(found.curves) < 4:
+    ended = [run for run in group.runs if run.is_done]
+    last = [(run.name, run.last("return_mean")) for run in ended]
+    last = [(name, value) for name, value in last if np.isfinite(value)]
+    if len(last) < 4:
         return
-    last = np.array([curve.y[-1] for curve in found.curves])
-    names = [run.name for run in group.runs if np.isfinite(run.column("return_mean")).any()]
-    low, middle, high = np.percentile(last, (25, 50, 75))
+    low, middle, high = np.percentile([value for _, value in last], (25, 50, 75))
     limit = low - 3 * max(high - low, 0.05 * abs(middle))
-    for name, value in zip(names, last, strict=True):
+    for name, value in last:
         if value < limit:
             text = f"{name} ended at {number(value)}, far below the others ({number(middle)})."
             yield Remark("warning", text)
@@ -227,9 +236,10 @@ def _exploration(group: Group) -> Iterator[Remark]:
 
 def _time(group: Group) -> Iterator[Remark]:
     spent = seconds(group)
-    if spent:
+    total = sum(spent.values())
+    if total > 0:
         stage = max(spent, key=lambda name: spent[name])
-        share = percent(spent[stage] / sum(spent.values()))
+        share = percent(spent[stage] / total)
         text = f"The largest share of the time, {share}, goes into"
         yield Remark("note", f"{text} {_STAGES.get(stage, stage)}.")
 
@@ -246,6 +256,7 @@ _RULES = (
     _nothing_finite,
     _failed,
     _unfinished,
+    _average_cut_short,
     _repeated,
     _mixed,
     _progress,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,35 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.logger import key_of
-from fasttrpo.run_files import CONFIG, ERROR, EVALUATION, EVALUATIONS, PROGRESS
+from fasttrpo.report.columns import is_text, read_csv
+from fasttrpo.report.words import cut
+from fasttrpo.run_files import (
+    CONFIG,
+    ERROR,
+    EVALUATION,
+    EVALUATIONS,
+    LARGEST_COUNT,
+    PROGRESS,
+    DamagedError,
+    is_there,
+    read_config,
+    read_evaluation,
+    unreadable,
+)
 from fasttrpo.suggest import nearest, unknown
 
 # Settings that change no number of a run, or that only say which of the equal runs it is.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
-_TEXT = {"rejected", "ended", "train/rejected", "train/ended"}
 _BY_TAG = "time/iterations"
 MOST_NAMED = 3
+_TRACEBACK = 1 << 16  # bytes of error.txt's end that are read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One folder: what was asked for, a value per record and column, and its evaluations.
+    """One folder: what was asked for, a value per record and column, and its evaluations. All of
+    it is checked as it is read: steps are finite and never fall, settings are objects, and so on.
 
     config       config.json, {} if there is none
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
@@ -70,7 +85,7 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether it took the steps that it was to take."""
+        """Whether it took the steps that it was to take; of a run without config.json, True."""
         return self.steps >= self.config.get("total_timesteps", 0)
 
     @property
@@ -91,17 +106,19 @@ class Run:
         return float(finite[-1]) if len(finite) else float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Seeds of the same settings in the same environment.
 
     label  what tells it from the others of its environment
     name   what tells it from all others
+    kept   what was made of its columns and is asked for again: averages
     """
 
     label: str
     name: str
     runs: tuple[Run, ...]
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def env_id(self) -> str:
@@ -126,9 +143,10 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     runs, left_out, seen = [], [], set()
     for path in paths:
         for folder in find(Path(path)):
-            if folder.resolve() in seen:
+            place = os.path.realpath(folder)
+            if place in seen:
                 continue
-            seen.add(folder.resolve())
+            seen.add(place)
             try:
                 run = read(folder)
             except ValueError as error:
@@ -140,51 +158,100 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
                 why = f"it failed: {run.error}" if run.error else "its first iteration is not done"
                 left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
-        raise ValueError("; ".join(left_out))
+        more = [f"and {len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
+        raise ValueError("; ".join([*left_out[:MOST_NAMED], *more]))
     return runs, left_out
 
 
 def find(path: Path) -> list[Path]:
-    """The run folders at `path` or below it, seed2 before seed10."""
-    if path.is_file():
+    """The run folders at `path` or below it, seed2 before seed10. Links to folders below it are
+    not followed.
+    """
+    if os.path.isfile(path):
         raise ValueError(
             f"{str(path)!r} is a file; name the folder of its run, {str(path.parent)!r}"
         )
-    if not path.is_dir():
-        known = [str(p) for p in (path.parent, Path("runs")) if p.is_dir() for p in p.iterdir()]
-        match = nearest(str(path), known)
+    if not os.path.isdir(path):
+        match = nearest(str(path), [*_within(path.parent), *_within(Path("runs"))])
         hint = f"; did you mean {match!r}?" if match else ""
-        raise FileNotFoundError(f"there is no run {str(path)!r}{hint}")
-    if (path / PROGRESS).exists():
+        raise FileNotFoundError(f"there is no run {cut(str(path))!r}{hint}")
+    if os.path.lexists(path / PROGRESS):
         return [path]
-    found = {p.parent for name in (PROGRESS, CONFIG) for p in path.rglob(name)}
+    found = {folder for folder in _folders(path) if _looks_like_a_run(folder)}
     found = found - {path} or found  # a folder of seeds may say what they share
     if not found:
         raise ValueError(f"{str(path)!r} is no run: there is no {PROGRESS} in it, nor below it")
     return sorted(found, key=_natural)
 
 
+def _within(folder: Path) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(folder)]
+    except OSError:
+        return []
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The folder and all that are below it and can be listed, however deep."""
+    left = [path]
+    while left:
+        folder = left.pop()
+        yield folder
+        try:
+            with os.scandir(folder) as entries:
+                left += [folder / e.name for e in entries if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+
+
+def _looks_like_a_run(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in (PROGRESS, CONFIG))
+
+
 def _natural(path: Path) -> list[tuple[bool, int | str]]:
     words = re.split(r"(\d+)", str(path))
-    return [(word.isdigit(), int(word) if word.isdigit() else word) for word in words]
+    return [(i % 2 == 1, int(word) if i % 2 else word) for i, word in enumerate(words)]
 
 
 def read(folder: Path) -> Run:
-    """One run; without records if progress.csv is not there yet. ValueError for a damaged file.
+    """One run; without records if progress.csv is not there yet. ValueError, which names the file
+    and the reason, for one that is damaged or cannot be read.
 
     Its columns may be the keys of records, as `fasttrpo train` has them, or the tags of the log of
     a model that was told to write there: `set_logger(configure(folder, ["csv"]))`.
     """
-    columns = read_csv(folder / PROGRESS) if (folder / PROGRESS).exists() else {}
+    columns = _columns(folder / PROGRESS)
+    evaluation = read_evaluation(folder / EVALUATION) or read_evaluation(folder / _OLD_EVALUATION)
+    told = _counted_on(folder / EVALUATIONS, _read_if_there(folder / EVALUATIONS))
+    config = read_config(folder / CONFIG) or {}
+    return Run(folder, config, columns, evaluation, told, _error(folder / ERROR))
+
+
+def _read_if_there(path: Path) -> dict[str, np.ndarray]:
+    return read_csv(path) if is_there(path) else {}
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    """progress.csv by the keys of records."""
+    columns = _read_if_there(path)
     if _BY_TAG in columns:
         columns = _by_key(columns)
     if columns and "num_timesteps" not in columns:
-        raise ValueError(f"{folder / PROGRESS} has no column num_timesteps")
-    evaluation = _json(folder / EVALUATION) or _json(folder / _OLD_EVALUATION)
-    evaluations = folder / EVALUATIONS
-    told = read_csv(evaluations) if evaluations.exists() else {}
-    config = _json(folder / CONFIG) or {}
-    return Run(folder, config, columns, evaluation, told, _error(folder / ERROR))
+        raise ValueError(f"{path} has no column num_timesteps")
+    return _counted_on(path, columns)
+
+
+def _counted_on(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """With steps that never fall: where `learn` began at zero again, they are counted on."""
+    if "num_timesteps" not in columns:
+        return columns
+    steps = columns["num_timesteps"]
+    wrong = np.flatnonzero(~((steps >= 0) & (steps <= LARGEST_COUNT) & (np.floor(steps) == steps)))
+    if len(wrong):
+        got = f"{steps[wrong[0]]:g} in record {wrong[0] + 1}"
+        raise DamagedError(path, f"num_timesteps must be an integer from 0 to 2^63 - 1, got {got}")
+    before = np.cumsum(np.where(np.diff(steps, prepend=0.0) < 0, np.roll(steps, 1), 0.0))
+    return columns | {"num_timesteps": steps + before}
 
 
 def _by_key(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -198,59 +265,23 @@ def _error(path: Path) -> str:
     """The first line of what a traceback ends with, or "" if there is no such file: an exception's
     words may have more lines, and notes below them.
     """
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if not is_there(path):
+        return ""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TRACEBACK))
+            text = file.read(_TRACEBACK).decode(errors="replace")
+    except OSError as error:
+        raise unreadable(path, error) from error
     lines = [line for line in text.splitlines() if line.strip()]
     places = [i for i, line in enumerate(lines) if line.startswith((" ", "Traceback"))]
     words = lines[max(places, default=-1) + 1 :] or lines[-1:]
-    return words[0].strip() if words else ""
-
-
-def read_csv(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV file with a header; a last line that is still being written is left
-    out. Lines are as they are on the disk, those of columns that came later filled up.
-    """
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    rows = list(csv.reader(lines))
-    if len(rows) < 2:
-        return {}
-    header, body = rows[0], [row for row in rows[1:] if row]
-    padded = [row + [""] * (len(header) - len(row)) for row in body]
-    return {name: _values(name, [row[i] for row in padded]) for i, name in enumerate(header)}
-
-
-def _values(name: str, words: Sequence[str]) -> np.ndarray:
-    if name in _TEXT:
-        return np.array(words, object)
-    return np.array([_number(word) for word in words])
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return {"True": 1.0, "False": 0.0}.get(word, float("nan"))
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is no such file."""
-    if not path.exists():
-        return None
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} is damaged: it is no JSON object")
-    return data
+    return cut(words[0].strip()) if words else ""
 
 
 def check_column(runs: Sequence[Run], name: str) -> None:
     """ValueError, with the nearest name, if no run has such a column of numbers."""
-    known = {column for run in runs for column in run.columns} - _TEXT
+    known = {column for run in runs for column in run.columns if not is_text(column)}
     if name not in known:
         raise ValueError(unknown("column", name, sorted(known)))
 
@@ -283,7 +314,7 @@ def group_settings(run: Run) -> dict[str, Any]:
 
 def _key(run: Run) -> str:
     if not run.config:
-        return f"folder {run.folder.resolve().parent}"
+        return f"folder {_place(run).parent}"
     settings = group_settings(run)
     # A schedule is over all of a run's steps.
     if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
@@ -312,7 +343,8 @@ def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
     """NAME=VALUE of each setting that a peer has otherwise, but for defaults (None)."""
     own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
     differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
-    return [f"{k.removeprefix('policy_kwargs.')}={own[k]}" for k in differ if own[k] is not None]
+    named = [k for k in differ if own[k] is not None][: MOST_NAMED + 1]
+    return [cut(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -326,10 +358,14 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _place(run: Run) -> Path:
+    return Path(os.path.realpath(run.folder))
+
+
 def _folder_name(group: tuple[Run, ...]) -> str:
     """Of a single run its folder's name, of several their parent's."""
-    folder = group[0].folder.resolve()
-    same = len({run.folder.resolve().parent for run in group}) == 1
+    folder = _place(group[0])
+    same = len({_place(run).parent for run in group}) == 1
     return folder.parent.name if len(group) > 1 and same else folder.name
 
 

@@ -1,4 +1,5 @@
-"""What a few seeds say of a method: the interquartile mean, with a band by the bootstrap.
+"""What a few seeds say of a method: the interquartile mean, with a band by the bootstrap. Of very
+few, whose resamples are mostly repetitions, there is no interval, only their range.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice". Letters: n runs, G points of a curve.
@@ -12,6 +13,8 @@ import numpy as np
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST = 5
+"""Seeds that a bootstrap interval takes: of three, it would be their range under another name."""
 
 
 def iqm(values: np.ndarray) -> np.ndarray:
@@ -21,6 +24,27 @@ def iqm(values: np.ndarray) -> np.ndarray:
     values = np.sort(values, axis=0)
     cut = len(values) // 4
     return values[cut : len(values) - cut].mean(axis=0)
+
+
+def band(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), (G,) each, of curves (n, G): the bootstrap interval of their interquartile mean,
+    or, of fewer than `FEWEST`, their range.
+    """
+    if len(rows) < FEWEST:
+        return rows.min(axis=0), rows.max(axis=0)
+    return stratified_bootstrap([rows])
+
+
+def band_name(n: int) -> str:
+    """What the band of n seeds is."""
+    return "range of the seeds" if n < FEWEST else f"{CONFIDENCE:.0%} band"
+
+
+def centre_name(sizes: Sequence[int]) -> str:
+    """What the line through groups of so many seeds is."""
+    if max(sizes) < 4:  # of which none is left out
+        return "mean"
+    return "interquartile mean" + (" (of fewer than four, mean)" if min(sizes) < 4 else "")
 
 
 def stratified_bootstrap(

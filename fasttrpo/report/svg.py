@@ -2,7 +2,7 @@
 
 A chart's classes are `c0`, `c1`, ... (a group's colour), and `band`, `line`, `dashed`, `dotted`,
 so one drawing serves light, dark and printed pages. Its points are in `data-points`, from which
-page.js makes the tooltip.
+page.js makes the tooltip. Of long lines as many points are drawn as a screen shows: `thinning`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fasttrpo.report.words import count, number
+from fasttrpo.printable import readable
+from fasttrpo.report.thinning import PER_COLUMN, kept
+from fasttrpo.report.words import count, escaped, number
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 N_COLOURS = 6
+MOST_POINTS = 6000
+"""Of all lines of a chart together, and a sixth of that in tooltips: bounds the page."""
+_DECADES = 300  # a logarithmic axis shows 1e-300 to 1e300
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """From values (low to high, or their logarithms) to pixels (start to stop)."""
+    """From values to pixels (start to stop): linear in the values from low to high, or in their
+    logarithms to base 10; low and high are logarithms then.
+    """
 
     low: float
     high: float
@@ -49,18 +55,20 @@ class Scale:
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
         """Pixels; values outside lie at the edge."""
-        low, high = self._of(self.low), self._of(self.high)
-        share = (self._of(np.asarray(values, float)) - low) / (high - low)
+        values = np.asarray(values, float)
+        values = _logarithms(values) if self.log else values
+        share = (values - self.low) / (self.high - self.low)
         return self.start + np.clip(share, 0, 1) * (self.stop - self.start)
-
-    def _of(self, values: np.ndarray | float) -> np.ndarray | float:
-        return np.log10(np.maximum(values, self.low)) if self.log else values
 
     def ticks(self, about: int) -> list[float]:
         """Round values within."""
         if self.log:
             return _round_logarithms(self.low, self.high, about)
         return _round_values(self.low, self.high, about)
+
+
+def _logarithms(values: np.ndarray) -> np.ndarray:
+    return np.log10(np.maximum(values, 10.0**-_DECADES))
 
 
 def _round_values(low: float, high: float, about: int) -> list[float]:
@@ -74,13 +82,17 @@ def _round_values(low: float, high: float, about: int) -> list[float]:
 
 
 def _round_logarithms(low: float, high: float, about: int) -> list[float]:
-    """Powers of ten; where there are less than two, multiples of 1, 2 and 5 of them."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    powers = [10.0**k for k in range(first, last + 1) if low <= 10.0**k <= high]
+    """Powers of ten from 10^low to 10^high; where there are less than two, multiples of 1, 2 and 5
+    of them.
+    """
+    low, high = max(low, -_DECADES), min(high, _DECADES)
+    powers = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
     if len(powers) > 1:
         return powers[:: max(1, round(len(powers) / about))]
-    between = [m * 10.0**k for k in range(first, last + 1) for m in (1, 2, 5)]
-    return [value for value in between if low <= value <= high] or _round_values(low, high, about)
+    between = [m * 10.0**k for k in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5)]
+    return [value for value in between if low <= math.log10(value) <= high] or _round_values(
+        10.0**low, 10.0**high, about
+    )
 
 
 def line_chart(
@@ -92,7 +104,7 @@ def line_chart(
     within: tuple[float, float] | None = None,
     marks: np.ndarray | None = None,
 ) -> str:
-    """Lines over environment steps (or whatever their x is).
+    """Lines over environment steps (or whatever their x is), of finite points with rising x.
 
     log     a logarithmic y, where all values are positive and spread over a power of ten
     within  limits beyond which values are drawn at the edge
@@ -100,19 +112,29 @@ def line_chart(
     title   what a screen reader says
     """
     lines = [line for line in lines if len(line.x)]
+    columns = max(1, min(width // 2, MOST_POINTS // (PER_COLUMN * len(lines))))
+    tips = [_thinned(line, max(1, columns // 6)) for line in lines if line.name]
+    lines = [_thinned(line, columns) for line in lines]
     x = _scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
     shown = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
     least, most = (f([f(line.y) for line in lines]) for f in (np.min, np.max))
     y = _scale(shown, height - BOTTOM, TOP, 0.06, log and most > 10 * least > 0, within)
     parts = [_grid(x, y, width, height), *(_band(line, x, y) for line in lines)]
     parts += [_path(line, x, y) for line in lines]
-    parts += [_mark(at) for at in x(marks)] if marks is not None else []
-    points = [_points(line, x, y) for line in lines if line.name]
-    data = escape(json.dumps(points, separators=(",", ":")), quote=True)
+    parts += [_mark(at) for at in np.unique(np.round(x(marks)))] if marks is not None else []
+    points = [_points(line, x, y) for line in tips]
+    data = escaped(json.dumps(points, separators=(",", ":")))
     return (
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(title)}" data-points="{data}">{"".join(parts)}</svg>'
+        f'aria-label="{escaped(title)}" data-points="{data}">{"".join(parts)}</svg>'
     )
+
+
+def _thinned(line: Line, columns: int) -> Line:
+    ys = tuple(v for v in (line.y, line.low, line.high) if v is not None)
+    keep = kept(line.x, ys, columns)
+    low, high = (None if v is None else v[keep] for v in (line.low, line.high))
+    return replace(line, x=line.x[keep], y=line.y[keep], low=low, high=high)
 
 
 def _scale(
@@ -125,18 +147,15 @@ def _scale(
 ) -> Scale:
     """Over all values, `pad` of the range left free at either end."""
     joined = np.concatenate([np.asarray(v, float) for v in values])
-    joined = joined[joined > 0] if log else joined
+    joined = _logarithms(joined[joined > 0]) if log else joined
     low, high = float(joined.min()), float(joined.max())
     if within is not None:
-        low, high = max(low, within[0]), min(high, within[1])
-    if log:
-        ratio = (high / low) ** pad
-        return Scale(low / ratio, high * ratio, start, stop, True)
-    if not low < high:
-        around = abs(low) * 0.5 or 1.0
-        low, high = low - around, low + around
+        low, high = (min(max(value, within[0]), within[1]) for value in (low, high))
+    if not high - low > 1e-12 * max(abs(low), abs(high), 1e-270):  # a constant, but for rounding
+        around = abs(low) * 0.5 if abs(low) > 1e-270 else 1.0
+        low, high = low - around, high + around
     free = pad * (high - low)
-    return Scale(low - free, high + free, start, stop)
+    return Scale(low - free, high + free, start, stop, log)
 
 
 def _grid(x: Scale, y: Scale, width: int, height: int) -> str:
@@ -189,7 +208,7 @@ def _mark(at: float) -> str:
 def _points(line: Line, x: Scale, y: Scale) -> dict:
     """What the tooltip needs: name, colour, and of each point its place and its values."""
     return {
-        "name": line.name,
+        "name": readable(line.name),
         "class": _class(line),
         "style": line.style,
         "x": np.round(x(line.x), 1).tolist(),
@@ -209,11 +228,11 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> 
         total = sum(amount for _, amount in amounts) or 1.0
         pieces = "".join(
             f'<i class="p{i}" style="width:{100 * amount / total:.3f}%" '
-            f'title="{escape(f"{part}: {number(amount)} {unit}, {amount / total:.1%}")}">'
+            f'title="{escaped(f"{part}: {number(amount)} {unit}, {amount / total:.1%}")}">'
             f"{f'{amount / total:.0%}' if amount / total > 0.09 else ''}</i>"
             for i, (part, amount) in enumerate(amounts)
             if amount > 0
         )
-        label = f"<span>{escape(name)}</span>" if name else ""
+        label = f"<span>{escaped(name)}</span>" if name else ""
         parts.append(f'<div class="bar">{label}<b>{pieces}</b></div>')
     return "".join(parts)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from fasttrpo.report.curves import axis
 from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.words import duration, number
+from fasttrpo.report.words import cut, duration, escaped, number
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network
 
@@ -23,7 +22,7 @@ _DIGITS = "0123456789"
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()) -> str:
     """A table of plain text; cells that begin with a digit or a sign stand at the right."""
     rows, marks = list(rows), list(marked)
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    top = "".join(f"<th>{escaped(name)}</th>" for name in head)
     body = "".join(
         f"<tr{' class=marked' if i < len(marks) and marks[i] else ''}>"
         + "".join(_cell(value, j) for j, value in enumerate(row))
@@ -36,7 +35,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[b
 
 def _cell(value: str, column: int) -> str:
     is_number = column > 0 and value[:1] in {*_DIGITS, "-", "+", "\N{MINUS SIGN}"}
-    return f"<td{' class=num' if is_number else ''}>{escape(value)}</td>"
+    return f"<td{' class=num' if is_number else ''}>{escaped(value)}</td>"
 
 
 def runs_table(groups: Sequence[Group]) -> str:
@@ -64,7 +63,7 @@ def _seconds(run: Run) -> float:
 
 def _evaluation(run: Run) -> str:
     told = run.evaluation
-    if not told or not isinstance(told.get("mean_return"), int | float):
+    if not told or "mean_return" not in told:
         return "-"
     return f"{number(told['mean_return'])} \N{PLUS-MINUS SIGN} {number(told.get('std_return'))}"
 
@@ -79,7 +78,7 @@ def evaluation_table(groups: Sequence[Group]) -> str | None:
                 continue
             kinds: dict[Any, str] = {True: "deterministic", False: "stochastic"}
             kind = kinds.get(told.get("deterministic"), "-")
-            returns = _finite(told.get("returns"))
+            returns = _finite(told.get("returns", []))
             spread = [
                 number(f(returns)) if len(returns) else "-" for f in (np.min, np.median, np.max)
             ]
@@ -89,11 +88,8 @@ def evaluation_table(groups: Sequence[Group]) -> str | None:
     return table([*head, "least", "median", "most", "episodes", "actions"], rows) if rows else None
 
 
-def _finite(values: Any) -> np.ndarray:
-    try:
-        array = np.asarray(values or [], float).ravel()
-    except (TypeError, ValueError):
-        return np.empty(0)
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.array(values, float)
     return array[np.isfinite(array)]
 
 
@@ -110,7 +106,7 @@ def settings_table(groups: Sequence[Group]) -> str | None:
     for name in names:
         values = [_setting(group, name) for group in groups]
         defaults = [_default(group, name) for group in groups]
-        rows.append([name, *values, "-" if name in _ALWAYS_OTHER else defaults[0]])
+        rows.append([cut(name), *values, "-" if name in _ALWAYS_OTHER else defaults[0]])
         marks.append(name not in _ALWAYS_OTHER and values != defaults)
     order = sorted(range(len(rows)), key=lambda i: not marks[i])
     head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
@@ -119,22 +115,23 @@ def settings_table(groups: Sequence[Group]) -> str | None:
 
 def _default(group: Group, name: str) -> str:
     if name == "policy_kwargs":  # complete in a run's settings, None among the defaults
-        return _text(network(group.runs[0].settings.get("policy", POLICIES[0]), None))
+        policy = group.runs[0].settings.get("policy", POLICIES[0])
+        return _text(network(policy, None)) if policy in POLICIES else "-"
     return _text({f.name: f.default for f in fields(Settings)}.get(name, "-"))
 
 
 def _setting(group: Group, name: str) -> str:
     """The group's value; where its runs differ, as seeds do, all of them."""
     values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
-    return ", ".join(values)
+    return cut(", ".join(values))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k}={_text(v)}" for k, v in value.items())
+        return cut(", ".join(f"{k}={_text(v)}" for k, v in value.items()))
     if isinstance(value, list | tuple):
-        return json.dumps(value, default=str)
-    return "-" if value is None else str(value)
+        return cut(json.dumps(value, default=str))
+    return "-" if value is None else cut(str(value))
 
 
 def machine_table(groups: Sequence[Group]) -> str | None:
@@ -146,5 +143,5 @@ def machine_table(groups: Sequence[Group]) -> str | None:
             for name, value in told.items():
                 name = "fasttrpo" if name == "version" else name
                 found.setdefault(str(name), {})[_text(value)] = None
-    rows = [[name, ", ".join(values)] for name, values in found.items()]
+    rows = [[cut(name), cut(", ".join(values))] for name, values in found.items()]
     return table(["", ""], rows) if rows else None

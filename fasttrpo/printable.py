@@ -1,0 +1,88 @@
+"""Text that any stream and any file takes: names of folders need not be UTF-8, and what reads our
+output need not be either.
+
+Python has a byte of a name that it cannot decode as a surrogate, which no encoder takes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import Any
+
+_BYTES_OR_ESCAPES = "fasttrpo.bytes_or_escapes"
+# Control characters, what turns the direction of writing, and what is no character.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
+)
+
+
+def readable(text: str) -> str:
+    """The text with each character that is none, or that controls a terminal, as an escape.
+
+    Names that the system's encoding could not decode are read as UTF-8 where they are.
+    """
+    if not _UNPRINTABLE.search(text):
+        return text
+    with suppress(UnicodeEncodeError):  # surrogates that are no bytes
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def name_on_disk(text: str) -> str:
+    """The name as this system's calls take it: where their encoding has no such letter, as in a C
+    locale without UTF-8, Python stands for its UTF-8 bytes by surrogates.
+    """
+    try:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # surrogates that are no bytes
+        return text
+
+
+def name_in_text(text: str) -> str:
+    """A name that came from the system, where it is UTF-8 in letters: `name_on_disk`'s inverse."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, in which surrogates are escapes: for files."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def make_streams_safe() -> None:
+    """Lets printing never fail for a character: what a stream's encoding lacks is escaped."""
+    codecs.register_error(_BYTES_OR_ESCAPES, _bytes_or_escapes)
+    for stream in (sys.stdout, sys.stderr):
+        errors = getattr(stream, "errors", None)
+        if errors == "strict":
+            _set_errors(stream, "backslashreplace")
+        elif errors == "surrogateescape":  # Python's choice in a C locale; it fails for letters
+            _set_errors(stream, _BYTES_OR_ESCAPES)
+
+
+def _set_errors(stream: Any, errors: str) -> None:
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors=errors)
+
+
+def _bytes_or_escapes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Surrogates as the bytes that they stand for, other characters as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    parts = [_byte_or_escape(char) for char in error.object[error.start : error.end]]
+    return b"".join(parts), error.end
+
+
+def _byte_or_escape(char: str) -> bytes:
+    is_byte = "\udc80" <= char <= "\udcff"
+    return char.encode("ascii", "surrogateescape" if is_byte else "backslashreplace")

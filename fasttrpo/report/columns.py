@@ -1,0 +1,140 @@
+"""CSV files of a run's folder as columns, read in pieces: the text is never in memory as a whole.
+
+What no run can have written (binary junk, a row longer than the header, a number beyond 1e300) is
+a DamagedError; so is what would take more memory than a report may.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from fasttrpo.run_files import LARGEST, DamagedError, unreadable
+
+MOST_COLUMNS = 10_000
+MOST_VALUES = 20_000_000  # 160 MB of numbers; a million records have as many
+LONGEST_LINE = 1 << 20  # characters
+_PIECE = 1 << 20  # characters held as text at once
+_TEXT = {"rejected", "ended", "train/rejected", "train/ended"}
+
+
+def is_text(name: str) -> bool:
+    """Whether the column has words, not numbers."""
+    return name in _TEXT
+
+
+def read_csv(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a CSV file with a header, (R,) each: float64, NaN where there is no number,
+    or text as objects; {} without a row.
+
+    A last line that is still being written is left out. Rows may be shorter than the header, as
+    those before a column came.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            return _read(path, _Lines(path, file))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except csv.Error as error:
+        raise DamagedError(path, str(error)) from error
+
+
+class _Lines:
+    """A file's whole lines, some at a time."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+
+    def records(self, size: int) -> tuple[list[str], bool]:
+        """The next lines, of together at least `size` characters where there are as many, and
+        whether some are quoted. They end where a record ends, at an even number of quotes; where
+        that is too far, something is wrong with them, which the reader tells.
+        """
+        lines, quotes = [], 0
+        while (size > 0 or quotes % 2) and size > -_PIECE:
+            line = self._line()
+            if not line:
+                break
+            lines.append(line)
+            size -= len(line)
+            quotes += line.count('"')
+        return lines, quotes > 0
+
+    def _line(self) -> str:
+        line = self._file.readline(LONGEST_LINE)
+        if line.endswith(("\n", "\r")):
+            return line
+        if len(line) == LONGEST_LINE:
+            raise DamagedError(self._path, f"a line has more than {LONGEST_LINE:,} characters")
+        return ""
+
+
+def _read(path: Path, lines: _Lines) -> dict[str, np.ndarray]:
+    header = next(csv.reader(lines.records(1)[0], strict=True), [])
+    if len(header) > MOST_COLUMNS:
+        raise DamagedError(path, f"it has more than {MOST_COLUMNS:,} columns")
+    parts: list[list[np.ndarray]] = [[] for _ in header]
+    room = MOST_VALUES
+    while (piece := lines.records(_PIECE))[0]:
+        for name, part, values in zip(header, parts, _columns(path, header, *piece), strict=True):
+            if not is_text(name) and np.any((np.abs(values) > LARGEST) & np.isfinite(values)):
+                raise DamagedError(path, f"{name[:60]!r} has a number beyond {LARGEST:g}")
+            part.append(values)
+            room -= values.size if values.strides[0] else 0
+        if room < 0:
+            raise DamagedError(path, f"it has more than {MOST_VALUES:,} values")
+    columns = {name: _joined(part) for name, part in zip(header, parts, strict=True) if part}
+    return columns if any(map(len, columns.values())) else {}
+
+
+def _columns(
+    path: Path, header: Sequence[str], lines: Sequence[str], quoted: bool
+) -> Iterable[np.ndarray]:
+    """The records' columns: by NumPy's reader where it can, else by Python's, at a fourth of its
+    speed.
+    """
+    kinds = [(f"{i}", object if is_text(name) else float) for i, name in enumerate(header)]
+    if kinds and not quoted:
+        with suppress(ValueError):  # an empty cell, a word, a row that is shorter
+            table = np.loadtxt(lines, kinds, None, ",", ndmin=1, encoding=None)
+            return [np.ascontiguousarray(table[name]) for name, _ in kinds]
+    rows = list(filter(None, csv.reader(lines, strict=True)))
+    longest = max(map(len, rows), default=0)
+    if longest > len(header):
+        raise DamagedError(path, f"a row has {longest} cells, the header {len(header)}")
+    if len(rows) * longest > MOST_VALUES:
+        raise DamagedError(path, f"it has more than {MOST_VALUES:,} values")
+    words = zip_longest(*rows, fillvalue="")
+    return [_values(name, next(words, None), len(rows)) for name in header]
+
+
+def _values(name: str, words: Sequence[str] | None, n: int) -> np.ndarray:
+    """One column's piece; where it is empty, one value that takes no memory for each row."""
+    if is_text(name):
+        return np.array(words or [""] * n, object)
+    if words is None or not any(words):
+        return np.broadcast_to(np.nan, n)
+    try:
+        return np.fromiter(map(float, words), float, n)
+    except ValueError:
+        return np.array([_number(word) for word in words])
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return {"True": 1.0, "False": 0.0}.get(word, float("nan"))
+
+
+def _joined(part: list[np.ndarray]) -> np.ndarray:
+    """The column, whose pieces are given back."""
+    if len(part) > 1 and any(piece.strides[0] for piece in part):
+        part[:] = [np.concatenate(part)]
+    return part[0] if len(part) == 1 else np.broadcast_to(np.nan, sum(map(len, part)))
