@@ -117,7 +117,8 @@ def ends(folder, x):
     """Where the average of all seeds in the folder ends, its last value, and who stopped it."""
     found = average(group_of(folder), "return_mean", x)
     stopped = found.stopped
-    return found.x[-1], pytest.approx(found.mean[-1]), stopped and stopped.name
+    values = pytest.approx(found.x[-1]), pytest.approx(found.mean[-1])
+    return *values, stopped and stopped.name
 
 
 def test_a_seed_that_has_finished_keeps_its_last_value(tmp_path):
