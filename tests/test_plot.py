@@ -59,6 +59,15 @@ def test_groups_have_names_bands_and_seeds(seeds, drawn, tmp_path):
     assert bold[1].get_xdata()[[0, -1]] == pytest.approx([100.0, 4000.0])
 
 
+@pytest.mark.parametrize(("n", "told"), [(3, "band: the seeds' range"), (5, "band: 95% of 2,000")])
+def test_what_the_band_is_stands_below(n, told, drawn, tmp_path):
+    for seed in range(n):
+        write_run(tmp_path / f"seed{seed}", seed=seed)
+    plot(grouped(load([tmp_path])[0]), tmp_path / "a.png")
+    assert told in drawn[0].get_supxlabel()
+    assert ("bootstrap" in drawn[0].get_supxlabel()) == (n == 5)
+
+
 def test_environments_have_panels_of_their_own(seeds, drawn, tmp_path):
     for i in range(4):
         write_run(seeds / f"other{i}", env_id=f"Other{i}-v0")

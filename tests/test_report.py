@@ -113,6 +113,24 @@ def test_the_headline_says_what_came_of_it(seeds):
     assert "evaluated, each policy got 500." in text
 
 
+@pytest.mark.parametrize(("n", "told"), [(3, "range of the seeds"), (5, "95% band")])
+def test_a_band_is_called_what_it_is(n, told, tmp_path):
+    """Below five seeds nowhere a per cent, nor an interquartile mean that is the mean."""
+    for seed in range(n):
+        write_run(tmp_path / f"seed{seed}", seed=seed)
+    text = " ".join(Reader(report(tmp_path)).text.split())
+    assert f"({told} " in text
+    assert ("bootstrap" in text) == ("95%" in text) == (n >= 5)
+    assert ("interquartile" in text) == (n >= 4)
+
+
+def test_an_average_that_ends_early_says_where_and_why(seeds):
+    write_run(seeds / "stopped", n=10, seed=7, total=4000)
+    text = " ".join(Reader(report(seeds)).text.split())
+    assert "at step 1,000, where seed 7 stopped" in text
+    assert "The average ends at step 1,000, where seed 7 stopped before it had finished" in text
+
+
 def test_every_diagnostic_has_a_chart_and_how_to_read_it(seeds):
     reader = Reader(report(seeds))
     titles = {attrs["aria-label"] for attrs in reader.charts()}

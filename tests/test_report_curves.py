@@ -8,7 +8,7 @@ from run_folders import write_run
 
 from fasttrpo.report.curves import average, axis, binned, common_grid, curve
 from fasttrpo.report.runs import grouped, load
-from fasttrpo.report.statistics import iqm, stratified_bootstrap
+from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
 
 # -- statistics -----------------------------------------------------------------------------------
 
@@ -100,6 +100,56 @@ def test_the_band_holds_the_interquartile_mean(tmp_path):
     assert found.iqm == pytest.approx(found.mean)  # 0 to 5, without 0 and 5: still 2.5
     assert (found.low < found.iqm).all()
     assert (found.iqm < found.high).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_the_band_of_few_seeds_is_their_range(n, tmp_path):
+    for seed in range(n):
+        write_run(tmp_path / f"seed{seed}", seed=seed, return_mean=np.full(40, 10.0 * seed))
+    found = average(group_of(tmp_path), "return_mean")
+    is_range = found.low[0] == 0 and found.high[0] == 10 * (n - 1)
+    assert is_range == (n < FEWEST)
+    assert (found.low <= found.iqm).all()
+    assert (found.iqm <= found.high).all()
+
+
+def ends(folder, x):
+    """Where the average of all seeds in the folder ends, its last value, and who stopped it."""
+    found = average(group_of(folder), "return_mean", x)
+    stopped = found.stopped
+    values = pytest.approx(found.x[-1]), pytest.approx(found.mean[-1])
+    return *values, stopped and stopped.name
+
+
+def test_a_seed_that_has_finished_keeps_its_last_value(tmp_path):
+    """Over seconds, the fastest; over steps, one that a callback ended early."""
+    values = [np.full(40, 10.0), np.full(40, 30.0)]
+    for seed, speed in enumerate((1000.0, 250.0)):
+        told = {"steps_per_second": np.full(40, speed), "return_mean": values[seed]}
+        write_run(tmp_path / "fast" / f"seed{seed}", seed=seed, **told)
+    assert ends(tmp_path / "fast", "seconds") == (16.0, 20.0, None)
+    write_run(tmp_path / "early" / "seed0", total=4000, return_mean=values[0])
+    told = {"ended": [""] * 9 + ["callback"], "return_mean": np.full(10, 30.0)}
+    write_run(tmp_path / "early" / "seed1", 10, 1, total=4000, **told)
+    assert ends(tmp_path / "early", "steps") == (4000.0, 20.0, None)
+
+
+@pytest.mark.parametrize("x", ["steps", "seconds"])
+@pytest.mark.parametrize("failed", [True, False])
+def test_of_a_seed_that_stopped_nobody_knows_more(failed, x, tmp_path):
+    """The average ends there, and says at whom."""
+    for seed in range(2):
+        write_run(tmp_path / f"seed{seed}", seed=seed)
+    stopped = write_run(tmp_path / "seed2", 10, 2, total=4000)
+    if failed:
+        (stopped / "error.txt").write_text("Traceback\nRuntimeError: boom\n")
+    assert ends(tmp_path, x) == ({"steps": 1000.0, "seconds": 1.0}[x], 51.0, "seed 2")
+
+
+def test_without_config_the_longest_run_says_how_long(tmp_path):
+    for seed, n in enumerate((40, 40, 25)):
+        (write_run(tmp_path / f"seed{seed}", n, seed) / "config.json").unlink()
+    assert ends(tmp_path, "steps") == (2500.0, 126.0, "seed2")
 
 
 def test_a_single_run_is_itself(tmp_path):

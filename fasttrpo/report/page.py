@@ -116,7 +116,8 @@ def _tiles(groups: Sequence[Group]) -> str:
     if len(groups) == 1:
         found, means = average(groups[0], "return_mean"), _evaluations(groups[0])
         if found is not None and len(found.x):
-            tiles.append((number(float(found.iqm[-1])), "return at the end of training"))
+            where = "where a seed stopped" if found.stopped else "at the end of training"
+            tiles.append((number(float(found.iqm[-1])), f"return {where}"))
         if means:
             tiles.append((number(float(np.mean(means))), "return evaluated"))
     else:
@@ -184,14 +185,16 @@ def _how_bands(averages: Sequence[Average]) -> str:
     sizes = [len(found.curves) for found in averages if found.low is not None]
     if not sizes:
         return ""
-    text = f"Bold: {centre_name(sizes)} of the seeds; dotted: mean; faint: each seed. "
-    if min(sizes) < FEWEST:
-        text += f"Band of fewer than {FEWEST} seeds: their range, point by point. "
+    text = f"Bold: {centre_name(sizes)} of the seeds; faint: each seed. "
     if max(sizes) >= FEWEST:
         text += (
-            f"Band: {CONFIDENCE:.0%} of the interquartile means of {N_RESAMPLES:,} bootstrap "
-            "resamples of the seeds (Agarwal et al. 2021), point by point. "
+            f"Dotted: their mean. Band: {CONFIDENCE:.0%} of the interquartile means of "
+            f"{N_RESAMPLES:,} bootstrap resamples of the seeds (Agarwal et al. 2021), point by "
+            "point. "
         )
+    if min(sizes) < FEWEST:
+        of = f" of fewer than {FEWEST} seeds" if max(sizes) >= FEWEST else ""
+        text += f"Band{of}: the range of the seeds, point by point. "
     return text + (
         "A seed that has finished keeps its last value; an average ends where a seed stopped "
         "before it had finished."
