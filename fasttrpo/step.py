@@ -56,13 +56,18 @@ def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
         return info_of(infos["final_info"], env)
     info = {}
     for key, values in infos.items():
-        if str(key).startswith("_") or not _counts(infos.get(f"_{key}"), env):
+        if _is_mask(key, infos) or not _counts(infos.get(f"_{key}"), env):
             continue
         if isinstance(values, dict):
             info[key] = info_of(values, env)
         elif _has_rows(values) and len(values) > env:
             info[key] = values[env]
     return info
+
+
+def _is_mask(key: Any, infos: Mapping) -> bool:
+    """Whether this tells whose rows of another key count."""
+    return str(key).startswith("_") and (f"_{key}" not in infos or str(key)[1:] in infos)
 
 
 def _as_dict(info: Any) -> dict[str, Any]:
