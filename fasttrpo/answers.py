@@ -15,17 +15,15 @@ from fasttrpo.notes import Noted
 
 _RESET = "(observation, info)"
 _STEP = "(observation, reward, terminated, truncated, info)"
+_BOTH = "return a tuple of both, with an empty dict where there is nothing to say"
 _TRUTHS = (bool, np.bool_)
-_NUMBERS = (float, np.float64, np.float32, int)
+_NUMBERS = (float, np.float64, np.float32)
 
 
 def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
     """(observation, info) of one environment's reset. ValueError for any other answer."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise ValueError(
-            f"{who} returned {form(answer)} from reset, expected {_RESET}: return a tuple of both, "
-            "with an empty dict where there is nothing to say"
-        )
+        raise ValueError(f"{who} returned {form(answer)} from reset, expected {_RESET}: {_BOTH}")
     obs, info = answer
     return obs, info if type(info) is dict else _info(info, who, "reset")
 
@@ -33,7 +31,9 @@ def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
 def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
     """The five parts of one environment's step, as plain numbers. ValueError for other answers."""
     if not isinstance(answer, tuple | list) or len(answer) != 5:
-        raise ValueError(f"{who} returned {form(answer)} from step, expected {_STEP}{_old(answer)}")
+        raise ValueError(
+            f"{who} returned {form(answer)} from step, expected {_STEP}: {_old(answer)}"
+        )
     obs, reward, terminated, truncated, info = answer
     return (
         obs,
@@ -50,7 +50,7 @@ def of_vector_env(answer: Any, call: str) -> Any:
     if not isinstance(answer, tuple | list) or len(answer) != len(wanted.split(",")):
         raise ValueError(
             f"the vector environment returned {form(answer)} from {call}, expected "
-            f"{wanted.replace(')', 's)')}{_old(answer) if call == 'step' else ''}"
+            f"{wanted.replace(')', 's)')}: {_old(answer) if call == 'step' else _BOTH}"
         )
     return answer
 
@@ -131,10 +131,10 @@ def form(value: Any) -> str:
 
 
 def _old(answer: Any) -> str:
-    """The remedy for Gym's API before 0.26."""
+    """The remedy for another number of parts: four are Gym's before 0.26."""
     if not isinstance(answer, tuple | list) or len(answer) != 4:
-        return ""
-    return ": Gym's done is two flags now, terminated (the task is over) and truncated (a time limit)"
+        return "return a tuple of these five"
+    return "instead of Gym's done return terminated (the task is over) and truncated (time is up)"
 
 
 def _number(value: Any, who: str) -> float:
@@ -175,7 +175,7 @@ def _info(info: Any, who: str, call: str) -> Mapping:
     )
 
 
-# -- answers that something else unpacked first -----------------------------------------------------
+# -- answers that something else unpacked first ----------------------------------------------------
 
 
 class Asked(Noted):
@@ -190,6 +190,7 @@ class Asked(Noted):
             raise told from error
 
 
+_VEC_ENVS, _VEC_STEP = "fasttrpo.sb3.env", "(observations, rewards, dones, infos)"
 _UNPACKED = re.compile(r"(?:values to unpack|cannot unpack)")
 _EXPECTED = re.compile(r"expected (\d)")
 _UNEXPECTED = re.compile(r"(\w*reset)\(\) got an unexpected keyword argument '(seed|options)'")
@@ -209,6 +210,8 @@ def _explained(error: BaseException) -> str | None:
     number = _EXPECTED.search(str(error))
     call = "reset" if number and number[1] == "2" else "step"
     call = by[1] if by[1] in ("reset", "step") else call
+    if by[0] == _VEC_ENVS:
+        return f"the VecEnv's {call} must return {_VEC_STEP}, and it returned others ({error})"
     wanted = _RESET if call == "reset" else _STEP
     return (
         f"an environment's {call} must return {wanted}, and {by[0]} got something else of it "

@@ -13,7 +13,7 @@ import numpy as np
 
 from fasttrpo.environments import Stream
 from fasttrpo.spaces import Actions, Observations
-from fasttrpo.step import Step
+from fasttrpo.step import Step, told_around
 
 WINDOW = 100
 
@@ -102,17 +102,29 @@ class EpisodeStatistics:
         if not np.count_nonzero(step.done):
             return []
         ended = np.flatnonzero(step.done).tolist()
-        episodes = [self._episode(e, step.info(e)) for e in ended]
+        episodes = [self._episode(e, step) for e in ended]
         self._totals[ended] = 0.0
         self._lengths[ended] = 0
         self.count += len(episodes)
         self.window.extend(episodes)
         return episodes
 
-    def _episode(self, env: int, info: dict[str, Any]) -> Episode:
+    def _told(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
+        """The environment's own count of the episode that ended there; empty if there is none.
+
+        A vector environment's `RecordEpisodeStatistics` counts only if it counted all steps: before
+        Gymnasium 1.4 it misses an episode's first one, where that begins in the step before.
+        """
+        if isinstance(info.get("episode"), Mapping):
+            return info["episode"]
+        around = told_around(step.infos, "episode", env)
+        counted_all = isinstance(around, Mapping) and around.get("l") == self._lengths[env]
+        return around if counted_all else {}
+
+    def _episode(self, env: int, step: Step) -> Episode:
         """The one that ended there."""
-        told = info.get("episode")
-        told = told if isinstance(told, Mapping) else {}
+        info = step.info(env)
+        told = self._told(env, step, info)
         total, length = _number(told.get("r")), _number(told.get("l"))
         success = _number(info.get("is_success"))
         return Episode(
@@ -245,8 +257,8 @@ def _check_unmoved(stream: Stream) -> None:
     """The rows to come would not follow those that there are."""
     if stream.obs is None:
         raise RuntimeError(
-            "a callback reset, stepped, seeded or evaluated on the environment that the model "
-            "learns in, in the midst of a rollout: give it another one, or do it in "
+            "a callback or another model reset, stepped, seeded or evaluated on the environment "
+            "that the model learns in, in the midst of a rollout: give it another one, or do it in "
             "_on_rollout_start or _on_rollout_end"
         )
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -177,6 +179,10 @@ class Pace:
         self.rows = max(1, min(fitting, 8 * self.rows))
 
 
+# The stream that moved an environment last, by the environment itself.
+_streams: WeakKeyDictionary[Any, ref[Stream]] = WeakKeyDictionary()
+
+
 class Stream:
     """A vector environment's steps, the same under each of Gymnasium's autoreset modes.
 
@@ -216,9 +222,20 @@ class Stream:
         `obs` (E, *obs) is what the agent sees next, `masks` (E, A) which choices are open, or None.
         """
         self.interrupt()
+        self._claim()
         with Asked("reset"):
             self.obs, infos = self._first(self.env.reset(seed=seed))
         self.masks = self._masks.at_reset(infos)
+
+    def _claim(self) -> None:
+        """Any other stream of these environments has to reset them before it goes on."""
+        for each in getattr(self.env, "envs", (self.env,)):
+            base = getattr(each, "unwrapped", each)
+            with suppress(TypeError):  # of a class that cannot be a key
+                other = _streams[base]() if base in _streams else None
+                if other is not None and other is not self:
+                    other.interrupt()
+                _streams[base] = ref(self)
 
     def _first(self, answer: Any) -> tuple[Any, dict[str, Any]]:
         """Observations and infos of a reset."""
@@ -246,6 +263,7 @@ class Stream:
         over = state["environment_over"]
         if over.shape != (self.env.num_envs,):
             return False
+        self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
         self._over = over.astype(bool)
         is_next_step = self._mode is self._modes.NEXT_STEP

@@ -36,7 +36,7 @@ class InTurn(SyncVectorEnv):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """(observations, infos). An int is the first environment's seed, and 1 more in each next."""
+        """(observations, infos). Of an int, environment e has the seed that is e more."""
         if isinstance(seed, int | np.integer):
             seed = [int(seed) + e for e in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else list(seed)
@@ -54,15 +54,18 @@ class InTurn(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
-        n_envs, infos = self.num_envs, {}
+        n_envs = self.num_envs
+        infos: dict[str, Any] = {}
         rewards = np.zeros(n_envs)
         terminated, truncated = np.zeros((2, n_envs), bool)
         for e, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             answer = answers.of_step(env.step(action), self._names[e])
             obs, rewards[e], terminated[e], truncated[e], info = answer
-            self._seen.put(e, obs, self._names[e])
+            is_told = obs is not None or not terminated[e]  # nothing follows a termination
+            if is_told:
+                self._seen.put(e, obs, self._names[e])
             if terminated[e] or truncated[e]:
-                final = {FINAL_OBS: self._seen.row(e), FINAL_INFO: info}
+                final = {FINAL_OBS: self._seen.row(e) if is_told else None, FINAL_INFO: info}
                 self._begin(e, env.reset(), infos)
                 gather(infos, final, e, n_envs)
             elif info:

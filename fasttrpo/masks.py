@@ -20,7 +20,7 @@ from fasttrpo.spaces import actions, masks
 
 KEY = "action_mask"
 METHOD = "action_masks"
-_MISTAKEN = {METHOD, "mask", "legal_actions", "available_actions", "avail_actions"}
+_MISTAKEN = {METHOD, "legal_actions", "available_actions", "avail_actions"}
 
 
 class Masks:
@@ -61,7 +61,7 @@ class Masks:
                 f"observation[{KEY!r}] is seen by the policy, but forbids no action: masks are "
                 f"taken from info[{KEY!r}] or a method {METHOD}()"
             )
-        for key in sorted(_MISTAKEN & set(infos)) if not has_masks else ():
+        for key in sorted(_MISTAKEN & set(infos)) if self._parts and not has_masks else ():
             _warn(f"infos[{key!r}] forbids no action: masks are taken from info[{KEY!r}]")
 
     def _warn_of_kind(self, source: str) -> None:
@@ -158,10 +158,10 @@ def _method(env: Any) -> Callable[[Any], Any] | None:
     """
     from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-    for each in (env, env.unwrapped):
-        if callable(getattr(each, METHOD, None)):
-            return lambda over, ask=getattr(each, METHOD): ask()
     base = env.unwrapped
+    ask = next((a for a in (getattr(e, METHOD, None) for e in (env, base)) if callable(a)), None)
+    if ask is not None:
+        return lambda over: ask()
     if not isinstance(base, SyncVectorEnv | AsyncVectorEnv):
         return None
     # Asked of each first: a process that lacks an attribute dies of the question.
@@ -176,7 +176,7 @@ def _method(env: Any) -> Callable[[Any], Any] | None:
 def _of_each(envs: Any, has_it: Any, over: Any) -> np.ndarray:
     """The masks of environments in this process; None where there is none, or no use for it."""
     asked = np.asarray(has_it, bool) if over is None else np.asarray(has_it, bool) & ~over
-    return _array_of([_ask(env) if is_asked else None for env, is_asked in zip(envs, asked, strict=True)])
+    return _array_of([_ask(env) if asked[e] else None for e, env in enumerate(envs)])
 
 
 def _ask(env: Any) -> Any:

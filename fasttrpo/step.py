@@ -44,6 +44,16 @@ class Step(NamedTuple):
         return info_of(self.infos, env, bool(self.done[env]))
 
 
+def told_around(infos: Mapping, key: str, env: int) -> Any:
+    """What a wrapper around a vector environment that resets in the same step told of an end: it
+    stands beside infos["final_info"], among what was said of the next episode. None if nothing.
+    """
+    value = infos.get(key) if _counts(infos.get(f"_{key}"), env) else None
+    if isinstance(value, dict):
+        return info_of(value, env)
+    return value[env] if _has_rows(value) and len(value) > env else None
+
+
 def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
     """One environment's of Gymnasium's vector form: arrays by key, and where there is one, "_key",
     which rows count; or of an array of dicts.
