@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
@@ -112,14 +113,27 @@ class EpisodeStatistics:
     def _told(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
         """The environment's own count of the episode that ended there; empty if there is none.
 
-        A vector environment's `RecordEpisodeStatistics` counts only if it counted all steps: before
-        Gymnasium 1.4 it misses an episode's first one, where that begins in the step before.
+        A `RecordEpisodeStatistics` around the vector environment is believed if it counted all
+        steps: Gymnasium's forgets some where episodes are reset one by one, and before 1.4 an
+        episode's first where it begins in the step before.
         """
-        if isinstance(info.get("episode"), Mapping):
+        column = step.infos.get("episode")
+        is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
+        if isinstance(info.get("episode"), Mapping) and not is_around:
             return info["episode"]
         around = told_around(step.infos, "episode", env)
-        counted_all = isinstance(around, Mapping) and around.get("l") == self._lengths[env]
-        return around if counted_all else {}
+        if not isinstance(around, Mapping):
+            return {}
+        if around.get("l") == self._lengths[env]:
+            return around
+        warnings.warn(
+            f"infos['episode'] tells of {around.get('l')} steps where an episode had "
+            f"{self._lengths[env]}: the sum of the rewards is taken for its return; put "
+            "RecordEpisodeStatistics around each environment, not around all",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
 
     def _episode(self, env: int, step: Step) -> Episode:
         """The one that ended there."""

@@ -48,7 +48,7 @@ def told_around(infos: Mapping, key: str, env: int) -> Any:
     """What a wrapper around a vector environment that resets in the same step told of an end: it
     stands beside infos["final_info"], among what was said of the next episode. None if nothing.
     """
-    value = infos.get(key) if _counts(infos.get(f"_{key}"), env) else None
+    value: Any = infos.get(key) if _counts(infos.get(f"_{key}"), env) else None
     if isinstance(value, dict):
         return info_of(value, env)
     return value[env] if _has_rows(value) and len(value) > env else None
