@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -179,21 +180,31 @@ def _info(info: Any, who: str, call: str) -> Mapping:
 
 
 class Asked(Noted):
-    """An environment's call, as `Noted`; what a wrapper could not unpack is told in our words."""
+    """An environment's call, as `Noted`; what a library could not take of it is told in our words,
+    as a ValueError.
+    """
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         super().__exit__(kind, error, traceback)
-        words = _explained(error) if isinstance(error, ValueError | TypeError) else None
+        words = _explained(error) if isinstance(error, _MISTAKES) else None
         if words is not None:
             told = ValueError(words)
             super().__exit__(ValueError, told, None)
             raise told from error
 
 
+_MISTAKES = (ValueError, TypeError, AttributeError, LookupError)
 _VEC_ENVS, _VEC_STEP = "fasttrpo.sb3.env", "(observations, rewards, dones, infos)"
-_UNPACKED = re.compile(r"(?:values to unpack|cannot unpack)")
+_WRAPPERS = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
+_COLLECTORS = (
+    "gymnasium.vector.sync_vector_env",
+    "gymnasium.vector.vector_env",
+    "gymnasium.vector.utils",
+    "stable_baselines3.common.vec_env.dummy_vec_env",
+)
+_UNPACKED = re.compile(r"values to unpack|cannot unpack")
 _EXPECTED = re.compile(r"expected (\d)")
-_UNEXPECTED = re.compile(r"(\w*reset)\(\) got an unexpected keyword argument '(seed|options)'")
+_UNEXPECTED = re.compile(r"\w*reset\(\) got an unexpected keyword argument '(seed|options)'")
 
 
 def _explained(error: BaseException) -> str | None:
@@ -201,33 +212,38 @@ def _explained(error: BaseException) -> str | None:
     match = _UNEXPECTED.search(str(error))
     if match:
         return (
-            f"the environment's reset takes no {match[2]}: Gymnasium calls "
+            f"the environment's reset takes no {match[1]}: Gymnasium calls "
             "reset(seed=..., options=...); define it as reset(self, *, seed=None, options=None)"
         )
-    by = _unpacked_by(error)
-    if by is None or not _UNPACKED.search(str(error)):
+    frames = [
+        (str(frame.f_globals.get("__name__", "")), frame.f_code.co_name)
+        for frame, _ in walk_tb(error.__traceback__)
+    ]
+    if _UNPACKED.search(str(error)):
+        return _unpacked(error, *frames[-1])
+    while frames and frames[-1][0].split(".")[0] in ("numpy", "functools"):
+        frames.pop()
+    if not frames or not frames[-1][0].startswith(_COLLECTORS):
         return None
-    number = _EXPECTED.search(str(error))
-    call = "reset" if number and number[1] == "2" else "step"
-    call = by[1] if by[1] in ("reset", "step") else call
-    if by[0] == _VEC_ENVS:
-        return f"the VecEnv's {call} must return {_VEC_STEP}, and it returned others ({error})"
-    wanted = _RESET if call == "reset" else _STEP
     return (
-        f"an environment's {call} must return {wanted}, and {by[0]} got something else of it "
-        f"({error}): mend its {call}, or wrap it for Gymnasium's API (shimmy has such wrappers)"
+        f"{frames[-1][0]} could not put together what its environments returned ({error}): each "
+        "must return observations as its space has them, a number as reward, True or False as "
+        "terminated and truncated, and a dict as info; gymnasium.utils.env_checker.check_env "
+        "looks at one of them"
     )
 
 
-def _unpacked_by(error: BaseException) -> tuple[str, str] | None:
-    """Module and function of a library's wrapper in which the error arose, if it did in one."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is None:
+def _unpacked(error: BaseException, module: str, function: str) -> str | None:
+    """The same where a library's function got another number of parts; None if the user's did."""
+    if module == _VEC_ENVS:
+        return f"the VecEnv's step must return {_VEC_STEP}, and it returned others ({error})"
+    if module.split(".")[0] not in _WRAPPERS:
         return None
-    module = str(frame.tb_frame.f_globals.get("__name__", ""))
-    libraries = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
-    if module.split(".")[0] not in libraries:
-        return None
-    return module, frame.tb_frame.f_code.co_name
+    number = _EXPECTED.search(str(error))
+    call = "reset" if number and number[1] == "2" else "step"
+    call = function if function in ("reset", "step") else call
+    wanted = _RESET if call == "reset" else _STEP
+    return (
+        f"an environment's {call} must return {wanted}, and {module} got something else of it "
+        f"({error}): mend its {call}, or wrap it for Gymnasium's API (shimmy has such wrappers)"
+    )

@@ -170,7 +170,23 @@ def _method(env: Any) -> Callable[[Any], Any] | None:
         return (lambda over: _of_each(base.envs, has_it, over)) if any(has_it) else None
     if any(has_it) and not all(has_it):
         _warn(f"{METHOD}() is not asked, as only some of the environments have it")
-    return (lambda over: _array_of(base.call(METHOD))) if all(has_it) else None
+    return (lambda over: _of_processes(base, over)) if all(has_it) else None
+
+
+def _of_processes(base: Any, over: Any) -> np.ndarray:
+    """The masks of environments with processes of their own; those that are `over` are not asked,
+    which `AsyncVectorEnv.call` cannot do.
+    """
+    if over is None or not over.any():
+        return _array_of(base.call(METHOD))
+    asked = np.flatnonzero(~over).tolist()
+    for env in asked:
+        base.parent_pipes[env].send(("_call", (METHOD, (), {})))
+    given, successes = [None] * len(over), [True] * len(over)
+    for env in asked:
+        given[env], successes[env] = base.parent_pipes[env].recv()
+    base._raise_if_errors(successes)
+    return _array_of(given)
 
 
 def _of_each(envs: Any, has_it: Any, over: Any) -> np.ndarray:
