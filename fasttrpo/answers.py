@@ -80,7 +80,7 @@ def truths(name: str, values: Any, n_envs: int) -> np.ndarray:
     """(E,) bool of True and False, or 1 and 0. ValueError for anything else."""
     array = _vector(name, values, n_envs)
     if array.dtype.kind == "b":
-        return array
+        return array.copy()  # the environment may write the next ones into it
     is_true = array == 1
     for env in np.flatnonzero(~is_true & (array != 0))[:1]:
         raise ValueError(

@@ -229,9 +229,11 @@ class Stream:
 
     def _claim(self) -> None:
         """Any other stream of these environments has to reset them before it goes on."""
-        for each in getattr(self.env, "envs", (self.env,)):
-            base = getattr(each, "unwrapped", each)
-            with suppress(TypeError):  # of a class that cannot be a key
+        envs = getattr(self.env, "envs", None)
+        for each in envs if isinstance(envs, list | tuple) else (self.env,):
+            # Of a class that cannot be a key, or only looks like an environment.
+            with suppress(TypeError, AttributeError, RuntimeError):
+                base = getattr(each, "unwrapped", each)
                 other = _streams[base]() if base in _streams else None
                 if other is not None and other is not self:
                     other.interrupt()
