@@ -45,9 +45,9 @@ class BaseCallback:
                    rows from 0. Without a step of its own to see (below): n_steps alone.
     parent         the `EventCallback` that this one is called by
 
-    What a callback changes counts from the next iteration on: settings at any moment, `set_env` and
-    `set_random_seed` outside of a rollout, parameters and `update` in `_on_rollout_start` and
-    `_on_record` alone; elsewhere these are a RuntimeError. `set_logger` takes effect at once.
+    A callback may change settings at any moment: they count from the next iteration on. `set_env`
+    and `set_random_seed` are a RuntimeError in `_on_step`; so are new parameters and `update`, and
+    in `_on_rollout_end` too, before the update is made. `set_logger` takes effect at once.
 
     Compiled environments step many rows without Python in between. That stays so where no callback
     has an `_on_step` of its own, and where each says in `rows_until_step` how many rows may pass
