@@ -45,6 +45,10 @@ class BaseCallback:
                    rows from 0. Without a step of its own to see (below): n_steps alone.
     parent         the `EventCallback` that this one is called by
 
+    A callback may change settings at any moment: they count from the next iteration on. `set_env`
+    and `set_random_seed` are a RuntimeError in `_on_step`; so are new parameters and `update`, and
+    in `_on_rollout_end` too, before the update is made. `set_logger` takes effect at once.
+
     Compiled environments step many rows without Python in between. That stays so where no callback
     has an `_on_step` of its own, and where each says in `rows_until_step` how many rows may pass
     before it is called next. Otherwise the rows are stepped one by one, with the same bits.

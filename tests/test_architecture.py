@@ -22,6 +22,7 @@ HEAVY_ALLOWED = {
     "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
     "fasttrpo/envs/compiled.py": {"gymnasium"},
     "fasttrpo/sb3/env.py": {"gymnasium"},
+    "fasttrpo/in_turn.py": {"gymnasium"},
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
@@ -117,10 +118,11 @@ LAYERS = (
     {"collect", "logger", "callback_base"},
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
     {"sb3"},
-    {"backend", "envs", "masks"},
+    {"backend", "envs", "masks", "in_turn"},
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
+    {"amid", "answers", "infos"},
     {"values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"},
     {"printable"},
 )
