@@ -41,6 +41,7 @@ class Checkpoint:
 
     run        of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
     functions  settings that were functions, of which `settings` holds the last values
+    seed_is_given  whether the user chose settings.seed (see `learning.environment_seed`)
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class Checkpoint:
     run: dict[str, np.ndarray] = field(default_factory=dict)
     format: int = FORMAT
     functions: tuple[str, ...] = ()
+    seed_is_given: bool = True
 
 
 def write(path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint) -> Path | None:
@@ -118,6 +120,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
         "num_timesteps": checkpoint.num_timesteps,
         "n_updates": checkpoint.n_updates,
         "functions": checkpoint.functions,
+        "seed_is_given": checkpoint.seed_is_given,
     }
 
 
@@ -150,6 +153,7 @@ def _parse(path: Path | BinaryIO, arrays: dict[str, np.ndarray]) -> Checkpoint:
             {n.removeprefix(_RUN): value for n, value in arrays.items() if n.startswith(_RUN)},
             number,
             tuple(header.get("functions", ())),
+            bool(header.get("seed_is_given", True)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} has a damaged header: {error}") from error

@@ -15,9 +15,12 @@ import numpy as np
 
 from fasttrpo.masks import Masks
 from fasttrpo.notes import Noted
+from fasttrpo.ownership import close_at_end, kept
+from fasttrpo.seeds import of_env
 from fasttrpo.spaces import batches
 from fasttrpo.step import Step
 from fasttrpo.suggest import nearest
+from fasttrpo.workers import WORKER_ENDED, explain, settle
 
 
 def as_vector_env(
@@ -26,10 +29,10 @@ def as_vector_env(
     """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
     a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
 
-    An Env is wrapped as it is, never made anew. `n_envs`, `env_backend` and `n_threads` (settings)
-    are for names (`is_name`); ValueError if n_envs says otherwise than the environment passed,
-    TypeError for anything that is no environment, ImportError with the command to type where a
-    simulator is missing.
+    An Env is wrapped as it is, never made anew, and never closed by us. `n_envs`, `env_backend`
+    and `n_threads` (settings) are for names (`is_name`); ValueError if n_envs says otherwise than
+    the environment passed, TypeError for anything that is no environment, ImportError with the
+    command to type where a simulator is missing.
     """
     import gymnasium
 
@@ -80,7 +83,7 @@ def is_name(env: Any) -> bool:
 def _wrap(env: Any) -> Any:
     from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-    return SyncVectorEnv([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
+    return kept(SyncVectorEnv)([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
@@ -126,12 +129,13 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
     from fasttrpo import envs
 
     try:
-        return gymnasium.make_vec(
+        made = gymnasium.make_vec(
             env_id,
             num_envs=n_envs,
             vectorization_mode="sync",
             vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
         )
+        return close_at_end(made)
     except (gymnasium.error.Error, ImportError) as error:
         if env_id in gymnasium.registry:
             missing = envs.missing(env_id)
@@ -180,7 +184,8 @@ class Stream:
     DISABLED    nothing resets by itself: environments that ended are reset here
 
     An environment that reports no mode is taken for NEXT_STEP, with a warning, as Gymnasium's
-    own wrappers do. What the environment raises passes through with a note that says so.
+    own wrappers do. What the environment raises passes through with a note that says so. Where a
+    process of its own ended, this is a RuntimeError which names it.
     """
 
     def __init__(self, env: Any) -> None:
@@ -205,13 +210,20 @@ class Stream:
         self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
-        """Starts an episode in every environment.
+        """Starts an episode in every environment, after whatever call was broken off there.
 
         `obs` (E, *obs) is what the agent sees next, `masks` (E, A) which choices are open, or None.
+        The environment gets the seed as `seeds.of_env` has it.
         """
         self.interrupt()
+        seed = None if seed is None else of_env(seed, self.env)
         with Noted("reset"):
-            self.obs, infos = self.env.reset(seed=seed)
+            settle(given_env(self.env))
+            try:
+                self.obs, infos = self.env.reset(seed=seed)
+            except WORKER_ENDED as error:
+                explain(given_env(self.env), error)
+                raise
         self.masks = self._masks.at_reset(infos)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -247,7 +259,11 @@ class Stream:
         row  the rollout's step that this is, for the note on an exception
         """
         with Noted("step" if row is None else f"step at step {row}"):
-            answer = self.env.step(actions)
+            try:
+                answer = self.env.step(actions)
+            except WORKER_ENDED as error:
+                explain(given_env(self.env), error)
+                raise
         obs, rewards, terminated, truncated, infos = answer
         rewards = self._vector("reward", rewards, np.float64)
         terminated = self._vector("terminated", terminated, bool)
@@ -256,7 +272,7 @@ class Stream:
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
-            next_obs, obs, reset = self._turn(obs, done, infos)
+            next_obs, obs, reset = self._turn(obs, done, infos, terminated)
             over = done if self._mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
@@ -278,14 +294,23 @@ class Stream:
         self.masks = self._masks.read({}, None)
         return episodes, *under_way
 
-    def _turn(self, obs: Any, done: np.ndarray, infos: dict) -> tuple[Any, Any, Any]:
+    def _turn(
+        self, obs: Any, done: np.ndarray, infos: dict, terminated: np.ndarray
+    ) -> tuple[Any, Any, Any]:
         """Where episodes ended: the observation after the step, and what the agent sees next; and
         where environments were reset here, the infos of that.
+
+        Nothing is learnt from the observation after a termination: where it is missing or not
+        finite, the one before stands for it.
         """
         if not self._has_parts:
             obs = np.asarray(obs)
+        unneeded = done & terminated
         if self._mode is self._modes.SAME_STEP:
-            return _final_observations(obs, done, infos), obs, None
+            return _final_observations(obs, done, infos, unneeded, self.obs), obs, None
+        lost = ~batches.are_finite(obs, unneeded)
+        if np.count_nonzero(lost):
+            obs = batches.replaced(obs, lost, self.obs)
         if self._mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
@@ -310,10 +335,13 @@ def _is_savable(env: Any) -> bool:
 
 
 def _autoreset_mode(env: Any, modes: Any) -> Any:
-    mode = (env.metadata or {}).get("autoreset_mode")
+    mode = _declared_mode(env, modes)
     if mode is None:
         warnings.warn(
-            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP",
+            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP. If it resets in "
+            "another way, episodes are cut in the wrong places: say which, env.metadata = "
+            "{**env.metadata, 'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP} (or "
+            "NEXT_STEP, DISABLED), before the model gets it",
             UserWarning,
             stacklevel=5,
         )
@@ -321,18 +349,42 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
     return modes(mode)
 
 
-def _final_observations(obs: Any, done: np.ndarray, infos: dict) -> Any:
-    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows."""
+def _declared_mode(env: Any, modes: Any) -> Any:
+    """The mode that the environment says it has, or None.
+
+    Gymnasium 1.1's vector environments write theirs into a dict that all environments of a class
+    share, so that the last one made speaks for the others: their attribute is asked first.
+    """
+    metadata, base = getattr(env, "metadata", None), env.unwrapped
+    own = getattr(base, "autoreset_mode", None)
+    if isinstance(own, modes) and metadata is getattr(base, "metadata", None):
+        return own
+    return (metadata or {}).get("autoreset_mode")
+
+
+def _final_observations(
+    obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, seen: Any
+) -> Any:
+    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows; where
+    these are unneeded (E,) and missing or not finite, what was `seen` before.
+    """
     final = infos.get("final_obs")
+    if final is None:
+        final = np.full(len(done), None)
     is_batch = isinstance(final, Mapping | tuple)
-    ended = () if is_batch or final is None else np.flatnonzero(done)
-    if final is None or any(final[env] is None for env in ended):
+    missing = np.zeros_like(done)
+    if not is_batch:
+        missing[done] = [final[env] is None for env in np.flatnonzero(done)]
+    if np.count_nonzero(missing & ~unneeded):
         raise ValueError(
-            "an episode ended in an environment that resets in the same step, "
+            "an episode was truncated in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
     try:
-        return batches.replaced(obs, done, final)
+        lost = missing | ~batches.are_finite(final, unneeded & ~missing)
+        if np.count_nonzero(lost):
+            obs = batches.replaced(obs, lost, seen)
+        return batches.replaced(obs, done & ~lost, final)
     except (ValueError, TypeError, LookupError) as error:
         raise ValueError(
             "the last observation of an episode (infos['final_obs']) has not the form of the "

@@ -60,6 +60,7 @@ class TRPO(Calls):
         settings = for_size(settings, observations.size, sum(actions.parts))
         check_rows(settings)
         self._build(settings, observations, actions)
+        self._seed_is_given = keywords.get("seed") is not None
         self._attach(env, given)
 
     def _build(
@@ -70,6 +71,7 @@ class TRPO(Calls):
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
         self._remaining, self._is_learning, self._is_collecting = 1.0, False, False
+        self._seed_is_given = True
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
@@ -309,6 +311,7 @@ class TRPO(Calls):
             self._agent.state(),
             run,
             functions=tuple(last),
+            seed_is_given=self._seed_is_given,
         )
 
     def _run_state(self) -> dict[str, np.ndarray]:
@@ -352,6 +355,7 @@ class TRPO(Calls):
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
+        model._seed_is_given = saved.seed_is_given
         made = env
         if env is not None:
             made = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
@@ -378,6 +382,7 @@ class TRPO(Calls):
 
     def _reseed(self, seed: int) -> None:
         self._remake(replace(self.settings, seed=seed))
+        self._seed_is_given = True
         if self._stream is not None:
             self._stream.interrupt()
 

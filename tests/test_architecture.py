@@ -121,7 +121,10 @@ LAYERS = (
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
-    {"values", "suggest", "files", "notes", "run_files", "step", "_version"},
+    {
+        *("values", "suggest", "files", "notes", "run_files", "step", "_version"),
+        *("ownership", "seeds", "workers"),
+    },
 )
 
 
