@@ -353,13 +353,12 @@ def _declared_mode(env: Any, modes: Any) -> Any:
     """The mode that the environment says it has, or None.
 
     Gymnasium 1.1's vector environments write theirs into a dict that all environments of a class
-    share, so that the last one made speaks for the others: their attribute is asked first.
+    share, so that the last one made speaks for the others: their attribute knows better.
     """
-    metadata, base = getattr(env, "metadata", None), env.unwrapped
-    own = getattr(base, "autoreset_mode", None)
-    if isinstance(own, modes) and metadata is getattr(base, "metadata", None):
-        return own
-    return (metadata or {}).get("autoreset_mode")
+    metadata, base = getattr(env, "metadata", None) or {}, env.unwrapped
+    mode, own = metadata.get("autoreset_mode"), getattr(base, "autoreset_mode", None)
+    is_theirs = mode is not None and metadata is getattr(base, "metadata", None)
+    return own if is_theirs and isinstance(own, modes) else mode
 
 
 def _final_observations(
@@ -368,16 +367,12 @@ def _final_observations(
     """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows; where
     these are unneeded (E,) and missing or not finite, what was `seen` before.
     """
-    final = infos.get("final_obs")
-    if final is None:
-        final = np.full(len(done), None)
-    is_batch = isinstance(final, Mapping | tuple)
-    missing = np.zeros_like(done)
-    if not is_batch:
+    final, missing = infos.get("final_obs"), np.zeros_like(done)
+    if final is not None and not isinstance(final, Mapping | tuple):
         missing[done] = [final[env] is None for env in np.flatnonzero(done)]
-    if np.count_nonzero(missing & ~unneeded):
+    if final is None or np.count_nonzero(missing & ~unneeded):
         raise ValueError(
-            "an episode was truncated in an environment that resets in the same step, "
+            "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
     try:

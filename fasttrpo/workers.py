@@ -150,7 +150,10 @@ def _dead(workers: Workers) -> dict[int, int | None]:
     """The exit codes of the processes that have ended."""
     from multiprocessing import connection
 
-    connection.wait([each.sentinel for each in workers.processes], 1.0)  # a pipe ends a bit sooner
+    ended = connection.wait([each.sentinel for each in workers.processes], 1.0)
+    for process in workers.processes:
+        if process.sentinel in ended:
+            process.join(1.0)  # its pipes end a moment before it does
     codes = {e: each.exitcode for e, each in enumerate(workers.processes)}
     return {e: code for e, code in codes.items() if code is not None}
 

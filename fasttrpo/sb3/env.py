@@ -72,7 +72,7 @@ class WrappedVecEnv(Kept, VectorEnv):
             self.vec_env.seed(seed)
         except _MISSING as error:
             warnings.warn(
-                f"{type(self.vec_env).__name__} cannot be seeded: its seed({seed}) raised "
+                f"{type(self.vec_env).__name__} cannot be seeded: its seed() raised "
                 f"{type(error).__name__}: {error}; its episodes differ from run to run",
                 RuntimeWarning,
                 stacklevel=5,
