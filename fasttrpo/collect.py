@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
@@ -13,7 +14,7 @@ import numpy as np
 
 from fasttrpo.environments import Stream
 from fasttrpo.spaces import Actions, Observations
-from fasttrpo.step import Step
+from fasttrpo.step import Step, told_around
 
 WINDOW = 100
 
@@ -102,17 +103,42 @@ class EpisodeStatistics:
         if not np.count_nonzero(step.done):
             return []
         ended = np.flatnonzero(step.done).tolist()
-        episodes = [self._episode(e, step.info(e)) for e in ended]
+        episodes = [self._episode(e, step) for e in ended]
         self._totals[ended] = 0.0
         self._lengths[ended] = 0
         self.count += len(episodes)
         self.window.extend(episodes)
         return episodes
 
-    def _episode(self, env: int, info: dict[str, Any]) -> Episode:
+    def _told(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
+        """The environment's own count of the episode that ended there; empty if there is none.
+
+        A `RecordEpisodeStatistics` around the vector environment is believed if it counted all
+        steps: Gymnasium's forgets some where episodes are reset one by one, and before 1.4 an
+        episode's first where it begins in the step before.
+        """
+        column = step.infos.get("episode")
+        is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
+        if isinstance(info.get("episode"), Mapping) and not is_around:
+            return info["episode"]
+        around = told_around(step.infos, "episode", env)
+        if not isinstance(around, Mapping):
+            return {}
+        if around.get("l") == self._lengths[env]:
+            return around
+        warnings.warn(
+            f"infos['episode'] tells of {around.get('l')} steps where an episode had "
+            f"{self._lengths[env]}: the sum of the rewards is taken for its return; put "
+            "RecordEpisodeStatistics around each environment, not around all",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
+
+    def _episode(self, env: int, step: Step) -> Episode:
         """The one that ended there."""
-        told = info.get("episode")
-        told = told if isinstance(told, Mapping) else {}
+        info = step.info(env)
+        told = self._told(env, step, info)
         total, length = _number(told.get("r")), _number(told.get("l"))
         success = _number(info.get("is_success"))
         return Episode(
@@ -245,8 +271,8 @@ def _check_unmoved(stream: Stream) -> None:
     """The rows to come would not follow those that there are."""
     if stream.obs is None:
         raise RuntimeError(
-            "a callback reset, stepped, seeded or evaluated on the environment that the model "
-            "learns in, in the midst of a rollout: give it another one, or do it in "
+            "a callback or another model reset, stepped, seeded or evaluated on the environment "
+            "that the model learns in, in the midst of a rollout: give it another one, or do it in "
             "_on_rollout_start or _on_rollout_end"
         )
 

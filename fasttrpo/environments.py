@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from fasttrpo import answers, workers
+from fasttrpo.answers import Asked
+from fasttrpo.infos import columns
 from fasttrpo.masks import Masks
 from fasttrpo.notes import Noted
 from fasttrpo.ownership import close_at_end, kept
@@ -20,7 +25,6 @@ from fasttrpo.seeds import of_env
 from fasttrpo.spaces import batches
 from fasttrpo.step import Step
 from fasttrpo.suggest import nearest
-from fasttrpo.workers import WORKER_ENDED, explain, settle
 
 
 def as_vector_env(
@@ -47,13 +51,15 @@ def as_vector_env(
         env = WrappedVecEnv(env)
     is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
     if isinstance(env, gymnasium.Env) and not is_vector:
+        answers.check_spaces(env, "observation_space", "action_space")
         env = _wrap(env)
     elif not is_vector:
         raise TypeError(
             "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
             "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
-            f"got {type(env).__name__}"
+            f"got {answers.no_environment(env)}"
         )
+    answers.check_spaces(env, "single_observation_space", "single_action_space")
     if n_envs not in (1, env.num_envs):
         raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
     return env
@@ -81,9 +87,9 @@ def is_name(env: Any) -> bool:
 
 
 def _wrap(env: Any) -> Any:
-    from gymnasium.vector import AutoresetMode, SyncVectorEnv
+    from fasttrpo.in_turn import InTurn
 
-    return kept(SyncVectorEnv)([lambda: env], autoreset_mode=AutoresetMode.SAME_STEP)
+    return kept(InTurn)([lambda: env])
 
 
 def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
@@ -124,20 +130,20 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
 def _gymnasium_s(env_id: str, n_envs: int) -> Any:
     """Gymnasium's environments of an id. ValueError names the nearest id if there is none such."""
     import gymnasium
-    from gymnasium.vector import AutoresetMode
 
     from fasttrpo import envs
+    from fasttrpo.in_turn import InTurn
 
     try:
-        made = gymnasium.make_vec(
-            env_id,
-            num_envs=n_envs,
-            vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-        )
+        made = InTurn([lambda: gymnasium.make(env_id)] * n_envs)
+        made.spec = made.envs[0].spec
         return close_at_end(made)
     except (gymnasium.error.Error, ImportError) as error:
-        if env_id in gymnasium.registry:
+        spec = gymnasium.registry.get(env_id.rpartition(":")[2])  # of module:id, imported by now
+        if spec is not None and spec.entry_point is None and spec.vector_entry_point is not None:
+            how = "vector_entry_point"
+            return gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=how)
+        if spec is not None:
             missing = envs.missing(env_id)
             if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
                 raise ImportError(f"{env_id}: {missing}") from error
@@ -173,6 +179,10 @@ class Pace:
         """Rows were collected in that time. Few at first, for a step may take long."""
         fitting = int(rows * PIECE / max(seconds, 1e-9))
         self.rows = max(1, min(fitting, 8 * self.rows))
+
+
+# The stream that moved an environment last, by the environment itself.
+_streams: WeakKeyDictionary[Any, ref[Stream]] = WeakKeyDictionary()
 
 
 class Stream:
@@ -217,14 +227,27 @@ class Stream:
         """
         self.interrupt()
         seed = None if seed is None else of_env(seed, self.env)
-        with Noted("reset"):
-            settle(given_env(self.env))
-            try:
-                self.obs, infos = self.env.reset(seed=seed)
-            except WORKER_ENDED as error:
-                explain(given_env(self.env), error)
-                raise
+        self._claim()
+        with Asked("reset"):
+            workers.settle(self.env)
+            answer = workers.call(self.env, self.env.reset, seed=seed)
+            self.obs, infos = self._first(answer)
         self.masks = self._masks.at_reset(infos)
+
+    def _claim(self) -> None:
+        """Any other stream of these environments has to reset them before it goes on."""
+        for each in getattr(self.env, "envs", (self.env,)):
+            base = getattr(each, "unwrapped", each)
+            with suppress(TypeError):  # of a class that cannot be a key
+                other = _streams[base]() if base in _streams else None
+                if other is not None and other is not self:
+                    other.interrupt()
+                _streams[base] = ref(self)
+
+    def _first(self, answer: Any) -> tuple[Any, dict[str, Any]]:
+        """Observations and infos of a reset."""
+        obs, infos = answers.of_vector_env(answer, "reset")
+        return obs, columns(infos, self.env.num_envs)
 
     def state(self) -> dict[str, np.ndarray]:
         """Where the environment stands, for `load_state`; empty if it cannot tell.
@@ -247,6 +270,7 @@ class Stream:
         over = state["environment_over"]
         if over.shape != (self.env.num_envs,):
             return False
+        self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
         self._over = over.astype(bool)
         is_next_step = self._mode is self._modes.NEXT_STEP
@@ -258,16 +282,15 @@ class Stream:
 
         row  the rollout's step that this is, for the note on an exception
         """
-        with Noted("step" if row is None else f"step at step {row}"):
-            try:
-                answer = self.env.step(actions)
-            except WORKER_ENDED as error:
-                explain(given_env(self.env), error)
-                raise
+        with Asked("step" if row is None else f"step at step {row}"):
+            answer = workers.call(self.env, self.env.step, actions)
+            answer = answers.of_vector_env(answer, "step")
+        n_envs = self.env.num_envs
         obs, rewards, terminated, truncated, infos = answer
-        rewards = self._vector("reward", rewards, np.float64)
-        terminated = self._vector("terminated", terminated, bool)
-        truncated = self._vector("truncated", truncated, bool)
+        rewards = answers.rewards(rewards, n_envs)
+        terminated = answers.truths("terminated", terminated, n_envs)
+        truncated = answers.truths("truncated", truncated, n_envs)
+        infos = columns(infos, n_envs)
         skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
@@ -295,7 +318,7 @@ class Stream:
         return episodes, *under_way
 
     def _turn(
-        self, obs: Any, done: np.ndarray, infos: dict, terminated: np.ndarray
+        self, obs: Any, done: np.ndarray, infos: dict[str, Any], terminated: np.ndarray
     ) -> tuple[Any, Any, Any]:
         """Where episodes ended: the observation after the step, and what the agent sees next; and
         where environments were reset here, the infos of that.
@@ -314,19 +337,10 @@ class Stream:
         if self._mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
-            with Noted("reset"):
-                first, infos = self.env.reset(options={"reset_mask": done.copy()})
+            with Asked("reset"):
+                first, infos = self._first(self.env.reset(options={"reset_mask": done.copy()}))
             return after, batches.replaced(after, done, first), (done, infos)
         return obs, obs, None
-
-    def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:
-        values = np.asarray(values)
-        if values.shape != (self.env.num_envs,) or values.dtype.kind not in "fiub":
-            raise ValueError(
-                f"the environment's {name} has shape {values.shape} and dtype {values.dtype}, "
-                f"expected {self.env.num_envs} numbers"
-            )
-        return values.astype(dtype)
 
 
 def _is_savable(env: Any) -> bool:

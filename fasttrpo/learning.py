@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import logger as logs
+from fasttrpo.amid import ROLLOUT, UPDATE
 from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import given_env
@@ -75,8 +76,8 @@ class Learning:
         finally:
             if self.bar is not None:
                 self.bar.close()
-            if self._owns_logger:
-                self.model.logger.close()
+            if self._made_logger is not None:  # the model may have another one by now
+                self._made_logger.close()
 
     def _begin(self) -> None:
         """Readies counts, environment and log."""
@@ -87,10 +88,10 @@ class Learning:
         self.started, self.first_step = perf_counter(), model.num_timesteps
         self.target = model.num_timesteps + self.total
         settings = model.settings
-        self._owns_logger = not model._has_own_logger
-        if self._owns_logger:
+        self._made_logger = None
+        if not model._has_own_logger:
             resumed = model.num_timesteps if self.goes_on else None
-            model._logger = logs.for_learning(
+            self._made_logger = model._logger = logs.for_learning(
                 settings.verbose, settings.tensorboard_log, self.name, resumed
             )
 
@@ -165,6 +166,7 @@ def iterate(model: Any, callback: Any = None) -> Record:
     callback, agent = nobody(model) if callback is None else callback, model._agent
     try:
         callback.on_rollout_start()
+        model._amid = UPDATE
         agent = fit_agent(model)
         ready_environment(model)
         statistics = collect_rollout(model, model.settings.n_steps, callback)
@@ -177,6 +179,8 @@ def iterate(model: Any, callback: Any = None) -> Record:
         if not isinstance(error, Stopped):
             model.num_timesteps = before
         raise
+    finally:
+        model._amid = None
     hand_over(agent, model)
     model.num_timesteps = before
     model._statistics = statistics
@@ -230,13 +234,13 @@ def collect_rollout(model: Any, n_steps: int, callback: Any = None) -> EpisodeSt
     statistics = model._statistics.copy()
     watch = Watch(model, nobody(model) if callback is None else callback)
     given = model._stream, model._observations, model._actions, statistics, n_steps, watch
-    model._is_collecting = True
+    before, model._amid = model._amid, ROLLOUT
     try:
         while not collect(model._agent, *given):
             model._agent.discard()
-        watch.end()
     finally:
-        model._is_collecting = False
+        model._amid = before
+    watch.end()
     return statistics
 
 

@@ -44,6 +44,16 @@ class Step(NamedTuple):
         return info_of(self.infos, env, bool(self.done[env]))
 
 
+def told_around(infos: Mapping, key: str, env: int) -> Any:
+    """What a wrapper around a vector environment that resets in the same step told of an end: it
+    stands beside infos["final_info"], among what was said of the next episode. None if nothing.
+    """
+    value: Any = infos.get(key) if _counts(infos.get(f"_{key}"), env) else None
+    if isinstance(value, dict):
+        return info_of(value, env)
+    return value[env] if _has_rows(value) and len(value) > env else None
+
+
 def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
     """One environment's of Gymnasium's vector form: arrays by key, and where there is one, "_key",
     which rows count; or of an array of dicts.
@@ -56,13 +66,18 @@ def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
         return info_of(infos["final_info"], env)
     info = {}
     for key, values in infos.items():
-        if str(key).startswith("_") or not _counts(infos.get(f"_{key}"), env):
+        if _is_mask(key, infos) or not _counts(infos.get(f"_{key}"), env):
             continue
         if isinstance(values, dict):
             info[key] = info_of(values, env)
         elif _has_rows(values) and len(values) > env:
             info[key] = values[env]
     return info
+
+
+def _is_mask(key: Any, infos: Mapping) -> bool:
+    """Whether this tells whose rows of another key count."""
+    return str(key).startswith("_") and (f"_{key}" not in infos or str(key)[1:] in infos)
 
 
 def _as_dict(info: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fasttrpo import backend, learning, spaces
 from fasttrpo import checkpoint as archives
+from fasttrpo.amid import refuse_environment, refuse_policy
 from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name, seen_env
 from fasttrpo.learning import Record
@@ -70,8 +71,9 @@ class TRPO(Calls):
         self.num_timesteps = self.n_updates = 0
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
-        self._remaining, self._is_learning, self._is_collecting = 1.0, False, False
+        self._remaining, self._is_learning = 1.0, False
         self._seed_is_given = True
+        self._amid: str | None = None
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
         self._stream: Stream | None = None
@@ -107,7 +109,12 @@ class TRPO(Calls):
         return self._stream is not None and self._stream.obs is not None
 
     def set_env(self, env: Any) -> None:
-        """Takes another environment; the next `learn` resets it. ValueError for other spaces."""
+        """Takes another environment, which is reset when it is first stepped.
+
+        A callback may do so too, from the next iteration on; RuntimeError in the midst of a rollout
+        (`_on_step`). ValueError for other spaces.
+        """
+        refuse_environment(self, "set_env")
         made = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
         self._check_spaces(made)
         self._attach(made, env)
@@ -190,16 +197,22 @@ class TRPO(Calls):
     def set_logger(self, logger: Any) -> None:
         """Takes a logger, of `fasttrpo.logger.configure` or Stable-Baselines3's, instead of what
         the settings verbose and tensorboard_log would make. TypeError for what is none.
+
+        In a callback, too: what was recorded until then is written where it was recorded.
         """
-        self._logger, self._has_own_logger = as_logger(logger), True
+        taken = as_logger(logger)
+        if self._is_learning:
+            self._logger.dump(self.num_timesteps)
+        self._logger, self._has_own_logger = taken, True
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.
 
         The log-probabilities are those of the present policy, so the actions must be drawn
         from it. T and E are free. ValueError or TypeError names what is wrong with the rollout;
-        the model is then unchanged.
+        the model is then unchanged. RuntimeError in the midst of a rollout of `learn`.
         """
+        refuse_policy(self, "update")
         rows = checked(rollout, self._observations, self._actions)
         started = perf_counter()
         agent, before = self._fitting_agent(*rollout.shape), self._agent.state()
@@ -315,7 +328,7 @@ class TRPO(Calls):
         )
 
     def _run_state(self) -> dict[str, np.ndarray]:
-        stream = {} if self._stream is None or self._is_collecting else self._stream.state()
+        stream = {} if self._stream is None or self._amid else self._stream.state()
         return {**self._statistics.state(), **stream}
 
     @classmethod
@@ -381,6 +394,7 @@ class TRPO(Calls):
         return cls.load(path)
 
     def _reseed(self, seed: int) -> None:
+        refuse_environment(self, "set_random_seed")
         self._remake(replace(self.settings, seed=seed))
         self._seed_is_given = True
         if self._stream is not None:

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-WORKER_ENDED = (EOFError, ConnectionError)
-"""What a pipe raises whose other end is gone."""
+_PIPE_ENDED = (EOFError, ConnectionError)  # what a pipe raises whose other end is gone
 PATIENCE = 10.0  # seconds for a step that is under way, where new processes can be started
 _unanswered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 """Of each pipe, how many of our requests: more than one if `settle` itself was interrupted."""
@@ -40,7 +39,7 @@ def settle(env: Any) -> None:
     Answers that nobody read are dropped. Where processes ended or do not answer, an
     `AsyncVectorEnv` starts new ones, with a warning; RuntimeError for others, which cannot.
     """
-    base = getattr(env, "unwrapped", env)
+    base = _base(env)
     workers = _workers(base)
     if workers is None or getattr(base, "closed", False):
         return
@@ -52,15 +51,25 @@ def settle(env: Any) -> None:
         raise RuntimeError(_what_ended(base, workers))
 
 
-def explain(env: Any, error: BaseException) -> None:
-    """RuntimeError that names the process which ended, if one did."""
-    base = getattr(env, "unwrapped", env)
-    workers = _workers(base)
-    if workers is not None and _dead(workers):
+def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """The answer to one of its calls; RuntimeError that names the process which ended, if one did."""
+    try:
+        return function(*args, **keywords)
+    except _PIPE_ENDED as error:
+        base = _base(env)
+        workers = _workers(base)
+        if workers is None or not _dead(workers):
+            raise
         raise RuntimeError(_what_ended(base, workers)) from error
 
 
 # -- which processes there are ---------------------------------------------------------------------
+
+
+def _base(env: Any) -> Any:
+    """What is inside all wrappers: Gymnasium's, Stable-Baselines3's and ours for these."""
+    env = getattr(env, "vec_env", env)
+    return getattr(env, "unwrapped", env)
 
 
 def _workers(base: Any) -> Workers | None:

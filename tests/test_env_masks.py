@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
+from gymnasium.wrappers.vector import DictInfoToList
 from helpers import COUNTERS, Counter, collected
 from vec_env import VecCartPole
 
@@ -88,6 +89,43 @@ def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords
         for env in range(2):
             known = np.ones(9, bool) if skip[env] else expected(form, obs[env, 0])
             np.testing.assert_array_equal(mask[env], known)
+
+
+@pytest.mark.parametrize("form", ["array", "list", "parts", "method", "sometimes"])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_masks_in_lists_of_infos_are_the_same(form, mode):
+    plain = run(masked(SyncVectorEnv, mode, form))
+    listed = run(DictInfoToList(masked(SyncVectorEnv, mode, form)))
+    for one, other in zip(plain.masks, listed.masks, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class Exacting(Masked):
+    """Does not answer once its episode is over."""
+
+    def __init__(self, length=3, truncates=False):
+        super().__init__(length, truncates, form="method")
+        self.action_masks = self._living
+
+    def _living(self):
+        assert self.t < self.length, "the episode is over"
+        return self._mask()
+
+
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_where_an_episode_is_over_nobody_is_asked(mode, kind):
+    env = kind([lambda how=how: Exacting(*how) for how in COUNTERS], autoreset_mode=mode)
+    agent = run(env)
+    assert len(agent.masks) == 21
+    env.close()
+
+
+def test_environments_with_and_without_the_method_live_together():
+    makers = [lambda: Masked(9, form="method"), lambda: Masked(9, form="sometimes")]
+    stream = Stream(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    stream.reset()
+    np.testing.assert_array_equal(stream.masks, [bits(0) > 0, np.ones(9)])
 
 
 def test_environments_without_masks_give_none():
@@ -179,6 +217,58 @@ def test_masks_of_real_actions_are_left_alone_with_a_warning():
     assert stream.masks is None
 
 
+class Binary(Masked):
+    def __init__(self, form="array"):
+        super().__init__(form=form)
+        self.action_space = spaces.MultiBinary(9)
+
+
+class Real(Binary):
+    def __init__(self, form="array"):
+        super().__init__(form)
+        self.action_space = spaces.Box(-1, 1, (9,))
+
+
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
+@pytest.mark.parametrize("made", [Binary, Real])
+@pytest.mark.parametrize(
+    ("form", "source"),
+    [
+        ("array", r"^infos\['action_mask'\]"),
+        ("sometimes", r"^infos\['action_mask'\]"),  # not in a reset
+        ("method", r"^action_masks\(\)"),
+    ],
+)
+def test_masks_of_actions_that_take_none_are_warned_of_once(form, source, made, kind):
+    instead = r"; MultiDiscrete\(\[2\] \* 9\) has the same" if made is Binary else ""
+    stream = Stream(kind([lambda: made(form)], autoreset_mode=AutoresetMode.SAME_STEP))
+
+    def play():
+        for _ in range(2):
+            stream.reset()
+            for _ in range(4):
+                stream.step(np.zeros((1, 9), np.int8))
+
+    with pytest.warns(UserWarning, match=f"{source} is not looked at: .*{instead}") as seen:
+        play()
+    assert sum("not looked at" in str(each.message) for each in seen) == 1
+    assert stream.masks is None
+    stream.env.close()
+
+
+class Misnamed(Masked):
+    def _info(self):
+        return {"action_masks": self._mask()}
+
+
+def test_a_key_that_is_nearly_right_is_warned_of():
+    stream = Stream(SyncVectorEnv([Misnamed], autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.warns(
+        UserWarning, match=r"infos\['action_masks'\] forbids no .*info\['action_mask'"
+    ):
+        stream.reset()
+
+
 class Seen(Counter):
     """Has its masks where PettingZoo has them, in the observation; `told` also in infos."""
 
@@ -245,6 +335,17 @@ def test_a_mask_of_another_form_is_named(mask, wrong, message):
     makers = [lambda: Wrong(mask, mask), lambda: Wrong(mask, wrong)]
     with pytest.raises(ValueError, match=message):
         run(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+
+
+@pytest.mark.parametrize("form", ["array", "method"])
+def test_a_mask_that_leaves_nothing_is_told_with_what_to_do(form):
+    class Shut(Masked):
+        def _mask(self):
+            return np.zeros(9) if self.t == 2 else super()._mask()
+
+    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave one choice open"
+    with pytest.raises(ValueError, match=message):
+        run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
 
 def test_what_a_method_raises_is_the_environment_s():

@@ -12,10 +12,10 @@ from gymnasium.spaces.utils import flatdim, flatten
 from gymnasium.vector.utils import batch_space, iterate
 from helpers import INT8
 
-from fasttrpo.spaces import describe, observations
+from fasttrpo.spaces import describe, observations, warn_of_images
 
 ACTION = spaces.Discrete(2)
-BYTES = spaces.Box(0, 255, (2, 3), np.uint8)
+IMAGE = spaces.Box(0, 255, (2, 3, 1), np.uint8)
 SPACES = {
     "box": spaces.Box(-1, 1, (2, 3), np.float32),
     "number": spaces.Box(-1, 1, (), np.float64),
@@ -104,27 +104,58 @@ def test_a_model_takes_observations_by_their_names():
 # -- bytes ----------------------------------------------------------------------------------------
 
 
-def test_bytes_are_scaled():
-    obs = np.arange(0, 252, 42, np.uint8).reshape(1, 2, 3)
-    np.testing.assert_array_equal(of(BYTES).rows(obs, (1,)), obs.reshape(1, 6) / 255)
-    assert of(BYTES).images() == ["observation"]
-    assert of(spaces.Dict(eye=BYTES, ram=spaces.Box(0, 255, (4,), np.uint8))).images() == [
-        "observation['eye']"
-    ]
+def test_images_are_scaled_by_stable_baselines3_s_rule():
+    obs = np.arange(0, 252, 42, np.uint8).reshape(1, 2, 3, 1)
+    np.testing.assert_array_equal(of(IMAGE).rows(obs, (1,)), obs.reshape(1, 6) / 255)
+    parts = of(spaces.Dict(eye=IMAGE, ram=spaces.Box(0, 255, (4,), np.uint8)))
+    assert parts.images() == ["observation['eye']"]
+    seen = {"eye": obs, "ram": np.full((1, 4), 255, np.uint8)}
+    np.testing.assert_array_equal(
+        parts.rows(seen, (1,)), [[*obs.ravel() / 255, 255, 255, 255, 255]]
+    )
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 255, (6,), np.uint8),
+        spaces.Box(0, 255, (2, 3), np.uint8),
+        spaces.Box(0, 255, (1, 2, 3, 1), np.uint8),
+        spaces.Box(0, 10, (1, 2, 3), np.uint8),
+        spaces.Box(0, 255, (1, 2, 3), np.int16),
+    ],
+    ids=str,
+)
+def test_other_bytes_are_as_they_are(space):
+    obs = np.arange(6, dtype=space.dtype)
+    np.testing.assert_array_equal(of(space).rows(obs.reshape(1, *space.shape), (1,)), [obs])
+
+
+def test_a_picture_without_channels_is_told():
+    with pytest.warns(UserWarning, match="flattened and not scaled, as it has no axis of channels"):
+        warn_of_images(of(spaces.Box(0, 255, (2, 3), np.uint8)))
 
 
 def test_bytes_and_other_numbers_are_no_match():
-    floats = of(spaces.Box(0, 1, (2, 3)))
-    assert not of(BYTES).matches(floats)
-    assert not floats.matches(of(BYTES))
+    floats = of(spaces.Box(0, 1, (2, 3, 1)))
+    assert not of(IMAGE).matches(floats)
+    assert not floats.matches(of(IMAGE))
 
 
-def test_a_model_from_before_bytes_were_scaled_sees_what_it_saw():
-    data = of(BYTES).to_json()
-    del data["scaled"]
+@pytest.mark.parametrize(
+    ("shape", "scaled"), [((2, 3, 1), None), ((6,), True), ((2, 3), True), ((6,), False)]
+)
+def test_a_saved_model_sees_what_it_was_trained_on(shape, scaled):
+    """None: from before anything was scaled."""
+    space = spaces.Box(0, 255, shape, np.uint8)
+    data = {**of(space).to_json(), "scaled": scaled}
+    if scaled is None:
+        del data["scaled"]
     old = observations.from_json(json.loads(json.dumps(data)))
-    assert old.matches(of(BYTES))
-    np.testing.assert_array_equal(old.rows(np.full((1, 2, 3), 255), (1,)), np.full((1, 6), 255))
+    assert old.matches(of(space))
+    seen = old.rows(np.full((1, *shape), 255, np.uint8), (1,))
+    np.testing.assert_array_equal(seen, np.full((1, 6), 1 if scaled else 255))
+    assert json.loads(json.dumps(old.to_json()))["scaled"] is bool(scaled)
 
 
 # -- what is wrong --------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.amid import refuse_policy
+
 Parameters = dict[str, np.ndarray]
 
 
@@ -28,8 +30,10 @@ def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) ->
 
     exact  every parameter must be given
 
-    RuntimeError names what is missing, unknown or of another shape, as PyTorch does.
+    RuntimeError names what is missing, unknown or of another shape, as PyTorch does; and in the
+    midst of a rollout.
     """
+    refuse_policy(model, "setting parameters")
     vectors = _vectors(model)
     views = dict(_views(model, *vectors))
     missing = [name for name in views if name not in given] if exact else []

@@ -53,12 +53,20 @@ def from_json(observations: dict[str, Any], actions: dict[str, Any]) -> tuple:
 
 def warn_of_images(observations: Observations) -> None:
     """A UserWarning if there are images, which a network of dense layers has to take as a row."""
+    unscaled, size = set(observations.unscaled()), observations.size
     images = observations.images()
+    _warn_of([name for name in images if name not in unscaled], "scaled to 0..1", size)
+    add = "gymnasium.wrappers.ReshapeObservation adds one"
+    how = f"not scaled, as it has no axis of channels ({add})"
+    _warn_of([name for name in images if name in unscaled], how, size)
+
+
+def _warn_of(images: list[str], how: str, size: int) -> None:
     if images:
         warnings.warn(
-            f"{' and '.join(images)} is an image: it is flattened and scaled to 0..1, for the "
-            "policy is an MLP, without convolutions. Features of it, or fewer pixels, learn "
-            f"faster: every one of these {observations.size} numbers is an input of both networks",
+            f"{' and '.join(images)} is an image: it is flattened and {how}, for the policy is an "
+            "MLP, without convolutions. Features of it, or fewer pixels, learn faster: every one "
+            f"of these {size} numbers is an input of both networks",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -2,8 +2,9 @@
 
 The rows are those of `gymnasium.spaces.flatten`: a Box in C order, Discrete and MultiDiscrete
 one-hot, MultiBinary as it is, Tuple part after part, and Dict in the order of the space's keys,
-which Gymnasium sorts where a space is made from a plain dict. Bytes alone differ: a Box of uint8
-with bounds 0 and 255 is scaled to 0..1.
+which Gymnasium sorts where a space is made from a plain dict. Images alone differ: what
+Stable-Baselines3 takes for one, a Box of uint8 with three axes and bounds 0 and 255, is scaled to
+0..1. Files of models say whether it is ("scaled"), so that each sees what it was trained on.
 
 A batch of a Dict is a dict of arrays, and of a Tuple a tuple of arrays, with the `lead` axes first
 in each: () for one observation, (n,) for a batch, (T, E) for a rollout.
@@ -73,6 +74,10 @@ class Observations:
         """The names of the parts that are images."""
         return []
 
+    def unscaled(self, name: str = "observation") -> list[str]:
+        """The names of the parts that are bytes from 0 to 255 as they are."""
+        return []
+
 
 class _Array(Observations):
     """A space whose observations are arrays of one shape."""
@@ -110,7 +115,10 @@ class _Array(Observations):
 
 @dataclass(frozen=True)
 class BoxObservations(Box, _Array):
-    """Numbers as they are; bytes scaled to 0..1, except for models saved before that was so."""
+    """Numbers as they are; images scaled to 0..1.
+
+    scaled  as the model was trained: older ones scale no bytes at all, or all that there are
+    """
 
     scaled: bool = False
 
@@ -118,7 +126,8 @@ class BoxObservations(Box, _Array):
     def from_space(cls, space: Any) -> BoxObservations:
         """From a `gymnasium.spaces.Box`."""
         box = Box.from_space(space)
-        return cls(box.shape, box.low, box.high, box.dtype, scaled=_are_bytes(box))
+        is_image = _are_bytes(box) and len(box.shape) == 3
+        return cls(box.shape, box.low, box.high, box.dtype, scaled=is_image)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> BoxObservations:
@@ -138,7 +147,11 @@ class BoxObservations(Box, _Array):
 
     def images(self, name: str = "observation") -> list[str]:
         """Itself, if it is bytes with rows and columns."""
-        return [name] if self.scaled and len(self.shape) > 1 else []
+        return [name] if _are_bytes(self) and len(self.shape) > 1 else []
+
+    def unscaled(self, name: str = "observation") -> list[str]:
+        """Itself, if it is bytes from 0 to 255 as they are."""
+        return [name] if _are_bytes(self) and not self.scaled else []
 
 
 def _are_bytes(box: Box) -> bool:
@@ -209,6 +222,10 @@ class _Parts(Observations):
     def images(self, name: str = "observation") -> list[str]:
         """The parts' images."""
         return [image for key, part in self.parts for image in part.images(f"{name}[{key!r}]")]
+
+    def unscaled(self, name: str = "observation") -> list[str]:
+        """The parts' bytes."""
+        return [each for key, part in self.parts for each in part.unscaled(f"{name}[{key!r}]")]
 
     def _each(self, obs: Any, name: str) -> list[tuple[Observations, Any, str]]:
         """The parts in order, each with what is its own in `obs`, and that one's name."""

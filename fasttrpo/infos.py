@@ -1,0 +1,104 @@
+"""What E environments say beside their observations: a dict of columns, as Gymnasium has it.
+
+infos[key] holds a row per environment, infos["_key"] (E,) bool tells whose rows count. Gymnasium's
+own collector takes the first environment's type and shape for all; here a column keeps numbers or
+arrays as such while all rows agree, and holds the values themselves, as objects, once they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+FINAL_OBS, FINAL_INFO = "final_obs", "final_info"
+
+
+def columns(infos: Any, n_envs: int) -> dict[str, Any]:
+    """Columns, from those or from a list of E dicts (`gymnasium.wrappers.vector.DictInfoToList`).
+
+    ValueError for anything else.
+    """
+    if isinstance(infos, dict):
+        return infos
+    if isinstance(infos, Mapping):
+        return dict(infos)
+    rows = infos if isinstance(infos, list | tuple | np.ndarray) else ()
+    if len(rows) != n_envs or not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError(
+            f"the environment returned infos of type {type(infos).__name__}, expected a dict, or a "
+            f"list of {n_envs} dicts: return an empty dict where there is nothing to say"
+        )
+    gathered: dict[str, Any] = {}
+    for env, row in enumerate(rows):
+        gather(gathered, row, env, n_envs)
+    return gathered
+
+
+def gather(infos: dict[str, Any], info: Mapping, env: int, n_envs: int) -> dict[str, Any]:
+    """Adds one environment's `info` to the columns `infos`, and returns these."""
+    for key, value in info.items():
+        infos[key] = _with(infos.get(key), key, value, env, n_envs)
+        infos.setdefault(f"_{key}", np.zeros(n_envs, bool))[env] = True
+    return infos
+
+
+def _with(column: Any, key: Any, value: Any, env: int, n_envs: int) -> Any:
+    """The column with a value in one row; another one where the value does not fit into this."""
+    if isinstance(value, dict) and key != FINAL_OBS and (column is None or type(column) is dict):
+        return gather({} if column is None else column, value, env, n_envs)
+    if column is None:
+        column = _column_like(value, n_envs) if key != FINAL_OBS else _objects(n_envs)
+    if not _fits(column, value):
+        column = _as_objects(column, n_envs)
+    column[env] = value
+    return column
+
+
+def _column_like(value: Any, n_envs: int) -> np.ndarray:
+    """Zeros of the type and shape of `value`; of objects where it is no number or array."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return np.zeros((n_envs, *value.shape), value.dtype)
+    if type(value) in (bool, int, float) or isinstance(value, np.number | np.bool_):
+        return np.zeros(n_envs, type(value))
+    return _objects(n_envs)
+
+
+def _objects(n_envs: int) -> np.ndarray:
+    return np.full(n_envs, None, object)
+
+
+def _fits(column: Any, value: Any) -> bool:
+    """Whether the column takes the value as it is."""
+    if type(column) is dict:
+        return False
+    if column.dtype == object:
+        return column.ndim == 1
+    if isinstance(value, np.ndarray):
+        return value.dtype == column.dtype and value.shape == column.shape[1:]
+    if column.ndim > 1:
+        return False
+    if type(value) is int:
+        return column.dtype == np.int64 and -(2**63) <= value < 2**63
+    is_number = type(value) in (bool, float) or isinstance(value, np.number | np.bool_)
+    return is_number and column.dtype == type(value)
+
+
+def _as_objects(column: Any, n_envs: int) -> np.ndarray:
+    """The rows of a column, each by itself."""
+    rows = _objects(n_envs)
+    for env in range(n_envs):
+        rows[env] = row(column, env)
+    return rows
+
+
+def row(column: Any, env: int) -> Any:
+    """One environment's value in a column of columns, or of values."""
+    if type(column) is not dict:
+        return column[env]
+    return {
+        key: row(values, env)
+        for key, values in column.items()
+        if f"_{key}" in column and column[f"_{key}"][env]
+    }

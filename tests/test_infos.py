@@ -1,0 +1,185 @@
+"""What environments say in infos: each one's own values, whatever the others say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
+from gymnasium.wrappers import vector as vectors
+from helpers import COUNTERS, Counter, counters, small_model
+
+from fasttrpo.callbacks import BaseCallback
+from fasttrpo.in_turn import InTurn
+from fasttrpo.infos import columns
+from fasttrpo.step import info_of
+
+
+class Saying(Counter):
+    """Says `value` at all times; at its end also how it went."""
+
+    def __init__(self, value, success=True):
+        super().__init__(3)
+        self.value, self.success = value, success
+
+    def reset(self, **keywords):
+        return super().reset(**keywords)[0], self._info()
+
+    def step(self, action):
+        *answer, _ = super().step(action)
+        end = {"is_success": self.success, "episode": {"r": self.success * 7, "l": 3}}
+        return *answer, self._info() | (end if self.t == 3 else {})
+
+    def _info(self):
+        return {"said": self.value, "_own": 1, f"only_{self.value}": 2}
+
+
+def same(a, b):
+    """The same value of the same kind."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    return (type(a) is type(b) or np.isscalar(b)) and a == b
+
+
+def said(env, n_steps=16):
+    """What callbacks see: the infos of each environment, row by row."""
+    rows = []
+    callback = BaseCallback()
+    callback._on_step = lambda: rows.append(callback.locals["infos"])
+    model = small_model(env, n_steps=n_steps).learn(n_steps * len(env.envs), callback)
+    return model, list(zip(*rows, strict=True))
+
+
+DIFFERENT = [
+    (np.ones(2), np.ones(3)),
+    (np.ones((2, 2), np.float32), np.ones((2, 2))),
+    (np.array(["a"]), np.array(["long"])),
+    (1, None),
+    (None, 1.5),
+    (3, "three"),
+    ("a", 3),
+    (0, 0.9),
+    (True, 5),
+    (np.int8(1), 300),
+    (1, 2**70),
+    (1, {"a": 1}),
+    ({"a": 1}, 1),
+    ({"a": {"b": 1}}, {"a": 2}),
+    ({"a": 1}, {"b": [1, 2]}),
+    ({}, {"a": None}),
+    (1, np.ones(2)),
+    (np.ones(2), 1),
+    ([1], (1, 2)),
+    (1j, object),
+]
+
+
+@pytest.mark.parametrize("values", DIFFERENT, ids=str)
+def test_environments_may_say_different_things(values):
+    env = InTurn([lambda: Saying(values[0]), lambda: Saying(values[1], False)])
+    model, infos = said(env)
+    for value, own in zip(values, infos, strict=True):
+        for info in own:
+            assert same(value, info["said"])
+            assert (info["_own"], info[f"only_{value}"]) == (1, 2)
+            assert sum("only" in key for key in info) == 1
+    assert [episode["r"] for episode in model.ep_info_buffer][:2] == [7, 0]
+    assert list(model.ep_success_buffer)[:2] == [True, False]
+
+
+def test_the_rows_of_infos_that_agree_are_arrays():
+    env = InTurn([lambda: Saying(0.5), lambda: Saying(0.25)])
+    _, infos = env.reset()
+    assert infos["said"].dtype == np.float64
+    np.testing.assert_array_equal(infos["said"], [0.5, 0.25])
+    np.testing.assert_array_equal(infos["_only_0.5"], [True, False])
+
+
+def test_a_list_of_infos_is_as_good_as_columns():
+    rows = [{"a": 1, "deep": {"b": np.ones(2)}}, {}, {"a": "x", "deep": {"b": np.ones(3)}}]
+    infos = columns(rows, 3)
+    assert all(same(row, info_of(infos, env)) for env, row in enumerate(rows))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_gymnasiums_list_wrapper_trains_as_without_it(mode):
+    """Final observations are found in it, too."""
+    models = [
+        small_model(env, n_steps=20).learn(80)
+        for env in (counters(mode), vectors.DictInfoToList(counters(mode)))
+    ]
+    plain, listed = (model.get_parameters()["policy"] for model in models)
+    assert all(np.array_equal(plain[name], listed[name]) for name in plain)
+    assert models[0].ep_info_buffer == models[1].ep_info_buffer
+
+
+# -- returns that wrappers change -----------------------------------------------------------------
+
+
+def halved(reward):
+    return reward / 2
+
+
+def around_each(mode):
+    makers = [
+        lambda how=how: TransformReward(RecordEpisodeStatistics(Counter(*how)), halved)
+        for how in COUNTERS
+    ]
+    return SyncVectorEnv(makers, autoreset_mode=mode)
+
+
+def between(mode):
+    makers = [lambda how=how: RecordEpisodeStatistics(Counter(*how)) for how in COUNTERS]
+    return vectors.TransformReward(SyncVectorEnv(makers, autoreset_mode=mode), halved)
+
+
+def returns(env):
+    model = small_model(env, n_steps=24).learn(48)
+    return {(episode["r"], episode["l"]) for episode in model.ep_info_buffer}
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("wrapped", [around_each, between])
+def test_wrappers_around_the_statistics_leave_the_return(wrapped, mode):
+    assert returns(wrapped(mode)) == {(6, 3), (3, 2)}
+
+
+class Recording(vectors.RecordEpisodeStatistics):
+    """As it is from Gymnasium 1.4 on, under all modes: `forgets` an episode's first step, as the
+    older ones did where that begins in the step before.
+    """
+
+    forgets = False
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.totals, self.lengths = np.zeros(2), np.zeros(2, int)
+
+    def step(self, actions):
+        obs, rewards, terminated, truncated, infos = self.env.step(actions)
+        self.totals += rewards
+        self.lengths += 1
+        done = terminated | truncated
+        if done.any():
+            lengths = self.lengths - self.forgets
+            infos["episode"] = {"r": self.totals * done, "l": lengths * done}
+            infos["_episode"] = done
+            self.totals[done] = self.lengths[done] = 0
+        return obs, rewards, terminated, truncated, infos
+
+
+class Forgetting(Recording):
+    forgets = True
+
+
+def test_the_statistics_around_all_environments_are_found():
+    env = vectors.TransformReward(Recording(counters(AutoresetMode.SAME_STEP)), halved)
+    assert returns(env) == {(6, 3), (3, 2)}
+
+
+def test_statistics_that_miss_steps_are_not_believed():
+    env = vectors.TransformReward(Forgetting(counters(AutoresetMode.SAME_STEP)), halved)
+    with pytest.warns(RuntimeWarning, match="put RecordEpisodeStatistics around each"):
+        assert returns(env) == {(3, 3), (1.5, 2)}
