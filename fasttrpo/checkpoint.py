@@ -28,7 +28,7 @@ from fasttrpo.settings import Settings
 from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.settings.sizes import state_sizes
-from fasttrpo.values import integer
+from fasttrpo.values import flag, integer
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -63,6 +63,7 @@ class Checkpoint:
 
     run        of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
     functions  settings that were functions, of which `settings` holds the last values
+    seed_is_given  whether the user chose settings.seed (see `learning.environment_seed`)
     """
 
     settings: Settings
@@ -74,6 +75,7 @@ class Checkpoint:
     run: dict[str, np.ndarray] = field(default_factory=dict)
     format: int = FORMAT
     functions: tuple[str, ...] = ()
+    seed_is_given: bool = True
 
 
 def write(
@@ -147,6 +149,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
         "num_timesteps": checkpoint.num_timesteps,
         "n_updates": checkpoint.n_updates,
         "functions": checkpoint.functions,
+        "seed_is_given": checkpoint.seed_is_given,
     }
 
 
@@ -259,6 +262,7 @@ def _described(header: dict[str, Any]) -> Checkpoint:
         {},
         format=header["format"],
         functions=functions,
+        seed_is_given=flag("seed_is_given", header.get("seed_is_given", True)),
     )
 
 

@@ -15,11 +15,13 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from fasttrpo import answers
+from fasttrpo import answers, workers
 from fasttrpo.answers import Asked
 from fasttrpo.infos import columns
 from fasttrpo.masks import Masks
 from fasttrpo.notes import Noted
+from fasttrpo.ownership import close_at_end, kept
+from fasttrpo.seeds import of_env
 from fasttrpo.spaces import batches
 from fasttrpo.step import Step
 from fasttrpo.suggest import nearest
@@ -31,10 +33,10 @@ def as_vector_env(
     """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
     a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
 
-    An Env is wrapped as it is, never made anew. `n_envs`, `env_backend` and `n_threads` (settings)
-    are for names (`is_name`); ValueError if n_envs says otherwise than the environment passed,
-    TypeError for anything that is no environment, ImportError with the command to type where a
-    simulator is missing.
+    An Env is wrapped as it is, never made anew, and never closed by us. `n_envs`, `env_backend`
+    and `n_threads` (settings) are for names (`is_name`); ValueError if n_envs says otherwise than
+    the environment passed, TypeError for anything that is no environment, ImportError with the
+    command to type where a simulator is missing.
     """
     import gymnasium
 
@@ -87,7 +89,7 @@ def is_name(env: Any) -> bool:
 def _wrap(env: Any) -> Any:
     from fasttrpo.in_turn import InTurn
 
-    return InTurn([lambda: env])
+    return kept(InTurn)([lambda: env])
 
 
 def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
@@ -135,7 +137,7 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
     try:
         made = InTurn([lambda: gymnasium.make(env_id)] * n_envs)
         made.spec = made.envs[0].spec
-        return made
+        return close_at_end(made)
     except (gymnasium.error.Error, ImportError) as error:
         spec = gymnasium.registry.get(env_id.rpartition(":")[2])  # of module:id, imported by now
         if spec is not None and spec.entry_point is None and spec.vector_entry_point is not None:
@@ -192,7 +194,8 @@ class Stream:
     DISABLED    nothing resets by itself: environments that ended are reset here
 
     An environment that reports no mode is taken for NEXT_STEP, with a warning, as Gymnasium's
-    own wrappers do. What the environment raises passes through with a note that says so.
+    own wrappers do. What the environment raises passes through with a note that says so. Where a
+    process of its own ended, this is a RuntimeError which names it.
     """
 
     def __init__(self, env: Any) -> None:
@@ -217,14 +220,18 @@ class Stream:
         self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
-        """Starts an episode in every environment.
+        """Starts an episode in every environment, after whatever call was broken off there.
 
         `obs` (E, *obs) is what the agent sees next, `masks` (E, A) which choices are open, or None.
+        The environment gets the seed as `seeds.of_env` has it.
         """
         self.interrupt()
+        seed = None if seed is None else of_env(seed, self.env)
         self._claim()
         with Asked("reset"):
-            self.obs, infos = self._first(self.env.reset(seed=seed))
+            workers.settle(self.env)
+            answer = workers.call(self.env, self.env.reset, seed=seed)
+            self.obs, infos = self._first(answer)
         self.masks = self._masks.at_reset(infos)
 
     def _claim(self) -> None:
@@ -278,7 +285,8 @@ class Stream:
         row  the rollout's step that this is, for the note on an exception
         """
         with Asked("step" if row is None else f"step at step {row}"):
-            answer = answers.of_vector_env(self.env.step(actions), "step")
+            answer = workers.call(self.env, self.env.step, actions)
+            answer = answers.of_vector_env(answer, "step")
         n_envs = self.env.num_envs
         obs, rewards, terminated, truncated, infos = answer
         rewards = answers.rewards(rewards, n_envs)
@@ -289,7 +297,7 @@ class Stream:
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
-            next_obs, obs, reset = self._turn(obs, done, infos)
+            next_obs, obs, reset = self._turn(obs, done, infos, terminated)
             over = done if self._mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
@@ -311,14 +319,23 @@ class Stream:
         self.masks = self._masks.read({}, None)
         return episodes, *under_way
 
-    def _turn(self, obs: Any, done: np.ndarray, infos: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def _turn(
+        self, obs: Any, done: np.ndarray, infos: dict[str, Any], terminated: np.ndarray
+    ) -> tuple[Any, Any, Any]:
         """Where episodes ended: the observation after the step, and what the agent sees next; and
         where environments were reset here, the infos of that.
+
+        Nothing is learnt from the observation after a termination: where it is missing or not
+        finite, the one before stands for it.
         """
         if not self._has_parts:
             obs = np.asarray(obs)
+        unneeded = done & terminated
         if self._mode is self._modes.SAME_STEP:
-            return _final_observations(obs, done, infos), obs, None
+            return _final_observations(obs, done, infos, unneeded, self.obs), obs, None
+        lost = ~batches.are_finite(obs, unneeded)
+        if np.count_nonzero(lost):
+            obs = batches.replaced(obs, lost, self.obs)
         if self._mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
@@ -334,10 +351,13 @@ def _is_savable(env: Any) -> bool:
 
 
 def _autoreset_mode(env: Any, modes: Any) -> Any:
-    mode = (env.metadata or {}).get("autoreset_mode")
+    mode = _declared_mode(env, modes)
     if mode is None:
         warnings.warn(
-            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP",
+            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP. If it resets in "
+            "another way, episodes are cut in the wrong places: say which, env.metadata = "
+            "{**env.metadata, 'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP} (or "
+            "NEXT_STEP, DISABLED), before the model gets it",
             UserWarning,
             stacklevel=5,
         )
@@ -345,18 +365,37 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
     return modes(mode)
 
 
-def _final_observations(obs: Any, done: np.ndarray, infos: dict) -> Any:
-    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows."""
-    final = infos.get("final_obs")
-    is_batch = isinstance(final, Mapping | tuple)
-    ended = () if is_batch or final is None else np.flatnonzero(done)
-    if final is None or any(final[env] is None for env in ended):
+def _declared_mode(env: Any, modes: Any) -> Any:
+    """The mode that the environment says it has, or None.
+
+    Gymnasium 1.1's vector environments write theirs into a dict that all environments of a class
+    share, so that the last one made speaks for the others: their attribute knows better.
+    """
+    metadata, base = getattr(env, "metadata", None) or {}, env.unwrapped
+    mode, own = metadata.get("autoreset_mode"), getattr(base, "autoreset_mode", None)
+    is_theirs = mode is not None and metadata is getattr(base, "metadata", None)
+    return own if is_theirs and isinstance(own, modes) else mode
+
+
+def _final_observations(
+    obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, seen: Any
+) -> Any:
+    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows; where
+    these are unneeded (E,) and missing or not finite, what was `seen` before.
+    """
+    final, missing = infos.get("final_obs"), np.zeros_like(done)
+    if final is not None and not isinstance(final, Mapping | tuple):
+        missing[done] = [final[env] is None for env in np.flatnonzero(done)]
+    if final is None or np.count_nonzero(missing & ~unneeded):
         raise ValueError(
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
     try:
-        return batches.replaced(obs, done, final)
+        lost = missing | ~batches.are_finite(final, unneeded & ~missing)
+        if np.count_nonzero(lost):
+            obs = batches.replaced(obs, lost, seen)
+        return batches.replaced(obs, done & ~lost, final)
     except (ValueError, TypeError, LookupError) as error:
         raise ValueError(
             "the last observation of an episode (infos['final_obs']) has not the form of the "

@@ -15,6 +15,7 @@ from fasttrpo import logger as logs
 from fasttrpo.amid import ROLLOUT, UPDATE
 from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.environments import given_env
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import count as count_of
 from fasttrpo.values import integer, optional, real
@@ -208,10 +209,20 @@ def ready_environment(model: Any) -> None:
     its beginning: not after a load either, unless a checkpoint has the environment's own state.
     """
     if model._stream.obs is None:
-        sequence = np.random.SeedSequence((model.settings.seed, model.n_updates))
-        model._stream.reset(int(sequence.generate_state(1)[0]))
+        model._stream.reset(environment_seed(model))
         model._statistics.restart(model.settings.n_envs)
         model._agent.restart()
+
+
+def environment_seed(model: Any) -> int | None:
+    """None for a `VecEnv` where the user gave no seed: not all have `seed`, and Stable-Baselines3
+    calls it on request only.
+    """
+    env = model._stream.env
+    if given_env(env) is not env and not model._seed_is_given:
+        return None
+    sequence = np.random.SeedSequence((model.settings.seed, model.n_updates))
+    return int(sequence.generate_state(1)[0])
 
 
 def collect_rollout(model: Any, n_steps: int, callback: Any = None) -> EpisodeStatistics:

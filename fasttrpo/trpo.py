@@ -62,6 +62,7 @@ class TRPO(Calls):
         settings = for_size(settings, observations.size, sum(actions.parts))
         check_rows(settings)
         self._build(settings, observations, actions)
+        self._seed_is_given = keywords.get("seed") is not None
         self._attach(env, given)
 
     def _build(
@@ -76,6 +77,7 @@ class TRPO(Calls):
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
         self._remaining, self._is_learning = 1.0, False
+        self._seed_is_given = True
         self._amid: str | None = None
         self._observations = observations
         self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
@@ -354,6 +356,7 @@ class TRPO(Calls):
             self._agent.state(),
             run,
             functions=tuple(last),
+            seed_is_given=self._seed_is_given,
         )
 
     def _run_state(self) -> dict[str, np.ndarray]:
@@ -397,6 +400,7 @@ class TRPO(Calls):
         model = cls.__new__(cls)
         model._build(change(saved.settings, overrides), saved.observations, saved.actions, saved)
         model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
+        model._seed_is_given = saved.seed_is_given
         made = env
         if env is not None:
             made = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
@@ -423,6 +427,7 @@ class TRPO(Calls):
     def _reseed(self, seed: int) -> None:
         refuse_environment(self, "set_random_seed")
         self._remake(replace(self.settings, seed=seed))
+        self._seed_is_given = True
         if self._stream is not None:
             self._stream.interrupt()
 

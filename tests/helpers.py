@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import Stream
 from fasttrpo.spaces import describe
 
+# Of a Discrete, which has int64 only before Gymnasium 1.2.
+INT8 = {"dtype": np.int8} if "dtype" in signature(spaces.Discrete).parameters else {}
 SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
 
 

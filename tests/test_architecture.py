@@ -123,7 +123,10 @@ LAYERS = (
     {"settings", "checks"},
     {"envs"},
     {"amid", "answers", "infos"},
-    {"values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"},
+    {
+        *("values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"),
+        *("ownership", "seeds", "workers"),
+    },
     {"printable"},
 )
 

@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
 from gymnasium.vector.utils import batch_space, iterate
+from helpers import INT8
 
 from fasttrpo.spaces import describe, observations, warn_of_images
 
@@ -25,7 +26,7 @@ SPACES = {
     "bools": spaces.Box(0, 1, (2, 2), bool),
     "discrete": spaces.Discrete(5),
     "started": spaces.Discrete(4, start=-2),
-    "narrow": spaces.Discrete(4, start=7, dtype=np.int8),
+    "narrow": spaces.Discrete(4, start=7, **INT8),
     "multi_discrete": spaces.MultiDiscrete([3, 2, 4]),
     "grid": spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[0, -1], [5, 2]]),
     "multi_binary": spaces.MultiBinary(3),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
+from helpers import INT8
 
 from fasttrpo.spaces import describe, from_json
 
@@ -19,7 +20,7 @@ ACTIONS = {
     "double": spaces.Box(-np.inf, np.inf, (2, 2), np.float64),
     "half": spaces.Box(-0.1, 0.1, (), np.float16),
     "discrete": spaces.Discrete(4, start=2),
-    "short": spaces.Discrete(3, start=-1, dtype=np.int8),
+    "short": spaces.Discrete(3, start=-1, **INT8),
     "multi_discrete": spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[0, -1], [5, 2]]),
     "narrow": spaces.MultiDiscrete([3, 2], dtype=np.int16),
     "multi_binary": spaces.MultiBinary([2, 3]),

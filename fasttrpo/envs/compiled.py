@@ -60,6 +60,8 @@ class CompiledVectorEnv(VectorEnv):
     gives each environment stream 0 of its own.
     """
 
+    takes_any_seed = True  # beyond 2**31 too
+
     def __init__(
         self,
         env: str | os.PathLike | NumbaEnvironment,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.seeds import of_env
 from fasttrpo.spaces import batches
 from fasttrpo.step import info_of
 
@@ -63,8 +64,8 @@ class VecEnvView:
     # -- episodes ---------------------------------------------------------------------------------
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Of the next `reset`: environment e has seed + e."""
-        self._seed = seed
+        """Of the next `reset`: environment e has seed + e (as `seeds.of_env` makes it fit)."""
+        self._seed = seed = None if seed is None else of_env(seed, self.vector_env)
         return [None if seed is None else seed + e for e in range(self.num_envs)]
 
     def set_options(self, options: dict[str, Any] | list[dict[str, Any]] | None = None) -> None:

@@ -24,6 +24,25 @@ def row(batch: Any, env: int) -> Any:
     return tuple(row(part, env) for part in batch) if isinstance(batch, tuple) else batch[env]
 
 
+def are_finite(batch: Any, where: np.ndarray) -> np.ndarray:
+    """(E,) whether all numbers of an environment's observation are finite; True where `where` (E,)
+    is not. `batch` may be a sequence with an observation for each environment, too.
+    """
+    finite = np.ones(len(where), bool)
+    for env in np.flatnonzero(where).tolist():
+        finite[env] = _is_finite(row(batch, env))
+    return finite
+
+
+def _is_finite(observation: Any) -> bool:
+    if isinstance(observation, Mapping):
+        return all(map(_is_finite, observation.values()))
+    if isinstance(observation, tuple):
+        return all(map(_is_finite, observation))
+    values = np.asarray(observation)
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
+
+
 def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
     """A copy with the environments' observations from `other` where `where` (E,) is True.
 

@@ -64,6 +64,8 @@ class MujocoVectorEnv(VectorEnv):
     `UnstableSimulation`, names it with the reason. The others are not touched.
     """
 
+    takes_any_seed = True  # beyond 2**31 too
+
     def __init__(
         self,
         task: Task,

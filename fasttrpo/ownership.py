@@ -1,0 +1,36 @@
+"""Who closes an environment: the user what was passed, fasttrpo what it made from a name.
+
+Gymnasium 1.1 to 1.2.3 closes every `VectorEnv` that is garbage-collected; later versions none.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+
+class Kept:
+    """A mix-in, before `VectorEnv`: what is inside stays open when this is garbage-collected."""
+
+    def __del__(self) -> None:
+        pass
+
+
+@functools.cache
+def kept(kind: type) -> type:
+    """`kind`, a class of vector environments, as `Kept`."""
+    return type(kind.__name__, (Kept, kind), {"__module__": __name__})
+
+
+def close_at_end(vector_env: Any) -> Any:
+    """`vector_env`, whose single environments are closed when nobody holds it any more."""
+    envs = getattr(vector_env.unwrapped, "envs", ())
+    weakref.finalize(vector_env.unwrapped, _close, tuple(envs))
+    return vector_env
+
+
+def _close(envs: Iterable[Any]) -> None:
+    for env in envs:
+        env.close()

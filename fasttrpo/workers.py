@@ -1,0 +1,181 @@
+"""Vector environments with processes of their own, after a call that was broken off.
+
+An interrupt or an exception in the midst of a step leaves answers in the pipes, which the next
+call would take for its own. A process answers each request once, in order: so `settle` sends one
+whose answer cannot be mistaken, and reads until that comes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+_PIPE_ENDED = (EOFError, ConnectionError)  # what a pipe raises whose other end is gone
+PATIENCE = 10.0  # seconds for a step that is under way, where new processes can be started
+_unanswered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+"""Of each pipe, how many of our requests: more than one if `settle` itself was interrupted."""
+
+
+class Workers(NamedTuple):
+    """The processes of a vector environment, one pipe to each."""
+
+    pipes: Any
+    processes: Any
+    request: Any
+    """what to send"""
+    is_answer: Callable[[Any], bool]
+    """whether this is the answer to it, and to nothing else"""
+    can_begin_anew: bool
+    """whether the environment knows how its own environments are made"""
+
+
+def settle(env: Any) -> None:
+    """Readies the processes of a vector environment for a reset; does nothing to any other.
+
+    Answers that nobody read are dropped. Where processes ended or do not answer, an
+    `AsyncVectorEnv` starts new ones, with a warning; RuntimeError for others, which cannot.
+    """
+    base = _base(env)
+    workers = _workers(base)
+    if workers is None or getattr(base, "closed", False):
+        return
+    if _is_drained(workers):
+        _forget_pending(base)
+    elif workers.can_begin_anew:
+        _begin_anew(base)
+    else:
+        raise RuntimeError(_what_ended(base, workers))
+
+
+def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """The answer to one of its calls; RuntimeError that names the process which ended, if one did."""
+    try:
+        return function(*args, **keywords)
+    except _PIPE_ENDED as error:
+        base = _base(env)
+        workers = _workers(base)
+        if workers is None or not _dead(workers):
+            raise
+        raise RuntimeError(_what_ended(base, workers)) from error
+
+
+# -- which processes there are ---------------------------------------------------------------------
+
+
+def _base(env: Any) -> Any:
+    """What is inside all wrappers: Gymnasium's, Stable-Baselines3's and ours for these."""
+    env = getattr(env, "vec_env", env)
+    return getattr(env, "unwrapped", env)
+
+
+def _workers(base: Any) -> Workers | None:
+    from gymnasium.vector import AsyncVectorEnv
+
+    kinds = {kind.__name__ for kind in type(base).__mro__}
+    if isinstance(base, AsyncVectorEnv):
+        about = base.observation_mode, base.single_observation_space, base.single_action_space
+        return Workers(base.parent_pipes, base.processes, ("_check_spaces", about), _is_check, True)
+    if "SubprocVecEnv" in kinds:  # Stable-Baselines3's
+        return Workers(base.remotes, base.processes, ("get_spaces", None), _are_spaces, False)
+    if "ProcConcatVec" in kinds:  # SuperSuit's
+        return Workers(base.pipes, base.procs, ("env_is_wrapped", Workers), _are_bools, False)
+    return None
+
+
+def _is_check(answer: Any) -> bool:
+    result, succeeded = answer
+    return succeeded and isinstance(result, tuple) and len(result) == 2 and _are_bools([*result])
+
+
+def _are_spaces(answer: Any) -> bool:
+    from gymnasium import Space
+
+    is_pair = isinstance(answer, tuple) and len(answer) == 2
+    return is_pair and all(isinstance(each, Space) for each in answer)
+
+
+def _are_bools(answer: Any) -> bool:
+    return isinstance(answer, list) and bool(answer) and all(type(x) is bool for x in answer)
+
+
+# -- what is left in the pipes ---------------------------------------------------------------------
+
+
+def _is_drained(workers: Workers) -> bool:
+    """Reads what nobody read; whether all processes are there and answer."""
+    until = time.monotonic() + PATIENCE if workers.can_begin_anew else None
+    try:
+        for pipe in workers.pipes:
+            pipe.send(workers.request)
+            _unanswered[pipe] = _unanswered.get(pipe, 0) + 1
+        return all(_answers(pipe, workers.is_answer, until) for pipe in workers.pipes)
+    except Exception:  # half an answer, when read, can raise anything
+        return False
+
+
+def _answers(pipe: Any, is_answer: Callable[[Any], bool], until: float | None) -> bool:
+    while pipe.poll(None if until is None else max(0.0, until - time.monotonic())):
+        _unanswered[pipe] -= is_answer(pipe.recv())
+        if not _unanswered[pipe]:
+            return True
+    return False
+
+
+def _forget_pending(base: Any) -> None:
+    """As after the answer to the last call."""
+    from gymnasium.vector.async_vector_env import AsyncState
+
+    if hasattr(base, "_state"):
+        base._state = AsyncState.DEFAULT
+    if hasattr(base, "waiting"):
+        base.waiting = False
+
+
+def _begin_anew(base: Any) -> None:
+    """The same `AsyncVectorEnv` with new processes, whose environments its env_fns make."""
+    from gymnasium.vector import AsyncVectorEnv
+
+    warnings.warn(
+        f"{base}: processes have ended, or do not answer; new ones are started, whose environments "
+        "are as env_fns makes them",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+    names = [*inspect.signature(AsyncVectorEnv.__init__).parameters][1:]
+    settings = {name: getattr(base, name) for name in names if hasattr(base, name)}
+    _forget_pending(base)
+    base.close_extras(terminate=True)
+    AsyncVectorEnv.__init__(base, **settings)
+
+
+# -- what has ended --------------------------------------------------------------------------------
+
+
+def _dead(workers: Workers) -> dict[int, int | None]:
+    """The exit codes of the processes that have ended."""
+    from multiprocessing import connection
+
+    ended = connection.wait([each.sentinel for each in workers.processes], 1.0)
+    for process in workers.processes:
+        if process.sentinel in ended:
+            process.join(1.0)  # its pipes end a moment before it does
+    codes = {e: each.exitcode for e, each in enumerate(workers.processes)}
+    return {e: code for e, code in codes.items() if code is not None}
+
+
+def _what_ended(base: Any, workers: Workers) -> str:
+    remedy = (
+        "the next `learn` starts new ones"
+        if workers.can_begin_anew
+        else "make the environment anew and pass it to set_env"
+    )
+    codes = ", ".join(f"{e} (exit code {code})" for e, code in _dead(workers).items())
+    return (
+        f"{type(base).__name__}: processes have ended or do not answer: {codes or 'none ended'}. "
+        "An exception in an environment ends its process, which prints it; so does Ctrl-C in a "
+        f"terminal, or a kill; {remedy}"
+    )

@@ -1,0 +1,120 @@
+"""Environments in processes of their own: after a call that was broken off, `learn` goes on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import pytest
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from helpers import small_model
+from process_envs import (
+    LENGTH,
+    SubprocVecEnv,
+    die,
+    fail,
+    interrupt,
+    interrupt_all,
+    makers,
+)
+
+from fasttrpo import evaluate_policy
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the environments are forked"),
+    pytest.mark.filterwarnings("ignore:.*use of fork", "ignore:.*multi-threaded"),
+]
+RETURN = LENGTH * (LENGTH + 1) / 2
+
+
+def asynchronous(how, mode=AutoresetMode.SAME_STEP, **keywords):
+    return AsyncVectorEnv(makers(how), autoreset_mode=mode, context="fork", **keywords)
+
+
+def episodes_are_whole(model, env):
+    """As nothing of the step that was broken off is left."""
+    model.learn(96, reset_num_timesteps=False)
+    assert {(each.total, each.length) for each in model._statistics.window} == {(RETURN, LENGTH)}
+    assert evaluate_policy(model, env, 3) == (RETURN, 0.0)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("how", [interrupt, "interrupted reset"])
+def test_after_an_interrupt_it_goes_on_with_the_same_processes(how, mode):
+    env = asynchronous(how, mode)
+    model, before = small_model(env), [each.pid for each in env.processes]
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(96)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        episodes_are_whole(model, env)
+    assert [each.pid for each in env.processes] == before
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [(interrupt_all, KeyboardInterrupt), (fail, OSError), (die, RuntimeError)],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_processes_that_ended_are_started_anew(how, error, shared):
+    inside = asynchronous(how, shared_memory=shared)
+    env = RecordEpisodeStatistics(inside)
+    model = small_model(env)
+    with pytest.raises(error) as raised:
+        model.learn(96)
+    if how is die:
+        assert "1 (exit code 3)" in str(raised.value)
+        assert "raised by the environment's step at step 12" in raised.value.__notes__
+    with pytest.warns(RuntimeWarning, match="new ones are started"):
+        episodes_are_whole(model, env)
+    assert inside.shared_memory == shared
+    assert all(each.is_alive() for each in inside.processes)
+    env.close()
+
+
+def test_an_evaluation_that_was_interrupted_leaves_nothing_behind():
+    env = asynchronous(interrupt)
+    model = small_model(asynchronous(None))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_policy(model, env, 9)
+    assert evaluate_policy(model, env, 3) == (RETURN, 0.0)
+    env.close()
+    model.get_env().close()
+
+
+def test_an_action_that_cannot_be_sent_leaves_nothing_behind():
+    """Some processes have it by then, though the environment does not know."""
+    env = asynchronous(None)
+    env.reset()
+    env.parent_pipes[0].send(("step", 0))
+    episodes_are_whole(small_model(env), env)
+    env.close()
+
+
+@pytest.mark.parametrize("how", [interrupt, "interrupted reset"])
+def test_a_subproc_vec_env_goes_on(how):
+    env = SubprocVecEnv(makers(how))
+    model = small_model(env)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(96)
+    episodes_are_whole(model, env)
+    env.close()
+
+
+@pytest.mark.parametrize(("how", "code"), [(die, 3), (fail, 1), (interrupt_all, 0)])
+def test_a_subproc_vec_env_whose_process_ended_is_named(how, code):
+    """It does not know how its environments are made."""
+    env = SubprocVecEnv(makers(how))
+    model = small_model(env)
+    with pytest.raises((RuntimeError, KeyboardInterrupt)):
+        model.learn(96)
+    words = rf"SubprocVecEnv: processes have ended.* 1 \(exit code {code}\).*pass it to set_env"
+    with pytest.raises(RuntimeError, match=words):
+        model.learn(96)
+    fresh = SubprocVecEnv(makers(None))
+    model.set_env(fresh)
+    episodes_are_whole(model, fresh)
+    env.close()
+    fresh.close()
