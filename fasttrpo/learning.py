@@ -6,6 +6,7 @@ book in: what a user may call of it stands in `trpo.py`.
 
 from __future__ import annotations
 
+from sys import intern
 from time import perf_counter
 from typing import Any
 
@@ -250,10 +251,17 @@ def count(model: Any, result: Record, of_rollout: Record, started: float) -> Rec
     if model.settings.critic == "adam":
         record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
+    keep_last(model.records, model.settings.max_records)
     return record
+
+
+def keep_last(values: list, most: int | None) -> None:
+    """Drops the first of the values where there are more than `most`; None: none is dropped."""
+    if most is not None and len(values) > most:
+        del values[: len(values) - most]
 
 
 def flat(result: Record) -> Record:
     """An update's result with its `seconds` as seconds_advantages, seconds_gradient, ..."""
-    seconds = {f"seconds_{stage}": time for stage, time in result["seconds"].items()}
+    seconds = {intern(f"seconds_{stage}"): time for stage, time in result["seconds"].items()}
     return {name: value for name, value in result.items() if name != "seconds"} | seconds

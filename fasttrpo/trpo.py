@@ -39,7 +39,7 @@ class TRPO(Calls):
     keywords  every other field of `fasttrpo.settings.Settings`, where each is explained
 
     `settings` holds them as checked, `num_timesteps` and `n_updates` count what was learnt from,
-    `records` has one record per iteration.
+    `records` has one record per iteration, of the last `max_records`.
     """
 
     settings: Settings

@@ -17,6 +17,7 @@ import numpy as np
 
 from fasttrpo.spaces import batches
 from fasttrpo.step import info_of
+from fasttrpo.values import plain
 
 _THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
 
@@ -163,6 +164,7 @@ class VecEnvView:
         values = list(values)
         if indices is None:
             return values
+        indices = plain(indices)
         return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
 
     def render(self, mode: str | None = None) -> Any:
