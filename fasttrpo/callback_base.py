@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,12 +44,14 @@ class BaseCallback:
                    infos, a list of E dicts; where an episode ended these have "episode" (r, l, t),
                    "terminal_observation" and "TimeLimit.truncated"; n_steps counts the rollout's
                    rows from 0. Without a step of its own to see (below): n_steps alone.
-    parent         the `EventCallback` that this one is called by
+    parent         the `EventCallback` that this one is called by, while that lives
 
     Compiled environments step many rows without Python in between. That stays so where no callback
     has an `_on_step` of its own, and where each says in `rows_until_step` how many rows may pass
     before it is called next. Otherwise the rows are stepped one by one, with the same bits.
     """
+
+    _parent: Callable[[], Any] | None = None
 
     def __init__(self, verbose: int = 0) -> None:
         self.model: Any = None
@@ -57,7 +60,19 @@ class BaseCallback:
         self.verbose = verbose
         self.locals: dict[str, Any] = {}
         self.globals: dict[str, Any] = {}
-        self.parent: Any = None
+
+    @property
+    def parent(self) -> Any:
+        """Held weakly: no cycle of callbacks keeps a model alive."""
+        return None if self._parent is None else self._parent()
+
+    @parent.setter
+    def parent(self, callback: Any) -> None:
+        self._parent = None if callback is None else weakref.ref(callback)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: without the parent, which `init_callback` gives again."""
+        return {name: value for name, value in vars(self).items() if name != "_parent"}
 
     @property
     def training_env(self) -> Any:
@@ -191,18 +206,25 @@ def _owner(kind: type, name: str) -> type | None:
     return next((base for base in kind.__mro__ if name in vars(base)), None)
 
 
+def adopt(child: Any, parent: Any) -> None:
+    """Makes one the other's `parent`, held weakly by callbacks of Stable-Baselines3's too."""
+    if child is not None:
+        child.parent = parent if isinstance(child, BaseCallback) else weakref.proxy(parent)
+
+
 class EventCallback(BaseCallback):
     """Calls another callback's `on_step` on an event (`_on_event`); base class of such."""
 
     def __init__(self, callback: Any = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = None if callback is None else as_callback(callback)
-        if self.callback is not None:
-            self.callback.parent = self
+        adopt(self.callback, self)
 
     def init_callback(self, model: Any) -> None:
         """The child's turn comes first: it may be asked for in this one's."""
         if self.callback is not None:
+            if getattr(self.callback, "parent", None) is None:  # a copy's
+                adopt(self.callback, self)
             self.callback.init_callback(model)
         super().init_callback(model)
 
@@ -237,7 +259,7 @@ class CallbackList(BaseCallback):
     def _init_callback(self) -> None:
         for callback in self.callbacks:
             if self.parent is not None:
-                callback.parent = self.parent
+                adopt(callback, self.parent)
             callback.init_callback(self.model)
 
     def _on_training_start(self) -> None:

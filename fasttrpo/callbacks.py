@@ -27,6 +27,7 @@ from fasttrpo.callback_base import (
     ConvertCallback,
     EventCallback,
     ProgressBarCallback,
+    adopt,
 )
 from fasttrpo.collect import Episode, success_rate, successes
 from fasttrpo.environments import as_vector_env, is_name, shares
@@ -158,8 +159,7 @@ class EvalCallback(EventCallback):
         super().__init__(callback_after_eval, verbose)
         self._on_new_best = EventCallback(callback_on_new_best)
         self.callback_on_new_best = self._on_new_best.callback
-        if self.callback_on_new_best is not None:
-            self.callback_on_new_best.parent = self
+        adopt(self.callback_on_new_best, self)
         self.eval_env = eval_env
         self.n_eval_episodes = integer(1)("n_eval_episodes", n_eval_episodes)
         self.eval_freq = count(0)("eval_freq", eval_freq)
@@ -174,6 +174,7 @@ class EvalCallback(EventCallback):
 
     def init_callback(self, model: Any) -> None:
         """The one for a new best has a turn too."""
+        adopt(self.callback_on_new_best, self)
         self._on_new_best.init_callback(model)
         super().init_callback(model)
 

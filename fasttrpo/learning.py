@@ -63,16 +63,18 @@ class Learning:
 
     def _run(self) -> None:
         self._begin()
+        locals_ = self._locals()
         watcher = CallbackList([self.bar, self.callback] if self.bar else [self.callback])
         try:
             watcher.init_callback(self.model)
-            watcher.on_training_start(self._locals(), globals())
+            watcher.on_training_start(locals_, globals())
             self._iterate(watcher)
             watcher.on_training_end()
         except BaseException as error:
             watcher.on_exception(error)
             raise
         finally:
+            locals_.pop("callback", None)  # which holds them: a cycle would keep it and the model
             if self.bar is not None:
                 self.bar.close()
             if self._owns_logger:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, BinaryIO
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class TRPO(Calls):
     def _attach(self, env: Any, given: Any) -> None:
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self._stream = Stream(env)
-        self._seen_env = seen_env(env, given, self._leave)
+        self._seen_env = seen_env(env, given, weakly(self._leave))
         self._statistics.restart(env.num_envs)
 
     def _leave(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
@@ -399,6 +400,19 @@ class TRPO(Calls):
             self._statistics.load_state(run)
         if self._stream is not None:
             self._stream.load_state(run)
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A bound method that does not keep its object alive, and gives None once that is gone: a
+    model must not wait for the garbage collector, for its memory is large.
+    """
+    found = WeakMethod(method)
+
+    def call(*args: Any) -> Any:
+        method = found()
+        return None if method is None else method(*args)
+
+    return call
 
 
 def making(settings: Settings) -> dict[str, Any]:
