@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import logger as logs
-from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
+from fasttrpo.callback_base import CallbackList, as_callback
 from fasttrpo.collect import EpisodeStatistics, collect
+from fasttrpo.progress_bar import ProgressBarCallback
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import count as count_of
 from fasttrpo.values import integer, optional, real

@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
 def _number(value: Any) -> Any:
     """A finite real number as Python has it; None for what is none, and bools are none."""
     value = plain(value)
-    if not isinstance(value, numbers.Real | Decimal) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
         return None
     try:
         return value if math.isfinite(value) else None

@@ -6,6 +6,7 @@ import copy
 import gc
 import io
 import pickle
+import tracemalloc
 import weakref
 
 import gymnasium
@@ -262,3 +263,40 @@ def test_callbacks_that_are_copied_have_parents_of_their_own():
         assert twin.callback.parent is twin
         assert twin.callback_on_new_best.callbacks[0].parent is twin
     assert given.callback.parent is given
+
+
+# -- what grows -----------------------------------------------------------------------------------
+
+
+def test_records_are_bounded():
+    model = small_model(max_records=3)
+    records = model.records
+    assert model.learn(5 * 64).records is records
+    assert [record["iteration"] for record in records] == [3, 4, 5]
+    assert [record["iteration"] for record in model.records[-2:]] == [4, 5]
+    model.max_records = 2
+    model.learn(64)
+    assert [record["iteration"] for record in records] == [5, 6]
+    model.max_records = None
+    model.learn(2 * 64)
+    assert [record["iteration"] for record in records] == [5, 6, 7, 8]
+    assert small_model().max_records == 5000
+
+
+def test_a_long_run_takes_no_more_memory(tmp_path):
+    """Of Python's allocations, 600 iterations keep less than two records would take."""
+    model = small_model(n_envs=2, n_steps=4, max_records=10, stats_window_size=10)
+    model.set_logger(configure(tmp_path, ["rows", "log", "csv", "json"]))
+    model.logger.print = lambda text: None
+    evaluate = EvalCallback("CartPole-v1", None, None, 1, 20, tmp_path, max_evaluations=5)
+    callbacks = [evaluate, lambda record: model.logger.record("custom/x", 1.0)]
+    model.learn(8 * 200, callbacks)
+    tracemalloc.start()
+    model.learn(8 * 50, callbacks)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    model.learn(8 * 600, callbacks)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 4000

@@ -65,7 +65,7 @@ def test_every_kind_of_integer_is_an_integer(kind):
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 def test_what_is_no_number_is_none_anywhere(value):
     for check in (number, integer(0), count(0)):
-        with pytest.raises(ValueError, match="^x must be"):
+        with pytest.raises(ValueError, match=r"^x must be"):
             check("x", value)
 
 

@@ -116,8 +116,7 @@ class CompiledVectorEnv(VectorEnv):
         changed = self._reset_options(options)
         seed = plain(seed)
         if isinstance(seed, int):
-            seed = _SEED("seed", seed)
-            super().reset(seed=seed)
+            super().reset(seed=_SEED("seed", seed))
         self._seed(seed, mask)
         try:
             self.envs_in_c.set_options(changed)

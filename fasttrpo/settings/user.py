@@ -18,7 +18,18 @@ from fasttrpo.settings import sb3_arguments
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
-from fasttrpo.values import Check, flag, integer, one_of, optional, plain, positive, real, refuse, size
+from fasttrpo.values import (
+    Check,
+    flag,
+    integer,
+    one_of,
+    optional,
+    plain,
+    positive,
+    real,
+    refuse,
+    size,
+)
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 ACCEPTANCES = ("improvement", "kl", "always")
