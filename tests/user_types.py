@@ -59,30 +59,33 @@ def train() -> TRPO:
 
 def ask(model: TRPO, rollout: Rollout) -> None:
     """The other names of the package."""
-    assert_type(evaluate_policy(model, "CartPole-v1"), tuple[float, float] | tuple[list[float], list[int]])
+    assert_type(
+        evaluate_policy(model, "CartPole-v1"), tuple[float, float] | tuple[list[float], list[int]]
+    )
     assert_type(fasttrpo.configure("logs"), Logger)
     assert_type(configure("logs").get_dir(), str | None)
     assert_type(model.update(rollout), dict[str, Any])
     assert_type(FormatError("").args, tuple[Any, ...])
     assert_type(SaveError("").errno, int | None)
-    assert_type(fasttrpo.callbacks.CheckpointCallback(1, "logs").save_freq, int)
+    assert_type(fasttrpo.callbacks.CheckpointCallback(1, "logs").n_calls, int)
     assert_type(callbacks.BaseCallback().n_calls, int)
     assert_type(kernels.Policy(4, "categorical", (2,)).obs_size, int)
-    assert_type(presets.settings_for("CartPole-v1"), dict[str, Any])
+    assert_type(presets.settings_for("CartPole-v1"), presets.Preset)
     assert_type(fasttrpo.__version__, str)
 
 
 def simulate(walk: NumbaEnvironment, task: Task) -> None:
     """Environments."""
     assert_type(CompiledVectorEnv(walk, 4).num_envs, int)
-    assert_type(walk.state_size, int)
+    assert_type(walk.make_vec(4), CompiledVectorEnv)
     assert_type(is_library("x"), bool)
     assert_type(is_definition("x"), bool)
     assert_type(envs.is_ours("x"), bool)
     assert_type(envs.missing("x"), str | None)
-    assert_type(SimulationError("").args, tuple[Any, ...])
+    assert_type(SimulationError("", 0, 0).env, int)
     assert_type(CompileError("").line, int | None)
     assert_type(mujoco.make("Hopper-v5"), MujocoVectorEnv)
     assert_type(mujoco.Hopper(num_envs=3).n_threads, int)
-    assert_type(task.dt, float)
-    from_model.nothing  # type: ignore[attr-defined]  # noqa: B018
+    assert_type(task.contact_forces, bool)
+    see = from_model("arm.xml", lambda sim: sim.qpos, lambda sim, before: sim.qpos[:, 0])
+    assert_type(see, MujocoVectorEnv)
