@@ -158,8 +158,8 @@ class TRPO(Calls):
 
         A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
         last 100 episodes, raw rewards), success_rate where environments tell "is_success",
-        seconds_collect, steps_per_second, what the agent's update reports, and what callbacks
-        recorded in `logger`. `outcome` is 0 where a step was taken; or
+        seconds_collect, steps_per_second, what the agent's update reports, and the numbers and
+        texts that callbacks recorded in `logger`. `outcome` is 0 where a step was taken; or
         the policy stayed, since 1 the line search found no acceptable step, 2 the gradient is zero,
         3 there is no curvature along it. `ended` says what ended the run early, "max_seconds" or
         "callback"; else it is "".

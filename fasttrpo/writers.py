@@ -13,12 +13,14 @@ import math
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from fasttrpo import summaries
 from fasttrpo.files import saving, write_text
 
 # heading, tag, format
@@ -326,7 +328,8 @@ def tensorboard_parts() -> tuple[Any, Any, Any]:
 
 
 class TensorBoard:
-    """A folder's event file for TensorBoard: each number as a scalar; texts are left out.
+    """A folder's event file for TensorBoard, of what it can show (`summaries`): there is a warning,
+    one by tag, for any other value.
 
     resumed  the steps that a run had which goes on: TensorBoard shows none of the later ones that
              files in the folder have
@@ -339,6 +342,7 @@ class TensorBoard:
         event_pb2, summary_pb2, EventFileWriter = tensorboard_parts()
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._path = folder / "events.out.tfevents.*"
+        self._warned: set[str] = set()
         self._file = EventFileWriter(str(folder))
         if resumed:
             begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -352,18 +356,25 @@ class TensorBoard:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One event, as `_add` has it."""
-        scalars = [
-            self._summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in values.items()
-            if _is_number(value)
-        ]
-        self._add(step=step, summary=self._summary(value=scalars))
+        shown = [each for tag, value in values.items() for each in self._summaries(tag, value)]
+        self._add(step=step, summary=self._summary(value=shown))
+
+    def _summaries(self, tag: str, value: Any) -> list[Any]:
+        """Of one value; none of what cannot be shown: a log must not end a run."""
+        try:
+            return summaries.of(tag, value)
+        except Exception as error:
+            if tag not in self._warned:
+                self._warned.add(tag)
+                kind, reason = type(value).__name__, " ".join(str(error).split())
+                warnings.warn(
+                    f"TensorBoard cannot show {tag!r}, of type {kind}: {reason}; it is left out",
+                    UserWarning,
+                    stacklevel=6,
+                )
+            return []
 
     def close(self) -> None:
         """Closes the file. SaveError as `write` has it."""
         with saving(self._path):
             self._file.close()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) or (hasattr(value, "dtype") and value.shape == ())
