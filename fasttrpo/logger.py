@@ -333,7 +333,7 @@ def log_record(logger: Logger, record: dict[str, Any]) -> None:
             continue
         tag = _TAGS.get(key)
         group = _GROUPS.get(key, "time" if key.startswith("seconds_") else "train")
-        excluded = () if tag else _TABLES
+        excluded: tuple[str, ...] = () if tag else _TABLES
         # TensorBoard would have a page of texts, a new one in each iteration.
         excluded += ("tensorboard",) if isinstance(value, str) else ()
         logger.put(tag or f"{group}/{key}", value, exclude=excluded)

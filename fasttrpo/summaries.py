@@ -100,11 +100,8 @@ def _pictures(tag: str, frames: np.ndarray, fps: float = 1.0) -> list[Any]:
 
 def _image(tag: str, value: Any) -> list[Any]:
     array, axes = array_of(value.image), value.dataformats.upper()
-    if (
-        len(axes) != array.ndim
-        or len(set(axes)) != len(axes)
-        or not {*"HW"} <= {*axes} <= {*"NHWC"}
-    ):
+    is_known = {*"HW"} <= {*axes} <= {*"NHWC"}
+    if not is_known or not len({*axes}) == len(axes) == array.ndim:
         raise ValueError(f"dataformats={value.dataformats!r} does not fit the shape {array.shape}")
     array = array.transpose([axes.index(axis) for axis in "NHWC" if axis in axes])
     array = array if "N" in axes else array[None]
@@ -147,44 +144,34 @@ def _settings(tag: str, value: Any) -> list[Any]:
     """Under names of the plugin's own, whatever the tag."""
     from tensorboard.plugins.hparams import api_pb2 as api
     from tensorboard.plugins.hparams import metadata
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+    from tensorboard.plugins.hparams import plugin_data_pb2 as data
 
-    begun = api.SessionStartInfo()
-    infos = []
+    begun, infos = data.SessionStartInfo(), []
     for name, setting in value.hparam_dict.items():
-        if setting is None:
-            continue
-        field, setting = _typed(plain(setting))
-        setattr(begun.hparams[name], f"{field}_value", setting)
-        kind = {"bool": "BOOL", "number": "FLOAT64", "string": "STRING"}[field]
-        infos.append(api.HParamInfo(name=name, type=f"DATA_TYPE_{kind}"))
+        if setting is not None:
+            field, kind, setting = _typed(plain(setting))
+            setattr(begun.hparams[name], field, setting)
+            infos.append(api.HParamInfo(name=name, type=kind))
     metrics = [api.MetricInfo(name=api.MetricName(tag=name)) for name in value.metric_dict]
+    run = api.Experiment(hparam_infos=infos, metric_infos=metrics)
+    ended = data.SessionEndInfo(status="STATUS_SUCCESS")
     parts = {
-        metadata.EXPERIMENT_TAG: {
-            "experiment": api.Experiment(hparam_infos=infos, metric_infos=metrics)
-        },
-        metadata.SESSION_START_INFO_TAG: {"session_start_info": begun},
-        metadata.SESSION_END_INFO_TAG: {
-            "session_end_info": api.SessionEndInfo(status="STATUS_SUCCESS")
-        },
+        metadata.EXPERIMENT_TAG: data.HParamsPluginData(experiment=run),
+        metadata.SESSION_START_INFO_TAG: data.HParamsPluginData(session_start_info=begun),
+        metadata.SESSION_END_INFO_TAG: data.HParamsPluginData(session_end_info=ended),
     }
-    return [
-        _value(
-            name,
-            metadata=_metadata(
-                metadata.PLUGIN_NAME, HParamsPluginData(version=0, **part).SerializeToString()
-            ),
-        )
-        for name, part in parts.items()
-    ]
+    contents = {name: part.SerializeToString() for name, part in parts.items()}
+    plugin = metadata.PLUGIN_NAME
+    return [_value(name, metadata=_metadata(plugin, each)) for name, each in contents.items()]
 
 
-def _typed(setting: Any) -> tuple[str, Any]:
+def _typed(setting: Any) -> tuple[str, str, Any]:
+    """The field that has it, its type, and it."""
     if isinstance(setting, bool):
-        return "bool", setting
+        return "bool_value", "DATA_TYPE_BOOL", setting
     if isinstance(setting, Real | Decimal):
-        return "number", float(setting)
-    return "string", str(setting)
+        return "number_value", "DATA_TYPE_FLOAT64", float(setting)
+    return "string_value", "DATA_TYPE_STRING", str(setting)
 
 
 _OF_MEDIA = {"Image": _image, "Video": _video, "Figure": _figure, "HParam": _settings}

@@ -95,7 +95,8 @@ def box(values: dict[str, Any]) -> str:
 
 
 def _in_words(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    # In one line: a text or an array may have more.
+    return f"{value:.3g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def _cut(text: str) -> str:
