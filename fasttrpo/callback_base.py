@@ -217,6 +217,21 @@ def adopt(child: Any, parent: Any) -> None:
         child.parent = parent if isinstance(child, BaseCallback) else weakref.proxy(parent)
 
 
+def loosen(callback: Any, seen: set[int] | None = None) -> None:
+    """Lets what Stable-Baselines3's callbacks call hold its `parent` weakly, as it is here."""
+    seen = set() if seen is None else seen
+    if id(callback) in seen or not hasattr(callback, "__dict__"):
+        return
+    seen.add(id(callback))
+    for name, value in list(vars(callback).items()):
+        for child in value if isinstance(value, list | tuple) else [value]:
+            if name == "parent" or not hasattr(child, "init_callback"):
+                continue
+            if getattr(child, "parent", None) is callback:
+                adopt(child, callback)
+            loosen(child, seen)
+
+
 class EventCallback(BaseCallback):
     """Calls another callback's `on_step` on an event (`_on_event`); base class of such."""
 

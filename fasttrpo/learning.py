@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import logger as logs
-from fasttrpo.callback_base import CallbackList, as_callback
+from fasttrpo.callback_base import CallbackList, as_callback, loosen
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.progress_bar import ProgressBarCallback
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
@@ -46,6 +46,7 @@ class Learning:
             raise TypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
         self.model = model
         self.callback = as_callback(callback)
+        loosen(self.callback)
         self.bar = None if progress_bar is False else ProgressBarCallback(progress_bar)
         self.log_interval = optional(integer(1))("log_interval", log_interval)
         self.max_seconds = _seconds("max_seconds", max_seconds)

@@ -256,6 +256,32 @@ def test_models_in_a_row_are_one_at_a_time():
     assert most == 1
 
 
+class TheirCallback:
+    """Like Stable-Baselines3's: it holds its parent, and that it."""
+
+    def __init__(self, child=None):
+        self.callbacks, self.parent = [child], None
+        if child is not None:
+            child.parent = self
+
+    def init_callback(self, model):
+        self.model = model
+
+    def _nothing(self, *arguments):
+        return True
+
+    on_training_start = on_rollout_start = on_step = on_rollout_end = _nothing
+    on_training_end = update_locals = _nothing
+
+
+def test_after_callbacks_of_another_library():
+    child = TheirCallback()
+    given = TheirCallback(TheirCallback(child))
+    assert_freed(lambda: learnt(callback=[TheirCallback(TheirCallback(TheirCallback()))]))
+    small_model().learn(64, given)
+    assert child.parent.callbacks == [child]
+
+
 def test_callbacks_that_are_copied_have_parents_of_their_own():
     given = evaluating()
     for twin in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):

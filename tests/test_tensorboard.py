@@ -195,16 +195,20 @@ NOT_SHOWN = [
 ]
 
 
+def dump_twice(logger, key, value):
+    for step in (1, 2):
+        logger.record(key, value)
+        logger.record("other", 1.0)
+        logger.dump(step)
+    logger.close()
+
+
 @pytest.mark.parametrize("value", NOT_SHOWN, ids=lambda value: type(value).__name__)
 def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
     logger = configure(tmp_path, ["tensorboard"])
     with pytest.warns(UserWarning, match=r"TensorBoard cannot show 'odd/one', of type ") as told:
-        for step in (1, 2):
-            logger.record("odd/one", value)
-            logger.record("other", 1.0)
-            logger.dump(step)
+        dump_twice(logger, "odd/one", value)
     assert len(told) == 1
-    logger.close()
     assert len(read_back(tmp_path).Scalars("other")) == 2
 
 
@@ -212,16 +216,12 @@ def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
 def test_formats_that_show_no_pictures_say_so_once(name, tmp_path):
     logger = configure(tmp_path, [name])
     with pytest.warns(UserWarning, match=f"format '{name}' cannot show 'x', of type Image") as told:
-        for step in (1, 2):
-            logger.record("x", Image(RGB))
-            logger.record("other", 1.0)
-            logger.dump(step)
+        dump_twice(logger, "x", Image(RGB))
     assert len(told) == 1
-    logger.close()
 
 
 def test_excluded_formats_say_nothing(tmp_path):
-    """"stdout" and "log" are one, as in Stable-Baselines3."""
+    """ "stdout" and "log" are one, as in Stable-Baselines3."""
     logger = configure(tmp_path, ["stdout", "rows", "log", "csv", "json", "tensorboard"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
