@@ -5,15 +5,13 @@ videos (as animated PNG), and a run's settings. In the package tensorboard's own
 from __future__ import annotations
 
 import sys
-from decimal import Decimal
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from fasttrpo.media import medium
 from fasttrpo.pictures import as_bytes, png, tiled
-from fasttrpo.values import plain
+from fasttrpo.values import is_real, plain
 
 N_BINS = 30  # as many as TensorBoard shows
 
@@ -28,7 +26,7 @@ def of(tag: str, value: Any) -> list[Any]:
     value = plain(value)
     if isinstance(value, str):
         return [_text(tag, value)]
-    if isinstance(value, Real | Decimal):
+    if isinstance(value, bool) or is_real(value):
         return [_value(tag, simple_value=float(value))]
     if hasattr(value, "__array__"):
         return [_value(tag, histo=_histogram(array_of(value)))]
@@ -169,7 +167,7 @@ def _typed(setting: Any) -> tuple[str, str, Any]:
     """The field that has it, its type, and it."""
     if isinstance(setting, bool):
         return "bool_value", "DATA_TYPE_BOOL", setting
-    if isinstance(setting, Real | Decimal):
+    if is_real(setting):
         return "number_value", "DATA_TYPE_FLOAT64", float(setting)
     return "string_value", "DATA_TYPE_STRING", str(setting)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 Check = Callable[[str, Any], Any]
@@ -23,10 +22,18 @@ def plain(value: Any) -> Any:
     return value.item() if is_scalar else value
 
 
+def is_real(value: Any) -> bool:
+    """Whether it is one of Python's real numbers. A bool is none; a Decimal is one, though it is
+    none of `numbers.Real`."""
+    if isinstance(value, numbers.Complex):
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Number)
+
+
 def _number(value: Any) -> Any:
     """A finite real number as Python has it; None for what is none, and bools are none."""
     value = plain(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
+    if not is_real(value):
         return None
     try:
         return value if math.isfinite(value) else None

@@ -20,7 +20,6 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from fasttrpo import summaries
 from fasttrpo.files import saving, write_text
 
 # heading, tag, format
@@ -362,6 +361,8 @@ class TensorBoard:
 
     def _summaries(self, tag: str, value: Any) -> list[Any]:
         """Of one value; none of what cannot be shown: a log must not end a run."""
+        from fasttrpo import summaries
+
         try:
             return summaries.of(tag, value)
         except Exception as error:

@@ -111,17 +111,19 @@ def test_the_twin_s_imports_point_one_way():
 LAYERS = (
     {"__main__", "cli"},
     {"selftest", "report", "callbacks"},
+    {"eval_callback"},
     {"trpo", "evaluate"},
     {"learning"},
-    {"watch"},
+    {"watch", "progress_bar"},
     {"collect", "logger", "callback_base"},
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
+    {"summaries"},
     {"sb3"},
     {"backend", "envs", "masks"},
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
-    {"values", "suggest", "files", "notes", "run_files", "step", "_version"},
+    {"values", "suggest", "files", "notes", "run_files", "step", "media", "pictures", "_version"},
 )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import warnings
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -67,7 +68,7 @@ class Tensor:
 
 
 @pytest.mark.parametrize(
-    "value", [2, 2.0, True + 1, np.float32(2), np.array(2), Fraction(2), Tensor(2.0)]
+    "value", [2, 2.0, Decimal(2), np.float32(2), np.array(2), Fraction(2), Tensor(2.0)]
 )
 def test_numbers_are_scalars(value, tmp_path):
     (event,) = logged(tmp_path, x=value).Scalars("x")
