@@ -135,10 +135,13 @@ class Learning:
 
     def _log(self, record: Record, iterations: int) -> None:
         """What callbacks recorded goes into the record too."""
+        news = self.model.logger.take_news()
+        if self.log_interval is not None and iterations % self.log_interval == 0:
+            self._dump(record)
+        record |= news
+
+    def _dump(self, record: Record) -> None:
         logger = self.model.logger
-        record |= logger.take_news()
-        if self.log_interval is None or iterations % self.log_interval:
-            return
         if not logger.has_writers:  # spares a short iteration a tenth of its time
             logger.dump()
             return

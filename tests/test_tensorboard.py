@@ -250,6 +250,7 @@ def test_a_run_logs_media_and_keeps_its_records_small(tmp_path):
     assert len(events.Histograms("weights")) == 2
     assert [tag for tag in events.Tags()["tensors"] if "train" in tag] == []
     assert len(events.Tensors("note/text_summary")) == 2
+    assert "train/height" not in events.Tags()["scalars"]  # it is there, under its own tag
     record = model.records[-1]
     assert (record["note"], record["height"]) == ("a text", 1.5)
     assert not {"seen", "weights"} & set(record)
