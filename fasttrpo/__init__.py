@@ -12,9 +12,18 @@ Nothing heavy is imported before it is used: each public name is fetched on firs
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo._version import __version__
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from fasttrpo import callbacks, envs, kernels, presets
+    from fasttrpo.checkpoint import FormatError
+    from fasttrpo.evaluate import evaluate_policy
+    from fasttrpo.files import SaveError
+    from fasttrpo.logger import configure
+    from fasttrpo.rollout import Rollout
+    from fasttrpo.trpo import TRPO
 
 # Public name -> the module that defines it (None: the name is a module itself).
 _HOME = {
@@ -45,17 +54,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'fasttrpo' has no attribute {name!r}")
-    home = _HOME[name]
-    value = (
-        importlib.import_module(f"fasttrpo.{name}")
-        if home is None
-        else getattr(importlib.import_module(home), name)
-    )
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # where a name that there is not is an error, and this would be one for all
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'fasttrpo' has no attribute {name!r}")
+        home = _HOME[name]
+        value = (
+            importlib.import_module(f"fasttrpo.{name}")
+            if home is None
+            else getattr(importlib.import_module(home), name)
+        )
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,7 +44,7 @@ class BaseCallback:
                    infos, a list of E dicts; where an episode ended these have "episode" (r, l, t),
                    "terminal_observation" and "TimeLimit.truncated"; n_steps counts the rollout's
                    rows from 0. Without a step of its own to see (below): n_steps alone.
-    parent         the `EventCallback` that this one is called by
+    parent         the `EventCallback` that this one is called by, while that lives
 
     A callback may change settings at any moment: they count from the next iteration on. `set_env`
     and `set_random_seed` are a RuntimeError in `_on_step`; so are new parameters and `update`, and
@@ -54,6 +55,8 @@ class BaseCallback:
     before it is called next. Otherwise the rows are stepped one by one, with the same bits.
     """
 
+    _parent: Callable[[], Any] | None = None
+
     def __init__(self, verbose: int = 0) -> None:
         self.model: Any = None
         self.n_calls = 0
@@ -61,7 +64,19 @@ class BaseCallback:
         self.verbose = verbose
         self.locals: dict[str, Any] = {}
         self.globals: dict[str, Any] = {}
-        self.parent: Any = None
+
+    @property
+    def parent(self) -> Any:
+        """Held weakly: no cycle of callbacks keeps a model alive."""
+        return None if self._parent is None else self._parent()
+
+    @parent.setter
+    def parent(self, callback: Any) -> None:
+        self._parent = None if callback is None else weakref.ref(callback)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: without the parent, which `init_callback` gives again."""
+        return {name: value for name, value in vars(self).items() if name != "_parent"}
 
     @property
     def training_env(self) -> Any:
@@ -190,9 +205,35 @@ def rows_until_step(callback: Any) -> int:
     return callback.rows_until_step()
 
 
+def rows_to_multiple(n_calls: int, freq: int) -> int:
+    """Rows until n_calls is the next multiple of freq."""
+    return freq - n_calls % freq
+
+
 def _owner(kind: type, name: str) -> type | None:
     """The class that a method comes from."""
     return next((base for base in kind.__mro__ if name in vars(base)), None)
+
+
+def adopt(child: Any, parent: Any) -> None:
+    """Makes one the other's `parent`, held weakly by callbacks of Stable-Baselines3's too."""
+    if child is not None:
+        child.parent = parent if isinstance(child, BaseCallback) else weakref.proxy(parent)
+
+
+def loosen(callback: Any, seen: set[int] | None = None) -> None:
+    """Lets what Stable-Baselines3's callbacks call hold its `parent` weakly, as it is here."""
+    seen = set() if seen is None else seen
+    if id(callback) in seen or not hasattr(callback, "__dict__"):
+        return
+    seen.add(id(callback))
+    for name, value in list(vars(callback).items()):
+        for child in value if isinstance(value, list | tuple) else [value]:
+            if name == "parent" or not hasattr(child, "init_callback"):
+                continue
+            if getattr(child, "parent", None) is callback:
+                adopt(child, callback)
+            loosen(child, seen)
 
 
 class EventCallback(BaseCallback):
@@ -201,12 +242,13 @@ class EventCallback(BaseCallback):
     def __init__(self, callback: Any = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = None if callback is None else as_callback(callback)
-        if self.callback is not None:
-            self.callback.parent = self
+        adopt(self.callback, self)
 
     def init_callback(self, model: Any) -> None:
         """The child's turn comes first: it may be asked for in this one's."""
         if self.callback is not None:
+            if getattr(self.callback, "parent", None) is None:  # a copy's
+                adopt(self.callback, self)
             self.callback.init_callback(model)
         super().init_callback(model)
 
@@ -241,7 +283,7 @@ class CallbackList(BaseCallback):
     def _init_callback(self) -> None:
         for callback in self.callbacks:
             if self.parent is not None:
-                callback.parent = self.parent
+                adopt(callback, self.parent)
             callback.init_callback(self.model)
 
     def _on_training_start(self) -> None:
@@ -314,51 +356,6 @@ class RecordCallback(BaseCallback):
 
     def _on_record(self, record: dict[str, Any]) -> bool | None:
         return self.function(record)
-
-
-class ProgressBarCallback(BaseCallback):
-    """A progress bar over the steps of this `learn`, with return, KL and steps/s.
-
-    shown  None: where it is a terminal that shows it
-    """
-
-    def __init__(self, shown: bool | None = True) -> None:
-        super().__init__()
-        self._shown = shown
-        self._bar: Any = None
-
-    def _on_training_start(self) -> None:
-        from tqdm.auto import tqdm
-
-        self._bar = tqdm(
-            total=self.locals["total_timesteps"] - self.num_timesteps,
-            unit="step",
-            unit_scale=True,
-            dynamic_ncols=True,
-            disable=hidden(self._shown),
-        )
-        self.logger.print = self._bar.write  # keeps what is said above the bar
-
-    def _on_record(self, record: dict[str, Any]) -> None:
-        words = f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
-        words += f"{record['steps_per_second']:.0f} steps/s"
-        self._bar.set_postfix_str(words, refresh=False)
-        self._bar.update(record["n_samples"])
-
-    def _on_training_end(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the bar; what is said next is printed again."""
-        if self._bar is not None:
-            self._bar.close()
-            self.logger.print = print
-            self._bar = None
-
-
-def hidden(progress_bar: bool | None) -> bool | None:
-    """tqdm's `disable`: None, there as here, means unless on a terminal."""
-    return None if progress_bar is None else not progress_bar
 
 
 # -- what a user passes ---------------------------------------------------------------------------

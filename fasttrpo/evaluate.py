@@ -177,9 +177,9 @@ def _play(
 
 def _warn_if_endless(steps: int) -> None:
     """Nobody else would tell why an evaluation does not end."""
-    if steps >= LONG:
+    if steps >= LONG:  # the same text each time: Python shows it once
         warnings.warn(
-            f"evaluation: an episode has taken {steps} steps so far, and may never end; give the "
+            f"evaluation: an episode has taken {LONG} steps so far, and may never end; give the "
             "environment a step limit, say gymnasium.make(..., max_episode_steps=1000)",
             RuntimeWarning,
             stacklevel=4,

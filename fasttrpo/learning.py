@@ -6,6 +6,7 @@ book in: what a user may call of it stands in `trpo.py`.
 
 from __future__ import annotations
 
+from sys import intern
 from time import perf_counter
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from fasttrpo import logger as logs
 from fasttrpo.amid import ROLLOUT, UPDATE
-from fasttrpo.callback_base import CallbackList, ProgressBarCallback, as_callback
+from fasttrpo.callback_base import CallbackList, as_callback, loosen
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import given_env
+from fasttrpo.progress_bar import ProgressBarCallback
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import count as count_of
 from fasttrpo.values import integer, optional, real
@@ -46,6 +48,7 @@ class Learning:
             raise TypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
         self.model = model
         self.callback = as_callback(callback)
+        loosen(self.callback)
         self.bar = None if progress_bar is False else ProgressBarCallback(progress_bar)
         self.log_interval = optional(integer(1))("log_interval", log_interval)
         self.max_seconds = _seconds("max_seconds", max_seconds)
@@ -64,16 +67,18 @@ class Learning:
 
     def _run(self) -> None:
         self._begin()
+        locals_ = self._locals()
         watcher = CallbackList([self.bar, self.callback] if self.bar else [self.callback])
         try:
             watcher.init_callback(self.model)
-            watcher.on_training_start(self._locals(), globals())
+            watcher.on_training_start(locals_, globals())
             self._iterate(watcher)
             watcher.on_training_end()
         except BaseException as error:
             watcher.on_exception(error)
             raise
         finally:
+            locals_.pop("callback", None)  # which holds them: a cycle would keep it and the model
             if self.bar is not None:
                 self.bar.close()
             if self._made_logger is not None:  # the model may have another one by now
@@ -132,10 +137,13 @@ class Learning:
 
     def _log(self, record: Record, iterations: int) -> None:
         """What callbacks recorded goes into the record too."""
+        news = self.model.logger.take_news()
+        if self.log_interval is not None and iterations % self.log_interval == 0:
+            self._dump(record)
+        record |= news
+
+    def _dump(self, record: Record) -> None:
         logger = self.model.logger
-        record |= logger.take_news()
-        if self.log_interval is None or iterations % self.log_interval:
-            return
         if not logger.has_writers:  # spares a short iteration a tenth of its time
             logger.dump()
             return
@@ -265,10 +273,17 @@ def count(model: Any, result: Record, of_rollout: Record, started: float) -> Rec
     if model.settings.critic == "adam":
         record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
+    keep_last(model.records, model.settings.max_records)
     return record
+
+
+def keep_last(values: list, most: int | None) -> None:
+    """Drops the first of the values where there are more than `most`; None: none is dropped."""
+    if most is not None and len(values) > most:
+        del values[: len(values) - most]
 
 
 def flat(result: Record) -> Record:
     """An update's result with its `seconds` as seconds_advantages, seconds_gradient, ..."""
-    seconds = {f"seconds_{stage}": time for stage, time in result["seconds"].items()}
+    seconds = {intern(f"seconds_{stage}"): time for stage, time in result["seconds"].items()}
     return {name: value for name, value in result.items() if name != "seconds"} | seconds

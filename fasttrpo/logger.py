@@ -5,20 +5,40 @@
     model.set_logger(configure("logs", ["stdout", "csv", "tensorboard"]))
 
 In a callback `self.logger.record("custom/height", 1.5)` adds a value to the next `dump`, which
-`TRPO.learn` calls every `log_interval` iterations.
+`TRPO.learn` calls every `log_interval` iterations. Values are numbers and texts; TensorBoard also
+shows arrays, as histograms, and `Figure`, `Image`, `Video` and `HParam` (`fasttrpo.media`).
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from glob import escape
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.media import Figure, HParam, Image, Video, medium
 from fasttrpo.suggest import unknown
-from fasttrpo.values import integer
+from fasttrpo.values import integer, plain
 from fasttrpo.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
+
+__all__ = [
+    "DEBUG",
+    "DISABLED",
+    "ERROR",
+    "FORMATS",
+    "INFO",
+    "WARN",
+    "Figure",
+    "HParam",
+    "Image",
+    "Logger",
+    "Video",
+    "as_logger",
+    "configure",
+]
 
 DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
 _IN_TERMINAL = ("stdout", "rows")
@@ -82,6 +102,7 @@ class Logger:
         self._name_to_count: dict[str, int] = {}
         self._excluded: dict[str, tuple[str, ...]] = {}
         self._news: dict[str, Any] = {}
+        self._warned: set[tuple[str, str]] = set()
         path = Path(folder or ".")
         if folder is not None:
             path.mkdir(parents=True, exist_ok=True)
@@ -107,7 +128,9 @@ class Logger:
     def put(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
         """The same, for what is in the iteration's record anyway."""
         self.name_to_value[key] = value
-        self._excluded[key] = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+        excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+        # One format in Stable-Baselines3's eyes, where a script says either.
+        self._excluded[key] = (*excluded, *_TABLES) if {*excluded} & {*_TABLES} else excluded
 
     def record_mean(
         self, key: str, value: float | None, exclude: str | Sequence[str] | None = None
@@ -128,16 +151,43 @@ class Logger:
         if self.level == DISABLED:
             return
         for name, writer in self._writers.items():
-            values = self.name_to_value.items()
-            shown = {key: value for key, value in values if name not in self._excluded[key]}
+            shown = {key: self.name_to_value[key] for key in self._shown_by(name)}
             if shown:
                 writer.write(shown, step)
         self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
 
+    def _shown_by(self, name: str) -> list[str]:
+        """The keys that a format has to show. A warning, one by format and key, tells of media that
+        it cannot show.
+        """
+        keys = []
+        for key, value in self.name_to_value.items():
+            if name in self._excluded[key]:
+                continue
+            kind = "" if name == "tensorboard" else medium(value)
+            if not kind:
+                keys.append(key)
+            elif name != "rows" and (name, key) not in self._warned:
+                self._warned.add((name, key))
+                warnings.warn(
+                    f"the log format {name!r} cannot show {key!r}, of type {kind}: it is left out; "
+                    f"record(..., exclude={name!r}) says that this is meant",
+                    UserWarning,
+                    stacklevel=4,
+                )
+        return keys
+
     def take_news(self) -> dict[str, Any]:
-        """What was recorded since the last call, dumped or not: for the iteration's record."""
-        news, self._news = self._news, {}
-        return {key: value for key, value in news.items() if key not in _TAGS.values()}
+        """The numbers and texts that were recorded since the last call, dumped or not: for the
+        iteration's record, which pictures and arrays would make large.
+        """
+        news = {key: plain(value) for key, value in self._news.items()}
+        self._news = {}
+        return {
+            key: value
+            for key, value in news.items()
+            if key not in _TAGS.values() and (value is None or isinstance(value, str | Number))
+        }
 
     def log(self, *args: Any, level: int = INFO) -> None:
         """Prints the arguments, if the level is not below the logger's and it has a terminal."""
@@ -216,9 +266,7 @@ class WrappedLogger(Logger):
     def dump(self, step: int = 0) -> None:
         """Writes what was recorded here or there."""
         for key, value in self.name_to_value.items():
-            # TensorBoard's there would have a page of texts, a new one in each iteration.
-            texts = ("tensorboard",) if isinstance(value, str) else ()
-            self.given.record(key, value, exclude=(*self._excluded[key], *texts))
+            self.given.record(key, value, exclude=self._excluded[key])
         super().dump(step)
         self.given.dump(step)
 
@@ -285,6 +333,9 @@ def log_record(logger: Logger, record: dict[str, Any]) -> None:
             continue
         tag = _TAGS.get(key)
         group = _GROUPS.get(key, "time" if key.startswith("seconds_") else "train")
-        logger.put(tag or f"{group}/{key}", value, exclude=None if tag else _TABLES)
+        excluded: tuple[str, ...] = () if tag else _TABLES
+        # TensorBoard would have a page of texts, a new one in each iteration.
+        excluded += ("tensorboard",) if isinstance(value, str) else ()
+        logger.put(tag or f"{group}/{key}", value, exclude=excluded)
     logger.put("train/n_updates", record["iteration"])
     logger.put("train/is_line_search_success", float(record["outcome"] == 0))

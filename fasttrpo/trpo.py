@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, BinaryIO
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class TRPO(Calls):
     keywords  every other field of `fasttrpo.settings.Settings`, where each is explained
 
     `settings` holds them as checked, `num_timesteps` and `n_updates` count what was learnt from,
-    `records` has one record per iteration.
+    `records` has one record per iteration, of the last `max_records`.
     """
 
     settings: Settings
@@ -129,7 +130,7 @@ class TRPO(Calls):
     def _attach(self, env: Any, given: Any) -> None:
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self._stream = Stream(env)
-        self._seen_env = seen_env(env, given, self._leave)
+        self._seen_env = seen_env(env, given, weakly(self._leave))
         self._statistics.restart(env.num_envs)
 
     def _leave(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
@@ -173,8 +174,8 @@ class TRPO(Calls):
 
         A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
         last 100 episodes, raw rewards), success_rate where environments tell "is_success",
-        seconds_collect, steps_per_second, what the agent's update reports, and what callbacks
-        recorded in `logger`. `outcome` is 0 where a step was taken; or
+        seconds_collect, steps_per_second, what the agent's update reports, and the numbers and
+        texts that callbacks recorded in `logger`. `outcome` is 0 where a step was taken; or
         the policy stayed, since 1 the line search found no acceptable step, 2 the gradient is zero,
         3 there is no curvature along it. `ended` says what ended the run early, "max_seconds" or
         "callback"; else it is "".
@@ -453,6 +454,19 @@ class TRPO(Calls):
 
 # Where threads share a loaded model, one of them makes its agent.
 _MAKING = threading.Lock()
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A bound method that does not keep its object alive, and gives None once that is gone: a
+    model must not wait for the garbage collector, for its memory is large.
+    """
+    found = WeakMethod(method)
+
+    def call(*args: Any) -> Any:
+        method = found()
+        return None if method is None else method(*args)
+
+    return call
 
 
 def making(settings: Settings) -> dict[str, Any]:

@@ -16,26 +16,53 @@ def refuse(name: str, value: Any, legal: str) -> ValueError:
     return ValueError(f"{name} must be {legal}, got {value!r}")
 
 
+def plain(value: Any) -> Any:
+    """The Python object in a scalar or a 0-d array of NumPy's (or PyTorch's, ...); else `value`."""
+    is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if is_scalar else value
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is one of Python's real numbers. A bool is none; a Decimal is one, though it is
+    none of `numbers.Real`."""
+    if isinstance(value, numbers.Complex):
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Number)
+
+
+def _number(value: Any) -> Any:
+    """A finite real number as Python has it; None for what is none, and bools are none."""
+    value = plain(value)
+    if not is_real(value):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except (OverflowError, ValueError):  # beyond every float; a signaling NaN
+        return value if isinstance(value, numbers.Integral) else None
+
+
 def integer(low: int, high: int | None = None) -> Check:
     """An integer (never a bool) with low <= value <= high."""
     legal = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
 
     def check(name: str, value: Any) -> int:
-        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not is_integer or value < low or (high is not None and value > high):
+        number = _number(value)
+        is_integer = isinstance(number, numbers.Integral)
+        if not is_integer or number < low or (high is not None and number > high):
             raise refuse(name, value, legal)
-        return int(value)
+        return int(number)
 
     return check
 
 
 def count(low: int) -> Check:
-    """As `integer`, and also a float that is one: 1e6 steps."""
+    """As `integer`, and also any other number that is whole: 1e6 steps."""
     check = integer(low)
 
     def count_of(name: str, value: Any) -> int:
-        is_whole = isinstance(value, float) and value.is_integer()  # NumPy's float64 is a float
-        return check(name, int(value) if is_whole else value)
+        number = _number(value)
+        is_whole = number is not None and number == int(number)
+        return check(name, int(number) if is_whole else value)
 
     return count_of
 
@@ -47,10 +74,10 @@ def real(legal: str, test: Callable[[float], bool]) -> Check:
     """A finite number that passes `test`; `legal` says which those are."""
 
     def check(name: str, value: Any) -> float:
-        is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_real or not _is_finite(value) or not test(value):
+        number = _as_float(_number(value))
+        if number is None or not test(number):
             raise refuse(name, value, legal)
-        return float(value)
+        return number
 
     return check
 
@@ -58,16 +85,17 @@ def real(legal: str, test: Callable[[float], bool]) -> Check:
 positive = real("a number > 0", lambda x: x > 0)
 
 
-def _is_finite(value: Any) -> bool:
+def _as_float(number: Any) -> float | None:
+    """None for an integer beyond every float."""
     try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
-        return False
+        return None if number is None else float(number)
+    except OverflowError:
+        return None
 
 
 def flag(name: str, value: Any) -> bool:
     """True or False (NumPy's too)."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    if not isinstance(plain(value), bool):
         raise refuse(name, value, "True or False")
     return bool(value)
 

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
@@ -92,7 +93,8 @@ def box(values: dict[str, Any]) -> str:
 
 
 def _in_words(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    # In one line: a text or an array may have more.
+    return f"{value:.3g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def _cut(text: str) -> str:
@@ -324,7 +326,8 @@ def tensorboard_parts() -> tuple[Any, Any, Any]:
 
 
 class TensorBoard:
-    """A folder's event file for TensorBoard: each number as a scalar; texts are left out.
+    """A folder's event file for TensorBoard, of what it can show (`summaries`): there is a warning,
+    one by tag, for any other value.
 
     resumed  the steps that a run had which goes on: TensorBoard shows none of the later ones that
              files in the folder have
@@ -339,6 +342,7 @@ class TensorBoard:
         self._path = folder / "events.out.tfevents.*"
         # With a suffix that nobody can foresee: the file is opened through a link of its name.
         self._file = EventFileWriter(str(folder), filename_suffix=f".{os.urandom(8).hex()}")
+        self._warned: set[str] = set()
         if resumed:
             begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._add(step=resumed + 1, session_log=begun)
@@ -351,18 +355,27 @@ class TensorBoard:
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
         """One event, as `_add` has it."""
-        scalars = [
-            self._summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in values.items()
-            if _is_number(value)
-        ]
-        self._add(step=step, summary=self._summary(value=scalars))
+        shown = [each for tag, value in values.items() for each in self._summaries(tag, value)]
+        self._add(step=step, summary=self._summary(value=shown))
+
+    def _summaries(self, tag: str, value: Any) -> list[Any]:
+        """Of one value; none of what cannot be shown: a log must not end a run."""
+        from fasttrpo import summaries
+
+        try:
+            return summaries.of(tag, value)
+        except Exception as error:
+            if tag not in self._warned:
+                self._warned.add(tag)
+                kind, reason = type(value).__name__, " ".join(str(error).split())
+                warnings.warn(
+                    f"TensorBoard cannot show {tag!r}, of type {kind}: {reason}; it is left out",
+                    UserWarning,
+                    stacklevel=6,
+                )
+            return []
 
     def close(self) -> None:
         """Closes the file. SaveError as `write` has it."""
         with saving(self._path):
             self._file.close()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) or (hasattr(value, "dtype") and value.shape == ())

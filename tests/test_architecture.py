@@ -112,11 +112,13 @@ def test_the_twin_s_imports_point_one_way():
 LAYERS = (
     {"__main__", "cli"},
     {"selftest", "report", "callbacks"},
+    {"eval_callback"},
     {"trpo", "evaluate"},
     {"learning"},
-    {"watch"},
+    {"watch", "progress_bar"},
     {"collect", "logger", "callback_base"},
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
+    {"summaries"},
     {"sb3"},
     {"backend", "envs", "masks", "in_turn"},
     {"spaces"},
@@ -125,7 +127,7 @@ LAYERS = (
     {"amid", "answers", "infos"},
     {
         *("values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"),
-        *("ownership", "seeds", "workers"),
+        *("ownership", "seeds", "workers", "media", "pictures"),
     },
     {"printable"},
 )

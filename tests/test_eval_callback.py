@@ -55,6 +55,24 @@ def test_evaluations_are_logged_and_the_best_model_is_kept(tmp_path, capsys):
     assert "New best mean reward!" in out
 
 
+def test_an_evaluation_callback_keeps_the_last_evaluations(tmp_path):
+    """The lists and evaluations.npz; evaluations.csv has them all, those of another `learn` too."""
+    callback = EvalCallback(
+        Pointer(), eval_freq=8, log_path=tmp_path, max_evaluations=3, verbose=0, n_eval_episodes=2
+    )
+    (tmp_path / "evaluations.csv").write_text("of another run")
+    model = small_model(Pointer(), n_steps=8).learn(32, callback)
+    model.learn(16, callback, reset_num_timesteps=False)
+    assert callback.evaluations_timesteps == [32, 40, 48]
+    assert len(callback.evaluations_results) == len(callback.evaluations_length) == 3
+    with np.load(tmp_path / "evaluations.npz") as file:
+        assert file["timesteps"].tolist() == [32, 40, 48]
+    with open(tmp_path / "evaluations.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["num_timesteps"]) for row in rows] == [8, 16, 24, 32, 40, 48]
+    assert float(rows[-1]["mean_reward"]) == np.mean(callback.evaluations_results[-1])
+
+
 def test_evaluating_changes_no_bit_of_the_training(tmp_path):
     model, _ = evaluated(tmp_path, verbose=0, deterministic=False)
     twin = small_model(Pointer(), n_steps=8).learn(32)

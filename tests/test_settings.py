@@ -53,6 +53,7 @@ OUT_OF_RANGE = [
     ("seed", -1),
     ("seed", 2**64),
     ("stats_window_size", 0),
+    ("max_records", 0),
     ("preset", "sb2"),
     ("n_envs", 0),
     ("n_envs", 2**24 + 1),
@@ -152,6 +153,21 @@ def test_net_arch_as_a_list_or_a_dict():
     assert (both.policy_hidden, both.value_hidden) == ((32,), (32,))
     apart = agent_settings(policy_kwargs={"net_arch": {"pi": [16], "vf": (8, 4)}})
     assert (apart.policy_hidden, apart.value_hidden) == ((16,), (8, 4))
+
+
+def test_net_arch_of_the_old_style_warns():
+    old = [{"pi": [32], "vf": [16, 16]}]
+    with pytest.warns(UserWarning, match=r"write net_arch=dict\(pi=\.\.\., vf=\.\.\.\)") as caught:
+        settings = make_settings("MlpPolicy", {"policy_kwargs": {"net_arch": old}})
+    assert settings.policy_kwargs["net_arch"] == {"pi": [32], "vf": [16, 16]}
+    replace(settings, gamma=0.5)  # it is plain by now: no other warning
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("shared", [[64, {"pi": [32]}], [{"vf": [8]}, 8], (64, {}), [{}, {}]])
+def test_net_arch_with_shared_layers_is_refused_with_the_remedy(shared):
+    with pytest.raises(ValueError, match=r"share no layers.*net_arch=dict\(pi=\[\.\.\.\], vf="):
+        make_settings("MlpPolicy", {"policy_kwargs": {"net_arch": shared}})
 
 
 def test_linear_policy_keeps_a_value_network():

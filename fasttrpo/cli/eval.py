@@ -56,9 +56,9 @@ def evaluate(
     import numpy as np
     from tqdm.auto import tqdm
 
-    from fasttrpo.callback_base import hidden
     from fasttrpo.collect import success_rate
     from fasttrpo.evaluate import play
+    from fasttrpo.progress_bar import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)
     bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))

@@ -205,7 +205,7 @@ class _Progress:
     def __init__(self, tasks: list[Task], shown: bool | None) -> None:
         from tqdm.auto import tqdm
 
-        from fasttrpo.callback_base import hidden
+        from fasttrpo.progress_bar import hidden
 
         self._returns: dict[Path, float] = {}
         total = sum(_steps_left(task) for task in tasks)

@@ -26,7 +26,15 @@ import importlib
 import itertools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from fasttrpo.envs import classic, mujoco
+    from fasttrpo.envs.compiled import CompiledVectorEnv
+    from fasttrpo.envs.failures import CompileError, SimulationError
+    from fasttrpo.envs.names import is_library
+    from fasttrpo.envs.python.environment import NumbaEnvironment
+    from fasttrpo.envs.python.load import is_definition
 
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
@@ -43,7 +51,20 @@ _HOME = {
     "is_library": "names",
 }
 
-__all__ = [*_HOME, "is_ours", "missing", "mujoco", "native", "register"]
+__all__ = [
+    "CompileError",
+    "CompiledVectorEnv",
+    "NumbaEnvironment",
+    "SimulationError",
+    "classic",
+    "is_definition",
+    "is_library",
+    "is_ours",
+    "missing",
+    "mujoco",
+    "native",
+    "register",
+]
 
 
 def is_ours(env_id: str) -> bool:
@@ -107,14 +128,16 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"fasttrpo.envs.{name}")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        found = getattr(_module(_HOME[name]), name)
-        _register_with_gymnasium()
-        return found
-    if name in _PROVIDERS:
-        return _module(name)
-    raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            found = getattr(_module(_HOME[name]), name)
+            _register_with_gymnasium()
+            return found
+        if name in _PROVIDERS:
+            return _module(name)
+        raise AttributeError(f"module 'fasttrpo.envs' has no attribute {name!r}")
 
 
 _register_with_gymnasium()

@@ -56,7 +56,7 @@ def _attribute(name: str) -> str:
     return name.replace("-", "_")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Callable[..., Any]:
     """`CartPole_v1` and so on: the entry points, `make` of that environment."""
     for each in IDS:
         if _attribute(each) == name:

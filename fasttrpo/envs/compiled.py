@@ -17,7 +17,7 @@ from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.envs.shared_library import Library
 from fasttrpo.suggest import unknown
-from fasttrpo.values import integer
+from fasttrpo.values import integer, plain
 
 try:
     from fasttrpo import _envs
@@ -79,16 +79,16 @@ class CompiledVectorEnv(VectorEnv):
             )
         self.closed = True  # until it is whole
         source, dtypes = _opened(env)
+        self.num_envs = integer(1, 2**24)("num_envs", num_envs)
         self._is_compiled = getattr(source, "is_compiled", True)
         self.envs_in_c = _envs.Envs(
             source,
-            integer(1, 2**24)("num_envs", num_envs),
+            self.num_envs,
             seed=int.from_bytes(os.urandom(8), "little"),
             options=options,
             max_episode_steps=_limit(max_episode_steps),
         )
         self.closed = False
-        self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self._describe(*dtypes)
@@ -116,8 +116,9 @@ class CompiledVectorEnv(VectorEnv):
         mask = _mask(options.pop("reset_mask", None), self.num_envs)
         before = self.envs_in_c.options
         changed = self._reset_options(options)
-        if isinstance(seed, int | np.integer):
-            super().reset(seed=int(seed))
+        seed = plain(seed)
+        if isinstance(seed, int):
+            super().reset(seed=_SEED("seed", seed))
         self._seed(seed, mask)
         try:
             self.envs_in_c.set_options(changed)
@@ -186,7 +187,7 @@ class CompiledVectorEnv(VectorEnv):
         """An int is one seed with a stream for each environment, a list a seed for each."""
         if seed is None:
             return
-        is_one = isinstance(seed, int | np.integer)
+        is_one = isinstance(seed, int)
         seeds = [seed] * self.num_envs if is_one else list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed has {len(seeds)} entries for {self.num_envs} environments")

@@ -8,16 +8,17 @@ obs, rewards, dones, infos = vec_env.step(action)
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from fasttrpo.pictures import tiled
 from fasttrpo.seeds import of_env
 from fasttrpo.spaces import batches
 from fasttrpo.step import info_of
+from fasttrpo.values import plain
 
 _THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
 
@@ -164,6 +165,7 @@ class VecEnvView:
         values = list(values)
         if indices is None:
             return values
+        indices = plain(indices)
         return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
 
     def render(self, mode: str | None = None) -> Any:
@@ -173,7 +175,7 @@ class VecEnvView:
         if self.render_mode is None:
             return None
         shown = self.vector_env.render()
-        return _tiled(np.stack(shown)) if self.render_mode == "rgb_array" else shown
+        return tiled(np.stack(shown)) if self.render_mode == "rgb_array" else shown
 
     @property
     def render_mode(self) -> str | None:
@@ -183,17 +185,6 @@ class VecEnvView:
     def close(self) -> None:
         """Closes the environments."""
         self.vector_env.close()
-
-
-def _tiled(frames: np.ndarray) -> np.ndarray:
-    """E pictures (E, height, width, 3) as one, in rows, as many as columns or one more."""
-    n_rows = math.ceil(math.sqrt(len(frames)))
-    n_columns = math.ceil(len(frames) / n_rows)
-    height, width, depth = frames.shape[1:]
-    grid = np.zeros((n_rows * n_columns, height, width, depth), frames.dtype)
-    grid[: len(frames)] = frames
-    grid = grid.reshape(n_rows, n_columns, height, width, depth).swapaxes(1, 2)
-    return grid.reshape(n_rows * height, n_columns * width, depth)
 
 
 def _without(info: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -7,12 +7,15 @@ observation. A policy that is linear in them is not linear in the observation.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fasttrpo.settings.sb3_arguments import policy_kwargs_without
 from fasttrpo.suggest import unknown
-from fasttrpo.values import integer, real, refuse, size
+from fasttrpo.values import integer, plain, real, refuse, size
 
 ACTIVATIONS = ("tanh", "relu", "identity")
 HIDDEN = (64, 64)
@@ -43,7 +46,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
-    if given.get("ortho_init", True) is not True:
+    if plain(given.get("ortho_init", True)) is not True:
         raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
     log_std_init = real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
         "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
@@ -64,6 +67,7 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     """Hidden widths of the policy (pi) and of the value network (vf)."""
     linear = policy == "LinearPolicy"
     arch: dict[str, Any] = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
+    given = _of_old_style(given)
     if isinstance(given, Mapping):
         for name in given:
             if name not in arch:
@@ -80,8 +84,33 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     return arch
 
 
+def _of_old_style(given: Any) -> Any:
+    """[dict(pi=..., vf=...)], as Stable-Baselines3 had it before 1.8, as the dict in it, with a
+    warning as there. ValueError for layers that both networks shared: there are none any more.
+    """
+    if not _is_list(given) or not any(isinstance(each, Mapping) for each in given):
+        return given
+    if len(given) > 1:
+        raise ValueError(
+            f"policy_kwargs net_arch={given!r}: the policy and the value network share no layers; "
+            "give each its own widths: net_arch=dict(pi=[...], vf=[...])"
+        )
+    warnings.warn(
+        "policy_kwargs net_arch=[dict(pi=..., vf=...)] is the old style of Stable-Baselines3: "
+        "write net_arch=dict(pi=..., vf=...)",
+        UserWarning,
+        stacklevel=8,
+    )
+    return given[0]
+
+
+def _is_list(given: Any) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
 def _widths(name: str, given: Any) -> list[int]:
-    if not isinstance(given, Sequence) or isinstance(given, str):
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    if not _is_list(given):
         raise refuse(name, given, "a list of layer widths")
     return [size(f"{name} width", width) for width in given]
 

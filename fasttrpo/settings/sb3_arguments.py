@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from fasttrpo.values import plain
+
 _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCriticPolicy")
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
 _FLAT_EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
@@ -105,4 +107,5 @@ def _dropped(
 
 def _is(given: Any, value: Any) -> bool:
     """Equal and of the same type: 1 is not True here."""
+    given = plain(given)
     return type(given) is type(value) and given == value

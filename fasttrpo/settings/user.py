@@ -18,7 +18,18 @@ from fasttrpo.settings import sb3_arguments
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.suggest import unknown
-from fasttrpo.values import Check, flag, integer, one_of, optional, positive, real, refuse, size
+from fasttrpo.values import (
+    Check,
+    flag,
+    integer,
+    one_of,
+    optional,
+    plain,
+    positive,
+    real,
+    refuse,
+    size,
+)
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 ACCEPTANCES = ("improvement", "kl", "always")
@@ -80,6 +91,8 @@ class Settings:
                      O components of variance 1), feature_degree (2): the formulas stand in
                      csrc/core/features.c
     stats_window_size    episodes that return_mean and length_mean of a record are means of
+    max_records      the latest iterations that `records` keeps, some 2 kB each (None: all); logs
+                     have them all
     verbose          0 silent, 1 a table per iteration
     tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
     seed             0 <= seed < 2**64 (None: drawn, and recorded)
@@ -122,6 +135,7 @@ class Settings:
     sub_sampling_factor: int = 1
     policy_kwargs: Any = None  # a mapping, complete once checked
     stats_window_size: int = 100
+    max_records: int | None = 5000
     verbose: int = 0
     tensorboard_log: str | None = None
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
@@ -156,7 +170,7 @@ def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
     """
     policy, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
     _check_names(keywords)
-    given = {name: value for name, value in keywords.items() if (name, value) != ("seed", None)}
+    given = {name: value for name, value in keywords.items() if name != "seed" or value is not None}
     settings = Settings(policy, **given)
     _warn_unused(settings, keywords)
     _warn_scale(settings)
@@ -265,6 +279,7 @@ def _preconditioner(name: str, value: Any) -> str:
 
 
 def _verbose(name: str, value: Any) -> int:
+    value = plain(value)
     return integer(0)(name, int(value) if isinstance(value, bool) else value)
 
 
@@ -302,6 +317,7 @@ _CHECKS: dict[str, Check] = {
     "acceptance": one_of(*ACCEPTANCES),
     "sub_sampling_factor": size,
     "stats_window_size": size,
+    "max_records": optional(size),
     "verbose": _verbose,
     "tensorboard_log": optional(_path),
     "seed": integer(0, 2**64 - 1),

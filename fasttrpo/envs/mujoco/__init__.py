@@ -24,9 +24,26 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo.suggest import unknown
+
+if TYPE_CHECKING:  # the same names for type checkers and editors
+    from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv, UnstableSimulation
+    from fasttrpo.envs.mujoco.custom import from_model
+    from fasttrpo.envs.mujoco.task import Task
+
+    Ant: Callable[..., MujocoVectorEnv]
+    HalfCheetah: Callable[..., MujocoVectorEnv]
+    Hopper: Callable[..., MujocoVectorEnv]
+    Humanoid: Callable[..., MujocoVectorEnv]
+    HumanoidStandup: Callable[..., MujocoVectorEnv]
+    InvertedDoublePendulum: Callable[..., MujocoVectorEnv]
+    InvertedPendulum: Callable[..., MujocoVectorEnv]
+    Pusher: Callable[..., MujocoVectorEnv]
+    Reacher: Callable[..., MujocoVectorEnv]
+    Swimmer: Callable[..., MujocoVectorEnv]
+    Walker2d: Callable[..., MujocoVectorEnv]
 
 # Task -> the module that defines its class.
 TASKS = {
@@ -55,7 +72,7 @@ _HOME = {
 __all__ = ["IDS", "MujocoVectorEnv", "Task", "UnstableSimulation", "from_model", "make", "native"]
 
 
-def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> Any:
+def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
     """A `MujocoVectorEnv` of one of Gymnasium's v5 tasks.
 
     env_id    one of `IDS`, such as "HalfCheetah-v5"
@@ -107,10 +124,12 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def __getattr__(name: str) -> Any:
-    """`_HOME`'s names; `mujoco.HalfCheetah(num_envs=...)` and so on: `make` for that task."""
-    if name in TASKS:
-        return functools.partial(make, f"{name}-v5")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_module(_HOME[name]), name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """`_HOME`'s names; `mujoco.HalfCheetah(num_envs=...)` and so on: `make` for that task."""
+        if name in TASKS:
+            return functools.partial(make, f"{name}-v5")
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(_module(_HOME[name]), name)

@@ -20,6 +20,7 @@ from fasttrpo.envs.mujoco.rendering import MODES, Rendering
 from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
 from fasttrpo.suggest import unknown
+from fasttrpo.values import integer, plain
 
 # The keyword arguments of the vector environment itself, besides those about pictures.
 OWN_ARGUMENTS = ("num_envs", "n_threads", "autoreset_mode", "max_episode_steps")
@@ -77,7 +78,7 @@ class MujocoVectorEnv(VectorEnv):
         **rendering: Any,
     ) -> None:
         self._rendering = Rendering()  # `close` needs it, whatever fails below
-        self.task, self.num_envs = task, _positive("num_envs", num_envs)
+        self.task, self.num_envs = task, (num_envs := _positive("num_envs", num_envs))
         n_threads = _cores() if n_threads is None else _positive("n_threads", n_threads)
         self.n_threads = min(num_envs, n_threads)
         self._rendering = Rendering(**rendering)
@@ -269,8 +270,10 @@ class MujocoVectorEnv(VectorEnv):
     def _seed_list(self, seed: Any) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + env for env in range(self.num_envs)]
+        seed = plain(seed)
+        if isinstance(seed, int):
+            first = integer(0)("seed", seed)
+            return [first + env for env in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} environments")
         return seed
@@ -367,9 +370,10 @@ def _step_limit(max_episode_steps: int | None) -> int:
 
 
 def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a positive whole number, got {value!r}")
-    return int(value)
+    try:
+        return integer(1)(name, value)
+    except ValueError:
+        raise ValueError(f"{name} must be a positive whole number, got {value!r}") from None
 
 
 def _cores() -> int:

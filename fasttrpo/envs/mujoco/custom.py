@@ -35,11 +35,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fasttrpo.envs.mujoco.task import Task, never
+
+if TYPE_CHECKING:
+    from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv
 
 Start = Callable[[Any, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
@@ -110,7 +113,7 @@ def from_model(
     frame_skip: int = 1,
     contact_forces: bool = False,
     **kwargs: Any,
-) -> Any:
+) -> MujocoVectorEnv:
     """A `MujocoVectorEnv` of a model of one's own; the module's docstring shows one.
 
     model           an MJCF file, or a `mujoco.MjModel`

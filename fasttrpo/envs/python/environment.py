@@ -7,13 +7,16 @@ import keyword
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
 from fasttrpo.values import flag, integer, optional, real
+
+if TYPE_CHECKING:
+    from fasttrpo.envs.compiled import CompiledVectorEnv
 
 VARIABLE = "FASTTRPO_NUMBA"  # as in fasttrpo.portable: 0 turns compilation off
 INSTALL = (
@@ -115,7 +118,9 @@ class NumbaEnvironment:
         self._lock = threading.Lock()
         self._sources: dict[Any, Any] = {}
 
-    def make_vec(self, num_envs: int = 1, *, compiled: bool | None = None, **keywords: Any) -> Any:
+    def make_vec(
+        self, num_envs: int = 1, *, compiled: bool | None = None, **keywords: Any
+    ) -> CompiledVectorEnv:
         """`num_envs` of it as a `CompiledVectorEnv`, which explains the keywords; and options."""
         from fasttrpo.envs.compiled import CompiledVectorEnv
 

@@ -1,0 +1,84 @@
+"""Pictures as arrays, and as PNG files in memory."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+
+import numpy as np
+
+_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's number for them
+
+
+def tiled(frames: np.ndarray) -> np.ndarray:
+    """E pictures (E, height, width, depth) as one, in rows, as many as columns or one more."""
+    n_rows = math.ceil(math.sqrt(len(frames)))
+    n_columns = math.ceil(len(frames) / n_rows)
+    height, width, depth = frames.shape[1:]
+    grid = np.zeros((n_rows * n_columns, height, width, depth), frames.dtype)
+    grid[: len(frames)] = frames
+    grid = grid.reshape(n_rows, n_columns, height, width, depth).swapaxes(1, 2)
+    return grid.reshape(n_rows * height, n_columns * width, depth)
+
+
+def as_bytes(values: np.ndarray) -> np.ndarray:
+    """Pixels as uint8: of other types, 0 to 1 become 0 to 255."""
+    if values.dtype == np.uint8:
+        return values
+    scaled = np.asarray(values, np.float64) * 255
+    return np.nan_to_num(scaled).clip(0, 255).astype(np.uint8)
+
+
+def png(frames: np.ndarray, fps: float = 1.0) -> bytes:
+    """Pictures (T, height, width, depth) uint8 as one PNG, an animated one if T > 1.
+
+    depth  1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity
+    fps    pictures per second
+
+    ValueError for another form. The format: https://www.w3.org/TR/png-3/
+    """
+    if frames.ndim != 4 or frames.shape[3] not in _COLOURS or 0 in frames.shape:
+        raise ValueError(f"pictures have 1 to 4 channels, got an array of shape {frames.shape}")
+    n_frames, height, width, depth = frames.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[depth], 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header)]
+    if n_frames == 1:
+        parts.append(_chunk(b"IDAT", _packed(frames[0])))
+    else:
+        parts.append(_chunk(b"acTL", struct.pack(">II", n_frames, 0)))
+        parts += _animation(frames, _milliseconds(fps))
+    return b"".join([*parts, _chunk(b"IEND", b"")])
+
+
+def _milliseconds(fps: float) -> int:
+    """How long each picture is shown."""
+    if not fps > 0:
+        raise ValueError(f"fps must be a number > 0, got {fps!r}")
+    return min(max(round(1000 / fps), 1), 2**16 - 1)
+
+
+def _animation(frames: np.ndarray, delay: int) -> list[bytes]:
+    """A frame's control and its data each; all but the first one's data are numbered as well."""
+    height, width = frames.shape[1:3]
+    chunks, number = [], 0
+    for frame in frames:
+        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
+        chunks.append(_chunk(b"fcTL", control))
+        if number == 0:
+            chunks.append(_chunk(b"IDAT", _packed(frame)))
+        else:
+            number += 1
+            chunks.append(_chunk(b"fdAT", struct.pack(">I", number) + _packed(frame)))
+        number += 1
+    return chunks
+
+
+def _packed(frame: np.ndarray) -> bytes:
+    """Rows one by one, each behind the number of its filter: 0, none."""
+    return zlib.compress(np.pad(frame.reshape(len(frame), -1), ((0, 0), (1, 0))).tobytes())
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """Length, kind, data, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

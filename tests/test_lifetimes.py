@@ -1,0 +1,328 @@
+"""A model's memory is given back with its last name, not when the garbage collector comes by."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import pickle
+import tracemalloc
+import weakref
+
+import gymnasium
+import numpy as np
+import pytest
+from agents import needs_extension
+from helpers import Counter, small_model
+from vec_env import VecCartPole
+
+from fasttrpo import TRPO, evaluate_policy
+from fasttrpo.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    EvalCallback,
+    EveryNTimesteps,
+    StopTrainingOnNoModelImprovement,
+    StopTrainingOnRewardThreshold,
+)
+from fasttrpo.logger import configure
+
+
+@pytest.fixture(autouse=True)
+def _no_collector():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def assert_freed(make, *arguments):
+    """Nothing but its name holds the model that `make` returns."""
+    model = make(*arguments)
+    held = weakref.ref(model), weakref.ref(model._agent)
+    del model
+    assert [ref() for ref in held] == [None, None]
+
+
+class Failing(Counter):
+    """Its steps raise from the twentieth on."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_steps = 0
+
+    def step(self, action):
+        self.n_steps += 1
+        if self.n_steps > 20:
+            raise RuntimeError("broken")
+        return super().step(action)
+
+
+def learnt(env="CartPole-v1", callback=None, **keywords):
+    return small_model(env, **keywords).learn(128, callback)
+
+
+def failed(env, callback=None, error=Exception):
+    model = small_model(env)
+    with pytest.raises(error):
+        model.learn(128, callback)
+    return model
+
+
+ENVIRONMENTS = {
+    "native or Gymnasium's": lambda: "CartPole-v1",
+    "one": Counter,
+    "vector": lambda: gymnasium.make_vec("CartPole-v1", num_envs=2),
+    "VecEnv": lambda: VecCartPole(2),
+}
+
+
+@pytest.mark.parametrize("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_after_learning(make):
+    assert_freed(learnt, make())
+
+
+def test_after_learning_on_the_portable_backend_too():
+    assert_freed(lambda: learnt(backend="portable", env_backend="gymnasium"))
+
+
+def test_after_learning_in_processes_of_their_own():
+    env = gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode="async")
+    assert_freed(learnt, env)
+    env.close()
+
+
+@needs_extension
+@pytest.mark.parametrize("compiled", [True, False])
+def test_after_learning_in_environments_written_in_python(compiled):
+    if compiled:
+        pytest.importorskip("numba")
+    from python_envs import cart
+
+    assert_freed(learnt, cart.make_vec(2, compiled=compiled))
+
+
+@needs_extension
+def test_after_an_environment_written_in_python_failed():
+    from python_envs import cart
+
+    def raising(state, action):
+        raise ValueError("broken")
+
+    broken = copy.copy(cart)
+    broken.functions = {**cart.functions, "step": raising}
+    broken.parameters = {**cart.parameters, "step": ("state", "action")}
+    broken._forget()
+    assert_freed(failed, broken.make_vec(2, compiled=False))
+
+
+def test_after_learning_in_mujoco():
+    pytest.importorskip("mujoco.batch")
+    assert_freed(learnt, "Swimmer-v5")
+
+
+def evaluating():
+    stop = StopTrainingOnNoModelImprovement(100)
+    new_best = CallbackList([StopTrainingOnRewardThreshold(1e9)])
+    return EvalCallback("CartPole-v1", new_best, stop, 1, 8, verbose=0)
+
+
+CALLBACKS = {
+    "none": lambda: None,
+    "a function of records": lambda: lambda record: None,
+    "a function of locals": lambda: lambda locals_, globals_: None,
+    "lists": lambda: [BaseCallback(), [BaseCallback()]],
+    "evaluations": evaluating,
+    "events": lambda: EveryNTimesteps(32, BaseCallback()),
+    "stops": lambda: lambda locals_, globals_: False,
+}
+
+
+@pytest.mark.parametrize("make", CALLBACKS.values(), ids=CALLBACKS)
+def test_after_callbacks(make):
+    assert_freed(lambda: learnt(callback=make()))
+
+
+def test_after_checkpoints(tmp_path):
+    assert_freed(lambda: learnt(callback=CheckpointCallback(8, tmp_path)))
+
+
+def test_after_a_progress_bar():
+    assert_freed(lambda: small_model().learn(64, progress_bar=True))
+
+
+def test_after_loggers(tmp_path):
+    assert_freed(lambda: learnt(verbose=1))
+
+    def logged():
+        model = small_model()
+        model.set_logger(configure(tmp_path, ["stdout", "rows", "log", "csv", "json"]))
+        return model.learn(64, lambda record: None)
+
+    assert_freed(logged)
+
+
+def raising(record):
+    raise ValueError
+
+
+def interrupted(locals_, globals_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("callback", [raising, interrupted])
+def test_after_a_callback_raised(callback):
+    assert_freed(lambda: failed("CartPole-v1", [evaluating(), callback], BaseException))
+
+
+def test_after_an_environment_raised():
+    assert_freed(lambda: failed(Failing()))
+
+
+def test_after_other_environments():
+    def changed():
+        model = learnt(env_backend="gymnasium")
+        first = model.get_env()
+        model.set_env("CartPole-v1")
+        with pytest.raises(ValueError, match="the model was made for"):
+            model.set_env("Pendulum-v1")
+        model.learn(64)
+        model.set_env(first)
+        return model.learn(64)
+
+    assert_freed(changed)
+
+
+def test_while_its_environment_lives_on():
+    model = learnt()
+    env = model.get_env()
+    held = weakref.ref(model)
+    del model
+    assert held() is None
+    env.reset()
+    _, rewards, _, _ = env.step(np.zeros(4, int))
+    assert rewards.tolist() == [1.0] * 4
+    again = small_model(env)
+    assert again.learn(64).num_timesteps == 64
+
+
+def test_after_evaluations():
+    def evaluated():
+        model = learnt()
+        evaluate_policy(model, "CartPole-v1", 2)
+        evaluate_policy(model, model.get_env(), 2, callback=lambda locals_, globals_: None)
+        return model
+
+    assert_freed(evaluated)
+
+
+def test_copies_and_their_originals(tmp_path):
+    file = io.BytesIO()
+
+    def loaded():
+        learnt().save(file, checkpoint=True)
+        file.seek(0)
+        return TRPO.load(file, "CartPole-v1").learn(64)
+
+    assert_freed(loaded)
+    assert_freed(lambda: copy.deepcopy(learnt()))
+    assert_freed(lambda: pickle.loads(pickle.dumps(learnt())))
+
+    def original():
+        model = learnt()
+        copy.copy(model).predict(np.zeros(4, np.float32))
+        return model
+
+    assert_freed(original)
+
+
+def test_after_changes_of_settings():
+    def changed():
+        model = learnt()
+        model.target_kl, model.n_steps = 0.02, 8
+        model.set_random_seed(5)
+        return model.learn(64)
+
+    assert_freed(changed)
+
+
+def test_models_in_a_row_are_one_at_a_time():
+    alive, most = weakref.WeakSet(), 0
+    for seed in range(14):
+        model = small_model(seed=seed).learn(64)
+        alive.add(model._agent)
+        most = max(most, len(alive))
+        del model
+    assert most == 1
+
+
+class TheirCallback:
+    """Like Stable-Baselines3's: it holds its parent, and that it."""
+
+    def __init__(self, child=None):
+        self.callbacks, self.parent = [child], None
+        if child is not None:
+            child.parent = self
+
+    def init_callback(self, model):
+        self.model = model
+
+    def _nothing(self, *arguments):
+        return True
+
+    on_training_start = on_rollout_start = on_step = on_rollout_end = _nothing
+    on_training_end = update_locals = _nothing
+
+
+def test_after_callbacks_of_another_library():
+    child = TheirCallback()
+    given = TheirCallback(TheirCallback(child))
+    assert_freed(lambda: learnt(callback=[TheirCallback(TheirCallback(TheirCallback()))]))
+    small_model().learn(64, given)
+    assert child.parent.callbacks == [child]
+
+
+def test_callbacks_that_are_copied_have_parents_of_their_own():
+    given = evaluating()
+    for twin in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):
+        small_model().learn(64, twin)
+        assert twin.callback.parent is twin
+        assert twin.callback_on_new_best.callbacks[0].parent is twin
+    assert given.callback.parent is given
+
+
+# -- what grows -----------------------------------------------------------------------------------
+
+
+def test_records_are_bounded():
+    model = small_model(max_records=3)
+    records = model.records
+    assert model.learn(5 * 64).records is records
+    assert [record["iteration"] for record in records] == [3, 4, 5]
+    assert [record["iteration"] for record in model.records[-2:]] == [4, 5]
+    model.max_records = 2
+    model.learn(64)
+    assert [record["iteration"] for record in records] == [5, 6]
+    model.max_records = None
+    model.learn(2 * 64)
+    assert [record["iteration"] for record in records] == [5, 6, 7, 8]
+    assert small_model().max_records == 5000
+
+
+def test_a_long_run_takes_no_more_memory(tmp_path):
+    """Of Python's allocations, 150 iterations keep a tenth of what as many records would take."""
+    model = small_model(Counter(), max_records=10, stats_window_size=10)
+    model.set_logger(configure(tmp_path, ["rows", "log", "csv", "json"]))
+    model.logger.print = lambda text: None
+    evaluate = EvalCallback(Counter(), None, None, 1, 160, tmp_path, max_evaluations=5)
+    callbacks = [evaluate, lambda record: model.logger.record("custom/x", 1.0)]
+    model.learn(16 * 20, callbacks)
+    tracemalloc.start()
+    model.learn(16 * 20, callbacks)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    model.learn(16 * 150, callbacks)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 150 * 150

@@ -1,0 +1,43 @@
+"""What type checkers see of names that are only imported when they are used: not Any."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+LAZY = ["fasttrpo", "fasttrpo.envs", "fasttrpo.envs.mujoco"]
+
+
+def seen(body):
+    """Names that a type checker finds in a module: it knows that TYPE_CHECKING is true."""
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from seen(node.body)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from map(ast.unparse, node.targets)
+        elif isinstance(node, ast.AnnAssign):
+            yield ast.unparse(node.target)
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_a_type_checker_finds_what_there_is_and_nothing_else(name):
+    module = importlib.import_module(name)
+    names = set(seen(ast.parse(Path(module.__file__).read_text()).body))
+    assert set(module.__all__) | set(getattr(module, "TASKS", ())) <= names
+    assert "__getattr__" not in names  # else any other name would be right, and Any
+
+
+@pytest.mark.slow
+def test_a_user_s_script_has_no_faults_and_no_any():
+    api = pytest.importorskip("mypy.api")
+    root = Path(__file__).parents[1]
+    options = ["--config-file", str(root / "pyproject.toml")]
+    out, errors, status = api.run([*options, str(root / "tests" / "user_types.py")])
+    assert (status, errors) == (0, ""), out
