@@ -12,9 +12,15 @@ Nothing heavy is imported before it is used: each public name is fetched on firs
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from fasttrpo._version import __version__
+
+if os.path.exists(os.path.join(os.path.dirname(__path__[0]), "setup.py")):
+    from fasttrpo import source_tree
+
+    source_tree.complete(__path__)
 
 # Public name -> the module that defines it (None: the name is a module itself).
 _HOME = {
