@@ -6,6 +6,7 @@ Environment variables for developers:
 """
 
 import copy
+import importlib.util
 import os
 import sys
 from glob import glob
@@ -72,6 +73,20 @@ class BuildInOwnFolders(build_ext):
         super().finalize_options()
         if self.parallel is None and sys.platform != "win32":
             self.parallel = True  # as many as there are cores
+
+    def run(self):
+        super().run()
+        if not self.inplace:
+            self.record_sources()
+
+    def record_sources(self):
+        """Puts beside the extensions what tells which sources they were built from."""
+        spec = importlib.util.spec_from_file_location("source_tree", "fasttrpo/source_tree.py")
+        source_tree = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(source_tree)
+        folder = Path(self.build_lib) / "fasttrpo"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / source_tree.RECORD).write_text(source_tree.fingerprint(Path()), encoding="ascii")
 
     def build_extension(self, extension):
         alone = copy.copy(self)

@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-from bench import ROOT
+import fasttrpo
 from bench.tables import table
 from fasttrpo import backend
 
@@ -52,7 +53,8 @@ def seconds(args: argparse.Namespace, *options: str) -> float:
     """Of one command, in a folder that is thrown away."""
     size = ("--total-timesteps", str(args.total_timesteps), "--n-threads", "1", "--no-progress")
     command = [sys.executable, "-m", "fasttrpo", "train", args.env_id, *options, *size]
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    measured = str(Path(fasttrpo.__file__).parents[1])  # what is imported here, too
+    path = os.pathsep.join(filter(None, [measured, os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         subprocess.run(

@@ -12,9 +12,15 @@ Nothing heavy is imported before it is used: each public name is fetched on firs
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from fasttrpo._version import __version__
+
+if os.path.exists(os.path.join(os.path.dirname(__path__[0]), "setup.py")):
+    from fasttrpo import source_tree
+
+    source_tree.complete(__path__)
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo import callbacks, envs, kernels, presets

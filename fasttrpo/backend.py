@@ -13,6 +13,7 @@ import os
 import warnings
 from typing import Any
 
+from fasttrpo import source_tree
 from fasttrpo._version import __version__
 from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.settings.agent import AgentSettings
@@ -37,15 +38,18 @@ def choose(backend: str | None = None) -> str:
     if wanted == "compiled" and not has_extension():
         raise ImportError(
             "backend='compiled': this installation has no compiled core "
-            "(install fasttrpo where a C compiler is present), or take backend='portable'"
+            f"({source_tree.remedy()}), or take backend='portable'"
         )
     return wanted or ("compiled" if has_extension() else "portable")
 
 
 def choose_aloud(backend: str | None) -> str:
-    """`choose`, with a warning where nobody asked for the portable backend but it is what runs."""
+    """`choose`, with a warning where nobody asked for the portable backend but it is what runs, if
+    none was given when a source tree without extensions was imported.
+    """
     chosen = choose(backend)
-    if chosen == "portable" and not (backend or os.environ.get(VARIABLE)):
+    is_asked_for = backend or os.environ.get(VARIABLE)
+    if chosen == "portable" and not is_asked_for and not source_tree.was_told():
         warnings.warn(
             "the compiled core is missing, so the slower portable backend runs; "
             "backend='portable' says so without this warning",

@@ -27,6 +27,7 @@ DEEPEST = 20
 MOST_SETTINGS = 1000
 LONGEST_NAME = 4096
 LARGEST_COUNT = 2**63 - 1
+MOST_THREADS = 1024
 LARGEST = 1e300
 """Of the numbers that are finite: sums and differences of such numbers do not overflow."""
 
@@ -156,6 +157,10 @@ _CONFIG: Rules = {
 _SETTINGS: Rules = {
     "seed": (lambda v: v is None or (type(v) is int and abs(v) < 2**64), "an integer or null"),
     "policy": (lambda v: isinstance(v, str), "a text"),
+    "n_threads": (
+        lambda v: v is None or (type(v) is int and 1 <= v <= MOST_THREADS),
+        f"an integer from 1 to {MOST_THREADS} or null",
+    ),
 }
 _EVALUATION: Rules = {
     "mean_return": _NUMBER,

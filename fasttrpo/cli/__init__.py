@@ -2,7 +2,8 @@
 
 A command is a module with `add`, which declares its arguments and says what runs it.
 Exit codes: 0 done, 1 failed on the way (a full disk, one of many seeds, a selftest), 2 the command
-was wrong (one line says how), 130 interrupted by Ctrl-C or SIGTERM.
+was wrong (one line says how), 130 interrupted by Ctrl-C, SIGTERM or SIGHUP, 141 nobody takes the
+output (training goes on without one).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from fasttrpo._version import __version__
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
-from fasttrpo.cli.errors import FAILED, INTERRUPTED, REFUSALS, UsageError, line
+from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, UsageError, line
+from fasttrpo.cli.streams import END, OutputEndedError, guarded
 from fasttrpo.files import SaveError
 from fasttrpo.printable import make_streams_safe
 from fasttrpo.suggest import unknown
@@ -30,15 +32,20 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code.
-
-    Modules in the working folder are found, as by `python -m`: `fasttrpo train my_module:MyEnv-v0`.
-    """
+    """Runs one command; returns the exit code."""
     make_streams_safe()
-    if "" not in sys.path:
-        sys.path.append("")
     try:
-        args = _parse(sys.argv[1:] if argv is None else argv)
+        with guarded(END) as output:
+            return _main(sys.argv[1:] if argv is None else argv, output)
+    except OutputEndedError:
+        return OUTPUT_ENDED
+
+
+def _main(argv: list[str], output: guarded) -> int:
+    try:
+        args = _parse(argv)
+        if args.run is train.run:
+            output.discard()
         return args.run(args)
     except UsageError as error:
         print(f"fasttrpo: {error}", file=sys.stderr)
@@ -72,6 +79,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if argv[0] not in known:
             raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
+    # After an option, argparse looks for no optional argument any more.
+    if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
+        args.env_id = extra.pop(0)
     if extra:
         what = "option" if extra[0].startswith("-") else "argument"
         raise UsageError(unknown(what, extra[0].split("=")[0], _options(parsers[args.command])))

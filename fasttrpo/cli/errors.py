@@ -6,6 +6,7 @@ from fasttrpo.envs.failures import RAN
 
 FAILED = 1
 INTERRUPTED = 130
+OUTPUT_ENDED = 141  # as shells tell of a process that SIGPIPE ended
 # What the library answers to values that it cannot work with.
 REFUSALS = (ValueError, OverflowError, MemoryError, ImportError, FileNotFoundError)
 

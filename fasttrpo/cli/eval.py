@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.cli import consent
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import environment_of
+from fasttrpo.cli.runs import environment_of, full
 from fasttrpo.run_files import MODEL
 
 EVAL_EPISODES = 100
@@ -20,6 +21,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     evaluate = commands.add_parser("eval", help="evaluate a trained model", allow_abbrev=False)
     evaluate.set_defaults(run=run)
     evaluate.add_argument("folder", metavar="RUN", type=Path, help="a folder written by train")
+    what = "its environment; not needed, unless it is code that you trust"
+    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", help=what)
+    consent.add(evaluate)
     episodes, seed = f"to play (default {EVAL_EPISODES})", f"of the environments ({EVAL_SEED})"
     evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
     evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
@@ -35,6 +39,11 @@ def run(args: argparse.Namespace) -> int:
     check_count("--episodes", args.episodes)
     check_count("--seed", args.seed, low=0)
     env_id = environment_of(args.folder)
+    if args.env_id is not None:
+        if full(args.env_id) != full(env_id):
+            raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
+        consent.admit(args.env_id)
+    consent.require(args.folder, env_id, args.trust)
     try:
         model = TRPO.load(args.folder / MODEL)
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli import logs, training
+from fasttrpo.cli import consent, logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
 from fasttrpo.files import alone_in, saving
@@ -103,7 +103,7 @@ def check_same(
     folder: Path, config: dict[str, Any], env_id: str | None, given: dict[str, Any]
 ) -> None:
     """UsageError names what differs from the run in `folder`."""
-    if env_id is not None and full(env_id) != config["env_id"]:
+    if env_id is not None and full(env_id) != full(config["env_id"]):
         raise UsageError(
             f"{folder} is a run of {config['env_id']}, not {env_id}; leave the environment out, or "
             "start a new run without --resume"
@@ -147,6 +147,9 @@ def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
     """Goes on, and evaluates; says so if there is nothing left to do. InUseError where another
     process does so already.
     """
+    config = read_config(args.resume)
+    check_same(args.resume, config, args.env_id, given)
+    consent.require(args.resume, config["env_id"], args.trust)
     with alone_in(args.resume):
         return _run(args, given)
 

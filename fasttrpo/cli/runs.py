@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fasttrpo import backend
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.envs.names import is_in_source, is_library
 from fasttrpo.printable import name_in_text, name_on_disk
@@ -93,6 +96,22 @@ def _no_run(folder: Path) -> str:
     match = nearest(str(folder), known)
     hint = f"; did you mean {match!r}?" if match else ""
     return f"there is no run {str(folder)!r}{hint}"
+
+
+def write_machine(folder: Path, model: Any) -> None:
+    """Puts into the run's config.json what trains it: this process, not the one that made the run,
+    which may have been on another machine.
+    """
+    config = read_config(folder)
+    machine = {
+        "system": backend.describe(model.settings.backend, model.settings.n_threads),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "gymnasium")},
+        },
+    }
+    if any(config.get(name) != value for name, value in machine.items()):
+        write_json(folder / CONFIG, config | machine)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

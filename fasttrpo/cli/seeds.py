@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo import backend
-from fasttrpo.cli import logs, pool, resume, training
+from fasttrpo.cli import consent, logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
-from fasttrpo.cli.pool import Outcome, Pool
+from fasttrpo.cli.pool import OtherModulesError, Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.files import SaveError, alone_in, write_text
 from fasttrpo.report.statistics import iqm
@@ -48,7 +48,9 @@ class Task:
     given: dict[str, Any]
     total: int | None
     every: float
-    formats: tuple[str, ...] = ()
+    formats: tuple[str, ...]
+    system: dict[str, Any]
+    """what runs in the process that gives the task, as `backend.describe` has it"""
 
 
 def parse(text: str) -> list[int]:
@@ -87,34 +89,36 @@ def jobs_for(wanted: int | None, n_threads: int, n_runs: int) -> int:
 
 def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
     """Goes on with every seed's run in the folder."""
-    prepare()
     folders = folders_in(args.resume)
     for folder in folders:
         if folder.is_symlink():
             raise UsageError(f"{folder} is a link; resume {folder.resolve()} by itself, or move it")
-        resume.check_same(folder, read_config(folder), args.env_id, given)
-    return run_all(args.resume, folders, args, given)
+        config = read_config(folder)
+        resume.check_same(folder, config, args.env_id, given)
+        consent.require(folder, config["env_id"], args.trust)
+    n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
+    with pool(args.jobs, n_threads, len(folders)) as started:
+        return run_all(started, args.resume, folders, args, given)
 
 
-def prepare() -> None:
-    """Begins what all seeds' processes share, while the caller makes their folders."""
-    pool.prepare(_IMPORTS)
+def pool(jobs: int | None, n_threads: int, n_runs: int) -> Pool:
+    """The processes for that many runs."""
+    return Pool(work, jobs_for(jobs, max(1, n_threads), n_runs), imports=_IMPORTS)
 
 
 def run_all(
-    group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
+    pool: Pool, group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
 ) -> int:
     """Trains and evaluates all of them, and tells how it went; the exit code."""
     common = given, args.total_timesteps, args.checkpoint_every, logs.asked(args)
-    tasks = [Task(folder, *common) for folder in folders]
-    n_threads = args.n_threads or read_config(folders[0])["settings"]["n_threads"] or 1
+    tasks = [Task(folder, *common, backend.describe()) for folder in folders]
     with _Progress(tasks, args.progress) as progress:
-        jobs = jobs_for(args.jobs, n_threads, len(tasks))
-        outcomes, interrupted = Pool(work, jobs, progress.told).run(tasks)
+        pool.told = progress.told
+        outcomes, interrupted = pool.run(tasks)
     done = [outcome for outcome in outcomes if outcome.value is not None]
     if interrupted:
         where = f"interrupted: {len(done)} of {len(tasks)} seeds are finished; saved in {group}"
-        print(f"{where}; {training.how_to_resume(group)}")
+        print(f"{where}; {training.how_to_resume(group, folders[0])}")
         return INTERRUPTED
     if done:
         _summarize(group, read_config(folders[0])["env_id"], done)
@@ -122,7 +126,7 @@ def run_all(
     for outcome in failed:
         _tell_failure(outcome)
     if failed:
-        print(f"saved in {group}; {training.how_to_resume(group)}")
+        print(f"saved in {group}; {training.how_to_resume(group, folders[0])}")
         return FAILED
     print(f"saved in {group}")
     return 0
@@ -167,6 +171,8 @@ def _failure_kept(path: Path) -> Iterator[None]:
 
 
 def _work(task: Task, tell: Any) -> float:
+    _check_same_system(task.system)
+    consent.admit(read_config(task.folder)["env_id"])  # which was required, or named
     resumed = resume.opened(task.folder, task.given, None, task.total)
     if resumed.is_finished:
         return resume.evaluation_of(task.folder)["mean_return"]
@@ -177,6 +183,14 @@ def _work(task: Task, tell: Any) -> float:
         training.learn(resumed.model, resumed.total, task.folder, task.every, False, teller.watch)
         teller.tell()
     return training.evaluate(resumed.model, resumed.env_id, task.folder)["mean_return"]
+
+
+def _check_same_system(expected: dict[str, Any]) -> None:
+    """OtherModulesError names what runs otherwise here than in the process that gives the tasks."""
+    here = backend.describe()
+    for name, value in expected.items():
+        if here[name] != value:
+            raise OtherModulesError(f"{name} is {here[name]} in this process, not {value}")
 
 
 class _Teller:

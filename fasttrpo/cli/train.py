@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import platform
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fasttrpo import backend
-from fasttrpo.cli import logs, resume, seeds, training
+from fasttrpo.cli import consent, logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
@@ -81,6 +78,7 @@ def _add_keeping(train: argparse.ArgumentParser) -> None:
     """What is kept on the way, and going on from it."""
     again = "go on with a run, in its folder; --total-timesteps may be more than before"
     train.add_argument("--resume", type=Path, metavar="RUN", help=again)
+    consent.add(train)
     train.add_argument(
         "--checkpoint-every",
         type=float,
@@ -139,7 +137,9 @@ def run(args: argparse.Namespace) -> int:
     """Trains in a new folder, or goes on in one, then evaluates."""
     _check(args)
     given = _given(args)
-    with training.stopped_by_sigterm():
+    if args.env_id is not None:
+        consent.admit(args.env_id)
+    with training.stopped_by_signals():
         if args.resume is not None:
             go_on = seeds.resume_all if seeds.is_group(args.resume) else resume.run
             return go_on(args, given)
@@ -152,6 +152,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--out must be the name of a new folder, got {str(args.out)!r}")
     if args.env_id is None and args.resume is None:
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
+    if args.trust and args.resume is None:
+        raise UsageError("--trust is for --resume; what ENV_ID names is run anyway")
     if args.resume is not None and args.out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out away")
     logs.asked(args)
@@ -177,17 +179,18 @@ def _check_seeds(args: argparse.Namespace) -> None:
 
 def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     numbers = seeds.parse(args.seeds)
-    seeds.prepare()
     given = {"n_threads": 1, **given}
-    # Mistakes show before a folder is made.
-    model, _ = new_model(args, given | {"seed": numbers[0]})
-    _tell_environments(args.env_id, model)
-    group = _made(args.out or Path("runs") / as_name(args.env_id))
-    folders = [
-        new_run(group / f"seed{n}", args.env_id, *new_model(args, given | {"seed": n}))
-        for n in numbers
-    ]
-    return seeds.run_all(group, folders, args, {})
+    # The processes start while the folders are made.
+    with seeds.pool(args.jobs, given["n_threads"], len(numbers)) as pool:
+        # Mistakes show before a folder is made.
+        model, _ = new_model(args, given | {"seed": numbers[0]})
+        _tell_environments(args.env_id, model)
+        group = _made(args.out or Path("runs") / as_name(args.env_id))
+        folders = [
+            new_run(group / f"seed{n}", args.env_id, *new_model(args, given | {"seed": n}))
+            for n in numbers
+        ]
+        return seeds.run_all(pool, group, folders, args, {})
 
 
 def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -249,14 +252,9 @@ def _tell_environments(env_id: str, model: Any) -> None:
 
 
 def _config(env_id: str, model: Any, total: int) -> dict[str, Any]:
-    """Everything that makes the run what it is."""
+    """Everything that makes the run what it is; what trains it is added as that begins."""
     return {
         "env_id": full(env_id),
         "total_timesteps": total,
         "settings": asdict(model.settings),
-        "system": backend.describe(model.settings.backend, model.settings.n_threads),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "gymnasium")},
-        },
     }

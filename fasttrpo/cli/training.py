@@ -13,8 +13,9 @@ from time import monotonic
 from typing import Any
 
 from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli.consent import named_again
 from fasttrpo.cli.errors import INTERRUPTED
-from fasttrpo.cli.runs import write_json
+from fasttrpo.cli.runs import write_json, write_machine
 from fasttrpo.run_files import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
 CHECKPOINT_EVERY = 10.0  # seconds
@@ -69,6 +70,7 @@ def learn(
     """
     from fasttrpo.writers import ProgressFile
 
+    write_machine(folder, model)
     checkpoints = Checkpoints(folder, every, model)
     with ProgressFile(folder / PROGRESS, model.num_timesteps) as progress:
 
@@ -122,7 +124,7 @@ def _what_is_saved(folder: Path, total: int) -> str:
     """How far the run is, where, and how to go on."""
     steps = steps_saved(folder)
     when = f"at step {steps}" if steps < total else f"in the evaluation, after {steps} steps"
-    return f"{when}; saved in {folder}; {how_to_resume(folder)}"
+    return f"{when}; saved in {folder}; {how_to_resume(folder, folder)}"
 
 
 def steps_saved(folder: Path) -> int:
@@ -132,43 +134,52 @@ def steps_saved(folder: Path) -> int:
     return checkpoint.read(folder / CHECKPOINT).num_timesteps
 
 
-def how_to_resume(folder: Path) -> str:
-    """The command that goes on."""
-    return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}"
+def how_to_resume(folder: Path, run: Path) -> str:
+    """The command that goes on with a folder, which is `run` or has `run` in it."""
+    return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}{named_again(run)}"
 
 
 # -- signals --------------------------------------------------------------------------------------
 
+# Ask a process to end: kill's default, and a terminal's or a connection's end.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until this has ended."""
+    """Ctrl-C, SIGTERM and SIGHUP wait until this has ended."""
     came: list[int] = []
-    with _handling(lambda number, frame: came.append(number)):
+    with _handling(lambda number, frame: came.append(number), signal.SIGINT, *_ENDING):
         yield
     for number in came[:1]:
         signal.raise_signal(number)
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM is the same as Ctrl-C in here."""
+def stopped_by_signals() -> Iterator[None]:
+    """The first SIGTERM or SIGHUP is the same as Ctrl-C in here. Those that follow have no effect:
+    where a terminal ends, its shell and the system send one each.
+    """
 
     def stop(number: int, frame: Any) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    with _handling(stop, signal.SIGTERM):
+    with _handling(stop, *_ENDING):
         yield
 
 
 @contextmanager
 def _handling(handler: Any, *numbers: int) -> Iterator[None]:
-    """Another handler of signals; where there can be none, in other threads, nothing."""
+    """Another handler of signals, but for those that are ignored (nohup); where there can be none,
+    in other threads, nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = numbers or (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:

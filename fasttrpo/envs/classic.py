@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fasttrpo import source_tree
+
 # Where Gymnasium has its own. A user may have registered something else under the same id.
 _GYMNASIUM = "gymnasium.envs.classic_control."
 
@@ -39,7 +41,7 @@ def missing(env_id: str) -> str | None:
     """What to install for one of `IDS`, in words; None where nothing is missing."""
     if env_id not in IDS or has_extension():
         return None
-    return "compiled environments are missing here: install fasttrpo where a C compiler is"
+    return f"compiled environments are missing here: {source_tree.remedy()}"
 
 
 def has_extension() -> bool:

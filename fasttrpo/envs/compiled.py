@@ -12,6 +12,7 @@ from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from fasttrpo import source_tree
 from fasttrpo.envs.names import is_library
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.envs.python.load import definition, is_definition
@@ -23,7 +24,7 @@ try:
     from fasttrpo import _envs
 except ImportError as error:
     raise ImportError(
-        "this installation has no compiled environments: install fasttrpo where a C compiler is"
+        f"this installation has no compiled environments: {source_tree.remedy()}"
     ) from error
 
 _MODES = {

@@ -48,16 +48,19 @@ def _what_is_there(module: ModuleType, name: str, stem: str) -> str:
 
 
 def _module(path: Path) -> ModuleType:
-    """The file's module: run once, and with the modules beside it in reach, as Python has it."""
+    """The file's module: run once, and with the modules beside it in reach, after all that is
+    installed: neither they nor the file itself stand in for a module that others import.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     path = path.resolve()
     loaded = sys.modules.get(path.stem)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
+    is_taken = loaded is not None or _is_elsewhere(path)
+    name = f"{path.stem}_{abs(hash(os.fspath(path)))}" if is_taken else path.stem
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    name = path.stem if loaded is None else f"{path.stem}_{abs(hash(os.fspath(path)))}"
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None  # a file's has one
@@ -69,6 +72,12 @@ def _module(path: Path) -> ModuleType:
         error.add_note(RAN + _place(error, path))
         raise
     return module
+
+
+def _is_elsewhere(path: Path) -> bool:
+    """Whether another module that can be imported has the file's name."""
+    spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+    return spec is not None and spec.origin != str(path)
 
 
 def _place(error: BaseException, path: Path) -> str:

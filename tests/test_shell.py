@@ -1,0 +1,272 @@
+"""The command line as a shell runs it: lost output, signals, code in folders of other people."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import fasttrpo
+from fasttrpo.cli.streams import DISCARD, END, OutputEndedError, guarded
+
+pytestmark = pytest.mark.skipif(
+    os.name == "nt" or shutil.which("bash") is None, reason="there is no bash"
+)
+
+SHORT = "--n-envs 2 --n-steps 16 --total-timesteps 64"
+COMMAND = f"""#!{sys.executable} -P
+import sys
+from fasttrpo.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_path(tmp_path_factory):
+    """`fasttrpo` as pip installs it: a script on the PATH."""
+    script = tmp_path_factory.mktemp("bin") / "fasttrpo"
+    script.write_text(COMMAND)
+    script.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def shell(script, status=0, stdin=subprocess.DEVNULL):
+    """(standard output, standard error)"""
+    home = str(Path(fasttrpo.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": home, "PYTHON": sys.executable}
+    env.pop("PYTHONUNBUFFERED", None)  # most errors then come as Python ends
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=env,
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout, done.stderr
+
+
+# -- output ---------------------------------------------------------------------------------------
+
+# Where output goes that nobody takes.
+LOST = {
+    "a closed pipe": "{command} | true; exit ${{PIPESTATUS[0]}}",
+    "a full disk": "{command} > /dev/full",
+    "both streams": "{command} 2>&1 | true; exit ${{PIPESTATUS[0]}}",
+}
+
+
+@pytest.fixture(scope="module")
+def run(on_the_path, tmp_path_factory):
+    """A run to report on."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    shell(f"fasttrpo train CartPole-v1 {SHORT} --out {folder}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "lost"),
+    [
+        *[("info", lost) for lost in LOST],
+        ("--help", "a closed pipe"),
+        ("train --help", "a full disk"),
+        ("report {run}", "a closed pipe"),
+        ("eval {run}", "a full disk"),
+        ("eval {run} --progress", "both streams"),
+    ],
+)
+def test_a_command_whose_output_is_lost_ends_quietly(command, lost, run):
+    command = f"fasttrpo {command.format(run=run)}"
+    # The reader is gone before anything is written.
+    assert shell(LOST[lost].format(command=f"{{ sleep 0.1; {command}; }}"), 141) == ("", "")
+
+
+def test_selftest_ends_at_its_first_line_that_is_lost():
+    assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
+
+
+CLOSED = {
+    "closed streams": "{command} >&- 2>&- <&-",
+    "a closed error stream": "{command} 2>&-",
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        *[("--progress --verbose", lost) for lost in (*LOST, *CLOSED)],
+        *[("--seeds 0,1 --progress", lost) for lost in ("both streams", "closed streams")],
+    ],
+)
+def test_training_goes_on_without_an_output(lost, options):
+    command = f"fasttrpo train CartPole-v1 {SHORT} --out run {options}"
+    _, err = shell((LOST | CLOSED)[lost].format(command=command))
+    assert "Traceback" not in err
+    assert "Broken pipe" not in err
+    assert list(Path("run").glob("**/evaluation.json"))
+
+
+def test_training_that_fails_says_so_by_its_status_though_its_output_is_lost():
+    assert shell("fasttrpo train NoSuch-v1 > /dev/full 2>&1", 2) == ("", "")
+    assert shell("fasttrpo train NoSuch-v1 >&- 2>&-", 2) == ("", "")
+
+
+def test_closed_streams_are_no_files_to_write_into(run):
+    """The next file that is opened has their number: nothing that is printed lands in it."""
+    shell(f"fasttrpo report {run} --out r.html <&- >&- 2>&-")
+    assert Path("r.html").read_text().lstrip().startswith("<!")
+
+
+def print_where_somebody_closed_the_stream(policy):
+    with redirect_stdout(io.StringIO()), guarded(policy):
+        sys.stdout.close()
+        print("nobody reads this")
+
+
+def test_a_stream_that_somebody_closes_is_lost_too():
+    print_where_somebody_closed_the_stream(DISCARD)
+    with pytest.raises(OutputEndedError):
+        print_where_somebody_closed_the_stream(END)
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+LONG = "--n-envs 10 --n-steps 200 --total-timesteps 1e9 --no-progress"
+# Until it trains.
+STARTED = (
+    "until [[ $(cat run/progress.csv run/seed*/progress.csv 2>/dev/null | wc -l) -gt 2 ]]; "
+    "do sleep 0.02; done"
+)
+
+
+@pytest.mark.parametrize("options", ["", "--seeds 0"])
+@pytest.mark.parametrize("number", ["HUP", "TERM"])
+def test_a_terminal_s_end_saves(options, number):
+    """The signal comes to the whole group, and twice, as where a terminal is closed."""
+    script = (
+        f"set -m; fasttrpo train Pendulum-v1 {LONG} --out run {options} & {STARTED}\n"
+        f"kill -{number} -$!; kill -{number} -$!; wait $!"
+    )
+    out, err = shell(script, 130)
+    assert "Traceback" not in err
+    assert "go on with: fasttrpo train --resume run" in out
+    assert next(Path("run").glob("**/model.npz")).exists()
+
+
+def test_nohup_is_obeyed():
+    script = (
+        f"trap '' HUP; set -m; fasttrpo train Pendulum-v1 {LONG} --out run & {STARTED}\n"
+        "kill -HUP -$!; sleep 0.3; kill -0 $! && kill -TERM -$!; wait $!"
+    )
+    assert "interrupted at step" in shell(script, 130)[0]
+
+
+# -- code of others -------------------------------------------------------------------------------
+
+PYTHON = """
+import pathlib
+pathlib.Path("it_ran").touch()
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=20)
+"""
+
+
+@pytest.fixture
+def foreign(run):
+    """A folder from somebody else, whose environment is a module in the working folder."""
+    shutil.copytree(run, "foreign")
+    Path("theirs.py").write_text(PYTHON)
+    name_environment("theirs:Own-v0")
+
+
+def name_environment(env_id, folder="foreign"):
+    path = Path(folder) / "config.json"
+    path.write_text(path.read_text().replace('"CartPole-v1"', f'"{env_id}"'))
+
+
+COMMANDS = ["eval foreign --episodes 2", "train --resume foreign --total-timesteps 128"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("consent", ["--trust", "theirs:Own-v0"])
+def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign):
+    out, err = shell(f"fasttrpo {command}", 2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert "theirs.py" in err
+    assert "--trust" in err
+    assert not Path("it_ran").exists()
+    shell(f"fasttrpo {command} {consent}")
+    assert Path("it_ran").exists()
+
+
+@pytest.mark.parametrize(
+    "env_id",
+    ["theirs.py:own", "./theirs.so", "theirs.so", "fasttrpo.envs:./theirs.py:own", "theirs.sub:X"],
+)
+def test_every_form_of_code_is_asked_for(env_id, foreign):
+    path = Path("foreign/config.json")
+    path.write_text(path.read_text().replace("theirs:Own-v0", env_id))
+    assert "say --trust" in shell("fasttrpo eval foreign", 2)[1]
+    assert not Path("it_ran").exists()
+
+
+def test_any_seed_s_code_is_asked_for(foreign, run):
+    shutil.copytree(run, "group/seed0")
+    shutil.copytree("foreign", "group/seed1")
+    resume = "fasttrpo train --resume group --total-timesteps 128 --no-progress"
+    assert "group/seed1 names an environment with code of its own" in shell(resume, 2)[1]
+    assert not Path("it_ran").exists()
+    shell(f"{resume} --trust")
+    assert Path("it_ran").exists()
+
+
+def test_another_environment_than_the_run_s_is_no_consent(foreign):
+    for command in ("eval foreign CartPole-v1", "train --resume foreign CartPole-v1"):
+        assert (
+            "foreign is a run of theirs:Own-v0, not CartPole-v1"
+            in shell(f"fasttrpo {command}", 2)[1]
+        )
+
+
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_on_a_terminal_it_asks(answer, foreign):
+    if shutil.which("script") is None:
+        pytest.skip("there is no script")
+    command = f"{sys.executable} -P -m fasttrpo eval foreign --episodes 2"
+    script = f"{{ sleep 1; echo {answer}; sleep 2; }} | script -qec '{command}' /dev/null"
+    out, _ = shell(script, 0 if answer == "y" else 2)
+    assert "Run '" in out
+    assert "[y/N]" in out
+    assert Path("it_ran").exists() == (answer == "y")
+
+
+def test_the_command_to_go_on_names_what_is_trusted(foreign):
+    script = f"""fasttrpo train theirs:Own-v0 {LONG} --out run & {STARTED}
+    kill -TERM $!; wait $!"""
+    out, _ = shell(f"set -m\n{script}", 130)
+    assert "go on with: fasttrpo train --resume run theirs:Own-v0" in out
+
+
+def test_reports_run_nothing_even_of_the_working_folder(foreign):
+    """A missing extra is not looked for there, either."""
+    for name in ("matplotlib", "numba", "tensorboard", "mujoco", "tqdm", "numpy", "json"):
+        Path(f"{name}.py").write_text(PYTHON)
+    shell("fasttrpo report foreign && fasttrpo info")
+    shell("fasttrpo plot foreign || true")
+    shell('"$PYTHON" -m fasttrpo report foreign')
+    assert not Path("it_ran").exists()

@@ -1,0 +1,125 @@
+"""Python started in a clone: the sources there take an installation's extensions, or say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+from agents import needs_extension
+
+from fasttrpo import _version, source_tree
+
+ROOT = Path(__file__).parents[1]
+NOT_BUILT = shutil.ignore_patterns(
+    "*.so", "*.pyd", "__pycache__", "_core*.c", "_envs.c", source_tree.RECORD
+)
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "setup.py").exists(), reason="the sources are not beside the tests"
+)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The sources as git has them."""
+    folder = tmp_path / "clone"
+    for name in ("fasttrpo", "csrc"):
+        shutil.copytree(ROOT / name, folder / name, ignore=NOT_BUILT)
+    shutil.copy(ROOT / "setup.py", folder)
+    return folder
+
+
+@pytest.fixture
+def installed(tmp_path, clone):
+    """What `pip install clone` installs, but that nothing is compiled again."""
+    site = tmp_path / "site"
+    shutil.copytree(clone / "fasttrpo", site / "fasttrpo")
+    import fasttrpo
+
+    for folder in map(Path, fasttrpo.__path__):
+        for path in folder.glob("_*"):
+            if path.name.endswith(tuple(EXTENSION_SUFFIXES)):
+                (site / "fasttrpo" / path.name).symlink_to(path)
+    record = site / "fasttrpo" / source_tree.RECORD
+    record.write_text(source_tree.fingerprint(clone))
+    return site
+
+
+def python(folder, *arguments, path="", **variables):
+    """Runs Python there; (standard output, standard error)."""
+    env = {name: value for name, value in os.environ.items() if name != "FASTTRPO_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env | {"PYTHONPATH": str(path)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+SHOWN = (
+    "import fasttrpo; from fasttrpo import TRPO, backend; from fasttrpo.envs import classic\n"
+    "for seed in range(2): TRPO('MlpPolicy', 'CartPole-v1', n_steps=8, seed=seed)\n"
+    "print(fasttrpo.__file__, backend.choose(), classic.has_extension())"
+)
+
+
+@needs_extension
+def test_the_tree_takes_the_extensions_that_were_built_from_it(clone, installed):
+    (clone / "fasttrpo" / "_version.py").write_text("__version__ = '9.9'\n")  # no C
+    out, err = python(clone, "-W", "error", "-c", SHOWN, path=installed)
+    assert (out.split(), err) == ([str(clone / "fasttrpo/__init__.py"), "compiled", "True"], "")
+    out, err = python(clone, "-m", "fasttrpo", "info", path=installed)
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[:2] == [["version:", "9.9"], ["backend:", "compiled"]]
+    assert _version.__version__ != "9.9"
+
+
+@needs_extension
+def test_extensions_of_other_sources_are_not_taken(clone, installed):
+    path = clone / "csrc" / "core" / "update.c"
+    path.write_text(path.read_text() + "\n/* changed */\n")
+    out, err = python(clone, "-c", SHOWN, path=installed)
+    assert out.split()[1:] == ["portable", "False"]
+    assert f"(those in {installed / 'fasttrpo'} were built from other sources)" in err
+    (installed / "fasttrpo" / source_tree.RECORD).unlink()
+    assert "were built from other sources" in python(clone, "-c", SHOWN, path=installed)[1]
+
+
+def test_a_tree_without_extensions_says_so_once(clone):
+    out, err = python(clone, "-W", "always", "-c", SHOWN)
+    assert out.split()[1:] == ["portable", "False"]
+    assert err.count("Warning") == 1
+    assert f"source tree, {clone}, which has no" in err
+    assert f"pip install -e {clone}" in err
+    assert "the compiled core is missing" not in err
+    _, err = python(clone, "-c", SHOWN, FASTTRPO_BACKEND="portable")
+    assert "is imported from its source tree" not in err
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import fasttrpo.envs.compiled", "from fasttrpo import backend; backend.choose('compiled')"],
+)
+def test_what_is_missing_is_told_with_the_same_remedy(code, clone):
+    tried = f"try:\n    {code}\nexcept ImportError as error: print(error)"
+    out, _ = python(clone, "-W", "ignore", "-c", tried)
+    assert f"source tree that is imported: pip install -e {clone}" in out
+
+
+def test_the_fingerprint_is_of_what_is_compiled(clone):
+    first = source_tree.fingerprint(clone)
+    (clone / "fasttrpo" / "_core32.c").write_text("generated")
+    (clone / "fasttrpo" / "trpo.py").write_text("")
+    assert source_tree.fingerprint(clone) == first
+    path = clone / "csrc" / "kernels" / "wide_simd.h"
+    path.write_text(path.read_text() + " ")
+    assert source_tree.fingerprint(clone) != first
