@@ -28,6 +28,7 @@ class AgentSettings:
     activation: str = "tanh"
     log_std_init: float = 0.0
     log_std_min: float = -20.0
+    log_std_max: float = 20.0
     features: str = "none"
     n_features: int = 100
     feature_bandwidth: float = 0.0
@@ -132,6 +133,7 @@ def resolve(
         activation=network["activation_fn"],
         log_std_init=network["log_std_init"],
         log_std_min=network["log_std_min"],
+        log_std_max=network["log_std_max"],
         **resolved_features(network, obs_size),
         **values,
     )
