@@ -1,4 +1,4 @@
-"""The bounds of log_std: never beyond them, held where a step would cross one, free to come back."""
+"""The bounds of log_std: never beyond them, held where a step would cross, free to come back."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import gymnasium
@@ -57,20 +58,13 @@ def learnt(env, updates=12, **keywords):
     [
         (Scaled(reward=1e300), {}, r"loss of inf .* normalize_rewards=True"),
         (Scaled(), dict(critic="adam", learning_rate=1e300), "diverged .* lower learning_rate"),
-        (
-            Scaled(),
-            dict(target_kl=1e6, line_search_max_iter=1),
-            "steps are too long for cg_damping",
-        ),
     ],
-    ids=["rewards", "critic", "too far"],
+    ids=["rewards", "critic"],
 )
 def test_a_streak_of_rejected_updates_is_told_with_its_cause(env, keywords, words):
     model, texts = learnt(env, **keywords)
     assert model.records[-1]["outcome"] != 0
     assert len(texts) == 1
-    import re
-
     assert re.search(words, texts[0])
 
 
@@ -84,14 +78,17 @@ def test_huge_observations_are_named():
 
 
 def test_a_streak_is_told_once_and_the_next_anew():
-    rejections, bad = Rejections(), {"outcome": 1, "rejected": "kl", "iteration": 1}
-    model = TRPO("MlpPolicy", Scaled(), n_steps=8, seed=0).learn(8)
-    record, given = model.records[-1] | bad, (model.settings, model._agent, lambda: None)
-    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in a row") as told:
-        for _ in range(3 * IN_A_ROW):
-            rejections.see(record, *given)
+    model, rejections = TRPO("MlpPolicy", Scaled(), n_steps=8, seed=0).learn(8), Rejections()
+
+    def see(times, **changes):
+        bad = {"outcome": 1, "rejected": "kl", "iteration": 1}
+        record = model.records[-1] | bad | changes
+        for _ in range(times):
+            rejections.see(record, model.settings, model._agent, lambda: None)
+
+    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as told:
+        see(3 * IN_A_ROW)
     assert len(told) == 1
-    rejections.see(record | {"outcome": 0}, *given)
+    see(1, outcome=0)
     with pytest.warns(UserWarning, match="updates in a row"):
-        for _ in range(IN_A_ROW):
-            rejections.see(record, *given)
+        see(IN_A_ROW)

@@ -28,8 +28,8 @@ _SOURCES = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, 
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _NAMES = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 _REMEDY = (
-    "no seed of a run reaches it, so runs could not be repeated: draw from the argument `random` of "
-    "reset and step instead, by random.uniform(low, high), random.normal(mean, std) or "
+    "no seed of a run reaches it, so runs could not be repeated: draw from the argument `random` "
+    "of reset and step instead, by random.uniform(low, high), random.normal(mean, std) or "
     "random.integers(low, high), and hand it to helpers"
 )
 
