@@ -18,7 +18,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
         int n_value_hidden
         const int *value_hidden
         int activation
-        double log_std_init, log_std_min
+        double log_std_init, log_std_min, log_std_max
         int features, n_features
         double feature_bandwidth
         int feature_degree
@@ -146,8 +146,8 @@ cdef extern from "../csrc/core/work.h" nogil:
         int acceptance
         double kl_limit, surr_old, shrink
         int max_trials
-        double floor
-        Py_ssize_t floored
+        double low, high
+        Py_ssize_t bounded
 
     ctypedef struct trpo_search:
         int rejected, trials

@@ -9,7 +9,8 @@ cdef void _fill(trpo_settings *c, s) except *:
     c.obs_size = s.obs_size
     c.distribution = _DISTRIBUTIONS[s.distribution]
     c.activation = _ACTIVATIONS[s.activation]
-    c.log_std_init, c.log_std_min = s.log_std_init, s.log_std_min
+    c.log_std_init = s.log_std_init
+    c.log_std_min, c.log_std_max = s.log_std_min, s.log_std_max
     c.features, c.n_features = _FEATURES[s.features], s.n_features
     c.feature_bandwidth, c.feature_degree = s.feature_bandwidth, s.feature_degree
     c.n_steps, c.n_envs = s.n_steps, s.n_envs
@@ -132,7 +133,7 @@ cdef class Memory:
     def theta(self):
         """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value.
 
-        A log_std below log_std_min is raised to it, here and by load_state.
+        A log_std beyond its bounds is moved to them, here and by load_state.
         """
         with self.lock:
             return _vector(self.w.policy.theta, self.w.policy.P)

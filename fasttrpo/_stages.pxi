@@ -70,7 +70,8 @@ def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
     cdef trpo_search search
     cdef trpo_rule rule
     rule.acceptance, rule.kl_limit, rule.surr_old = _ACCEPTANCES[acceptance], kl_limit, surr_old
-    rule.shrink, rule.max_trials, rule.floor, rule.floored = shrink, max_trials, 0, len(theta)
+    rule.shrink, rule.max_trials = shrink, max_trials
+    rule.low, rule.high, rule.bounded = 0, 0, len(theta)
     own.evaluate, own.P = evaluate, len(theta)
     trial = np.empty(len(theta))
     search = trpo_line_search(_double(trial), _double(theta), _double(step), 1.0, &rule, _evaluate,

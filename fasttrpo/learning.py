@@ -6,6 +6,7 @@ book in: what a user may call of it stands in `trpo.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from sys import intern
 from time import perf_counter
 from typing import Any
@@ -193,7 +194,7 @@ def iterate(model: Any, callback: Any = None) -> Record:
     model.num_timesteps = before
     model._statistics = statistics
     of_rollout = {**statistics.record(), "seconds_collect": collected - started}
-    return count(model, result, of_rollout, started)
+    return count(model, result, of_rollout, started, lambda: last_rows(model))
 
 
 def fit_agent(model: Any) -> Any:
@@ -259,8 +260,23 @@ def nobody(model: Any) -> CallbackList:
     return nobody
 
 
-def count(model: Any, result: Record, of_rollout: Record, started: float) -> Record:
-    """Books an update's result: counts, and the record of the iteration."""
+def last_rows(model: Any) -> np.ndarray | None:
+    """The observations (E, O) that the environment shows now, if it is amid episodes."""
+    obs = model._stream.obs
+    return None if obs is None else model._observations.batch(obs)[0]
+
+
+def count(
+    model: Any,
+    result: Record,
+    of_rollout: Record,
+    started: float,
+    seen: Callable[[], np.ndarray | None],
+) -> Record:
+    """Books an update's result: counts, and the record of the iteration.
+
+    seen() is observations (..., O) that it learnt from, or some near them; None: unknown
+    """
     model.n_updates += 1
     model.num_timesteps += result["n_samples"]
     record = {
@@ -274,6 +290,7 @@ def count(model: Any, result: Record, of_rollout: Record, started: float) -> Rec
         record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
     keep_last(model.records, model.settings.max_records)
+    model._rejections.see(record, model.settings, model._agent, seen)
     return record
 
 

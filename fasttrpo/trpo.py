@@ -19,11 +19,13 @@ from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.environments import Stream, as_vector_env, is_name, seen_env
 from fasttrpo.learning import Record
 from fasttrpo.logger import Logger, as_logger
+from fasttrpo.rejections import Rejections
 from fasttrpo.rollout import Rollout, checked, replay
 from fasttrpo.sb3.calls import Calls
 from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
-from fasttrpo.settings.agent import AgentSettings, for_size, resolve
+from fasttrpo.settings.agent import AgentSettings, resolve
+from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.peers import expand, for_actions
 from fasttrpo.settings.sb3_arguments import check_device
 from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
@@ -52,7 +54,8 @@ class TRPO(Calls):
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
-        settings = make_settings(policy, expand(policy, keywords, n_envs))
+        wanted = expand(policy, keywords, n_envs)
+        settings = make_settings(policy, wanted)
         given, env = env, as_vector_env(env, settings.n_envs, **making(settings))
         observations, actions = spaces.describe(
             env.single_observation_space, env.single_action_space
@@ -60,7 +63,7 @@ class TRPO(Calls):
         spaces.warn_of_images(observations)
         settings = for_actions(settings, keywords, actions.distribution)
         settings = replace(settings, n_envs=env.num_envs)
-        settings = for_size(settings, observations.size, sum(actions.parts))
+        settings = affordable(settings, wanted, observations.size, sum(actions.parts))
         check_rows(settings)
         self._build(settings, observations, actions)
         self._seed_is_given = keywords.get("seed") is not None
@@ -77,6 +80,7 @@ class TRPO(Calls):
         self.num_timesteps = self.n_updates = 0
         self.records = []
         self._logger, self._has_own_logger = Logger(None), False
+        self._rejections = Rejections()
         self._remaining, self._is_learning = 1.0, False
         self._seed_is_given = True
         self._amid: str | None = None
@@ -232,7 +236,7 @@ class TRPO(Calls):
                 agent.load_state(before)
             raise
         self._agent, self._capacity = agent, rollout.shape
-        return learning.count(self, result, {}, started)
+        return learning.count(self, result, {}, started, lambda: rows.obs)
 
     # -- the agent ----------------------------------------------------------------------------
 

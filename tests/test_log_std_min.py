@@ -1,4 +1,4 @@
-"""The floor of log_std: never below it, held where a step would go lower, free to rise."""
+"""The bounds of log_std: never beyond them, held where a step would cross, free to come back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ FLOOR = -0.3
 def floored(implementation, log_std, adv_of_far, **more):
     """A linear policy with log_std as given, and a batch in which actions at a distance of two
     standard deviations have that advantage, others none."""
-    s = settings((), ("gaussian", (1, 1)), log_std_min=FLOOR, **more)
+    bounds = more or dict(log_std_min=FLOOR)
+    s = settings((), ("gaussian", (1, 1)), **bounds)
     agent = implementation.agent(s)
     theta = agent.theta
     theta[-2:] = log_std
@@ -98,6 +99,43 @@ def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
         collect(agent, world, 24)
         agent.update()
     assert (agent.theta[-2:] > FLOOR).all()
+
+
+def test_a_log_std_at_the_ceiling_is_held_and_can_fall_again(implementation):
+    """Far actions of the first component were good, then bad; those of the second were near."""
+    s = dict(log_std_max=FLOOR, log_std_init=FLOOR)
+    good = floored(implementation, [FLOOR, FLOOR], 1.0, **s)
+    assert good.gradient()[-2] == 0
+    assert good.gradient()[-1] < -0.1
+    assert good.solve()[0][-2] == 0
+    bad = floored(implementation, [FLOOR, FLOOR], -1.0, **s)
+    assert bad.gradient()[-2] < -0.1
+
+
+def test_log_std_rises_to_the_ceiling_and_falls_from_it(implementation):
+    s = rollout_settings(hidden=(), log_std_max=0.2, target_kl=0.2, cg_damping=1e-3)
+    agent, world = implementation.agent(s), Quiet(5)
+    world.loud = True
+    highest = []
+    for _ in range(12):
+        collect(agent, world, 24)
+        record = agent.update()
+        highest.append(agent.theta[-2:].max())
+        assert record["std"] == pytest.approx(np.mean(np.exp(agent.theta[-2:])))
+    assert max(highest) == 0.2
+    world.loud = False
+    for _ in range(6):
+        collect(agent, world, 24)
+        agent.update()
+    assert (agent.theta[-2:] < 0.2).all()
+
+
+def test_a_state_above_the_ceiling_is_lowered_to_it(implementation):
+    high = implementation.agent(settings(log_std_init=5.0))
+    agent = implementation.agent(settings(log_std_max=1.0))
+    agent.load_state(high.state())
+    assert agent.theta[-2:].tolist() == [1.0, 1.0]
+    assert np.array_equal(agent.theta[:-2], high.theta[:-2])
 
 
 def test_a_state_below_the_floor_is_raised_to_it(implementation):

@@ -154,6 +154,7 @@ QUOTED = {
         "activation_fn": "tanh",  # self.nonlinearity = torch.tanh
         "log_std_init": 0.0,  # init_log_std=0.0
         "log_std_min": -3.0,  # min_log_std=-3.0
+        "log_std_max": 1.0,  # max_log_std=1.0
     },
 }
 

@@ -17,6 +17,8 @@ from agents import (
 )
 from tolerances import SOLVED, assert_close
 
+from fasttrpo import TRPO
+
 
 def dense_preconditioner(agent, s, obs, n_updates=0):
     """The matrix M. obs: the Fisher rows."""
@@ -124,6 +126,28 @@ def test_dead_units_do_no_harm(implementation, damping, activation):
     x, info = agent.solve()
     assert np.isfinite(x).all()
     assert np.isfinite(list(info.values())).all()
+
+
+@pytest.mark.parametrize("damping", [1e-4, 1e-12, 0.0])
+def test_estimated_factors_have_a_damping_of_their_own(implementation, damping):
+    """That of 1e-3, bit for bit, but for log_std, whose block is exact."""
+    r = np.random.default_rng(2).normal(size=shaken(implementation, settings()).theta.size)
+    small, least = (
+        loaded(implementation, settings(cg_damping=each))[0].precondition(r)
+        for each in (damping, 1e-3)
+    )
+    assert small[:-2].tobytes() == least[:-2].tobytes()
+    assert_close(small[-2:], r[-2:] / (2 + damping), SOLVED)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("damping", [1e-6, 1e-12, 0.0])
+def test_steps_are_taken_with_little_damping(implementation, dtype, damping):
+    """The line search refused them all."""
+    keywords = dict(n_envs=8, n_steps=64, seed=0, dtype=dtype, backend=implementation.name)
+    model = TRPO("MlpPolicy", "Pendulum-v1", cg_damping=damping, **keywords).learn(5 * 512)
+    assert [record["outcome"] for record in model.records] == [0] * 5
+    assert {record["cg_damping"] for record in model.records} == {damping}
 
 
 def test_without_a_preconditioner_there_is_none(implementation):

@@ -203,6 +203,8 @@ def test_activation_by_name_or_by_a_class_of_that_name():
         ({"log_std_init": 21}, ValueError, "log_std_init must be a number from -20 to 20, got 21"),
         ({"log_std_min": -21}, ValueError, "log_std_min must be a number from -20 to log_std_init"),
         ({"log_std_min": 0.5}, ValueError, "to log_std_init, got 0.5"),
+        ({"log_std_max": 21}, ValueError, "log_std_max must be a number from log_std_init to 20"),
+        ({"log_std_max": -0.5}, ValueError, "log_std_init to 20, got -0.5"),
         ({"log_std_init": -3, "log_std_min": -2}, ValueError, "to log_std_init, got -2"),
     ],
 )

@@ -150,7 +150,8 @@ static void find_direction(trpo_agent *w)
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
-/* 1 if the loss fell; else the parameters are as before. */
+/* 1 if the loss fell; else the parameters are as before. Units that are saturated hide an infinite
+ * weight from the loss. */
 static int step_while_lower(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
@@ -159,7 +160,7 @@ static int step_while_lower(trpo_agent *w)
     for (int i = 0; i < MAX_HALVINGS; i++, scale /= 2) {
         for (ptrdiff_t p = 0; p < c->P; p++) c->trial[p] = c->theta[p] + scale * c->x[p];
         use_parameters(w, c->trial);
-        if (trpo_value_loss(w) < loss) {
+        if (trpo_value_loss(w) < loss && trpok_finite(c->trial, c->P)) {
             memcpy(c->theta, c->trial, (size_t)c->P * sizeof(double));
             return 1;
         }
@@ -220,10 +221,15 @@ static void adam_epoch(trpo_agent *w)
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
+/* Where the parameters overflow, they stay as they were. */
 static void fit_adam(trpo_agent *w)
 {
+    trpo_model *c = &w->critic;
+    double *start = c->p;
+    memcpy(start, c->theta, (size_t)c->P * sizeof(double));
     for (int i = 0; i < w->set.n_critic_updates; i++) adam_epoch(w);
-    use_parameters(w, w->critic.theta);
+    if (!trpok_finite(c->theta, c->P)) memcpy(c->theta, start, (size_t)c->P * sizeof(double));
+    use_parameters(w, c->theta);
 }
 
 /* ---- ridge regression ------------------------------------------------------------------------ */

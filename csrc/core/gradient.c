@@ -48,14 +48,17 @@ void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight)
     trpo_mean_rows(model->grad, &pass, model->batch.N, model->P);
 }
 
-/* A log_std at its floor that the surrogate would push through it stays there, and takes no part in
- * this step; one that would rise is free to. Nothing else feels it: the Fisher matrix couples
- * log_std with nothing. */
-static void hold_at_floor(trpo_agent *w)
+/* A log_std at one of its bounds that the surrogate would push through it stays there, and takes no
+ * part in this step; one that would come back is free to. Nothing else feels it: the Fisher matrix
+ * couples log_std with nothing. */
+static void hold_at_bounds(trpo_agent *w)
 {
     const trpo_model *m = &w->policy;
-    for (ptrdiff_t i = m->P - m->n_log_std; i < m->P; i++)
-        if (m->theta[i] <= w->set.log_std_min && m->grad[i] < 0) m->grad[i] = 0;
+    for (ptrdiff_t i = m->P - m->n_log_std; i < m->P; i++) {
+        const int falls = m->theta[i] <= w->set.log_std_min && m->grad[i] < 0;
+        const int rises = m->theta[i] >= w->set.log_std_max && m->grad[i] > 0;
+        if (falls || rises) m->grad[i] = 0;
+    }
 }
 
 void trpo_policy_gradient(trpo_agent *w)
@@ -63,5 +66,5 @@ void trpo_policy_gradient(trpo_agent *w)
     const trpo_pass pass = {w, &w->policy, &w->policy.batch, weight_tile, 0, NULL};
     trpo_mean_rows(NULL, &pass, w->N, 0);
     trpo_gradient(w, &w->policy, w->weight);
-    hold_at_floor(w);
+    hold_at_bounds(w);
 }

@@ -1,7 +1,8 @@
 /* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
  * keeps KL(old || new) <= target_kl and improves the surrogate is taken; trpo_acceptance has
- * other rules. A trial that is not finite is none, whatever its other numbers. A log_std below its
- * floor is raised before the trial is evaluated: KL, surrogate and what is taken are of one policy.
+ * other rules. A trial that is not finite is none, whatever its other numbers. A log_std beyond its
+ * bounds is moved to them before the trial is evaluated: KL, surrogate and what is taken are of one
+ * policy.
  *
  * A trial needs one pass over the batch, for three means at once:
  *     surr = E[(ratio - 1) A] + ent_coef entropy,   kl = E[KL(old || new)],   entropy
@@ -23,8 +24,8 @@ static void make_trial(double *theta_new, const double *theta, const double *dir
                        const trpo_rule *rule, ptrdiff_t P)
 {
     for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
-    for (ptrdiff_t i = rule->floored; i < P; i++)
-        if (theta_new[i] < rule->floor) theta_new[i] = rule->floor;
+    for (ptrdiff_t i = rule->bounded; i < P; i++)
+        theta_new[i] = trpo_within(theta_new[i], rule->low, rule->high);
 }
 
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,

@@ -14,12 +14,26 @@
  *
  * For a linear network with such a head this is the exact inverse of the damped Fisher matrix,
  * provided that all rows are used, and they are: CG then ends after one step.
+ *
+ * All other blocks are estimates, and only as good as the damping makes them: here `damping` is at
+ * least LEAST_DAMPING, whatever is added to the Fisher matrix itself.
  * Proved against the densely formed blocks by tests/test_preconditioner.py. */
 #include "work.h"
 
 #include <string.h>
 
 static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
+
+/* Along a direction without curvature an estimated inverse goes as far as 1 / damping. With less
+ * damping than this, CG's few steps end where the Fisher matrix says nothing of the KL any more, and
+ * the line search takes no step. */
+static const double LEAST_DAMPING = 1e-3;
+
+/* The damping of the factors; of an exact block it is the system's own. */
+static double factor_damping(const trpo_model *m, double damping)
+{
+    return needs_draws(m) && damping < LEAST_DAMPING ? LEAST_DAMPING : damping;
+}
 
 /* ---- estimation ------------------------------------------------------------------------------ */
 
@@ -177,7 +191,7 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
     const draws d = {rng, w->perm};
     const trpo_pass pass = {w, m, &m->fisher, factor_tile, 0, &d};
     const int N = choose_rows(w, m, rng), L = m->net.L;
-    factor_task task = {w->k->wide, m, damping};
+    factor_task task = {w->k->wide, m, factor_damping(m, damping)};
     trpo_mean_rows(m->factors.mean, &pass, N, m->factors.at[2 * L]);
     complete_factors(m);
     w->exec.run(w->exec.ctx, 2 * factored_layers(m) + (m->factors.exact_head ? m->A : 0),

@@ -43,7 +43,8 @@ void trpo_refresh(trpo_agent *w)
 {
     w->t = w->open = w->drawn = 0;
     for (int i = 0; i < w->policy.n_log_std; i++)
-        if (w->policy.log_std[i] < w->set.log_std_min) w->policy.log_std[i] = w->set.log_std_min;
+        w->policy.log_std[i] =
+            trpo_within(w->policy.log_std[i], w->set.log_std_min, w->set.log_std_max);
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     trpo_pack_features(w);

@@ -13,6 +13,7 @@ void trpo_default_settings(trpo_settings *s)
     s->distribution = TRPO_GAUSSIAN;
     s->activation = TRPO_TANH;
     s->log_std_min = LOWEST_LOG_STD;
+    s->log_std_max = HIGHEST_LOG_STD;
     s->n_features = 100;
     s->feature_degree = 2;
     s->n_steps = 2048;
@@ -97,7 +98,8 @@ static const char *bad_network(const trpo_settings *s)
     if (!are_sizes(s->value_hidden, s->n_value_hidden)) return "value_hidden";
     if (s->activation < TRPO_IDENTITY || s->activation > TRPO_RELU) return "activation";
     if (!in_range(s->log_std_init, LOWEST_LOG_STD, HIGHEST_LOG_STD)) return "log_std_init";
-    return in_range(s->log_std_min, LOWEST_LOG_STD, s->log_std_init) ? NULL : "log_std_min";
+    if (!in_range(s->log_std_min, LOWEST_LOG_STD, s->log_std_init)) return "log_std_min";
+    return in_range(s->log_std_max, s->log_std_init, HIGHEST_LOG_STD) ? NULL : "log_std_max";
 }
 
 static const char *bad_features(const trpo_settings *s)

@@ -92,6 +92,7 @@ static trpo_rule search_rule(const trpo_agent *w, double surr)
                             s->line_search_shrinking_factor,
                             s->line_search_max_iter,
                             s->log_std_min,
+                            s->log_std_max,
                             w->policy.P - w->policy.n_log_std};
     return rule;
 }

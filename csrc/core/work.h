@@ -38,6 +38,11 @@ enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
 static inline int trpo_least(int a, int b) { return a < b ? a : b; }
+/* x, moved to the nearest of [low, high]; NaN stays NaN */
+static inline double trpo_within(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
 
 /* ---- a network with a distribution on top ---------------------------------------------------- */
 
@@ -273,7 +278,7 @@ void trpo_rate_rows(trpo_agent *w, int first, int N);
 void trpo_advantages(trpo_agent *w);
 
 /* gradient.c: policy.grad = d/dtheta 1/N sum exp(logp(theta) - logp) adv + ent_coef entropy, and 0
- * for a log_std at its floor that would fall */
+ * for a log_std at one of its bounds that would cross it */
 void trpo_policy_gradient(trpo_agent *w);
 /* gradient.c: model.grad = d/dtheta 1/N sum weight logp(act); weight NULL means 1 */
 void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight);
@@ -322,8 +327,8 @@ typedef struct trpo_rule {
     double surr_old;      /* what its surrogate must exceed                                    */
     double shrink;        /* how much shorter each is than the one before                      */
     int max_trials;
-    double floor;         /* parameters below it are raised to it,                             */
-    ptrdiff_t floored;    /* from this one on; P: none are                                     */
+    double low, high;     /* parameters outside are moved to the nearer,                       */
+    ptrdiff_t bounded;    /* from this one on; P: none are                                     */
 } trpo_rule;
 typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
 /* theta_new (P) = theta + scale shrink^j dir, j = 0, 1, ...: the first that the rule takes */

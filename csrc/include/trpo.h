@@ -140,6 +140,7 @@ typedef struct trpo_settings {
     int activation;               /* trpo_activation [TRPO_TANH]                              */
     double log_std_init;          /* initial log standard deviation, Gaussian, +-20 [0]       */
     double log_std_min;           /* it never falls below, from -20 to log_std_init [-20]     */
+    double log_std_max;           /* it never rises above, from log_std_init to 20 [20]       */
     /* what both networks see of an observation s, after normalisation: core/features.c */
     int features;          /* trpo_features [TRPO_NO_FEATURES]                                */
     int n_features;        /* fourier, rbf: 1 to 10,000 of them [100]                         */
@@ -156,7 +157,8 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
-    double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal [0.1]        */
+    double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal; K-FAC's     */
+                           /*     estimated factors have at least 1e-3 of it [0.1]            */
     int adaptive_damping;  /* lambda, then > 0, follows how well gains are predicted [0]      */
     int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
@@ -381,8 +383,8 @@ int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRP
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRPO_ERR_MODEL  */
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
- * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, raises
- * a log_std below log_std_min to it, and drops the rollout in progress. */
+ * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, moves a
+ * log_std beyond its bounds to them, and drops the rollout in progress. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 void trpo_refresh(trpo_agent *agent);
 

@@ -88,8 +88,8 @@ class Agent:
     def theta(self):
         """The policy's parameters, a copy (P,) float64.
 
-        Setting them drops the rollout in progress; a loaded batch follows. A log_std below
-        log_std_min is raised to it, here and by load_state.
+        Setting them drops the rollout in progress; a loaded batch follows. A log_std beyond
+        its bounds is moved to them, here and by load_state.
         """
         return self._state.theta.copy()
 

@@ -116,18 +116,22 @@ def gauss_newton_direction(batch):
 
 def descend(batch, state, x):
     """The batch at `state` with value_theta - x, - x/2, - x/4, ..., the first whose loss is
-    smaller than the present one; None if there is none.
+    smaller than the present one; None if there is none. Units that are saturated hide an infinite
+    weight from the loss.
     """
     before = loss(batch.value, batch.ret)
     for j in range(HALVINGS):
         trial = batch.at(replace(state, value_theta=state.value_theta - x / 2**j))
-        if loss(trial.value, batch.ret) < before:
+        is_finite = np.isfinite(trial.state.value_theta).all()
+        if loss(trial.value, batch.ret) < before and is_finite:
             return trial
     return None
 
 
 def adam(batch):
-    """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015."""
+    """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015. Where the
+    parameters overflow, they stay as they were.
+    """
     s, state = batch.model.settings, batch.state
     inputs, N = batch.model.value_inputs(batch.obs), len(batch.ret)
     for _ in range(s.n_critic_updates):
@@ -137,6 +141,8 @@ def adam(batch):
             value = network.forward(batch.model.value, weights, inputs[rows])
             state = adam_step(state, gradient.value_gradient(value, batch.ret[rows]), s)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
+    if not np.isfinite(state.value_theta).all():
+        state = replace(state, value_theta=batch.state.value_theta)
     return state
 
 

@@ -10,20 +10,23 @@ from . import network
 def surrogate_gradient(batch):
     """g = 1/N sum_n ratio_n adv_n dlogp_n/dtheta + c dH_n/dtheta; (P,).
 
-    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. A log_std at its floor
-    that would fall is held there: its component is 0.
+    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. A log_std at one
+    of its bounds that would cross it is held there: its component is 0.
     """
     difference = (batch.logp_now - batch.logp).astype(np.float64)
     w = np.exp(difference) * batch.adv
-    distribution, c = batch.model.distribution, batch.model.settings.ent_coef
+    s, distribution = batch.model.settings, batch.model.distribution
+    c = s.ent_coef
     output, extra = batch.policy.output, batch.extra
     doutput, dlog_std = distribution.adjoint(w, batch.act, output, extra)
     if c > 0:
         dH, dH_log_std = distribution.entropy_adjoint(output, extra)
         doutput, dlog_std = (doutput + c * dH).astype(output.dtype), dlog_std + c * dH_log_std
-    at_floor = extra <= batch.model.settings.log_std_min if len(dlog_std) else False
-    held = np.where(at_floor & (dlog_std < 0), 0.0, dlog_std)
-    return np.concatenate([network.pullback(batch.policy, doutput), held])
+    if len(dlog_std):
+        falls = (extra <= s.log_std_min) & (dlog_std < 0)
+        rises = (extra >= s.log_std_max) & (dlog_std > 0)
+        dlog_std = np.where(falls | rises, 0.0, dlog_std)
+    return np.concatenate([network.pullback(batch.policy, doutput), dlog_std])
 
 
 def value_gradient(value, ret):

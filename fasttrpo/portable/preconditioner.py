@@ -4,6 +4,9 @@
 The block of layer l is A (x) G,  A = mean [h 1]'[h 1] (K+1, K+1),  G = mean dz'dz (M, M), with dz
 from one backward pass per row whose output adjoint is a score of the model's own distribution.
 A head whose metric is the constant diagonal m has the exact block: column i has m_i A.
+
+Blocks that are estimates have a damping of at least LEAST_DAMPING: with less, CG's few steps end
+where the Fisher matrix says nothing of the KL any more, and the line search takes no step.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 
 from . import network, rng
 
+LEAST_DAMPING = 1e-3
 PIVOT_FLOOR = 1e-14  # relative to the largest diagonal entry
 MIN_ROWS, FRACTION = 256, 10  # rows sampled: a tenth, but at least 256
 
@@ -83,6 +87,7 @@ def build(at, score, constant_metric, stream, damping):
     """
     if constant_metric is not None and len(at.inputs) == 1:
         return [HeadBlock.build(second_moment(at.inputs[0]), constant_metric, damping)]
+    damping = max(damping, LEAST_DAMPING)
     N = len(at.output)
     n = min(N, max(MIN_ROWS, -(-N // FRACTION)))
     at = at.rows(rng.permute(stream, N, n))

@@ -48,11 +48,9 @@ class Model:
         return theta[self.policy.n_parameters :].copy() if self.n_log_std else self.parts
 
     def legal(self, theta):
-        """A copy of theta (P,) with each log_std below its floor raised to it."""
-        raised = theta.copy()
-        log_std = raised[self.policy.n_parameters :]
-        log_std[log_std < self.settings.log_std_min] = self.settings.log_std_min
-        return raised
+        """A copy of theta (P,) with each log_std beyond its bounds moved to the nearer."""
+        s, n = self.settings, self.policy.n_parameters
+        return np.concatenate([theta[:n], np.clip(theta[n:], s.log_std_min, s.log_std_max)])
 
     def damping(self, state):
         """What is added to the Fisher matrix's diagonal."""

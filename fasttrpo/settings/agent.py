@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 from fasttrpo.settings.policy_kwargs import resolved_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
@@ -28,6 +26,7 @@ class AgentSettings:
     activation: str = "tanh"
     log_std_init: float = 0.0
     log_std_min: float = -20.0
+    log_std_max: float = 20.0
     features: str = "none"
     n_features: int = 100
     feature_bandwidth: float = 0.0
@@ -59,39 +58,6 @@ class AgentSettings:
     normalize_rewards: bool = False
     seed: int = 0
     n_threads: int = 1
-
-
-LARGEST_KFAC = 1024  # inputs and outputs of the networks; its matrices are of their square
-
-
-def for_size(settings: Settings, obs_size: int, n_outputs: int) -> Settings:
-    """`settings` without K-FAC, with a warning, where observations or actions are too large for its
-    matrices.
-
-    They are of the square of the networks' inputs and outputs: an image's would take gigabytes, and
-    minutes to factor, in every update. Features are such inputs that the user has counted himself.
-    """
-    has_features = (settings.policy_kwargs or {}).get("n_features") is not None
-    reasons: list[str] = []
-    changes: dict[str, Any] = {}
-    if n_outputs > LARGEST_KFAC and settings.preconditioner == "kfac":
-        reasons.append(f"actions have {n_outputs} choices or components")
-        changes["preconditioner"] = "none"
-    if obs_size > LARGEST_KFAC and not has_features:
-        named = {"preconditioner": "none", "critic": "adam"}
-        large = {k: v for k, v in named.items() if getattr(settings, k) == "kfac"}
-        reasons += [f"observations have {obs_size} components"] if large else []
-        changes |= large
-    if not changes:
-        return settings
-    words = " and ".join(f"{name}={value!r}" for name, value in changes.items())
-    warnings.warn(
-        f"{words} instead of 'kfac': {' and '.join(reasons)}, and K-FAC's matrices are of their "
-        f"square (up to {LARGEST_KFAC})",
-        UserWarning,
-        stacklevel=3,
-    )
-    return replace(settings, **changes)
 
 
 def resolve(
@@ -132,6 +98,7 @@ def resolve(
         activation=network["activation_fn"],
         log_std_init=network["log_std_init"],
         log_std_min=network["log_std_min"],
+        log_std_max=network["log_std_max"],
         **resolved_features(network, obs_size),
         **values,
     )

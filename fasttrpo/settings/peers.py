@@ -133,8 +133,8 @@ PEERS: dict[str, PeerPreset] = {
         "aravindr93/mjrl 4a7c219, mjrl/algos/trpo.py: TRPO; 2e0aae6, examples/train_swimmer.py; "
         "0714f7f, mjrl/policies/gaussian_mlp.py; 15be0d3, mjrl/baselines/mlp_baseline.py",
         "its critic has ReLU units, sees the time in the episode too, decays its weights (1e-3) "
-        "and clips observations at 10; CG starts from the gradient; log_std has a ceiling of 1; a "
-        "batch is whole episodes there",
+        "and clips observations at 10; CG starts from the gradient; a batch is whole "
+        "episodes there",
         _COMMON
         | {
             "n_envs": 10,
@@ -147,7 +147,7 @@ PEERS: dict[str, PeerPreset] = {
             "line_search_max_iter": 100,
             "n_critic_updates": 2,
             "batch_size": 64,
-            "policy_kwargs": _network([32, 32], [128, 128], log_std_min=-3.0),
+            "policy_kwargs": _network([32, 32], [128, 128], log_std_min=-3.0, log_std_max=1.0),
         },
     ),
 }

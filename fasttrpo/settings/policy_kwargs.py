@@ -42,7 +42,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
         raise refuse("policy_kwargs", given, "a dict")
     given = policy_kwargs_without(given)
     known: tuple[str, ...] = ("net_arch", "activation_fn", "log_std_init", "log_std_min")
-    known += ("ortho_init", "features", *_FEATURE_SETTINGS)
+    known += ("log_std_max", "ortho_init", "features", *_FEATURE_SETTINGS)
     for name in given:
         if name not in known:
             raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
@@ -54,11 +54,15 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     log_std_min = real("a number from -20 to log_std_init", lambda x: -20 <= x <= log_std_init)(
         "policy_kwargs log_std_min", given.get("log_std_min", -20.0)
     )
+    log_std_max = real("a number from log_std_init to 20", lambda x: log_std_init <= x <= 20)(
+        "policy_kwargs log_std_max", given.get("log_std_max", 20.0)
+    )
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
         "log_std_init": log_std_init,
         "log_std_min": log_std_min,
+        "log_std_max": log_std_max,
         **_features(policy, given),
     }
 

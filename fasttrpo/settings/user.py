@@ -62,7 +62,8 @@ class Settings:
                      rows, but within 64 and 512; all rows where the critic is linear)
     gamma            discount per step
     cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
-    cg_damping       added to the Fisher matrix's diagonal
+    cg_damping       added to the Fisher matrix's diagonal; K-FAC's estimated factors have at least
+                     1e-3 of it
     adaptive_damping cg_damping, then > 0, is where the damping begins: times 3/2 after an update
                      whose surrogate grew by less than a quarter of what was predicted, times 2/3
                      after more than three quarters (Levenberg and Marquardt; Martens 2010)
@@ -85,7 +86,7 @@ class Settings:
     sub_sampling_factor    k: the Fisher product uses every k-th sample
     policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
                      "relu", "identity" or a class of such a name), log_std_init (0), log_std_min
-                     (-20; log_std never falls below it), ortho_init=True.
+                     (-20) and log_std_max (20), which log_std never leaves, ortho_init=True.
                      LinearPolicy: features ("fourier", "rbf" or "polynomial" of the observation,
                      seen by the value network too), n_features (100), feature_bandwidth (None: for
                      O components of variance 1), feature_degree (2): the formulas stand in

@@ -23,7 +23,7 @@ static double adapted(const trpo_info *info)
     return ratio < 0.25 ? 1.5 : ratio > 0.75 ? 1 / 1.5 : 1;
 }
 
-/* Each rule with a floor that is soon reached, and the damping that it says it used. */
+/* Each rule with bounds that are soon reached, and the damping that it says it used. */
 static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction)
 {
     trpo_settings s;
@@ -38,6 +38,7 @@ static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction
     s.adaptive_damping = 1;
     s.target_kl = 0.1;
     s.log_std_min = -0.05;
+    s.log_std_max = 0.05;
     learner_start(&l, &s, NULL);
     for (int i = 0; i < 12; i++) {
         const double *scale = state_field(l.agent, "damping_scale", &count);
@@ -48,6 +49,7 @@ static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction
         CHECK(info.cg_damping == damping);
         CHECK(is_close(s.cg_damping * *scale, damping * adapted(&info), 1e-12));
         CHECK(space != GAUSSIAN || info.std >= exp(s.log_std_min) * (1 - 1e-12));
+        CHECK(space != GAUSSIAN || info.std <= exp(s.log_std_max) * (1 + 1e-12));
     }
     CHECK(space != GAUSSIAN || info.std <= exp(s.log_std_min) * (1 + 1e-12));
     learner_end(&l);
@@ -85,27 +87,28 @@ static void what_is_not_finite_is_never_taken(int space, int acceptance)
     learner_end(&l);
 }
 
-/* A state from elsewhere whose log_std lies below the floor is raised to it. */
-static void a_state_below_the_floor_is_raised(void)
+/* A state from elsewhere whose log_std lies beyond the bounds is moved to the nearer. */
+static void a_state_beyond_the_bounds_is_moved(double first, double low, double high, double is)
 {
     trpo_settings s;
-    learner low, l;
+    learner other, l;
     size_t count;
-    check_name("a state below the floor");
+    check_name("a state of %g beyond the bounds", first);
     small_settings(&s, GAUSSIAN, 1);
-    s.log_std_init = -5;
-    learner_start(&low, &s, NULL);
+    s.log_std_init = first;
+    learner_start(&other, &s, NULL);
     s.log_std_init = 0;
-    s.log_std_min = -1;
+    s.log_std_min = low;
+    s.log_std_max = high;
     learner_start(&l, &s, NULL);
-    const size_t bytes = trpo_save_bytes(low.agent);
+    const size_t bytes = trpo_save_bytes(other.agent);
     void *buffer = take(bytes);
-    CHECK(trpo_save(low.agent, buffer, bytes) == TRPO_OK);
+    CHECK(trpo_save(other.agent, buffer, bytes) == TRPO_OK);
     CHECK(trpo_load(l.agent, buffer, bytes) == TRPO_OK);
     const double *theta = state_field(l.agent, "theta", &count);
-    for (int i = 0; i < s.n_parts; i++) CHECK(theta[count - 1 - (size_t)i] == -1);
+    for (int i = 0; i < s.n_parts; i++) CHECK(theta[count - 1 - (size_t)i] == is);
     free(buffer);
-    learner_end(&low);
+    learner_end(&other);
     learner_end(&l);
 }
 
@@ -191,7 +194,8 @@ int main(void)
                 a_rule_keeps_its_promise(space, acceptance, direction);
         }
     a_refused_step_raises_the_damping();
-    a_state_below_the_floor_is_raised();
+    a_state_beyond_the_bounds_is_moved(-5, -1, 20, -1);
+    a_state_beyond_the_bounds_is_moved(5, -1, 2, 2);
     new_settings_hold_from_the_next_update_on();
     new_settings_out_of_range_change_nothing();
     stages_are_timed();

@@ -26,6 +26,7 @@ environments in C. The files, in the order of what happens:
 
     environment.py    the spec, checked
     functions.py      the user's functions taken apart: parameters, helpers, what identifies them
+    randomness.py     np.random and the like in them, refused
     struct.py         the struct trpo_env, of the functions by either of
     jit.py, glue.py     Numba: compiled, kept on disk         (numba_types.py: what Numba must know)
     interpreter.py      Python, by callbacks

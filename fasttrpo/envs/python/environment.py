@@ -47,7 +47,7 @@ class NumbaEnvironment:
     mask     (A,) bool, the choices of Discrete, or those of all parts of MultiDiscrete in a row;
              False when `mask` is called, and one of each part's must be True after it
     random   the simulation's own stream: random.uniform(low, high), .normal(mean, std),
-             .integers(low, high)
+             .integers(low, high); np.random and the module random are refused
     options  `options.gravity` and so on, of the numbers in `options={"gravity": 9.8}`, which
              `make_vec(64, gravity=3.7)` sets
 
@@ -144,8 +144,9 @@ class NumbaEnvironment:
             return self._sources[is_compiled]
 
     def _make(self, is_compiled: bool) -> Any:
-        from fasttrpo.envs.python import interpreter, struct
+        from fasttrpo.envs.python import interpreter, randomness, struct
 
+        randomness.check(self.name, self.functions)
         maker = _jit().compiled if is_compiled else interpreter.interpreted
         return struct.Source(self, maker(self, self.parameters), is_compiled)
 

@@ -1,0 +1,137 @@
+"""Randomness that is not the simulation's own: found in the user's functions, and refused.
+
+`np.random` and `random` are streams of the process. No seed of a run reaches them, a saved
+simulation does not have them, and compiled code has yet another state of theirs. So what a function
+draws must come from its argument `random`. The bytecode tells what a function refers to, under
+whatever name: np.random.rand, `from numpy.random import rand as r`, a generator among the globals,
+an import in the function itself; helper functions are looked into as well.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import random
+import sys
+from collections.abc import Iterator
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fasttrpo.envs.failures import CompileError, line_of
+from fasttrpo.envs.python.functions import is_plain, references
+
+_MODULES = {"random", "_random", "secrets", "numpy.random", "numpy.random.mtrand"}
+_SOURCES = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+_NAMES = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
+_REMEDY = (
+    "no seed of a run reaches it, so runs could not be repeated: draw from the argument `random` "
+    "of reset and step instead, by random.uniform(low, high), random.normal(mean, std) or "
+    "random.integers(low, high), and hand it to helpers"
+)
+
+
+class Use(NamedTuple):
+    """Where a function refers to such randomness, and by what words."""
+
+    words: str
+    filename: str
+    line: int
+
+
+def check(name: str, functions: dict[str, FunctionType]) -> None:
+    """CompileError for the first of an environment's functions, by role, that draws elsewhere."""
+    for role, function in functions.items():
+        use = next(_uses(function, set()), None)
+        if use is not None:
+            where = line_of(use.filename, use.line)
+            raise CompileError(
+                f"{name}: {role} uses {use.words} ({where}): {_REMEDY}", use.filename, use.line
+            )
+
+
+def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
+    """Of a function, of those defined in it, and of its helpers."""
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    known = references(function)
+    for code in _codes(function.__code__):
+        for words, value, line in _mentioned(code, known):
+            if _is_random(value):
+                yield Use(words, code.co_filename, line)
+            for helper in _helpers(value):
+                yield from _uses(helper, seen)
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    for value in defaults:
+        if _is_random(value):
+            code = function.__code__
+            yield Use(f"{value!r:.60}", code.co_filename, code.co_firstlineno)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _mentioned(code: CodeType, known: dict[str, Any]) -> Iterator[tuple[str, Any, int]]:
+    """(words, value, line) of what is loaded: names, their attributes, modules imported here."""
+    local: dict[str, Any] = {}
+    words, value, line = "", None, code.co_firstlineno
+    for each in dis.get_instructions(code):
+        line = (each.positions.lineno if each.positions else None) or line
+        if each.opname in _NAMES:
+            words, value = each.argval, known.get(each.argval)
+        elif each.opname == "IMPORT_NAME":
+            words, value = each.argval, sys.modules.get(each.argval)
+        elif each.opname == "STORE_FAST":
+            local[each.argval] = value
+            continue
+        elif each.opname.startswith("LOAD_FAST") and each.argval in local:
+            words, value = each.argval, local[each.argval]
+        elif each.opname in _ATTRIBUTES | {"IMPORT_FROM"} and value is not None:
+            words, value = f"{words}.{each.argval}", _attribute(value, each.argval)
+        else:
+            value = None
+            continue
+        yield words, value, line
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """Without running code of the user's: properties stay unasked."""
+    if isinstance(value, ModuleType):
+        return getattr(value, name, None)
+    return inspect.getattr_static(value, name, None)
+
+
+def _is_random(value: Any) -> bool:
+    """Whether it is a stream of random numbers, one of its methods, or what makes one."""
+    if isinstance(value, ModuleType):
+        return value.__name__ in _MODULES
+    if isinstance(value, _SOURCES) or isinstance(getattr(value, "__self__", None), _SOURCES):
+        return True
+    if isinstance(value, type | BuiltinMethodType | FunctionType):
+        module = getattr(value, "__module__", None) or ""
+        return module in _MODULES or module.startswith("numpy.random")
+    return getattr(value, "__name__", None) == "urandom"
+
+
+def _helpers(value: Any) -> Iterator[FunctionType]:
+    """The user's functions that are called through it."""
+    value = getattr(value, "py_func", value)  # of one that the user has compiled
+    if isinstance(value, functools.partial):
+        yield from _helpers(value.func)
+    elif isinstance(value, MethodType | staticmethod | classmethod):
+        yield from _helpers(value.__func__)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _helpers(each)
+    elif isinstance(value, FunctionType):
+        package = (value.__module__ or "").split(".")[0]
+        if is_plain(value) and package not in sys.stdlib_module_names:
+            yield value

@@ -1,0 +1,113 @@
+"""Whether K-FAC is worth its cost: for large layers the default settings go without.
+
+Work is counted in float32 multiply-adds of an update's dense kernels. Of a network with layers of
+K inputs and M outputs, P parameters, a rollout of N rows:
+
+    a product F v            4 N P        tangent forward, adjoint backward; twice N P each
+    a factor of size S       INVERT S^3   factored and inverted in float64
+    a preconditioned vector  APPLY (K^2 M + K M^2) per layer, in float64
+    an epoch of Adam         3 N P
+
+The two constants are measured (on one core with AVX-512, sizes of 64 to 512), hence rough. So K-FAC
+is left out only where it is clearly dearer than what it saves, and dear enough to be felt.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from fasttrpo.settings.user import Settings
+
+INVERT, APPLY = 25.0, 2.5
+CLEARLY = 1.75  # times as much work
+FELT = 2.5e10  # of work: about half a second on one core
+PRODUCTS = 15, 3  # of conjugate gradient, without K-FAC and with it
+ADAM_EPOCHS = 10
+
+
+def affordable(
+    settings: Settings, given: Collection[str], obs_size: int, n_outputs: int
+) -> Settings:
+    """`settings` without K-FAC where it costs too much, and a warning that says so.
+
+    given: the settings that the user has chosen, which stay. Features are inputs that the user has
+    counted.
+    """
+    network = settings.policy_kwargs
+    if network["features"] != "none":
+        return settings
+    rows = settings.n_steps * settings.n_envs
+    policy = [obs_size, *network["net_arch"]["pi"], n_outputs]
+    value = [obs_size, *network["net_arch"]["vf"], 1]
+    changes: dict[str, Any] = {}
+    reasons: list[str] = []
+    if _may_change("preconditioner", settings, given) and _is_dear(
+        *_of_policy(policy, -(-rows // settings.sub_sampling_factor))
+    ):
+        changes["preconditioner"] = "none"
+        reasons.append(_shape("policy", policy))
+    if _may_change("critic", settings, given) and _is_dear(*_of_critic(value, rows)):
+        changes["critic"] = "adam"
+        reasons.append(_shape("value network", value))
+    if changes:
+        _warn(changes, reasons)
+    return replace(settings, **changes)
+
+
+def _may_change(name: str, settings: Settings, given: Collection[str]) -> bool:
+    return getattr(settings, name) == "kfac" and name not in given
+
+
+def _is_dear(with_kfac: float, without: float) -> bool:
+    return with_kfac > CLEARLY * without and with_kfac > FELT
+
+
+def _of_policy(sizes: Sequence[int], rows: int) -> tuple[float, float]:
+    """The work of solving for a step, with K-FAC and without."""
+    product = 4.0 * rows * _parameters(sizes)
+    plain, few = PRODUCTS
+    return few * product + _factors(sizes) + (few + 1) * _applied(sizes), plain * product
+
+
+def _of_critic(sizes: Sequence[int], rows: int) -> tuple[float, float]:
+    """The work of fitting the critic, with K-FAC and by Adam."""
+    epoch = 3.0 * rows * _parameters(sizes)
+    n_steps = -(-rows // min(max(rows // 16, 64), 512))
+    return epoch + _factors(sizes) + n_steps * _applied(sizes), ADAM_EPOCHS * epoch
+
+
+def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """(inputs and bias, outputs) of each layer."""
+    return [(inputs + 1, outputs) for inputs, outputs in pairwise(sizes)]
+
+
+def _parameters(sizes: Sequence[int]) -> float:
+    return float(sum(K * M for K, M in _layers(sizes)))
+
+
+def _factors(sizes: Sequence[int]) -> float:
+    return INVERT * sum(float(K) ** 3 + float(M) ** 3 for K, M in _layers(sizes))
+
+
+def _applied(sizes: Sequence[int]) -> float:
+    return APPLY * sum(float(K) * M * (K + M) for K, M in _layers(sizes))
+
+
+def _shape(name: str, sizes: Sequence[int]) -> str:
+    return f"the {name}'s layers are {'-'.join(map(str, sizes))}"
+
+
+def _warn(changes: dict[str, str], reasons: list[str]) -> None:
+    chosen = " and ".join(f"{name}={value!r}" for name, value in changes.items())
+    kept = ", ".join(f"{name}='kfac'" for name in changes)
+    warnings.warn(
+        f"{chosen} instead of 'kfac', which would cost more than it saves: "
+        f"{' and '.join(reasons)}, and K-FAC inverts matrices of their sizes in every update; "
+        f"pass {kept} to have it all the same",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,61 @@
+"""Whether the default settings take K-FAC: by its estimated cost."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from fasttrpo.settings.cost import affordable
+from fasttrpo.settings.user import make_settings
+
+
+def chosen(obs, hidden, n_outputs, given=(), **keywords):
+    settings = make_settings(
+        "MlpPolicy",
+        {"policy_kwargs": {"net_arch": hidden}, **keywords, **dict.fromkeys(given, "kfac")},
+    )
+    after = affordable(settings, given, obs, n_outputs)
+    return after.preconditioner, after.critic
+
+
+@pytest.mark.parametrize(
+    ("obs", "hidden", "n_outputs", "n_steps"),
+    [
+        (3, [64, 64], 1, 2048),
+        (17, [256, 256], 6, 2048),
+        (17, [512, 512], 6, 2048),
+        (348, [256, 256], 17, 2048),
+        (784, [64, 64], 10, 2048),
+        (17, [64, 64], 6, 16),
+        (17, [256, 256], 6, 64),
+    ],
+)
+def test_usual_sizes_have_kfac(obs, hidden, n_outputs, n_steps):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen(obs, hidden, n_outputs, n_steps=n_steps) == ("kfac", "kfac")
+
+
+@pytest.mark.parametrize(
+    ("obs", "hidden", "n_outputs", "expected"),
+    [
+        (3, [2048, 2048], 1, ("none", "adam")),
+        (20_000, [64, 64], 4, ("none", "adam")),
+        (4, [64, 64], 3000, ("none", "kfac")),
+        (4, {"pi": [64], "vf": [2048, 2048]}, 2, ("kfac", "adam")),
+    ],
+)
+def test_large_layers_do_without_and_are_told(obs, hidden, n_outputs, expected):
+    with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more") as told:
+        assert chosen(obs, hidden, n_outputs) == expected
+    assert len(told) == 1
+
+
+def test_what_is_asked_for_stays():
+    given = ("preconditioner", "critic")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen(3, [2048, 2048], 1, given) == ("kfac", "kfac")
+    with pytest.warns(UserWarning, match="^critic='adam' instead"):
+        assert chosen(3, [2048, 2048], 1, ("preconditioner",)) == ("kfac", "adam")

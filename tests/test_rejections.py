@@ -1,0 +1,94 @@
+"""Warnings of many updates in a row that took no step: once a streak, with cause and remedy."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from fasttrpo import TRPO
+from fasttrpo.rejections import IN_A_ROW, Rejections
+
+
+class Scaled(gymnasium.Env):
+    """Observations and rewards of any magnitude."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = spaces.Box(-1, 1, (1,))
+
+    def __init__(self, obs: float = 1.0, reward: float = 1.0) -> None:
+        self.scale = obs, reward
+
+    def _obs(self):
+        return self.np_random.uniform(-1, 1, 2) * self.scale[0]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._obs(), {}
+
+    def step(self, action):
+        return (
+            self._obs(),
+            float(action[0]) * self.scale[1],
+            False,
+            self.np_random.random() < 0.1,
+            {},
+        )
+
+
+def learnt(env, updates=12, **keywords):
+    """A model after so many updates, and the warnings of rejections."""
+    kwargs = dict(n_steps=16, seed=0, policy_kwargs={"net_arch": [4]}) | keywords
+    model = TRPO("MlpPolicy", env, **kwargs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.learn(16 * updates)
+    texts = [str(each.message) for each in caught if "updates in a row" in str(each.message)]
+    assert np.isfinite(model._agent.theta).all()
+    assert np.isfinite(model._agent.value_theta).all()
+    return model, texts
+
+
+@pytest.mark.parametrize(
+    ("env", "keywords", "words"),
+    [
+        (Scaled(reward=1e300), {}, r"loss of inf .* normalize_rewards=True"),
+        (Scaled(), dict(critic="adam", learning_rate=1e300), "diverged .* lower learning_rate"),
+    ],
+    ids=["rewards", "critic"],
+)
+def test_a_streak_of_rejected_updates_is_told_with_its_cause(env, keywords, words):
+    model, texts = learnt(env, **keywords)
+    assert model.records[-1]["outcome"] != 0
+    assert len(texts) == 1
+    assert re.search(words, texts[0])
+
+
+def test_huge_observations_are_named():
+    model, texts = learnt(Scaled(obs=1e30))
+    rejected = [record["outcome"] != 0 for record in model.records]
+    assert len(texts) == all(rejected[:10])
+    if texts:
+        assert "Observations are as large as" in texts[0]
+        assert "normalize_observations=True" in texts[0]
+
+
+def test_a_streak_is_told_once_and_the_next_anew():
+    model, rejections = TRPO("MlpPolicy", Scaled(), n_steps=8, seed=0).learn(8), Rejections()
+
+    def see(times, **changes):
+        bad = {"outcome": 1, "rejected": "kl", "iteration": 1}
+        record = model.records[-1] | bad | changes
+        for _ in range(times):
+            rejections.see(record, model.settings, model._agent, lambda: None)
+
+    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as told:
+        see(3 * IN_A_ROW)
+    assert len(told) == 1
+    see(1, outcome=0)
+    with pytest.warns(UserWarning, match="updates in a row"):
+        see(IN_A_ROW)
