@@ -93,14 +93,13 @@ static int is_sound(const trpo_agent *w, const char *from)
 
 int trpo_refresh(trpo_agent *w)
 {
-    const int status = is_sound(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
     w->t = w->open = w->drawn = 0;
     for (int i = 0; i < w->policy.n_log_std; i++)
         if (w->policy.log_std[i] < w->set.log_std_min) w->policy.log_std[i] = w->set.log_std_min;
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     trpo_pack_features(w);
-    return status;
+    return is_sound(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
 }
 
 /* FNV-1a, 64 bits, over some more bytes. */
