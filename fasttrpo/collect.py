@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fasttrpo import checks
 from fasttrpo.environments import Stream
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.step import Step
@@ -85,7 +86,9 @@ class EpisodeStatistics:
         window, (n_envs,) = state["episode_window"], fields["episode_totals"].shape
         if fields["episode_lengths"].shape != (n_envs,) or window.shape[1:] != (4,):
             raise ValueError("the episodes do not fit together")
-        self.count = int(state["episode_count"].item())
+        count = state["episode_count"]
+        _check_episodes(count, window, *fields.values())
+        self.count = int(count.item())
         self.window.clear()
         self.window.extend(
             Episode(int(e), total, int(n), None if math.isnan(success) else bool(success))
@@ -147,6 +150,29 @@ class EpisodeStatistics:
             "length_mean": _mean([episode.length for episode in self.window]),
             **({} if rate is None else {"success_rate": rate}),
         }
+
+
+def _check_episodes(
+    count: np.ndarray, window: np.ndarray, totals: np.ndarray, lengths: np.ndarray
+) -> None:
+    """ValueError for numbers that `EpisodeStatistics.state` cannot have given: what is counted is
+    whole and not negative, sums are numbers, and a success is 0, 1 or nan where nobody told.
+    """
+    arrays = {"count": count, "window": window, "totals": totals, "lengths": lengths}
+    for name, array in arrays.items():
+        if array.dtype.kind not in ("f" if name in ("window", "totals") else "iu"):
+            raise ValueError(f"the episodes' {name} has dtype {array.dtype}")
+    envs, sums, steps, success = window.T
+    counted = {"count": count, "lengths": lengths, "window": np.concatenate([envs, steps])}
+    for name, array in counted.items():
+        if not checks.are_counts(array):
+            raise ValueError(f"the episodes' {name} holds what is no count")
+    if count.size != 1 or count.item() < len(window):
+        raise ValueError(f"of {count} episodes {len(window)} are remembered")
+    if np.isnan(totals).any() or np.isnan(sums).any():
+        raise ValueError("a return is not a number")
+    if not (np.isnan(success) | (success == 0) | (success == 1)).all():
+        raise ValueError("a success is neither 0 nor 1")
 
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:

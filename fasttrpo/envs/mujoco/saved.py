@@ -12,8 +12,11 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Philox
 
+from fasttrpo import checks
 from fasttrpo.envs.mujoco.task import Task
+from fasttrpo.values import integer
 
 
 def is_savable(task: Task) -> bool:
@@ -32,21 +35,33 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
 def unpack(
     saved: bytes, like: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[Any], list[int | None]]:
-    """What was packed. ValueError unless the arrays are those of `like` in names and shapes."""
+    """What was packed. ValueError unless the arrays are those of `like` in names, types and shapes,
+    the numbers are such as simulations come to, and there is a stream and a seed for each.
+    """
     try:
         with np.load(io.BytesIO(saved), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         states, seeds = json.loads(str(arrays.pop("streams")))
         rngs = [None if state is None else _stream(state) for state in states]
+        seeds = [None if seed is None else integer(0)("seed", seed) for seed in seeds]
     except Exception as error:  # of zipfile, NumPy, json: there is no list of what they raise
         raise ValueError(f"the saved bytes are damaged: {error}") from error
-    shapes = {name: value.shape for name, value in arrays.items()}
-    if shapes != {name: value.shape for name, value in like.items()}:
+    forms = {name: (value.dtype, value.shape) for name, value in arrays.items()}
+    if forms != {name: (value.dtype, value.shape) for name, value in like.items()}:
         raise ValueError("the saved bytes are of other environments")
+    if not len(rngs) == len(seeds) == len(like["elapsed"]):
+        raise ValueError("the saved bytes are of another number of environments")
+    for name in ("state", "obs"):
+        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # what is over is reset next
+            raise ValueError(f"the saved bytes are damaged: {name} is not finite")
+    if not checks.are_counts(arrays["elapsed"]):
+        raise ValueError("the saved bytes are damaged: elapsed holds what is no count of steps")
     return arrays, rngs, seeds
 
 
 def _stream(state: dict[str, Any]) -> np.random.Generator:
-    rng = np.random.Generator(getattr(np.random, state["bit_generator"])())
+    """KeyError for a generator that is none of NumPy's."""
+    generators = {each.__name__: each for each in (PCG64, PCG64DXSM, MT19937, Philox, SFC64)}
+    rng = np.random.Generator(generators[state["bit_generator"]]())
     rng.bit_generator.state = state
     return rng
