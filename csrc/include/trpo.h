@@ -63,8 +63,7 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
-    TRPO_ERR_MODEL = -10,   /* the saved bytes are damaged, of another format, or model; or a */
-                            /*     value is none that a saved agent can have                  */
+    TRPO_ERR_MODEL = -10,   /* saved bytes are damaged or of another model; impossible values */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says how           */
     TRPO_ERR_SPACES = -12,  /* the environments are not of the agent's sizes or number        */
     TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the action      */
@@ -377,8 +376,7 @@ void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
  * random streams, what features were drawn. The rollout in progress is not saved. The bytes are the
  * same for both precisions, and read only by machines of the same byte order. */
 size_t trpo_save_bytes(const trpo_agent *agent);
-/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL for a state that trpo_load would refuse, because training has
- * diverged, say: nothing is written. */
+/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: training diverged, trpo_load would refuse it. */
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
 /* Drops the rollout in progress. TRPO_ERR_MODEL, whatever the checksum says, also for values that
  * cannot have been saved: numbers that are not finite, counts that are negative, not whole or above

@@ -1,5 +1,5 @@
-/* What an agent, or environments, hold follows from the calls alone: not from what the stack held
- * before, which a struct that is copied with its padding, or before it is filled in, brings along. */
+/* What an agent or environments hold follows from the calls alone, not from what the stack held
+ * before: a struct copied with its padding, or before it is filled in, would bring that along. */
 #include "told.h"
 
 enum { DEEP = 1 << 16 };

@@ -1,5 +1,5 @@
-/* Sizes beyond what there can be: bytes are 0 and nothing is placed, on 32 bits as on 64. No sum may
- * wrap, which the undefined-behaviour sanitizer sees, and bytes only grow with a size. */
+/* Sizes beyond what there can be: bytes are 0 and nothing is placed, on 32 bits as on 64. No sum
+ * wraps, which the undefined-behaviour sanitizer would see, and bytes only grow with a size. */
 #include <limits.h>
 
 #include "check.h"

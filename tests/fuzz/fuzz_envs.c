@@ -39,8 +39,10 @@ static void try_struct(input *in)
     for (int i = 0; i < MANY; i++)
         choices[i] = next_int(in), low[i] = next_double(in), high[i] = next_double(in);
     for (int changes = next_of(in, 4); changes > 0; changes--) change_field(&env, in);
-    env.obs_low = env.obs_size <= MANY ? env.obs_low : NULL;
-    env.obs_high = env.obs_size <= MANY ? env.obs_high : NULL;
+    /* bounds as long as the sizes say, which the caller answers for */
+    if (env.act_low != NULL) env.act_low = low;
+    if (env.act_high != NULL) env.act_high = high;
+    if (env.obs_size > MANY) env.obs_low = env.obs_high = NULL;
     const int n_envs = next_int(in), is_bad = trpo_env_bad_field(&env) != NULL;
     const size_t bytes = trpo_envs_bytes(&env, n_envs);
     if (is_bad || n_envs < 1) MUST(bytes == 0);

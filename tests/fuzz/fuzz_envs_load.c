@@ -1,5 +1,5 @@
-/* trpo_envs_load: whatever the bytes, with the right checksum or not, either nothing has changed, or
- * the environments are such as can have been saved: no forbidden action reaches the simulator. */
+/* trpo_envs_load: whatever the bytes, with the right checksum or not, nothing has changed, or the
+ * environments are such as can have been saved: no forbidden action reaches the simulator. */
 #include "simulator.h"
 
 enum { E = 3 };

@@ -115,7 +115,10 @@ static void try_advantages(const trpok_table *k, input *in)
     double *adv = ROOM(double, N), *ret = ROOM(double, N), *rew = doubles(in, N);
     real *val = reals(in, N), *boot = reals(in, N);
     uint8_t *done = ROOM(uint8_t, N), *skip = ROOM(uint8_t, N);
-    for (int n = 0; n < N; n++) done[n] = (uint8_t)next_of(in, 2), skip[n] = (uint8_t)next_of(in, 2);
+    for (int n = 0; n < N; n++) {
+        done[n] = (uint8_t)next_of(in, 2);
+        skip[n] = (uint8_t)next_of(in, 2);
+    }
     k->wide->gae(adv, ret, rew, val, boot, done, skip, next_double(in), next_double(in), T, E);
     free(adv), free(ret), free(rew), free(val), free(boot), free(done), free(skip);
 }

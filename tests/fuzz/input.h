@@ -2,7 +2,7 @@
  *
  * Each harness is one function, LLVMFuzzerTestOneInput, over a public header's calls: whatever the
  * input, nothing is read or written outside of what the caller gave, nothing is undefined, and what
- * the header promises holds. `run` builds them with clang's sanitizers; replay.c feeds them without. */
+ * the header promises holds. `run` builds them with clang's sanitizers; replay.c needs no clang. */
 #ifndef TRPO_TESTS_FUZZ_INPUT_H
 #define TRPO_TESTS_FUZZ_INPUT_H
 
@@ -51,7 +51,8 @@ static inline int next_of(input *in, int count) { return next_byte(in) % count; 
 static inline int next_int(input *in)
 {
     static const int odd[] = {-1, 100, 127, 128, 255, 256, 1000, 4095, 10000, 10001, 65535, 65536,
-                              (1 << 24) - 1, 1 << 24, (1 << 24) + 1, INT_MAX - 256, INT_MAX, INT_MIN};
+                              (1 << 24) - 1, 1 << 24, (1 << 24) + 1, INT_MAX - 256, INT_MAX,
+                              INT_MIN};
     const int kind = next_byte(in), n_odd = (int)(sizeof odd / sizeof *odd);
     if (kind < 160) return kind % 10;
     return kind < 240 ? odd[kind % n_odd] : (int)(next_word(in) & INT_MAX);
