@@ -376,7 +376,7 @@ void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
  * random streams, what features were drawn. The rollout in progress is not saved. The bytes are the
  * same for both precisions, and read only by machines of the same byte order. */
 size_t trpo_save_bytes(const trpo_agent *agent);
-/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: training diverged, trpo_load would refuse it. */
+/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: it diverged, and trpo_load would refuse it. */
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
 /* Drops the rollout in progress. TRPO_ERR_MODEL, whatever the checksum says, also for values that
  * cannot have been saved: numbers that are not finite, counts that are negative, not whole or above
