@@ -84,7 +84,7 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, const uint8_t *, int, int)
     int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
     double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
-    void trpo_refresh(trpo_agent *)
+    int trpo_refresh(trpo_agent *)
     size_t trpo_save_bytes(const trpo_agent *)
     int trpo_save(const trpo_agent *, void *, size_t)
     int trpo_load(trpo_agent *, const void *, size_t)

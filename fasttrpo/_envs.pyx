@@ -273,7 +273,8 @@ cdef class Envs:
         shape = (len(act), self.num_envs, self.spec.n_actions)
         act = checks.as_array("action", act, shape, np.float64)
         cdef const double *action = <const double *>_data(act)
-        cdef Py_ssize_t T = len(act), width = self.num_envs * self.spec.n_actions, t = 0
+        cdef Py_ssize_t T = len(act), t = 0
+        cdef Py_ssize_t width = <Py_ssize_t>self.num_envs * self.spec.n_actions
         with self:
             with nogil:
                 while t < T and status == TRPO_ENV_OK:

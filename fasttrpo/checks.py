@@ -112,19 +112,35 @@ def _at(step):
     return "" if step is None else f" at step {step}"
 
 
+LARGEST_COUNT = 2**52  # no training comes to it; float64 has room to go on counting from there
+LARGEST_WORD = 2**32 - 1  # the seed's two halves, which the counters begin with
+LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
+
+
 def state_fields(state, like):
     """Copies of the vectors in `state`, in the order of `like`; ValueError unless the names and
-    sizes are the same and every number is finite, the counters whole and not negative, and no
-    count or sum of squares negative."""
+    sizes are the same and training can have come to every number: as trpo_load has it.
+    """
     for name in sorted(set(like) ^ set(state)):
         raise ValueError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
     fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
-    counters = fields["counters"]
-    if (counters < 0).any() or (counters != np.floor(counters)).any() or max(counters[:2]) >= 2**32:
+    if not are_counts(fields["counters"], [LARGEST_WORD] * 2 + [LARGEST_COUNT] * 5):
         raise ValueError("counters are not whole numbers in their range")
-    for name in sorted({"obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"} & set(fields)):
+    for name in ("obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"):
         if (fields[name] < 0).any():
             raise ValueError(f"{name} is negative")
-    if not fields["damping_scale"] > 0:
+    for name in ("obs_count", "rew_count"):
+        if not are_counts(fields[name]):
+            raise ValueError(f"{name} is not a whole number up to 2^52")
+    scale = fields["damping_scale"].item()
+    if not scale > 0:
         raise ValueError("damping_scale is not positive")
+    if not LEAST_SCALE <= scale <= LARGEST_SCALE:
+        raise ValueError(f"damping_scale is {scale:g}, not in [{LEAST_SCALE:g}, {LARGEST_SCALE:g}]")
     return fields
+
+
+def are_counts(values, most=LARGEST_COUNT):
+    """Whether all are whole numbers from 0 to `most` (one for all, or for each)."""
+    values = np.asarray(values)
+    return bool(((values >= 0) & (values <= most) & (values == np.floor(values))).all())

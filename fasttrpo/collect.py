@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fasttrpo import checks
 from fasttrpo.environments import Stream
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.step import Step, told_around
@@ -174,20 +175,40 @@ class EpisodeStatistics:
 
 def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any]:
     """The count, window (n, 4), totals (E,) and lengths (E,) that `state` gave. ValueError for
-    arrays of another form, and for numbers that count nothing.
+    arrays of another form, and for numbers that it cannot have given.
     """
     names = ("episode_count", "episode_window", "episode_totals", "episode_lengths")
     if any(name not in state for name in names):
         raise ValueError("the episodes are not complete")
     count, window, totals, lengths = (state[name] for name in names)
-    if count.shape != (1,) or totals.ndim != 1 or lengths.shape != totals.shape:
+    is_table = window.ndim == 2 and window.shape[1] == 4
+    if count.shape != (1,) or totals.ndim != 1 or lengths.shape != totals.shape or not is_table:
         raise ValueError("the episodes do not fit together")
-    if window.ndim != 2 or window.shape[1] != 4:
-        raise ValueError("the episodes do not fit together")
-    counts = np.concatenate([count, lengths, window[:, 0], window[:, 2]])
-    if not ((counts >= 0) & (counts < 2.0**53) & (counts == np.floor(counts))).all():
-        raise ValueError("the episodes' numbers or lengths are no counts")
+    _check_episodes(count, window, totals, lengths)
     return int(count[0]), window, totals, lengths
+
+
+def _check_episodes(
+    count: np.ndarray, window: np.ndarray, totals: np.ndarray, lengths: np.ndarray
+) -> None:
+    """ValueError for numbers that `EpisodeStatistics.state` cannot have given: counts are whole and
+    not negative, returns are numbers, and a success is 0, 1 or nan where none was reported.
+    """
+    arrays = {"count": count, "window": window, "totals": totals, "lengths": lengths}
+    for name, array in arrays.items():
+        if array.dtype.kind not in ("f" if name in ("window", "totals") else "iu"):
+            raise ValueError(f"the episodes' {name} has dtype {array.dtype}")
+    envs, sums, steps, success = window.T
+    counted = {"count": count, "lengths": lengths, "window": np.concatenate([envs, steps])}
+    for name, array in counted.items():
+        if not checks.are_counts(array):
+            raise ValueError(f"the episodes' {name} holds what is no count")
+    if count.item() < len(window):
+        raise ValueError(f"of {count.item()} episodes {len(window)} are remembered")
+    if np.isnan(totals).any() or np.isnan(sums).any():
+        raise ValueError("a return is not a number")
+    if not (np.isnan(success) | (success == 0) | (success == 1)).all():
+        raise ValueError("a success is neither 0 nor 1")
 
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:

@@ -270,12 +270,14 @@ class Stream:
         if not {"environment", "environment_over"} <= set(state) or not _is_savable(self.env):
             return False
         over = state["environment_over"]
+        if over.dtype != bool:
+            raise ValueError(f"environment_over has dtype {over.dtype}, not bool")
         if over.shape != (self.env.num_envs,):
             return False
         self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
-        self._over = over.astype(bool)
         is_next_step = self._mode is self._modes.NEXT_STEP
+        self._over = self.env.over if is_next_step and hasattr(self.env, "over") else over
         self.masks = self._masks.at_load(self._over if is_next_step else None)
         return True
 

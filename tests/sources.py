@@ -7,7 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CSRC, PACKAGE = ROOT / "csrc", ROOT / "fasttrpo"
 C_FILES = sorted([*CSRC.glob("*/*.c"), *CSRC.glob("*/*.h")])
-C_ASIDE = sorted([*ROOT.glob("tests/c/*.[ch]"), *ROOT.glob("bench/c/*.[ch]")])
+C_ASIDE = sorted(
+    p for top in ("tests/c", "tests/fuzz", "bench/c") for p in ROOT.glob(f"{top}/*.[ch]")
+)
 PYTHON_FILES = sorted(p for top in ("fasttrpo", "tests") for p in (ROOT / top).rglob("*.py"))
 
 

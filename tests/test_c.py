@@ -25,6 +25,7 @@ POOL = sorted(CSRC.glob("executor/*.c"))
 SIMULATOR = CSRC / "examples/balance_env.c"
 EXAMPLE = CSRC / "examples/embed_cartpole.c"
 TESTS = sorted(ROOT.glob("tests/c/test_*.c"))
+FUZZERS = sorted(ROOT.glob("tests/fuzz/fuzz_*.c"))
 SET_BITS = ROOT / "tests/c/set_bits.c"
 SET_BITS_LINES = {"dense", "function", "product", "cholesky", "gae", "update"}
 
@@ -98,8 +99,16 @@ def test_c_test_passes(test, core, pool, precision, tmp_path):
     run([str(link(tmp_path / test.stem, test, objects, precision))])
 
 
+@pytest.mark.parametrize("fuzzer", FUZZERS, ids=lambda path: path.stem)
+def test_a_fuzzer_finds_nothing_in_a_few_inputs(fuzzer, core, precision, tmp_path):
+    """Without a fuzzer: `tests/fuzz/run` has clang's."""
+    replay = compile_objects([fuzzer.with_name("replay.c")], tmp_path, precision)
+    run([str(link(tmp_path / fuzzer.stem, fuzzer, [*replay, *core], precision)), "100"])
+
+
 def test_there_are_c_tests():
     assert len(TESTS) >= 10
+    assert len(FUZZERS) >= 6
     assert len(CORE) >= 20
     assert len(POOL) >= 2
 

@@ -94,7 +94,8 @@ static void sum_block(void *arg, int index, int worker)
     const sum_task *task = (const sum_task *)arg;
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
-    const int first = index * task->block_rows, end = trpo_least(first + task->block_rows, task->N);
+    const int first = index * task->block_rows;
+    const int end = first + trpo_least(task->block_rows, task->N - first);
     for (int row = first; row < end; row += task->chunk_rows)
         sum_chunk(task, &w->scratch[worker], partial, row == first, row,
                   trpo_least(row + task->chunk_rows, end));

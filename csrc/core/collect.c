@@ -42,9 +42,18 @@ static int is_before(const trpo_mishap *a, const trpo_mishap *b)
     return place_a < place_b || (place_a == place_b && a->at.env < b->at.env);
 }
 
+/* Member by member: what the stack held in the padding stays there. */
 static void note(trpo_scratch *s, const trpo_mishap *mishap)
 {
-    if (is_before(mishap, &s->mishap)) s->mishap = *mishap;
+    trpo_mishap *kept = &s->mishap;
+    if (!is_before(mishap, kept)) return;
+    kept->status = mishap->status;
+    kept->at = mishap->at;
+    kept->failure.env = mishap->failure.env;
+    kept->failure.step = mishap->failure.step;
+    kept->failure.code = mishap->failure.code;
+    kept->failure.component = mishap->failure.component;
+    kept->failure.status = mishap->failure.status;
 }
 
 static void note_obs(trpo_scratch *s, int status, int t, int e, int component)
@@ -227,7 +236,7 @@ static trpo_mishap run_slices(rollout_task *task)
     const int E = w->set.n_envs;
     const trpo_mishap none = {TRPO_OK, {0, 0, 0}, {0, 0, 0, 0, TRPO_ENV_OK}};
     trpo_mishap first = none;
-    for (int i = 0; i < w->exec.n_workers; i++) w->scratch[i].mishap = none;
+    for (int i = 0; i < w->exec.n_workers; i++) w->scratch[i].mishap.status = TRPO_OK;
     w->exec.run(w->exec.ctx, 1 + (E - 1) / task->slice, run_slice, task);
     for (int i = 0; i < w->exec.n_workers; i++)
         if (is_before(&w->scratch[i].mishap, &first)) first = w->scratch[i].mishap;

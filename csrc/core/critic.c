@@ -128,13 +128,14 @@ static void kfac_epoch(trpo_agent *w, double *mean, int epoch)
 {
     const trpo_model *c = &w->critic;
     const int n_steps = 1 + (w->N - 1) / trpo_minibatch(&w->set, w->N);
-    const int n_all = n_steps * w->set.n_critic_updates, half = n_all / 2;
+    const int64_t n_all = (int64_t)n_steps * w->set.n_critic_updates, half = n_all / 2;
     shuffle(w);
     for (int i = 0; i < n_steps; i++) {
         const int first = (int)((int64_t)i * w->N / n_steps);
         minibatch_gradient(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
         kfac_step(w, n_steps > 1 ? SHARE : 1);
-        if (epoch * n_steps + i >= half) trpok_axpy(mean, 1.0 / (n_all - half), c->theta, c->P);
+        if ((int64_t)epoch * n_steps + i >= half)
+            trpok_axpy(mean, 1.0 / (double)(n_all - half), c->theta, c->P);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
@@ -213,8 +214,9 @@ static void adam_epoch(trpo_agent *w)
 {
     const int size = trpo_minibatch(&w->set, w->N);
     shuffle(w);
-    for (int first = 0; first < w->N; first += size) {
-        minibatch_gradient(w, first, w->N - first < size ? w->N - first : size);
+    for (int first = 0, n; first < w->N; first += n) {
+        n = trpo_least(size, w->N - first);
+        minibatch_gradient(w, first, n);
         adam_step(w);
         trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     }

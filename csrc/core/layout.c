@@ -1,28 +1,8 @@
-/* Where everything lives: one list of arrays, run once to count bytes and once to place them. */
+/* Where everything lives: one list of arrays, run once to count bytes and once to place them. Every
+ * size is summed by trpo_plus and trpo_times, which saturate. */
 #include "work.h"
 
 #include <string.h>
-
-enum { ALIGNMENT = 64 };
-
-/* More bytes than this are refused: no machine has them, and sums stay within a size_t. */
-#define TOO_MANY_BYTES (SIZE_MAX / 4)
-
-/* A bump allocator over the caller's memory; with base NULL it only counts. */
-typedef struct arena {
-    char *base;
-    size_t used;
-} arena;
-
-static void *take(arena *a, ptrdiff_t count, size_t size)
-{
-    const size_t at = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const size_t room = at < TOO_MANY_BYTES ? TOO_MANY_BYTES - at : 0;
-    a->used = (size_t)count > room / size ? TOO_MANY_BYTES : at + (size_t)count * size;
-    return a->base != NULL ? a->base + at : NULL;
-}
-
-#define TAKE(a, type, count) ((type *)take(a, count, sizeof(type)))
 
 static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
@@ -48,7 +28,7 @@ static int size_of(const shape *s, int l)
 
 static ptrdiff_t layer_size(const shape *s, int l)
 {
-    return (ptrdiff_t)(size_of(s, l) + 1) * size_of(s, l + 1);
+    return trpo_times(size_of(s, l) + 1, size_of(s, l + 1));
 }
 
 static int sum_of(const int *x, int count)
@@ -75,45 +55,45 @@ static shape critic_shape(const trpo_settings *s)
 
 /* ---- a network, its rows, its factors -------------------------------------------------------- */
 
-static void place_packed(trpo_net *net, arena *a, const shape *s, const trpok_table *k)
+static void place_packed(trpo_net *net, trpo_arena *a, const shape *s, const trpok_table *k)
 {
     ptrdiff_t total = 0, total_t = 0, largest = 0;
-    net->at = TAKE(a, ptrdiff_t, net->L + 1);
-    net->at_t = TAKE(a, ptrdiff_t, net->L + 1);
+    net->at = TRPO_TAKE(a, ptrdiff_t, net->L + 1);
+    net->at_t = TRPO_TAKE(a, ptrdiff_t, net->L + 1);
     for (int l = 0; l <= net->L; l++) {
         if (a->base != NULL) net->at[l] = total, net->at_t[l] = total_t;
         if (l == net->L) break;
-        total += k->packed_size(size_of(s, l) + 1, size_of(s, l + 1));
-        total_t += k->packed_size(size_of(s, l + 1), size_of(s, l));
+        total = trpo_plus(total, k->packed_size(size_of(s, l) + 1, size_of(s, l + 1)));
+        total_t = trpo_plus(total_t, k->packed_size(size_of(s, l + 1), size_of(s, l)));
         largest = larger(largest, layer_size(s, l));
     }
-    net->W = TAKE(a, real, total);
-    net->W_t = TAKE(a, real, total_t);
-    net->V = TAKE(a, real, total);
-    net->unpacked = TAKE(a, real, 2 * largest);
+    net->W = TRPO_TAKE(a, real, total);
+    net->W_t = TRPO_TAKE(a, real, total_t);
+    net->V = TRPO_TAKE(a, real, total);
+    net->unpacked = TRPO_TAKE(a, real, trpo_times(2, largest));
 }
 
-static void place_net(trpo_net *net, arena *a, const shape *s, const trpok_table *k)
+static void place_net(trpo_net *net, trpo_arena *a, const shape *s, const trpok_table *k)
 {
     ptrdiff_t total = 0;
     net->L = s->n_hidden + 1;
-    net->size = TAKE(a, int, net->L + 1);
-    net->offset = TAKE(a, ptrdiff_t, net->L + 1);
+    net->size = TRPO_TAKE(a, int, net->L + 1);
+    net->offset = TRPO_TAKE(a, ptrdiff_t, net->L + 1);
     net->width = size_of(s, 0);
     for (int l = 0; l <= net->L; l++) {
         if (a->base != NULL) net->size[l] = size_of(s, l), net->offset[l] = total;
         net->width = (int)larger(net->width, size_of(s, l));
-        if (l < net->L) total += layer_size(s, l);
+        if (l < net->L) total = trpo_plus(total, layer_size(s, l));
     }
     place_packed(net, a, s, k);
 }
 
 /* Activations from layer `first` on; with first = 1 the inputs are another batch's. */
-static void place_batch(trpo_batch *batch, arena *a, const shape *s, int first, int N)
+static void place_batch(trpo_batch *batch, trpo_arena *a, const shape *s, int first, int N)
 {
-    batch->h = TAKE(a, real *, s->n_hidden + 2);
+    batch->h = TRPO_TAKE(a, real *, s->n_hidden + 2);
     for (int l = first; l <= s->n_hidden + 1; l++) {
-        real *h = TAKE(a, real, (ptrdiff_t)N * size_of(s, l));
+        real *h = TRPO_TAKE(a, real, trpo_times(N, size_of(s, l)));
         if (a->base != NULL) batch->h[l] = h;
     }
 }
@@ -121,58 +101,64 @@ static void place_batch(trpo_batch *batch, arena *a, const shape *s, int first, 
 static ptrdiff_t net_parameters(const shape *s)
 {
     ptrdiff_t total = 0;
-    for (int l = 0; l <= s->n_hidden; l++) total += layer_size(s, l);
+    for (int l = 0; l <= s->n_hidden; l++) total = trpo_plus(total, layer_size(s, l));
     return total;
 }
 
+/* What is summed of G of layer l: as of A, with a row for a bias, which it has not. */
+static ptrdiff_t G_size(const shape *s, int l)
+{
+    return trpo_times(size_of(s, l + 1), size_of(s, l + 1) + 1);
+}
+
 /* Of a model that is solved for without them there is only `temp`: they grow with O squared. */
-static void place_factors(trpo_factors *f, arena *a, const shape *s, const trpok_dist *dist)
+static void place_factors(trpo_factors *f, trpo_arena *a, const shape *s, const trpok_dist *dist)
 {
     const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
     ptrdiff_t total = 0;
-    f->temp = TAKE(a, double, net_parameters(s));
+    f->temp = TRPO_TAKE(a, double, net_parameters(s));
     if (!s->has_factors) return;
     f->exact_head = dist->constant_metric != NULL;
-    f->at = TAKE(a, ptrdiff_t, 2 * L + 1);
+    f->at = TRPO_TAKE(a, ptrdiff_t, 2 * L + 1);
     for (int l = 0; l < L; l++) {
         const int has_G = !(l == L - 1 && f->exact_head);
-        const ptrdiff_t at_G = total + trpo_square(size_of(s, l) + 1);
+        const ptrdiff_t at_G = trpo_plus(total, trpo_square(size_of(s, l) + 1));
         if (a->base != NULL) f->at[2 * l] = total, f->at[2 * l + 1] = at_G;
-        total = at_G + (has_G ? trpo_square(size_of(s, l + 1)) + size_of(s, l + 1) : 0);
+        total = has_G ? trpo_plus(at_G, G_size(s, l)) : at_G;
     }
     if (a->base != NULL) f->at[2 * L] = total;
-    f->mean = TAKE(a, double, total);
-    f->inverse = TAKE(a, double, total);
-    f->head = (double *)take(a, f->exact_head ? s->A : 0, (size_t)trpo_square(S) * sizeof(double));
-    f->metric = TAKE(a, double, s->A);
-    f->split = TAKE(a, double, L);
+    f->mean = TRPO_TAKE(a, double, total);
+    f->inverse = TRPO_TAKE(a, double, total);
+    f->head = TRPO_TAKE(a, double, f->exact_head ? trpo_times(s->A, trpo_square(S)) : 0);
+    f->metric = TRPO_TAKE(a, double, s->A);
+    f->split = TRPO_TAKE(a, double, L);
 }
 
-static void place_parameters(trpo_model *m, arena *a, const shape *s)
+static void place_parameters(trpo_model *m, trpo_arena *a, const shape *s)
 {
     const ptrdiff_t P_net = net_parameters(s);
-    m->P = P_net + m->n_log_std;
-    m->theta = TAKE(a, double, m->P);
-    double *zeros = TAKE(a, double, s->A);
+    m->P = trpo_plus(P_net, m->n_log_std);
+    m->theta = TRPO_TAKE(a, double, m->P);
+    double *zeros = TRPO_TAKE(a, double, s->A);
     if (a->base != NULL) m->log_std = m->n_log_std ? m->theta + P_net : zeros;
 }
 
-static void place_model(trpo_model *m, arena *a, const shape *s, const trpok_table *k,
+static void place_model(trpo_model *m, trpo_arena *a, const shape *s, const trpok_table *k,
                         const int *parts)
 {
     m->A = s->A;
     m->D = s->D;
-    m->parts = TAKE(a, int, s->D);
+    m->parts = TRPO_TAKE(a, int, s->D);
     for (int d = 0; a->base != NULL && d < s->D; d++) m->parts[d] = parts[d];
     place_parameters(m, a, s);
     place_net(&m->net, a, s, k);
     place_factors(&m->factors, a, s, m->dist);
     double **vectors[] = {&m->grad, &m->x, &m->r, &m->z, &m->p, &m->q, &m->trial};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        *vectors[i] = TAKE(a, double, m->P);
+        *vectors[i] = TRPO_TAKE(a, double, m->P);
 }
 
-static void place_policy(trpo_agent *w, arena *a, const shape *s, int N)
+static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
     const int k = w->set.sub_sampling_factor;
     trpo_model *m = &w->policy;
@@ -181,15 +167,15 @@ static void place_policy(trpo_agent *w, arena *a, const shape *s, int N)
     m->net.activation = w->set.activation;
     place_model(m, a, s, w->k, w->set.parts);
     place_batch(&m->batch, a, s, 0, N);
-    m->batch.act = TAKE(a, real, (ptrdiff_t)N * s->D);
-    m->batch.mask = TAKE(a, uint8_t, m->dist->takes_masks ? (ptrdiff_t)N * s->A : 0);
+    m->batch.act = TRPO_TAKE(a, real, trpo_times(N, s->D));
+    m->batch.mask = TRPO_TAKE(a, uint8_t, m->dist->takes_masks ? trpo_times(N, s->A) : 0);
     m->fisher = m->batch;
     if (k > 1) place_batch(&m->fisher, a, s, 0, N / k + 1);
-    if (k > 1) m->fisher.act = TAKE(a, real, (ptrdiff_t)(N / k + 1) * s->D);
+    if (k > 1) m->fisher.act = TRPO_TAKE(a, real, trpo_times(N / k + 1, s->D));
 }
 
 /* A Gaussian of standard deviation 1 with mean V; its "action" is the return. */
-static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
+static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
     const int one = 1, ridge = w->set.critic == TRPO_RIDGE;
     trpo_model *m = &w->critic;
@@ -202,7 +188,7 @@ static void place_critic(trpo_agent *w, arena *a, const shape *s, int N)
     if (w->set.critic == TRPO_KFAC_STEPS || w->set.critic == TRPO_ADAM) {
         const int rows = trpo_minibatch(&w->set, N);
         place_batch(&w->minibatch, a, s, 0, rows);
-        w->minibatch.act = TAKE(a, real, rows);
+        w->minibatch.act = TRPO_TAKE(a, real, rows);
     }
     w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
     m->fisher = m->batch;
@@ -213,117 +199,134 @@ static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
     for (int l = 0; s->has_factors && l <= s->n_hidden; l++)
-        total += trpo_square(size_of(s, l) + 1) + trpo_square(size_of(s, l + 1) + 1);
+        total = trpo_plus(total, trpo_plus(trpo_square(size_of(s, l) + 1),
+                                           trpo_square(size_of(s, l + 1) + 1)));
     return total;
 }
 
 /* ---- the rest of the agent ------------------------------------------------------------------- */
 
-static void place_scratch(trpo_agent *w, arena *a, const shape *policy, const shape *critic,
+static ptrdiff_t rows_size(const shape *s)
+{
+    ptrdiff_t total = 0;
+    for (int l = 0; l <= s->n_hidden + 1; l++) total = trpo_plus(total, size_of(s, l));
+    return trpo_times(TRPO_TILE, total);
+}
+
+static void place_worker(trpo_scratch *s, trpo_arena *a, const trpo_agent *w, const shape *policy,
+                         const shape *critic, ptrdiff_t sum)
+{
+    const ptrdiff_t width = larger(w->policy.net.width, w->critic.net.width);
+    s->sum = TRPO_TAKE(a, real, sum);
+    s->h = TRPO_TAKE(a, real *, larger(policy->n_hidden, critic->n_hidden) + 2);
+    s->rows = TRPO_TAKE(a, real, larger(rows_size(policy), rows_size(critic)));
+    s->a = TRPO_TAKE(a, real, trpo_times(TRPO_TILE, width));
+    s->b = TRPO_TAKE(a, real, trpo_times(TRPO_TILE, width));
+    s->obs = TRPO_TAKE(a, real, trpo_times(TRPO_TILE, w->set.obs_size));
+    s->act = TRPO_TAKE(a, real, trpo_times(TRPO_TILE, policy->D));
+    s->noise = TRPO_TAKE(a, double, trpo_times(TRPO_TILE, larger(policy->A, policy->D)));
+    s->work = TRPO_TAKE(a, real, trpo_times(3 * TRPO_TILE, policy->A));
+    s->row1 = TRPO_TAKE(a, real, TRPO_TILE);
+}
+
+/* As many equal pieces as there are workers: counted once, however many these are. */
+static void place_scratch(trpo_agent *w, trpo_arena *a, const shape *policy, const shape *critic,
                           ptrdiff_t sum)
 {
-    const int L = (int)larger(policy->n_hidden, critic->n_hidden) + 1;
-    ptrdiff_t rows_policy = 0, rows_critic = 0;
-    for (int l = 0; l <= policy->n_hidden + 1; l++) rows_policy += size_of(policy, l);
-    for (int l = 0; l <= critic->n_hidden + 1; l++) rows_critic += size_of(critic, l);
-    const ptrdiff_t width = larger(w->policy.net.width, w->critic.net.width);
-    w->scratch = TAKE(a, trpo_scratch, w->exec.n_workers);
-    for (int i = 0; i < w->exec.n_workers; i++) {
-        trpo_scratch s;
-        s.sum = TAKE(a, real, sum);
-        s.h = TAKE(a, real *, L + 1);
-        s.rows = TAKE(a, real, TRPO_TILE * larger(rows_policy, rows_critic));
-        s.a = TAKE(a, real, TRPO_TILE * width);
-        s.b = TAKE(a, real, TRPO_TILE * width);
-        s.obs = TAKE(a, real, TRPO_TILE * (ptrdiff_t)w->set.obs_size);
-        s.act = TAKE(a, real, TRPO_TILE * policy->D);
-        s.noise = TAKE(a, double, TRPO_TILE * larger(policy->A, policy->D));
-        s.work = TAKE(a, real, 3 * TRPO_TILE * (ptrdiff_t)policy->A);
-        s.row1 = TAKE(a, real, TRPO_TILE);
-        if (a->base != NULL) w->scratch[i] = s;
+    const int n_workers = w->exec.n_workers;
+    trpo_scratch counted;
+    trpo_arena one = {NULL, 0};
+    place_worker(&counted, &one, w, policy, critic, sum);
+    const ptrdiff_t bytes = trpo_rounded_up(one.used, TRPO_ALIGNMENT);
+    w->scratch = TRPO_TAKE(a, trpo_scratch, n_workers);
+    char *room = TRPO_TAKE(a, char, trpo_times(n_workers, bytes));
+    for (int i = 0; a->base != NULL && i < n_workers; i++) {
+        trpo_arena own = {room + i * bytes, 0};
+        place_worker(&w->scratch[i], &own, w, policy, critic, sum);
     }
 }
 
-static void place_rollout(trpo_agent *w, arena *a, int N)
+static void place_rollout(trpo_agent *w, trpo_arena *a, int N)
 {
     const int E = w->set.n_envs, O = w->set.obs_size, F = trpo_n_inputs(&w->set);
-    w->raw_obs = w->set.normalize_observations ? TAKE(a, real, (ptrdiff_t)N * O) : NULL;
-    w->logp = TAKE(a, real, N);
-    w->val = TAKE(a, real, N);
-    w->rew = TAKE(a, double, N);
-    w->done = TAKE(a, uint8_t, N);
-    w->skip = TAKE(a, uint8_t, N);
-    w->boot = TAKE(a, real, N);
-    w->last_obs = TAKE(a, real, (ptrdiff_t)E * F);
-    w->episode_return = TAKE(a, double, N);
-    w->episode_length = TAKE(a, int64_t, N);
-    w->env_act = TAKE(a, double, (ptrdiff_t)E * w->policy.D);
-    w->tile_obs = TAKE(a, real, (ptrdiff_t)TRPO_TILE * F);
-    w->last_val = TAKE(a, real, E);
-    w->adv = TAKE(a, double, N);
-    w->ret = TAKE(a, double, N);
-    w->adv_real = TAKE(a, real, N);
-    w->ret_real = TAKE(a, real, N);
-    w->weight = TAKE(a, real, N);
-    w->perm = TAKE(a, int32_t, N);
-    w->rew_returns = TAKE(a, double, N);
+    w->raw_obs = w->set.normalize_observations ? TRPO_TAKE(a, real, trpo_times(N, O)) : NULL;
+    w->logp = TRPO_TAKE(a, real, N);
+    w->val = TRPO_TAKE(a, real, N);
+    w->rew = TRPO_TAKE(a, double, N);
+    w->done = TRPO_TAKE(a, uint8_t, N);
+    w->skip = TRPO_TAKE(a, uint8_t, N);
+    w->boot = TRPO_TAKE(a, real, N);
+    w->last_obs = TRPO_TAKE(a, real, trpo_times(E, F));
+    w->episode_return = TRPO_TAKE(a, double, N);
+    w->episode_length = TRPO_TAKE(a, int64_t, N);
+    w->env_act = TRPO_TAKE(a, double, trpo_times(E, w->policy.D));
+    w->tile_obs = TRPO_TAKE(a, real, trpo_times(TRPO_TILE, F));
+    w->last_val = TRPO_TAKE(a, real, E);
+    w->adv = TRPO_TAKE(a, double, N);
+    w->ret = TRPO_TAKE(a, double, N);
+    w->adv_real = TRPO_TAKE(a, real, N);
+    w->ret_real = TRPO_TAKE(a, real, N);
+    w->weight = TRPO_TAKE(a, real, N);
+    w->perm = TRPO_TAKE(a, int32_t, N);
+    w->rew_returns = TRPO_TAKE(a, double, N);
     w->critic.batch.act = w->critic.fisher.act = w->ret_real;
 }
 
-static void place_moments(trpo_moments *m, arena *a, int size)
+static void place_moments(trpo_moments *m, trpo_arena *a, int size)
 {
-    m->count = TAKE(a, double, 1);
-    m->mean = TAKE(a, double, size);
-    m->m2 = TAKE(a, double, size);
+    m->count = TRPO_TAKE(a, double, 1);
+    m->mean = TRPO_TAKE(a, double, size);
+    m->m2 = TRPO_TAKE(a, double, size);
 }
 
-static void place_features(trpo_agent *w, arena *a)
+static void place_features(trpo_agent *w, trpo_arena *a)
 {
     const int O = w->set.obs_size, F = trpo_n_inputs(&w->set);
     if (trpo_n_drawn(&w->set) == 0) return;
-    w->features = TAKE(a, double, trpo_n_drawn(&w->set));
-    w->features_W = TAKE(a, real, w->k->packed_size(O + 1, F));
-    w->features_unpacked = TAKE(a, real, (ptrdiff_t)(O + 1) * F);
+    w->features = TRPO_TAKE(a, double, trpo_n_drawn(&w->set));
+    w->features_W = TRPO_TAKE(a, real, w->k->packed_size(O + 1, F));
+    w->features_unpacked = TRPO_TAKE(a, real, trpo_times(O + 1, F));
 }
 
-static void place_state(trpo_agent *w, arena *a)
+static void place_state(trpo_agent *w, trpo_arena *a)
 {
     place_moments(&w->obs_stat, a, w->set.obs_size);
     place_moments(&w->rew_stat, a, 1);
-    w->rew_running = TAKE(a, double, w->set.n_envs);
-    w->adam_m = TAKE(a, double, w->critic.P);
-    w->adam_v = TAKE(a, double, w->critic.P);
-    w->counters = TAKE(a, double, TRPO_N_COUNTERS);
-    w->damping_scale = TAKE(a, double, 1);
+    w->rew_running = TRPO_TAKE(a, double, w->set.n_envs);
+    w->adam_m = TRPO_TAKE(a, double, w->critic.P);
+    w->adam_v = TRPO_TAKE(a, double, w->critic.P);
+    w->counters = TRPO_TAKE(a, double, TRPO_N_COUNTERS);
+    w->damping_scale = TRPO_TAKE(a, double, 1);
 }
 
-/* The one list. Returns the bytes used; with base NULL nothing is written but `w` itself. */
-static size_t place(trpo_agent *w, char *base)
+/* The one list; with base NULL nothing is written but `w` itself. */
+static trpo_arena place(trpo_agent *w, char *base)
 {
-    arena a = {base, base != NULL ? sizeof *w : sizeof *w + ALIGNMENT};
+    trpo_arena a = {base, (ptrdiff_t)sizeof *w};
     const shape policy = policy_shape(&w->set), critic = critic_shape(&w->set);
     const int N = w->set.n_steps * w->set.n_envs;
     const ptrdiff_t sum =
-        larger(larger(net_parameters(&policy) + policy.A, net_parameters(&critic)),
+        larger(larger(trpo_plus(net_parameters(&policy), policy.A), net_parameters(&critic)),
                larger(factors_size(&policy), factors_size(&critic)));
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
     place_scratch(w, &a, &policy, &critic, sum);
-    w->partial = TAKE(&a, double, sum * trpo_most_blocks(N));
+    w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_most_blocks(N)));
     place_rollout(w, &a, N);
     place_features(w, &a);
     place_state(w, &a);
-    return a.used;
+    return a;
 }
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
 static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
 {
-    const trpo_executor in_a_row = {NULL, 1, run_in_a_row};
     memset(w, 0, sizeof *w);
     w->set = *settings;
-    w->exec = executor != NULL ? *executor : in_a_row;
+    w->exec.ctx = executor != NULL ? executor->ctx : NULL;
+    w->exec.n_workers = executor != NULL ? executor->n_workers : 1;
+    w->exec.run = executor != NULL ? executor->run : run_in_a_row;
     w->k = trpok_named(settings->instruction_set);
 }
 
@@ -343,8 +346,8 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor)
     trpo_agent counted;
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return 0;
     use(&counted, settings, executor);
-    const size_t bytes = place(&counted, NULL);
-    return bytes < TOO_MANY_BYTES ? bytes + ALIGNMENT : 0;
+    const trpo_arena a = place(&counted, NULL);
+    return trpo_arena_bytes(&a);
 }
 
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
@@ -353,7 +356,7 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return TRPO_ERR_SETTING;
     const size_t needed = trpo_bytes(settings, executor);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ERR_MEMORY;
-    char *base = (char *)mem + (ALIGNMENT - (uintptr_t)mem % ALIGNMENT) % ALIGNMENT;
+    char *base = trpo_aligned(mem);
     memset(mem, 0, bytes);
     trpo_agent *w = (trpo_agent *)(void *)base;
     use(w, settings, executor);

@@ -278,8 +278,8 @@ void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs,
 int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
 {
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
-    for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = trpo_least(TRPO_TILE, N - row);
+    for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
+        n = trpo_least(TRPO_TILE, N - row);
         trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
@@ -294,8 +294,8 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
     int status = check_obs(w, obs, -1, N);
     if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
-    for (int row = 0; status == TRPO_OK && row < N; row += TRPO_TILE) {
-        const int n = trpo_least(TRPO_TILE, N - row);
+    for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
+        n = trpo_least(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);

@@ -3,43 +3,95 @@
  *     "TRPO" and the format's number | settings that decide the arrays' meaning | the arrays |
  *     a checksum (FNV-1a, 64 bits) of all before it
  *
- * Loading checks everything before it changes anything. */
+ * Loading checks everything before it changes anything: the checksum tells of damage, and `range`,
+ * for each number, whether training can have come to it. */
 #include "work.h"
 
 #include <string.h>
 
 enum { FORMAT = 2, N_MEANING = 6 };
 
-double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
+/* What the numbers of a field can be; all are finite. */
+typedef enum field_range { ANY, NOT_NEGATIVE, COUNT, COUNTERS, SCALE } field_range;
+
+typedef struct field {
+    const char *name;
+    double *value;
+    size_t count;
+    field_range range;
+} field;
+
+/* Field i of the state; count 0 after the last. */
+static field field_at(const trpo_agent *w, int i)
 {
     const size_t O = (size_t)w->set.obs_size, Pv = (size_t)w->critic.P;
-    const struct field {
-        const char *name;
-        double *value;
-        size_t count;
-    } fields[] = {
-        {"theta", w->policy.theta, (size_t)w->policy.P},
-        {"value_theta", w->critic.theta, Pv},
-        {"obs_count", w->obs_stat.count, 1},
-        {"obs_mean", w->obs_stat.mean, O},
-        {"obs_m2", w->obs_stat.m2, O},
-        {"rew_count", w->rew_stat.count, 1},
-        {"rew_mean", w->rew_stat.mean, 1},
-        {"rew_m2", w->rew_stat.m2, 1},
-        {"rew_running", w->rew_running, (size_t)w->set.n_envs},
-        {"adam_m", w->adam_m, Pv},
-        {"adam_v", w->adam_v, Pv},
-        {"counters", w->counters, TRPO_N_COUNTERS},
-        {"damping_scale", w->damping_scale, 1},
-        {"features", w->features, (size_t)trpo_n_drawn(&w->set)}, /* the last: not everywhere */
+    const field none = {NULL, NULL, 0, ANY};
+    const field fields[] = {
+        {"theta", w->policy.theta, (size_t)w->policy.P, ANY},
+        {"value_theta", w->critic.theta, Pv, ANY},
+        {"obs_count", w->obs_stat.count, 1, COUNT},
+        {"obs_mean", w->obs_stat.mean, O, ANY},
+        {"obs_m2", w->obs_stat.m2, O, NOT_NEGATIVE},
+        {"rew_count", w->rew_stat.count, 1, COUNT},
+        {"rew_mean", w->rew_stat.mean, 1, ANY},
+        {"rew_m2", w->rew_stat.m2, 1, NOT_NEGATIVE},
+        {"rew_running", w->rew_running, (size_t)w->set.n_envs, ANY},
+        {"adam_m", w->adam_m, Pv, ANY},
+        {"adam_v", w->adam_v, Pv, NOT_NEGATIVE},
+        {"counters", w->counters, TRPO_N_COUNTERS, COUNTERS},
+        {"damping_scale", w->damping_scale, 1, SCALE},
+        {"features", w->features, (size_t)trpo_n_drawn(&w->set), ANY}, /* not everywhere */
     };
-    if (i < 0 || (size_t)i >= sizeof fields / sizeof *fields || fields[i].count == 0) return NULL;
-    *name = fields[i].name;
-    *count = fields[i].count;
-    return fields[i].value;
+    return i >= 0 && (size_t)i < sizeof fields / sizeof *fields ? fields[i] : none;
 }
 
-void trpo_refresh(trpo_agent *w)
+double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
+{
+    const field f = field_at(w, i);
+    if (f.count == 0) return NULL;
+    *name = f.name;
+    *count = f.count;
+    return f.value;
+}
+
+static int is_count(double x, double most) { return x >= 0 && x <= most && x == floor(x); }
+
+/* Counts go up to 2^52, which no training comes to: to go on from there doubles still have room. */
+static int can_be(field_range range, size_t i, double x)
+{
+    const double most = 4503599627370496.0, most_of_a_word = 4294967295.0;
+    switch (range) {
+    case NOT_NEGATIVE: return x >= 0 && isfinite(x);
+    case COUNT: return is_count(x, most);
+    case COUNTERS: return is_count(x, i <= TRPO_SEED_HIGH ? most_of_a_word : most);
+    case SCALE: return x >= TRPO_LEAST_SCALE && x <= TRPO_LARGEST_SCALE;
+    default: return isfinite(x);
+    }
+}
+
+/* Whether a field can hold these numbers, at any address. */
+static int can_hold(const field *f, const char *from)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        double x;
+        memcpy(&x, from + i * sizeof x, sizeof x);
+        if (!can_be(f->range, i, x)) return 0;
+    }
+    return 1;
+}
+
+/* Whether the state, or with `from` the one in these bytes, can be loaded. */
+static int is_sound(const trpo_agent *w, const char *from)
+{
+    field f;
+    for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
+        if (!can_hold(&f, from != NULL ? from : (const char *)f.value)) return 0;
+        if (from != NULL) from += f.count * sizeof(double);
+    }
+    return 1;
+}
+
+int trpo_refresh(trpo_agent *w)
 {
     w->t = w->open = w->drawn = 0;
     for (int i = 0; i < w->policy.n_log_std; i++)
@@ -48,6 +100,7 @@ void trpo_refresh(trpo_agent *w)
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     trpo_pack_features(w);
+    return is_sound(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
 }
 
 /* FNV-1a, 64 bits, over some more bytes. */
@@ -86,11 +139,12 @@ static void meaning(double *numbers, const trpo_agent *w)
     numbers[5] = (double)(hash >> 11);
 }
 
-static size_t state_bytes(trpo_agent *w)
+/* Less than the agent itself needs, header and checksum included: no sum can wrap. */
+static size_t state_bytes(const trpo_agent *w)
 {
-    const char *name;
-    size_t count, total = 0;
-    for (int i = 0; trpo_state_field(w, i, &name, &count) != NULL; i++) total += count;
+    field f;
+    size_t total = 0;
+    for (int i = 0; (f = field_at(w, i)).count > 0; i++) total += f.count;
     return total * sizeof(double);
 }
 
@@ -108,22 +162,20 @@ static void write_header(char *header, const trpo_agent *w)
 
 size_t trpo_save_bytes(const trpo_agent *w)
 {
-    return HEADER_BYTES + state_bytes((trpo_agent *)w) + CHECKSUM_BYTES;
+    return HEADER_BYTES + state_bytes(w) + CHECKSUM_BYTES;
 }
 
-int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes)
+int trpo_save(const trpo_agent *w, void *buffer, size_t bytes)
 {
-    trpo_agent *w = (trpo_agent *)agent; /* fields are read, never written */
     char *to = (char *)buffer;
-    const char *name;
-    const double *value;
-    size_t count;
+    field f;
     if (buffer == NULL || bytes < trpo_save_bytes(w)) return TRPO_ERR_MEMORY;
+    if (!is_sound(w, NULL)) return TRPO_ERR_MODEL;
     write_header(to, w);
     to += HEADER_BYTES;
-    for (int i = 0; (value = trpo_state_field(w, i, &name, &count)) != NULL; i++) {
-        memcpy(to, value, count * sizeof(double));
-        to += count * sizeof(double);
+    for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
+        memcpy(to, f.value, f.count * sizeof(double));
+        to += f.count * sizeof(double);
     }
     const uint64_t sum = checksum(buffer, (size_t)(to - (char *)buffer));
     memcpy(to, &sum, CHECKSUM_BYTES);
@@ -138,20 +190,18 @@ static int is_mine(const trpo_agent *w, const void *buffer, size_t bytes)
     write_header(header, w);
     memcpy(&sum, (const char *)buffer + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
     return memcmp(header, buffer, HEADER_BYTES) == 0 &&
-           checksum(buffer, bytes - CHECKSUM_BYTES) == sum;
+           checksum(buffer, bytes - CHECKSUM_BYTES) == sum &&
+           is_sound(w, (const char *)buffer + HEADER_BYTES);
 }
 
 int trpo_load(trpo_agent *w, const void *buffer, size_t bytes)
 {
-    const char *name;
-    double *value;
-    size_t count;
+    field f;
     if (!is_mine(w, buffer, bytes)) return TRPO_ERR_MODEL;
     const char *from = (const char *)buffer + HEADER_BYTES;
-    for (int i = 0; (value = trpo_state_field(w, i, &name, &count)) != NULL; i++) {
-        memcpy(value, from, count * sizeof(double));
-        from += count * sizeof(double);
+    for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
+        memcpy(f.value, from, f.count * sizeof(double));
+        from += f.count * sizeof(double);
     }
-    trpo_refresh(w);
-    return TRPO_OK;
+    return trpo_refresh(w);
 }

@@ -46,7 +46,7 @@ static int is_size(int x) { return x >= 1 && x <= LARGEST_SIZE; }
 
 static int are_sizes(const int *x, int count)
 {
-    if (count < 0 || (count > 0 && x == NULL)) return 0;
+    if (count < 0 || count > LARGEST_SIZE || (count > 0 && x == NULL)) return 0;
     for (int i = 0; i < count; i++)
         if (!is_size(x[i])) return 0;
     return 1;
@@ -70,8 +70,9 @@ int trpo_n_inputs(const trpo_settings *s)
 
 ptrdiff_t trpo_n_drawn(const trpo_settings *s)
 {
-    const ptrdiff_t O = s->obs_size, F = s->n_features;
-    return s->features == TRPO_FOURIER ? F * (O + 1) : s->features == TRPO_RBF ? F * O : 0;
+    const int O = s->obs_size, F = s->n_features;
+    return s->features == TRPO_FOURIER ? trpo_times(F, O + 1)
+                                       : s->features == TRPO_RBF ? trpo_times(F, O) : 0;
 }
 
 static int in_range(double x, double low, double high) { return x >= low && x <= high; }

@@ -33,9 +33,6 @@ double trpo_damping(const trpo_agent *w)
     return w->set.adaptive_damping ? w->set.cg_damping * *w->damping_scale : w->set.cg_damping;
 }
 
-/* From the default damping of 0.1 it comes to 1e-8, where rounding begins, and to 1e3. */
-static const double LEAST_SCALE = 1e-7, LARGEST_SCALE = 1e4;
-
 /* Levenberg and Marquardt's rule, with the numbers of Martens 2010, section 4.1: where less than a
  * quarter came of the gain that was predicted, the model deserves less trust, so more damping;
  * where more than three quarters did, less. The prediction is TRPO's own, beta g'x of the full
@@ -48,7 +45,7 @@ static void adapt_damping(trpo_agent *w, int status, const trpo_info *info)
     if (!w->set.adaptive_damping || status == TRPO_ZERO_GRADIENT) return;
     if (ratio < 0.25) scale *= 1.5;
     if (ratio > 0.75) scale /= 1.5;
-    *w->damping_scale = fmin(fmax(scale, LEAST_SCALE), LARGEST_SCALE);
+    *w->damping_scale = fmin(fmax(scale, TRPO_LEAST_SCALE), TRPO_LARGEST_SCALE);
 }
 
 /* Books the time since the last call to a stage; without a clock there is none. */

@@ -23,6 +23,7 @@
 
 #include "../include/trpo_env.h"
 #include "../kernels/kernels.h"
+#include "../memory/arena.h"
 #include "rng.h"
 
 #ifdef __cplusplus
@@ -36,7 +37,7 @@ extern "C" {
  * chunk, so that there is work for several threads. */
 enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
-static inline ptrdiff_t trpo_square(int n) { return (ptrdiff_t)n * n; }
+static inline ptrdiff_t trpo_square(int n) { return trpo_times(n, n); }
 static inline int trpo_least(int a, int b) { return a < b ? a : b; }
 /* x, moved to the nearest of [low, high]; NaN stays NaN */
 static inline double trpo_within(double x, double low, double high)
@@ -137,6 +138,11 @@ enum {
     TRPO_ADAM_T,
     TRPO_N_COUNTERS
 };
+
+/* Limits of damping_scale: from the default damping of 0.1 it comes to 1e-8, where rounding begins,
+ * and to 1e3. */
+#define TRPO_LEAST_SCALE 1e-7
+#define TRPO_LARGEST_SCALE 1e4
 
 struct trpo_agent {
     trpo_settings set;    /* checked; its arrays point into this memory                        */

@@ -6,80 +6,57 @@
 
 /* ---- memory: one list of arrays, run once to count bytes and once to place them -------------- */
 
-enum { ALIGNMENT = 64, STATE_ALIGNMENT = 16 };
-
-/* More bytes than this are refused: no machine has them, and sums stay within a size_t. */
-#define TOO_MANY_BYTES (SIZE_MAX / 4)
-
-/* A bump allocator over the caller's memory; with base NULL it only counts. */
-typedef struct arena {
-    char *base;
-    size_t used;
-} arena;
-
-static void *take(arena *a, size_t count, size_t size)
-{
-    const size_t at = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const size_t room = at < TOO_MANY_BYTES ? TOO_MANY_BYTES - at : 0;
-    a->used = count > room / size ? TOO_MANY_BYTES : at + count * size;
-    return a->base != NULL ? a->base + at : NULL;
-}
-
-#define TAKE(a, type, count) ((type *)take(a, count, sizeof(type)))
-
-static size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+enum { STATE_ALIGNMENT = 16 };
 
 /* Bytes of a mask, if there are any. */
-static size_t mask_size(const trpo_env *env)
+static ptrdiff_t mask_size(const trpo_env *env)
 {
-    size_t A = 0;
-    for (int d = 0; trpo_env_has_mask(env) && d < env->n_actions; d++) A += (size_t)env->choices[d];
+    ptrdiff_t A = 0;
+    for (int d = 0; trpo_env_has_mask(env) && d < env->n_actions; d++)
+        A = trpo_plus(A, env->choices[d]);
     return A;
 }
 
-static void place_outcome(trpo_env_outcome *out, arena *a, size_t E, size_t O, size_t A)
+static void place_outcome(trpo_env_outcome *out, trpo_arena *a, int E, int O, ptrdiff_t A)
 {
-    out->obs = TAKE(a, double, E * O);
-    out->final_obs = TAKE(a, double, E * O);
-    out->rew = TAKE(a, double, E);
-    out->term = TAKE(a, uint8_t, E);
-    out->trunc = TAKE(a, uint8_t, E);
-    out->episode_return = TAKE(a, double, E);
-    out->episode_length = TAKE(a, int64_t, E);
-    out->mask = A > 0 ? (uint8_t *)take(a, E, A) : NULL;
+    out->obs = TRPO_TAKE(a, double, trpo_times(E, O));
+    out->final_obs = TRPO_TAKE(a, double, trpo_times(E, O));
+    out->rew = TRPO_TAKE(a, double, E);
+    out->term = TRPO_TAKE(a, uint8_t, E);
+    out->trunc = TRPO_TAKE(a, uint8_t, E);
+    out->episode_return = TRPO_TAKE(a, double, E);
+    out->episode_length = TRPO_TAKE(a, int64_t, E);
+    out->mask = A > 0 ? TRPO_TAKE(a, uint8_t, trpo_times(E, A)) : NULL;
 }
 
 /* What is saved stands in one piece. */
-static void place(trpo_envs *w, arena *a, const trpo_env *env, int n_envs)
+static trpo_arena place(trpo_envs *w, char *base, const trpo_env *env, int E)
 {
-    const size_t E = (size_t)n_envs;
+    trpo_arena a = {base, (ptrdiff_t)sizeof *w};
+    const ptrdiff_t A = mask_size(env);
+    const ptrdiff_t stride = trpo_rounded_up((ptrdiff_t)env->state_bytes, STATE_ALIGNMENT);
+    const ptrdiff_t begin = trpo_rounded_up(a.used, TRPO_ALIGNMENT);
     w->env = env;
-    w->E = n_envs;
-    w->A = mask_size(env);
-    w->stride = rounded(env->state_bytes, STATE_ALIGNMENT);
-    w->state = (char *)take(a, E, w->stride);
-    w->saved = w->state;
-    const size_t begin = a->used - E * w->stride;
-    w->random = TAKE(a, trpo_env_random, E);
-    place_outcome(&w->out, a, E, (size_t)env->obs_size, w->A);
-    w->phase = TAKE(a, uint8_t, E);
-    w->saved_bytes = a->used - begin;
-    w->act = TAKE(a, double, E * (size_t)env->n_actions);
+    w->E = E;
+    w->A = (size_t)A;
+    w->stride = (size_t)stride;
+    w->saved = w->state = TRPO_TAKE(&a, char, trpo_times(E, stride));
+    w->random = TRPO_TAKE(&a, trpo_env_random, E);
+    place_outcome(&w->out, &a, E, env->obs_size, A);
+    w->phase = TRPO_TAKE(&a, uint8_t, E);
+    w->saved_bytes = (size_t)(a.used - begin);
+    w->act = TRPO_TAKE(&a, double, trpo_times(E, env->n_actions));
+    w->spare_state = TRPO_TAKE(&a, char, A > 0 ? stride : 0);
+    w->spare_mask = TRPO_TAKE(&a, uint8_t, A);
+    return a;
 }
 
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs)
 {
     trpo_envs counted;
-    arena a = {NULL, 0};
     if (trpo_env_bad_field(env) != NULL || n_envs < 1) return 0;
-    TAKE(&a, trpo_envs, 1);
-    place(&counted, &a, env, n_envs);
-    return a.used >= TOO_MANY_BYTES ? 0 : a.used + ALIGNMENT;
-}
-
-static char *aligned(void *mem)
-{
-    return (char *)mem + (ALIGNMENT - (uintptr_t)mem % ALIGNMENT) % ALIGNMENT;
+    const trpo_arena a = place(&counted, NULL, env, n_envs);
+    return trpo_arena_bytes(&a);
 }
 
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
@@ -89,10 +66,9 @@ int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t s
         return trpo_env_is_readable(env) ? TRPO_ENV_ERR_SPEC : TRPO_ENV_ERR_VERSION;
     const size_t needed = trpo_envs_bytes(env, n_envs);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
-    arena a = {aligned(mem), 0};
     memset(mem, 0, needed);
-    *envs = TAKE(&a, trpo_envs, 1);
-    place(*envs, &a, env, n_envs);
+    *envs = (trpo_envs *)(void *)trpo_aligned(mem);
+    place(*envs, (char *)*envs, env, n_envs);
     trpo_envs_seed(*envs, seed);
     return TRPO_ENV_OK;
 }
@@ -156,9 +132,8 @@ static int keep(double *to, const double *obs, int O)
 
 /* ---- which choices are open ------------------------------------------------------------------ */
 
-/* The first component of mask (A) that leaves no choice or is not of 0 and 1, else D: what is well
- * comes to 1, all bytes or-ed. */
-static int bad_mask(const trpo_env *env, const uint8_t *mask)
+/* What is well comes to 1, all bytes or-ed. */
+int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask)
 {
     for (int d = 0; d < env->n_actions; d++) {
         int together = 0;
@@ -176,7 +151,7 @@ static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure
     memset(mask, 0, w->A);
     const int code = env->mask(env->config, trpo_envs_state(w, e), mask);
     if (code != 0) return fail(w, e, TRPO_ENV_ERR_MASK, step, code, 0, failure);
-    const int component = bad_mask(env, mask);
+    const int component = trpo_env_bad_component(env, mask);
     if (component == env->n_actions) return TRPO_ENV_OK;
     return fail(w, e, TRPO_ENV_ERR_MASK, step, 0, component, failure);
 }

@@ -3,6 +3,7 @@
 #define TRPO_ENVS_H
 
 #include "../include/trpo_env.h"
+#include "../memory/arena.h"
 
 /* Where an environment stands. */
 enum { TRPO_ENV_NEW = 0, TRPO_ENV_BROKEN = 1, TRPO_ENV_RUNNING = 2, TRPO_ENV_ENDED = 3 };
@@ -18,7 +19,10 @@ struct trpo_envs {
     trpo_env_random *random;   /* (E) */
     trpo_env_outcome out;      /* (E x O), (E) */
     uint8_t *phase;            /* (E) */
-    double *act;               /* (E x D) actions within their bounds; not saved */
+    /* not saved: */
+    double *act;               /* (E x D) actions within their bounds */
+    char *spare_state;         /* (stride) what is being loaded, looked at by `mask` */
+    uint8_t *spare_mask;       /* (A) what it says */
 };
 
 /* Whether a struct is of this version, and of a size that it has or had: it ended once where `mask`
@@ -43,6 +47,9 @@ static inline double trpo_env_within(double x, double low, double high)
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* batch.c: the first component of mask (A) that leaves no choice or is not of 0 and 1, else D */
+int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask);
 
 extern const trpo_env trpo_env_cartpole, trpo_env_acrobot, trpo_env_mountain_car,
     trpo_env_mountain_car_continuous, trpo_env_pendulum;

@@ -3,9 +3,11 @@
  *     "TENV" and the format's number | name, sizes | states, streams, outcomes, masks if there are
  *     any, phases | a checksum (FNV-1a, 64 bits) of all before it
  *
- * Loading checks everything before it changes anything. */
+ * Loading checks everything before it changes anything: the checksum, and of each environment that
+ * its row can have been saved. The states alone are the simulator's, and are not looked into. */
 #include "envs.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FORMAT = 1, N_MEANING = 6 };
@@ -53,6 +55,73 @@ int trpo_envs_save(const trpo_envs *w, void *buffer, size_t bytes)
     return TRPO_ENV_OK;
 }
 
+/* ---- what can have been saved ---------------------------------------------------------------- */
+
+/* No episode comes to as many steps; far from where a double or an int64_t would end. */
+static const int64_t LONGEST = (int64_t)1 << 52;
+
+/* What is saved of an array stands where the array itself does, from `saved` on. */
+static const char *place_of(const trpo_envs *w, const char *saved, const void *array)
+{
+    return saved + ((const char *)array - w->saved);
+}
+
+/* Entry i of a saved array, at any address. */
+static double number(const trpo_envs *w, const char *saved, const double *array, size_t i)
+{
+    double x;
+    memcpy(&x, place_of(w, saved, array) + i * sizeof x, sizeof x);
+    return x;
+}
+
+static int64_t saved_length(const trpo_envs *w, const char *saved, int e)
+{
+    int64_t length;
+    memcpy(&length, place_of(w, saved, &w->out.episode_length[e]), sizeof length);
+    return length;
+}
+
+/* obs and final_obs of an environment that has an episode. */
+static int has_observations(const trpo_envs *w, const char *saved, int e)
+{
+    const size_t O = (size_t)w->env->obs_size, first = (size_t)e * O;
+    for (size_t i = first; i < first + O; i++)
+        if (!isfinite(number(w, saved, w->out.obs, i)) ||
+            !isfinite(number(w, saved, w->out.final_obs, i)))
+            return 0;
+    return 1;
+}
+
+/* The environment is asked of the saved state: the mask must be what it says. */
+static int has_mask(trpo_envs *w, const char *saved, int e, int phase)
+{
+    const trpo_env *env = w->env;
+    const char *mask = place_of(w, saved, w->out.mask) + (size_t)e * w->A;
+    memset(w->spare_mask, phase == TRPO_ENV_ENDED, w->A);
+    if (phase == TRPO_ENV_RUNNING) {
+        memcpy(w->spare_state, place_of(w, saved, trpo_envs_state(w, e)), w->stride);
+        if (env->mask(env->config, w->spare_state, w->spare_mask) != 0) return 0;
+    }
+    return memcmp(mask, w->spare_mask, w->A) == 0 &&
+           trpo_env_bad_component(env, w->spare_mask) == env->n_actions;
+}
+
+/* Environment e's row. One that has no episode may show anything, and waits for its reset. */
+static int is_row_sound(trpo_envs *w, const char *saved, int e)
+{
+    const int term = *place_of(w, saved, &w->out.term[e]);
+    const int trunc = *place_of(w, saved, &w->out.trunc[e]);
+    const int phase = *place_of(w, saved, &w->phase[e]), over = term | trunc;
+    const int64_t length = saved_length(w, saved, e);
+    if ((term | 1) != 1 || (trunc | 1) != 1 || length < 0 || length > LONGEST) return 0;
+    if (!isfinite(number(w, saved, w->out.rew, (size_t)e))) return 0;
+    if (isnan(number(w, saved, w->out.episode_return, (size_t)e))) return 0; /* it can overflow */
+    if (phase == TRPO_ENV_NEW || phase == TRPO_ENV_BROKEN) return 1;
+    if (phase != TRPO_ENV_RUNNING && phase != TRPO_ENV_ENDED) return 0;
+    if ((phase == TRPO_ENV_ENDED && !over) || (over && length == 0)) return 0;
+    return has_observations(w, saved, e) && (w->A == 0 || has_mask(w, saved, e, phase));
+}
+
 int trpo_envs_load(trpo_envs *w, const void *buffer, size_t bytes)
 {
     const size_t needed = trpo_envs_save_bytes(w), head = N_MEANING * sizeof(uint64_t);
@@ -65,6 +134,8 @@ int trpo_envs_load(trpo_envs *w, const void *buffer, size_t bytes)
     memcpy(&sum, from + needed - sizeof sum, sizeof sum);
     if (memcmp(from, values, head) != 0) return TRPO_ENV_ERR_SAVED;
     if (sum != hash_bytes(NOTHING_HASHED, buffer, needed - sizeof sum)) return TRPO_ENV_ERR_SAVED;
+    for (int e = 0; e < w->E; e++)
+        if (!is_row_sound(w, from + head, e)) return TRPO_ENV_ERR_SAVED;
     memcpy(w->saved, from + head, w->saved_bytes);
     return TRPO_ENV_OK;
 }

@@ -63,7 +63,7 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout holds n_steps rows already: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* no rows to learn from                                          */
-    TRPO_ERR_MODEL = -10,   /* the saved bytes are damaged, of another format, or model       */
+    TRPO_ERR_MODEL = -10,   /* saved bytes are damaged or of another model; impossible values */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: trpo_env_failure says how           */
     TRPO_ERR_SPACES = -12,  /* the environments are not of the agent's sizes or number        */
     TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the action      */
@@ -378,15 +378,20 @@ void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
  * random streams, what features were drawn. The rollout in progress is not saved. The bytes are the
  * same for both precisions, and read only by machines of the same byte order. */
 size_t trpo_save_bytes(const trpo_agent *agent);
-int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);       /* TRPO_ERR_MEMORY */
-/* Loading drops the rollout in progress. */
-int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);       /* TRPO_ERR_MODEL  */
+/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: it diverged, and trpo_load would refuse it. */
+int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
+/* Drops the rollout in progress. TRPO_ERR_MODEL, whatever the checksum says, also for values that
+ * cannot have been saved: numbers that are not finite, counts that are negative, not whole or above
+ * 2^52, sums of squares below 0, a damping_scale beyond its limits. */
+int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
  * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, moves a
- * log_std beyond its bounds to them, and drops the rollout in progress. */
+ * log_std beyond its bounds to them, and drops the rollout in progress. TRPO_ERR_MODEL for values
+ * that trpo_load would refuse: they stand, no call does any harm with them, but what comes of them
+ * means nothing. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
-void trpo_refresh(trpo_agent *agent);
+int trpo_refresh(trpo_agent *agent);
 
 /* The kernels that an agent uses: "baseline", "avx2", "avx512" or "neon". */
 const char *trpo_instruction_set(const trpo_agent *agent);

@@ -233,7 +233,10 @@ trpo_env_outcome trpo_envs_outcome(trpo_envs *envs);
 /* All that there is to the environments, as bytes: states, streams, episodes under way. 0 bytes and
  * TRPO_ENV_ERR_NONE if the environment has `close`, and so cannot be copied. Read by machines of
  * the same byte order, for environments of the same name, sizes and number. TRPO_ENV_ERR_MEMORY,
- * _SAVED: nothing has changed. */
+ * _SAVED: nothing has changed. _SAVED, whatever the checksum says, also for what cannot have been
+ * saved: an episode's length that is negative or above 2^52, flags that are not 0 or 1, numbers of
+ * an episode under way that are not finite, a mask other than the environment's of that state.
+ * The states are the simulator's, and believed: load what you have saved. */
 size_t trpo_envs_save_bytes(const trpo_envs *envs);
 int trpo_envs_save(const trpo_envs *envs, void *buffer, size_t bytes);
 int trpo_envs_load(trpo_envs *envs, const void *buffer, size_t bytes);

@@ -36,7 +36,7 @@ static void set_row(real *y, const real *x, int M)
     for (int m = 0; m < M; m++) y[m] = x[m];
 }
 
-static ptrdiff_t packed_size(int rows, int M) { return (ptrdiff_t)rows * M; }
+static ptrdiff_t packed_size(int rows, int M) { return trpo_times(rows, M); }
 
 static void pack(real *packed, const real *W, int rows, int M)
 {

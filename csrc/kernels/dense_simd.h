@@ -142,8 +142,8 @@ static int rounded_up(int count, int unit) { return (count + unit - 1) / unit * 
 
 static ptrdiff_t packed_size(int rows, int M)
 {
-    if (M <= SHORT) return (ptrdiff_t)M * rounded_up(rows, SHORT_LANES);
-    return (ptrdiff_t)rows * rounded_up(M, PANEL);
+    if (M <= SHORT) return trpo_times(M, rounded_up(rows, SHORT_LANES));
+    return trpo_times(rows, rounded_up(M, PANEL));
 }
 
 /* A short layer's matrix: blocks of SHORT_LANES rows, in a block column by column. */

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "../include/trpo.h"
+#include "../memory/arena.h"
 
 #ifdef __cplusplus
 #define TRPOK_RESTRICT
@@ -76,7 +77,7 @@ typedef struct trpok_table {
     const char *name;
     const trpok_wide *wide;
 
-    /* numbers in a packed matrix (rows x M) */
+    /* numbers in a packed matrix (rows x M), PTRDIFF_MAX at most */
     ptrdiff_t (*packed_size)(int rows, int M);
     /* packed (rows x M, filled up), W (rows x M) */
     void (*pack)(real *packed, const real *W, int rows, int M);

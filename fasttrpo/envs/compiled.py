@@ -234,6 +234,11 @@ class CompiledVectorEnv(VectorEnv):
         return self.envs_in_c.episode_return * goes_on, self.envs_in_c.episode_length * goes_on
 
     @property
+    def over(self) -> np.ndarray:
+        """(E,) bool: whose episode ended in the last step."""
+        return self.envs_in_c.term | self.envs_in_c.trunc
+
+    @property
     def action_masks(self) -> Callable[[], np.ndarray]:
         """A method, (E, A) bool: which choices are open next, all where an episode has ended.
 

@@ -9,12 +9,12 @@ from time import perf_counter
 
 import numpy as np
 
+from .. import checks
 from . import advantages, cg, critic, features, gradient, line_search, normalizer
 from .work import Batch
 
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)  # outcomes
 NO_TRIAL = {ZERO_GRADIENT: "zero gradient", NO_CURVATURE: "no curvature"}
-LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
 STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 
 
@@ -62,7 +62,7 @@ def adapted_damping(state, record, settings):
         scale *= 1.5
     if ratio > 0.75:
         scale /= 1.5
-    return min(max(scale, LEAST_SCALE), LARGEST_SCALE)
+    return min(max(scale, checks.LEAST_SCALE), checks.LARGEST_SCALE)
 
 
 def improve_policy(batch, watch):

@@ -256,7 +256,7 @@ static void memory_for_one_worker_is_not_enough_for_four(void)
 /* K-FAC's matrices are of the square of the observation's size: without it there are none. */
 static void wide_observations_need_no_square_of_memory(void)
 {
-    const size_t parameters = 1 << 14, square = parameters * parameters * sizeof(double);
+    const size_t parameters = 1 << 12, square = parameters * parameters * sizeof(double);
     trpo_settings s;
     check_name("wide observations");
     small_settings(&s, CATEGORICAL, 1);

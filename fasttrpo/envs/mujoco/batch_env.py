@@ -320,6 +320,11 @@ class MujocoVectorEnv(VectorEnv):
         self._obs, self._remembers = standing["obs"], True
         return self._obs.copy()
 
+    @property
+    def over(self) -> np.ndarray:
+        """(E,) bool: whose episode has ended, and has not been followed by another."""
+        return self._over.copy()
+
     def _standing(self) -> dict[str, np.ndarray]:
         """The arrays, live, that hold where the simulations stand."""
         own = {"elapsed": self._elapsed, "obs": self._obs, "over": self._over}

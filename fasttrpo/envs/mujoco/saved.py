@@ -12,11 +12,11 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Philox
 
 from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.npz import Archive
-
-_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+from fasttrpo.values import integer
 
 
 def is_savable(task: Task) -> bool:
@@ -37,16 +37,26 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
 def unpack(
     saved: bytes, like: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[Any], list[int | None]]:
-    """What was packed. ValueError unless the arrays are those of `like` in name, type and shape."""
+    """What was packed. ValueError unless the arrays are those of `like` in names, types and shapes,
+    the numbers are such as simulations come to, and there is a stream and a seed for each.
+    """
     try:
         arrays = _arrays(Archive(io.BytesIO(saved)), like)
         if arrays is not None:
             states, seeds = json.loads(str(arrays.pop("streams")))
             rngs = [None if state is None else _stream(state) for state in states]
-    except Exception as error:  # of NumPy, json: there is no list of what they raise
+            seeds = [None if seed is None else integer(0)("seed", seed) for seed in seeds]
+    except Exception as error:  # of zipfile, NumPy, json: there is no list of what they raise
         raise ValueError(f"the saved bytes are damaged: {error}") from error
-    if arrays is None or not len(rngs) == len(seeds) == len(arrays["elapsed"]):
+    if arrays is None:
         raise ValueError("the saved bytes are of other environments")
+    if not len(rngs) == len(seeds) == len(like["elapsed"]):
+        raise ValueError("the saved bytes are of another number of environments")
+    for name in ("state", "obs"):
+        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # what is over is reset next
+            raise ValueError(f"the saved bytes are damaged: {name} is not finite")
+    if not ((arrays["elapsed"] >= 0) & (arrays["elapsed"] <= 2**52)).all():
+        raise ValueError("the saved bytes are damaged: elapsed holds what is no count of steps")
     return arrays, rngs, seeds
 
 
@@ -62,9 +72,8 @@ def _arrays(archive: Archive, like: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 def _stream(state: dict[str, Any]) -> np.random.Generator:
-    kind = state["bit_generator"]
-    if kind not in _BIT_GENERATORS:
-        raise ValueError(f"{str(kind)[:40]!r} is no generator of NumPy's")
-    rng = np.random.Generator(getattr(np.random, kind)())
+    """KeyError for a generator that is none of NumPy's."""
+    generators = {each.__name__: each for each in (PCG64, PCG64DXSM, MT19937, Philox, SFC64)}
+    rng = np.random.Generator(generators[state["bit_generator"]]())
     rng.bit_generator.state = state
     return rng

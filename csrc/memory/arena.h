@@ -1,0 +1,60 @@
+/* Sizes that saturate, and a bump allocator over the caller's memory.
+ *
+ * What lives in that memory is one list of arrays, run twice: to count its bytes, and to place it.
+ * Sizes are never negative. A sum or product beyond PTRDIFF_MAX, the largest object that there can
+ * be, is PTRDIFF_MAX: so whatever the settings, and on 32 bits as on 64, nothing wraps. */
+#ifndef TRPO_ARENA_H
+#define TRPO_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+static inline ptrdiff_t trpo_plus(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > PTRDIFF_MAX - b ? PTRDIFF_MAX : a + b;
+}
+
+static inline ptrdiff_t trpo_times(ptrdiff_t a, ptrdiff_t b)
+{
+    return b > 0 && a > PTRDIFF_MAX / b ? PTRDIFF_MAX : a * b;
+}
+
+enum { TRPO_ALIGNMENT = 64 };
+
+/* The next multiple of `unit`, which is a power of 2. */
+static inline ptrdiff_t trpo_rounded_up(ptrdiff_t bytes, ptrdiff_t unit)
+{
+    return trpo_plus(bytes, unit - 1) & ~(unit - 1);
+}
+
+/* base: aligned; NULL: it only counts. used: bytes until now. */
+typedef struct trpo_arena {
+    char *base;
+    ptrdiff_t used;
+} trpo_arena;
+
+/* Room for `count` elements of `size` bytes, aligned; NULL where it only counts. */
+static inline void *trpo_take(trpo_arena *a, ptrdiff_t count, ptrdiff_t size)
+{
+    const ptrdiff_t at = trpo_rounded_up(a->used, TRPO_ALIGNMENT);
+    a->used = trpo_plus(at, trpo_times(count, size));
+    return a->base != NULL ? a->base + at : NULL;
+}
+
+#define TRPO_TAKE(a, type, count) ((type *)trpo_take(a, count, (ptrdiff_t)sizeof(type)))
+
+/* The bytes to ask the caller for, whose memory may begin anywhere; 0: more than there can be. */
+static inline size_t trpo_arena_bytes(const trpo_arena *a)
+{
+    const ptrdiff_t bytes = trpo_plus(a->used, TRPO_ALIGNMENT);
+    return bytes < PTRDIFF_MAX ? (size_t)bytes : 0;
+}
+
+/* Where an arena in the caller's memory begins. */
+static inline char *trpo_aligned(void *mem)
+{
+    const size_t beyond = (uintptr_t)mem % TRPO_ALIGNMENT;
+    return (char *)mem + (TRPO_ALIGNMENT - beyond) % TRPO_ALIGNMENT;
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* trpo_envs_load: whatever the bytes, with the right checksum or not, nothing has changed, or the
+ * environments are such as can have been saved: no forbidden action reaches the simulator. */
+#include "simulator.h"
+
+enum { E = 3 };
+
+/* ---- a simulator that is never sent what its mask forbids ------------------------------------ */
+
+static int strict_step(const void *config, void *state, const double *act, double *obs, double *rew,
+                       uint8_t *term, trpo_env_random *random)
+{
+    const sim_state *s = (const sim_state *)state;
+    MUST(s->open[(int)act[0]] == 1);
+    MUST(s->open[2 + (int)act[1]] == 1);
+    return sim_step(config, state, act, obs, rew, term, random);
+}
+
+/* The first choice of each component that the masks leave open, as a policy takes it. */
+static void choose(double *act, const uint8_t *mask)
+{
+    for (int e = 0; e < E; e++, mask += SIM_CHOICES, act += SIM_ACTIONS) {
+        act[0] = mask[0] ? 0 : 1;
+        act[1] = mask[2] ? 0 : mask[3] ? 1 : 2;
+    }
+}
+
+static void steps(const trpo_env *env, trpo_envs *envs, int autoreset)
+{
+    double act[E * SIM_ACTIONS] = {0, 0, 0, 0, 0, 0};
+    for (int t = 0; t < 5; t++) {
+        const trpo_env_outcome out = trpo_envs_outcome(envs);
+        if (out.mask != NULL) choose(act, out.mask);
+        for (int e = 0; e < E; e++) (void)trpo_envs_step(envs, act, autoreset, e, 1, NULL);
+        check_outcome(env, envs);
+    }
+}
+
+static unsigned char *saved_of(const trpo_envs *envs, size_t bytes)
+{
+    unsigned char *saved = ROOM(unsigned char, bytes);
+    MUST(trpo_envs_save(envs, saved, bytes) == TRPO_ENV_OK);
+    return saved;
+}
+
+static void load(trpo_envs *envs, input *in)
+{
+    const size_t bytes = trpo_envs_save_bytes(envs);
+    unsigned char *before = saved_of(envs, bytes), *given = saved_of(envs, bytes);
+    const int is_right = next_of(in, 8) != 0, is_short = next_of(in, 16) == 0;
+    damage(in, given, bytes);
+    if (is_right) put_checksum(given, bytes);
+    const size_t length = is_short ? next_word(in) % bytes : bytes;
+    unsigned char *exact = ROOM(unsigned char, length);
+    memcpy(exact, given, length);
+    const int status = trpo_envs_load(envs, exact, length);
+    MUST(status == TRPO_ENV_OK || status == TRPO_ENV_ERR_SAVED);
+    unsigned char *after = saved_of(envs, bytes);
+    MUST(memcmp(after, status == TRPO_ENV_OK ? given : before, bytes) == 0);
+    free(before), free(given), free(exact), free(after);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input in = {data, size};
+    const int kind = next_of(&in, 4), autoreset = next_of(&in, 3);
+    trpo_env env = sim_env(kind, next_of(&in, 4));
+    trpo_envs *envs;
+    if (kind == 3) env.step = strict_step;
+    const size_t bytes = trpo_envs_bytes(&env, E);
+    void *memory = room(bytes);
+    MUST(trpo_envs_init(&envs, &env, E, next_long(&in), memory, bytes) == TRPO_ENV_OK);
+    sim_input = next_of(&in, 2) ? &in : NULL;
+    if (next_of(&in, 8)) (void)trpo_envs_reset(envs, NULL, NULL);
+    steps(&env, envs, autoreset);
+    sim_input = NULL;
+    load(envs, &in);
+    steps(&env, envs, autoreset);
+    free(memory);
+    return 0;
+}
