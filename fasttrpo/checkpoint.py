@@ -51,6 +51,7 @@ _COUNT = integer(0, 2**63 - 1)
 # whose bounds are written there.
 _LARGEST_HEADER = 2**22
 _LARGEST_BOUNDS = 64
+_LONGEST_REASON = 300
 
 
 class FormatError(ValueError):
@@ -168,7 +169,13 @@ def _parsed(file: BinaryIO, name: str) -> Checkpoint:
         reason = str(error)
     except Exception as error:  # a damaged file raises anything
         reason = f"is damaged: {type(error).__name__ if str(error) == '' else error}"
-    raise FormatError(f"{name} {reason}")
+    raise FormatError(f"{name} {_printable(reason)}")
+
+
+def _printable(text: str) -> str:
+    """On one line, and short: the file may have put anything into it."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def _from(archive: Any) -> Checkpoint:

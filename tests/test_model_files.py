@@ -248,6 +248,14 @@ def test_texts_that_are_no_header_are_refused(text, members):
     refused(written({**members, "header.npy": npy(np.array(text))}))
 
 
+@pytest.mark.parametrize("name", ["x" * 100_000, "\x1b[2J\nsaved"])
+def test_what_a_file_says_fills_no_screen(name, members):
+    settings = json.loads(str(np.load(io.BytesIO(members["header.npy"]))))["settings"]
+    reason = refused(written(with_header(members, settings={**settings, name: 1})))
+    assert len(reason) < 400
+    assert reason.isprintable()
+
+
 def test_a_nested_space_is_refused_however_deep(members):
     text = str(np.load(io.BytesIO(members["header.npy"])))
     deep = '{"kind": "tuple", "parts": [' * 5000
@@ -288,6 +296,7 @@ SPACES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:observation is an image")
 @pytest.mark.parametrize("backend", ["compiled", "portable"])
 @pytest.mark.parametrize(("observations", "actions"), SPACES)
 @pytest.mark.parametrize("critic", ["kfac", "adam", "ridge"])

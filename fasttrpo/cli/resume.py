@@ -81,8 +81,9 @@ def opened(
     resumed = Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
     if not resumed.is_finished and not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write to {str(folder)!r}; resume a copy of it elsewhere")
-    with saving(folder / ERROR):
-        (folder / ERROR).unlink(missing_ok=True)
+    if os.path.lexists(folder / ERROR):
+        with saving(folder / ERROR):
+            (folder / ERROR).unlink()
     return resumed
 
 
