@@ -152,14 +152,41 @@ gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=20)
 
 
 @pytest.mark.parametrize("interpreter", [[], ["-m"], ["-P", "-m"]])
-def test_an_environment_in_a_module_of_the_working_folder_is_found(interpreter, tmp_path):
+def test_an_environment_in_a_module_of_the_working_folder_is_found(
+    interpreter, tmp_path, monkeypatch
+):
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "own_module.py").write_text(ENVIRONMENT)
     (folder / "tqdm.py").write_text("raise SystemExit('imported ' + __file__)\n")
-    TRAIN[1] = "own_module:Own-v0"
-    try:
-        out = fasttrpo_in(folder, interpreter, "--seeds", "0,1").stdout
-    finally:
-        TRAIN[1] = "CartPole-v1"
+    monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
+    out = fasttrpo_in(folder, interpreter, "--seeds", "0,1").stdout
     assert "own_module:Own-v0: 2 seeds: return mean" in out
+
+
+WITH_PROCESSES = """
+import multiprocessing
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Own(CartPoleEnv):
+    def __init__(self):
+        super().__init__()
+        process = multiprocessing.get_context("spawn").Process(target=print)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+
+gymnasium.register("Own-v0", Own, max_episode_steps=20)
+"""
+
+
+def test_an_environment_may_start_processes_of_its_own(tmp_path, monkeypatch):
+    """multiprocessing forbids it to its daemons."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "own_module.py").write_text(WITH_PROCESSES)
+    monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
+    assert "1 seeds" in fasttrpo_in(folder, [], "--seeds", "0").stdout
