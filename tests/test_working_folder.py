@@ -159,7 +159,7 @@ def test_an_environment_in_a_module_of_the_working_folder_is_found(
     folder.mkdir()
     (folder / "own_module.py").write_text(ENVIRONMENT)
     (folder / "tqdm.py").write_text("raise SystemExit('imported ' + __file__)\n")
-    monkeypatch.setitem(TRAIN, 1, "own_module:Own-v0")
+    monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
     out = fasttrpo_in(folder, interpreter, "--seeds", "0,1").stdout
     assert "own_module:Own-v0: 2 seeds: return mean" in out
 
@@ -188,6 +188,5 @@ def test_an_environment_may_start_processes_of_its_own(tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "own_module.py").write_text(WITH_PROCESSES)
-    monkeypatch.setitem(TRAIN, 1, "own_module:Own-v0")
-    monkeypatch.setitem(TRAIN, 3, "1")
+    monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
     assert "1 seeds" in fasttrpo_in(folder, [], "--seeds", "0").stdout
