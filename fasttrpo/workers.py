@@ -54,7 +54,7 @@ def settle(env: Any) -> None:
 
 
 def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-    """The answer to one of its calls; RuntimeError that names the process which ended, if one did."""
+    """What one of its calls answers; RuntimeError names the process that ended, if one did."""
     try:
         return function(*args, **keywords)
     except _PIPE_ENDED as error:
