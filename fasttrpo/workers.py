@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 _PIPE_ENDED = (EOFError, ConnectionError)  # what a pipe raises whose other end is gone
 PATIENCE = 10.0  # seconds for a step that is under way, where new processes can be started
 _unanswered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -52,7 +54,7 @@ def settle(env: Any) -> None:
 
 
 def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-    """The answer to one of its calls; RuntimeError names the process that ended, if one did."""
+    """What one of its calls answers; RuntimeError names the process that ended, if one did."""
     try:
         return function(*args, **keywords)
     except _PIPE_ENDED as error:
@@ -99,7 +101,9 @@ def _are_spaces(answer: Any) -> bool:
 
 
 def _are_bools(answer: Any) -> bool:
-    return isinstance(answer, list) and bool(answer) and all(type(x) is bool for x in answer)
+    """Python's or, with older versions of Gymnasium, NumPy's."""
+    is_list = isinstance(answer, list) and bool(answer)
+    return is_list and all(isinstance(x, bool | np.bool_) for x in answer)
 
 
 # -- what is left in the pipes ---------------------------------------------------------------------
