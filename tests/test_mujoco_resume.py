@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
@@ -80,3 +83,30 @@ def test_a_task_that_does_not_say_what_it_remembers_is_not_saved():
     assert not env.is_savable
     with pytest.raises(ValueError, match="Secretive does not name what it remembers"):
         env.save()
+
+
+def changed(data, **arrays):
+    """The saved bytes with other arrays in them."""
+    with np.load(io.BytesIO(data)) as archive:
+        members = dict(archive) | arrays
+    file = io.BytesIO()
+    np.savez(file, **members)
+    return file.getvalue()
+
+
+def test_what_cannot_have_been_saved_is_refused():
+    env = ours("Hopper-v5", 2)
+    env.reset(seed=1)
+    data, state = env.save(), env._batch.state
+    streams = json.dumps([[{"bit_generator": "seterr"}] * 2, [None] * 2])
+    for name, value in {
+        "elapsed": np.array([-1, 0]),
+        "over": np.array([0.0, np.nan]),
+        "state": np.full_like(state, np.nan),
+        "streams": np.array(streams),
+    }.items():
+        before = env.save()
+        with pytest.raises(ValueError, match="the saved bytes are"):
+            env.load(changed(data, **{name: value}))
+        assert env.save() == before
+    env.load(data)
