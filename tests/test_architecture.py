@@ -121,7 +121,7 @@ LAYERS = (
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
-    {"values", "suggest", "files", "notes", "run_files", "step", "_version"},
+    {"values", "suggest", "files", "notes", "rejections", "run_files", "step", "_version"},
 )
 
 
@@ -147,7 +147,7 @@ ROOMS = {
         {"errors"},
     ),
     "settings": (
-        {"__init__", "agent", "peers"},
+        {"__init__", "agent", "peers", "cost"},
         {"user"},
         {"policy_kwargs", "schedules"},
         {"sb3_arguments"},

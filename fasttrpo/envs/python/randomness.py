@@ -14,7 +14,7 @@ import functools
 import inspect
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ class Use(NamedTuple):
     line: int
 
 
-def check(name: str, functions: dict[str, FunctionType]) -> None:
+def check(name: str, functions: Mapping[str, Any]) -> None:
     """CompileError for the first of an environment's functions, by role, that draws elsewhere."""
     for role, function in functions.items():
         use = next(_uses(function, set()), None)
