@@ -127,7 +127,7 @@ LAYERS = (
     {"amid", "answers", "infos"},
     {
         *("values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"),
-        *("ownership", "seeds", "workers", "media", "pictures", "source_tree"),
+        *("ownership", "seeds", "workers", "media", "pictures", "source_tree", "rejections"),
     },
     {"printable"},
 )
@@ -159,7 +159,7 @@ ROOMS = {
     ),
     "settings": (
         {"sizes"},
-        {"__init__", "agent", "peers"},
+        {"__init__", "agent", "peers", "cost"},
         {"user"},
         {"policy_kwargs", "schedules"},
         {"sb3_arguments"},

@@ -25,7 +25,7 @@ OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)
 
 def test_rejected_update_leaves_theta_bitwise(implementation):
     """The step is too far for a quadratic, and may not shrink enough; the critic learns."""
-    s = rollout_settings(target_kl=1.0, cg_damping=1e-6, line_search_max_iter=2)
+    s = rollout_settings(target_kl=0.3, cg_damping=1e-6, cg_max_steps=30, line_search_max_iter=2)
     s = replace(s, distribution="categorical", parts=(2, 3))
     agent = shaken(implementation, s)
     obs = collect(agent, World(5), 24).obs[0]

@@ -25,8 +25,8 @@
 static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
 
 /* Along a direction without curvature an estimated inverse goes as far as 1 / damping. With less
- * damping than this, CG's few steps end where the Fisher matrix says nothing of the KL any more, and
- * the line search takes no step. */
+ * than this, CG's few steps end where the Fisher matrix says nothing of the KL any more, and the
+ * line search takes no step. */
 static const double LEAST_DAMPING = 1e-3;
 
 /* The damping of the factors; of an exact block it is the system's own. */
