@@ -223,7 +223,7 @@ class Foreign:
         (Foreign(), r"got Foreign, which is not derived from gymnasium\.Env: derive it"),
         (3, "got int"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_environment_is_told_what_to_pass(env, message):
     with pytest.raises(TypeError, match=message):
