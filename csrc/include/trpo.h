@@ -380,16 +380,14 @@ void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 size_t trpo_save_bytes(const trpo_agent *agent);
 /* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: it diverged, and trpo_load would refuse it. */
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
-/* Drops the rollout in progress. TRPO_ERR_MODEL, whatever the checksum says, also for values that
- * cannot have been saved: numbers that are not finite, counts that are negative, not whole or above
- * 2^52, sums of squares below 0, a damping_scale beyond its limits. */
+/* Drops the rollout in progress. TRPO_ERR_MODEL also for values that cannot have been saved: not
+ * finite, counts that are not whole or not within 0..2^52, squares below 0, a wrong damping_scale. */
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
  * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, moves a
  * log_std beyond its bounds to them, and drops the rollout in progress. TRPO_ERR_MODEL for values
- * that trpo_load would refuse: they stand, no call does any harm with them, but what comes of them
- * means nothing. */
+ * that trpo_load would refuse: they stay, and are harmless, but results are meaningless. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 int trpo_refresh(trpo_agent *agent);
 
