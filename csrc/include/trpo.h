@@ -157,8 +157,7 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
-    double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal; K-FAC's     */
-                           /*     estimated factors have at least 1e-3 of it [0.1]            */
+    double cg_damping;     /* lambda >= 0 on the Fisher diagonal; K-FAC's factors: >= 1e-3 [0.1] */
     int adaptive_damping;  /* lambda, then > 0, follows how well gains are predicted [0]      */
     int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
@@ -381,7 +380,7 @@ size_t trpo_save_bytes(const trpo_agent *agent);
 /* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, nothing written: it diverged, and trpo_load would refuse it. */
 int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
 /* Drops the rollout in progress. TRPO_ERR_MODEL also for values that cannot have been saved: not
- * finite, counts that are not whole or not within 0..2^52, squares below 0, a wrong damping_scale. */
+ * finite, counts not whole or not in 0..2^52, squares below 0, a damping_scale out of range. */
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);
 
 /* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
