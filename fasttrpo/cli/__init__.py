@@ -16,6 +16,7 @@ from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, UsageError, line
+from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
 from fasttrpo.files import SaveError
 from fasttrpo.printable import make_streams_safe
@@ -81,7 +82,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     args, extra = parser.parse_known_args(argv)
     # After an option, argparse looks for no optional argument any more.
     if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
-        args.env_id = extra.pop(0)
+        args.env_id = as_typed(extra.pop(0))
     if extra:
         what = "option" if extra[0].startswith("-") else "argument"
         raise UsageError(unknown(what, extra[0].split("=")[0], _options(parsers[args.command])))

@@ -247,7 +247,7 @@ def _make_model(env_id: str, settings: dict[str, Any]) -> Any:
 def _tell_environments(env_id: str, model: Any) -> None:
     """Says so where the environments are not Gymnasium's, though the id is."""
     kind = type(model.get_env().vector_env)
-    if kind.__module__.startswith("fasttrpo.") and not is_file(env_id):
+    if kind.__module__.startswith("fasttrpo.envs.") and not is_file(env_id):
         print(f"{env_id}: fasttrpo's own environments (--env-backend gymnasium takes Gymnasium's)")
 
 
