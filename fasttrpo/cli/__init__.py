@@ -19,7 +19,7 @@ from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, Usa
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
 from fasttrpo.files import SaveError
-from fasttrpo.printable import make_streams_safe
+from fasttrpo.printable import make_streams_safe, readable
 from fasttrpo.suggest import unknown
 
 COMMANDS = {
@@ -49,13 +49,13 @@ def _main(argv: list[str], output: guarded) -> int:
             output.discard()
         return args.run(args)
     except UsageError as error:
-        print(f"fasttrpo: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except KeyboardInterrupt:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
     except SaveError as error:
-        print(f"fasttrpo: {error.strerror}", file=sys.stderr)
+        _tell(str(error.strerror))
         return FAILED
     except REFUSALS as error:
         from fasttrpo.envs import SimulationError
@@ -64,8 +64,13 @@ def _main(argv: list[str], output: guarded) -> int:
         # What went wrong inside the environment is for its author, who needs the traceback.
         if is_environments(error) and not isinstance(error, SimulationError):
             raise
-        print(f"fasttrpo: {line(error)}", file=sys.stderr)
+        _tell(line(error))
         return 2
+
+
+def _tell(words: str) -> None:
+    """The one line of what went wrong; a run's folder may have put anything into it."""
+    print(f"fasttrpo: {readable(words)}", file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
