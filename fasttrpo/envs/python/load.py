@@ -13,7 +13,6 @@ from typing import Any
 from fasttrpo.envs.failures import RAN, line_of
 from fasttrpo.envs.names import is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
-from fasttrpo.printable import encoded
 from fasttrpo.suggest import unknown
 
 
@@ -59,7 +58,7 @@ def _module(path: Path) -> ModuleType:
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
     is_taken = loaded is not None or _is_elsewhere(path)
-    stem = encoded(path.stem).decode()  # Numba takes no surrogates
+    stem = path.stem.encode("utf-8", "backslashreplace").decode()  # Numba takes no surrogates
     name = f"{stem}_{abs(hash(os.fspath(path)))}" if is_taken else stem
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
