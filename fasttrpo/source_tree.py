@@ -29,8 +29,6 @@ def fingerprint(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for pattern in _SOURCES for path in root.glob(pattern)):
         content = path.read_bytes().replace(b"\r\n", b"\n")
-        if path.suffix == ".c" and path.with_suffix(".pyx").exists():
-            continue  # written by Cython
         digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 

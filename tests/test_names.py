@@ -66,6 +66,25 @@ def test_a_run_of_any_name_in_any_locale(place, name, tmp_path):
     fasttrpo(tmp_path, place, "report", name)
 
 
+REGISTERS = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+gymnasium.register("\u00dcn\u00ef-v0", CartPoleEnv, max_episode_steps=20)
+"""
+
+
+@pytest.mark.parametrize("place", ["C", "C without UTF-8"])
+def test_a_typed_environment_is_the_run_s_in_any_locale(place, tmp_path):
+    """Wherever in the command it stands."""
+    (tmp_path / "own_module.py").write_text(REGISTERS, encoding="utf-8")
+    env_id = "own_module:\u00dcn\u00ef-v0"
+    short = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "32", "--no-progress"]
+    fasttrpo(tmp_path, place, "train", env_id, *short, "--out", "run")
+    fasttrpo(tmp_path, place, "eval", "run", env_id, "--episodes", "1")
+    fasttrpo(tmp_path, place, "eval", "run", "--episodes", "1", env_id)
+    fasttrpo(tmp_path, place, "train", "--resume", "run", "--total-timesteps", "64", env_id)
+
+
 def test_a_png_of_any_name(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     write_run(tmp_path / NO_UTF8, env_id="\udce9\ud800")

@@ -318,6 +318,14 @@ def test_the_example_of_the_readme_runs(example):
     assert re.fullmatch(r"\(-?\d+\.\d+, .*\)\n", out.stdout)
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
+def test_a_file_whose_name_is_no_utf8(tmp_path):
+    """Numba takes no module of such a name."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.py")
+    shutil.copy(Path(__file__).with_name("python_envs.py"), path)
+    CompiledVectorEnv(f"{path}:cart", 2).close()
+
+
 def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]

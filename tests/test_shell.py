@@ -99,6 +99,14 @@ def test_selftest_ends_at_its_first_line_that_is_lost():
     assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("command", ["info", "report {run}", "plot {run}", "--version"])
+def test_a_closed_output_is_lost_too(command, closed, run):
+    if command.startswith("plot"):
+        pytest.importorskip("matplotlib")
+    assert shell(f"fasttrpo {command.format(run=run)} {closed}", 141) == ("", "")
+
+
 CLOSED = {
     "closed streams": "{command} >&- 2>&- <&-",
     "a closed error stream": "{command} 2>&-",
@@ -127,7 +135,7 @@ def test_training_that_fails_says_so_by_its_status_though_its_output_is_lost():
 
 def test_closed_streams_are_no_files_to_write_into(run):
     """The next file that is opened has their number: nothing that is printed lands in it."""
-    shell(f"fasttrpo report {run} --out r.html <&- >&- 2>&-")
+    shell(f"fasttrpo report {run} --out r.html <&- >&- 2>&-", 141)
     assert Path("r.html").read_text().lstrip().startswith("<!")
 
 
@@ -233,6 +241,15 @@ def test_any_seed_s_code_is_asked_for(foreign, run):
     assert not Path("it_ran").exists()
     shell(f"{resume} --trust")
     assert Path("it_ran").exists()
+
+
+def test_what_a_folder_says_does_not_control_the_terminal(foreign):
+    path = Path("foreign/config.json")
+    path.write_text(path.read_text().replace("theirs:Own-v0", "\\u001b[2J\\u202e"))
+    for command in ("eval foreign X-v0", "train --resume foreign X-v0", "eval foreign"):
+        err = shell(f"fasttrpo {command}", 2)[1]
+        assert "\\x1b[2J" in err
+        assert not {"\x1b", "\u202e"} & {*err}
 
 
 def test_another_environment_than_the_run_s_is_no_consent(foreign):

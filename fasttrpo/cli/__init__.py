@@ -16,9 +16,10 @@ from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, UsageError, line
+from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
 from fasttrpo.files import SaveError
-from fasttrpo.printable import make_streams_safe
+from fasttrpo.printable import make_streams_safe, readable
 from fasttrpo.suggest import unknown
 
 COMMANDS = {
@@ -48,13 +49,13 @@ def _main(argv: list[str], output: guarded) -> int:
             output.discard()
         return args.run(args)
     except UsageError as error:
-        print(f"fasttrpo: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except KeyboardInterrupt:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
     except SaveError as error:
-        print(f"fasttrpo: {error.strerror}", file=sys.stderr)
+        _tell(str(error.strerror))
         return FAILED
     except REFUSALS as error:
         from fasttrpo.envs import SimulationError
@@ -63,8 +64,13 @@ def _main(argv: list[str], output: guarded) -> int:
         # What went wrong inside the environment is for its author, who needs the traceback.
         if is_environments(error) and not isinstance(error, SimulationError):
             raise
-        print(f"fasttrpo: {line(error)}", file=sys.stderr)
+        _tell(line(error))
         return 2
+
+
+def _tell(words: str) -> None:
+    """The one line of what went wrong; a run's folder may have put anything into it."""
+    print(f"fasttrpo: {readable(words)}", file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -81,7 +87,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     args, extra = parser.parse_known_args(argv)
     # After an option, argparse looks for no optional argument any more.
     if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
-        args.env_id = extra.pop(0)
+        args.env_id = as_typed(extra.pop(0))
     if extra:
         what = "option" if extra[0].startswith("-") else "argument"
         raise UsageError(unknown(what, extra[0].split("=")[0], _options(parsers[args.command])))

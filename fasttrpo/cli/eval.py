@@ -9,7 +9,7 @@ from typing import Any
 from fasttrpo.cli import consent
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import environment_of, full
+from fasttrpo.cli.runs import as_typed, environment_of, full
 from fasttrpo.run_files import MODEL
 
 EVAL_EPISODES = 100
@@ -22,7 +22,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     evaluate.set_defaults(run=run)
     evaluate.add_argument("folder", metavar="RUN", type=Path, help="a folder written by train")
     what = "its environment; not needed, unless it is code that you trust"
-    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", help=what)
+    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
     consent.add(evaluate)
     episodes, seed = f"to play (default {EVAL_EPISODES})", f"of the environments ({EVAL_SEED})"
     evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)

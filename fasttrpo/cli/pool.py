@@ -278,11 +278,19 @@ def serve(connection: Any) -> None:
     """Does the tasks that come, until there is none or the parent is gone."""
     for number in _TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt_once)
     with guarded(DISCARD), suppress(EOFError, ConnectionError, KeyboardInterrupt):
         work = connection.recv()
         while (task := connection.recv()) is not None:
             connection.send(("ended", _outcome(connection, work, task)))
+
+
+def _interrupt_once(number: int, frame: Any) -> None:
+    """The first is Ctrl-C. One more, as where the sender means the whole group, is no reason to
+    break off what the task saves at its end.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _outcome(connection: Any, work: Callable, task: Any) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _own_log(folder: Path, log: Any) -> str | None:
     if log is None or (isinstance(log, str) and folder.resolve() in Path(log).resolve().parents):
         return log
     print(
-        f"{folder}: no TensorBoard logs are written to {log}, which is outside of the run's "
+        f"{folder}: no TensorBoard logs are written to {log!r}, which is outside of the run's "
         f"folder; --set tensorboard_log=FOLDER names where to write them"
     )
     return None

@@ -102,6 +102,7 @@ def _open_closed_ones() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    null = os.devnull, "w"
-    sys.stdout = sys.stdout or open(*null, encoding="utf-8")  # noqa: SIM115 (until the end)
-    sys.stderr = sys.stderr or open(*null, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:  # what is printed there is lost, so writing must fail: read-only
+        nobody = os.open(os.devnull, os.O_RDONLY)
+        sys.stdout = open(nobody, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

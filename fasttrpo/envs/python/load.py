@@ -58,7 +58,8 @@ def _module(path: Path) -> ModuleType:
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
     is_taken = loaded is not None or _is_elsewhere(path)
-    name = f"{path.stem}_{abs(hash(os.fspath(path)))}" if is_taken else path.stem
+    stem = path.stem.encode("utf-8", "backslashreplace").decode()  # Numba takes no surrogates
+    name = f"{stem}_{abs(hash(os.fspath(path)))}" if is_taken else stem
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
