@@ -272,6 +272,14 @@ def test_a_rollout_takes_no_memory_before_it_is_collected(members):
     assert loaded.settings.n_steps == 2**24
 
 
+def test_acting_takes_no_memory_for_rollouts(members):
+    resource = pytest.importorskip("resource")
+    loaded = TRPO.load(written(with_header(members, n_steps=2**21)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loaded.predict(np.zeros(loaded.observation_space.shape))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
+
+
 def test_threads_may_share_a_model_that_was_just_loaded(members):
     loaded = TRPO.load(written(members))
     agents, barrier = [], threading.Barrier(4)
