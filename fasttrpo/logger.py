@@ -228,14 +228,15 @@ def for_learning(verbose: int, folder: str | None, name: str, resumed: int | Non
     """The logger of one `learn`: tables if `verbose`, TensorBoard if there is a `folder`.
 
     TensorBoard's run is the folder name_N, N one more than there is, or the last if the run goes
-    on (from `resumed` steps).
+    on (from `resumed` steps), unless that is a link, which may lead anywhere.
     """
     formats = ["stdout"] if verbose else []
     if folder is None:
         return Logger(None, formats)
-    number = max(_runs(Path(folder), name), default=0) + (resumed is None)
-    path = Path(folder) / f"{name}_{max(number, 1)}"
-    return Logger(path, [*formats, "tensorboard"], resumed or 0)
+    last = max(_runs(Path(folder), name), default=0)
+    path, following = (Path(folder) / f"{name}_{number}" for number in (last, last + 1))
+    goes_on = resumed is not None and last > 0 and not path.is_symlink()
+    return Logger(path if goes_on else following, [*formats, "tensorboard"], resumed or 0)
 
 
 def _runs(folder: Path, name: str) -> list[int]:

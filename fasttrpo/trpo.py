@@ -90,7 +90,8 @@ class TRPO(Calls):
         self._seen_env: Any = None
         self._statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
         self._backend = backend.choose_aloud(settings.backend)
-        self._capacity = settings.n_steps, settings.n_envs
+        # A loaded model acts in little memory, whatever its n_steps; the first rollout makes room.
+        self._capacity = settings.n_steps if saved is None else 1, settings.n_envs
         self._made, self._saved = None, saved
         if saved is None:
             self._made = self._make_agent(*self._capacity)
@@ -242,9 +243,7 @@ class TRPO(Calls):
 
     @property
     def _agent(self) -> Any:
-        """A loaded model makes its agent when it is first needed: a file's settings may ask for
-        any amount of memory, for rollouts that are never collected.
-        """
+        """A loaded model makes its agent when it is first needed."""
         if self._made is None:
             with _MAKING:
                 if self._made is None:
@@ -413,7 +412,6 @@ class TRPO(Calls):
             if env is not None:
                 model._check_spaces(made)
                 model._attach(made, env)
-                model._capacity = model.settings.n_steps, model.settings.n_envs
             model._go_on(saved.run)
         except ValueError as error:
             raise archives.FormatError(f"{archives.shown(path)}: {error}") from error

@@ -272,6 +272,19 @@ def test_resume_writes_no_tensorboard_logs_outside_the_run_unless_told(
 
 
 @posix
+def test_tensorboard_s_folder_is_not_gone_on_with_through_a_link(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    assert command(f"{NEW_RUN} --set tensorboard_log=run/logs") == 0
+    Path("run/logs/TRPO_1").rename("outside")
+    before = names(Path("outside"))
+    Path("run/logs/TRPO_1").symlink_to(tmp_path / "outside")
+    assert command("train --resume run --total-timesteps 128") == 0
+    assert names(Path("outside")) == before
+    assert len(names(Path("run/logs/TRPO_2"))) == 1
+
+
+@posix
 def test_seeds_that_are_links_are_not_resumed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()

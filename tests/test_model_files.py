@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -270,6 +271,16 @@ def test_a_rollout_takes_no_memory_before_it_is_collected(members):
     assert tracemalloc.get_traced_memory()[1] < 2**26
     tracemalloc.stop()
     assert loaded.settings.n_steps == 2**24
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak has other units there")
+def test_acting_takes_no_memory_for_rollouts(members):
+    import resource
+
+    loaded = TRPO.load(written(with_header(members, n_steps=2**21)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loaded.predict(np.zeros(loaded.observation_space.shape))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
 
 
 def test_threads_may_share_a_model_that_was_just_loaded(members):

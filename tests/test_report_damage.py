@@ -125,6 +125,16 @@ def test_both_commands_go_on_without_it(command, tmp_path, capsys):
     assert err.startswith(f"fasttrpo: left out: {tmp_path / 'damaged' / 'config.json'} is damaged")
 
 
+def with_target(value):
+    """A target that only the settings tell."""
+
+    def change(folder):
+        with_column(target_kl=None)(folder)
+        with_config(settings={"target_kl": value})(folder)
+
+    return change
+
+
 OUTCOME = {"outcome": ["", "nan", "inf", "7", "-1", "x", *["0"] * 34]}
 ODD = {
     "a BOM": with_text("progress.csv", b"\xef\xbb\xbf" + HEAD + b"100,5\n"),
@@ -140,6 +150,8 @@ ODD = {
     "critics below -1": with_column(explained_variance=[-5.0] * 40),
     "steps from 0 again": with_column(num_timesteps=[*range(1, 21), *range(1, 21)]),
     "another version's settings": with_config(settings={"policy": "CnnPolicy", "new": {"a": [1]}}),
+    "a target beyond all floats": with_target(10**400),
+    "a target of zero": with_target(0),
     "a surrogate": with_config(env_id="\ud800"),
     "a long error": with_text("error.txt", b"x" * (1 << 20)),
     "a name of markup": with_config(env_id=EVIL, settings={EVIL: EVIL}, system={EVIL: EVIL}),
@@ -235,6 +247,12 @@ def test_cells_are_read_alike_fast_or_not(tmp_path):
     for name in columns:
         assert fast[name].tolist() == slow[name].tolist() == columns[name]
     assert np.isnan(slow["c"]).tolist() == [True, True, False]
+
+
+@pytest.mark.filterwarnings("error")
+def test_empty_lines_are_no_records(tmp_path):
+    (tmp_path / "a.csv").write_bytes(HEAD + b"\n\r\n\n")
+    assert read_csv(tmp_path / "a.csv") == {}
 
 
 def test_quoted_texts_may_have_lines_of_their_own(tmp_path):

@@ -100,7 +100,7 @@ def _columns(
     speed.
     """
     kinds = [(f"{i}", object if is_text(name) else float) for i, name in enumerate(header)]
-    if kinds and not quoted:
+    if kinds and not quoted and any(map(str.strip, lines)):  # NumPy warns where there is no row
         with suppress(ValueError):  # an empty cell, a word, a row that is shorter
             table = np.loadtxt(lines, kinds, None, ",", ndmin=1, encoding=None)
             return [np.ascontiguousarray(table[name]) for name, _ in kinds]

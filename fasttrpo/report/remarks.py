@@ -16,6 +16,7 @@ from fasttrpo.report.curves import average
 from fasttrpo.report.diagnostics import REASONS, reasons, seconds
 from fasttrpo.report.runs import Group
 from fasttrpo.report.words import counted, listed, number, percent
+from fasttrpo.run_files import is_number
 
 LEVELS = ("warning", "note", "good")
 
@@ -175,7 +176,7 @@ def _region(group: Group) -> Iterator[Remark]:
     )
     if np.isnan(target).all():
         given = group.runs[0].settings.get("target_kl")
-        target = np.full(len(kl), given if isinstance(given, int | float) else np.nan)
+        target = np.full(len(kl), given if is_number(given) else np.nan)
     used = float(np.nanmedian(kl / target))
     if used < 0.3:
         text = f"A typical step uses only {percent(used)} of the trust region: damping, or the "
