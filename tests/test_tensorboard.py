@@ -93,6 +93,14 @@ def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
     assert (event.histogram_value.num, event.histogram_value.max) == (2, 3.0)
 
 
+@pytest.mark.parametrize("values", [[1e308, -1e308], [1.7e18] * 3, [2.0**63]], ids=str)
+def test_numbers_too_near_or_too_far_apart_have_one_bin(values, tmp_path):
+    (event,) = logged(tmp_path, x=np.array(values)).Histograms("x")
+    histogram = event.histogram_value
+    assert (histogram.min, histogram.max) == (min(values), max(values))
+    assert (histogram.bucket_limit, histogram.bucket) == ([max(values)], [len(values)])
+
+
 def test_texts_are_texts(tmp_path):
     events = logged(tmp_path, note="**bold** ü")
     (event,) = events.Tensors("note/text_summary")
