@@ -75,6 +75,8 @@ class Learning:
             watcher.on_training_start(locals_, globals())
             self._iterate(watcher)
             watcher.on_training_end()
+            if self._made_logger is not None and self.log_interval is not None:
+                self._made_logger.dump(self.model.num_timesteps)  # what was recorded since
         except BaseException as error:
             watcher.on_exception(error)
             raise

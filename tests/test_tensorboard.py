@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import small_model
 
+from fasttrpo.callbacks import BaseCallback
 from fasttrpo.logger import Figure, HParam, Image, Video, as_logger, configure
 from fasttrpo.pictures import png
 
@@ -263,6 +264,15 @@ def test_a_run_logs_media_and_keeps_its_records_small(tmp_path):
     assert (record["note"], record["height"]) == ("a text", 1.5)
     assert not {"seen", "weights"} & set(record)
     assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize("moment", ["_on_record", "_on_training_end"])
+def test_what_is_recorded_at_the_end_is_shown(moment, tmp_path):
+    callback, model = BaseCallback(), small_model(tensorboard_log=str(tmp_path))
+    setattr(callback, moment, lambda *_: callback.logger.record("last/one", 5.0))
+    model.learn(64, callback)
+    (event,) = read_back(tmp_path / "TRPO_1").Scalars("last/one")
+    assert (event.step, event.value) == (64, 5.0)
 
 
 def test_a_logger_of_theirs_gets_texts_and_media_too():
