@@ -75,6 +75,8 @@ class Learning:
             watcher.on_training_start(locals_, globals())
             self._iterate(watcher)
             watcher.on_training_end()
+            if self._made_logger is not None and self.log_interval is not None:
+                self._made_logger.dump(self.model.num_timesteps)  # what was recorded since
         except BaseException as error:
             watcher.on_exception(error)
             raise
@@ -172,9 +174,9 @@ def iterate(model: Any, callback: Any = None) -> Record:
     steps count if it was stopped.
     """
     started, before = perf_counter(), model.num_timesteps
-    callback, agent = nobody(model) if callback is None else callback, model._agent
+    callback, agent = nobody(model) if callback is None else callback, None
     try:
-        callback.on_rollout_start()
+        callback.on_rollout_start()  # which may give the model another agent, and train it
         model._amid = UPDATE
         agent = fit_agent(model)
         ready_environment(model)
@@ -182,8 +184,9 @@ def iterate(model: Any, callback: Any = None) -> Record:
         collected = perf_counter()
         result = agent.update()
     except BaseException as error:
-        agent.discard()
-        hand_over(agent, model)
+        if agent is not None:
+            agent.discard()
+            hand_over(agent, model)
         model._stream.interrupt()
         if not isinstance(error, Stopped):
             model.num_timesteps = before

@@ -55,16 +55,26 @@ def _histogram(array: np.ndarray) -> Any:
     values = values[np.isfinite(values)]
     if not values.size:
         raise ValueError(f"no number in its array of shape {array.shape} is finite")
-    counts, edges = np.histogram(values, N_BINS)
-    return HistogramProto(
-        min=values.min(),
-        max=values.max(),
-        num=values.size,
-        sum=values.sum(),
-        sum_squares=values @ values,
-        bucket_limit=edges[1:].tolist(),
-        bucket=counts.tolist(),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        counts, limits = _bins(values)
+        return HistogramProto(
+            min=values.min(),
+            max=values.max(),
+            num=values.size,
+            sum=values.sum(),
+            sum_squares=values @ values,
+            bucket_limit=limits.tolist(),
+            bucket=counts.tolist(),
+        )
+
+
+def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and upper limits: one bin where numbers are too near or too far apart for more."""
+    try:
+        counts, edges = np.histogram(values, N_BINS)
+    except ValueError:
+        return np.array([values.size]), values.max(keepdims=True)
+    return counts, edges[1:]
 
 
 def _text(tag: str, text: str) -> Any:

@@ -454,8 +454,9 @@ class TRPO(Calls):
             self._stream.load_state(run)
 
 
-# Where threads share a loaded model, one of them makes its agent.
-_MAKING = threading.Lock()
+# Where threads share a loaded model, one of them makes its agent. A signal's handler may save the
+# model meanwhile, and a schedule may ask another loaded model: the thread takes the lock again.
+_MAKING = threading.RLock()
 
 
 def weakly(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,6 @@ import re
 import time
 import warnings
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +210,11 @@ class JsonLines(TextFile):
 def _for_json(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy's
         value = value.tolist()
+    if isinstance(value, list):
+        return [_for_json(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if isinstance(value, str | Real | list | None) else str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 class ProgressFile:

@@ -92,6 +92,20 @@ def test_parameters_may_change_after_a_rollout_that_failed():
     model.set_env("CartPole-v1")
 
 
+def test_parameters_set_before_a_rollout_stay_where_the_callback_then_fails():
+    model, given = small_model(), other.get_parameters()
+
+    def change_and_fail(model):
+        model.n_steps = 2 * model.n_steps
+        model.set_parameters(given)
+        raise KeyError("then")
+
+    with pytest.raises(KeyError, match="then"):
+        learning(model, "_on_rollout_start", change_and_fail)
+    for name, array in model.get_parameters()["policy"].items():
+        np.testing.assert_array_equal(array, given["policy"][name])
+
+
 def test_other_threads_are_refused_too():
     told = []
 

@@ -8,8 +8,10 @@ import os
 import re
 import sys
 from contextlib import closing, suppress
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import Pointer, disk_of, small_model
 
@@ -293,6 +295,24 @@ def test_json_has_no_nan(tmp_path):
     logger.record("b", "text")
     logger.dump()
     assert (tmp_path / "progress.json").read_text() == '{"a": null, "b": "text"}\n'
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (np.array([1.5, np.nan]), "[1.5, null]"),
+        (np.array([[1], [2]]), "[[1], [2]]"),
+        (np.array([1j]), '["1j"]'),
+        (np.array([Fraction(1, 3)]), '["1/3"]'),
+        (Fraction(1, 3), '"1/3"'),
+    ],
+    ids=str,
+)
+def test_json_holds_whatever_is_recorded(value, written, tmp_path):
+    logger = configure(tmp_path, ["json"])
+    logger.record("a", value)
+    logger.dump()
+    assert (tmp_path / "progress.json").read_text() == f'{{"a": {written}}}\n'
 
 
 def test_tensorboard_reads_it_back(tmp_path):

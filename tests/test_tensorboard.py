@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import small_model
 
+from fasttrpo.callbacks import BaseCallback
 from fasttrpo.logger import Figure, HParam, Image, Video, as_logger, configure
 from fasttrpo.pictures import png
 
@@ -91,6 +92,14 @@ def test_arrays_are_histograms(kind, tmp_path):
 def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
     (event,) = logged(tmp_path, x=np.array([1.0, np.nan, np.inf, 3.0])).Histograms("x")
     assert (event.histogram_value.num, event.histogram_value.max) == (2, 3.0)
+
+
+@pytest.mark.parametrize("values", [[1e308, -1e308], [1.7e18] * 3, [2.0**63]], ids=str)
+def test_numbers_too_near_or_too_far_apart_have_one_bin(values, tmp_path):
+    (event,) = logged(tmp_path, x=np.array(values)).Histograms("x")
+    histogram = event.histogram_value
+    assert (histogram.min, histogram.max) == (min(values), max(values))
+    assert (histogram.bucket_limit, histogram.bucket) == ([max(values)], [len(values)])
 
 
 def test_texts_are_texts(tmp_path):
@@ -255,6 +264,15 @@ def test_a_run_logs_media_and_keeps_its_records_small(tmp_path):
     assert (record["note"], record["height"]) == ("a text", 1.5)
     assert not {"seen", "weights"} & set(record)
     assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize("moment", ["_on_record", "_on_training_end"])
+def test_what_is_recorded_at_the_end_is_shown(moment, tmp_path):
+    callback, model = BaseCallback(), small_model(tensorboard_log=str(tmp_path))
+    setattr(callback, moment, lambda *_: callback.logger.record("last/one", 5.0))
+    model.learn(64, callback)
+    (event,) = read_back(tmp_path / "TRPO_1").Scalars("last/one")
+    assert (event.step, event.value) == (64, 5.0)
 
 
 def test_a_logger_of_theirs_gets_texts_and_media_too():
