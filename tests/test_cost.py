@@ -15,6 +15,10 @@ def chosen(obs, hidden, n_outputs, given=(), **keywords):
         "MlpPolicy",
         {"policy_kwargs": {"net_arch": hidden}, **keywords, **dict.fromkeys(given, "kfac")},
     )
+    return chosen_of(settings, obs, n_outputs, given)
+
+
+def chosen_of(settings, obs, n_outputs, given=()):
     after = affordable(settings, given, obs, n_outputs)
     return after.preconditioner, after.critic
 
@@ -50,6 +54,26 @@ def test_large_layers_do_without_and_are_told(obs, hidden, n_outputs, expected):
     with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more") as told:
         assert chosen(obs, hidden, n_outputs) == expected
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"features": "polynomial"},  # 1,325 of 50 components
+        {"features": "fourier", "n_features": 2000, "feature_bandwidth": 5.0},
+    ],
+)
+def test_many_features_do_without_and_are_told(features):
+    settings = make_settings("LinearPolicy", {"policy_kwargs": features})
+    with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more"):
+        assert chosen_of(settings, 50, 1) == ("none", "adam")
+
+
+def test_usual_features_have_kfac():
+    settings = make_settings("LinearPolicy", {"policy_kwargs": {"features": "polynomial"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen_of(settings, 17, 6) == ("kfac", "kfac")
 
 
 def test_what_is_asked_for_stays():

@@ -20,6 +20,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from fasttrpo.settings.policy_kwargs import n_inputs, resolved_features
 from fasttrpo.settings.user import Settings
 
 INVERT, APPLY = 25.0, 2.5
@@ -34,15 +35,14 @@ def affordable(
 ) -> Settings:
     """`settings` without K-FAC where it costs too much, and a warning that says so.
 
-    given: the settings that the user has chosen, which stay. Features are inputs that the user has
-    counted.
+    given: the settings that the user has chosen, which stay.
     """
     network = settings.policy_kwargs
-    if network["features"] != "none":
-        return settings
+    resolved_features(network, obs_size)  # refuses too many of them
+    inputs = n_inputs(network, obs_size)
     rows = settings.n_steps * settings.n_envs
-    policy = [obs_size, *network["net_arch"]["pi"], n_outputs]
-    value = [obs_size, *network["net_arch"]["vf"], 1]
+    policy = [inputs, *network["net_arch"]["pi"], n_outputs]
+    value = [inputs, *network["net_arch"]["vf"], 1]
     changes: dict[str, Any] = {}
     reasons: list[str] = []
     if _may_change("preconditioner", settings, given) and _is_dear(

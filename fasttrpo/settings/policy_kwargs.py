@@ -166,20 +166,28 @@ def wants_unit_scale(network: Mapping[str, Any]) -> bool:
     return network["features"] == "rbf" or (network["features"] == "fourier" and default)
 
 
+def n_inputs(network: Mapping[str, Any], obs_size: int) -> int:
+    """How many numbers the networks see of an observation of obs_size."""
+    if network["features"] == "none":
+        return obs_size
+    degree = network["feature_degree"]
+    if degree is not None:
+        return math.comb(obs_size + degree, degree) - 1
+    return int(network["n_features"])
+
+
 def resolved_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
     """The fields of `AgentSettings` that are not its defaults, for observations of obs_size.
 
     ValueError with their number if there are too many polynomial features.
     """
-    degree = network["feature_degree"]
-    if degree is not None:
-        count = math.comb(obs_size + degree, degree) - 1
-        if count > MOST_FEATURES:
-            number = f"{count:,}" if count < 10**15 else "more than 10**15"
-            raise ValueError(
-                f"policy_kwargs feature_degree={degree}: {obs_size} observation components have "
-                f"{number} monomials up to that degree, and {MOST_FEATURES:,} features are the "
-                "most; take a lower feature_degree, or features='fourier'"
-            )
+    degree, count = network["feature_degree"], n_inputs(network, obs_size)
+    if degree is not None and count > MOST_FEATURES:
+        number = f"{count:,}" if count < 10**15 else "more than 10**15"
+        raise ValueError(
+            f"policy_kwargs feature_degree={degree}: {obs_size} observation components have "
+            f"{number} monomials up to that degree, and {MOST_FEATURES:,} features are the "
+            "most; take a lower feature_degree, or features='fourier'"
+        )
     names = ("features", *_FEATURE_SETTINGS)
     return {name: network[name] for name in names if network[name] is not None}

@@ -115,7 +115,7 @@ static void try_calls(input *in)
     MUST(trpo_envs_init(&envs, &env, E, next_long(in), memory, bytes) == TRPO_ENV_OK);
     for (int i = 0; i < MOST && in->left > 0; i++) {
         call(envs, in, E);
-        check_outcome(&env, envs);
+        check_outcome(envs);
     }
     free(memory);
 }

@@ -24,14 +24,14 @@ static void choose(double *act, const uint8_t *mask)
     }
 }
 
-static void steps(const trpo_env *env, trpo_envs *envs, int autoreset)
+static void steps(trpo_envs *envs, int autoreset)
 {
     double act[E * SIM_ACTIONS] = {0, 0, 0, 0, 0, 0};
     for (int t = 0; t < 5; t++) {
         const trpo_env_outcome out = trpo_envs_outcome(envs);
         if (out.mask != NULL) choose(act, out.mask);
         for (int e = 0; e < E; e++) (void)trpo_envs_step(envs, act, autoreset, e, 1, NULL);
-        check_outcome(env, envs);
+        check_outcome(envs);
     }
 }
 
@@ -71,10 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(trpo_envs_init(&envs, &env, E, next_long(&in), memory, bytes) == TRPO_ENV_OK);
     sim_input = next_of(&in, 2) ? &in : NULL;
     if (next_of(&in, 8)) (void)trpo_envs_reset(envs, NULL, NULL);
-    steps(&env, envs, autoreset);
+    steps(envs, autoreset);
     sim_input = NULL;
     load(envs, &in);
-    steps(&env, envs, autoreset);
+    steps(envs, autoreset);
     free(memory);
     return 0;
 }

@@ -44,10 +44,10 @@ static void choose_sizes(trpo_settings *s, input *in)
 
 static void choose_numbers(trpo_settings *s, input *in)
 {
-    double *const numbers[] = {&s->log_std_init, &s->log_std_min, &s->gamma, &s->gae_lambda,
-                               &s->target_kl, &s->ent_coef, &s->cg_damping, &s->cg_tolerance,
-                               &s->line_search_shrinking_factor, &s->kl_slack, &s->critic_damping,
-                               &s->learning_rate, &s->feature_bandwidth};
+    double *const numbers[] = {&s->log_std_init, &s->log_std_min, &s->log_std_max, &s->gamma,
+                               &s->gae_lambda, &s->target_kl, &s->ent_coef, &s->cg_damping,
+                               &s->cg_tolerance, &s->line_search_shrinking_factor, &s->kl_slack,
+                               &s->critic_damping, &s->learning_rate, &s->feature_bandwidth};
     const int count = (int)(sizeof numbers / sizeof *numbers);
     for (int changes = next_of(in, 4); changes > 0; changes--)
         *numbers[next_of(in, count)] = next_double(in);

@@ -87,9 +87,8 @@ static inline trpo_env sim_env(int kind, int limit)
     return env;
 }
 
-/* What holds of environments at any time: an episode that goes on is of finite numbers, and its
- * masks leave a choice. `running` (E), or NULL: all. */
-static inline void check_outcome(const trpo_env *env, trpo_envs *envs)
+/* What holds of environments at any time. */
+static inline void check_outcome(trpo_envs *envs)
 {
     const trpo_env_outcome out = trpo_envs_outcome(envs);
     for (int e = 0; e < trpo_envs_count(envs); e++) {
@@ -98,7 +97,6 @@ static inline void check_outcome(const trpo_env *env, trpo_envs *envs)
         MUST(isfinite(out.rew[e]));
         MUST(!isnan(out.episode_return[e]));
     }
-    (void)env;
 }
 
 #endif
