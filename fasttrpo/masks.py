@@ -70,8 +70,10 @@ class Masks:
             return
         self._has_warned = True
         space = self._env.single_action_space
-        count = space.n if hasattr(space, "n") else None
-        instead = f"; MultiDiscrete([2] * {count}) has the same actions" if count else ""
+        is_binary, sizes = hasattr(space, "n"), f"np.full({space.shape}, 2)"
+        if is_binary and len(space.shape) == 1:
+            sizes = f"[2] * {space.n}"
+        instead = f"; MultiDiscrete({sizes}) has the same actions" if is_binary else ""
         _warn(
             f"{source} is not looked at: only Discrete and MultiDiscrete actions can be masked, "
             f"and these are {space}{instead}"
@@ -96,7 +98,7 @@ class Masks:
             if KEY in infos:  # first told after the reset
                 self._warn_of_kind(f"infos[{KEY!r}]")
             return None
-        told = self._told(infos, step, over)
+        told = self._told(infos, step, over if reset is None else reset[0])
         if reset is not None:
             told = self._mixed(told, reset[0], self._told(reset[1], step, ~reset[0]))
         if told is None and self._method is not None:
@@ -135,6 +137,8 @@ class Masks:
     def _rows(self, given: Any, step: int | None, unread: np.ndarray | None) -> np.ndarray:
         n, at = self._env.num_envs, "" if step is None else f" at step {step}"
         valid = None if unread is None else ~unread
+        if valid is not None and not valid.any():
+            return self._open()
         if not isinstance(given, np.ndarray) or given.dtype != object or given.shape != (n,):
             return masks.rows(f"action mask{at}", given, (n,), self._parts, "environment", valid)
         rows = self._open()

@@ -25,9 +25,12 @@ def kept(kind: type) -> type:
 
 
 def close_at_end(vector_env: Any) -> Any:
-    """`vector_env`, whose single environments are closed when nobody holds it any more."""
-    envs = getattr(vector_env.unwrapped, "envs", ())
-    weakref.finalize(vector_env.unwrapped, _close, tuple(envs))
+    """`vector_env`, whose single environments are closed once: when it is closed, or when nobody
+    holds it any more.
+    """
+    base = vector_env.unwrapped
+    end = weakref.finalize(base, _close, tuple(getattr(base, "envs", ())))
+    base.close_extras = lambda **_: end()  # what `close` calls; nothing if it was called before
     return vector_env
 
 

@@ -121,6 +121,29 @@ def test_where_an_episode_is_over_nobody_is_asked(mode, kind):
     env.close()
 
 
+class Broken(Masked):
+    """Its masks have another form once its episode is over."""
+
+    def _mask(self):
+        return super()._mask() if self.t < self.length else np.ones(1, bool)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_what_is_said_where_all_episodes_are_over_may_have_any_form(mode):
+    agent = run(SyncVectorEnv([Broken] * 2, autoreset_mode=mode))
+    assert len(agent.masks) == 21
+
+
+@pytest.mark.parametrize(
+    ("shape", "instead"), [(9, r"\[2\] \* 9"), ((2, 3), r"np\.full\(\(2, 3\), 2\)")]
+)
+def test_the_actions_to_take_instead_are_named(shape, instead):
+    env = Masked()
+    env.action_space = spaces.MultiBinary(shape)
+    with pytest.warns(UserWarning, match=rf"; MultiDiscrete\({instead}\) has the same"):
+        Stream(SyncVectorEnv([lambda: env])).reset()
+
+
 def test_environments_with_and_without_the_method_live_together():
     makers = [lambda: Masked(9, form="method"), lambda: Masked(9, form="sometimes")]
     stream = Stream(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random as plain
 from random import uniform
 
@@ -23,6 +24,7 @@ constant = np.array([1.0, 2.0])
 
 class Thing:
     draws = generator
+    static = staticmethod(np.random.rand)
 
 
 def inner(x):
@@ -34,6 +36,9 @@ def outer(x):
 
 
 bound = functools.partial(outer, 1.0)
+bound_directly = functools.partial(np.random.uniform, 0, 1)
+cached = functools.cache(outer)
+table, named = (np.sin, (plain.random,)), {"uniform": uniform}
 
 
 def by_attribute(state, action):
@@ -62,6 +67,30 @@ def by_helper(state, action):
 
 def by_partial(state, action):
     return bound(), False
+
+
+def by_bound_function(state, action):
+    return bound_directly(), False
+
+
+def by_cache(state, action):
+    return cached(1.0), False
+
+
+def by_table(state, action):
+    return table[1][0](), False
+
+
+def by_dict(state, action):
+    return named["uniform"](0, 1), False
+
+
+def by_static_method(state, action):
+    return Thing.static(), False
+
+
+def by_system(state, action):
+    return os.urandom(1)[0], False
 
 
 def by_generator(state, action):
@@ -127,6 +156,12 @@ STEPS = [
     by_submodule,
     by_helper,
     by_partial,
+    by_bound_function,
+    by_cache,
+    by_table,
+    by_dict,
+    by_static_method,
+    by_system,
     by_generator,
     by_object,
     by_import,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import os
 import random
 import sys
 from collections.abc import Iterator, Mapping
@@ -61,10 +62,11 @@ def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
     known = references(function)
     for code in _codes(function.__code__):
         for words, value, line in _mentioned(code, known):
-            if _is_random(value):
-                yield Use(words, code.co_filename, line)
-            for helper in _helpers(value):
-                yield from _uses(helper, seen)
+            for each in _inside(value):
+                if _is_random(each):
+                    yield Use(words, code.co_filename, line)
+                elif _is_helper(each):
+                    yield from _uses(each, seen)
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     for value in defaults:
         if _is_random(value):
@@ -117,21 +119,30 @@ def _is_random(value: Any) -> bool:
         return True
     if isinstance(value, type | BuiltinMethodType | FunctionType):
         module = getattr(value, "__module__", None) or ""
-        return module in _MODULES or module.startswith("numpy.random")
-    return getattr(value, "__name__", None) == "urandom"
+        return module in _MODULES or module.startswith("numpy.random") or value is os.urandom
+    return False
 
 
-def _helpers(value: Any) -> Iterator[FunctionType]:
-    """The user's functions that are called through it."""
-    value = getattr(value, "py_func", value)  # of one that the user has compiled
-    if isinstance(value, functools.partial):
-        yield from _helpers(value.func)
+def _inside(value: Any) -> Iterator[Any]:
+    """A value, and what is called through it: entries of a table, what is wrapped or compiled."""
+    yield value
+    if isinstance(value, tuple | list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            if callable(each) or isinstance(each, tuple | list | dict):
+                yield from _inside(each)
+    elif isinstance(value, functools.partial):
+        yield from _inside(value.func)
     elif isinstance(value, MethodType | staticmethod | classmethod):
-        yield from _helpers(value.__func__)
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _helpers(each)
-    elif isinstance(value, FunctionType):
-        package = (value.__module__ or "").split(".")[0]
-        if is_plain(value) and package not in sys.stdlib_module_names:
-            yield value
+        yield from _inside(value.__func__)
+    elif callable(value):
+        wrapped = (inspect.getattr_static(value, name, None) for name in ("__wrapped__", "py_func"))
+        for inner in wrapped:
+            if inner is not None:
+                yield from _inside(inner)
+
+
+def _is_helper(value: Any) -> bool:
+    """Whether this is a function of the user's."""
+    if not isinstance(value, FunctionType) or not is_plain(value):
+        return False
+    return (value.__module__ or "").split(".")[0] not in sys.stdlib_module_names
