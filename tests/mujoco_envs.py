@@ -30,17 +30,15 @@ def its(env_id, num_envs=2, mode=AutoresetMode.SAME_STEP, **kwargs):
     )
 
 
+# There Gymnasium's costs, a float32 times a Python float, are of another type than since NumPy 2.
+IS_NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+
+
 def actions_for(env, n_steps, seed=1, scale=1.0):
-    """(T, E, A) float32, uniform within the bounds."""
+    """(T, E, A), uniform within the bounds: float32, with NumPy 1 as float64."""
     space = env.action_space
     drawn = np.random.default_rng(seed).uniform(space.low, space.high, (n_steps, *space.shape))
-    return (scale * drawn).astype(np.float32)
-
-
-def kind_of(values):
-    """The type; with NumPy 1, where float32 times a Python float may be float64, floats are one."""
-    is_old = np.lib.NumpyVersion(np.__version__) < "2.0.0"
-    return values.dtype.kind if is_old else values.dtype
+    return (scale * drawn).astype(np.float32).astype(np.float64 if IS_NUMPY_1 else np.float32)
 
 
 def assert_same_infos(mine, other, where="infos"):
@@ -56,7 +54,7 @@ def assert_same_infos(mine, other, where="infos"):
                 if one is not None:
                     np.testing.assert_allclose(one, its_one, rtol=0, atol=TOLERANCE)
         else:
-            assert (kind_of(value), value.shape) == (kind_of(other[key]), other[key].shape), path
+            assert (value.dtype, value.shape) == (other[key].dtype, other[key].shape), path
             np.testing.assert_allclose(value, other[key], rtol=1e-12, atol=TOLERANCE, err_msg=path)
 
 
