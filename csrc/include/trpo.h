@@ -157,8 +157,7 @@ typedef struct trpo_settings {
     /* the policy step */
     double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
     double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
-    double cg_damping;     /* lambda >= 0, added to the Fisher matrix's diagonal; K-FAC's     */
-                           /*     estimated factors have at least 1e-3 of it [0.1]            */
+    double cg_damping;     /* lambda >= 0 on the Fisher's diagonal; in K-FAC >= 1e-3 [0.1]    */
     int adaptive_damping;  /* lambda, then > 0, follows how well gains are predicted [0]      */
     int cg_max_steps;      /* >= 1 [3]                                                        */
     double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
@@ -385,11 +384,10 @@ int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
  * 2^52, sums of squares below 0, a damping_scale beyond its limits. */
 int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);
 
-/* The same, field by field: i counts from 0 until NULL is returned; writing through the pointer
- * is what trpo_load does. Follow a write with trpo_refresh, which readies the agent for it, moves a
- * log_std beyond its bounds to them, and drops the rollout in progress. TRPO_ERR_MODEL for values
- * that trpo_load would refuse: they stand, no call does any harm with them, but what comes of them
- * means nothing. */
+/* The same, field by field: i counts from 0 until NULL is returned. Follow writes by trpo_refresh,
+ * which readies the agent, moves a log_std beyond its bounds to them, and drops the rollout in
+ * progress. TRPO_ERR_MODEL for values that trpo_load would refuse: they stay, and are harmless but
+ * meaningless. */
 double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
 int trpo_refresh(trpo_agent *agent);
 
