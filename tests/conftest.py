@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from agents import IMPLEMENTATIONS
 from helpers import small_model
+
+# A shell ignores signals for what it runs in the background, and processes inherit that: without
+# this, tests of Ctrl-C and of a closed terminal would test nothing there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Where the benchmarks are not beside the tests, there is nothing to test.
 HAS_BENCH = (Path(__file__).parents[1] / "bench").exists()

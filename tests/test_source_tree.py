@@ -26,11 +26,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def clone(tmp_path):
-    """The sources as git has them."""
+    """The sources as git has them, but for a line that no installation was built from."""
     folder = tmp_path / "clone"
     for name in ("fasttrpo", "csrc"):
         shutil.copytree(ROOT / name, folder / name, ignore=NOT_BUILT)
     shutil.copy(ROOT / "setup.py", folder)
+    with open(folder / "csrc" / "core" / "update.c", "a") as file:
+        file.write("/* this test's */\n")
     return folder
 
 

@@ -186,9 +186,13 @@ def test_a_saved_model_takes_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
     small_model(n_steps=10**4).save(tmp_path / "default")
     small_model(n_steps=10**4, n_threads=3).save(tmp_path / "three")
     monkeypatch.setenv(THREADS_VARIABLE, "4")
-    assert TRPO.load(tmp_path / "default")._agent.n_threads == 4
-    assert TRPO.load(tmp_path / "three")._agent.n_threads == 3
-    assert TRPO.load(tmp_path / "three", n_threads=2)._agent.n_threads == 2
+    for name, overrides, n_threads in (
+        ("default", {}, 4),
+        ("three", {}, 3),
+        ("three", {"n_threads": 2}, 2),
+    ):
+        model = TRPO.load(tmp_path / name, "CartPole-v1", **overrides).learn(1)
+        assert model._agent.n_threads == n_threads
 
 
 # -- processes ------------------------------------------------------------------------------------
