@@ -70,10 +70,13 @@ def _histogram(array: np.ndarray) -> Any:
 
 def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts and upper limits: one bin where numbers are too near or too far apart for more."""
-    try:
-        counts, edges = np.histogram(values, N_BINS)
-    except ValueError:
+    low, high = values.min(), values.max()
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    width = (high - low) / N_BINS
+    if not np.spacing(max(abs(low), abs(high))) < width < np.inf:
         return np.array([values.size]), values.max(keepdims=True)
+    counts, edges = np.histogram(values, N_BINS, (low, high))
     return counts, edges[1:]
 
 

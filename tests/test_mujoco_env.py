@@ -29,7 +29,7 @@ def test_what_it_returns_fits_what_it_says(env_id):
     check_observation_space(env.single_observation_space)
     env_reset_passive_checker(env, seed=1, options={})
     for act in actions_for(env, 3):
-        assert env.action_space.contains(act)
+        assert env.action_space.contains(act.astype(env.action_space.dtype))
         obs, rewards, terminated, truncated, infos = env.step(act)
         assert env.observation_space.contains(obs)
         assert rewards.shape == terminated.shape == truncated.shape == (3,)

@@ -280,6 +280,11 @@ class CompiledVectorEnv(VectorEnv):
 
     # -- the end ------------------------------------------------------------------------------
 
+    def __del__(self) -> None:
+        """Arrays of the simulations' memory may outlive this: Gymnasium 1.1 to 1.2.3 would close
+        what they show. The memory itself lets go of what it holds.
+        """
+
     def close_extras(self, **kwargs: Any) -> None:
         """Lets go of what the simulations hold."""
         self.envs_in_c.close()
