@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def compile_objects(sources: list[Path], folder: Path, precision: str) -> list[P
     return [folder / f"{source.stem}.o" for source in sources]
 
 
+def compile_once(compiler: list[str], sources: list[Path], name: str, factory) -> list[Path]:
+    """Object files that all of pytest-xdist's processes use: the first that comes makes them, on
+    all cores, and the others wait.
+    """
+    import fcntl
+
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock, ThreadPoolExecutor(os.cpu_count()) as threads:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            commands = [[*compiler, "-c", str(source)] for source in sources]
+            list(threads.map(lambda command: run(command, cwd=folder), commands))
+            (folder / "done").touch()
+    return [folder / f"{source.stem}.o" for source in sources]
+
+
 def link(program: Path, main: Path, objects: list[Path], precision: str) -> Path:
     """The program of one main file, source or object, and the core's objects."""
     flags = [*FLAGS, *PRECISIONS[precision]]
@@ -84,13 +103,14 @@ def precision(request) -> str:
 @pytest.fixture(scope="session")
 def core(precision, tmp_path_factory) -> list[Path]:
     """The core's objects in one precision, compiled once."""
-    return compile_objects(CORE, tmp_path_factory.mktemp(precision), precision)
+    compiler = [CC, *FLAGS, *PRECISIONS[precision]]
+    return compile_once(compiler, CORE, f"core_{precision}", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory) -> list[Path]:
     """The pool's objects; it has no numbers in either precision."""
-    return compile_objects(POOL, tmp_path_factory.mktemp("pool"), "float32")
+    return compile_once([CC, *FLAGS], POOL, "pool", tmp_path_factory)
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)
@@ -125,9 +145,8 @@ needs_arm = pytest.mark.skipif(
 @pytest.fixture(scope="session")
 def arm_core(precision, tmp_path_factory) -> list[Path]:
     """The core's objects for an Arm machine, by another compiler at another optimisation."""
-    folder = tmp_path_factory.mktemp(f"arm_{precision}")
-    run([ARM_CC, *ARM_FLAGS, *PRECISIONS[precision], "-c", *map(str, CORE)], cwd=folder)
-    return sorted(folder.glob("*.o"))
+    compiler = [ARM_CC, *ARM_FLAGS, *PRECISIONS[precision]]
+    return compile_once(compiler, CORE, f"arm_{precision}", tmp_path_factory)
 
 
 def emulate(program: Path, main: Path, objects: list[Path], precision: str, *arguments) -> str:
@@ -210,7 +229,7 @@ SLIPS = {
 def pool_tests(tmp_path_factory) -> list[Path]:
     """test_pool.c and test_pool_host.c compiled, to be linked with many a pool."""
     sources = [ROOT / f"tests/c/{name}.c" for name in ("test_pool", "test_pool_host")]
-    return compile_objects(sources, tmp_path_factory.mktemp("pool_tests"), "float32")
+    return compile_once([CC, *FLAGS], sources, "pool_tests", tmp_path_factory)
 
 
 def fails(program: Path) -> bool:
@@ -257,8 +276,8 @@ def flip_sign(csrc: Path, mistake: str) -> list[Path]:
 @pytest.fixture(scope="session")
 def update_test(precision, tmp_path_factory) -> Path:
     """test_update.c compiled, to be linked with many a core."""
-    folder = tmp_path_factory.mktemp("update_test")
-    return compile_objects([ROOT / "tests/c/test_update.c"], folder, precision)[0]
+    compiler, sources = [CC, *FLAGS, *PRECISIONS[precision]], [ROOT / "tests/c/test_update.c"]
+    return compile_once(compiler, sources, f"update_test_{precision}", tmp_path_factory)[0]
 
 
 @pytest.mark.parametrize("precision", ["float32"], indirect=True)
