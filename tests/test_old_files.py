@@ -1,0 +1,26 @@
+"""Models and run folders that an earlier version wrote: they load, act, evaluate and resume alike."""
+
+import json
+import os
+import subprocess
+import sys
+
+import old_files
+import pytest
+
+from fasttrpo.backend import has_extension
+
+pytestmark = pytest.mark.skipif(not has_extension(), reason="the results are the compiled core's")
+
+
+def test_files_of_an_earlier_version_come_to_the_same_bits():
+    expected = json.loads(old_files.RESULTS.read_text())
+    if expected["system"] != old_files.system():
+        pytest.skip(f"the results are those of {expected['system']}")
+    done = subprocess.run(
+        [sys.executable, old_files.__file__, "results"],
+        env={**os.environ, **old_files.CLASS},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert json.loads(done.stdout) == expected
