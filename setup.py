@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 FOLDERS = ("core", "kernels", "envs", "executor")
 SOURCES = sorted(path for folder in FOLDERS for path in glob(f"csrc/{folder}/*.c"))
 ENVIRONMENTS = sorted(glob("csrc/envs/*.c"))
-HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/*.pxi"))
+HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/core/*.pxi"))
 
 
 def compile_flags():
@@ -43,8 +43,8 @@ def sanitizers():
 
 def core(precision, macros):
     return Extension(
-        f"fasttrpo._core{precision}",
-        [f"fasttrpo/_core{precision}.pyx", *SOURCES],
+        f"fasttrpo.core._core{precision}",
+        [f"fasttrpo/core/_core{precision}.pyx", *SOURCES],
         define_macros=macros,
         depends=HEADERS,
         extra_compile_args=compile_flags(),
@@ -55,8 +55,8 @@ def core(precision, macros):
 
 def environments():
     return Extension(
-        "fasttrpo._envs",
-        ["fasttrpo/_envs.pyx", *ENVIRONMENTS],
+        "fasttrpo.core._envs",
+        ["fasttrpo/core/_envs.pyx", *ENVIRONMENTS],
         depends=HEADERS,
         extra_compile_args=compile_flags(),
         extra_link_args=sanitizers(),
@@ -81,10 +81,10 @@ class BuildInOwnFolders(build_ext):
 
     def record_sources(self):
         """Puts beside the extensions what tells which sources they were built from."""
-        spec = importlib.util.spec_from_file_location("source_tree", "fasttrpo/source_tree.py")
+        spec = importlib.util.spec_from_file_location("source_tree", "fasttrpo/core/source_tree.py")
         source_tree = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(source_tree)
-        folder = Path(self.build_lib) / "fasttrpo"
+        folder = Path(self.build_lib) / "fasttrpo" / "core"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / source_tree.RECORD).write_text(source_tree.fingerprint(Path()), encoding="ascii")
 

@@ -16,7 +16,7 @@ import pytest
 from bench.batches import SHAPES, drawn
 from bench.peers import ours, small
 from bench.peers.cases import FUNCTIONS, PRODUCTS, ROLLOUTS
-from fasttrpo.backend import has_extension
+from fasttrpo.core.backend import has_extension
 
 SETS = ("baseline", "avx2", "avx512", "neon")
 needs_core = pytest.mark.skipif(not has_extension(), reason="there is no compiled core")

@@ -18,7 +18,7 @@ import pytest
 
 from bench.batches import SHAPES, Shape, drawn
 from bench.peers.ours import relative_error
-from fasttrpo.backend import has_extension, make_agent
+from fasttrpo.core.backend import has_extension, make_agent
 
 T, E = 256, 8
 BACKENDS = ["compiled", "portable"] if has_extension() else ["portable"]

@@ -29,9 +29,9 @@ from bench.peers.ours import require
 from bench.record import Environments, quiet_mujoco
 from bench.tables import digits, seconds, table
 from bench.timing import Contestant, Times, alternate
-from fasttrpo.backend import make_agent
-from fasttrpo.kernels import gae
+from fasttrpo.core.backend import make_agent
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.theory import gae
 
 ENV_IDS = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5")
 SAME_LOSS = 1e-2  # float32 against the portable backend's float64, relative

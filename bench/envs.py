@@ -26,10 +26,11 @@ import gymnasium
 import numpy as np
 
 from bench.numba_cartpole import cart
-from fasttrpo import TRPO, learning
-from fasttrpo.collect import collect
+from fasttrpo import TRPO
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
+from fasttrpo.training import learning
+from fasttrpo.training.collect import collect
 
 SIZES = (1, 4, 64, 1024)
 STRETCH = 0.003  # seconds

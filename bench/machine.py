@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fasttrpo
 from bench import ROOT
-from fasttrpo import backend
+from fasttrpo.core import backend
 
 CSRC = ROOT / "csrc"
 PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "sb3-contrib", "tianshou", "jax")

@@ -154,7 +154,8 @@ def steps(env: Any) -> Callable[[], None]:
 
 def rollout(env: Any, n_threads: int) -> Callable[[], None]:
     """The library's own rollout: policy, values, sampling, bookkeeping, environment."""
-    from fasttrpo import TRPO, learning
+    from fasttrpo import TRPO
+    from fasttrpo.training import learning
 
     model = TRPO("MlpPolicy", env, n_steps=T, seed=0, n_threads=n_threads)
     model.learn(1)

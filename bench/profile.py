@@ -26,7 +26,7 @@ from bench.batches import GAE_LAMBDA, GAMMA, Recorded, recorded
 from bench.peers import ours
 from bench.tables import digits, percent, seconds, table
 from bench.timing import Contestant, Times, alternate
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 
 WHOLE = "whole update"
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from bench import machine
 from bench.batches import GAE_LAMBDA, GAMMA, SHAPES, Recorded
-from fasttrpo.backend import make_agent
-from fasttrpo.kernels import gae
+from fasttrpo.core.backend import make_agent
+from fasttrpo.theory import gae
 
 ENV, STEPS, ENVS, TRAINING = "HalfCheetah-v5", 2048, 8, 61_440
 POLICIES = {"large": ("MlpPolicy", "gauss_newton"), "linear": ("LinearPolicy", "ridge")}

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import fasttrpo
 from bench.tables import table
-from fasttrpo import backend
+from fasttrpo.core import backend
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,37 +12,36 @@ Nothing heavy is imported before it is used: each public name is fetched on firs
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
+from fasttrpo import core as core  # a source tree without extensions says so here
+from fasttrpo import moved
 from fasttrpo._version import __version__
 
-if os.path.exists(os.path.join(os.path.dirname(__path__[0]), "setup.py")):
-    from fasttrpo import source_tree
-
-    source_tree.complete(__path__)
-
 if TYPE_CHECKING:  # the same names for type checkers and editors
-    from fasttrpo import callbacks, envs, kernels, presets
-    from fasttrpo.checkpoint import FormatError
+    from fasttrpo import callbacks, envs, theory
     from fasttrpo.evaluate import evaluate_policy
-    from fasttrpo.files import SaveError
-    from fasttrpo.logger import configure
-    from fasttrpo.rollout import Rollout
+    from fasttrpo.files.atomic import SaveError
+    from fasttrpo.files.checkpoint import FormatError
+    from fasttrpo.logs.logger import configure
+    from fasttrpo.settings import tuned
+    from fasttrpo.training.rollout import Rollout
     from fasttrpo.trpo import TRPO
 
-# Public name -> the module that defines it (None: the name is a module itself).
+# Public name -> the module that defines it.
 _HOME = {
     "TRPO": "fasttrpo.trpo",
-    "Rollout": "fasttrpo.rollout",
+    "Rollout": "fasttrpo.training.rollout",
     "evaluate_policy": "fasttrpo.evaluate",
-    "FormatError": "fasttrpo.checkpoint",
-    "SaveError": "fasttrpo.files",
-    "configure": "fasttrpo.logger",
-    "callbacks": None,
-    "envs": None,
-    "kernels": None,
-    "presets": None,
+    "FormatError": "fasttrpo.files.checkpoint",
+    "SaveError": "fasttrpo.files.atomic",
+    "configure": "fasttrpo.logs.logger",
+}
+_MODULES = {
+    "callbacks": "fasttrpo.callbacks",
+    "envs": "fasttrpo.envs",
+    "theory": "fasttrpo.theory",
+    "tuned": "fasttrpo.settings.tuned",
 }
 
 __all__ = [
@@ -55,22 +54,24 @@ __all__ = [
     "configure",
     "envs",
     "evaluate_policy",
-    "kernels",
-    "presets",
+    "theory",
+    "tuned",
 ]
 
+moved.install()
 
-if not TYPE_CHECKING:  # where a name that there is not is an error, and this would be one for all
+if not TYPE_CHECKING:  # a type checker would take every name for one that exists
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOME:
+        old = f"fasttrpo.{name}"
+        if old in moved.MOVED:
+            return importlib.import_module(moved.warn(old, stacklevel=2))
+        if name in _MODULES:
+            value = importlib.import_module(_MODULES[name])
+        elif name in _HOME:
+            value = getattr(importlib.import_module(_HOME[name]), name)
+        else:
             raise AttributeError(f"module 'fasttrpo' has no attribute {name!r}")
-        home = _HOME[name]
-        value = (
-            importlib.import_module(f"fasttrpo.{name}")
-            if home is None
-            else getattr(importlib.import_module(home), name)
-        )
         globals()[name] = value
         return value
 

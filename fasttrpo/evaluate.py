@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.collect import Episode, EpisodeStatistics
-from fasttrpo.environments import Stream, as_vector_env, given_env, is_name, shares
+from fasttrpo.checks.values import integer, optional
 from fasttrpo.spaces import check_same, describe
-from fasttrpo.step import Step
+from fasttrpo.stream.make import as_vector_env, given_env, is_name, shares
+from fasttrpo.stream.step import Step
+from fasttrpo.stream.stream import Stream
+from fasttrpo.training.collect import Episode, EpisodeStatistics
+from fasttrpo.training.watch import infos
 from fasttrpo.trpo import TRPO, making
-from fasttrpo.values import integer, optional
-from fasttrpo.watch import infos
 
 N_ENVS = 10
 LONG = 100_000  # steps of an episode

@@ -12,15 +12,10 @@ from weakref import WeakMethod
 
 import numpy as np
 
-from fasttrpo import backend, learning, spaces
-from fasttrpo import checkpoint as archives
-from fasttrpo.amid import refuse_environment, refuse_policy
-from fasttrpo.collect import EpisodeStatistics
-from fasttrpo.environments import Stream, as_vector_env, is_name, seen_env
-from fasttrpo.learning import Record
-from fasttrpo.logger import Logger, as_logger
-from fasttrpo.rejections import Rejections
-from fasttrpo.rollout import Rollout, checked, replay
+from fasttrpo import spaces
+from fasttrpo.core import backend
+from fasttrpo.files import checkpoint as archives
+from fasttrpo.logs.logger import Logger, as_logger
 from fasttrpo.sb3.calls import Calls
 from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
@@ -29,6 +24,14 @@ from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.peers import expand, for_actions
 from fasttrpo.settings.sb3_arguments import check_device
 from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
+from fasttrpo.stream.make import as_vector_env, is_name, seen_env
+from fasttrpo.stream.stream import Stream
+from fasttrpo.training import learning
+from fasttrpo.training.amid import refuse_environment, refuse_policy
+from fasttrpo.training.collect import EpisodeStatistics
+from fasttrpo.training.learning import Record
+from fasttrpo.training.rejections import Rejections
+from fasttrpo.training.rollout import Rollout, checked, replay
 
 
 class TRPO(Calls):
@@ -208,8 +211,8 @@ class TRPO(Calls):
         return self._logger
 
     def set_logger(self, logger: Any) -> None:
-        """Takes a logger, of `fasttrpo.logger.configure` or Stable-Baselines3's, instead of what
-        the settings verbose and tensorboard_log would make. TypeError for what is none.
+        """Takes a logger, of `fasttrpo.configure` or Stable-Baselines3's, instead of what the
+        settings verbose and tensorboard_log would make. TypeError for what is none.
 
         In a callback, too: what was recorded until then is written where it was recorded.
         """

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from fasttrpo.backend import VARIABLE, has_extension, make_agent
+from fasttrpo.core.backend import VARIABLE, has_extension, make_agent
 from fasttrpo.settings import BACKENDS
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS

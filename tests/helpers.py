@@ -17,9 +17,9 @@ import numpy as np
 from gymnasium import spaces
 
 from fasttrpo import TRPO
-from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream
 from fasttrpo.spaces import describe
+from fasttrpo.stream.stream import Stream
+from fasttrpo.training.collect import EpisodeStatistics, collect
 
 # Of a Discrete, which has int64 only before Gymnasium 1.2.
 INT8 = {"dtype": np.int8} if "dtype" in signature(spaces.Discrete).parameters else {}

@@ -8,7 +8,7 @@ import reference
 from agents import World, collect, rollout_settings, samples_of, settings, shaken
 from tolerances import DENSE, ROUNDING, assert_close
 
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.portable import advantages
 
 

@@ -12,7 +12,7 @@ from helpers import Counter, counters, same_state, small_model
 
 from fasttrpo import TRPO, Rollout
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.logger import configure
+from fasttrpo.logs.logger import configure
 
 MOMENTS = ["_on_rollout_start", "_on_step", "_on_rollout_end", "_on_record"]
 

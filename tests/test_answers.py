@@ -15,7 +15,7 @@ from helpers import Counter, small_model
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO
-from fasttrpo.in_turn import InTurn
+from fasttrpo.stream.in_turn import InTurn
 
 ONE = np.zeros(1, np.float32)
 

@@ -7,8 +7,8 @@ import pytest
 from agents import bits, rollout_settings, shaken
 from helpers import small_model
 
-from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.envs.classic import has_extension
+from fasttrpo.training.collect import EpisodeStatistics
 
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
 IMPOSSIBLE = [

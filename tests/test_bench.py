@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bench import ROOT, batches, machine, profile, timing
 from bench import kernels as kernels_bench
 from bench.peers import cases, fisher, numpy_peer, ours, processes, report, small, torch_peer
-from fasttrpo import kernels
+from fasttrpo import theory as kernels
 
 PEERS = ("torch", "jax", "sb3_contrib", "stable_baselines3", "tianshou", "mujoco", "numba")
 FILES = sorted((ROOT / "bench").rglob("*.py"))

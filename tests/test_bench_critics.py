@@ -13,7 +13,7 @@ from agents import needs_extension
 sys.path.append(str(Path(__file__).parents[1]))
 
 from bench import critics
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 

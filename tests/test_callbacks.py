@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from helpers import Counter, Pointer, same_state, small_model
 from recorders import Moments, Rows
 
-from fasttrpo import TRPO, learning
+from fasttrpo import TRPO
 from fasttrpo.callbacks import (
     BaseCallback,
     CheckpointCallback,
@@ -18,6 +18,7 @@ from fasttrpo.callbacks import (
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,
 )
+from fasttrpo.training import learning
 
 EXPECTED = [
     "init",

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from helpers import Pointer, same_state, small_model
 
-from fasttrpo import TRPO, FormatError, checkpoint
+from fasttrpo import TRPO, FormatError
+from fasttrpo.files import checkpoint
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS

@@ -14,9 +14,10 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
 import fasttrpo
-from fasttrpo import TRPO, cli, learning
+from fasttrpo import TRPO, cli
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.envs.classic import has_extension
+from fasttrpo.training import learning
 
 SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
 
@@ -116,7 +117,7 @@ def test_info(capsys):
 
 
 def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
-    pytest.importorskip("fasttrpo._envs", reason="no compiled environments")
+    pytest.importorskip("fasttrpo.core._envs", reason="no compiled environments")
     Path("own.py").write_text("def check():\n    raise ValueError('no such\\nthing')\n\ncheck()\n")
     assert cli.main(["train", "own.py:walk"]) == 2
     assert capsys.readouterr().err == "fasttrpo: own.py, line 2: ValueError: no such thing\n"

@@ -20,10 +20,11 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from helpers import disk_of, same_state
 
 import fasttrpo
-from fasttrpo import TRPO, cli, learning
+from fasttrpo import TRPO, cli
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli import training
 from fasttrpo.envs.classic import has_extension
+from fasttrpo.training import learning
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress", "--checkpoint-every", "0"]
 ITERATION = 120

@@ -8,12 +8,13 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
 
-from fasttrpo import learning
-from fasttrpo.collect import EpisodeStatistics, collect
-from fasttrpo.environments import Stream, as_vector_env
-from fasttrpo.notes import is_environments
 from fasttrpo.spaces import describe
-from fasttrpo.step import Step
+from fasttrpo.stream.make import as_vector_env
+from fasttrpo.stream.notes import is_environments
+from fasttrpo.stream.step import Step
+from fasttrpo.stream.stream import Stream
+from fasttrpo.training import learning
+from fasttrpo.training.collect import EpisodeStatistics, collect
 
 MODES = list(AutoresetMode)
 KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
@@ -248,7 +249,9 @@ def test_an_interruption_is_not_the_environment_s():
 
 
 def test_the_env_backend_chooses_whose_environments_an_id_means():
-    pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+    pytest.importorskip(
+        "fasttrpo.core._envs", reason="this installation has no compiled environments"
+    )
     from fasttrpo.envs import CompiledVectorEnv
 
     for backend, is_ours in ((None, True), ("native", True), ("gymnasium", False)):

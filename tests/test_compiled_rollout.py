@@ -11,11 +11,13 @@ import pytest
 from gymnasium.vector import VectorWrapper
 from helpers import CC, INCLUDE, build_library
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
-from fasttrpo import TRPO, backend, learning
+from fasttrpo import TRPO
 from fasttrpo.callbacks import BaseCallback
+from fasttrpo.core import backend
 from fasttrpo.envs import CompiledVectorEnv
+from fasttrpo.training import learning
 
 EXAMPLE = INCLUDE.parent / "examples/balance_env.c"
 

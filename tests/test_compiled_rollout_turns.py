@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from helpers import CC, INCLUDE, build_library
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
-from fasttrpo import TRPO, backend
-from fasttrpo.environments import Pace
+from fasttrpo import TRPO
+from fasttrpo.core import backend
 from fasttrpo.envs import CompiledVectorEnv
+from fasttrpo.stream.stream import Pace
 
 pytestmark = pytest.mark.skipif(
     backend.choose(None) != "compiled", reason="only the compiled core collects in C"

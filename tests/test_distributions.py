@@ -19,7 +19,7 @@ from agents import (
 )
 from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, SOLVED, assert_close
 
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.portable.distributions import DISTRIBUTIONS as TABLE
 
 ROWS = 4000

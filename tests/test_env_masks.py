@@ -13,9 +13,10 @@ from gymnasium.wrappers.vector import DictInfoToList
 from helpers import COUNTERS, Counter, collected
 from vec_env import VecCartPole
 
-from fasttrpo.environments import Stream, as_vector_env
-from fasttrpo.notes import is_environments
 from fasttrpo.spaces.masks import rows
+from fasttrpo.stream.make import as_vector_env
+from fasttrpo.stream.notes import is_environments
+from fasttrpo.stream.stream import Stream
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
 ONES = (1,) * 9

@@ -11,7 +11,7 @@ from vec_env import VecCartPole
 from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.callbacks import EvalCallback
 from fasttrpo.envs import CompiledVectorEnv
-from fasttrpo.seeds import of_env
+from fasttrpo.stream.seeds import of_env
 
 N_ENVS = 3
 

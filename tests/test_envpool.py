@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fasttrpo import TRPO, evaluate_policy
-from fasttrpo.environments import Stream, as_vector_env
+from fasttrpo.stream.make import as_vector_env
+from fasttrpo.stream.stream import Stream
 
 envpool = pytest.importorskip("envpool", reason="EnvPool is not installed: pip install envpool")
 

@@ -97,7 +97,7 @@ cli.main(["train", "HalfCheetah-v5", "--env-backend", "native"])
 
 
 def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
-    from fasttrpo.environments import as_vector_env
+    from fasttrpo.stream.make import as_vector_env
 
     monkeypatch.setattr(envs, "native", lambda *given: None)
     monkeypatch.setattr(envs, "missing", lambda env_id: "there is no MuJoCo")
@@ -115,7 +115,7 @@ def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
     ],
 )
 def test_gymnasium_makes_ours_by_module_and_id(imports):
-    pytest.importorskip("fasttrpo._envs")
+    pytest.importorskip("fasttrpo.core._envs")
     code = f"""
 {imports}
 print(gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=2))
@@ -126,7 +126,7 @@ print(gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=2))
 @pytest.mark.parametrize("backend", ["native", None, "gymnasium"])
 @pytest.mark.parametrize("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
 def test_ids_of_ours_in_a_model(prefix, backend):
-    pytest.importorskip("fasttrpo._envs")
+    pytest.importorskip("fasttrpo.core._envs")
     from fasttrpo import TRPO
 
     model = TRPO("MlpPolicy", f"{prefix}CartPole-v1", n_envs=2, env_backend=backend)

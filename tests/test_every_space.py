@@ -217,7 +217,9 @@ def test_learning_with_other_actions_is_saved(keywords, tmp_path):
 def test_our_own_environments_see_scaled_actions(monkeypatch):
     """Where a rollout would run in C, which knows no scaling: the same as Gymnasium's see."""
     keywords = {"n_steps": 32, "seed": 0, "scale_actions": True}
-    pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+    pytest.importorskip(
+        "fasttrpo.core._envs", reason="this installation has no compiled environments"
+    )
     from fasttrpo.envs import CompiledVectorEnv
 
     seen = []

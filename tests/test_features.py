@@ -35,9 +35,9 @@ from tolerances import (
 )
 
 from fasttrpo import TRPO, evaluate_policy
-from fasttrpo.presets import settings_for
 from fasttrpo.settings import make_settings
 from fasttrpo.settings.agent import resolve
+from fasttrpo.settings.tuned import settings_for
 
 
 def linear(features, **more):

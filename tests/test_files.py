@@ -17,9 +17,9 @@ from helpers import same_state, small_model
 
 from fasttrpo import TRPO, SaveError
 from fasttrpo.cli import main
-from fasttrpo.files import replacing, write_text
-from fasttrpo.logger import configure
-from fasttrpo.writers import ProgressFile
+from fasttrpo.files.atomic import replacing, write_text
+from fasttrpo.logs.logger import configure
+from fasttrpo.logs.writers import ProgressFile
 
 posix = pytest.mark.skipif(os.name == "nt", reason="there are no such files")
 
@@ -41,7 +41,7 @@ def names(folder):
 WRITER = """
 import sys
 from pathlib import Path
-from fasttrpo.files import replacing
+from fasttrpo.files.atomic import replacing
 for _ in range(150):
     with replacing(Path(sys.argv[1])) as file:
         for _ in range(20):
@@ -89,7 +89,7 @@ def test_threads_save_and_load_one_path(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from fasttrpo.files import replacing
+from fasttrpo.files.atomic import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"new")
     print("here", flush=True)

@@ -10,9 +10,9 @@ from gymnasium.wrappers import vector as vectors
 from helpers import COUNTERS, Counter, counters, small_model
 
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.in_turn import InTurn
-from fasttrpo.infos import columns
-from fasttrpo.step import info_of
+from fasttrpo.stream.in_turn import InTurn
+from fasttrpo.stream.infos import columns
+from fasttrpo.stream.step import info_of
 
 
 class Saying(Counter):

@@ -1,4 +1,4 @@
-"""`fasttrpo.kernels`: the theory's pieces as plain functions, on both backends."""
+"""`fasttrpo.theory`: the theory's pieces as plain functions, on both backends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import reference
 from agents import DISTRIBUTIONS, O, every_distribution, needs_extension, random_batch, settings
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
-from fasttrpo import backend, kernels
-from fasttrpo.kernels import Policy
+from fasttrpo import theory as kernels
+from fasttrpo.core import backend
+from fasttrpo.theory import Policy
 
 LINEAR = Policy(obs_size=1, distribution="gaussian", parts=(1,), hidden=())
 COIN = Policy(obs_size=1, distribution="categorical", parts=(2,), hidden=())

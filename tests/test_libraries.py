@@ -12,7 +12,7 @@ import pytest
 from gymnasium import spaces
 from helpers import CC, INCLUDE, build_library, same_state, small_model
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
 from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, SimulationError

@@ -26,7 +26,7 @@ from fasttrpo.callbacks import (
     StopTrainingOnNoModelImprovement,
     StopTrainingOnRewardThreshold,
 )
-from fasttrpo.logger import configure
+from fasttrpo.logs.logger import configure
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from helpers import Pointer, disk_of, small_model
 
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.logger import DISABLED, ERROR, FORMATS, Logger, configure
-from fasttrpo.writers import BoxFile, JsonLines, ProgressFile, box, table_header, table_row
+from fasttrpo.logs.logger import DISABLED, ERROR, FORMATS, Logger, configure
+from fasttrpo.logs.writers import BoxFile, JsonLines, ProgressFile, box, table_header, table_row
 
 # What Stable-Baselines3's TRPO logs for a continuous action space, on one dump.
 TAGS = {

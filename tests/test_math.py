@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from agents import needs_extension
 
-from fasttrpo.backend import has_extension
+from fasttrpo.core.backend import has_extension
 
 if not has_extension():
     pytest.skip("the compiled core is not there", allow_module_level=True)
@@ -19,7 +19,7 @@ if not has_extension():
 pytestmark = needs_extension
 
 VARIABLE = "FASTTRPO_INSTRUCTION_SET"
-MODULES = {np.float32: "fasttrpo._core32", np.float64: "fasttrpo._core64"}
+MODULES = {np.float32: "fasttrpo.core._core32", np.float64: "fasttrpo.core._core64"}
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 MOST_ULPS = 4
 WIDEST = 64  # numbers; more than the widest vector holds, several times over

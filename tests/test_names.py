@@ -12,10 +12,10 @@ from fuzz.run_mutants import check_page
 from run_folders import write_run
 
 from fasttrpo import cli
+from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.cli.runs import as_name, as_typed
-from fasttrpo.files import write_text
-from fasttrpo.printable import make_streams_safe, readable
-from fasttrpo.writers import ProgressFile
+from fasttrpo.files.atomic import write_text
+from fasttrpo.logs.writers import ProgressFile
 
 NO_UTF8 = os.fsdecode(b"caf\xe9")
 # The C locale as it is, without Python's remedies for it, and streams that take ASCII alone.

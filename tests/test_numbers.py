@@ -20,9 +20,9 @@ from fasttrpo.callbacks import (
     StopTrainingOnNoModelImprovement,
     StopTrainingOnRewardThreshold,
 )
-from fasttrpo.logger import configure
+from fasttrpo.checks.values import count, flag, integer, real
+from fasttrpo.logs.logger import configure
 from fasttrpo.settings import make_settings
-from fasttrpo.values import count, flag, integer, real
 
 FLOATS = [np.float16, np.float32, np.float64, np.longdouble, np.array, Fraction, Decimal]
 INTEGERS = [np.int8, np.uint8, np.int64, np.uint64, np.array]

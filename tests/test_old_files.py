@@ -1,4 +1,4 @@
-"""Models and run folders that an earlier version wrote: they load, act, evaluate and resume alike."""
+"""Models and run folders of an earlier version load, act, evaluate and resume alike."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 import old_files
 import pytest
 
-from fasttrpo.backend import has_extension
+from fasttrpo.core.backend import has_extension
 
 pytestmark = pytest.mark.skipif(not has_extension(), reason="the results are the compiled core's")
 

@@ -11,7 +11,7 @@ import make_peer_steps as peer
 import numpy as np
 import pytest
 
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 DATA = Path(__file__).parent / "data"

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from space_envs import Identity
 
 from fasttrpo import TRPO
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.settings import PEERS as NAMES
 from fasttrpo.settings import make_settings
 from fasttrpo.settings.agent import resolve

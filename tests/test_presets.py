@@ -6,7 +6,7 @@ import pytest
 
 from fasttrpo import TRPO
 from fasttrpo.envs import mujoco
-from fasttrpo.presets import DEFAULT, OVERRIDES, PRESETS, settings_for
+from fasttrpo.settings.tuned import DEFAULT, OVERRIDES, PRESETS, settings_for
 
 CASES = [(env_id, policy) for env_id in PRESETS for policy in ("MlpPolicy", "LinearPolicy")]
 

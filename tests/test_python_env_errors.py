@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
 
 from fasttrpo import TRPO

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy import random as np_random
 from numpy.random import normal as aliased
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
 from fasttrpo.envs import NumbaEnvironment
 

@@ -20,7 +20,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from python_envs import ALL, cart, noise
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
 
 from vector_envs import play, same

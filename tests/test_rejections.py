@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from fasttrpo import TRPO
-from fasttrpo.rejections import IN_A_ROW, Rejections
+from fasttrpo.training.rejections import IN_A_ROW, Rejections
 
 
 class Scaled(gymnasium.Env):

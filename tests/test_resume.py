@@ -14,8 +14,8 @@ from helpers import CC, INCLUDE, build_library, same_state, small_model
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.collect import EpisodeStatistics
 from fasttrpo.envs.classic import has_extension
+from fasttrpo.training.collect import EpisodeStatistics
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "csrc/examples/balance_env.c"
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}

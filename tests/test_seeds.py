@@ -22,7 +22,7 @@ from fasttrpo import TRPO, cli
 from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.pool import _THREADS, Pool, _Worker
-from fasttrpo.files import alone_in
+from fasttrpo.files.atomic import alone_in
 from fasttrpo.report.statistics import iqm
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
@@ -240,7 +240,7 @@ def test_what_are_no_seeds(text):
 
 
 def test_as_many_at_once_as_there_are_cores(monkeypatch):
-    monkeypatch.setattr(fasttrpo.backend, "cores", lambda: 8)
+    monkeypatch.setattr(fasttrpo.core.backend, "cores", lambda: 8)
     assert seeds.jobs_for(None, 1, 10) == 8
     assert seeds.jobs_for(None, 1, 3) == 3
     assert seeds.jobs_for(None, 4, 10) == 2

@@ -10,7 +10,9 @@ import reference
 from agents import needs_extension, settings
 from tolerances import DENSE, DIFFERENCES, assert_close
 
-from fasttrpo import TRPO, backend, cli, kernels, selftest
+from fasttrpo import TRPO, cli, selftest
+from fasttrpo import theory as kernels
+from fasttrpo.core import backend
 from fasttrpo.selftest import formulas, machine
 from fasttrpo.selftest.cases import KINDS, Case
 from fasttrpo.selftest.result import Outcome, Result, error, state_error

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from agents import needs_extension
 
-from fasttrpo.backend import make_agent
+from fasttrpo.core.backend import make_agent
 from fasttrpo.settings import Settings, make_settings
 from fasttrpo.settings.agent import AgentSettings, resolve
 

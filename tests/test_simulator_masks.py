@@ -11,12 +11,12 @@ from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library, same_state, small_model
 from masked_envs import PARTS, SOURCE, defined, flags
 
-pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
 from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.environments import Stream
 from fasttrpo.envs import CompiledVectorEnv, SimulationError
+from fasttrpo.stream.stream import Stream
 
 every_kind = pytest.mark.parametrize("kind", PARTS)
 every_source = pytest.mark.parametrize("source", ["library", "numba"])

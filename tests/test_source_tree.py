@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from agents import needs_extension
 
-from fasttrpo import _version, source_tree
+from fasttrpo import _version
+from fasttrpo.core import source_tree
 
 ROOT = Path(__file__).parents[1]
 NOT_BUILT = shutil.ignore_patterns(
@@ -41,13 +42,13 @@ def installed(tmp_path, clone):
     """What `pip install clone` installs, but that nothing is compiled again."""
     site = tmp_path / "site"
     shutil.copytree(clone / "fasttrpo", site / "fasttrpo")
-    import fasttrpo
+    from fasttrpo import core
 
-    for folder in map(Path, fasttrpo.__path__):
+    for folder in map(Path, core.__path__):
         for path in folder.glob("_*"):
             if path.name.endswith(tuple(EXTENSION_SUFFIXES)):
-                (site / "fasttrpo" / path.name).symlink_to(path)
-    record = site / "fasttrpo" / source_tree.RECORD
+                (site / "fasttrpo" / "core" / path.name).symlink_to(path)
+    record = site / "fasttrpo" / "core" / source_tree.RECORD
     record.write_text(source_tree.fingerprint(clone))
     return site
 
@@ -68,7 +69,8 @@ def python(folder, *arguments, path="", **variables):
 
 
 SHOWN = (
-    "import fasttrpo; from fasttrpo import TRPO, backend; from fasttrpo.envs import classic\n"
+    "import fasttrpo; from fasttrpo import TRPO; from fasttrpo.core import backend\n"
+    "from fasttrpo.envs import classic\n"
     "for seed in range(2): TRPO('MlpPolicy', 'CartPole-v1', n_steps=8, seed=seed)\n"
     "print(fasttrpo.__file__, backend.choose(), classic.has_extension())"
 )
@@ -91,8 +93,8 @@ def test_extensions_of_other_sources_are_not_taken(clone, installed):
     path.write_text(path.read_text() + "\n/* changed */\n")
     out, err = python(clone, "-c", SHOWN, path=installed)
     assert out.split()[1:] == ["portable", "False"]
-    assert f"(those in {installed / 'fasttrpo'} were built from other sources)" in err
-    (installed / "fasttrpo" / source_tree.RECORD).unlink()
+    assert f"(those in {installed / 'fasttrpo' / 'core'} were built from other sources)" in err
+    (installed / "fasttrpo" / "core" / source_tree.RECORD).unlink()
     assert "were built from other sources" in python(clone, "-c", SHOWN, path=installed)[1]
 
 
@@ -109,7 +111,10 @@ def test_a_tree_without_extensions_says_so_once(clone):
 
 @pytest.mark.parametrize(
     "code",
-    ["import fasttrpo.envs.compiled", "from fasttrpo import backend; backend.choose('compiled')"],
+    [
+        "import fasttrpo.envs.compiled",
+        "from fasttrpo.core import backend; backend.choose('compiled')",
+    ],
 )
 def test_what_is_missing_is_told_with_the_same_remedy(code, clone):
     tried = f"try:\n    {code}\nexcept ImportError as error: print(error)"
@@ -119,7 +124,7 @@ def test_what_is_missing_is_told_with_the_same_remedy(code, clone):
 
 def test_the_fingerprint_is_of_what_is_compiled(clone):
     first = source_tree.fingerprint(clone)
-    (clone / "fasttrpo" / "_core32.c").write_text("generated")
+    (clone / "fasttrpo" / "core" / "_core32.c").write_text("generated")
     (clone / "fasttrpo" / "trpo.py").write_text("")
     assert source_tree.fingerprint(clone) == first
     path = clone / "csrc" / "kernels" / "wide_simd.h"

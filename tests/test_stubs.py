@@ -10,12 +10,12 @@ import pytest
 
 import fasttrpo
 
-CORE = "fasttrpo._core32"
+CORE = "fasttrpo.core._core32"
 
 
 def of_stub(name):
     """{dotted name: parameters, or None for a class or an attribute}."""
-    path = Path(fasttrpo.__file__).parent / f"{name.removeprefix('fasttrpo.')}.pyi"
+    path = Path(fasttrpo.__file__).parent / f"core/{name.rpartition('.')[2]}.pyi"
     return _named(ast.parse(path.read_text()).body)
 
 
@@ -54,7 +54,7 @@ def _is_private(name):
     return any(part.startswith("_") for part in name.split("."))
 
 
-@pytest.mark.parametrize("name", [CORE, "fasttrpo._core64", "fasttrpo._envs"])
+@pytest.mark.parametrize("name", [CORE, "fasttrpo.core._core64", "fasttrpo.core._envs"])
 def test_a_stub_says_what_its_extension_has(name):
     actual = of_extension(pytest.importorskip(name), name)
     actual.pop("RESERVED", None)  # from fasttrpo.envs.names

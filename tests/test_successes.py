@@ -12,8 +12,8 @@ from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.callbacks import EvalCallback
 from fasttrpo.cli.eval import evaluate, told
 from fasttrpo.evaluate import play
-from fasttrpo.logger import configure
-from fasttrpo.step import info_of
+from fasttrpo.logs.logger import configure
+from fasttrpo.stream.step import info_of
 
 
 class Trying(Counter):

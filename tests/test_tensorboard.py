@@ -14,8 +14,8 @@ import pytest
 from helpers import small_model
 
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.logger import Figure, HParam, Image, Video, as_logger, configure
-from fasttrpo.pictures import png
+from fasttrpo.logs.logger import Figure, HParam, Image, Video, as_logger, configure
+from fasttrpo.logs.pictures import png
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

@@ -15,8 +15,9 @@ import pytest
 from agents import bits, loaded, needs_extension, settings
 from helpers import same_state, small_model
 
-from fasttrpo import TRPO, backend, cli
-from fasttrpo.backend import THREADS_VARIABLE, make_agent
+from fasttrpo import TRPO, cli
+from fasttrpo.core import backend
+from fasttrpo.core.backend import THREADS_VARIABLE, make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 N = 10_000

@@ -14,7 +14,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import Pointer, SpacesOnly, same_state, small_model
 
 import fasttrpo
-from fasttrpo import TRPO, backend
+from fasttrpo import TRPO
+from fasttrpo.core import backend
 
 # -- import and construction ----------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ BACKENDS = ["gymnasium", "native"]
 
 def cart_poles(n_envs=3, env_backend="gymnasium"):
     if env_backend == "native":
-        pytest.importorskip("fasttrpo._envs")
+        pytest.importorskip("fasttrpo.core._envs")
     settings = {"n_envs": n_envs, "n_steps": 16, "env_backend": env_backend, "seed": 0}
     return TRPO("MlpPolicy", "CartPole-v1", **settings)
 

@@ -9,7 +9,6 @@ from helpers import Counter, Pointer, counters, same_state, small_model
 from recorders import Moments, Rows
 from vec_env import VecCartPole
 
-from fasttrpo.callback_base import EACH, EVER, rows_until_step
 from fasttrpo.callbacks import (
     BaseCallback,
     CallbackList,
@@ -21,6 +20,7 @@ from fasttrpo.callbacks import (
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,
 )
+from fasttrpo.training.callback import EACH, EVER, rows_until_step
 
 
 def test_every_row_is_seen():
@@ -134,7 +134,9 @@ class Collected:
 
 
 def compiled_model(**keywords):
-    pytest.importorskip("fasttrpo._envs", reason="this installation has no compiled environments")
+    pytest.importorskip(
+        "fasttrpo.core._envs", reason="this installation has no compiled environments"
+    )
     model = small_model(n_steps=32, **keywords)
     if not hasattr(model._agent, "collect"):
         pytest.skip("the portable twin steps row by row")

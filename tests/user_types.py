@@ -20,8 +20,8 @@ from fasttrpo import (
     configure,
     envs,
     evaluate_policy,
-    kernels,
-    presets,
+    theory,
+    tuned,
 )
 from fasttrpo import nonesuch as nonesuch  # type: ignore[attr-defined]
 from fasttrpo.callbacks import EvalCallback, StopTrainingOnRewardThreshold
@@ -37,7 +37,7 @@ from fasttrpo.envs import (
 from fasttrpo.envs import nothing as nothing  # type: ignore[attr-defined]
 from fasttrpo.envs.mujoco import MujocoVectorEnv, Task, from_model
 from fasttrpo.envs.mujoco import nobody as nobody  # type: ignore[attr-defined]
-from fasttrpo.logger import Logger
+from fasttrpo.logs.logger import Logger
 from fasttrpo.settings import Settings
 
 
@@ -69,8 +69,8 @@ def ask(model: TRPO, rollout: Rollout) -> None:
     assert_type(SaveError("").errno, int | None)
     assert_type(fasttrpo.callbacks.CheckpointCallback(1, "logs").n_calls, int)
     assert_type(callbacks.BaseCallback().n_calls, int)
-    assert_type(kernels.Policy(4, "categorical", (2,)).obs_size, int)
-    assert_type(presets.settings_for("CartPole-v1"), presets.Preset)
+    assert_type(theory.Policy(4, "categorical", (2,)).obs_size, int)
+    assert_type(tuned.settings_for("CartPole-v1"), tuned.Preset)
     assert_type(fasttrpo.__version__, str)
 
 

@@ -73,7 +73,7 @@ def ours(
 ) -> dict[str, Any]:
     """This library with its built-in settings."""
     from fasttrpo import TRPO
-    from fasttrpo.presets import settings_for
+    from fasttrpo.settings.tuned import settings_for
 
     judge = Judge(env_id, targets, budget)
     model = TRPO("MlpPolicy", env_id, seed=seed, **settings_for(env_id).settings)

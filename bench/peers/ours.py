@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.batches import GAE_LAMBDA, GAMMA, Drawn, Recorded, Shape
-from fasttrpo.backend import choose, make_agent
+from fasttrpo.core.backend import choose, make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 HAS_THREADS = "n_threads" in {each.name for each in fields(AgentSettings)}
@@ -34,7 +34,7 @@ def label(threads: int, what: str = "ours") -> str:
 
 def stage_functions() -> Any:
     """The module with the stages that stand alone, gae among them, in float32."""
-    name = "_core32" if choose() == "compiled" else "portable.stages"
+    name = "core._core32" if choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")
 
 

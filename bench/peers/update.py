@@ -11,7 +11,7 @@ from bench.batches import GAE_LAMBDA, GAMMA, Recorded, recorded
 from bench.peers import ours, sb3_peer, tianshou_peer
 from bench.peers.fisher import timed
 from bench.timing import Contestant
-from fasttrpo.kernels import gae
+from fasttrpo.theory import gae
 
 # Our step with the peer's settings against its own, relative. Both work in float32; sb3-contrib
 # starts CG from random numbers, which moves its own step by up to 2e-3 from seed to seed.

@@ -12,15 +12,15 @@ import argparse
 import sys
 
 from fasttrpo._version import __version__
+from fasttrpo.checks.printable import make_streams_safe, readable
+from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, UsageError, line
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
-from fasttrpo.files import SaveError
-from fasttrpo.printable import make_streams_safe, readable
-from fasttrpo.suggest import unknown
+from fasttrpo.files.atomic import SaveError
 
 COMMANDS = {
     "train": train,
@@ -59,7 +59,7 @@ def _main(argv: list[str], output: guarded) -> int:
         return FAILED
     except REFUSALS as error:
         from fasttrpo.envs import SimulationError
-        from fasttrpo.notes import is_environments
+        from fasttrpo.stream.notes import is_environments
 
         # What went wrong inside the environment is for its author, who needs the traceback.
         if is_environments(error) and not isinstance(error, SimulationError):

@@ -10,7 +10,7 @@ from fasttrpo.cli import consent
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import as_typed, environment_of, full
-from fasttrpo.run_files import MODEL
+from fasttrpo.files.run_folder import MODEL
 
 EVAL_EPISODES = 100
 EVAL_SEED = 0
@@ -65,9 +65,9 @@ def evaluate(
     import numpy as np
     from tqdm.auto import tqdm
 
-    from fasttrpo.collect import success_rate
     from fasttrpo.evaluate import play
-    from fasttrpo.progress_bar import hidden
+    from fasttrpo.training.collect import success_rate
+    from fasttrpo.training.progress_bar import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)
     bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))

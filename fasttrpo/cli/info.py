@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fasttrpo import backend
+from fasttrpo.core import backend
 
 
 def add(commands: Any) -> argparse.ArgumentParser:

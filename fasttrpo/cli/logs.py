@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.suggest import unknown
-from fasttrpo.writers import tensorboard_parts
+from fasttrpo.logs.writers import tensorboard_parts
 
 IN_TERMINAL = ("stdout", "rows")
 _FILES = {"log": "log.txt", "json": "progress.json", "tensorboard": "events.out.tfevents.*"}
@@ -45,7 +45,7 @@ def attach(model: Any, folder: Path, formats: tuple[str, ...]) -> None:
     """Lets the model log so, and into the files that the run has already: a run that goes on has
     whole ones. ImportError says what to install for TensorBoard.
     """
-    from fasttrpo.logger import configure
+    from fasttrpo.logs.logger import configure
 
     begun = (name for name, files in _FILES.items() if any(folder.glob(files)))
     formats = tuple(dict.fromkeys((*formats, *begun)))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.checks.printable import readable
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.printable import readable
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draws, and says where."""
-    from fasttrpo.files import replacing
+    from fasttrpo.files.atomic import replacing
     from fasttrpo.report.plot import plot
     from fasttrpo.report.runs import check_column, grouped, load
 

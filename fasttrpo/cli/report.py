@@ -22,7 +22,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the page, and says where."""
-    from fasttrpo.files import write_text
+    from fasttrpo.files.atomic import write_text
     from fasttrpo.report.page import page
     from fasttrpo.report.runs import grouped, load
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli import consent, logs, training
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
-from fasttrpo.files import alone_in, saving
-from fasttrpo.run_files import (
+from fasttrpo.files.atomic import alone_in, saving
+from fasttrpo.files.run_folder import (
     CHECKPOINT,
     CONFIG,
     ERROR,
@@ -22,7 +23,6 @@ from fasttrpo.run_files import (
     read_evaluation,
 )
 from fasttrpo.settings import Settings
-from fasttrpo.suggest import unknown
 
 # Settings that a resumed run may have otherwise: they change none of its numbers.
 FREE = ("n_threads", "verbose", "tensorboard_log")

@@ -8,13 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fasttrpo import backend
+from fasttrpo.checks.printable import name_in_text, name_on_disk
+from fasttrpo.checks.suggest import nearest
 from fasttrpo.cli.errors import UsageError
+from fasttrpo.core import backend
 from fasttrpo.envs.names import is_in_source, is_library
-from fasttrpo.printable import name_in_text, name_on_disk
-from fasttrpo.run_files import CONFIG
-from fasttrpo.run_files import read_config as read_config_file
-from fasttrpo.suggest import nearest
+from fasttrpo.files.run_folder import CONFIG
+from fasttrpo.files.run_folder import read_config as read_config_file
 
 
 def is_file(env_id: str) -> bool:
@@ -116,6 +116,6 @@ def write_machine(folder: Path, model: Any) -> None:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """`data` as indented JSON, in place of what was there. SaveError where the disk is full."""
-    from fasttrpo.files import write_text
+    from fasttrpo.files.atomic import write_text
 
     write_text(path, json.dumps(data, indent=2) + "\n")

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo import backend
 from fasttrpo.cli import consent, logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import OtherModulesError, Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
-from fasttrpo.files import SaveError, alone_in, write_text
+from fasttrpo.core import backend
+from fasttrpo.files.atomic import SaveError, alone_in, write_text
+from fasttrpo.files.run_folder import ERROR, SUMMARY
 from fasttrpo.report.statistics import iqm
-from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
 _TELL_EVERY = 0.1  # seconds
@@ -35,8 +35,8 @@ _IMPORTS = (
     "gymnasium",
     "fasttrpo.trpo",
     "fasttrpo.evaluate",
-    "fasttrpo._core32",
-    "fasttrpo._envs",
+    "fasttrpo.core._core32",
+    "fasttrpo.core._envs",
 )
 
 
@@ -219,7 +219,7 @@ class _Progress:
     def __init__(self, tasks: list[Task], shown: bool | None) -> None:
         from tqdm.auto import tqdm
 
-        from fasttrpo.progress_bar import hidden
+        from fasttrpo.training.progress_bar import hidden
 
         self._returns: dict[Path, float] = {}
         total = sum(_steps_left(task) for task in tasks)

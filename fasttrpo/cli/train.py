@@ -12,10 +12,10 @@ from fasttrpo.cli import consent, logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import REFUSALS, UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
-from fasttrpo.files import alone_in
-from fasttrpo.presets import settings_for
-from fasttrpo.run_files import CHECKPOINT, CONFIG
+from fasttrpo.files.atomic import alone_in
+from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
+from fasttrpo.settings.tuned import settings_for
 
 SEED = 0
 # Options that are settings of the same name; None means: as the preset says.

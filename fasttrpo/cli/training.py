@@ -16,7 +16,7 @@ from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli.consent import named_again
 from fasttrpo.cli.errors import INTERRUPTED
 from fasttrpo.cli.runs import write_json, write_machine
-from fasttrpo.run_files import CHECKPOINT, EVALUATION, MODEL, PROGRESS
+from fasttrpo.files.run_folder import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
 CHECKPOINT_EVERY = 10.0  # seconds
 
@@ -40,7 +40,7 @@ class Checkpoints:
 
     def write(self) -> None:
         """Puts the latest iteration on the disk, if it is not there yet."""
-        from fasttrpo import checkpoint
+        from fasttrpo.files import checkpoint
 
         if self._latest is not self._on_disk:
             checkpoint.write(self._folder / CHECKPOINT, self._latest)
@@ -48,7 +48,7 @@ class Checkpoints:
 
     def finish(self) -> None:
         """The latest iteration's checkpoint and model."""
-        from fasttrpo import checkpoint
+        from fasttrpo.files import checkpoint
 
         self.write()
         checkpoint.write(self._folder / MODEL, replace(self._latest, run={}))
@@ -68,7 +68,7 @@ def learn(
     Whatever comes through (KeyboardInterrupt, what the environment raises), the last iteration
     that ended is saved, as a model and a checkpoint.
     """
-    from fasttrpo.writers import ProgressFile
+    from fasttrpo.logs.writers import ProgressFile
 
     write_machine(folder, model)
     checkpoints = Checkpoints(folder, every, model)
@@ -129,7 +129,7 @@ def _what_is_saved(folder: Path, total: int) -> str:
 
 def steps_saved(folder: Path) -> int:
     """How many steps the run's checkpoint has behind it. OSError or ValueError if it has none."""
-    from fasttrpo import checkpoint
+    from fasttrpo.files import checkpoint
 
     return checkpoint.read(folder / CHECKPOINT).num_timesteps
 

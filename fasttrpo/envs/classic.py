@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fasttrpo import source_tree
+from fasttrpo.core import source_tree
 
 # Where Gymnasium has its own. A user may have registered something else under the same id.
 _GYMNASIUM = "gymnasium.envs.classic_control."
@@ -46,7 +46,7 @@ def missing(env_id: str) -> str | None:
 
 def has_extension() -> bool:
     """Whether this installation has the compiled environments."""
-    return importlib.util.find_spec("fasttrpo._envs") is not None
+    return importlib.util.find_spec("fasttrpo.core._envs") is not None
 
 
 def entry_points() -> dict[str, str]:

@@ -12,16 +12,16 @@ from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from fasttrpo import source_tree
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import integer, plain
+from fasttrpo.core import source_tree
 from fasttrpo.envs.names import is_library
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.envs.shared_library import Library
-from fasttrpo.suggest import unknown
-from fasttrpo.values import integer, plain
 
 try:
-    from fasttrpo import _envs
+    from fasttrpo.core import _envs
 except ImportError as error:
     raise ImportError(
         f"this installation has no compiled environments: {source_tree.remedy()}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import checks
+from ..checks import arrays
 from . import (
     cg,
     critic,
@@ -68,7 +68,7 @@ class Agent:
 
     @target_kl.setter
     def target_kl(self, value):
-        self._model.change(target_kl=checks.positive("target_kl", value))
+        self._model.change(target_kl=arrays.positive("target_kl", value))
 
     @property
     def learning_rate(self):
@@ -77,7 +77,7 @@ class Agent:
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._model.change(learning_rate=checks.positive("learning_rate", value))
+        self._model.change(learning_rate=arrays.positive("learning_rate", value))
 
     @property
     def cg_damping(self):
@@ -226,7 +226,7 @@ class Agent:
         """
         self._loaded()
         if self._model.settings.preconditioner == "none":
-            raise RuntimeError(checks.NO_FACTORS)
+            raise RuntimeError(arrays.NO_FACTORS)
         blocks = self._factors()
         return preconditioner.policy_solve(blocks, self._policy_vector("r", r), self._loaded())
 
@@ -319,38 +319,38 @@ class Agent:
     def _step_obs(self, obs):
         self._rollout.check_act()
         s = self._model.settings
-        obs = checks.as_array("observation", obs, (s.n_envs, s.obs_size), self.real)
-        checks.finite_rows("observation", obs, "environment", self._rollout.t)
+        obs = arrays.as_array("observation", obs, (s.n_envs, s.obs_size), self.real)
+        arrays.finite_rows("observation", obs, "environment", self._rollout.t)
         return obs
 
     def _rows_obs(self, obs):
         return self._rows(obs, self._model.settings.obs_size)
 
     def _rows(self, obs, size):
-        obs = checks.as_array("observation", obs, (len(obs), size), self.real)
-        checks.finite_rows("observation", obs)
+        obs = arrays.as_array("observation", obs, (len(obs), size), self.real)
+        arrays.finite_rows("observation", obs)
         return obs
 
     def _actions(self, act, n, noun, step=None):
         s = self._model.settings
-        act = checks.as_array("action", act, (n, self._model.n_actions), self.real)
-        checks.actions(act, s.distribution, s.parts, noun, step)
+        act = arrays.as_array("action", act, (n, self._model.n_actions), self.real)
+        arrays.actions(act, s.distribution, s.parts, noun, step)
         return act
 
     def _mask(self, mask, n, act=None, noun="row", step=None):
         """(n, A) bool, or None; the actions given with it, if there are, must be open."""
         s = self._model.settings
-        mask = checks.mask_rows(mask, n, s.distribution, s.parts)
-        checks.masks(mask, act, s.parts, noun, step)
+        mask = arrays.mask_rows(mask, n, s.distribution, s.parts)
+        arrays.masks(mask, act, s.parts, noun, step)
         return mask
 
     def _column(self, name, values, n, dtype):
-        column = checks.as_array(name, values, (n,), dtype)
-        checks.finite_rows(name, column)
+        column = arrays.as_array(name, values, (n,), dtype)
+        arrays.finite_rows(name, column)
         return column
 
     def _policy_vector(self, name, vector):
-        return checks.finite_vector(name, vector, self._model.n_parameters)
+        return arrays.finite_vector(name, vector, self._model.n_parameters)
 
     def _value_vector(self, name, vector):
-        return checks.finite_vector(name, vector, self._model.value.n_parameters)
+        return arrays.finite_vector(name, vector, self._model.value.n_parameters)

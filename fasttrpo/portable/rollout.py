@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import checks
+from ..checks import arrays
 
 
 class Rollout:
@@ -51,13 +51,13 @@ class Rollout:
         if not self.pending:
             raise RuntimeError("no step is open: call act or record before push")
         E, O = self.raw.shape[1:]  # noqa: E741
-        skip = np.zeros(E, bool) if skip is None else checks.as_array("skip", skip, (E,), bool)
-        rew = checks.as_array("reward", rew, (E,), np.float64)
-        term = checks.as_array("terminated", term, (E,), bool)
-        trunc = checks.as_array("truncated", trunc, (E,), bool)
-        next_obs = checks.as_array("next observation", next_obs, (E, O), self.model.real)
-        checks.finite_rows("reward", rew, "environment", self.t, skip)
-        checks.finite_rows("next observation", next_obs, "environment", self.t, skip)
+        skip = np.zeros(E, bool) if skip is None else arrays.as_array("skip", skip, (E,), bool)
+        rew = arrays.as_array("reward", rew, (E,), np.float64)
+        term = arrays.as_array("terminated", term, (E,), bool)
+        trunc = arrays.as_array("truncated", trunc, (E,), bool)
+        next_obs = arrays.as_array("next observation", next_obs, (E, O), self.model.real)
+        arrays.finite_rows("reward", rew, "environment", self.t, skip)
+        arrays.finite_rows("next observation", next_obs, "environment", self.t, skip)
         return rew, term, trunc, next_obs, skip
 
     def write_push(self, rew, term, trunc, boot, skip):

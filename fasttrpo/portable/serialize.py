@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import checks
+from ..checks import arrays
 from .normalizer import Moments
 from .work import State
 
@@ -37,7 +37,7 @@ def pack(state):
 
 def unpack(vectors, like):
     """{name: vector} -> State; ValueError unless names and sizes are those of the state `like`."""
-    v = checks.state_fields(vectors, pack(like))
+    v = arrays.state_fields(vectors, pack(like))
     low, high, *counts = (int(value) for value in v["counters"])
     return State(
         theta=v["theta"],

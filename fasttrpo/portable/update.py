@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from .. import checks
+from ..checks import arrays
 from . import advantages, cg, critic, features, gradient, line_search, normalizer
 from .work import Batch
 
@@ -62,7 +62,7 @@ def adapted_damping(state, record, settings):
         scale *= 1.5
     if ratio > 0.75:
         scale /= 1.5
-    return min(max(scale, checks.LEAST_SCALE), checks.LARGEST_SCALE)
+    return min(max(scale, arrays.LEAST_SCALE), arrays.LARGEST_SCALE)
 
 
 def improve_policy(batch, watch):

@@ -15,7 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
-from fasttrpo.run_files import LARGEST, DamagedError, unreadable
+from fasttrpo.files.run_folder import LARGEST, DamagedError, unreadable
 
 MOST_COLUMNS = 10_000
 MOST_VALUES = 20_000_000  # 160 MB of numbers; a million records have as many

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.printable import readable
+from fasttrpo.checks.printable import readable
+from fasttrpo.checks.suggest import unknown
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
 from fasttrpo.report.statistics import CONFIDENCE, FEWEST, N_RESAMPLES, centre_name
 from fasttrpo.report.thinning import kept
 from fasttrpo.report.words import count, counted, cut
-from fasttrpo.suggest import unknown
 
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches

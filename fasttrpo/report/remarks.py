@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fasttrpo.files.run_folder import is_number
 from fasttrpo.report.curves import average
 from fasttrpo.report.diagnostics import REASONS, reasons, seconds
 from fasttrpo.report.runs import Group
 from fasttrpo.report.words import counted, listed, number, percent
-from fasttrpo.run_files import is_number
 
 LEVELS = ("warning", "note", "good")
 

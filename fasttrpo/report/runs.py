@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.logger import key_of
-from fasttrpo.report.columns import is_text, read_csv
-from fasttrpo.report.words import cut
-from fasttrpo.run_files import (
+from fasttrpo.checks.suggest import nearest, unknown
+from fasttrpo.files.run_folder import (
     CONFIG,
     ERROR,
     EVALUATION,
@@ -28,7 +26,9 @@ from fasttrpo.run_files import (
     read_evaluation,
     unreadable,
 )
-from fasttrpo.suggest import nearest, unknown
+from fasttrpo.logs.logger import key_of
+from fasttrpo.report.columns import is_text, read_csv
+from fasttrpo.report.words import cut
 
 # Settings that change no number of a run, or that only say which of the equal runs it is.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fasttrpo.printable import readable
+from fasttrpo.checks.printable import readable
 from fasttrpo.report.thinning import PER_COLUMN, kept
 from fasttrpo.report.words import count, escaped, number
 

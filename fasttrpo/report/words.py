@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from fasttrpo.printable import readable
+from fasttrpo.checks.printable import readable
 
 LONGEST = 300  # characters of a text that a folder gives
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

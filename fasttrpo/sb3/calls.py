@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.values import integer
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
-from fasttrpo.values import integer
 
 _SETTINGS = frozenset(each.name for each in fields(Settings))
 

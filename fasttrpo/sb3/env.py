@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from fasttrpo.ownership import Kept
 from fasttrpo.spaces import batches
+from fasttrpo.stream.ownership import Kept
 
 _METHODS = ("step_async", "step_wait", "reset")
 _SPACES = ("num_envs", "observation_space", "action_space")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.amid import refuse_policy
+from fasttrpo.training.amid import refuse_policy
 
 Parameters = dict[str, np.ndarray]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.pictures import tiled
-from fasttrpo.seeds import of_env
+from fasttrpo.checks.values import plain
+from fasttrpo.logs.pictures import tiled
 from fasttrpo.spaces import batches
-from fasttrpo.step import info_of
-from fasttrpo.values import plain
+from fasttrpo.stream.seeds import of_env
+from fasttrpo.stream.step import info_of
 
 _THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 
-from fasttrpo import backend
+from fasttrpo.core import backend
 from fasttrpo.selftest import machine, theory
 from fasttrpo.selftest.cases import KINDS, Case, Kind
 from fasttrpo.selftest.result import UPDATES, Outcome, Result

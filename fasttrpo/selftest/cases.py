@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fasttrpo import backend
+from fasttrpo.core import backend
 from fasttrpo.selftest import formulas
 from fasttrpo.settings.agent import AgentSettings
 

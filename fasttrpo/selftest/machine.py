@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo import backend
+from fasttrpo.core import backend
 from fasttrpo.selftest.cases import Kind, played, shaken
 from fasttrpo.selftest.result import UPDATES, Outcome, does_not_apply, error, state_error
 
@@ -47,7 +47,7 @@ def instruction_sets() -> list[str]:
     """What this machine's core can run, the best first; none for the portable backend."""
     if not is_compiled():
         return []
-    return importlib.import_module("fasttrpo._core64").instruction_sets()
+    return importlib.import_module("fasttrpo.core._core64").instruction_sets()
 
 
 def instruction_set(name: str, dtype: str, kinds: tuple[Kind, ...]) -> Outcome:
@@ -109,7 +109,7 @@ def saved_model() -> Outcome:
 
 def _cartpole_rollout() -> Any:
     """40 steps of 4 environments with CartPole's spaces, made up."""
-    from fasttrpo.rollout import Rollout
+    from fasttrpo.training.rollout import Rollout
 
     draw, shape = np.random.default_rng(1), (40, 4)
     terminated, truncated = draw.random((2, *shape)) < 0.05

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from fasttrpo import kernels
+from fasttrpo import theory as kernels
 from fasttrpo.selftest import formulas
 from fasttrpo.selftest.cases import Case, Kind, matrix, played, shaken
 from fasttrpo.selftest.result import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from fasttrpo.checks.values import positive, size
 from fasttrpo.settings.policy_kwargs import resolved_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
 from fasttrpo.settings.user import Settings
-from fasttrpo.values import positive, size
 
 
 @dataclass(frozen=True)

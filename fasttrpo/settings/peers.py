@@ -17,9 +17,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import size
 from fasttrpo.settings.user import Settings
-from fasttrpo.suggest import unknown
-from fasttrpo.values import size
 
 
 class PeerPreset(NamedTuple):

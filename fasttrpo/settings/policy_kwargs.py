@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import integer, plain, real, refuse, size
 from fasttrpo.settings.sb3_arguments import policy_kwargs_without
-from fasttrpo.suggest import unknown
-from fasttrpo.values import integer, plain, real, refuse, size
 
 ACTIVATIONS = ("tanh", "relu", "identity")
 HIDDEN = (64, 64)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from fasttrpo.values import plain
+from fasttrpo.checks.values import plain
 
 _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCriticPolicy")
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")

@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from fasttrpo.suggest import unknown
-from fasttrpo.values import Check
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import Check
 
 Schedule = Callable[[float], float]
 _WORDS = ("linear",)

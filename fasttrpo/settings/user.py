@@ -14,11 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from fasttrpo.settings import sb3_arguments
-from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
-from fasttrpo.settings.schedules import Schedule, scheduled
-from fasttrpo.suggest import unknown
-from fasttrpo.values import (
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import (
     Check,
     flag,
     integer,
@@ -30,6 +27,9 @@ from fasttrpo.values import (
     refuse,
     size,
 )
+from fasttrpo.settings import sb3_arguments
+from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
+from fasttrpo.settings.schedules import Schedule, scheduled
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
 ACCEPTANCES = ("improvement", "kl", "always")
@@ -105,7 +105,7 @@ class Settings:
                      trained on them as drawn, whatever they become on their way
     scale_actions    the policy's -1 and 1 are a Box's bounds, all of which must be finite
     dtype            "float32" or "float64": precision of the work on the batch
-    backend          "compiled", "portable" or None (see `fasttrpo.backend`)
+    backend          "compiled", "portable" or None (see `fasttrpo.core.backend`)
     preconditioner   "kfac" or None
     critic           "kfac", "gauss_newton", "adam" or "ridge"
     normalize_observations, normalize_rewards    by running statistics, saved with the model

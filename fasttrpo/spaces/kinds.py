@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.checks.values import LARGEST_SIZE, integer
 from fasttrpo.spaces.convert import Choices
-from fasttrpo.values import LARGEST_SIZE, integer
 
 _LENGTH = integer(0, LARGEST_SIZE)
 _COUNT = integer(1, LARGEST_SIZE)

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from run_folders import made_up, write_csv, write_evaluation, write_run
 
 import fasttrpo.report
-from fasttrpo.logger import _TAGS
+from fasttrpo.logs.logger import _TAGS
 from fasttrpo.report.curves import AXES, average
 from fasttrpo.report.page import page
 from fasttrpo.report.runs import grouped, load

@@ -26,7 +26,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fasttrpo.suggest import unknown
+from fasttrpo.checks.suggest import unknown
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv, UnstableSimulation

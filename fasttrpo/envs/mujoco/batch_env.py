@@ -14,13 +14,13 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import integer, plain
 from fasttrpo.envs.mujoco import infos as vector_infos
 from fasttrpo.envs.mujoco import saved, task_class
 from fasttrpo.envs.mujoco.rendering import MODES, Rendering
 from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
-from fasttrpo.suggest import unknown
-from fasttrpo.values import integer, plain
 
 # The keyword arguments of the vector environment itself, besides those about pictures.
 OWN_ARGUMENTS = ("num_envs", "n_threads", "autoreset_mode", "max_episode_steps")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Philox
 
+from fasttrpo.checks.values import integer
 from fasttrpo.envs.mujoco.task import Task
-from fasttrpo.npz import Archive
-from fasttrpo.values import integer
+from fasttrpo.files.npz import Archive
 
 
 def is_savable(task: Task) -> bool:

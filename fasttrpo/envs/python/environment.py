@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fasttrpo.checks.values import flag, integer, optional, real
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
-from fasttrpo.values import flag, integer, optional, real
 
 if TYPE_CHECKING:
     from fasttrpo.envs.compiled import CompiledVectorEnv

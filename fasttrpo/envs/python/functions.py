@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.suggest import unknown
+from fasttrpo.checks.suggest import unknown
 
 # Function -> the parameters that it must have, and may have, in any order.
 PARAMETERS = {

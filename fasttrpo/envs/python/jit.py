@@ -26,7 +26,7 @@ from fasttrpo.envs.python import draws, glue, numba_types
 from fasttrpo.envs.python.errors import in_words, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
-from fasttrpo.files import write_text
+from fasttrpo.files.atomic import write_text
 
 # As Python has it: x / 0 and an index out of bounds raise. Constant indices cost nothing.
 _OPTIONS = {"error_model": "python", "boundscheck": True}

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fasttrpo.checks.suggest import unknown
 from fasttrpo.envs.failures import RAN, line_of
 from fasttrpo.envs.names import is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
-from fasttrpo.suggest import unknown
 
 
 def is_definition(env: Any) -> bool:

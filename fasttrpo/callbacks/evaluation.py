@@ -1,0 +1,291 @@
+"""Callbacks that evaluate: `EvalCallback`, and those that stop learning by its results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.checks.values import count, integer, optional, real
+from fasttrpo.evaluate import N_ENVS, play, rendering
+from fasttrpo.files.atomic import replacing
+from fasttrpo.logs.writers import ProgressFile
+from fasttrpo.sb3.calls import copy_statistics, vec_normalize
+from fasttrpo.stream.make import as_vector_env, is_name, shares
+from fasttrpo.training.callback import EVER, BaseCallback, EventCallback, adopt, rows_to_multiple
+from fasttrpo.training.collect import Episode, success_rate, successes
+from fasttrpo.training.learning import keep_last
+from fasttrpo.trpo import making
+
+
+class EvalCallback(EventCallback):
+    """Evaluates the policy every `eval_freq` steps of the vector environment, and keeps the best.
+
+    eval_env              an environment of its own, as `TRPO` takes them. Made from a name, it is
+                          seeded with the model's seed; what you made yourself you seed
+    callback_on_new_best  a callback whose `on_step` is called where the mean return is the best yet
+    callback_after_eval   one that is called after each evaluation; both stop by returning False
+    n_eval_episodes       in each evaluation
+    eval_freq             0: never
+    log_path              a folder for the evaluations so far: evaluations.csv with a line for
+                          each, and evaluations.npz as in Stable-Baselines3 (timesteps, and results
+                          and ep_lengths, evaluations x episodes) of the last `max_evaluations`
+    best_model_save_path  a folder for best_model.npz
+    deterministic         the policy's mode, or draws from it
+    render                shows each step, where `eval_env` was made with a render_mode
+    verbose               1 prints each evaluation
+    warn                  of an environment that does not report its episodes; there is none such
+    max_evaluations       how many evaluations the lists and evaluations.npz keep (None: all)
+
+    best_mean_reward, last_mean_reward, and the lists evaluations_timesteps, evaluations_results and
+    evaluations_length have the outcomes. The log has eval/mean_reward and eval/mean_ep_length; and
+    where environments tell "is_success", eval/success_rate, and the file and
+    evaluations_successes have them.
+    Where the model learns in a `VecNormalize` of Stable-Baselines3's, that of `eval_env` gets its
+    statistics before each evaluation.
+
+    ValueError where `eval_env` is the model's own environment, whose episodes it would spoil, or
+    has no `VecNormalize` though the model sees observations through one.
+    """
+
+    def __init__(
+        self,
+        eval_env: Any,
+        callback_on_new_best: Any = None,
+        callback_after_eval: Any = None,
+        n_eval_episodes: int = 5,
+        eval_freq: float = 10000,
+        log_path: str | os.PathLike | None = None,
+        best_model_save_path: str | os.PathLike | None = None,
+        deterministic: bool = True,
+        render: bool = False,
+        verbose: int = 1,
+        warn: bool = True,
+        *,
+        max_evaluations: int | None = 5000,
+    ) -> None:
+        super().__init__(callback_after_eval, verbose)
+        self._on_new_best = EventCallback(callback_on_new_best)
+        self.callback_on_new_best = self._on_new_best.callback
+        adopt(self.callback_on_new_best, self)
+        self.eval_env = eval_env
+        self.n_eval_episodes = integer(1)("n_eval_episodes", n_eval_episodes)
+        self.eval_freq = count(0)("eval_freq", eval_freq)
+        self.log_path, self.best_model_save_path = log_path, best_model_save_path
+        self.deterministic, self.render, self.warn = deterministic, render, warn
+        self.max_evaluations = optional(integer(1))("max_evaluations", max_evaluations)
+        self.best_mean_reward = self.last_mean_reward = -np.inf
+        self.evaluations_timesteps: list[int] = []
+        self.evaluations_results: list[list[float]] = []
+        self.evaluations_length: list[list[int]] = []
+        self.evaluations_successes: list[list[bool]] = []
+        self._seed: int | None = None
+        self._table: ProgressFile | None = None
+        self._has_begun = False  # the table
+
+    def init_callback(self, model: Any) -> None:
+        """The one for a new best has a turn too."""
+        adopt(self.callback_on_new_best, self)
+        self._on_new_best.init_callback(model)
+        super().init_callback(model)
+
+    def _init_callback(self) -> None:
+        named = is_name(self.eval_env)
+        n_envs = min(self.n_eval_episodes, N_ENVS) if named else 1
+        env = as_vector_env(self.eval_env, n_envs, **making(self.model.settings))
+        self.model._check_spaces(env)
+        if named:
+            self.eval_env, self._seed = env, self.model.settings.seed % 2**32
+        if shares(self.training_env, self.eval_env):
+            raise ValueError("eval_env is the environment that the model learns in; make another")
+
+        learnt = self.model.get_vec_normalize_env()
+        if getattr(learnt, "norm_obs", False) and vec_normalize(self.eval_env) is None:
+            raise ValueError(
+                "the model sees observations through a VecNormalize, and eval_env has none: pass "
+                "VecNormalize(eval_env, training=False, norm_reward=False), which gets the "
+                "statistics of the model's"
+            )
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self._on_new_best.on_training_start(self.locals, self.globals)
+
+    def _on_exception(self, error: BaseException) -> None:
+        self._close()
+        super()._on_exception(error)
+        self._on_new_best.on_exception(error)
+
+    def _on_training_end(self) -> None:
+        self._close()
+        super()._on_training_end()
+
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """To both callbacks."""
+        super().update_child_locals(locals_)
+        self._on_new_best.update_locals(locals_)
+
+    def rows_until_step(self) -> int:
+        """Until the next evaluation."""
+        return rows_to_multiple(self.n_calls, self.eval_freq) if self.eval_freq else EVER
+
+    def _on_step(self) -> bool:
+        if not self.eval_freq or self.n_calls % self.eval_freq:
+            return True
+        played = self._evaluate()
+        self.last_mean_reward = float(np.mean([episode.total for episode in played]))
+        self._log(played)
+        goes_on = True
+        if self.last_mean_reward > self.best_mean_reward:
+            self.best_mean_reward = self.last_mean_reward
+            goes_on = self._keep_best()
+        return self._on_event() and goes_on
+
+    def _evaluate(self) -> list[Episode]:
+        learnt, own = self.model.get_vec_normalize_env(), vec_normalize(self.eval_env)
+        if learnt is not None and own is not None:
+            copy_statistics(learnt, own)
+        seed, self._seed = self._seed, None
+        given = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
+        played = list(play(*given, rendering if self.render else None))
+        self.evaluations_timesteps.append(self.num_timesteps)
+        self.evaluations_results.append([episode.total for episode in played])
+        self.evaluations_length.append([episode.length for episode in played])
+        known = successes(played)
+        if len(known) == len(played):
+            self.evaluations_successes.append(known)
+        self._forget_old()
+        if self.log_path is not None:
+            self._write(Path(self.log_path))
+        return played
+
+    def _forget_old(self) -> None:
+        keep_last(self.evaluations_timesteps, self.max_evaluations)
+        keep_last(self.evaluations_results, self.max_evaluations)
+        keep_last(self.evaluations_length, self.max_evaluations)
+        keep_last(self.evaluations_successes, self.max_evaluations)
+
+    def _log(self, played: list[Episode]) -> None:
+        returns, lengths = [each.total for each in played], [each.length for each in played]
+        rate = success_rate(played)
+        if self.verbose >= 1:
+            self.logger.say(
+                f"Eval num_timesteps={self.num_timesteps}, "
+                f"episode_reward={self.last_mean_reward:.2f} +/- {np.std(returns):.2f}\n"
+                f"Episode length: {np.mean(lengths):.2f} +/- {np.std(lengths):.2f}"
+            )
+            if rate is not None:
+                self.logger.say(f"Success rate: {100 * rate:.2f}%")
+        self.logger.record("eval/mean_reward", self.last_mean_reward)
+        self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
+        if rate is not None:
+            self.logger.record("eval/success_rate", rate)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)
+
+    def _keep_best(self) -> bool:
+        if self.verbose >= 1:
+            self.logger.say("New best mean reward!")
+        if self.best_model_save_path is not None:
+            self.model.save(Path(self.best_model_save_path) / "best_model.npz")
+        return self._on_new_best._on_event()
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        columns: dict[str, Any] = {
+            "timesteps": self.evaluations_timesteps,
+            "results": self.evaluations_results,
+            "ep_lengths": self.evaluations_length,
+        }
+        if self.evaluations_successes:
+            columns["successes"] = self.evaluations_successes
+        with replacing(folder / "evaluations.npz") as file:
+            np.savez(file, **columns)
+        self._add_line(folder / "evaluations.csv")
+
+    def _add_line(self, path: Path) -> None:
+        """Of the last evaluation; the file begins with the first one."""
+        if self._table is None:
+            self._table = ProgressFile(path, sys.maxsize if self._has_begun else 0)
+            self._has_begun = True
+        results, lengths = self.evaluations_results[-1], self.evaluations_length[-1]
+        self._table.write(
+            {
+                "num_timesteps": self.evaluations_timesteps[-1],
+                "mean_reward": float(np.mean(results)),
+                "std_reward": float(np.std(results)),
+                "mean_ep_length": float(np.mean(lengths)),
+                "episodes": self.n_eval_episodes,
+            }
+        )
+
+    def _close(self) -> None:
+        """The table; another `learn` adds to it."""
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+
+class _ChildOfEval(BaseCallback):
+    """One that reads an `EvalCallback`'s results."""
+
+    def init_callback(self, model: Any) -> None:
+        """ValueError where there is no such parent."""
+        if not hasattr(self.parent, "best_mean_reward"):
+            raise ValueError(
+                f"{type(self).__name__} belongs into an EvalCallback: "
+                "callback_on_new_best= or callback_after_eval="
+            )
+        super().init_callback(model)
+
+
+class StopTrainingOnRewardThreshold(_ChildOfEval):
+    """Stops where the best mean return is `reward_threshold` or more; `callback_on_new_best`."""
+
+    def __init__(self, reward_threshold: float, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.reward_threshold = real("a number", lambda x: True)(
+            "reward_threshold", reward_threshold
+        )
+
+    def _on_step(self) -> bool:
+        goes_on = bool(self.parent.best_mean_reward < self.reward_threshold)
+        if self.verbose >= 1 and not goes_on:
+            self.logger.say(
+                f"Stopping training because the mean reward {self.parent.best_mean_reward:.2f} "
+                f"is above the threshold {self.reward_threshold}"
+            )
+        return goes_on
+
+
+class StopTrainingOnNoModelImprovement(_ChildOfEval):
+    """Stops after more than `max_no_improvement_evals` evaluations in a row without a new best.
+
+    min_evals  evaluations before which it does not count; for `callback_after_eval`
+    """
+
+    def __init__(self, max_no_improvement_evals: int, min_evals: int = 0, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.max_no_improvement_evals = integer(0)(
+            "max_no_improvement_evals", max_no_improvement_evals
+        )
+        self.min_evals = integer(0)("min_evals", min_evals)
+        self.last_best_mean_reward = -np.inf
+        self.no_improvement_evals = 0
+
+    def _on_step(self) -> bool:
+        best = self.parent.best_mean_reward
+        if self.n_calls > self.min_evals:
+            improved = best > self.last_best_mean_reward
+            self.no_improvement_evals = 0 if improved else self.no_improvement_evals + 1
+        self.last_best_mean_reward = best
+        goes_on = self.no_improvement_evals <= self.max_no_improvement_evals
+        if self.verbose >= 1 and not goes_on:
+            self.logger.say(
+                "Stopping training because there was no new best model in the last "
+                f"{self.no_improvement_evals} evaluations"
+            )
+        return goes_on

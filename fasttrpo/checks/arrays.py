@@ -1,0 +1,146 @@
+"""Checks on what a user hands in, with the culprit named. Both backends' doors use them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fasttrpo.checks.values import positive as positive  # a setting that changes as an agent learns
+
+NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
+
+
+def as_array(name, value, shape, dtype):
+    """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`,
+    TypeError if it holds anything but real numbers.
+    """
+    given = np.asarray(value)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of real numbers, got {given.dtype}")
+    if given.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {given.shape}, not {tuple(shape)}")
+    if given.dtype != dtype:
+        with np.errstate(over="ignore", invalid="ignore"):
+            given = given.astype(dtype)
+    return np.ascontiguousarray(given)
+
+
+def finite_vector(name, value, size):
+    """A float64 copy of `value` (size,); ValueError if its shape is wrong or it is not finite."""
+    vector = as_array(name, value, (size,), np.float64).copy()
+    for i in np.flatnonzero(~np.isfinite(vector))[:1]:
+        raise ValueError(f"{name} is not finite ({vector[i]:g} in component {i})")
+    return vector
+
+
+def finite_rows(name, array, noun="row", step=None, skip=None):
+    """ValueError for the first value of `array` (rows,) or (rows, components) that is not finite.
+
+    noun: what a row is ("environment" or "row"); step: the rollout's step, if there is one;
+    skip (rows,) bool: rows that are not looked at.
+    """
+    bad = ~np.isfinite(array)
+    if skip is not None:
+        bad[skip] = False
+    if not bad.any():
+        return
+    row, *component = np.argwhere(bad)[0]
+    where = f" in component {component[0]}" if component else ""
+    value = array[(row, *component)]
+    raise ValueError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
+
+
+def choices(act, parts, noun="row", step=None):
+    """ValueError for the first entry of `act` (rows, D) that is none of 0..parts[d]-1."""
+    legal = (act >= 0) & (act < np.asarray(parts)) & (act == np.floor(act))
+    for row, d in np.argwhere(~legal)[:1]:
+        raise ValueError(
+            f"action of {noun} {row} is {act[row, d]:g}, not one of 0..{parts[d] - 1} "
+            f"(component {d}){_at(step)}"
+        )
+
+
+def actions(act, distribution, parts, noun="row", step=None):
+    """The check that fits the distribution: finite numbers, or one of the choices."""
+    if distribution == "gaussian":
+        finite_rows("action", act, noun, step)
+    else:
+        choices(act, [2] * len(parts) if distribution == "bernoulli" else parts, noun, step)
+
+
+def mask_rows(mask, n, distribution, parts):
+    """`mask` as (n, A) bool, A = sum(parts); None stays None. ValueError if its shape is wrong, an
+    entry is neither 0 nor 1, or the distribution has no choices.
+    """
+    if mask is None:
+        return None
+    if distribution != "categorical":
+        raise ValueError(
+            f"a {distribution} policy takes no mask: masks are for actions that are choices "
+            "(Discrete, MultiDiscrete)"
+        )
+    given = np.asarray(mask)
+    rows = as_array("mask", given, (n, sum(parts)), np.bool_)
+    if given.dtype != np.bool_ and (given != rows).any():
+        row, choice = np.argwhere(given != rows)[0]
+        raise ValueError(f"mask has {given[row, choice]:g} in row {row}, not 0 or 1")
+    return rows
+
+
+def masks(mask, act, parts, noun="row", step=None):
+    """ValueError for the first component of mask (rows, A), or None, without a choice left, or
+    whose action act (rows, D), or None, is forbidden.
+    """
+    if mask is None:
+        return
+    starts = np.cumsum(parts) - parts
+    empty = ~np.logical_or.reduceat(mask, starts, axis=1)
+    for row, d in np.argwhere(empty)[:1]:
+        raise ValueError(
+            f"mask of {noun} {row} forbids all {parts[d]} choices (component {d}){_at(step)}"
+        )
+    if act is None:
+        return
+    taken = np.take_along_axis(mask, starts + act.astype(np.int64), axis=1)
+    for row, d in np.argwhere(~taken)[:1]:
+        raise ValueError(
+            f"action of {noun} {row} is {act[row, d]:g}, which its mask forbids "
+            f"(component {d}){_at(step)}"
+        )
+
+
+def _at(step):
+    return "" if step is None else f" at step {step}"
+
+
+LARGEST_COUNT = 2**52  # no training comes to it; float64 has room to go on counting from there
+LARGEST_WORD = 2**32 - 1  # the seed's two halves, which the counters begin with
+LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
+
+
+def state_fields(state, like):
+    """Copies of the vectors in `state`, in the order of `like`; ValueError unless the names and
+    sizes are the same and training can have come to every number: as trpo_load has it.
+    """
+    for name in sorted(set(like) ^ set(state)):
+        raise ValueError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
+    fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
+    if not are_counts(fields["counters"], [LARGEST_WORD] * 2 + [LARGEST_COUNT] * 5):
+        raise ValueError("counters are not whole numbers in their range")
+    for name in ("obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"):
+        if (fields[name] < 0).any():
+            raise ValueError(f"{name} is negative")
+    for name in ("obs_count", "rew_count"):
+        if not are_counts(fields[name]):
+            raise ValueError(f"{name} is not a whole number up to 2^52")
+    scale = fields["damping_scale"].item()
+    if not scale > 0:
+        raise ValueError("damping_scale is not positive")
+    if not LEAST_SCALE <= scale <= LARGEST_SCALE:
+        raise ValueError(f"damping_scale is {scale:g}, not in [{LEAST_SCALE:g}, {LARGEST_SCALE:g}]")
+    return fields
+
+
+def are_counts(values, most=LARGEST_COUNT):
+    """Whether all are whole numbers from 0 to `most` (one for all, or for each)."""
+    values = np.asarray(values)
+    return bool(((values >= 0) & (values <= most) & (values == np.floor(values))).all())

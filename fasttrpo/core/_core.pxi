@@ -1,0 +1,104 @@
+# The door between Python and the C core, compiled once per precision (_core32.pyx, _core64.pyx).
+#
+# Three layers with one job each: this file converts and lets go of the GIL, C refuses or computes,
+# and `checks` names what was wrong. It has the same class, with the same methods, as
+# fasttrpo.portable.Agent.
+#
+# What is long runs without the GIL: updates, passes over a batch, and acting on more rows than a
+# tile. Meanwhile the lock of its memory makes other Python threads wait, whatever they want of it.
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+import os
+import threading
+
+import numpy as np
+
+from fasttrpo.checks import arrays
+
+include "_arrays.pxi"
+include "_declarations.pxi"
+
+
+# The environment variable that forces the kernels of one instruction set, for tests.
+INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
+
+REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
+
+_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1, "bernoulli": 2}
+_ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
+_FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
+_PRECONDITIONERS = {"none": 0, "kfac": 1}
+_ACCEPTANCES = {"improvement": 0, "kl": 1, "always": 2}
+_KL_DIRECTIONS = {"forward": 0, "reverse": 1}
+_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
+# What update() answers, in this order, after "outcome".
+_RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
+           "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
+           "curvature", "cg_damping", "cg_steps", "cg_residual", "line_search_steps",
+           "explained_variance", "value_loss_before", "value_loss")
+# The stages that it times, in the core's order.
+_STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
+# What collect() answers: trpo_episode.
+EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64),
+                    ("total", np.float64)])
+
+
+def status_text(int status):
+    """A status of the core in words."""
+    return trpo_status_text(status).decode()
+
+
+def cores():
+    """How many cores this process may keep busy: by its affinity and its control groups' quotas."""
+    return trpo_pool_cores()
+
+
+def instruction_sets():
+    """Names of the kernels that this machine can run, the best first."""
+    names = []
+    while trpok_runnable(len(names)) != NULL:
+        names.append(trpok_runnable(len(names)).name.decode())
+    return names
+
+
+cdef const trpok_table *_table() except NULL:
+    """The kernels in use: those that the environment variable names, or the best."""
+    forced = os.environ.get(INSTRUCTION_SET, "").encode()
+    cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
+    if table == NULL:
+        legal = " or ".join(instruction_sets())
+        raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
+    return table
+
+
+cdef trpo_real *_real(array) except NULL:
+    return <trpo_real *>_data(array)
+
+
+cdef double *_double(array) except NULL:
+    return <double *>_data(array)
+
+
+cdef uint8_t *_bytes(array) except NULL:
+    return <uint8_t *>_data(array)
+
+
+cdef uint8_t *_bytes_or_null(array) except? NULL:
+    return NULL if array is None else _bytes(array)
+
+
+cdef object _vector(const double *x, Py_ssize_t count):
+    """A copy (count,) float64."""
+    result = np.empty(count)
+    memcpy(_double(result), x, count * sizeof(double))
+    return result
+
+
+include "_memory.pxi"
+include "_theory.pxi"
+include "_agent.pxi"
+include "_stages.pxi"

@@ -1,0 +1,194 @@
+# The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.theory use.
+
+include "_env_declarations.pxi"
+
+
+cdef extern from "../../csrc/include/trpo.h" nogil:
+    ctypedef double trpo_real "trpo_real"
+
+    int TRPO_KFAC
+    int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY, TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS
+    int TRPO_ERR_ENVIRONMENT
+
+    ctypedef struct trpo_settings:
+        int obs_size, distribution, n_parts
+        const int *parts
+        int n_policy_hidden
+        const int *policy_hidden
+        int n_value_hidden
+        const int *value_hidden
+        int activation
+        double log_std_init, log_std_min, log_std_max
+        int features, n_features
+        double feature_bandwidth
+        int feature_degree
+        int n_steps, n_envs
+        double gamma, gae_lambda
+        int normalize_advantage, normalize_observations, normalize_rewards
+        double target_kl, ent_coef, cg_damping
+        int adaptive_damping, acceptance, kl_direction
+        double kl_slack
+        int cg_max_steps
+        double cg_tolerance
+        int preconditioner, sub_sampling_factor
+        double line_search_shrinking_factor
+        int line_search_max_iter, critic, n_critic_updates
+        double critic_damping, learning_rate
+        int batch_size
+        const char *instruction_set
+        double (*clock)() noexcept
+        uint64_t seed
+
+    ctypedef struct trpo_info:
+        int n_samples, cg_steps, line_search_steps, rejected
+        double surr_gain, surr_gain_predicted, surr_gain_tried
+        double kl, kl_predicted, kl_tried, target_kl, cg_damping, entropy, std
+        double grad_norm, step_norm, curvature, cg_residual
+        double explained_variance, value_loss_before, value_loss
+        double[5] seconds
+
+    ctypedef struct trpo_executor:
+        int n_workers
+
+    ctypedef struct trpo_culprit:
+        int step, env, component
+
+    ctypedef struct trpo_episode:
+        int row, env
+        int64_t length
+        double total
+
+    void trpo_default_settings(trpo_settings *)
+    const char *trpo_bad_setting(const trpo_settings *)
+    const char *trpo_status_text(int)
+    const char *trpo_instruction_set(const trpo_agent *)
+    size_t trpo_bytes(const trpo_settings *, const trpo_executor *)
+    int trpo_useful_workers(const trpo_settings *)
+    int trpo_init(trpo_agent **, const trpo_settings *, const trpo_executor *, void *, size_t)
+    int trpo_act(trpo_agent *, trpo_real *, trpo_real *, trpo_real *, const trpo_real *,
+                 const uint8_t *)
+    int trpo_record(trpo_agent *, trpo_real *, trpo_real *, const trpo_real *, const trpo_real *,
+                    const uint8_t *)
+    int trpo_push(trpo_agent *, const double *, const uint8_t *, const uint8_t *,
+                  const trpo_real *, const uint8_t *)
+    void trpo_discard(trpo_agent *)
+    void trpo_restart(trpo_agent *)
+    int trpo_recorded(const trpo_agent *)
+    void trpo_get_culprit(const trpo_agent *, trpo_culprit *)
+    int trpo_collect(trpo_agent *, trpo_envs *, int, int, trpo_env_failure *)
+    int trpo_episodes(const trpo_agent *, trpo_episode *, int, int)
+    int trpo_update(trpo_agent *, trpo_info *)
+    const char *trpo_rejection_text(int)
+    int trpo_set_target_kl(trpo_agent *, double)
+    int trpo_set_learning_rate(trpo_agent *, double)
+    int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, const uint8_t *, int, int)
+    int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
+    double *trpo_state_field(trpo_agent *, int, const char **, size_t *)
+    int trpo_refresh(trpo_agent *)
+    size_t trpo_save_bytes(const trpo_agent *)
+    int trpo_save(const trpo_agent *, void *, size_t)
+    int trpo_load(trpo_agent *, const void *, size_t)
+
+
+cdef extern from "../../csrc/include/trpo_pool.h" nogil:
+    ctypedef struct trpo_pool:
+        pass
+
+    int trpo_pool_cores()
+    double trpo_pool_clock() noexcept
+    trpo_pool *trpo_pool_new(int)
+    trpo_executor trpo_pool_executor(trpo_pool *)
+    int trpo_pool_threads(const trpo_pool *)
+    void trpo_pool_free(trpo_pool *)
+
+
+cdef extern from "../../csrc/core/work.h" nogil:
+    ctypedef struct trpo_net:
+        int L
+        int *size
+
+    ctypedef struct trpo_batch:
+        int N
+        trpo_real **h
+        trpo_real *act
+
+    ctypedef struct trpo_model:
+        trpo_net net
+        int A, D
+        Py_ssize_t P
+        double *theta
+        double *grad
+        double *x
+        trpo_batch batch
+        trpo_batch fisher
+
+    ctypedef struct trpo_agent:
+        trpo_settings set
+        trpo_model policy, critic
+        int N, open
+
+    ctypedef struct trpo_rng:
+        uint64_t seed
+
+    ctypedef struct trpo_system:
+        void (*product)(void *, double *, const double *) noexcept
+        void (*precondition)(void *, double *, const double *) noexcept
+        void *ctx
+
+    ctypedef struct trpo_solution:
+        int steps
+        double residual, curvature
+
+    ctypedef struct trpo_trial:
+        double surr, kl, entropy
+
+    ctypedef struct trpo_rule:
+        int acceptance
+        double kl_limit, surr_old, shrink
+        int max_trials
+        double low, high
+        Py_ssize_t bounded
+
+    ctypedef struct trpo_search:
+        int rejected, trials
+        trpo_trial last
+
+    int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES
+    trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
+    int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
+                        const double *, const trpo_real *, const uint8_t *, int)
+    void trpo_forward(trpo_agent *, trpo_model *, int, int)
+    void trpo_policy_gradient(trpo_agent *)
+    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_real *)
+    void trpo_fisher_rows(trpo_model *, int)
+    void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
+    void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
+    void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
+                           double)
+    double trpo_damping(const trpo_agent *)
+    trpo_solution trpo_solve_policy(trpo_agent *)
+    void trpo_fit_critic(trpo_agent *, trpo_info *)
+    trpo_trial trpo_evaluate(trpo_agent *, const double *)
+    trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
+                                          double *, double *, double *, int, double, Py_ssize_t)
+    trpo_search trpo_line_search(double *, const double *, const double *, double,
+                                 const trpo_rule *,
+                                 trpo_trial (*)(void *, const double *) noexcept, void *,
+                                 Py_ssize_t)
+
+
+cdef extern from "../../csrc/kernels/kernels.h" nogil:
+    ctypedef struct trpok_wide:
+        void (*gae)(double *, double *, const double *, const trpo_real *, const trpo_real *,
+                    const uint8_t *, const uint8_t *, double, double, int, int) noexcept
+
+    ctypedef struct trpok_table:
+        const char *name
+        const trpok_wide *wide
+        void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        void (*sin)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+
+    const trpok_table *trpok_runnable(int)
+    const trpok_table *trpok_named(const char *)

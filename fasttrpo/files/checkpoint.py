@@ -1,0 +1,325 @@
+"""Model files: one `.npz` archive without pickle, written so that a kill leaves the old one whole.
+
+Members: `header`, a JSON text (format, version, settings, spaces, counts), and the agent's
+`state()` arrays under their own names, float64 whatever the model's precision. A checkpoint is the
+same file with more members, `run.*`: where the episodes and, if it can tell, the environment stand.
+
+A file may come from anybody. What its header says is compared with the arrays' types and sizes, as
+their own headers have them, before any of them is read (`npz`); loading takes the memory of what is
+in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from fasttrpo import spaces
+from fasttrpo._version import __version__
+from fasttrpo.checks import arrays
+from fasttrpo.checks.values import flag, integer
+from fasttrpo.files.atomic import replacing, saving
+from fasttrpo.files.run_folder import MODEL
+from fasttrpo.settings import Settings
+from fasttrpo.settings.agent import resolve
+from fasttrpo.settings.schedules import SCHEDULED
+from fasttrpo.settings.sizes import state_sizes
+
+FORMAT = 2
+READABLE = (1, 2)
+# All that agents remembered under format 1.
+_STATE_1 = "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
+_STATE_1 += "adam_m adam_v counters"
+SUFFIX = ".npz"
+_RUN = "run."
+_INTEGERS = ("<i8", "<i4")  # NumPy 1 has 32 bits on Windows
+_RUN_DTYPES = {
+    "run.episode_count": _INTEGERS,
+    "run.episode_window": ("<f8",),
+    "run.episode_totals": ("<f8",),
+    "run.episode_lengths": _INTEGERS,
+    "run.environment": ("|u1",),
+    "run.environment_over": ("|b1",),
+}
+_COUNT = integer(0, 2**63 - 1)
+# The longest header in characters: so much, and so much more for each number of an observation,
+# whose bounds are written there.
+_LARGEST_HEADER = 2**22
+_LARGEST_BOUNDS = 64
+_LONGEST_REASON = 300
+
+
+class FormatError(ValueError):
+    """A file is not a model that this version can load; the message names the file and why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a model file holds: everything needed to act and to go on training.
+
+    run        of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
+    functions  settings that were functions, of which `settings` holds the last values
+    seed_is_given  whether the user chose settings.seed (see `learning.environment_seed`)
+    """
+
+    settings: Settings
+    observations: spaces.Observations
+    actions: spaces.Actions
+    num_timesteps: int
+    n_updates: int
+    state: dict[str, np.ndarray]
+    run: dict[str, np.ndarray] = field(default_factory=dict)
+    format: int = FORMAT
+    functions: tuple[str, ...] = ()
+    seed_is_given: bool = True
+
+
+def write(
+    path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint, follow: bool = False
+) -> Path | None:
+    """Saves to `path` (".npz" is added if it has no suffix) and returns where.
+
+    Into an open binary file it only writes. follow: as `files.replacing` has it.
+
+    With nothing written: ValueError for a state that could not be loaded and for a path without a
+    name, SaveError where the disk is full or the folder cannot be made.
+    """
+    arrays.state_fields(checkpoint.state, checkpoint.state)
+    if not isinstance(path, str | os.PathLike):
+        np.savez(path, **cast(Any, _members(checkpoint)))
+        return None
+    path = Path(path)
+    if not path.name:
+        raise ValueError(f"a model's file must have a name, got {str(path)!r}")
+    path = path if path.suffix else path.with_suffix(SUFFIX)
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, follow) as file:
+        np.savez(file, **cast(Any, _members(checkpoint)))
+    return path
+
+
+def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The saved state; of an older format, with a fresh agent's for what it did not know yet."""
+    if saved.format == FORMAT:
+        return saved.state
+    known = _STATE_1.split()
+    return {name: value for name, value in fresh.items() if name not in known} | saved.state
+
+
+def read(path: str | os.PathLike | BinaryIO) -> Checkpoint:
+    """Loads what `write` saved. FileNotFoundError, or FormatError if it is no such file.
+
+    Of an open file, all of it is the archive.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return _parsed(path, shown(path))
+    path = _existing(Path(path))
+    try:
+        with open(path, "rb") as file:
+            return _parsed(file, str(path))
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def shown(path: Any) -> str:
+    """A model file's name in messages."""
+    name = path if isinstance(path, str | os.PathLike) else getattr(path, "name", None)
+    return str(name) if isinstance(name, str | os.PathLike) else "the open file"
+
+
+def _members(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    run = {_RUN + name: value for name, value in checkpoint.run.items()}
+    members = {"header": np.array(json.dumps(_header(checkpoint))), **checkpoint.state, **run}
+    # Machines with the bytes the other way round write the same.
+    return {k: v.astype(v.dtype.newbyteorder("<"), copy=False) for k, v in members.items()}
+
+
+def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "settings": asdict(checkpoint.settings),
+        "observations": checkpoint.observations.to_json(),
+        "actions": checkpoint.actions.to_json(),
+        "num_timesteps": checkpoint.num_timesteps,
+        "n_updates": checkpoint.n_updates,
+        "functions": checkpoint.functions,
+        "seed_is_given": checkpoint.seed_is_given,
+    }
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _parsed(file: BinaryIO, name: str) -> Checkpoint:
+    """FormatError, whatever it is that is wrong with the file."""
+    from fasttrpo.files import npz
+
+    try:
+        return _from(npz.Archive(file))
+    except npz.NoArchive:
+        reason = "is not a fasttrpo model: no .npz archive, or one cut short"
+    except FormatError as error:
+        reason = str(error)
+    except Exception as error:  # a damaged file raises anything
+        reason = f"is damaged: {type(error).__name__ if str(error) == '' else error}"
+    raise FormatError(f"{name} {_printable(reason)}")
+
+
+def _printable(text: str) -> str:
+    """On one line, and short: the file may have put anything into it."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+def _from(archive: Any) -> Checkpoint:
+    """FormatError with what to say after the file's name; or any other."""
+    if "policy.pth" in archive.files:
+        raise FormatError(
+            "is a model of Stable-Baselines3's: load it there, and carry its weights over "
+            "by set_parameters({'policy': {name: tensor.numpy(), ...}}) of a new model here"
+        )
+    if "header.npy" not in archive.files:
+        raise FormatError("is not a fasttrpo model: it has no header")
+    header = _checked_header(_json(archive))
+    try:
+        described = _described(header)
+    except KeyError as error:
+        raise FormatError(f"has a damaged header: it has no {error}") from error
+    except Exception as error:
+        raise FormatError(f"has a damaged header: {error}") from error
+    headers = {name: archive.header(name, _dtypes(name)) for name in archive.names}
+    del headers["header"]
+    sizes = _sizes(described, headers)
+    _check_shapes(described, headers, sizes)
+    loaded = {name: archive.array(name, header) for name, header in headers.items()}
+    state = {name: loaded[name] for name in loaded if not name.startswith(_RUN)}
+    run = {n.removeprefix(_RUN): loaded[n] for n in loaded if n.startswith(_RUN)}
+    saved = replace(described, state=state, run=run)
+    stand_in = {name: np.broadcast_to(1.0, size) for name, size in sizes.items()}
+    arrays.state_fields(completed(saved, stand_in), stand_in)
+    return saved
+
+
+def _json(archive: Any) -> Any:
+    """The header. ValueError for one that is larger than any that was written."""
+    described = archive.header("header", ("<U",))
+    largest = _LARGEST_HEADER
+    if "obs_mean" in archive.names:
+        largest += _LARGEST_BOUNDS * archive.header("obs_mean", ("<f8",)).size // 8
+    if described.shape != () or described.size > 4 * largest:
+        raise ValueError("the header is not one text of a model's length")
+    return json.loads(
+        str(archive.array("header", described)),
+        parse_constant=_constant,
+        object_pairs_hook=_object,
+    )
+
+
+def _constant(name: str) -> float:
+    """Bounds may be infinite; nothing is NaN."""
+    if name == "NaN":
+        raise ValueError("its header has a NaN")
+    return float(name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        raise ValueError("its header has a name twice")
+    return data
+
+
+def _checked_header(header: Any) -> dict[str, Any]:
+    """FormatError unless it is a header of a format that is known here."""
+    if not isinstance(header, dict) or "format" not in header:
+        raise FormatError("is not a fasttrpo model: it has no header")
+    number = header["format"]
+    if type(number) is not int:
+        raise FormatError(f"has a damaged header: its format is {str(number)[:40]!r}")
+    if number not in READABLE:
+        writer = str(header.get("version", "unknown"))[:40]
+        raise FormatError(
+            f"has format {number}, written by fasttrpo {writer}; "
+            f"fasttrpo {__version__} reads format {FORMAT} and older: upgrade it"
+        )
+    return header
+
+
+def _described(header: dict[str, Any]) -> Checkpoint:
+    """The checkpoint but for its arrays. KeyError, TypeError or ValueError for a damaged header."""
+    observations, actions = spaces.from_json(header["observations"], header["actions"])
+    settings = Settings(**header["settings"])
+    functions = tuple(header.get("functions", ()))
+    for name in functions:
+        if name not in SCHEDULED or not isinstance(getattr(settings, name), float):
+            raise ValueError(f"{name!r} is no setting that was a function")
+    return Checkpoint(
+        settings,
+        observations,
+        actions,
+        _COUNT("num_timesteps", header["num_timesteps"]),
+        _COUNT("n_updates", header["n_updates"]),
+        {},
+        format=header["format"],
+        functions=functions,
+        seed_is_given=flag("seed_is_given", header.get("seed_is_given", True)),
+    )
+
+
+def _sizes(described: Checkpoint, headers: dict[str, Any]) -> dict[str, int]:
+    """The lengths of the state's arrays, by the settings. ValueError for spaces larger than the
+    arrays: a space's size is a number in the header.
+    """
+    count = {name: prod(header.shape) for name, header in headers.items()}
+    observations, actions = described.observations, described.actions
+    if observations.size != count.get("obs_mean") or prod(actions.shape) > count.get("theta", 0):
+        raise ValueError("its spaces are not those that its arrays are for")
+    return state_sizes(
+        resolve(described.settings, observations.size, actions.distribution, actions.parts)
+    )
+
+
+def _check_shapes(described: Checkpoint, headers: dict[str, Any], sizes: dict[str, int]) -> None:
+    """ValueError unless the state's arrays are those that the settings ask for."""
+    given = {name: header.shape for name, header in headers.items() if not name.startswith(_RUN)}
+    for name, size in sizes.items():
+        if name not in given and (described.format == FORMAT or name in _STATE_1.split()):
+            raise ValueError(f"the state lacks {name!r}")
+        if name in given and given[name] != (size,):
+            raise ValueError(f"{name} has shape {given[name]}, not {(size,)}")
+    for name in sorted(set(given) - set(sizes)):
+        raise ValueError(f"the state has an unknown {name!r}")
+
+
+def _dtypes(name: str) -> tuple[str, ...]:
+    """The types in which a member may have been written. ValueError for unknown members."""
+    if name == "header":
+        return ("<U",)
+    if not name.startswith(_RUN):
+        return ("<f8",)
+    if name not in _RUN_DTYPES:
+        raise ValueError(f"it has an unknown member {name!r}")
+    return _RUN_DTYPES[name]
+
+
+def _existing(path: Path) -> Path:
+    """`path` itself, or with the suffix that `write` adds, or Stable-Baselines3's scripts use.
+
+    Those save "model" and load "model.zip", or the other way round.
+    """
+    others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ()) if path.name else ()
+    found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)
+    if found is None and path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder; name a model in it, {path / MODEL} say")
+    if found is None:
+        name = path if path.suffix else path.with_suffix(SUFFIX)
+        raise FileNotFoundError(f"there is no model file {name}")
+    return found

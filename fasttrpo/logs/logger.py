@@ -1,0 +1,342 @@
+"""The log of a run, with Stable-Baselines3's calls and tags: values by tag, to several formats.
+
+    from fasttrpo.logs.logger import configure
+
+    model.set_logger(configure("logs", ["stdout", "csv", "tensorboard"]))
+
+In a callback `self.logger.record("custom/height", 1.5)` adds a value to the next `dump`, which
+`TRPO.learn` calls every `log_interval` iterations. Values are numbers and texts; TensorBoard also
+shows arrays, as histograms, and `Figure`, `Image`, `Video` and `HParam` (`fasttrpo.logs.media`).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from glob import escape
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.values import integer, plain
+from fasttrpo.logs.media import Figure, HParam, Image, Video, medium
+from fasttrpo.logs.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
+
+__all__ = [
+    "DEBUG",
+    "DISABLED",
+    "ERROR",
+    "FORMATS",
+    "INFO",
+    "WARN",
+    "Figure",
+    "HParam",
+    "Image",
+    "Logger",
+    "Video",
+    "as_logger",
+    "configure",
+]
+
+DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
+_IN_TERMINAL = ("stdout", "rows")
+# format -> (logger, its folder) -> the writer
+_FORMATS: dict[str, Callable[[Logger, Path], Any]] = {
+    "stdout": lambda logger, folder: Box(logger.say),
+    "rows": lambda logger, folder: Rows(logger.say),
+    "log": lambda logger, folder: BoxFile(folder / "log.txt", logger.resumed),
+    "csv": lambda logger, folder: ProgressFile(folder / "progress.csv", logger.resumed),
+    "json": lambda logger, folder: JsonLines(folder / "progress.json", logger.resumed),
+    "tensorboard": lambda logger, folder: TensorBoard(folder, logger.resumed),
+}
+FORMATS = tuple(_FORMATS)
+
+
+def configure(
+    folder: str | os.PathLike | None = None,
+    format_strings: Sequence[str] | None = None,
+    resumed: int = 0,
+) -> Logger:
+    """A logger that writes into `folder`, which is made if there is none.
+
+    format_strings  any of "stdout" (a table per iteration), "rows" (a line per iteration), "log"
+                    (the tables, in log.txt), "csv" (progress.csv), "json" (a JSON object per line,
+                    progress.json) and "tensorboard" (an event file; the extra `tensorboard`);
+                    None: stdout, log and csv
+    resumed         the steps that a run has behind it which goes on (`model.num_timesteps`): what
+                    the files tell of later ones is dropped; 0: they begin anew
+
+    ValueError for other formats, and for files without a folder; TypeError for what is no list.
+    """
+    if isinstance(format_strings, str):
+        raise TypeError(f"format_strings is a list: configure(folder, [{format_strings!r}])")
+    formats = ("stdout", "log", "csv") if format_strings is None else tuple(format_strings)
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(unknown("log format", name, FORMATS))
+    in_files = [name for name in formats if name not in _IN_TERMINAL]
+    if folder is None and in_files:
+        raise ValueError(f"the log format {in_files[0]!r} needs a folder: configure(folder, ...)")
+    return Logger(folder, formats, resumed)
+
+
+class Logger:
+    """Values by tag, kept until `dump` writes them; `configure` makes one.
+
+    name_to_value  what the next `dump` will write
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike | None,
+        formats: Iterable[str] = (),
+        resumed: int = 0,
+    ) -> None:
+        self.resumed: int = integer(0)("resumed", resumed)
+        self.dir = None if folder is None else str(folder)
+        self.level = INFO
+        self.print: Callable[[str], Any] = print
+        self.name_to_value: dict[str, Any] = {}
+        self._name_to_count: dict[str, int] = {}
+        self._excluded: dict[str, tuple[str, ...]] = {}
+        self._news: dict[str, Any] = {}
+        self._warned: set[tuple[str, str]] = set()
+        path = Path(folder or ".")
+        if folder is not None:
+            path.mkdir(parents=True, exist_ok=True)
+        self._writers = {name: _FORMATS[name](self, path) for name in formats}
+
+    @property
+    def has_writers(self) -> bool:
+        """Whether `dump` writes anywhere."""
+        return bool(self._writers)
+
+    def say(self, text: str) -> None:
+        """One message on the terminal, above a progress bar if there is one."""
+        self.print(text)
+
+    def record(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
+        """A value for the next `dump`; the last one of a key counts.
+
+        exclude  formats that are not to show it
+        """
+        self._news[key] = value
+        self.put(key, value, exclude)
+
+    def put(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
+        """The same, for what is in the iteration's record anyway."""
+        self.name_to_value[key] = value
+        excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
+        # One format in Stable-Baselines3's eyes, where a script says either.
+        self._excluded[key] = (*excluded, *_TABLES) if {*excluded} & {*_TABLES} else excluded
+
+    def record_mean(
+        self, key: str, value: float | None, exclude: str | Sequence[str] | None = None
+    ) -> None:
+        """The same, but `dump` writes the mean of the values since the last one; None is none."""
+        if value is None:
+            return
+        count = self._name_to_count.get(key, 0)
+        mean = self.name_to_value.get(key, 0.0)
+        self.record(key, mean + (value - mean) / (count + 1), exclude)
+        self._name_to_count[key] = count + 1
+
+    def dump(self, step: int = 0) -> None:
+        """Writes what was recorded, under that step (`model.num_timesteps`), and forgets it.
+
+        Files have it as time/total_timesteps, unless that was recorded itself.
+        """
+        if self.level == DISABLED:
+            return
+        for name, writer in self._writers.items():
+            shown = {key: self.name_to_value[key] for key in self._shown_by(name)}
+            if shown:
+                writer.write(shown, step)
+        self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
+
+    def _shown_by(self, name: str) -> list[str]:
+        """The keys that a format has to show. A warning, one by format and key, tells of media that
+        it cannot show.
+        """
+        keys = []
+        for key, value in self.name_to_value.items():
+            if name in self._excluded[key]:
+                continue
+            kind = "" if name == "tensorboard" else medium(value)
+            if not kind:
+                keys.append(key)
+            elif name != "rows" and (name, key) not in self._warned:
+                self._warned.add((name, key))
+                warnings.warn(
+                    f"the log format {name!r} cannot show {key!r}, of type {kind}: it is left out; "
+                    f"record(..., exclude={name!r}) says that this is meant",
+                    UserWarning,
+                    stacklevel=4,
+                )
+        return keys
+
+    def take_news(self) -> dict[str, Any]:
+        """The numbers and texts that were recorded since the last call, dumped or not: for the
+        iteration's record, which pictures and arrays would make large.
+        """
+        news = {key: plain(value) for key, value in self._news.items()}
+        self._news = {}
+        return {
+            key: value
+            for key, value in news.items()
+            if key not in _TAGS.values() and (value is None or isinstance(value, str | Number))
+        }
+
+    def log(self, *args: Any, level: int = INFO) -> None:
+        """Prints the arguments, if the level is not below the logger's and it has a terminal."""
+        if self.level <= level and any(name in self._writers for name in _IN_TERMINAL):
+            self.say(" ".join(map(str, args)))
+
+    def debug(self, *args: Any) -> None:
+        """`log` at the level DEBUG."""
+        self.log(*args, level=DEBUG)
+
+    def info(self, *args: Any) -> None:
+        """`log` at the level INFO."""
+        self.log(*args, level=INFO)
+
+    def warn(self, *args: Any) -> None:
+        """`log` at the level WARN."""
+        self.log(*args, level=WARN)
+
+    def error(self, *args: Any) -> None:
+        """`log` at the level ERROR."""
+        self.log(*args, level=ERROR)
+
+    def set_level(self, level: int) -> None:
+        """What is of a lower level is not printed; DISABLED stops `dump` too."""
+        self.level = level
+
+    def get_dir(self) -> str | None:
+        """The folder."""
+        return self.dir
+
+    def close(self) -> None:
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def for_learning(verbose: int, folder: str | None, name: str, resumed: int | None) -> Logger:
+    """The logger of one `learn`: tables if `verbose`, TensorBoard if there is a `folder`.
+
+    TensorBoard's run is the folder name_N, N one more than there is, or the last if the run goes
+    on (from `resumed` steps), unless that is a link, which may lead anywhere.
+    """
+    formats = ["stdout"] if verbose else []
+    if folder is None:
+        return Logger(None, formats)
+    last = max(_runs(Path(folder), name), default=0)
+    path, following = (Path(folder) / f"{name}_{number}" for number in (last, last + 1))
+    goes_on = resumed is not None and last > 0 and not path.is_symlink()
+    return Logger(path if goes_on else following, [*formats, "tensorboard"], resumed or 0)
+
+
+def _runs(folder: Path, name: str) -> list[int]:
+    """The numbers there are; the name may have folders and any signs in it."""
+    first = folder / f"{name}_"
+    ends = (p.name.removeprefix(first.name) for p in first.parent.glob(f"{escape(first.name)}*"))
+    return [int(end) for end in ends if end.isdecimal()]
+
+
+# -- loggers of Stable-Baselines3's ----------------------------------------------------------------
+
+
+class WrappedLogger(Logger):
+    """Hands what it dumps on to a logger of Stable-Baselines3's, of a script that made one.
+
+    given  the one that was passed, whose formats write
+    """
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(given.get_dir())
+        self.given = given
+
+    @property
+    def has_writers(self) -> bool:
+        """The other one's are not asked."""
+        return True
+
+    def dump(self, step: int = 0) -> None:
+        """Writes what was recorded here or there."""
+        for key, value in self.name_to_value.items():
+            self.given.record(key, value, exclude=self._excluded[key])
+        super().dump(step)
+        self.given.dump(step)
+
+    def log(self, *args: Any, level: int = INFO) -> None:
+        """As the other one does."""
+        self.given.log(*args, level=level)
+
+    def set_level(self, level: int) -> None:
+        """Of both."""
+        super().set_level(level)
+        self.given.set_level(level)
+
+    def close(self) -> None:
+        """Closes the other one's files."""
+        self.given.close()
+
+
+_THEIRS = ("record", "dump", "log", "set_level", "get_dir", "close")
+
+
+def as_logger(logger: Any) -> Logger:
+    """A logger of ours as it is, one of Stable-Baselines3's with our calls: it is known by its
+    methods. TypeError for what is neither.
+    """
+    if isinstance(logger, Logger):
+        return logger
+    if isinstance(logger, type) or not all(hasattr(logger, name) for name in _THEIRS):
+        raise TypeError(f"set_logger takes what fasttrpo.configure(...) returns, got {logger!r}")
+    return WrappedLogger(logger)
+
+
+# -- a record's tags ------------------------------------------------------------------------------
+
+# Keys of a record that have a tag in Stable-Baselines3's logs, where the others are not shown in
+# its tables.
+_TAGS = {
+    "iteration": "time/iterations",
+    "num_timesteps": "time/total_timesteps",
+    "return_mean": "rollout/ep_rew_mean",
+    "length_mean": "rollout/ep_len_mean",
+    "success_rate": "rollout/success_rate",
+    "kl": "train/kl_divergence_loss",
+    "surr_gain": "train/policy_objective",
+    "value_loss": "train/value_loss",
+    "explained_variance": "train/explained_variance",
+    "learning_rate": "train/learning_rate",
+    "std": "train/std",
+}
+_GROUPS = {"episodes": "rollout", "steps_per_second": "time"}
+_TABLES = ("stdout", "log")
+_KEYS = {tag: key for key, tag in _TAGS.items()}
+
+
+def key_of(tag: str) -> str:
+    """The key in a record that `log_record` gave the tag: return_mean of rollout/ep_rew_mean."""
+    group, _, name = tag.rpartition("/")
+    return _KEYS.get(tag, name if group in ("rollout", "time", "train") else tag)
+
+
+def log_record(logger: Logger, record: dict[str, Any]) -> None:
+    """Puts an iteration's record into the log. What is not a number yet (nan) is left out."""
+    for key, value in record.items():
+        if "/" in key or (isinstance(value, float) and value != value):
+            continue
+        tag = _TAGS.get(key)
+        group = _GROUPS.get(key, "time" if key.startswith("seconds_") else "train")
+        excluded: tuple[str, ...] = () if tag else _TABLES
+        # TensorBoard would have a page of texts, a new one in each iteration.
+        excluded += ("tensorboard",) if isinstance(value, str) else ()
+        logger.put(tag or f"{group}/{key}", value, exclude=excluded)
+    logger.put("train/n_updates", record["iteration"])
+    logger.put("train/is_line_search_success", float(record["outcome"] == 0))

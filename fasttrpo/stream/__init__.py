@@ -1,0 +1,1 @@
+"""Whatever environment a user brings, as one stream of rows."""

@@ -1,0 +1,249 @@
+"""What an environment answers: refused with the part, the form it had, and what to return instead.
+
+`who` names the environment: "the environment", or "environment 3" of several in this process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from traceback import walk_tb
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.stream.notes import Noted
+
+_RESET = "(observation, info)"
+_STEP = "(observation, reward, terminated, truncated, info)"
+_BOTH = "return a tuple of both, with an empty dict where there is nothing to say"
+_TRUTHS = (bool, np.bool_)
+_NUMBERS = (float, np.float64, np.float32)
+
+
+def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
+    """(observation, info) of one environment's reset. ValueError for any other answer."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise ValueError(f"{who} returned {form(answer)} from reset, expected {_RESET}: {_BOTH}")
+    obs, info = answer
+    return obs, info if type(info) is dict else _info(info, who, "reset")
+
+
+def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
+    """The five parts of one environment's step, as plain numbers. ValueError for other answers."""
+    if not isinstance(answer, tuple | list) or len(answer) != 5:
+        raise ValueError(
+            f"{who} returned {form(answer)} from step, expected {_STEP}: {_old(answer)}"
+        )
+    obs, reward, terminated, truncated, info = answer
+    return (
+        obs,
+        reward if type(reward) in _NUMBERS else _number(reward, who),
+        terminated if type(terminated) in _TRUTHS else _truth("terminated", terminated, who),
+        truncated if type(truncated) in _TRUTHS else _truth("truncated", truncated, who),
+        info if type(info) is dict else _info(info, who, "step"),
+    )
+
+
+def of_vector_env(answer: Any, call: str) -> Any:
+    """The parts of a vector environment's reset or step. ValueError if there are more or fewer."""
+    wanted = _RESET if call == "reset" else _STEP
+    if not isinstance(answer, tuple | list) or len(answer) != len(wanted.split(",")):
+        raise ValueError(
+            f"the vector environment returned {form(answer)} from {call}, expected "
+            f"{wanted.replace(')', 's)')}: {_old(answer) if call == 'step' else _BOTH}"
+        )
+    return answer
+
+
+def rewards(values: Any, n_envs: int) -> np.ndarray:
+    """(E,) float64 of a vector environment's step; (E, 1) is taken, too. ValueError for others."""
+    if getattr(values, "shape", None) == (n_envs, 1):
+        values = np.reshape(values, n_envs)
+    return _vector("reward", values, n_envs).astype(np.float64)
+
+
+def _vector(name: str, values: Any, n_envs: int) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        array = np.asarray(values, object)
+    if array.dtype.kind not in "fiub" or array.shape != (n_envs,):
+        raise ValueError(
+            f"the environment's {name} has shape {array.shape} and dtype {array.dtype}, "
+            f"expected {n_envs} numbers: an array of shape {(n_envs,)}"
+        )
+    return array
+
+
+def truths(name: str, values: Any, n_envs: int) -> np.ndarray:
+    """(E,) bool of True and False, or 1 and 0. ValueError for anything else."""
+    array = _vector(name, values, n_envs)
+    if array.dtype.kind == "b":
+        return array.copy()  # the environment may write the next ones into it
+    is_true = array == 1
+    for env in np.flatnonzero(~is_true & (array != 0))[:1]:
+        raise ValueError(
+            f"the environment's {name} is {array[env]} in environment {env}, expected True or False"
+        )
+    return is_true
+
+
+def check_spaces(env: Any, *names: str) -> None:
+    """TypeError unless each of these attributes is a space of Gymnasium's."""
+    from gymnasium.spaces import Space
+
+    for name in names:
+        space = getattr(env, name, None)
+        if not isinstance(space, Space):
+            raise TypeError(
+                f"{type(env).__name__}.{name} is {form(space)}, expected a space of "
+                "gymnasium.spaces: set it in __init__ (spaces of the old package gym are others)"
+            )
+
+
+def no_environment(given: Any) -> str:
+    """What this is instead of an environment, and what to pass."""
+    if isinstance(given, type):
+        return f"the class {given.__name__} itself: pass {given.__name__}()"
+    if callable(given) and not hasattr(given, "step"):
+        return f"{form(given)}, which can be called: pass what it returns, the environment"
+    if isinstance(given, list | tuple):
+        return f"{form(given)}: gymnasium.vector.SyncVectorEnv takes several, as functions"
+    if hasattr(given, "step") and hasattr(given, "reset"):
+        return (
+            f"{type(given).__name__}, which is not derived from gymnasium.Env: derive it (shimmy "
+            "has wrappers for environments of the old package gym)"
+        )
+    return type(given).__name__
+
+
+def form(value: Any) -> str:
+    """What a value is, in a few words."""
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int | float | complex | str | np.generic) and len(repr(value)) < 40:
+        return f"{value!r} ({type(value).__name__})"
+    return f"an object of type {type(value).__name__}"
+
+
+def _old(answer: Any) -> str:
+    """The remedy for another number of parts: four are Gym's before 0.26."""
+    if not isinstance(answer, tuple | list) or len(answer) != 4:
+        return "return a tuple of these five"
+    return "instead of Gym's done return terminated (the task is over) and truncated (time is up)"
+
+
+def _number(value: Any, who: str) -> float:
+    """A number, alone or in an array of one."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiub" and array.size == 1:
+            return float(array.reshape(()))
+        if array.dtype.kind == "O" and array.ndim == 0:  # Fraction, Decimal
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(
+        f"{who} returned {form(value)} as reward from step, expected a number: return float(reward)"
+    )
+
+
+def _truth(name: str, value: Any, who: str) -> bool:
+    """A flag: True or False, or 1 and 0, alone or in an array of one."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiub" and array.size == 1 and array.reshape(()) in (0, 1):
+            return bool(array.reshape(()))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{who} returned {form(value)} as {name} from step, expected True or False: "
+        f"return bool({name})"
+    )
+
+
+def _info(info: Any, who: str, call: str) -> Mapping:
+    if isinstance(info, Mapping):
+        return info
+    raise ValueError(
+        f"{who} returned {form(info)} as info from {call}, expected a dict: return an empty one "
+        "where there is nothing to say"
+    )
+
+
+# -- answers that something else unpacked first ----------------------------------------------------
+
+
+class Asked(Noted):
+    """An environment's call, as `Noted`; what a library could not take of it is told in our words,
+    as a ValueError.
+    """
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        super().__exit__(kind, error, traceback)
+        words = _explained(error) if isinstance(error, _MISTAKES) else None
+        if words is not None:
+            told = ValueError(words)
+            super().__exit__(ValueError, told, None)
+            raise told from error
+
+
+_MISTAKES = (ValueError, TypeError, AttributeError, LookupError)
+_VEC_ENVS, _VEC_STEP = "fasttrpo.sb3.env", "(observations, rewards, dones, infos)"
+_WRAPPERS = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
+_COLLECTORS = (
+    "gymnasium.vector.sync_vector_env",
+    "gymnasium.vector.vector_env",
+    "gymnasium.vector.utils",
+    "stable_baselines3.common.vec_env.dummy_vec_env",
+)
+_UNPACKED = re.compile(r"values to unpack|cannot unpack")
+_EXPECTED = re.compile(r"expected (\d)")
+_UNEXPECTED = re.compile(r"\w*reset\(\) got an unexpected keyword argument '(seed|options)'")
+
+
+def _explained(error: BaseException) -> str | None:
+    """What is wrong with the environment where an exception tells of its form, else None."""
+    match = _UNEXPECTED.search(str(error))
+    if match:
+        return (
+            f"the environment's reset takes no {match[1]}: Gymnasium calls "
+            "reset(seed=..., options=...); define it as reset(self, *, seed=None, options=None)"
+        )
+    frames = [
+        (str(frame.f_globals.get("__name__", "")), frame.f_code.co_name)
+        for frame, _ in walk_tb(error.__traceback__)
+    ]
+    if _UNPACKED.search(str(error)):
+        return _unpacked(error, *frames[-1])
+    while frames and frames[-1][0].split(".")[0] in ("numpy", "functools"):
+        frames.pop()
+    if not frames or not frames[-1][0].startswith(_COLLECTORS):
+        return None
+    return (
+        f"{frames[-1][0]} could not put together what its environments returned ({error}): each "
+        "must return observations as its space has them, a number as reward, True or False as "
+        "terminated and truncated, and a dict as info; gymnasium.utils.env_checker.check_env "
+        "looks at one of them"
+    )
+
+
+def _unpacked(error: BaseException, module: str, function: str) -> str | None:
+    """The same where a library's function got another number of parts; None if the user's did."""
+    if module == _VEC_ENVS:
+        return f"the VecEnv's step must return {_VEC_STEP}, and it returned others ({error})"
+    if module.split(".")[0] not in _WRAPPERS:
+        return None
+    number = _EXPECTED.search(str(error))
+    call = "reset" if number and number[1] == "2" else "step"
+    call = function if function in ("reset", "step") else call
+    wanted = _RESET if call == "reset" else _STEP
+    return (
+        f"an environment's {call} must return {wanted}, and {module} got something else of it "
+        f"({error}): mend its {call}, or wrap it for Gymnasium's API (shimmy has such wrappers)"
+    )

@@ -1,0 +1,185 @@
+"""Environments in this process, one after the other, as one vector environment.
+
+Gymnasium's `SyncVectorEnv` takes what environments answer as it comes: here each answer is checked,
+observations keep their values in the space's own type, and infos may differ between environments.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from fasttrpo.stream import answers
+from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, gather
+
+
+class InTurn(SyncVectorEnv):
+    """E environments that reset in the same step, as `SyncVectorEnv` has them.
+
+    Observations, infos and errors aside, the answers are the same bits. ValueError for what is no
+    answer of an environment (`answers`), before anything is made of it.
+    """
+
+    def __init__(self, makers: Sequence[Callable[[], Any]]) -> None:
+        super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        # Older versions write into the first environment's own.
+        self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        names = [f"environment {e}" for e in range(self.num_envs)]
+        self._names = names if self.num_envs > 1 else ["the environment"]
+        self._seen: Any = None  # made with the first observation
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """(observations, infos). Of an int, environment e has the seed that is e more."""
+        if isinstance(seed, int | np.integer):
+            seed = [int(seed) + e for e in range(self.num_envs)]
+        seeds = [None] * self.num_envs if seed is None else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
+        which = np.ones(self.num_envs, bool)
+        if options is not None and "reset_mask" in options:
+            options = dict(options)
+            which = np.asarray(options.pop("reset_mask"), bool)
+        infos: dict[str, Any] = {}
+        for e in np.flatnonzero(which).tolist():
+            answer = self.envs[e].reset(seed=seeds[e], options=options)
+            self._begin(e, answer, infos)
+        return self._seen.copy(), infos
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """(observations, rewards, terminated, truncated, infos)."""
+        n_envs = self.num_envs
+        infos: dict[str, Any] = {}
+        rewards = np.zeros(n_envs)
+        terminated, truncated = np.zeros((2, n_envs), bool)
+        for e, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+            answer = answers.of_step(env.step(action), self._names[e])
+            obs, rewards[e], terminated[e], truncated[e], info = answer
+            is_told = obs is not None or not terminated[e]  # nothing follows a termination
+            if is_told:
+                self._seen.put(e, obs, self._names[e])
+            if terminated[e] or truncated[e]:
+                final = {FINAL_OBS: self._seen.row(e) if is_told else None, FINAL_INFO: info}
+                self._begin(e, env.reset(), infos)
+                gather(infos, final, e, n_envs)
+            elif info:
+                gather(infos, info, e, n_envs)
+        return self._seen.copy(), rewards, terminated, truncated, infos
+
+    def _begin(self, e: int, answer: Any, infos: dict[str, Any]) -> None:
+        """An episode begins with this answer of a reset."""
+        obs, info = answers.of_reset(answer, self._names[e])
+        if self._seen is None:
+            self._seen = slots(self.single_observation_space, self.num_envs)
+        self._seen.put(e, obs, self._names[e])
+        gather(infos, info, e, self.num_envs)
+
+
+def slots(space: Any, n_envs: int) -> Any:
+    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return _Parts(space, n_envs)
+    return _Array(space, n_envs)
+
+
+class _Array:
+    """Observations that are arrays, in their space's type."""
+
+    def __init__(self, space: Any, n_envs: int) -> None:
+        self._shape, self._dtype = tuple(space.shape), np.dtype(space.dtype)
+        self._rows = np.zeros((n_envs, *self._shape), self._dtype)
+
+    def put(self, e: int, obs: Any, who: str, part: str = "") -> None:
+        if type(obs) is not np.ndarray or obs.dtype != self._dtype or obs.shape != self._shape:
+            obs = self._fitting(obs, f"{who} returned an observation{part}")
+        self._rows[e] = obs
+
+    def _fitting(self, obs: Any, words: str) -> np.ndarray:
+        """In the space's type. ValueError for another shape, and what that type does not hold."""
+        try:
+            array = np.asarray(obs)
+        except ValueError:  # ragged
+            array = np.asarray(obs, object)
+        space = f"observation_space has shape {self._shape} and dtype {self._dtype}"
+        if array.dtype.kind not in "fiub" or array.shape != self._shape:
+            raise ValueError(
+                f"{words} that is {answers.form(obs if array.dtype == object else array)}, but "
+                f"{space}: make what reset and step return, and the space, agree"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            fitting = array.astype(self._dtype)
+        for index in np.argwhere(fitting != array)[:1] if self._dtype.kind in "iub" else ():
+            raise ValueError(
+                f"{words} with {array[tuple(index)]} in it, but {space}, which cannot hold that: "
+                "convert it, or give the space another dtype"
+            )
+        return fitting
+
+    def row(self, e: int) -> Any:
+        return self._rows[e].copy()
+
+    def copy(self) -> Any:
+        return self._rows.copy()
+
+
+class _Parts:
+    """Observations that are dicts or tuples of others."""
+
+    def __init__(self, space: Any, n_envs: int) -> None:
+        self._is_dict = isinstance(space, spaces.Dict)
+        parts = space.spaces.items() if self._is_dict else enumerate(space.spaces)
+        self._parts = {key: slots(part, n_envs) for key, part in parts}
+        self._has_warned = False
+
+    def put(self, e: int, obs: Any, who: str, part: str = "") -> None:
+        keys = list(self._parts)
+        fits = isinstance(obs, Mapping if self._is_dict else tuple | list)
+        if fits and self._is_dict:
+            fits = all(key in obs for key in keys)
+        elif fits:
+            fits = len(obs) == len(keys)
+        if not fits:
+            self._refuse(obs, f"{who} returned an observation{part}")
+        if len(obs) > len(keys) and not self._has_warned:
+            self._warn_of_more(obs, part)
+        for key, slot in self._parts.items():
+            slot.put(e, obs[key], who, f"{part}[{key!r}]")
+
+    def _warn_of_more(self, obs: Any, part: str) -> None:
+        self._has_warned = True
+        unseen = [key for key in obs if key not in self._parts]
+        warnings.warn(
+            f"observation{part} has {unseen}, which observation_space lacks: the policy does not "
+            "see them; add them to the space, or leave them out",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def _refuse(self, obs: Any, words: str) -> None:
+        keys = list(self._parts)
+        if self._is_dict and isinstance(obs, Mapping):
+            missing = [key for key in keys if key not in obs]
+            raise ValueError(
+                f"{words} without {missing}: it has the keys {list(obs)}, and observation_space "
+                f"has {keys}; return all of these"
+            )
+        wanted = f"a dict with the keys {keys}" if self._is_dict else f"a tuple of {len(keys)}"
+        raise ValueError(
+            f"{words} that is {answers.form(obs)}, but observation_space has {wanted}: make what "
+            "reset and step return, and the space, agree"
+        )
+
+    def row(self, e: int) -> Any:
+        return self._rebuilt([slot.row(e) for slot in self._parts.values()])
+
+    def copy(self) -> Any:
+        return self._rebuilt([slot.copy() for slot in self._parts.values()])
+
+    def _rebuilt(self, parts: list) -> Any:
+        return dict(zip(self._parts, parts, strict=True)) if self._is_dict else tuple(parts)

@@ -1,0 +1,152 @@
+"""Whatever the user passes, as one vector environment."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from fasttrpo.checks.suggest import nearest
+from fasttrpo.core import source_tree
+from fasttrpo.stream import answers
+from fasttrpo.stream.ownership import close_at_end, kept
+
+
+def as_vector_env(
+    env: Any, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
+) -> Any:
+    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
+    a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
+
+    An Env is wrapped as it is, never made anew, and never closed by us. `n_envs`, `env_backend`
+    and `n_threads` (settings) are for names (`is_name`); ValueError if n_envs says otherwise than
+    the environment passed, TypeError for anything that is no environment, ImportError with the
+    command to type where a simulator is missing.
+    """
+    import gymnasium
+
+    from fasttrpo.sb3.env import WrappedVecEnv, is_vec_env
+    from fasttrpo.sb3.view import VecEnvView
+
+    if is_name(env):
+        return _make(env, n_envs, env_backend, n_threads)
+    if isinstance(env, VecEnvView):
+        env = env.vector_env
+    elif is_vec_env(env):
+        env = WrappedVecEnv(env)
+    is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
+    if isinstance(env, gymnasium.Env) and not is_vector:
+        answers.check_spaces(env, "observation_space", "action_space")
+        env = _wrap(env)
+    elif not is_vector:
+        raise TypeError(
+            "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
+            "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
+            f"got {answers.no_environment(env)}"
+        )
+    answers.check_spaces(env, "single_observation_space", "single_action_space")
+    if n_envs not in (1, env.num_envs):
+        raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
+    return env
+
+
+def given_env(env: Any) -> Any:
+    """The environment as the user knows it: a `VecEnv`, if that is what was passed."""
+    return getattr(env, "vec_env", env)
+
+
+def seen_env(env: Any, given: Any, moved: Callable[[Any], Any]) -> Any:
+    """What `TRPO.get_env` gives: the vector environment that was passed; or, for what `env` was
+    made of, a view of it with Stable-Baselines3's calls, which tells when it is `moved`.
+    """
+    from fasttrpo.sb3.view import VecEnvView
+
+    return given if given_env(env) is given else VecEnvView(env, moved)
+
+
+def is_name(env: Any) -> bool:
+    """Whether environments are made from this: an id, a library's path, one written in Python."""
+    from fasttrpo import envs
+
+    return isinstance(env, str | os.PathLike) or envs.is_definition(env)
+
+
+def _wrap(env: Any) -> Any:
+    from fasttrpo.stream.in_turn import InTurn
+
+    return kept(InTurn)([lambda: env])
+
+
+def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
+    """`n_envs` environments: a library's, the user's, our own where there is one, or Gymnasium's.
+
+    Reset in the same step: every row of a rollout is then a step that happened.
+    """
+    from fasttrpo import envs
+
+    if envs.is_library(name) or envs.is_definition(name):
+        return envs.CompiledVectorEnv(name, n_envs)
+    if env_backend == "gymnasium":
+        return _gymnasium_s(name, n_envs)
+    maker = envs.native(name, n_threads)
+    return _instead(name, n_envs, env_backend) if maker is None else maker(num_envs=n_envs)
+
+
+def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
+    """Gymnasium's where there are none of our own, unless ours were asked for."""
+    from fasttrpo import envs
+
+    missing = envs.missing(env_id)
+    if missing and (env_backend == "native" or envs.is_ours(env_id)):
+        raise ImportError(f"{env_id}: {missing}")
+    if env_backend == "native":
+        raise ValueError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
+    made = _gymnasium_s(env_id, n_envs)
+    if missing and not (source_tree.was_told() and source_tree.remedy() in missing):
+        warnings.warn(
+            f"{env_id}: Gymnasium's environments are taken, for {missing}; "
+            "env_backend='gymnasium' says so without this warning",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+    return made
+
+
+def _gymnasium_s(env_id: str, n_envs: int) -> Any:
+    """Gymnasium's environments of an id. ValueError names the nearest id if there is none such."""
+    import gymnasium
+
+    from fasttrpo import envs
+    from fasttrpo.stream.in_turn import InTurn
+
+    try:
+        made = InTurn([lambda: gymnasium.make(env_id)] * n_envs)
+        made.spec = made.envs[0].spec
+        return close_at_end(made)
+    except (gymnasium.error.Error, ImportError) as error:
+        spec = gymnasium.registry.get(env_id.rpartition(":")[2])  # of module:id, imported by now
+        if spec is not None and spec.entry_point is None and spec.vector_entry_point is not None:
+            how = "vector_entry_point"
+            return gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=how)
+        if spec is not None:
+            missing = envs.missing(env_id)
+            if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
+                raise ImportError(f"{env_id}: {missing}") from error
+            raise
+        raise ValueError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
+
+
+def _hint(env_id: str, error: Exception) -> str:
+    """What may have been meant by an id that there is not; else what Gymnasium says."""
+    import gymnasium
+
+    if env_id.endswith(".py"):
+        return f"one in a file is named too: {env_id}:NAME"
+    match = nearest(env_id, gymnasium.registry)
+    return f"did you mean {match!r}?" if match else str(error)
+
+
+def shares(env: Any, other: Any) -> bool:
+    """Whether stepping `other` would move `env`: the same object, or one of its environments."""
+    return other is env or any(other is each for each in getattr(env, "envs", ()))

@@ -1,0 +1,300 @@
+"""The theory's pieces as plain functions on NumPy arrays, in float64.
+
+The same compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one, for
+those who want to look inside, check a derivation, or build another algorithm from them.
+
+    policy = Policy(obs_size=4, distribution="categorical", parts=(2,))
+    theta = policy.initial(seed=0)
+    g = gradient(policy, theta, obs, actions, advantages)
+    x = conjugate_gradient(lambda v: fisher_vector_product(policy, theta, obs, v, 0.1), g).x
+
+Letters: T steps, E environments, N samples, O observation size, D action components, P parameters.
+Source of the method: Schulman et al. 2015, "Trust Region Policy Optimization".
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fasttrpo.checks import arrays
+from fasttrpo.checks.values import integer, one_of, real
+from fasttrpo.core import backend
+from fasttrpo.settings import ACCEPTANCES
+from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.policy_kwargs import ACTIVATIONS
+
+__all__ = [
+    "Policy",
+    "Search",
+    "Solution",
+    "conjugate_gradient",
+    "fisher_vector_product",
+    "gae",
+    "gradient",
+    "kl",
+    "line_search",
+    "surrogate",
+]
+
+Vector = np.ndarray
+
+_FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
+_BETWEEN = real("a number between 0 and 1", lambda x: 0 < x < 1)
+_NOT_NEGATIVE = real("a number >= 0", lambda x: x >= 0)
+_COUNT = integer(1)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy network and its action distribution.
+
+    obs_size      O
+    distribution  "gaussian" (state-independent log_std, part of theta), "categorical", or
+                  "bernoulli" (components that are 0 or 1)
+    parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
+                  a categorical
+    hidden        widths of the hidden layers; () is a linear policy
+    activation    "tanh", "relu" or "identity"
+
+    theta is one vector: per layer the ((inputs + 1) x outputs) matrix row by row, its last row
+    the bias; then log_std. ValueError for anything else.
+    """
+
+    obs_size: int
+    distribution: str
+    parts: tuple[int, ...]
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        _COUNT("obs_size", self.obs_size)
+        one_of("gaussian", "categorical", "bernoulli")("distribution", self.distribution)
+        one_of(*ACTIVATIONS)("activation", self.activation)
+        for name in ("parts", "hidden"):
+            sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
+            object.__setattr__(self, name, sizes)
+        if not self.parts or (self.distribution != "categorical" and set(self.parts) != {1}):
+            raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
+
+    @property
+    def n_parameters(self) -> int:
+        """P"""
+        sizes = [self.obs_size, *self.hidden, sum(self.parts)]
+        weights = sum((k + 1) * m for k, m in pairwise(sizes))
+        return weights + (len(self.parts) if self.distribution == "gaussian" else 0)
+
+    def initial(self, seed: int = 0) -> Vector:
+        """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
+        return self._agent(1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
+
+    def _agent(self, n_rows: int, **settings: Any) -> Any:
+        resolved = AgentSettings(
+            obs_size=self.obs_size,
+            distribution=self.distribution,
+            parts=self.parts,
+            policy_hidden=self.hidden,
+            value_hidden=(),
+            activation=self.activation,
+            n_steps=n_rows,
+            **settings,
+        )
+        return backend.make_agent(resolved, backend.choose(), "float64")
+
+    def _loaded(
+        self,
+        theta: Vector,
+        obs: ArrayLike,
+        actions: Any = None,
+        advantages: Any = None,
+        name: str = "theta",
+    ) -> Any:
+        """An agent at theta with the batch in it; actions None where they do not matter."""
+        n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
+        if n == 0:
+            raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
+        agent = self._agent(n)
+        agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
+        actions = np.zeros((n, len(self.parts))) if actions is None else self._columns(actions, n)
+        agent.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
+        return agent
+
+    def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
+        actions = np.asarray(actions)
+        return actions.reshape(n, 1) if actions.shape == (n,) else actions
+
+
+def gae(
+    rewards: ArrayLike,
+    values: ArrayLike,
+    terminated: ArrayLike,
+    truncated: ArrayLike,
+    final_values: ArrayLike,
+    gamma: float = 0.99,
+    gae_lambda: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Generalised advantage estimation; returns (advantages, returns), both (T, E).
+
+        delta_t = r_t + gamma V(s_{t+1}) - V(s_t),   V(s_{t+1}) = 0 where terminated
+        A_t     = delta_t + gamma lambda A_{t+1},    A_{t+1} = 0 where the episode ends
+        returns = A + V
+
+    rewards, values (T, E); terminated, truncated (T, E) bool; final_values (T, E): V of the
+    observation after the step, before any reset; read where truncated and in the last row.
+    Source: Schulman et al. 2016, "High-dimensional continuous control using GAE".
+    """
+    shape = np.shape(rewards)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"rewards has shape {shape}, not (T, E) with T, E > 0")
+    rew = arrays.as_array("rewards", rewards, shape, np.float64)
+    val = arrays.as_array("values", values, shape, np.float64)
+    final = arrays.as_array("final_values", final_values, shape, np.float64)
+    term = arrays.as_array("terminated", terminated, shape, np.bool_)
+    trunc = arrays.as_array("truncated", truncated, shape, np.bool_)
+    boot, nothing = np.where(term, 0.0, final), np.zeros(shape, np.bool_)
+    discounts = _FRACTION("gamma", gamma), _FRACTION("gae_lambda", gae_lambda)
+    return _stages().gae(rew, val, boot, term | trunc, nothing, *discounts)
+
+
+def surrogate(
+    policy: Policy,
+    theta: Vector,
+    theta_old: Vector,
+    obs: ArrayLike,
+    actions: ArrayLike,
+    advantages: ArrayLike,
+) -> float:
+    """L(theta) = 1/N sum_n pi_theta(a_n|s_n) / pi_old(a_n|s_n) A_n.
+
+    theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
+    """
+    agent = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
+    return agent.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
+
+
+def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:
+    """Mean over the N states of KL(pi_old || pi_theta), exact, in nats; summed over components."""
+    return policy._loaded(theta_old, obs, name="theta_old").evaluate(theta)[1]
+
+
+def gradient(
+    policy: Policy, theta: Vector, obs: ArrayLike, actions: ArrayLike, advantages: ArrayLike
+) -> Vector:
+    """g = d/dtheta of the surrogate at theta = theta_old: 1/N sum_n A_n dlog pi(a_n|s_n); (P,)."""
+    return policy._loaded(theta, obs, actions, advantages).gradient()
+
+
+def fisher_vector_product(
+    policy: Policy, theta: Vector, obs: ArrayLike, v: Vector, damping: float = 0.0
+) -> Vector:
+    """(F + damping I) v, F the Hessian of the mean KL at theta = theta_old; (P,).
+
+    F = 1/N sum_n J_n' M_n J_n, J the Jacobian of the network's outputs and M the distribution's
+    Fisher metric in them; never formed. Source: Schraudolph 2002.
+    """
+    product = policy._loaded(theta, obs).fisher_product(v)
+    return product + _NOT_NEGATIVE("damping", damping) * np.asarray(v, np.float64)
+
+
+class Solution(NamedTuple):
+    """What `conjugate_gradient` found."""
+
+    x: Vector
+    """(P,)"""
+    steps: int
+    """products used"""
+    residual: float
+    """last residual over the first, in the preconditioner's norm"""
+    curvature: float
+    """x'Hx"""
+
+
+def conjugate_gradient(
+    product: Callable[[Vector], Vector],
+    g: ArrayLike,
+    max_steps: int = 10,
+    tolerance: float = 1e-10,
+    precondition: Callable[[Vector], Vector] | None = None,
+) -> Solution:
+    """Solves H x = g for symmetric positive definite H, given only v -> H v.
+
+    tolerance     relative: ends when the residual has fallen to this fraction of its start
+    precondition  r -> M^-1 r, M close to H, symmetric positive definite
+
+    Ends early before a direction whose curvature is not positive. What a function raises comes
+    through. Source: Hestenes and Stiefel 1952.
+    """
+    g = arrays.finite_vector("g", g, np.size(g))
+    limits = _COUNT("max_steps", max_steps), _NOT_NEGATIVE("tolerance", tolerance)
+    product = _linear("product", product, np.size(g))
+    precondition = precondition and _linear("precondition", precondition, np.size(g))
+    return Solution(*_stages().conjugate_gradient(product, g, *limits, precondition))
+
+
+def _linear(name: str, function: Callable, P: int) -> Callable[[Vector], Vector]:
+    """The user's function on a copy, its answer checked to be (P,)."""
+    return lambda v: arrays.as_array(f"what {name} returned", function(v.copy()), (P,), np.float64)
+
+
+class Search(NamedTuple):
+    """What `line_search` found."""
+
+    theta: Vector
+    """(P,) the accepted parameters, or the old ones, bit for bit"""
+    accepted: bool
+    trials: int
+    """evaluations used"""
+    surrogate: float
+    """of the last trial"""
+    kl: float
+    """of the last trial"""
+    rejected: str = ""
+    """why the last trial was not taken: "kl", "improvement" or "not finite"; "" if it was"""
+
+
+def line_search(
+    evaluate: Callable[[Vector], tuple[float, float]],
+    theta: ArrayLike,
+    step: ArrayLike,
+    surrogate_old: float,
+    target_kl: float = 0.01,
+    shrinking_factor: float = 0.8,
+    max_iter: int = 10,
+    acceptance: str = "improvement",
+) -> Search:
+    """The first of theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
+    above `surrogate_old`. evaluate: theta (P,) -> (surrogate, KL).
+
+    acceptance "kl" asks for the KL alone, "always" takes the full step; what is not finite is
+    never taken.
+
+    Source: Schulman et al. 2015, appendix C.
+    """
+    theta = arrays.finite_vector("theta", theta, np.size(theta))
+    step = arrays.finite_vector("step", step, np.size(theta))
+    limits = (
+        real("a number", lambda x: True)("surrogate_old", surrogate_old),
+        _NOT_NEGATIVE("target_kl", target_kl),
+        _BETWEEN("shrinking_factor", shrinking_factor),
+        _COUNT("max_iter", max_iter),
+        one_of(*ACCEPTANCES)("acceptance", acceptance),
+    )
+
+    def on_a_copy(trial: Vector) -> tuple[float, float]:
+        surr, kl = evaluate(trial.copy())
+        return float(surr), float(kl)
+
+    found, rejected, trials, surr, kl = _stages().line_search(on_a_copy, theta, step, *limits)
+    return Search(found, not rejected, trials, surr, kl, rejected)
+
+
+def _stages() -> Any:
+    """The module with the stages that take functions: the compiled core's, or the portable one."""
+    name = "core._core64" if backend.choose() == "compiled" else "portable.stages"
+    return importlib.import_module(f"fasttrpo.{name}")

@@ -1,0 +1,1 @@
+"""A run: collect, update, record, and again, with callbacks and logs."""

@@ -1,0 +1,52 @@
+"""The progress bar of a `learn`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fasttrpo.training.callback import BaseCallback
+
+
+class ProgressBarCallback(BaseCallback):
+    """A progress bar over the steps of this `learn`, with return, KL and steps/s.
+
+    shown  None: where it is a terminal that shows it
+    """
+
+    def __init__(self, shown: bool | None = True) -> None:
+        super().__init__()
+        self._shown = shown
+        self._bar: Any = None
+
+    def _on_training_start(self) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(
+            total=self.locals["total_timesteps"] - self.num_timesteps,
+            unit="step",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=hidden(self._shown),
+        )
+        self.logger.print = self._bar.write  # keeps what is said above the bar
+
+    def _on_record(self, record: dict[str, Any]) -> None:
+        words = f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
+        words += f"{record['steps_per_second']:.0f} steps/s"
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update(record["n_samples"])
+
+    def _on_training_end(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar; what is said next is printed again."""
+        if self._bar is not None:
+            self._bar.close()
+            self.logger.print = print
+            self._bar = None
+
+
+def hidden(progress_bar: bool | None) -> bool | None:
+    """tqdm's `disable`: None, there as here, means unless on a terminal."""
+    return None if progress_bar is None else not progress_bar

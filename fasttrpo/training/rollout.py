@@ -1,0 +1,170 @@
+"""Rollouts that the user brings: checked, and put into an agent.
+
+T steps, E environments; `obs` and `act` stand for one observation's and action's own shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.checks.arrays import finite_rows
+from fasttrpo.spaces import Actions, Observations, numeric
+
+
+@dataclass
+class Rollout:
+    """T steps in each of E environments, for `TRPO.update`.
+
+    obs         (T, E, *obs)  what the policy saw; of a Dict or Tuple a dict or tuple of such
+    actions     (T, E, *act)  what it did, in the action space's own numbers, as drawn: before they
+                              are clipped, but, with scale_actions, after they are scaled
+    rewards     (T, E)
+    terminated  (T, E) bool   the episode ended by itself: nothing follows
+    truncated   (T, E) bool   the episode was cut: the value of its last observation follows
+    last_obs    (E, *obs)     the observation after the last step, before any reset
+    final_obs   (T, E, *obs)  the observation after each step, before any reset; read where
+                              `truncated`, and needed if that is so before the last row
+    valid       (T, E) bool   False where no step happened (None: everywhere one did)
+    action_masks (T, E, A) bool  which choices were open, of Discrete and MultiDiscrete actions,
+                              in a form that `spaces.masks` tells (None: all)
+    """
+
+    obs: Any
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    last_obs: Any
+    final_obs: Any = None
+    valid: Any = None
+    action_masks: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, E). ValueError if `rewards` has other axes, or if either is zero."""
+        shape = np.shape(self.rewards)
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
+        return shape
+
+
+def checked(rollout: Rollout, observations: Observations, actions: Actions) -> Rollout:
+    """A copy with every field an array of its proper shape and type, None filled in.
+
+    `obs` comes out as (T, E, O), `actions` as (T, E, D), `final_obs` as the observation after
+    each step. ValueError or TypeError names the field that is wrong.
+    """
+    if not isinstance(rollout, Rollout):
+        raise TypeError(f"update takes a fasttrpo.Rollout, got {type(rollout).__name__}")
+    t, e = rollout.shape
+    valid = np.ones((t, e), dtype=bool)
+    if rollout.valid is not None:
+        valid = _flags("valid", rollout.valid, (t, e))
+    # A row without a step has no observation, action or reward; anything legal fills it.
+    obs = observations.rows(rollout.obs, (t, e), "rollout obs", valid)
+    acts = _array("actions", rollout.actions, (t, e, *actions.shape))
+    acts = actions.from_user(_fill(acts, valid, actions.filler))
+    masks = actions.masks("rollout action_masks", rollout.action_masks, (t, e), valid)
+    rewards = _fill(_array("rewards", rollout.rewards, (t, e)), valid, 0)
+    for name, values in (("observation", obs), ("action", acts), ("reward", rewards)):
+        _check_finite(name, values, ~valid)
+    terminated = _flags("terminated", rollout.terminated, (t, e))
+    truncated = _flags("truncated", rollout.truncated, (t, e))
+    _check_gaps(valid, (terminated | truncated) & valid)
+    # Nothing is made of the observation after a last row that has no step or one of its own.
+    unused = ~valid[-1] | (truncated[-1] & (rollout.final_obs is not None))
+    last_obs = observations.rows(rollout.last_obs, (e,), "rollout last_obs", ~unused)
+    finite_rows("last observation", last_obs, "environment", t - 1, unused)
+    return Rollout(
+        obs,
+        acts,
+        rewards,
+        terminated,
+        truncated,
+        last_obs,
+        _next_observations(rollout.final_obs, obs, last_obs, truncated, valid, observations),
+        valid,
+        masks,
+    )
+
+
+def replay(agent: Any, rollout: Rollout) -> None:
+    """Puts a checked rollout into the agent, row by row."""
+    masks, valid = rollout.action_masks, rollout.valid
+    assert valid is not None  # `checked` filled it in
+    for t in range(len(rollout.obs)):
+        mask = () if masks is None else (masks[t],)
+        agent.record(rollout.obs[t], rollout.actions[t], *mask)
+        agent.push(
+            rollout.rewards[t],
+            rollout.terminated[t],
+            rollout.truncated[t],
+            rollout.final_obs[t],
+            ~valid[t],
+        )
+
+
+def _next_observations(
+    final_obs: Any,
+    obs: np.ndarray,
+    last_obs: np.ndarray,
+    truncated: np.ndarray,
+    valid: np.ndarray,
+    observations: Observations,
+) -> np.ndarray:
+    """(T, E, O): the observation after each step; the next row's but where an episode was cut."""
+    truncated = truncated & valid
+    following = np.concatenate([obs[1:], last_obs[None]])
+    if final_obs is not None:
+        final = observations.rows(final_obs, obs.shape[:2], "rollout final_obs", truncated)
+        _check_finite("final observation", final, ~truncated)
+        return np.where(truncated[..., None], final, following)
+    if truncated[:-1].any():
+        step, env = np.argwhere(truncated[:-1])[0]
+        raise ValueError(
+            f"rollout final_obs is missing: environment {env} is truncated at step {step}, "
+            "and its last observation is needed to value what was cut off"
+        )
+    return following
+
+
+def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
+    """A row that is followed by no step must end an episode: else its value has no successor."""
+    if not valid.any():
+        raise ValueError("rollout valid is False everywhere: there is nothing to learn from")
+    gaps = np.argwhere(valid[:-1] & ~valid[1:] & ~done[:-1])
+    if len(gaps):
+        step, env = gaps[0]
+        raise ValueError(
+            f"rollout valid: environment {env} has no step after step {step}, "
+            "which is neither terminated nor truncated"
+        )
+
+
+def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
+    """ValueError names the first value, of (T, E) or (T, E, components), that is not finite."""
+    bad = ~np.isfinite(values)
+    for step in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)):
+        finite_rows(name, values[step], "environment", step, skip[step])
+
+
+def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = numeric(f"rollout {name}", values)
+    if values.shape != shape:
+        raise ValueError(f"rollout {name} has shape {values.shape}, expected {shape}")
+    return values
+
+
+def _flags(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = _array(name, values, shape)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"rollout {name} must hold True and False only")
+    return values.astype(bool)
+
+
+def _fill(values: np.ndarray, valid: np.ndarray, filler: Any) -> np.ndarray:
+    where = valid.reshape(valid.shape + (1,) * (values.ndim - 2))
+    return np.where(where, values, filler)

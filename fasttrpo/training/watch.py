@@ -1,0 +1,99 @@
+"""What callbacks see of a rollout: each row, or every so many rows, as each of them asks."""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.spaces import batches
+from fasttrpo.stream.step import Step
+from fasttrpo.training.callback import EACH, rows_until_step
+from fasttrpo.training.collect import Episode, Row
+
+
+class Stopped(Exception):
+    """A callback returned False in the midst of a rollout, which this unwinds."""
+
+
+class Watch:
+    """One rollout under a callback's eyes: counts rows and steps, and calls it when it is due.
+
+    singly  whether it has to see each row
+    """
+
+    def __init__(self, model: Any, callback: Any) -> None:
+        self._model, self._callback = model, callback
+        self._row = self._unseen = 0
+        self.singly = rows_until_step(callback) == EACH
+        self._due = self._rows_left()
+
+    def _rows_left(self) -> int:
+        return max(1, rows_until_step(self._callback))
+
+    def rows(self) -> int:
+        """How many rows may pass until `passed` has to be told."""
+        return self._due - self._unseen
+
+    def passed(self, rows: int, happened: int, row: Row | None = None) -> None:
+        """Rows passed, with so many steps that happened; `row` is the last if they came singly.
+
+        Stopped where the callback says so.
+        """
+        self._model.num_timesteps += happened
+        self._row += rows
+        self._unseen += rows
+        if self._unseen < self._due:
+            return
+        self._tell_unseen(self._unseen - 1)
+        seen = {} if row is None else _locals(self._model, row)
+        self._callback.update_locals({"n_steps": self._row - 1, **seen})
+        if self._callback.on_step() is False:
+            raise Stopped
+        self._due = self._rows_left()
+
+    def end(self) -> None:
+        """The rollout is full."""
+        self._tell_unseen(self._unseen)
+        self._callback.on_rollout_end()
+
+    def _tell_unseen(self, rows: int) -> None:
+        if rows:
+            self._callback.pass_by(rows)
+        self._unseen = 0
+
+
+def _locals(model: Any, row: Row) -> dict[str, Any]:
+    """What Stable-Baselines3's loop has in its local variables after a step."""
+    return {
+        "obs": row.obs,
+        "actions": _as_drawn(row),
+        "clipped_actions": row.sent,
+        "values": np.array(row.val),
+        "log_probs": np.array(row.logp),
+        "rewards": row.step.rewards,
+        "dones": row.step.done,
+        "new_obs": model._stream.obs,
+        "infos": infos(row.step, row.ended),
+    }
+
+
+def _as_drawn(row: Row) -> np.ndarray:
+    """A Box's before any clipping; others are sent as they are drawn."""
+    continuous = row.sent.dtype.kind == "f"
+    return np.array(row.act).reshape(row.sent.shape) if continuous else row.sent
+
+
+def infos(step: Step, ended: list[Episode]) -> list[dict[str, Any]]:
+    """What each of E environments said, with the keys that Stable-Baselines3 adds at an end.
+
+    "episode" has r, the sum of the raw rewards, l, the number of steps, and t, the clock.
+    """
+    each: list[dict[str, Any]] = [step.info(e) for e in range(len(step.done))]
+    for episode in ended:
+        info, env = each[episode.env], episode.env
+        info["episode"] = {"r": episode.total, "l": episode.length, "t": time()}
+        info["terminal_observation"] = batches.row(step.next_obs, env)
+        info["TimeLimit.truncated"] = bool(step.truncated[env] and not step.terminated[env])
+    return each
