@@ -36,7 +36,7 @@ class Implementation(NamedTuple):
     @property
     def stages(self):
         """The module with the stages that stand alone: gae, conjugate_gradient, line_search."""
-        module = "_core64" if self.name == "compiled" else "portable.stages"
+        module = "core._core64" if self.name == "compiled" else "portable.stages"
         return importlib.import_module(f"fasttrpo.{module}")
 
 

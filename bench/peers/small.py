@@ -68,7 +68,9 @@ def predict_c(threads: int, counts: list[int], seconds: float) -> dict[str, Any]
 IMPORTS = {
     "import fasttrpo": "import fasttrpo",
     "from fasttrpo import TRPO": "from fasttrpo import TRPO",
-    "from fasttrpo import TRPO; compiled core": "from fasttrpo import TRPO; from fasttrpo.core import _core32",
+    "from fasttrpo import TRPO; compiled core": (
+        "from fasttrpo import TRPO; from fasttrpo.core import _core32"
+    ),
     "import sb3_contrib": "import sb3_contrib",
 }
 
