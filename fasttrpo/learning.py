@@ -19,6 +19,7 @@ from fasttrpo.callback_base import CallbackList, as_callback, loosen
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import given_env
 from fasttrpo.progress_bar import ProgressBarCallback
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import count as count_of
 from fasttrpo.values import integer, optional, real
@@ -289,7 +290,7 @@ def count(
         "steps_per_second": result["n_samples"] / (perf_counter() - started),
         **flat(result),
     }
-    if model.settings.critic == "adam":
+    if "learning_rate" in CRITICS[model.settings.critic].settings:
         record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
     keep_last(model.records, model.settings.max_records)

@@ -18,6 +18,7 @@ from helpers import same_state, small_model
 from fasttrpo import TRPO, backend, cli
 from fasttrpo.backend import THREADS_VARIABLE, make_agent
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.critics import CRITICS
 
 N = 10_000
 MANY = (1, 2, 3, 4, 16)
@@ -70,7 +71,7 @@ def test_passes_give_the_same_bits(dtype):
 
 
 @needs_extension
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_learning_gives_the_same_bits(critic):
     alone = learnt(1, critic=critic)
     for n in MANY[1:]:

@@ -87,7 +87,8 @@ typedef enum trpo_critic {
     TRPO_GAUSS_NEWTON = 0, /* steps by preconditioned CG on all rows                          */
     TRPO_ADAM = 1,         /* epochs of minibatches                                           */
     TRPO_RIDGE = 2,        /* ridge regression on the networks' inputs and their squares      */
-    TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
+    TRPO_KFAC_STEPS = 3,   /* epochs of minibatches, a K-FAC natural gradient step each       */
+    TRPO_N_CRITICS
 } trpo_critic;
 
 /* Which trials of the line search are taken. What is not finite never is. */

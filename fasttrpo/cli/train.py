@@ -16,6 +16,7 @@ from fasttrpo.files import alone_in
 from fasttrpo.presets import settings_for
 from fasttrpo.run_files import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
+from fasttrpo.settings.critics import CRITICS
 
 SEED = 0
 # Options that are settings of the same name; None means: as the preset says.
@@ -62,7 +63,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--env-backend", help=ours)
     what = "size of the trust region: a number, linear, or linear_START (falls to 0)"
     train.add_argument("--target-kl", type=_number_or_word, metavar="KL", help=what)
-    train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
+    train.add_argument("--critic", help=" or ".join(CRITICS))
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="a table per iteration")
     logs.add(train)
