@@ -120,14 +120,14 @@ LAYERS = (
     {"kernels", "environments", "checkpoint", "rollout", "writers", "presets"},
     {"summaries"},
     {"sb3"},
-    {"backend", "envs", "masks", "in_turn"},
+    {"backend", "envs", "masks", "in_turn", "rejections"},
     {"spaces"},
     {"settings", "checks"},
     {"envs"},
     {"amid", "answers", "infos"},
     {
         *("values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"),
-        *("ownership", "seeds", "workers", "media", "pictures", "source_tree", "rejections"),
+        *("ownership", "seeds", "workers", "media", "pictures", "source_tree"),
     },
     {"printable"},
 )
