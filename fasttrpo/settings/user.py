@@ -54,11 +54,12 @@ class Settings:
 
     policy           "MlpPolicy" (or "MultiInputPolicy", the same here) or "LinearPolicy" (no hidden
                      layer in the policy)
-    learning_rate    the critic's step size; critic="adam" only (None: 1e-3); or a schedule, as
+    learning_rate    step size of a critic that has one, as "adam" (None: 1e-3); or a schedule, as
                      target_kl
     n_steps          steps per environment and iteration
-    batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
-                     rows, but within 64 and 512; all rows where the critic is linear)
+    batch_size       the most rows of a critic's minibatch (None: the critic's own rule; "kfac" has
+                     a sixteenth of the rows, but within 64 and 512, and all rows where it is
+                     linear; "adam" has 128)
     gamma            discount per step
     cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal; K-FAC's estimated factors have at least
@@ -67,8 +68,8 @@ class Settings:
                      whose surrogate grew by less than a quarter of what was predicted, times 2/3
                      after more than three quarters (Levenberg and Marquardt; Martens 2010)
     line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
-    n_critic_updates epochs of K-FAC steps (None: 1) or of Adam (None: 10), or Gauss-Newton steps
-                     (None: 1); "ridge" does not use it
+    n_critic_updates epochs of the critic's minibatches, or its steps on all rows (None: the
+                     critic's own default); "ridge" does not use it
     gae_lambda       advantage estimation's lambda
     normalize_advantage    advantages to mean 0, standard deviation 1
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
@@ -106,7 +107,7 @@ class Settings:
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.backend`)
     preconditioner   "kfac" or None
-    critic           "kfac", "gauss_newton", "adam" or "ridge" (`settings.critics`)
+    critic           how V is fitted: a name of `settings.critics.CRITICS`, which describes each
     normalize_observations, normalize_rewards    by running statistics, saved with the model
     n_threads        threads that work on a batch (None: FASTTRPO_NUM_THREADS, or else the cores
                      that this process may use); the numbers are the same for any. The portable
