@@ -150,7 +150,7 @@ ROOMS = {
         {"sizes"},
         {"__init__", "agent", "peers", "cost"},
         {"user", "tuned"},
-        {"policy_kwargs", "schedules"},
+        {"critics", "policy_kwargs", "schedules"},
         {"sb3_arguments"},
     ),
     "sb3": ({"__init__", "calls", "env", "view"}, {"parameters"}),

@@ -13,6 +13,7 @@ from helpers import Pointer, same_state, small_model
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.files import checkpoint
+from fasttrpo.settings.critics import CRITICS
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_everything_comes_back(saved):
     np.testing.assert_array_equal(loaded.predict(obs)[0], model.predict(obs)[0])
 
 
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
     keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}
     model = small_model(**keywords).learn(128)

@@ -1,4 +1,4 @@
-"""The critic's four fits, each redone by hand on the rows that an update used."""
+"""The critics' fits, each redone by hand on the rows that an update used."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from agents import (
     shaken,
 )
 from tolerances import DENSE, SOLVED, assert_close
+
+from fasttrpo.portable.critic import CRITICS as TWIN
+from fasttrpo.settings.critics import CRITICS
 
 NEWTON = dict(critic="gauss_newton", cg_tolerance=1e-14)
 
@@ -135,7 +138,7 @@ def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
     assert_close(agent.value_theta - w, -x / 2 ** halvings(s, w, x, samples), SOLVED)
 
 
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_returns_whose_gradient_overflows_change_no_parameter(implementation, critic, dtype):
     """Finite as float64, the mean of their gradients is not: no NaN stays behind, nor a moment."""
@@ -150,7 +153,7 @@ def test_returns_whose_gradient_overflows_change_no_parameter(implementation, cr
         assert after[name].tobytes() == before[name].tobytes(), name
 
 
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_a_batch_s_fit_is_an_update_s(implementation, critic):
     """fit_value, on the rows and from the parameters of an update, ends where the update does."""
     s = rollout_settings(critic=critic)
@@ -160,6 +163,25 @@ def test_a_batch_s_fit_is_an_update_s(implementation, critic):
     assert agent.fit_value() == pytest.approx(record["value_loss"], rel=SOLVED)
     assert_close(agent.value_theta, updated.value_theta, SOLVED)
     assert not np.array_equal(agent.value_theta, before)
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+@pytest.mark.parametrize(
+    ("setting", "values"), [("learning_rate", (1e-3, 0.1)), ("batch_size", (20, 50))]
+)
+def test_a_critic_uses_the_settings_that_it_says(implementation, critic, setting, values):
+    """And no others: `settings.critics` is what users are told."""
+    ends = set()
+    for value in values:
+        agent, *_ = fitted(implementation, rollout_settings(critic=critic, **{setting: value}))
+        ends.add(agent.value_theta.tobytes())
+    assert (len(ends) > 1) == (setting in CRITICS[critic].settings)
+
+
+def test_the_twin_has_the_same_critics():
+    assert {name: method.n_features * bool(method.features) for name, method in TWIN.items()} == {
+        name: critic.n_features for name, critic in CRITICS.items()
+    }
 
 
 @pytest.mark.parametrize("n_steps", [60, 900, 2400])

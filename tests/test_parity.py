@@ -22,10 +22,11 @@ from agents import (
 )
 from tolerances import FITTED, PASSES, ROUNDING, UPDATES, assert_close
 
+from fasttrpo.settings.critics import CRITICS
+
 pytestmark = needs_extension
 
 DTYPES = ("float32", "float64")
-CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 # Residuals of solved systems are rounding itself; the outcomes are compared exactly.
 NOISE = {"cg_residual"}
 EXACT = {"outcome", "n_samples", "cg_steps", "line_search_steps"}

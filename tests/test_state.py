@@ -23,6 +23,8 @@ from agents import (
     shaken,
 )
 
+from fasttrpo.settings.critics import CRITICS
+
 NAMES = [
     "theta",
     "value_theta",
@@ -40,7 +42,6 @@ NAMES = [
 ]
 EVERYTHING = dict(normalize_observations=True, normalize_rewards=True, n_critic_updates=2)
 DTYPES = ("float32", "float64")
-CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
 
 
 def learn(agent, world, updates):

@@ -19,6 +19,7 @@ from fasttrpo import TRPO, cli
 from fasttrpo.core import backend
 from fasttrpo.core.backend import THREADS_VARIABLE, make_agent
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.critics import CRITICS
 
 N = 10_000
 MANY = (1, 2, 3, 4, 16)
@@ -71,7 +72,7 @@ def test_passes_give_the_same_bits(dtype):
 
 
 @needs_extension
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@pytest.mark.parametrize("critic", CRITICS)
 def test_learning_gives_the_same_bits(critic):
     alone = learnt(1, critic=critic)
     for n in MANY[1:]:

@@ -1,20 +1,20 @@
-/* The critic: V fitted to ret, by one of four ways over the same machinery.
+/* The critic: V fitted to ret, by one of the methods of `trpo_critics`, over the same machinery.
  *
  * It is a unit Gaussian with mean V: its log-likelihood of ret is -1/2 (V - ret)^2 + const, so the
  * policy's gradient, Fisher product and preconditioner serve it as they are (F = J'J/N).
  *
  *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
  *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
- *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
- *                    the mean of the second half of all parameters on the way (Polyak and Juditsky
- *                    1992), in which the minibatches' noise averages out, is the end of the way,
- *                    which is halved, like a Gauss-Newton step, until the loss falls.
- *                    bench/critics.py has the table that speaks for it
+ *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd).
+ *                    The parameters after each step of the second half are averaged (Polyak and
+ *                    Juditsky 1992), which removes the minibatches' noise. The step from the start
+ *                    to this mean is halved until the loss falls. bench/critics.py compares the
+ *                    methods
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
- *     ridge          a linear network on [x, x^2], x being what the networks see, features where
- *                    there are any: the preconditioner is exact there, so
+ *     ridge          coefficients of [x, x^2], x being what the policy sees (its features, where
+ *                    there are any). The preconditioner is exact for them, so
  *                    w + M^-1 (gradient - damping w) = (A + damping I)^-1 E[phi ret] */
 #include "work.h"
 
@@ -27,8 +27,8 @@ static const double SHARE = 0.7;
 
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N)
 {
-    if (w->set.critic != TRPO_RIDGE) return obs;
-    trpok_quadratic_features(phi, obs, N, w->policy.net.size[0]);
+    if (w->critic_method->features == NULL) return obs;
+    w->critic_method->features(phi, obs, N, w->policy.net.size[0]);
     return phi;
 }
 
@@ -58,37 +58,23 @@ static void factorize(trpo_agent *w)
     trpo_factorize(w, &w->critic, &rng, w->set.critic_damping);
 }
 
-/* Rows in random order, an epoch's own. */
-static void shuffle(trpo_agent *w)
+/* theta + x, + x/2, + x/4, ...: the first with a smaller loss. 0 if there is none, and theta stays.
+ * The loss can be finite with an infinite weight, where that saturates a unit. */
+static int step_while_lower(trpo_agent *w)
 {
-    const trpo_rng rng = trpo_stream(w, TRPO_STREAM_CRITIC, TRPO_N_CRITIC_STEPS);
-    trpo_permute(w->perm, &rng, w->N, w->N);
-}
-
-/* ---- minibatches: rows perm[first..] side by side -------------------------------------------- */
-
-/* Gathered, with their activations, and their gradient. */
-static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
-{
-    const trpo_model *c = pass->model;
-    const trpok_table *k = pass->agent->k;
-    const int32_t *rows = (const int32_t *)pass->arg + first;
-    const size_t K = (size_t)c->net.size[0];
-    real **h = trpo_tile_rows(s, c, pass->batch, first);
-    for (int i = 0; i < n; i++) {
-        memcpy(h[0] + (size_t)i * K, c->batch.h[0] + (size_t)rows[i] * K, K * sizeof(real));
-        pass->batch->act[first + i] = c->batch.act[rows[i]];
+    trpo_model *c = &w->critic;
+    const double loss = trpo_value_loss(w);
+    double scale = 1;
+    for (int i = 0; i < MAX_HALVINGS; i++, scale /= 2) {
+        for (ptrdiff_t p = 0; p < c->P; p++) c->trial[p] = c->theta[p] + scale * c->x[p];
+        use_parameters(w, c->trial);
+        if (trpo_value_loss(w) < loss && trpok_finite(c->trial, c->P)) {
+            memcpy(c->theta, c->trial, (size_t)c->P * sizeof(double));
+            return 1;
+        }
     }
-    trpo_net_forward(k, &c->net, h, n);
-    for (int i = 0; i < n; i++) s->a[i] = pass->batch->act[first + i] - h[c->net.L][i];
-    trpo_net_adjoint(k, &c->net, sum, s->a, h, s, n);
-}
-
-static void minibatch_gradient(trpo_agent *w, int first, int n)
-{
-    const trpo_pass pass = {w, &w->critic, &w->minibatch, minibatch_tile, 0, w->perm + first};
-    w->minibatch.N = n;
-    trpo_mean_rows(w->critic.grad, &pass, n, w->critic.P);
+    use_parameters(w, c->theta);
+    return 0;
 }
 
 /* ---- K-FAC ----------------------------------------------------------------------------------- */
@@ -123,21 +109,36 @@ static void kfac_step(trpo_agent *w, double share)
     trpo_net_pack(w->k, &c->net, c->theta);
 }
 
-/* Minibatches are as equal as can be: the rest of a division would be a step of noise alone. */
-static void kfac_epoch(trpo_agent *w, double *mean, int epoch)
+/* Minibatch sizes differ by 1 at most: a small last one would make a step of noise alone. */
+static void kfac_epoch(trpo_agent *w, int epoch)
 {
     const trpo_model *c = &w->critic;
+    double *mean = w->critic_scratch.kfac.mean;
     const int n_steps = 1 + (w->N - 1) / trpo_minibatch(&w->set, w->N);
     const int64_t n_all = (int64_t)n_steps * w->set.n_critic_updates, half = n_all / 2;
-    shuffle(w);
+    trpo_shuffle(w);
     for (int i = 0; i < n_steps; i++) {
         const int first = (int)((int64_t)i * w->N / n_steps);
-        minibatch_gradient(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
+        trpo_minibatch_gradient(w, first, (int)((int64_t)(i + 1) * w->N / n_steps) - first);
         kfac_step(w, n_steps > 1 ? SHARE : 1);
         if ((int64_t)epoch * n_steps + i >= half)
             trpok_axpy(mean, 1.0 / (double)(n_all - half), c->theta, c->P);
     }
     w->counters[TRPO_N_CRITIC_STEPS]++;
+}
+
+/* The epochs, and then one step from where they started to the mean. */
+static void fit_kfac(trpo_agent *w)
+{
+    trpo_model *c = &w->critic;
+    double *start = w->critic_scratch.kfac.start, *mean = w->critic_scratch.kfac.mean;
+    memcpy(start, c->theta, (size_t)c->P * sizeof(double));
+    memset(mean, 0, (size_t)c->P * sizeof(double));
+    factorize(w);
+    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
+    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = mean[p] - start[p];
+    memcpy(c->theta, start, (size_t)c->P * sizeof(double));
+    step_while_lower(w);
 }
 
 /* ---- Gauss-Newton ---------------------------------------------------------------------------- */
@@ -149,39 +150,6 @@ static void find_direction(trpo_agent *w)
     factorize(w);
     trpo_solve(w, c, w->set.critic_damping, CG_STEPS, 1);
     w->counters[TRPO_N_CRITIC_STEPS]++;
-}
-
-/* 1 if the loss fell; else the parameters are as before. Units that are saturated hide an infinite
- * weight from the loss. */
-static int step_while_lower(trpo_agent *w)
-{
-    trpo_model *c = &w->critic;
-    const double loss = trpo_value_loss(w);
-    double scale = 1;
-    for (int i = 0; i < MAX_HALVINGS; i++, scale /= 2) {
-        for (ptrdiff_t p = 0; p < c->P; p++) c->trial[p] = c->theta[p] + scale * c->x[p];
-        use_parameters(w, c->trial);
-        if (trpo_value_loss(w) < loss && trpok_finite(c->trial, c->P)) {
-            memcpy(c->theta, c->trial, (size_t)c->P * sizeof(double));
-            return 1;
-        }
-    }
-    use_parameters(w, c->theta);
-    return 0;
-}
-
-/* The way that the epochs went, as one step. */
-static void fit_kfac(trpo_agent *w)
-{
-    trpo_model *c = &w->critic;
-    double *start = c->p, *mean = c->q;
-    memcpy(start, c->theta, (size_t)c->P * sizeof(double));
-    memset(mean, 0, (size_t)c->P * sizeof(double));
-    factorize(w);
-    for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, mean, i);
-    for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = mean[p] - start[p];
-    memcpy(c->theta, start, (size_t)c->P * sizeof(double));
-    step_while_lower(w);
 }
 
 static void fit_gauss_newton(trpo_agent *w)
@@ -213,10 +181,10 @@ static void adam_step(trpo_agent *w)
 static void adam_epoch(trpo_agent *w)
 {
     const int size = trpo_minibatch(&w->set, w->N);
-    shuffle(w);
+    trpo_shuffle(w);
     for (int first = 0, n; first < w->N; first += n) {
         n = trpo_least(size, w->N - first);
-        minibatch_gradient(w, first, n);
+        trpo_minibatch_gradient(w, first, n);
         adam_step(w);
         trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     }
@@ -227,7 +195,7 @@ static void adam_epoch(trpo_agent *w)
 static void fit_adam(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
-    double *start = c->p;
+    double *start = w->critic_scratch.adam.start;
     memcpy(start, c->theta, (size_t)c->P * sizeof(double));
     for (int i = 0; i < w->set.n_critic_updates; i++) adam_epoch(w);
     if (!trpok_finite(c->theta, c->P)) memcpy(c->theta, start, (size_t)c->P * sizeof(double));
@@ -247,14 +215,46 @@ static void fit_ridge(trpo_agent *w)
     use_parameters(w, c->theta);
 }
 
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* K-FAC is exact for a linear network, which takes all rows at once. */
+static int kfac_minibatch(const trpo_settings *s, int N)
+{
+    const int part = N / 16;
+    return s->n_value_hidden == 0 ? N : part < 64 ? 64 : part > 512 ? 512 : part;
+}
+
+static int adam_minibatch(const trpo_settings *s, int N)
+{
+    (void)s;
+    (void)N;
+    return 128;
+}
+
+static void place_gauss_newton(trpo_agent *w, trpo_arena *a) { trpo_place_solver(&w->critic, a); }
+
+static void place_adam(trpo_agent *w, trpo_arena *a)
+{
+    w->critic_scratch.adam.start = TRPO_TAKE(a, double, w->critic.P);
+}
+
+static void place_kfac(trpo_agent *w, trpo_arena *a)
+{
+    w->critic_scratch.kfac.start = TRPO_TAKE(a, double, w->critic.P);
+    w->critic_scratch.kfac.mean = TRPO_TAKE(a, double, w->critic.P);
+}
+
+/* name, features, n_features, has_factors, minibatch, place, fit */
+const trpo_critic_method trpo_critics[TRPO_N_CRITICS] = {
+    {"gauss_newton", NULL, 1, 1, NULL, place_gauss_newton, fit_gauss_newton},
+    {"adam", NULL, 1, 0, adam_minibatch, place_adam, fit_adam},
+    {"ridge", trpok_quadratic_features, 2, 1, NULL, NULL, fit_ridge},
+    {"kfac", NULL, 1, 1, kfac_minibatch, place_kfac, fit_kfac},
+};
+
 void trpo_fit_critic(trpo_agent *w, trpo_info *info)
 {
     info->value_loss_before = trpo_value_loss(w);
-    switch (w->set.critic) {
-    case TRPO_KFAC_STEPS: fit_kfac(w); break;
-    case TRPO_GAUSS_NEWTON: fit_gauss_newton(w); break;
-    case TRPO_ADAM: fit_adam(w); break;
-    default: fit_ridge(w); break;
-    }
+    w->critic_method->fit(w);
     info->value_loss = trpo_value_loss(w);
 }

@@ -47,9 +47,10 @@ static shape policy_shape(const trpo_settings *s)
 
 static shape critic_shape(const trpo_settings *s)
 {
-    const int ridge = s->critic == TRPO_RIDGE, F = trpo_n_inputs(s);
-    const shape critic = {ridge ? 2 * F : F, ridge ? 0 : s->n_value_hidden, 1, 1, s->value_hidden,
-                          s->critic != TRPO_ADAM};
+    const trpo_critic_method *method = &trpo_critics[s->critic];
+    const shape critic = {method->n_features * trpo_n_inputs(s),
+                          method->features == NULL ? s->n_value_hidden : 0, 1, 1, s->value_hidden,
+                          method->has_factors};
     return critic;
 }
 
@@ -153,7 +154,14 @@ static void place_model(trpo_model *m, trpo_arena *a, const shape *s, const trpo
     place_parameters(m, a, s);
     place_net(&m->net, a, s, k);
     place_factors(&m->factors, a, s, m->dist);
-    double **vectors[] = {&m->grad, &m->x, &m->r, &m->z, &m->p, &m->q, &m->trial};
+    m->grad = TRPO_TAKE(a, double, m->P);
+    m->x = TRPO_TAKE(a, double, m->P);
+    m->trial = TRPO_TAKE(a, double, m->P);
+}
+
+void trpo_place_solver(trpo_model *m, trpo_arena *a)
+{
+    double **vectors[] = {&m->r, &m->z, &m->p, &m->q};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         *vectors[i] = TRPO_TAKE(a, double, m->P);
 }
@@ -166,6 +174,7 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     m->n_log_std = m->dist->has_log_std ? s->A : 0;
     m->net.activation = w->set.activation;
     place_model(m, a, s, w->k, w->set.parts);
+    trpo_place_solver(m, a);
     place_batch(&m->batch, a, s, 0, N);
     m->batch.act = TRPO_TAKE(a, real, trpo_times(N, s->D));
     m->batch.mask = TRPO_TAKE(a, uint8_t, m->dist->takes_masks ? trpo_times(N, s->A) : 0);
@@ -177,20 +186,21 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 /* A Gaussian of standard deviation 1 with mean V; its "action" is the return. */
 static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
-    const int one = 1, ridge = w->set.critic == TRPO_RIDGE;
+    const trpo_critic_method *method = w->critic_method;
+    const int one = 1, own_inputs = method->features != NULL;
     trpo_model *m = &w->critic;
     m->dist = trpok_distribution(TRPO_GAUSSIAN);
     m->n_log_std = 0;
     m->net.activation = w->set.activation;
     place_model(m, a, s, w->k, &one);
-    place_batch(&m->batch, a, s, !ridge, N);
-    if (a->base != NULL && !ridge) m->batch.h[0] = w->policy.batch.h[0];
-    if (w->set.critic == TRPO_KFAC_STEPS || w->set.critic == TRPO_ADAM) {
+    place_batch(&m->batch, a, s, !own_inputs, N);
+    if (a->base != NULL && !own_inputs) m->batch.h[0] = w->policy.batch.h[0];
+    if (method->minibatch != NULL) {
         const int rows = trpo_minibatch(&w->set, N);
         place_batch(&w->minibatch, a, s, 0, rows);
         w->minibatch.act = TRPO_TAKE(a, real, rows);
     }
-    w->phi = a->base != NULL && ridge ? m->batch.h[0] : NULL;
+    if (method->place != NULL) method->place(w, a);
     m->fisher = m->batch;
 }
 
@@ -328,6 +338,7 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
     w->exec.n_workers = executor != NULL ? executor->n_workers : 1;
     w->exec.run = executor != NULL ? executor->run : run_in_a_row;
     w->k = trpok_named(settings->instruction_set);
+    w->critic_method = &trpo_critics[settings->critic];
 }
 
 int trpo_useful_workers(const trpo_settings *settings)

@@ -21,7 +21,7 @@ void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng
 
 void trpo_init_parameters(trpo_agent *w)
 {
-    const double value_gain = w->set.critic == TRPO_RIDGE ? 0 : 1;
+    const double value_gain = w->critic_method->features != NULL ? 0 : 1;
     trpo_model *policy = &w->policy, *critic = &w->critic;
     trpo_net_init(policy->theta, policy->factors.temp, &policy->net, 0.01, w->set.seed, 0);
     trpo_net_init(critic->theta, critic->factors.temp, &critic->net, value_gain, w->set.seed, 1000);

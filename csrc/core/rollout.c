@@ -79,10 +79,9 @@ static void rate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fir
     trpo_agent *w = pass->agent;
     const trpo_model *m = &w->policy;
     const int F = m->net.size[0];
-    real *phi = w->phi != NULL ? w->phi + (ptrdiff_t)first * 2 * F : NULL;
-    (void)sum;
-    trpo_critic_inputs(w, phi, m->batch.h[0] + (ptrdiff_t)first * F, n);
     real **h = trpo_tile_rows(s, &w->critic, &w->critic.batch, first);
+    (void)sum;
+    trpo_critic_inputs(w, h[0], m->batch.h[0] + (ptrdiff_t)first * F, n);
     trpo_net_forward(w->k, &w->critic.net, h, n);
     memcpy(w->val + first, h[w->critic.net.L], (size_t)n * sizeof(real));
     m->dist->logp(w->k, w->logp + first, m->batch.h[m->net.L] + (ptrdiff_t)first * m->A, m->log_std,

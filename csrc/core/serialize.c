@@ -133,7 +133,7 @@ static void meaning(double *numbers, const trpo_agent *w)
     hash = hash_features(hash, &w->set);
     numbers[0] = w->set.distribution;
     numbers[1] = w->set.activation;
-    numbers[2] = w->set.critic == TRPO_RIDGE;
+    numbers[2] = w->critic_method->features != NULL; /* beside its inputs, in the hash */
     numbers[3] = w->set.normalize_observations;
     numbers[4] = w->set.normalize_rewards;
     numbers[5] = (double)(hash >> 11);

@@ -146,7 +146,7 @@ static const char *bad_search(const trpo_settings *s)
 
 static const char *bad_critic(const trpo_settings *s)
 {
-    if (s->critic < TRPO_GAUSS_NEWTON || s->critic > TRPO_KFAC_STEPS) return "critic";
+    if (s->critic < 0 || s->critic >= TRPO_N_CRITICS) return "critic";
     if (s->n_critic_updates < 1) return "n_critic_updates";
     if (!is_positive(s->critic_damping)) return "critic_damping";
     if (!is_positive(s->learning_rate)) return "learning_rate";
@@ -174,13 +174,4 @@ int trpo_set_learning_rate(trpo_agent *w, double learning_rate)
     if (!is_positive(learning_rate)) return TRPO_ERR_SETTING;
     w->set.learning_rate = learning_rate;
     return TRPO_OK;
-}
-
-int trpo_minibatch(const trpo_settings *s, int N)
-{
-    const int part = N / 16, between = part < 64 ? 64 : part > 512 ? 512 : part;
-    const int kfac = s->n_value_hidden > 0 ? between : N; /* K-FAC is exact for a linear critic */
-    const int rule = s->critic == TRPO_KFAC_STEPS ? kfac : 128;
-    const int wanted = s->batch_size > 0 ? s->batch_size : rule;
-    return wanted < N ? wanted : N;
 }

@@ -14,7 +14,8 @@
  *     preconditioner.c  M^-1 r, K-FAC
  *     cg.c              x = (F + damping I)^-1 g
  *     line_search.c     theta_new
- *     critic.c          value parameters
+ *     critic.c          value parameters, by a method of the table in critic.h
+ *     minibatch.c       the rows of an epoch in random order, and a few of them side by side
  *     normalizer.c      running statistics of observations and rewards
  *     update.c          the above, in order
  */
@@ -24,6 +25,7 @@
 #include "../include/trpo_env.h"
 #include "../kernels/kernels.h"
 #include "../memory/arena.h"
+#include "critic.h"
 #include "rng.h"
 
 #ifdef __cplusplus
@@ -96,8 +98,9 @@ typedef struct trpo_model {
     trpo_factors factors;
     /* conjugate gradient and step: written by gradient.c, cg.c, line_search.c */
     double *grad;         /* (P)                                                               */
-    double *x, *r, *z, *p, *q;   /* (P) each                                                   */
+    double *x;            /* (P)                                                               */
     double *trial;        /* (P) candidate parameters                                          */
+    double *r, *z, *p, *q;   /* (P) each, of trpo_solve; NULL in critics that do not call it   */
 } trpo_model;
 
 /* What went wrong first in a worker's hands, in a rollout in C. */
@@ -185,11 +188,14 @@ struct trpo_agent {
     real *weight;         /* (N) ratio * adv                                                   */
 
     /* critic.c */
-    real *phi;            /* (N x 2F) the ridge critic's inputs; NULL otherwise                */
-    double *adam_m;       /* (Pv)                                                              */
-    double *adam_v;       /* (Pv)                                                              */
-    trpo_batch minibatch; /* rows of an epoch of K-FAC or Adam steps, side by side             */
-    int32_t *perm;        /* (N) minibatch order, rows chosen for the preconditioner           */
+    const trpo_critic_method *critic_method;
+    trpo_critic_scratch critic_scratch;
+    double *adam_m;       /* (Pv) of the adam critic; part of every saved state                */
+    double *adam_v;       /* (Pv) likewise                                                     */
+
+    /* minibatch.c */
+    trpo_batch minibatch; /* the rows of one, for critics that have them                       */
+    int32_t *perm;        /* (N) rows in random order; preconditioner.c uses it, too           */
 
     /* features.c */
     double *features;     /* (F x O) P or centres, then (F) phases of fourier; NULL otherwise  */
@@ -344,18 +350,12 @@ trpo_search trpo_line_search(double *theta_new, const double *theta, const doubl
 /* line_search.c: the policy at theta, against the cached present one */
 trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
 
-/* critic.c: the critic's inputs for N rows: obs, or phi (N x 2F), filled, for ridge */
-const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N);
 /* settings.c: monomials of degree 1 .. degree of O variables; F; numbers drawn for features */
 int trpo_n_monomials(int O, int degree);
 int trpo_n_inputs(const trpo_settings *set);
 ptrdiff_t trpo_n_drawn(const trpo_settings *set);
-/* settings.c: rows of a minibatch of N rows (Adam, K-FAC steps) */
-int trpo_minibatch(const trpo_settings *set, int N);
-/* critic.c: fits the critic to ret */
-void trpo_fit_critic(trpo_agent *w, trpo_info *info);
-/* critic.c: mean (V - ret)^2 of the cached values */
-double trpo_value_loss(const trpo_agent *w);
+/* layout.c: the vectors of trpo_solve */
+void trpo_place_solver(trpo_model *model, trpo_arena *a);
 
 /* features.c: seen (N x F) = obs (N x O) as the networks see them: normalised, then features of
  * that. N is a TILE at most; obs may be scratch->obs, or without features `seen`. */

@@ -87,7 +87,8 @@ typedef enum trpo_critic {
     TRPO_GAUSS_NEWTON = 0, /* steps by preconditioned CG on all rows                          */
     TRPO_ADAM = 1,         /* epochs of minibatches                                           */
     TRPO_RIDGE = 2,        /* ridge regression on the networks' inputs and their squares      */
-    TRPO_KFAC_STEPS = 3    /* epochs of minibatches, a K-FAC natural gradient step each       */
+    TRPO_KFAC_STEPS = 3,   /* epochs of minibatches, a K-FAC natural gradient step each       */
+    TRPO_N_CRITICS
 } trpo_critic;
 
 /* Which trials of the line search are taken. What is not finite never is. */
@@ -173,9 +174,8 @@ typedef struct trpo_settings {
     int n_critic_updates;  /* Gauss-Newton steps, or epochs, >= 1 [1]                         */
     double critic_damping; /* > 0, all but Adam [0.01]                                        */
     double learning_rate;  /* Adam, > 0 [1e-3]                                                */
-    int batch_size;        /* rows of a minibatch, at most; 0: 128 for Adam, for K-FAC steps  */
-                           /*     a sixteenth of the rows, but within 64 and 512, and all     */
-                           /*     rows for a linear value function [0]                        */
+    int batch_size;        /* rows of a minibatch, at most; 0: N/16 within [64, 512] for      */
+                           /*     K-FAC steps, or N if V is linear; 128 for the others [0]    */
     /* the machine */
     const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best that     */
                                  /*     this machine has [NULL]                               */

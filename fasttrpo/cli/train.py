@@ -15,6 +15,7 @@ from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, writ
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.tuned import settings_for
 
 SEED = 0
@@ -62,7 +63,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--env-backend", help=ours)
     what = "size of the trust region: a number, linear, or linear_START (falls to 0)"
     train.add_argument("--target-kl", type=_number_or_word, metavar="KL", help=what)
-    train.add_argument("--critic", help="kfac, gauss_newton, adam or ridge")
+    train.add_argument("--critic", help=" or ".join(CRITICS))
     train.add_argument("--preconditioner", help="kfac or none")
     train.add_argument("--verbose", action="store_true", help="a table per iteration")
     logs.add(train)

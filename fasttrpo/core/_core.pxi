@@ -34,7 +34,7 @@ _FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}
 _ACCEPTANCES = {"improvement": 0, "kl": 1, "always": 2}
 _KL_DIRECTIONS = {"forward": 0, "reverse": 1}
-_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
+_CRITICS = {trpo_critics[i].name.decode(): i for i in range(TRPO_N_CRITICS)}
 # What update() answers, in this order, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
            "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",

@@ -122,6 +122,13 @@ cdef extern from "../../csrc/core/work.h" nogil:
         trpo_batch batch
         trpo_batch fisher
 
+    int TRPO_N_CRITICS
+
+    ctypedef struct trpo_critic_method:
+        const char *name
+
+    const trpo_critic_method trpo_critics[]
+
     ctypedef struct trpo_agent:
         trpo_settings set
         trpo_model policy, critic

@@ -1,12 +1,14 @@
-"""Stage 5: fit V to the returns. Four ways behind one setting, each State -> State."""
+"""Stage 5: fit V to the returns, by one of the methods of `CRITICS`, each Batch -> State."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from . import cg, fisher, gradient, network, preconditioner, rng
+from . import cg, fisher, gradient, minibatch, network, preconditioner, rng
 
 CG_STEPS = 5
 SHARE = 0.7  # of a minibatch's best step
@@ -21,49 +23,32 @@ def loss(value, ret):
 
 def fit(batch):
     """The state with the critic fitted to the batch, and the loss after."""
-    state = CRITICS[batch.model.settings.critic](batch)
+    state = batch.model.critic.fit(batch)
     return state, loss(batch.at(state).value, batch.ret)
 
 
-def minibatch(settings, N):
-    """Rows of a minibatch of N rows, at most. K-FAC is exact for a linear critic: all rows."""
-    kfac = min(max(N // 16, 64), 512) if settings.value_hidden else N
-    rule = kfac if settings.critic == "kfac" else 128
-    return min(settings.batch_size or rule, N)
-
-
-def shuffled(state, N):
-    """N rows in the random order of this epoch."""
-    return rng.permute(rng.Stream(state.seed, rng.CRITIC, state.n_critic_steps), N, N)
-
-
-def equal_parts(settings, order):
-    """The rows of each minibatch of an epoch, as equally many as can be: the rest of a division
-    would be a step of noise alone.
-    """
-    N = len(order)
-    n_parts = -(-N // minibatch(settings, N))
-    return [order[i * N // n_parts : (i + 1) * N // n_parts] for i in range(n_parts)]
+def minibatch_rows(settings, N):
+    """The most rows that a minibatch of N rows has, for a critic that has minibatches."""
+    return min(settings.batch_size or CRITICS[settings.critic].minibatch(settings, N), N)
 
 
 def kfac(batch):
     """n_critic_updates epochs of natural gradient steps on minibatches, with the factors of the
     present parameters (Martens and Grosse 2015). A share of each is taken, since a minibatch's
-    best step fits its own noise (all of it, where all rows are in one). The mean of the second
-    half of all parameters on the way (Polyak and Juditsky 1992) is the end of the way, which is
-    halved until the loss falls.
+    best step fits its own noise (all of it, where all rows are in one). The parameters after each
+    step of the second half are averaged (Polyak and Juditsky 1992); the step from the start to
+    this mean is halved until the loss falls.
     """
     s, state, model = batch.model.settings, batch.state, batch.model
     blocks = preconditioner.value_blocks(
         batch.value, batch.stream(rng.KFAC_CRITIC), s.critic_damping
     )
-    inputs, way = model.value_inputs(batch.obs), []
+    inputs, way, N = model.value_inputs(batch.obs), [], len(batch.ret)
     for _ in range(s.n_critic_updates):
-        parts = equal_parts(s, shuffled(state, len(batch.ret)))
+        parts = minibatch.equal(minibatch.shuffled(state, N), minibatch_rows(s, N))
         share = SHARE if len(parts) > 1 else 1.0
         for rows in parts:
-            weights = model.value_weights(state.value_theta)
-            value = network.forward(model.value, weights, inputs[rows])
+            value = minibatch.value_at(model, state, inputs[rows])
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
             way.append(state.value_theta)
@@ -132,13 +117,11 @@ def adam(batch):
     """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015. Where the
     parameters overflow, they stay as they were.
     """
-    s, state = batch.model.settings, batch.state
-    inputs, N = batch.model.value_inputs(batch.obs), len(batch.ret)
+    s, state, model = batch.model.settings, batch.state, batch.model
+    inputs, N = model.value_inputs(batch.obs), len(batch.ret)
     for _ in range(s.n_critic_updates):
-        order, size = shuffled(state, N), minibatch(s, N)
-        for rows in (order[start : start + size] for start in range(0, N, size)):
-            weights = batch.model.value_weights(state.value_theta)
-            value = network.forward(batch.model.value, weights, inputs[rows])
+        for rows in minibatch.full(minibatch.shuffled(state, N), minibatch_rows(s, N)):
+            value = minibatch.value_at(model, state, inputs[rows])
             state = adam_step(state, gradient.value_gradient(value, batch.ret[rows]), s)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
     if not np.isfinite(state.value_theta).all():
@@ -163,7 +146,7 @@ def adam_step(state, grad, settings):
 
 
 def ridge(batch):
-    """Ridge regression on phi = [x x^2 1], x being what the networks see:
+    """Ridge regression on phi = [x x^2 1], x being what the policy sees:
 
     w = (mean phi phi' + critic_damping I)^-1 mean phi ret, as one Newton step from the present w.
     """
@@ -174,7 +157,34 @@ def ridge(batch):
     return replace(batch.state, value_theta=w - step if np.isfinite(step).all() else w)
 
 
-CRITICS = {"kfac": kfac, "gauss_newton": gauss_newton, "adam": adam, "ridge": ridge}
+def quadratic(obs):
+    """[obs obs^2]. Duan et al. 2016, "Benchmarking deep reinforcement learning", without the time
+    features.
+    """
+    return np.concatenate([obs, obs * obs], axis=1)
+
+
+class Critic(NamedTuple):
+    """A method of fitting V, as `trpo_critic_method` in csrc/core/critic.h."""
+
+    fit: Callable
+    features: Callable | None = None
+    """None: V is a network of the policy's inputs (N, F). Otherwise it is linear, with
+    coefficients of features(inputs) (N, n_features F) that start at 0."""
+    n_features: int = 1
+    minibatch: Callable | None = None
+    """(settings, N): rows of a minibatch of N rows where batch_size is 0; None: no minibatches"""
+
+
+CRITICS = {
+    # K-FAC is exact for a linear network, which takes all rows at once.
+    "kfac": Critic(
+        kfac, minibatch=lambda s, N: min(max(N // 16, 64), 512) if s.value_hidden else N
+    ),
+    "gauss_newton": Critic(gauss_newton),
+    "adam": Critic(adam, minibatch=lambda s, N: 128),
+    "ridge": Critic(ridge, quadratic, 2),
+}
 
 
 def rescale(model, value_theta, factor):

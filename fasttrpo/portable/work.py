@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from . import features, masks, network, rng
+from .critic import CRITICS
 from .distributions import DISTRIBUTIONS
 from .normalizer import Moments
 
@@ -28,9 +29,10 @@ class Model:
         self.parts = np.array(s.parts, np.int64)
         self.n_outputs = sum(s.parts)
         self.n_actions = len(s.parts)
-        ridge = s.critic == "ridge"
+        self.critic = CRITICS[s.critic]
         F = self.n_inputs = features.n_inputs(s)
-        value_sizes = (2 * F, 1) if ridge else (F, *s.value_hidden, 1)
+        hidden = () if self.critic.features else s.value_hidden
+        value_sizes = (self.critic.n_features * F, *hidden, 1)
         self.policy = network.Network((F, *s.policy_hidden, self.n_outputs), s.activation)
         self.value = network.Network(value_sizes, s.activation)
         self.n_log_std = self.n_outputs if self.distribution.has_log_std else 0
@@ -64,13 +66,8 @@ class Model:
         return self.value.matrices(value_theta, self.real)
 
     def value_inputs(self, obs):
-        """The value network's input: obs as the networks see them, or [obs obs^2] for ridge.
-
-        Duan et al. 2016, "Benchmarking deep reinforcement learning", without the time features.
-        """
-        if self.settings.critic != "ridge":
-            return obs
-        return np.concatenate([obs, obs * obs], axis=1)
+        """The value network's input: obs as the policy sees them, or the critic's features."""
+        return self.critic.features(obs) if self.critic.features else obs
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def initial_state(model):
     s = model.settings
     hidden = np.sqrt(2.0)
     gains = [hidden] * len(s.policy_hidden) + [0.01]
-    value_gains = [0.0] if s.critic == "ridge" else [hidden] * len(s.value_hidden) + [1.0]
+    value_gains = [0.0] if model.critic.features else [hidden] * len(s.value_hidden) + [1.0]
     weights = model.policy.initial(s.seed, 0, gains)
     value_theta = model.value.initial(s.seed, CRITIC_COUNT, value_gains)
     return State(

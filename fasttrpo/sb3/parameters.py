@@ -2,8 +2,8 @@
 
 The policy's hidden layer l is "mlp_extractor.policy_net.{2 l}.weight" (out, in) and ".bias" (out,),
 its last layer "action_net"; the critic's are "mlp_extractor.value_net.{2 l}" and "value_net". A
-Gaussian policy has "log_std" (D,) too. All are float64 arrays of NumPy's. The ridge critic is no
-network: its weights are "value_net.coefficients". Normalisers are none of these: `save` has them.
+Gaussian policy has "log_std" (D,) too. All are float64 arrays of NumPy's. A critic that is no
+network, as "ridge", has "value_net.coefficients". Normalisers are none of these: `save` has them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.training.amid import refuse_policy
 
 Parameters = dict[str, np.ndarray]
@@ -76,10 +77,10 @@ def _views(
         theta, log_std = theta[:-outputs], theta[-outputs:]
         yield "log_std", log_std
     yield from _layers(theta, [*arch["pi"], outputs], "policy_net", "action_net")
-    if settings.critic == "ridge":
-        yield "value_net.coefficients", value_theta
-    else:
+    if CRITICS[settings.critic].is_network:
         yield from _layers(value_theta, [*arch["vf"], 1], "value_net", "value_net")
+    else:
+        yield "value_net.coefficients", value_theta
 
 
 def _layers(

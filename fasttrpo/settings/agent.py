@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from fasttrpo.checks.values import positive, size
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.policy_kwargs import resolved_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
 from fasttrpo.settings.user import Settings
@@ -82,7 +83,7 @@ def resolve(
     values = {name: getattr(settings, name) for name in copied}
     values["n_threads"] = n_threads
     values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
-    values["n_critic_updates"] = settings.n_critic_updates or (10 if _is_adam(settings) else 1)
+    values["n_critic_updates"] = settings.n_critic_updates or CRITICS[settings.critic].n_updates
     for name in SCHEDULED:
         default = getattr(AgentSettings, name)
         values[name] = value_at(name, getattr(settings, name), default, remaining, positive)
@@ -126,7 +127,3 @@ def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
 
 def _has_kfac(settings: Settings) -> bool:
     return settings.preconditioner == "kfac"
-
-
-def _is_adam(settings: Settings) -> bool:
-    return settings.critic == "adam"

@@ -6,7 +6,7 @@ K inputs and M outputs, P parameters, a rollout of N rows:
     a product F v            4 N P        tangent forward, adjoint backward; twice N P each
     a factor of size S       INVERT S^3   factored and inverted in float64
     a preconditioned vector  APPLY (K^2 M + K M^2) per layer, in float64
-    an epoch of Adam         3 N P
+    an epoch of minibatches  3 N P
 
 The two constants are measured (on one core with AVX-512, sizes of 64 to 512), hence rough. So K-FAC
 is left out only where it is clearly dearer than what it saves, and dear enough to be felt.
@@ -20,6 +20,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.policy_kwargs import n_inputs, resolved_features
 from fasttrpo.settings.user import Settings
 
@@ -27,7 +28,6 @@ INVERT, APPLY = 25.0, 2.5
 CLEARLY = 1.75  # times as much work
 FELT = 2.5e10  # of work: about half a second on one core
 PRODUCTS = 15, 3  # of conjugate gradient, without K-FAC and with it
-ADAM_EPOCHS = 10
 
 
 def affordable(
@@ -45,21 +45,24 @@ def affordable(
     value = [inputs, *network["net_arch"]["vf"], 1]
     changes: dict[str, Any] = {}
     reasons: list[str] = []
-    if _may_change("preconditioner", settings, given) and _is_dear(
-        *_of_policy(policy, -(-rows // settings.sub_sampling_factor))
+    if (
+        settings.preconditioner == "kfac"
+        and "preconditioner" not in given
+        and _is_dear(*_of_policy(policy, -(-rows // settings.sub_sampling_factor)))
     ):
         changes["preconditioner"] = "none"
         reasons.append(_shape("policy", policy))
-    if _may_change("critic", settings, given) and _is_dear(*_of_critic(value, rows)):
-        changes["critic"] = "adam"
+    cheaper = CRITICS[settings.critic].if_too_dear
+    if (
+        cheaper is not None
+        and "critic" not in given
+        and _is_dear(*_of_critic(value, rows, CRITICS[cheaper].n_updates))
+    ):
+        changes["critic"] = cheaper
         reasons.append(_shape("value network", value))
     if changes:
         _warn(changes, reasons)
     return replace(settings, **changes)
-
-
-def _may_change(name: str, settings: Settings, given: Collection[str]) -> bool:
-    return getattr(settings, name) == "kfac" and name not in given
 
 
 def _is_dear(with_kfac: float, without: float) -> bool:
@@ -73,11 +76,11 @@ def _of_policy(sizes: Sequence[int], rows: int) -> tuple[float, float]:
     return few * product + _factors(sizes) + (few + 1) * _applied(sizes), plain * product
 
 
-def _of_critic(sizes: Sequence[int], rows: int) -> tuple[float, float]:
-    """The work of fitting the critic, with K-FAC and by Adam."""
+def _of_critic(sizes: Sequence[int], rows: int, epochs: int) -> tuple[float, float]:
+    """The work of fitting the critic, with K-FAC and by so many epochs of gradient steps."""
     epoch = 3.0 * rows * _parameters(sizes)
     n_steps = -(-rows // min(max(rows // 16, 64), 512))
-    return epoch + _factors(sizes) + n_steps * _applied(sizes), ADAM_EPOCHS * epoch
+    return epoch + _factors(sizes) + n_steps * _applied(sizes), epochs * epoch
 
 
 def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:

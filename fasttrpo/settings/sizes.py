@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import comb
 
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.critics import CRITICS
 
 N_COUNTERS = 7  # csrc/core/work.h
 
@@ -15,9 +16,11 @@ def state_sizes(settings: AgentSettings) -> dict[str, int]:
     """{name: length} of the vectors of an agent's `state()`."""
     n_inputs, n_outputs = _n_inputs(settings), sum(settings.parts)
     n_log_std = n_outputs if settings.distribution == "gaussian" else 0
-    ridge = settings.critic == "ridge"
+    critic = CRITICS[settings.critic]
     theta = _parameters([n_inputs, *settings.policy_hidden, n_outputs]) + n_log_std
-    value = 2 * n_inputs + 1 if ridge else _parameters([n_inputs, *settings.value_hidden, 1])
+    n_features = critic.n_features * n_inputs
+    layers = [n_inputs, *settings.value_hidden, 1] if critic.is_network else [n_features, 1]
+    value = _parameters(layers)
     sizes = {"theta": theta, "value_theta": value}
     sizes |= {"obs_count": 1, "obs_mean": settings.obs_size, "obs_m2": settings.obs_size}
     sizes |= {"rew_count": 1, "rew_mean": 1, "rew_m2": 1, "rew_running": settings.n_envs}

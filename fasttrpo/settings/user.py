@@ -28,6 +28,7 @@ from fasttrpo.checks.values import (
     size,
 )
 from fasttrpo.settings import sb3_arguments
+from fasttrpo.settings.critics import CRITICS, with_setting
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 
@@ -35,9 +36,6 @@ POLICIES = ("MlpPolicy", "LinearPolicy")
 ACCEPTANCES = ("improvement", "kl", "always")
 KL_DIRECTIONS = ("forward", "reverse")
 KL_REDUCTIONS = ("sum", "mean")
-CRITICS = ("kfac", "gauss_newton", "adam", "ridge")
-# Settings of some critics alone.
-_CRITIC_SETTINGS = {"learning_rate": ("adam",), "batch_size": ("kfac", "adam")}
 PRECONDITIONERS = ("kfac", "none")
 PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
@@ -56,10 +54,12 @@ class Settings:
 
     policy           "MlpPolicy" (or "MultiInputPolicy", the same here) or "LinearPolicy" (no hidden
                      layer in the policy)
-    learning_rate    Adam's step size; critic="adam" only (None: 1e-3); or a schedule, as target_kl
+    learning_rate    step size of a critic that has one, as "adam" (None: 1e-3); or a schedule, as
+                     target_kl
     n_steps          steps per environment and iteration
-    batch_size       the critic's minibatch, of Adam (None: 128) or K-FAC (None: a sixteenth of the
-                     rows, but within 64 and 512; all rows where the critic is linear)
+    batch_size       the most rows of a critic's minibatch (None: the critic's own rule; "kfac" has
+                     a sixteenth of the rows, but within 64 and 512, and all rows where it is
+                     linear; "adam" has 128)
     gamma            discount per step
     cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
     cg_damping       added to the Fisher matrix's diagonal; K-FAC's estimated factors have at least
@@ -68,8 +68,8 @@ class Settings:
                      whose surrogate grew by less than a quarter of what was predicted, times 2/3
                      after more than three quarters (Levenberg and Marquardt; Martens 2010)
     line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
-    n_critic_updates epochs of K-FAC steps (None: 1) or of Adam (None: 10), or Gauss-Newton steps
-                     (None: 1); none for "ridge"
+    n_critic_updates epochs of the critic's minibatches, or its steps on all rows (None: the
+                     critic's own default); "ridge" does not use it
     gae_lambda       advantage estimation's lambda
     normalize_advantage    advantages to mean 0, standard deviation 1
     target_kl        trust region: mean over states of the KL summed over action dimensions; or a
@@ -107,7 +107,7 @@ class Settings:
     dtype            "float32" or "float64": precision of the work on the batch
     backend          "compiled", "portable" or None (see `fasttrpo.core.backend`)
     preconditioner   "kfac" or None
-    critic           "kfac", "gauss_newton", "adam" or "ridge"
+    critic           how V is fitted: a name of `settings.critics.CRITICS`, which describes each
     normalize_observations, normalize_rewards    by running statistics, saved with the model
     n_threads        threads that work on a batch (None: FASTTRPO_NUM_THREADS, or else the cores
                      that this process may use); the numbers are the same for any. The portable
@@ -236,9 +236,10 @@ def forget(settings: Settings, names: Iterable[str]) -> Settings:
 
 
 def _check_critic(saved: str, wanted: str) -> None:
-    """The ridge critic is no network, so its parameters and the others' never fit each other."""
-    if saved != wanted and "ridge" in (saved, wanted):
-        legal = [name for name in CRITICS if (name == "ridge") == (saved == "ridge")]
+    """Saved parameters fit critics of the same shape: networks, or the same features."""
+    shape = CRITICS[saved].n_features
+    if CRITICS[wanted].n_features != shape:
+        legal = [name for name, critic in CRITICS.items() if critic.n_features == shape]
         raise refuse("critic", wanted, f"{' or '.join(map(repr, legal))} for this saved model")
 
 
@@ -250,8 +251,9 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
 
 
 def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
-    for name, critics in _CRITIC_SETTINGS.items():
-        if keywords.get(name) is not None and settings.critic not in critics:
+    for name in keywords:
+        critics = with_setting(name)
+        if keywords[name] is not None and critics and settings.critic not in critics:
             warnings.warn(
                 f"{name} only applies to critic={' or '.join(map(repr, critics))}; "
                 f"critic={settings.critic!r} makes no use of it",

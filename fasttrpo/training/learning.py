@@ -16,6 +16,7 @@ import numpy as np
 from fasttrpo.checks.values import count as count_of
 from fasttrpo.checks.values import integer, optional, real
 from fasttrpo.logs import logger as logs
+from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.stream.make import given_env
 from fasttrpo.training.amid import ROLLOUT, UPDATE
@@ -289,7 +290,7 @@ def count(
         "steps_per_second": result["n_samples"] / (perf_counter() - started),
         **flat(result),
     }
-    if model.settings.critic == "adam":
+    if "learning_rate" in CRITICS[model.settings.critic].settings:
         record["learning_rate"] = model._agent.learning_rate
     model.records.append(record)
     keep_last(model.records, model.settings.max_records)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fasttrpo.settings.critics import CRITICS
+
 IN_A_ROW = 10
 LARGE = 1e6  # beyond it observations, values and standard deviations are hardly meant
 REASONS = {
@@ -88,7 +90,7 @@ def _critic(scene: Scene) -> str:
     if math.isfinite(loss) and loss <= LARGE**2 and scene.largest_value <= LARGE:
         return ""
     remedies = ["pass normalize_rewards=True", "scale the rewards in the environment"]
-    if scene.settings.critic == "adam":
+    if "learning_rate" in CRITICS[scene.settings.critic].settings:
         remedies.append("lower learning_rate")
     if not scene.settings.normalize_observations:
         remedies.append("pass normalize_observations=True if they are large at times")

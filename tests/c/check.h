@@ -72,7 +72,7 @@ static inline void *take(size_t bytes)
 
 enum { MAX_ENVS = 128, MAX_PARTS = 2, OBS = 3 };
 enum { GAUSSIAN, CATEGORICAL, TWO_PARTS, BERNOULLI, N_SPACES };
-enum { N_CRITICS = TRPO_KFAC_STEPS + 1 };
+enum { N_CRITICS = TRPO_N_CRITICS };
 
 static inline const char *space_name(int space)
 {

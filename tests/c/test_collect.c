@@ -228,7 +228,7 @@ static void neither_pieces_nor_workers_leave_a_trace(int space, int n_envs, cons
 static void space_is_well(int space, const plan *plan)
 {
     static const int n_envs[] = {1, 4, 67, MAX_ENVS};
-    for (int critic = TRPO_GAUSS_NEWTON; critic <= TRPO_KFAC_STEPS; critic++)
+    for (int critic = 0; critic < TRPO_N_CRITICS; critic++)
         for (int n_hidden = 0; n_hidden < 3; n_hidden += 2)
             for (int single = 0; single < 2; single++)
                 rows_are_those_of_act_and_push(space, n_hidden, critic, single, plan);

@@ -20,7 +20,7 @@ static inline trpo_settings small_kind(input *in)
     s.n_value_hidden = next_of(in, 3);
     s.n_steps = 1 + next_of(in, 5);
     s.n_envs = 1 + next_of(in, 3);
-    s.critic = next_of(in, 4);
+    s.critic = next_of(in, TRPO_N_CRITICS);
     s.features = next_of(in, 4);
     s.n_features = 4;
     s.activation = next_of(in, 3);

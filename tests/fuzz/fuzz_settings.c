@@ -38,7 +38,7 @@ static void choose_sizes(trpo_settings *s, input *in)
     s->n_envs = next_int(in);
     s->sub_sampling_factor = next_int(in);
     s->preconditioner = next_of(in, 2);
-    s->critic = next_of(in, 5);
+    s->critic = next_of(in, TRPO_N_CRITICS + 1);
     s->batch_size = next_int(in);
 }
 
