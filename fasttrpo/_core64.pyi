@@ -8,6 +8,7 @@ from fasttrpo._core32 import Memory as Memory
 from fasttrpo._core32 import Theory as Theory
 from fasttrpo._core32 import conjugate_gradient as conjugate_gradient
 from fasttrpo._core32 import cores as cores
+from fasttrpo._core32 import distributions as distributions
 from fasttrpo._core32 import exp as exp
 from fasttrpo._core32 import expm1 as expm1
 from fasttrpo._core32 import gae as gae

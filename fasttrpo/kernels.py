@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from fasttrpo import backend, checks
 from fasttrpo.settings import ACCEPTANCES
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.distributions import DISTRIBUTIONS
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS
 from fasttrpo.values import integer, one_of, real
 
@@ -74,12 +75,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         _COUNT("obs_size", self.obs_size)
-        one_of("gaussian", "categorical", "bernoulli")("distribution", self.distribution)
+        one_of(*DISTRIBUTIONS)("distribution", self.distribution)
         one_of(*ACTIVATIONS)("activation", self.activation)
         for name in ("parts", "hidden"):
             sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
             object.__setattr__(self, name, sizes)
-        if not self.parts or (self.distribution != "categorical" and set(self.parts) != {1}):
+        if not DISTRIBUTIONS[self.distribution].fits(self.parts):
             raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
 
     @property
@@ -87,7 +88,7 @@ class Policy:
         """P"""
         sizes = [self.obs_size, *self.hidden, sum(self.parts)]
         weights = sum((k + 1) * m for k, m in pairwise(sizes))
-        return weights + (len(self.parts) if self.distribution == "gaussian" else 0)
+        return weights + DISTRIBUTIONS[self.distribution].n_log_std(self.parts)
 
     def initial(self, seed: int = 0) -> Vector:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""

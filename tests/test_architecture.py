@@ -162,7 +162,7 @@ ROOMS = {
         {"__init__", "agent", "peers", "cost"},
         {"user"},
         {"policy_kwargs", "schedules"},
-        {"sb3_arguments"},
+        {"sb3_arguments", "distributions"},
     ),
     "sb3": ({"__init__", "calls", "env", "view"}, {"parameters"}),
 }

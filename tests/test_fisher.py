@@ -18,7 +18,7 @@ def test_product_is_the_dense_matrix(implementation, hidden, distribution, activ
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s)
     F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs), DENSE)
+    assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs), DENSE)
 
 
 @every_policy
@@ -51,7 +51,7 @@ def test_product_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=max(ROWS))
     agent, batch = loaded(implementation, s, n)
     v = np.random.default_rng(1).normal(size=agent.theta.size)
-    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs)
+    F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
     assert_close(agent.fisher_product(v), F @ v, DENSE)
 
 
@@ -60,7 +60,7 @@ def test_sub_sampling_uses_every_kth_row_for_the_product_alone(implementation, k
     s = settings(sub_sampling_factor=k)
     agent, batch = loaded(implementation, s)
     F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
+    assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
     full, _ = loaded(implementation, settings())
     assert np.array_equal(agent.gradient(), full.gradient())
     trial = agent.theta + 0.1
@@ -76,7 +76,7 @@ def test_product_follows_the_parameters(implementation, k):
     agent, batch = loaded(implementation, s)
     agent.theta = agent.theta + 0.2
     F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
+    assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
 
 
 def test_value_product_is_the_dense_matrix(implementation):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import comb
 
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.distributions import DISTRIBUTIONS
 
 N_COUNTERS = 7  # csrc/core/work.h
 
@@ -14,7 +15,7 @@ N_COUNTERS = 7  # csrc/core/work.h
 def state_sizes(settings: AgentSettings) -> dict[str, int]:
     """{name: length} of the vectors of an agent's `state()`."""
     n_inputs, n_outputs = _n_inputs(settings), sum(settings.parts)
-    n_log_std = n_outputs if settings.distribution == "gaussian" else 0
+    n_log_std = DISTRIBUTIONS[settings.distribution].n_log_std(settings.parts)
     ridge = settings.critic == "ridge"
     theta = _parameters([n_inputs, *settings.policy_hidden, n_outputs]) + n_log_std
     value = 2 * n_inputs + 1 if ridge else _parameters([n_inputs, *settings.value_hidden, 1])
