@@ -18,6 +18,7 @@ from fasttrpo.selftest.formulas import Policy, forward, layers
 from fasttrpo.selftest.formulas import derivative as derivative
 from fasttrpo.selftest.formulas import differences as differences
 from fasttrpo.selftest.formulas import gae as gae
+from fasttrpo.selftest.formulas import matrix as matrix
 
 # -- features -------------------------------------------------------------------------------------
 

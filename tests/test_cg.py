@@ -139,7 +139,7 @@ def test_solve_goes_as_far_as_it_may(implementation, kind):
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
     H, M = F + s.cg_damping * np.eye(len(F)), np.eye(len(F))
     if kind == "kfac":
-        M = np.linalg.inv(reference.as_matrix(agent.precondition, len(F)))
+        M = np.linalg.inv(reference.matrix(agent.precondition, len(F)))
     x, info = agent.solve()
     assert_close(x, reference.krylov_solution(H, agent.gradient(), M, 3), SOLVED)
     assert info["cg_steps"] == 3

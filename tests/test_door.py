@@ -17,9 +17,8 @@ NO = np.zeros(E, bool)
 @pytest.fixture
 def agent(implementation):
     """Two-part categorical actions, four environments; one row is complete."""
-    agent = implementation.agent(
-        settings((), DISTRIBUTIONS["several categoricals"], n_steps=T, n_envs=E)
-    )
+    s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=T, n_envs=E)
+    agent = implementation.agent(s)
     agent.act(GOOD)
     agent.push(np.zeros(E), NO, NO, GOOD)
     return agent

@@ -196,7 +196,7 @@ def test_gradient_and_fisher_product_by_differences(implementation, features, di
     agent, batch = loaded(implementation, s, off_policy=True)
     numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
     assert_close(agent.gradient(), numeric, DIFFERENCES)
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
     assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs), DENSE)
     v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
     kl = sum(agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1))

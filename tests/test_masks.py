@@ -88,7 +88,7 @@ def test_gradient_and_fisher_product_are_those_of_the_choices_left(implementatio
     agent, batch, dense = loaded(implementation, choosing(parts, hidden))
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
     assert_close(agent.gradient(), expected, DENSE)
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
     assert_close(F, dense.fisher(agent.theta, batch.obs), DENSE)
 
 
@@ -107,7 +107,7 @@ def test_derivatives_are_the_differences_of_what_they_derive(implementation, par
 def test_sub_sampled_rows_keep_their_masks(implementation):
     agent, batch, _ = loaded(implementation, choosing((2, 3), sub_sampling_factor=5))
     rows = batch.obs[::5], batch.mask[::5]
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
     dense = reference.dense_policy(choosing((2, 3)), rows[1])
     assert_close(F, dense.fisher(agent.theta, rows[0]), DENSE)
 
