@@ -26,8 +26,8 @@ def dense_preconditioner(agent, s, obs, n_updates=0):
     stream, N = (SEED, reference.KFAC, n_updates), len(obs)
     rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
     scores = reference.scores(dense, theta, obs[rows], stream)
-    is_gaussian = s.distribution == "gaussian"  # its metric is constant and diagonal
-    metric = np.exp(-2 * dense.log_std(theta)[0]) if is_gaussian else None
+    of_rows = dense.of.metric(*dense.parameters(theta, obs))
+    metric = np.diag(of_rows[0]) if dense.of.log_std_curvature > 0 else None  # it is constant
     M = reference.kronecker_matrix(
         theta, dense.sizes, s.activation, obs[rows], scores, s.cg_damping, metric
     )
