@@ -56,8 +56,9 @@ class Policy:
     """A policy network and its action distribution.
 
     obs_size      O
-    distribution  "gaussian" (state-independent log_std, part of theta), "categorical", or
-                  "bernoulli" (components that are 0 or 1)
+    distribution  a name in `fasttrpo.settings.distributions.DISTRIBUTIONS`: "gaussian"
+                  (state-independent log_std, part of theta), "categorical", or "bernoulli"
+                  (components that are 0 or 1)
     parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
                   a categorical
     hidden        widths of the hidden layers; () is a linear policy
@@ -121,7 +122,9 @@ class Policy:
             raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
         agent = self._agent(n)
         agent.theta = checks.finite_vector(name, theta, self.n_parameters)
-        actions = np.zeros((n, len(self.parts))) if actions is None else self._columns(actions, n)
+        if actions is None:
+            actions = np.full((n, len(self.parts)), DISTRIBUTIONS[self.distribution].filler)
+        actions = self._columns(actions, n)
         agent.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
         return agent
 

@@ -53,8 +53,10 @@ def test_the_core_s_table_says_what_python_s_does():
 def test_only_what_is_legal_is_an_action(distribution):
     """Of a draw, and of the same with one entry replaced by what no distribution draws."""
     s = settings((), distribution)
-    legal, act = ENTRIES[s.distribution].legal, random_batch(s).act
+    entry, act = ENTRIES[s.distribution], random_batch(s).act
+    legal = entry.legal
     assert legal(act, s.parts).all()
+    assert legal(np.full((1, len(s.parts)), entry.filler), s.parts).all()
     for bad in (np.nan, np.inf, -np.inf):
         act[3, -1] = bad
         assert np.argwhere(~legal(act, s.parts)).tolist() == [[3, len(s.parts) - 1]]

@@ -1,7 +1,7 @@
 """The table of action distributions. Adding one means one file of functions and one entry here.
 
-`extra` is what determines the distribution beside the network's outputs: log_std (A,) for the
-Gaussian, parts (D,) for the others. The fields' formulas and shapes stand with the functions.
+`extra` is what determines the distribution beside the network's outputs: log_std (A,) where there
+is one, else parts (D,). The fields' formulas and shapes stand with the functions.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ class Distribution:
     averages_kl  sb3-contrib's mean KL runs over action components too (agent.averaged)
     legal        (act, parts) -> (rows, D) bool: which entries are actions
     wanted       what an action is, in words, of a component with so many outputs
+    filler       some legal action, to stand where there is none
     """
 
     outputs: int | None
@@ -33,6 +34,7 @@ class Distribution:
     averages_kl: bool
     legal: Callable[[np.ndarray, Sequence[int]], np.ndarray]
     wanted: Callable[[int], str]
+    filler: float = 0.0
 
     def fits(self, parts: Sequence[int]) -> bool:
         """Whether a policy can have these parts, each of which is at least 1."""
