@@ -178,7 +178,7 @@ typedef struct trpok_dist {
     void (*constant_metric)(double *m, const double *log_std, int A);
 } trpok_dist;
 
-/* The table, in the order of trpo_distribution (trpo.h). Each is in a file of its own, which defines
+/* The table, in the order of trpo_distribution (trpo.h). Each has a file of its own, which defines
  * trpok_<name>; nothing else in the core depends on which one it is given. */
 #define TRPOK_DISTRIBUTIONS(ENTRY) ENTRY(gaussian) ENTRY(categorical) ENTRY(bernoulli)
 
