@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fasttrpo.checks import arrays
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import integer, one_of, real
 from fasttrpo.core import backend
 from fasttrpo.settings import ACCEPTANCES
@@ -56,8 +57,9 @@ class Policy:
     """A policy network and its action distribution.
 
     obs_size      O
-    distribution  "gaussian" (state-independent log_std, part of theta), "categorical", or
-                  "bernoulli" (components that are 0 or 1)
+    distribution  a name in `fasttrpo.checks.distributions.DISTRIBUTIONS`: "gaussian"
+                  (state-independent log_std, part of theta), "categorical", or "bernoulli"
+                  (components that are 0 or 1)
     parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
                   a categorical
     hidden        widths of the hidden layers; () is a linear policy
@@ -75,12 +77,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         _COUNT("obs_size", self.obs_size)
-        one_of("gaussian", "categorical", "bernoulli")("distribution", self.distribution)
+        one_of(*DISTRIBUTIONS)("distribution", self.distribution)
         one_of(*ACTIVATIONS)("activation", self.activation)
         for name in ("parts", "hidden"):
             sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
             object.__setattr__(self, name, sizes)
-        if not self.parts or (self.distribution != "categorical" and set(self.parts) != {1}):
+        if not DISTRIBUTIONS[self.distribution].fits(self.parts):
             raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
 
     @property
@@ -88,7 +90,7 @@ class Policy:
         """P"""
         sizes = [self.obs_size, *self.hidden, sum(self.parts)]
         weights = sum((k + 1) * m for k, m in pairwise(sizes))
-        return weights + (len(self.parts) if self.distribution == "gaussian" else 0)
+        return weights + DISTRIBUTIONS[self.distribution].n_log_std(self.parts)
 
     def initial(self, seed: int = 0) -> Vector:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
@@ -121,7 +123,9 @@ class Policy:
             raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
         agent = self._agent(n)
         agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
-        actions = np.zeros((n, len(self.parts))) if actions is None else self._columns(actions, n)
+        if actions is None:
+            actions = np.full((n, len(self.parts)), DISTRIBUTIONS[self.distribution].filler)
+        actions = self._columns(actions, n)
         agent.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
         return agent
 

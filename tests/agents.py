@@ -15,9 +15,11 @@ import pytest
 import reference
 
 from fasttrpo.core.backend import VARIABLE, has_extension, make_agent
+from fasttrpo.selftest.distributions import EXAMPLES
 from fasttrpo.settings import BACKENDS
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS
+from fasttrpo.settings.sizes import state_sizes
 
 needs_extension = pytest.mark.skipif(
     not has_extension() or os.environ.get(VARIABLE) == "portable",
@@ -49,12 +51,7 @@ IMPLEMENTATIONS = [
     if os.environ.get(VARIABLE, name) == name
 ]
 
-DISTRIBUTIONS = {
-    "gaussian": ("gaussian", (1, 1)),
-    "one part": ("categorical", (3,)),
-    "two parts": ("categorical", (2, 3)),
-    "bernoulli": ("bernoulli", (1, 1)),
-}
+DISTRIBUTIONS = EXAMPLES
 HIDDEN = {"linear": (), "depth 1": (4,), "depth 2": (4, 3), "depth 3": (4, 3, 5)}
 CASES = [
     pytest.param(hidden, distribution, activation, id=f"{h}-{d}-{activation}")
@@ -114,21 +111,18 @@ class Samples(NamedTuple):
 def random_batch(s, n=N, seed=0):
     draw = np.random.default_rng(seed)
     obs = draw.normal(size=(n, reference.n_inputs(s)))  # as the networks see them
-    if s.distribution == "gaussian":
-        act = draw.normal(size=(n, len(s.parts)))
-    else:
-        choices = [2] * len(s.parts) if s.distribution == "bernoulli" else s.parts
-        act = np.stack([draw.integers(k, size=n) for k in choices], axis=1).astype(float)
+    policy = reference.dense_policy(s)
+    nowhere = np.zeros(state_sizes(s)["theta"])
+    act = policy.of.draw(draw, *policy.parameters(nowhere, obs))
     return Samples(obs, act, draw.normal(size=n), draw.normal(size=n))
 
 
 def loaded(implementation, s, n=N, off_policy=False):
     """A shaken agent with a random batch of its own actions in it, and the batch."""
     assert n <= s.n_steps * s.n_envs
-    agent, batch, dense = shaken(implementation, s), random_batch(s, n), reference.DensePolicy(s)
-    if dense.gaussian:
-        noise = np.exp(dense.log_std(agent.theta)) * batch.act
-        batch = batch._replace(act=dense.outputs(agent.theta, batch.obs) + noise)
+    agent, batch, dense = shaken(implementation, s), random_batch(s, n), reference.dense_policy(s)
+    at = dense.parameters(agent.theta, batch.obs)
+    batch = batch._replace(act=dense.of.draw(np.random.default_rng(4), *at))
     logp = dense.logp(agent.theta, batch.obs, batch.act)
     if off_policy:
         logp = logp + 0.2 * np.random.default_rng(5).normal(size=n)

@@ -1,7 +1,7 @@
 """Second opinions: the theory written out the slow way, in NumPy and in Python's own integers.
 
-Dense matrices where the library has products, derivatives by complex steps where it has derived
-ones, sums over all later steps where it has recursions. Nothing here imports the library.
+Policies, derivatives and advantages are the selftest's (fasttrpo.selftest.formulas), which use
+nothing else of the library; features, K-FAC's blocks and random numbers are written out here.
 
 Letters: N rows, O observation size, A network outputs, D action components, P parameters,
 K inputs and M outputs of a layer, T steps, E environments.
@@ -14,28 +14,11 @@ import math
 
 import numpy as np
 
-# -- derivatives ----------------------------------------------------------------------------------
-
-
-def complex_step(f, x):
-    """df/dx to rounding, f analytic: Im f(x + ih) / h has no subtraction. x's axis is the last."""
-    h = 1e-30
-    return np.stack([np.imag(f(x + 1j * h * e)) / h for e in np.eye(len(x))], axis=-1)
-
-
-def differences(f, x, h):
-    """df/dx by 4th-order central differences; the last axis runs over x's entries."""
-    columns = []
-    for e in np.eye(len(x)) * h:
-        near, far = f(x + e) - f(x - e), f(x + 2 * e) - f(x - 2 * e)
-        columns.append((8 * near - far) / (12 * h))
-    return np.stack(columns, axis=-1)
-
-
-def as_matrix(product, size):
-    """The matrix of a linear function, column by column."""
-    return np.stack([product(e) for e in np.eye(size)], axis=1)
-
+from fasttrpo.selftest.formulas import Policy, forward, layers
+from fasttrpo.selftest.formulas import derivative as derivative
+from fasttrpo.selftest.formulas import differences as differences
+from fasttrpo.selftest.formulas import gae as gae
+from fasttrpo.selftest.formulas import matrix as matrix
 
 # -- features -------------------------------------------------------------------------------------
 
@@ -76,136 +59,20 @@ def see(s, obs):
 
 # -- networks -------------------------------------------------------------------------------------
 
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: z * (z.real > 0), "identity": lambda z: z}
-
 
 def with_one(x):
     return np.hstack([x, np.ones((len(x), 1))])
 
 
-def layers(sizes):
-    """(where in theta, K, M) of each layer's (K+1, M) matrix."""
-    start = 0
-    for K, M in itertools.pairwise(sizes):
-        yield slice(start, start + (K + 1) * M), K, M
-        start += (K + 1) * M
-
-
-def forward(theta, sizes, activation, x):
-    """The inputs h of each layer, and the output."""
-    h = [x]
-    for where, K, M in layers(sizes):
-        z = with_one(h[-1]) @ theta[where].reshape(K + 1, M)
-        h.append(ACTIVATIONS[activation](z))
-    return h[:-1], z
-
-
 def network_jacobian(theta, sizes, activation, x):
     """d output / d theta; (N, M, P)."""
-    return complex_step(lambda t: forward(t, sizes, activation, x)[1], theta)
+    return derivative(lambda t: forward(t, sizes, activation, x)[1], theta)
 
 
-class DensePolicy:
-    """A policy of the given settings: densities, divergences and the Fisher matrix, in full.
-
-    mask (N, A), categorical only: choices that are open in the batch's rows; sums go over these.
-    A Bernoulli is the choice between 0 and 1 with logits 0 and z.
-    """
-
-    def __init__(self, settings, mask=None):
-        self.s, self.parts, self.mask = settings, settings.parts, mask
-        self.gaussian = settings.distribution == "gaussian"
-        self.bernoulli = settings.distribution == "bernoulli"
-        self.choices = [2] * len(self.parts) if self.bernoulli else self.parts
-        self.sizes = (n_inputs(settings), *settings.policy_hidden, sum(settings.parts))
-
-    def outputs(self, theta, obs):
-        return forward(theta, self.sizes, self.s.activation, obs)[1]
-
-    def log_std(self, theta):
-        return theta[-len(self.parts) :]
-
-    def split(self, logits):
-        """The logits of each component's choices."""
-        if self.bernoulli:
-            return [np.stack([0 * z, z], axis=1) for z in logits.T]
-        return np.split(logits, np.cumsum(self.parts)[:-1], axis=1)
-
-    def log_probabilities(self, logits):
-        """Of each choice, part by part; -1e4, the logarithm of nothing, where one is closed."""
-        split = self.split(logits)
-        left = (
-            [np.ones(z.shape, bool) for z in split] if self.mask is None else self.split(self.mask)
-        )
-        return [
-            np.where(m, z - np.log((np.exp(z) * m).sum(axis=1, keepdims=True)), -1e4)
-            for z, m in zip(split, left, strict=True)
-        ]
-
-    def logp(self, theta, obs, act):
-        """(N,)"""
-        out = self.outputs(theta, obs)
-        if not self.gaussian:
-            chosen = zip(self.log_probabilities(out), act.T.astype(int), strict=True)
-            return sum(logs[np.arange(len(obs)), k] for logs, k in chosen)
-        sigma = np.exp(self.log_std(theta))
-        density = -0.5 * ((act - out) / sigma) ** 2 - np.log(sigma * np.sqrt(2 * np.pi))
-        return density.sum(axis=1)
-
-    def kl(self, old, new, obs):
-        """Mean of KL(old || new)."""
-        out, out_new = self.outputs(old, obs), self.outputs(new, obs)
-        if self.gaussian:
-            s0, s1 = np.exp(self.log_std(old)), np.exp(self.log_std(new))
-            kl = np.log(s1 / s0) + (s0**2 + (out_new - out) ** 2) / (2 * s1**2) - 0.5
-            return kl.sum(axis=1).mean()
-        pairs = zip(self.log_probabilities(out), self.log_probabilities(out_new), strict=True)
-        return sum((np.exp(a) * (a - b)).sum(axis=1).mean() for a, b in pairs)
-
-    def entropy(self, theta, obs):
-        """Mean, nats."""
-        if self.gaussian:
-            return np.sum(0.5 * np.log(2 * np.pi * np.e) + self.log_std(theta))
-        logs = self.log_probabilities(self.outputs(theta, obs))
-        return sum(-(np.exp(a) * a).sum(axis=1).mean() for a in logs)
-
-    def surrogate(self, theta, obs, act, adv, logp):
-        """mean (ratio - 1) adv, logp the behaviour policy's."""
-        return np.mean((np.exp(self.logp(theta, obs, act) - logp) - 1) * adv)
-
-    def gradient(self, theta, obs, act, adv, logp):
-        """(P,)"""
-        return complex_step(lambda t: self.surrogate(t, obs, act, adv, logp), theta)
-
-    def metric(self, theta, obs):
-        """The distribution's Fisher matrix of the outputs; (N, A, A)."""
-        out = self.outputs(theta, obs)
-        if self.gaussian:
-            return np.tile(np.diag(np.exp(-2 * self.log_std(theta))), (len(obs), 1, 1))
-        M, start = np.zeros((*out.shape, out.shape[1])), 0
-        if self.bernoulli:
-            for d, logs in enumerate(self.log_probabilities(out)):
-                M[:, d, d] = np.exp(logs.sum(axis=1))
-            return M
-        for logs in self.log_probabilities(out):
-            p, at = np.exp(logs), slice(start, start + logs.shape[1])
-            M[:, at, at] = np.einsum("nk,kl->nkl", p, np.eye(p.shape[1]))
-            M[:, at, at] -= p[:, :, None] * p[:, None, :]
-            start = at.stop
-        return M
-
-    def jacobian(self, theta, obs):
-        """d outputs / d theta; (N, A, P), log_std's columns 0."""
-        return complex_step(lambda t: self.outputs(t, obs), theta)
-
-    def fisher(self, theta, obs):
-        """blockdiag(1/N sum J'MJ, 2 I); (P, P)."""
-        J = self.jacobian(theta, obs)
-        MJ = (self.metric(theta, obs) @ J).reshape(-1, len(theta))
-        F = J.reshape(-1, len(theta)).T @ MJ / len(obs)
-        if self.gaussian:
-            F[-len(self.parts) :, -len(self.parts) :] += 2 * np.eye(len(self.parts))
-        return F
+def dense_policy(s, mask=None):
+    """The policy of the given settings; mask (N, A): choices that are open in the batch's rows."""
+    sizes = (n_inputs(s), *s.policy_hidden, sum(s.parts))
+    return Policy(s.distribution, s.parts, sizes, s.activation, mask)
 
 
 # -- linear systems -------------------------------------------------------------------------------
@@ -293,47 +160,22 @@ def permutation(stream, n, k):
     return order[:k]
 
 
-def choices(stream, item, log_probabilities):
-    """One row's draw: per part the first choice whose cumulated probability exceeds u."""
-    act = []
-    for d, logs in enumerate(log_probabilities):
-        u, total = uniform(stream, item, 4 * d), np.cumsum(np.exp(logs))
-        act.append(next((k for k, c in enumerate(total) if c > u), len(logs) - 1))
-    return act
+def noise(distribution, stream, items):
+    """What its `sample` turns into actions, row by row."""
+    if distribution.has_normal_noise:
+        return normals(stream, items, sum(distribution.parts))
+    D = len(distribution.parts)
+    return np.array([[uniform(stream, item, 4 * d) for d in range(D)] for item in items])
 
 
 def scores(policy, theta, obs, stream):
     """d logp / d outputs of actions drawn for the preconditioner, row i being item 1 + i."""
-    items = range(1, len(obs) + 1)
-    if policy.gaussian:
-        return normals(stream, items, len(policy.parts)) / np.exp(policy.log_std(theta))
-    logs = policy.log_probabilities(policy.outputs(theta, obs))
-    rows = []
-    for i, item in enumerate(items):
-        mine = [each[i] for each in logs]
-        drawn = choices(stream, item, mine)
-        parts = [np.eye(len(a))[k] - np.exp(a) for a, k in zip(mine, drawn, strict=True)]
-        rows.append(np.concatenate([part[1:] if policy.bernoulli else part for part in parts]))
-    return np.array(rows)
+    at = policy.parameters(theta, obs)
+    act = policy.of.sample(noise(policy.of, stream, range(1, len(obs) + 1)), *at)
+    return policy.of.score(*at, act)
 
 
 # -- advantages -----------------------------------------------------------------------------------
-
-
-def gae(rew, val, boot, done, skip, gamma, lam):
-    """The sum over later steps written out for each start; (T, E), all arguments too."""
-    T, E = rew.shape
-    adv = np.zeros((T, E))
-    for e, t in itertools.product(range(E), range(T)):
-        weight = 0.0 if skip[t, e] else 1.0
-        for later in range(t, T):
-            last = done[later, e] or later == T - 1 or skip[later + 1, e]
-            next_val = boot[later, e] if last else val[later + 1, e]
-            adv[t, e] += weight * (rew[later, e] + gamma * next_val - val[later, e])
-            if last:
-                break
-            weight *= gamma * lam
-    return adv
 
 
 def standardized(adv):

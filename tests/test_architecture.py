@@ -7,11 +7,14 @@ that a check that checks nothing fails.
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 
 import pytest
 from sources import CSRC, PACKAGE, PYTHON_FILES, ROOT, name_of, read
+
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
 
@@ -183,6 +186,20 @@ def test_a_room_s_layers_point_one_way(room):
             if module.startswith(f"fasttrpo.{room}."):
                 needed = module.split(".")[2]
                 assert rank[needed] >= rank[path.stem], f"{name_of(path)} imports {needed}"
+
+
+def compared_strings(text):
+    """String constants that the code compares something with."""
+    compared = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Compare)]
+    inside = itertools.chain(*(ast.walk(n) for n in compared))
+    return {n.value for n in inside if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+def test_no_code_asks_which_distribution_it_has():
+    """What differs between distributions is in their entries of the tables."""
+    for path in PACKAGE.rglob("*.py"):
+        assert not compared_strings(read(path)) & set(DISTRIBUTIONS), name_of(path)
+    assert compared_strings('x = 1 if s.distribution in ("gaussian", y) else 2') == {"gaussian"}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)

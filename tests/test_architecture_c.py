@@ -150,6 +150,27 @@ def test_a_forbidden_call_is_seen():
     assert GLOBAL_STATE.search("static int n;\n")
 
 
+def distribution_switches(text):
+    """Comparisons with one distribution, and cases of a switch over them."""
+    table = read(CSRC / "kernels" / "kernels.h").partition("#define TRPOK_DISTRIBUTIONS")[2]
+    names = "|".join(re.findall(r"ENTRY\((\w+)\)", table))
+    one = rf"(?i:TRPO_(?:{names})|&trpok_(?:{names}))"
+    return re.findall(rf"[!=]=\s*{one}\b|{one}\s*[!=]=|case\s+{one}\b", without_comments(text))
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=name_of)
+def test_no_code_asks_which_distribution_it_has(path):
+    """What differs between distributions is in their entries of the table (kernels.h)."""
+    assert not distribution_switches(read(path))
+
+
+def test_a_switch_over_distributions_is_seen():
+    assert distribution_switches("if (s->distribution != TRPO_CATEGORICAL) return;")
+    assert distribution_switches("switch (x) { case TRPO_GAUSSIAN: break; }")
+    assert distribution_switches("if (m->dist == &trpok_bernoulli) return;")
+    assert not distribution_switches("s->distribution = TRPO_GAUSSIAN;")
+
+
 def definitions(text):
     """(name, lines, body) of each function: its header stands at the left margin."""
     text = without_comments_same_lines(text)

@@ -125,7 +125,7 @@ def test_solve_reaches_the_dense_natural_gradient(implementation, distribution, 
         sub_sampling_factor=k,
     )
     agent, batch = loaded(implementation, s)
-    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k])
+    F = reference.dense_policy(s).fisher(agent.theta, batch.obs[::k])
     H = F + s.cg_damping * np.eye(len(F))
     x, info = agent.solve()
     assert_close(x, np.linalg.solve(H, agent.gradient()), SOLVED)
@@ -136,10 +136,10 @@ def test_solve_reaches_the_dense_natural_gradient(implementation, distribution, 
 def test_solve_goes_as_far_as_it_may(implementation, kind):
     s = settings(preconditioner=kind, cg_max_steps=3, cg_tolerance=0.0)
     agent, batch = loaded(implementation, s)
-    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs)
+    F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
     H, M = F + s.cg_damping * np.eye(len(F)), np.eye(len(F))
     if kind == "kfac":
-        M = np.linalg.inv(reference.as_matrix(agent.precondition, len(F)))
+        M = np.linalg.inv(reference.matrix(agent.precondition, len(F)))
     x, info = agent.solve()
     assert_close(x, reference.krylov_solution(H, agent.gradient(), M, 3), SOLVED)
     assert info["cg_steps"] == 3
@@ -148,7 +148,7 @@ def test_solve_goes_as_far_as_it_may(implementation, kind):
 def test_linear_gaussian_is_exact_after_one_step(implementation):
     s = settings((), n_steps=700, cg_max_steps=10)
     agent, batch = loaded(implementation, s, 700)
-    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs)
+    F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
     x, info = agent.solve()
     assert info["cg_steps"] == 1
     exact = np.linalg.solve(F + s.cg_damping * np.eye(len(F)), agent.gradient())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import reference
@@ -19,14 +21,45 @@ from agents import (
 )
 from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, SOLVED, assert_close
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS as ENTRIES
 from fasttrpo.core.backend import make_agent
 from fasttrpo.portable.distributions import DISTRIBUTIONS as TABLE
+from fasttrpo.selftest.distributions import DISTRIBUTIONS as ORACLE
 
 ROWS = 4000
 
 
-def test_every_distribution_of_the_table_is_tested():
-    assert {name for name, _ in DISTRIBUTIONS.values()} == set(TABLE)
+def test_every_distribution_has_its_entry_in_every_table():
+    """Python's layers, the twin, the oracle; and what is checked of it."""
+    tested = {name for name, _ in DISTRIBUTIONS.values()}
+    assert set(ENTRIES) == set(TABLE) == set(ORACLE) == tested
+    for name, entry in ENTRIES.items():
+        has_log_std = {TABLE[name].log_std_curvature > 0, ORACLE[name].log_std_curvature > 0}
+        assert has_log_std == {entry.has_log_std}
+
+
+@needs_extension
+def test_the_core_s_table_says_what_python_s_does():
+    table = importlib.import_module("fasttrpo._core32").distributions()
+    assert list(table) == list(ENTRIES)
+    for name, (outputs, takes_masks, has_log_std, n_choices) in table.items():
+        entry = ENTRIES[name]
+        assert (takes_masks, has_log_std) == (entry.takes_masks, entry.has_log_std)
+        assert outputs == (entry.outputs or 0)
+        assert (n_choices is None) == entry.is_real
+
+
+@every_distribution
+def test_only_what_is_legal_is_an_action(distribution):
+    """Of a draw, and of the same with one entry replaced by what no distribution draws."""
+    s = settings((), distribution)
+    entry, act = ENTRIES[s.distribution], random_batch(s).act
+    legal = entry.legal
+    assert legal(act, s.parts).all()
+    assert legal(np.full((1, len(s.parts)), entry.filler), s.parts).all()
+    for bad in (np.nan, np.inf, -np.inf):
+        act[3, -1] = bad
+        assert np.argwhere(~legal(act, s.parts)).tolist() == [[3, len(s.parts) - 1]]
 
 
 @every_distribution
@@ -34,7 +67,7 @@ def test_log_probabilities(implementation, distribution):
     s = settings((4,), distribution, n_envs=70)
     agent, batch = shaken(implementation, s), random_batch(s, 70)
     logp, _ = agent.record(batch.obs, batch.act)
-    expected = reference.DensePolicy(s).logp(agent.theta, batch.obs, batch.act)
+    expected = reference.dense_policy(s).logp(agent.theta, batch.obs, batch.act)
     assert_close(logp, expected, ROUNDING)
 
 
@@ -43,7 +76,7 @@ def test_act_tells_the_log_probability_of_what_it_drew(implementation, distribut
     s = settings((4,), distribution, n_envs=70)
     agent, obs = shaken(implementation, s), random_batch(s, 70).obs
     act, logp, val = agent.act(obs)
-    expected = reference.DensePolicy(s).logp(agent.theta, obs, act)
+    expected = reference.dense_policy(s).logp(agent.theta, obs, act)
     assert_close(logp, expected, ROUNDING)
     assert_close(val, agent.value(obs), ROUNDING)
 
@@ -52,7 +85,7 @@ def test_act_tells_the_log_probability_of_what_it_drew(implementation, distribut
 def test_evaluate_is_what_the_formulas_say(implementation, distribution):
     s = settings((4,), distribution)
     agent, batch = loaded(implementation, s, off_policy=True)
-    dense, theta = reference.DensePolicy(s), agent.theta
+    dense, theta = reference.dense_policy(s), agent.theta
     trial = theta + 0.3 * np.random.default_rng(8).normal(size=theta.size)
     surr, kl, entropy = agent.evaluate(trial)
     expected = dense.surrogate(trial, batch.obs, batch.act, batch.adv, batch.logp)
@@ -67,7 +100,7 @@ def test_evaluate_is_what_the_formulas_say(implementation, distribution):
 def test_evaluate_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=n)
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n)
-    dense, trial = reference.DensePolicy(s), agent.theta + 0.1
+    dense, trial = reference.dense_policy(s), agent.theta + 0.1
     expected = dense.surrogate(trial, obs, act, adv, logp), dense.kl(agent.theta, trial, obs)
     assert agent.evaluate(trial)[:2] == pytest.approx(expected, rel=SOLVED)
 
@@ -94,7 +127,7 @@ def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution
     """The two directions differ, so that a mix-up would show."""
     s = settings((4,), distribution)
     agent, batch = loaded(implementation, s)
-    dense, trial = reference.DensePolicy(s), agent.theta + 0.3
+    dense, trial = reference.dense_policy(s), agent.theta + 0.3
     forward, backward = (
         dense.kl(*pair, batch.obs) for pair in [(agent.theta, trial), (trial, agent.theta)]
     )
@@ -124,7 +157,7 @@ def test_at_the_present_parameters_nothing_has_changed(implementation, distribut
     agent.load_batch(batch.obs, batch.act, batch.adv)
     surr, kl, entropy = agent.evaluate(agent.theta)
     assert (surr, kl) == (0, 0)
-    dense = reference.DensePolicy(s)
+    dense = reference.dense_policy(s)
     assert entropy == pytest.approx(dense.entropy(agent.theta, batch.obs), rel=DENSE)
 
 
@@ -215,13 +248,9 @@ def test_a_part_with_one_choice_tells_nothing(implementation):
 
 def expected_draws(s, agent, obs, stream):
     """Row i takes the numbers of item i."""
-    dense = reference.DensePolicy(s)
-    out, items = dense.outputs(agent.theta, obs), range(len(obs))
-    if dense.gaussian:
-        normals = reference.normals(stream, items, len(s.parts))
-        return out + np.exp(dense.log_std(agent.theta)) * normals
-    logs = dense.log_probabilities(out)
-    return np.array([reference.choices(stream, i, [part[i] for part in logs]) for i in items])
+    dense = reference.dense_policy(s)
+    noise = reference.noise(dense.of, stream, range(len(obs)))
+    return dense.of.sample(noise, *dense.parameters(agent.theta, obs))
 
 
 @every_distribution
@@ -248,29 +277,25 @@ def test_predictions_are_drawn_as_specified(implementation, distribution):
 
 
 @every_distribution
-def test_draws_have_the_policy_s_mean_and_variance(implementation, distribution):
+def test_draws_are_of_the_policy_s_own_distribution(implementation, distribution):
+    """Their scores, d logp / d outputs, have mean 0 and the Fisher metric as their covariance."""
     s = settings((4,), distribution)
     agent, obs = shaken(implementation, s), np.tile([[0.3, -1.0, 0.8]], (ROWS, 1))
-    act, dense = agent.predict(obs, False), reference.DensePolicy(s)
-    out = dense.outputs(agent.theta, obs[:1])
-    if dense.gaussian:
-        seen, mean, std = act, out[0], np.exp(dense.log_std(agent.theta))
-        np.testing.assert_allclose(act.std(axis=0), std, rtol=SAMPLING / np.sqrt(2 * ROWS))
-    else:
-        mean = np.exp(np.concatenate(dense.log_probabilities(out), axis=1))[0]
-        seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(dense.choices)])
-        std = np.sqrt(mean * (1 - mean))
-    assert (abs(seen.mean(axis=0) - mean) < SAMPLING * std / np.sqrt(ROWS)).all()
+    act, dense = agent.predict(obs, False), reference.dense_policy(s)
+    out, log_std = dense.parameters(agent.theta, obs)
+    scores = dense.of.score(out, log_std, act)
+    products = scores[:, :, None] * scores[:, None, :]
+    for seen, expected in ((scores, 0), (products, dense.of.metric(out[:1], log_std)[0])):
+        standard_errors = seen.std(axis=0) / np.sqrt(ROWS)
+        assert (abs(seen.mean(axis=0) - expected) < SAMPLING * standard_errors).all()
 
 
 @every_distribution
 def test_the_deterministic_action_is_the_most_likely(implementation, distribution):
     s = settings((4,), distribution)
     agent, obs = shaken(implementation, s), random_batch(s).obs
-    dense = reference.DensePolicy(s)
-    out = dense.outputs(agent.theta, obs)
-    likely = [np.argmax(logits, axis=1) for logits in dense.split(out)]
-    expected = out if dense.gaussian else np.stack(likely, axis=1)
+    dense = reference.dense_policy(s)
+    expected = dense.of.mode(*dense.parameters(agent.theta, obs))
     assert_close(agent.predict(obs, True), expected, ROUNDING)
 
 

@@ -17,7 +17,8 @@ NO = np.zeros(E, bool)
 @pytest.fixture
 def agent(implementation):
     """Two-part categorical actions, four environments; one row is complete."""
-    agent = implementation.agent(settings((), DISTRIBUTIONS["two parts"], n_steps=T, n_envs=E))
+    s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=T, n_envs=E)
+    agent = implementation.agent(s)
     agent.act(GOOD)
     agent.push(np.zeros(E), NO, NO, GOOD)
     return agent
@@ -104,7 +105,7 @@ def test_bad_choices(agent, value):
 def test_bad_continuous_actions(implementation):
     agent = implementation.agent(settings(n_envs=E))
     act = with_bad(np.zeros((E, 2)), (2, 1), np.inf)
-    message = "action of environment 2 is not finite (inf in component 1) at step 0"
+    message = "action of environment 2 is inf, not a finite number (component 1) at step 0"
     refuses(agent, message, agent.record, GOOD, act)
     refuses(agent, "action has shape (4,), not (4, 2)", agent.record, GOOD, np.zeros(E))
 
@@ -165,7 +166,7 @@ def test_bad_parameters_and_vectors(agent):
 
 
 def test_bad_batches(agent):
-    s = settings((), DISTRIBUTIONS["two parts"], n_steps=T, n_envs=E)
+    s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=T, n_envs=E)
     obs, act, adv, ret, _ = random_batch(s, T * E + 1)
     limit = f"1..{T * E} (n_steps * n_envs)"
     refuses(agent, f"the batch has 13 rows, not {limit}", agent.load_batch, obs, act, adv, ret)

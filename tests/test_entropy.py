@@ -50,10 +50,10 @@ def test_gradient_is_the_4th_order_difference_of_the_surrogate(
 def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distribution, n):
     s = settings((4,), distribution, n_steps=700, ent_coef=C)
     agent, batch = loaded(implementation, s, n, off_policy=True)
-    surrogate = dense_surrogate(reference.DensePolicy(s), batch)
+    surrogate = dense_surrogate(reference.dense_policy(s), batch)
     trial = agent.theta + 0.2 * np.random.default_rng(8).normal(size=agent.theta.size)
     assert agent.evaluate(trial)[0] == pytest.approx(surrogate(trial), rel=DENSE)
-    expected = reference.complex_step(surrogate, agent.theta)
+    expected = reference.derivative(surrogate, agent.theta)
     assert_close(agent.gradient(), expected, DENSE)
 
 
@@ -64,10 +64,10 @@ def test_under_masks_it_is_the_entropy_of_the_choices_left(implementation, parts
     mask = np.random.default_rng(1).random((N, sum(parts))) < 0.5
     starts = np.cumsum(parts) - parts
     np.put_along_axis(mask, starts + batch.act.astype(int), values=True, axis=1)
-    dense = reference.DensePolicy(s, mask)
+    dense = reference.dense_policy(s, mask)
     batch = batch._replace(logp=dense.logp(agent.theta, batch.obs, batch.act) + 0.1)
     agent.load_batch(*batch, mask)
-    expected = reference.complex_step(dense_surrogate(dense, batch), agent.theta)
+    expected = reference.derivative(dense_surrogate(dense, batch), agent.theta)
     assert_close(agent.gradient(), expected, DENSE)
     numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
     assert_close(agent.gradient(), numeric, DIFFERENCES)

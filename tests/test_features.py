@@ -196,8 +196,8 @@ def test_gradient_and_fisher_product_by_differences(implementation, features, di
     agent, batch = loaded(implementation, s, off_policy=True)
     numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
     assert_close(agent.gradient(), numeric, DIFFERENCES)
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    assert_close(F, reference.DensePolicy(s).fisher(agent.theta, batch.obs), DENSE)
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs), DENSE)
     v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
     kl = sum(agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1))
     assert kl / h**2 == pytest.approx(v @ F @ v, rel=SECOND_DIFFERENCES)
@@ -208,7 +208,7 @@ def test_kfac_is_exact(implementation, features):
     """The policy stays linear in its parameters: one step of conjugate gradient solves."""
     s = settings((), **features, cg_max_steps=9)
     agent, batch = loaded(implementation, s)
-    H = reference.DensePolicy(s).fisher(agent.theta, batch.obs) + s.cg_damping * np.eye(
+    H = reference.dense_policy(s).fisher(agent.theta, batch.obs) + s.cg_damping * np.eye(
         agent.theta.size
     )
     x, solution = agent.solve()
@@ -220,7 +220,7 @@ def test_features_may_stand_before_hidden_layers(implementation):
     """Python's settings refuse it; the agent has no reason to."""
     s = rollout_settings(hidden=(6,), **FEATURES["fourier"])
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
-    expected = reference.DensePolicy(s).outputs(agent.theta, reference.see(s, obs))
+    expected = reference.dense_policy(s).outputs(agent.theta, reference.see(s, obs))
     assert_close(agent.predict(obs, True), expected, DENSE)
 
 

@@ -26,7 +26,7 @@ def test_gradient_is_the_mean_of_weighted_scores(implementation, hidden, distrib
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s, off_policy=True)
     obs, act, adv, _, logp = batch
-    expected = reference.DensePolicy(s).gradient(agent.theta, obs, act, adv, logp)
+    expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
     assert_close(agent.gradient(), expected, DENSE)
 
 
@@ -35,7 +35,7 @@ def test_gradient_is_the_mean_of_weighted_scores(implementation, hidden, distrib
 def test_gradient_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=max(ROWS))
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n, off_policy=True)
-    expected = reference.DensePolicy(s).gradient(agent.theta, obs, act, adv, logp)
+    expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
     assert_close(agent.gradient(), expected, DENSE)
 
 
@@ -57,10 +57,10 @@ def test_gradient_follows_the_parameters(implementation):
     """The recorded log-probabilities stay those of the policy that acted."""
     s = settings()
     agent, (obs, act, adv, ret, _) = loaded(implementation, s)
-    logp = reference.DensePolicy(s).logp(agent.theta, obs, act)
+    logp = reference.dense_policy(s).logp(agent.theta, obs, act)
     agent.load_batch(obs, act, adv, ret)
     agent.theta = agent.theta + 0.2
-    expected = reference.DensePolicy(s).gradient(agent.theta, obs, act, adv, logp)
+    expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
     assert_close(agent.gradient(), expected, DENSE)
 
 
@@ -72,10 +72,10 @@ def test_value_gradient(implementation, activation, n):
     sizes = (s.obs_size, *s.value_hidden, 1)
 
     def half_mean_square(w):
-        V = reference.forward(w, sizes, activation, batch.obs)[1][:, 0]
-        return 0.5 * np.mean((V - batch.ret) ** 2)
+        V = reference.forward(w, sizes, activation, batch.obs)[1][..., 0]
+        return 0.5 * np.mean((V - batch.ret) ** 2, axis=-1)
 
-    expected = reference.complex_step(half_mean_square, agent.value_theta)
+    expected = reference.derivative(half_mean_square, agent.value_theta)
     assert_close(agent.value_gradient(), expected, DENSE)
 
 

@@ -165,7 +165,7 @@ def test_fisher_vector_product_by_hand():
 @every_distribution
 def test_surrogate_kl_gradient_and_product_against_dense_algebra(distribution):
     s = settings((4,), distribution)
-    policy, dense = Policy(O, *distribution, hidden=(4,)), reference.DensePolicy(s)
+    policy, dense = Policy(O, *distribution, hidden=(4,)), reference.dense_policy(s)
     obs, act, adv, _, _ = random_batch(s, 100)
     old, new = 0.3 * np.random.default_rng(0).normal(size=(2, policy.n_parameters))
     logp = dense.logp(old, obs, act)

@@ -82,7 +82,7 @@ def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
         hidden=(), log_std_min=FLOOR, target_kl=0.2, cg_damping=1e-3, normalize_observations=False
     )
     agent, world = implementation.agent(s, dtype), Quiet(5)
-    dense, n_floored = reference.DensePolicy(s), 0
+    dense, n_floored = reference.dense_policy(s), 0
     for _ in range(12):
         before, log = agent.theta, collect(agent, world, 24)
         record, after = agent.update(), agent.theta

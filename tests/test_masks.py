@@ -58,7 +58,7 @@ def loaded(implementation, s, n=N):
     """A shaken agent with a masked batch of another policy's actions in it, and the batch."""
     agent, mask = shaken(implementation, s), random_mask(s.parts, n)
     obs, _, adv, ret, _ = random_batch(s, n)
-    act, dense = opened(s.parts, mask), reference.DensePolicy(s, mask)
+    act, dense = opened(s.parts, mask), reference.dense_policy(s, mask)
     logp = dense.logp(agent.theta, obs, act) + 0.2 * np.random.default_rng(5).normal(size=n)
     batch = Samples(obs, act, adv, ret, logp, mask)
     agent.load_batch(*batch)
@@ -88,7 +88,7 @@ def test_gradient_and_fisher_product_are_those_of_the_choices_left(implementatio
     agent, batch, dense = loaded(implementation, choosing(parts, hidden))
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
     assert_close(agent.gradient(), expected, DENSE)
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
     assert_close(F, dense.fisher(agent.theta, batch.obs), DENSE)
 
 
@@ -107,8 +107,8 @@ def test_derivatives_are_the_differences_of_what_they_derive(implementation, par
 def test_sub_sampled_rows_keep_their_masks(implementation):
     agent, batch, _ = loaded(implementation, choosing((2, 3), sub_sampling_factor=5))
     rows = batch.obs[::5], batch.mask[::5]
-    F = reference.as_matrix(agent.fisher_product, agent.theta.size)
-    dense = reference.DensePolicy(choosing((2, 3)), rows[1])
+    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    dense = reference.dense_policy(choosing((2, 3)), rows[1])
     assert_close(F, dense.fisher(agent.theta, rows[0]), DENSE)
 
 
@@ -186,9 +186,8 @@ def test_draws_have_the_frequencies_of_the_choices_left(implementation, parts):
     agent, obs = shaken(implementation, s), np.tile([[0.3, -1.0, 0.8]], (ROWS, 1))
     mask = random_mask(parts, 1)
     act = agent.predict(obs, False, np.repeat(mask, ROWS, axis=0))
-    dense = reference.DensePolicy(s, mask)
-    logs = dense.log_probabilities(dense.outputs(agent.theta, obs[:1]))
-    p = np.exp(np.concatenate(logs, axis=1))[0]
+    dense = reference.dense_policy(s, mask)
+    p = np.exp(dense.of.log_probabilities(dense.outputs(agent.theta, obs[:1])))[0]
     seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(parts)]).mean(axis=0)
     assert not seen[~mask[0]].any()
     assert (abs(seen - p) <= SAMPLING * np.sqrt(p * (1 - p) / ROWS)).all()
@@ -198,9 +197,8 @@ def test_draws_have_the_frequencies_of_the_choices_left(implementation, parts):
 def test_the_mode_is_the_likeliest_choice_left(implementation, parts):
     s = choosing(parts)
     agent, obs, mask = shaken(implementation, s), random_batch(s).obs, random_mask(parts, N)
-    dense = reference.DensePolicy(s, mask)
-    logs = dense.log_probabilities(dense.outputs(agent.theta, obs))
-    expected = np.stack([np.argmax(part, axis=1) for part in logs], axis=1)
+    dense = reference.dense_policy(s, mask)
+    expected = dense.of.mode(*dense.parameters(agent.theta, obs))
     assert np.array_equal(agent.predict(obs, True, mask), expected)
 
 
@@ -294,7 +292,7 @@ def test_record_is_act_under_the_same_mask(implementation):
     logp_told, val_told = told.record(obs, act, mask)
     assert logp.tobytes() == logp_told.tobytes()
     assert val.tobytes() == val_told.tobytes()
-    dense = reference.DensePolicy(s, mask)
+    dense = reference.dense_policy(s, mask)
     assert_close(logp, dense.logp(acting.theta, obs, act), ROUNDING)
 
 

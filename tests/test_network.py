@@ -22,7 +22,7 @@ def test_outputs_are_the_layers_one_after_the_other(
 ):
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s)
-    expected = reference.DensePolicy(s).outputs(agent.theta, batch.obs)
+    expected = reference.dense_policy(s).outputs(agent.theta, batch.obs)
     assert_close(agent.outputs(), expected, ROUNDING)
 
 
@@ -34,7 +34,7 @@ def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_
     for n in ROWS:
         obs, act, adv, _, _ = random_batch(s, n)
         agent.load_batch(obs, act, adv)
-        expected = reference.DensePolicy(s).outputs(agent.theta, obs)
+        expected = reference.dense_policy(s).outputs(agent.theta, obs)
         assert_close(agent.outputs(), expected, ROUNDING)
         assert_close(agent.predict(obs, True), expected, ROUNDING)
 

@@ -132,7 +132,7 @@ def test_a_state_means_the_same_to_both(dtype):
 
 @pytest.mark.parametrize("critic", CRITICS)
 def test_initial_parameters(critic):
-    s = settings((16, 9), DISTRIBUTIONS["two parts"], critic=critic)
+    s = settings((16, 9), DISTRIBUTIONS["several categoricals"], critic=critic)
     compiled, portable = (Implementation(n).agent(s) for n in ("compiled", "portable"))
     assert_close(compiled.theta, portable.theta, ROUNDING)
     assert_close(compiled.value_theta, portable.value_theta, ROUNDING)

@@ -22,16 +22,17 @@ from fasttrpo import TRPO
 
 def dense_preconditioner(agent, s, obs, n_updates=0):
     """The matrix M. obs: the Fisher rows."""
-    dense, theta = reference.DensePolicy(s), agent.theta
+    dense, theta = reference.dense_policy(s), agent.theta
     stream, N = (SEED, reference.KFAC, n_updates), len(obs)
     rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
     scores = reference.scores(dense, theta, obs[rows], stream)
-    metric = np.exp(-2 * dense.log_std(theta)) if dense.gaussian else None
+    of_rows = dense.of.metric(*dense.parameters(theta, obs))
+    metric = np.diag(of_rows[0]) if dense.of.log_std_curvature > 0 else None  # it is constant
     M = reference.kronecker_matrix(
         theta, dense.sizes, s.activation, obs[rows], scores, s.cg_damping, metric
     )
-    if dense.gaussian:
-        M[-2:, -2:] = (2 + s.cg_damping) * np.eye(2)
+    n = dense.log_std(theta).size
+    M[len(M) - n :, len(M) - n :] = (dense.of.log_std_curvature + s.cg_damping) * np.eye(n)
     return M
 
 
@@ -66,7 +67,7 @@ def test_rows_are_chosen_among_those_of_the_fisher_product(implementation):
 
 
 def test_draws_differ_from_update_to_update(implementation):
-    s = settings((), DISTRIBUTIONS["two parts"], n_steps=30)
+    s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=30)
     agent, batch = loaded(implementation, s, 30)
     for n_updates in (1, 2**32 + 1):
         state = agent.state()
@@ -82,7 +83,7 @@ def test_linear_gaussian_block_is_the_damped_fisher_matrix(implementation, n, k)
     """Of all rows, whatever their number, so that CG ends after one step."""
     s = settings((), n_steps=n, sub_sampling_factor=k)
     agent, batch = loaded(implementation, s, n)
-    F = reference.DensePolicy(s).fisher(agent.theta, batch.obs[::k])
+    F = reference.dense_policy(s).fisher(agent.theta, batch.obs[::k])
     assert_inverse(agent, F + s.cg_damping * np.eye(len(F)))
 
 
@@ -107,7 +108,7 @@ def test_a_direction_without_curvature_gets_no_step(implementation):
     z = agent.precondition(r)
     W = z[:-2].reshape(s.obs_size + 1, 2)
     assert not W[1:3].any()
-    F = reference.DensePolicy(s).fisher(agent.theta, obs)
+    F = reference.dense_policy(s).fisher(agent.theta, obs)
     kept = np.flatnonzero(z)
     assert_close(z[kept], np.linalg.solve(F[np.ix_(kept, kept)], r[kept]), SOLVED)
 
@@ -116,7 +117,7 @@ def test_a_direction_without_curvature_gets_no_step(implementation):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_dead_units_do_no_harm(implementation, damping, activation):
     """A hidden layer whose units are all 0 has second moments 0 in its factors."""
-    s = settings((4, 3), DISTRIBUTIONS["one part"], activation, cg_damping=damping)
+    s = settings((4, 3), DISTRIBUTIONS["categorical"], activation, cg_damping=damping)
     agent, batch = loaded(implementation, s)
     theta = agent.theta
     theta[: (s.obs_size + 1) * 4] = 0

@@ -107,7 +107,7 @@ def test_the_first_trial_that_the_rule_takes(
 def test_the_rules_part_where_they_should(implementation):
     """One far step: of the rules each takes another trial, and with slack one sooner."""
     s = rollout_settings(
-        distribution=DISTRIBUTIONS["one part"], target_kl=0.5, cg_damping=1e-6, cg_max_steps=9
+        distribution=DISTRIBUTIONS["categorical"], target_kl=0.5, cg_damping=1e-6, cg_max_steps=9
     )
     taken = {}
     for acceptance, slack in [("always", 1.0), ("kl", 1.5), ("kl", 1.0), ("improvement", 1.0)]:
@@ -145,7 +145,7 @@ def test_what_is_not_finite_is_never_taken(implementation, acceptance, dtype):
 def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distribution, hidden):
     s = settings(hidden, distribution, kl_direction="reverse")
     agent, batch = loaded(implementation, s)
-    dense, theta = reference.DensePolicy(s), agent.theta
+    dense, theta = reference.dense_policy(s), agent.theta
     trial = theta + 0.3 * np.random.default_rng(2).normal(size=len(theta))
     reverse, forward = dense.kl(trial, theta, batch.obs), dense.kl(theta, trial, batch.obs)
     assert agent.evaluate(trial)[1] == pytest.approx(reverse, rel=DENSE)
@@ -203,7 +203,7 @@ def test_a_mean_kl_gives_the_step_of_its_own_matrix(implementation):
         "LinearPolicy", dict(kl_reduction="mean", target_kl=delta, cg_damping=damping, n_envs=5)
     )
     s = replace(resolve(given, O, "gaussian", (1,) * D), n_steps=24, cg_max_steps=10, seed=7)
-    agent, dense = shaken(implementation, s), reference.DensePolicy(s)
+    agent, dense = shaken(implementation, s), reference.dense_policy(s)
     log, before, record = updated(agent)
     samples = samples_of(log, s)
     g = dense.gradient(before, *samples[:3], samples.logp)

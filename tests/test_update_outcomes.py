@@ -108,7 +108,7 @@ def test_no_advantage_anywhere_is_a_zero_gradient(implementation):
 @pytest.mark.parametrize(("preconditioner", "size"), [("none", 1e120), ("kfac", 1e200)])
 def test_no_curvature_is_an_outcome(implementation, preconditioner, size):
     """Observations so large that p'Fp overflows: no step, no NaN left behind."""
-    s = settings((), DISTRIBUTIONS["one part"], n_steps=24, preconditioner=preconditioner)
+    s = settings((), DISTRIBUTIONS["categorical"], n_steps=24, preconditioner=preconditioner)
     agent = shaken(implementation, s)
     agent.theta = before = np.zeros_like(agent.theta)
     draw = np.random.default_rng(0)

@@ -59,7 +59,7 @@ KERNEL(sin) { k->sin(out, x, (ptrdiff_t)K * M); }
 
 /* Distributions: M outputs, of K components. */
 KERNEL(sample) { dist->sample(k, out, x, log_std, noise, work, parts, N, M, K); }
-KERNEL(mode) { (void)k, dist->mode(out, x, parts, N, M, K); }
+KERNEL(mode) { (void)k, dist->mode(out, x, log_std, parts, N, M, K); }
 KERNEL(logp) { dist->logp(k, out, x, log_std, act, work, parts, N, M, K); }
 KERNEL(adjoint)
 {
@@ -127,7 +127,7 @@ static void prepare(const trpok_table *k, int K, int M)
     memcpy(L, spd, (size_t)K * (size_t)K * sizeof *L);
     k->wide->cholesky(L, 0, K);
     if (dist == NULL) return;
-    for (int i = 0; i < K; i++) parts[i] = dist->has_log_std ? 1 : M / K;
+    for (int i = 0; i < K; i++) parts[i] = dist->outputs > 0 ? dist->outputs : M / K;
     dist->sample(k, act, x, log_std, noise, work, parts, N, M, K);
 }
 

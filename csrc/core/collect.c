@@ -245,16 +245,21 @@ static trpo_mishap run_slices(rollout_task *task)
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
+/* Whether the environments take the policy's actions: real numbers, or as many choices. */
+static int fit_actions(const trpo_model *m, const trpo_env *spec)
+{
+    int (*const n_choices)(int) = m->dist->n_choices;
+    if (spec->n_actions != m->D || (spec->choices != NULL) != (n_choices != NULL)) return 0;
+    for (int d = 0; n_choices != NULL && d < m->D; d++)
+        if (spec->choices[d] != n_choices(m->parts[d])) return 0;
+    return 1;
+}
+
 static int fits(const trpo_agent *w, const trpo_envs *envs)
 {
     const trpo_env *spec = trpo_envs_spec(envs);
-    const int choosing = spec->choices != NULL, binary = w->set.distribution == TRPO_BERNOULLI;
-    if (spec->obs_size != w->set.obs_size || spec->n_actions != w->policy.D) return 0;
-    if (trpo_envs_count(envs) != w->set.n_envs) return 0;
-    if (choosing == (w->set.distribution == TRPO_GAUSSIAN)) return 0;
-    for (int d = 0; choosing && d < w->policy.D; d++)
-        if (spec->choices[d] != (binary ? 2 : w->policy.parts[d])) return 0;
-    return 1;
+    return spec->obs_size == w->set.obs_size && trpo_envs_count(envs) == w->set.n_envs &&
+           fit_actions(&w->policy, spec);
 }
 
 static int refuse(trpo_agent *w, const trpo_mishap *mishap, trpo_env_failure *failure)

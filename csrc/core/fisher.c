@@ -1,7 +1,8 @@
 /* The Fisher-vector product, exact and matrix-free.
  *
  * The Hessian of the mean KL at the present parameters is  F = 1/N sum_n J_n' M_n J_n,  with J the
- * Jacobian of the outputs and M the distribution's Fisher metric in them (2 I for log_std). So
+ * Jacobian of the outputs and M the distribution's Fisher metric in them. (A log_std has a block of
+ * its own, log_std_curvature times I.) So
  *
  *     F v = 1/N sum_n J_n' ( M_n ( J_n v ) ):     tangent forward, metric, adjoint backward,
  *
@@ -39,8 +40,9 @@ static void product_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int 
 void trpo_fisher_product(trpo_agent *w, trpo_model *model, double *out, const double *v)
 {
     const ptrdiff_t P_net = model->net.offset[model->net.L];
+    const double curvature = model->dist->log_std_curvature;
     const trpo_pass pass = {w, model, &model->fisher, product_tile, 0, NULL};
     trpo_net_direction(w->k, &model->net, v);
     trpo_mean_rows(out, &pass, model->fisher.N, P_net);
-    for (ptrdiff_t i = P_net; i < model->P; i++) out[i] = 2 * v[i];
+    for (ptrdiff_t i = P_net; i < model->P; i++) out[i] = curvature * v[i];
 }

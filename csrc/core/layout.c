@@ -171,7 +171,7 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     const int k = w->set.sub_sampling_factor;
     trpo_model *m = &w->policy;
     m->dist = trpok_distribution(w->set.distribution);
-    m->n_log_std = m->dist->has_log_std ? s->A : 0;
+    m->n_log_std = m->dist->log_std_curvature > 0 ? s->A : 0;
     m->net.activation = w->set.activation;
     place_model(m, a, s, w->k, w->set.parts);
     trpo_place_solver(m, a);
@@ -189,7 +189,7 @@ static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     const trpo_critic_method *method = w->critic_method;
     const int one = 1, own_inputs = method->features != NULL;
     trpo_model *m = &w->critic;
-    m->dist = trpok_distribution(TRPO_GAUSSIAN);
+    m->dist = &trpok_gaussian;
     m->n_log_std = 0;
     m->net.activation = w->set.activation;
     place_model(m, a, s, w->k, &one);

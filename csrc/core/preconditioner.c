@@ -10,7 +10,7 @@
  *                     pi = sqrt( (tr A / (K+1)) / (tr G / M) )
  *     head, where the metric is constant and diagonal (Gaussian, critic): G = diag(m) exactly, so
  *                     column i of V is multiplied by (m_i A + damping I)^-1
- *     log_std         1 / (2 + damping)
+ *     log_std         1 / (log_std_curvature + damping)
  *
  * For a linear network with such a head this is the exact inverse of the damped Fisher matrix,
  * provided that all rows are used, and they are: CG then ends after one step.
@@ -255,8 +255,9 @@ void trpo_precondition(const trpo_agent *w, const trpo_model *m, double *z, cons
                        double damping)
 {
     apply_task task = {w->k->wide, m, z, r};
+    const double curvature = m->dist->log_std_curvature;
     int n_tasks = m->factors.exact_head ? m->A : 0;
     for (int l = 0; l < factored_layers(m); l++) n_tasks += row_tasks(m, l);
     w->exec.run(w->exec.ctx, n_tasks, run_apply, &task);
-    for (ptrdiff_t i = m->net.offset[m->net.L]; i < m->P; i++) z[i] = r[i] / (2 + damping);
+    for (ptrdiff_t i = m->net.offset[m->net.L]; i < m->P; i++) z[i] = r[i] / (curvature + damping);
 }

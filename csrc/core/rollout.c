@@ -300,7 +300,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
         real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
         if (mask != NULL) trpo_mask_outputs(m, out, mask + (ptrdiff_t)row * m->A, n);
         if (deterministic)
-            m->dist->mode(row_act, out, m->parts, n, m->A, m->D);
+            m->dist->mode(row_act, out, m->log_std, m->parts, n, m->A, m->D);
         else
             trpo_draw_actions(w, w->scratch, row_act, out, &rng, row, n);
     }

@@ -78,12 +78,14 @@ ptrdiff_t trpo_n_drawn(const trpo_settings *s)
 static int in_range(double x, double low, double high) { return x >= low && x <= high; }
 static int is_positive(double x) { return x > 0 && isfinite(x); }
 
+/* The distribution is a known one. */
 static int are_parts(const trpo_settings *s)
 {
+    const int outputs = trpok_distribution(s->distribution)->outputs;
     double total = 0;
     if (s->n_parts < 1 || !are_sizes(s->parts, s->n_parts)) return 0;
     for (int d = 0; d < s->n_parts; d++) {
-        if (s->distribution != TRPO_CATEGORICAL && s->parts[d] != 1) return 0;
+        if (outputs > 0 && s->parts[d] != outputs) return 0;
         total += s->parts[d];
     }
     return total <= (double)LARGEST_SIZE;

@@ -27,6 +27,8 @@ static real probability(real s, real e) { return (s > 0 ? 1 : e) / (1 + e); }
 
 static real softplus(real x, real e) { return (x > 0 ? x : 0) + trpok_log1p(e); }
 
+static int n_choices(int outputs) { return 2 * outputs; }
+
 static void sample(const trpok_table *k, real *act, const real *out, const double *log_std,
                    const double *noise, real *work, const int *parts, int N, int A, int D)
 {
@@ -45,9 +47,10 @@ static int illegal(const real *act, const int *parts, int D)
     return -1;
 }
 
-static void mode(real *act, const real *out, const int *parts, int N, int A, int D)
+static void mode(real *act, const real *out, const double *log_std, const int *parts, int N, int A,
+                 int D)
 {
-    (void)parts, (void)D;
+    (void)log_std, (void)parts, (void)D;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)N * A; i++) act[i] = out[i] > 0;
 }
 
@@ -155,6 +158,6 @@ static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, re
     for (ptrdiff_t i = 0; i < count; i++) dout[i] -= c * out[i] * variance(work[i]);
 }
 
-const trpok_dist trpok_bernoulli = {"bernoulli", 0,       0,               0,       sample,
-                                    illegal,     mode,    logp,            adjoint, metric,
-                                    kl,          entropy, entropy_adjoint, NULL};
+const trpok_dist trpok_bernoulli = {
+    "bernoulli", 1,    0,       0,      0,  n_choices, sample,          illegal,
+    mode,        logp, adjoint, metric, kl, entropy,   entropy_adjoint, NULL};

@@ -62,6 +62,8 @@ static int invert(const real *e, double u, int K)
     return K - 1;
 }
 
+static int n_choices(int outputs) { return outputs; }
+
 static void sample(const trpok_table *k, real *act, const real *out, const double *log_std,
                    const double *noise, real *work, const int *parts, int N, int A, int D)
 {
@@ -86,9 +88,10 @@ static int illegal(const real *act, const int *parts, int D)
     return -1;
 }
 
-static void mode(real *act, const real *out, const int *parts, int N, int A, int D)
+static void mode(real *act, const real *out, const double *log_std, const int *parts, int N, int A,
+                 int D)
 {
-    (void)A;
+    (void)log_std, (void)A;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)N * D; i++) {
         const int K = parts[i % D];
         act[i] = (real)largest(out, K);
@@ -214,6 +217,6 @@ static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, re
     }
 }
 
-const trpok_dist trpok_categorical = {"categorical", 1,       0,               0,       sample,
-                                      illegal,       mode,    logp,            adjoint, metric,
-                                      kl,            entropy, entropy_adjoint, NULL};
+const trpok_dist trpok_categorical = {
+    "categorical", 0,    1,       0,      0,  n_choices, sample,          illegal,
+    mode,          logp, adjoint, metric, kl, entropy,   entropy_adjoint, NULL};

@@ -37,10 +37,9 @@ const trpok_table *trpok_named(const char *name)
 
 const trpok_dist *trpok_distribution(int distribution)
 {
-    switch (distribution) {
-    case TRPO_GAUSSIAN: return &trpok_gaussian;
-    case TRPO_CATEGORICAL: return &trpok_categorical;
-    case TRPO_BERNOULLI: return &trpok_bernoulli;
-    default: return NULL;
-    }
+#define ENTRY(name) &trpok_##name,
+    static const trpok_dist *const table[] = {TRPOK_DISTRIBUTIONS(ENTRY)};
+#undef ENTRY
+    const int count = (int)(sizeof table / sizeof *table);
+    return distribution >= 0 && distribution < count ? table[distribution] : NULL;
 }

@@ -28,9 +28,10 @@ static int illegal(const real *act, const int *parts, int D)
     return -1;
 }
 
-static void mode(real *act, const real *out, const int *parts, int N, int A, int D)
+static void mode(real *act, const real *out, const double *log_std, const int *parts, int N, int A,
+                 int D)
 {
-    (void)parts, (void)D;
+    (void)log_std, (void)parts, (void)D;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)N * A; i++) act[i] = out[i];
 }
 
@@ -128,6 +129,6 @@ static void entropy_adjoint(const trpok_table *k, real *dout, real *dlog_std, re
     for (int i = 0; dlog_std != NULL && i < A; i++) dlog_std[i] += (real)N * c;
 }
 
-const trpok_dist trpok_gaussian = {"gaussian", 0,       1,               1,      sample,
-                                   illegal,    mode,    logp,            adjoint, metric,
-                                   kl,         entropy, entropy_adjoint, constant_metric};
+const trpok_dist trpok_gaussian = {
+    "gaussian", 1,    0,       1,      2,  NULL,    sample,          illegal,
+    mode,       logp, adjoint, metric, kl, entropy, entropy_adjoint, constant_metric};

@@ -130,15 +130,20 @@ const trpok_table *trpok_named(const char *name);
  * exp(output - the largest) is exactly 0 there, and so is what it is multiplied by. */
 #define TRPOK_FORBIDDEN (-1267650600228229401496703205376.0)
 
-/* out (N x A) network outputs, act (N x D), log_std (A, Gaussian only), parts (D), work (3 x N x A)
- * scratch; k: whose exp and expm1.
- * Adding a distribution: write these ten functions in a file of its own, name the entry below,
- * give it a number in trpo.h and a line in trpok_distribution(). */
+/* All that the core knows of one action distribution.
+ * out (N x A) network outputs, act (N x D), log_std (A, or NULL where there is none), parts (D),
+ * work (3 x N x A) scratch; k: whose exp and expm1.
+ * A log_std is state-independent, one per output, and inside the trust region. It scales the noise,
+ * and is uncorrelated with the outputs: their mixed Fisher block is 0. */
 typedef struct trpok_dist {
     const char *name;
+    int outputs;       /* network outputs of each component; 0: one for each of its choices */
     int takes_masks;   /* outputs are choices, which may be forbidden: see TRPOK_FORBIDDEN */
-    int has_log_std;   /* A more parameters, state-independent, inside the trust region */
     int normal_noise;  /* draws: A standard normals a row; else D uniforms a row */
+    double log_std_curvature; /* log_std's Fisher matrix is this times I; 0: there is no log_std */
+
+    /* how many choices a component of so many outputs has; NULL: its actions are real numbers */
+    int (*n_choices)(int outputs);
 
     /* act ~ pi(.|out), from noise (N x A normals or N x D uniforms) */
     void (*sample)(const trpok_table *k, real *act, const real *out, const double *log_std,
@@ -146,7 +151,8 @@ typedef struct trpok_dist {
     /* the first of D components that is no action, or -1 */
     int (*illegal)(const real *act, const int *parts, int D);
     /* the most likely action */
-    void (*mode)(real *act, const real *out, const int *parts, int N, int A, int D);
+    void (*mode)(real *act, const real *out, const double *log_std, const int *parts, int N, int A,
+                 int D);
     /* logp (N) = log pi(act|out) */
     void (*logp)(const trpok_table *k, real *logp, const real *out, const double *log_std,
                  const real *act, real *work, const int *parts, int N, int A, int D);
@@ -172,9 +178,14 @@ typedef struct trpok_dist {
     void (*constant_metric)(double *m, const double *log_std, int A);
 } trpok_dist;
 
-extern const trpok_dist trpok_gaussian;
-extern const trpok_dist trpok_categorical;
-extern const trpok_dist trpok_bernoulli;
+/* The table, in the order of trpo_distribution (trpo.h). Each has a file of its own, which defines
+ * trpok_<name>; nothing else in the core depends on which one it is given. */
+#define TRPOK_DISTRIBUTIONS(ENTRY) ENTRY(gaussian) ENTRY(categorical) ENTRY(bernoulli)
+
+#define TRPOK_DECLARE(name) extern const trpok_dist trpok_##name;
+TRPOK_DISTRIBUTIONS(TRPOK_DECLARE)
+#undef TRPOK_DECLARE
+
 const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NULL if unknown */
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import positive as positive  # a setting that changes as an agent learns
 
 NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
@@ -49,22 +50,14 @@ def finite_rows(name, array, noun="row", step=None, skip=None):
     raise ValueError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
 
 
-def choices(act, parts, noun="row", step=None):
-    """ValueError for the first entry of `act` (rows, D) that is none of 0..parts[d]-1."""
-    legal = (act >= 0) & (act < np.asarray(parts)) & (act == np.floor(act))
-    for row, d in np.argwhere(~legal)[:1]:
+def actions(act, distribution, parts, noun="row", step=None):
+    """ValueError for the first entry of `act` (rows, D) that the distribution cannot draw."""
+    entry = DISTRIBUTIONS[distribution]
+    for row, d in np.argwhere(~entry.legal(act, parts))[:1]:
         raise ValueError(
-            f"action of {noun} {row} is {act[row, d]:g}, not one of 0..{parts[d] - 1} "
+            f"action of {noun} {row} is {act[row, d]:g}, not {entry.wanted(parts[d])} "
             f"(component {d}){_at(step)}"
         )
-
-
-def actions(act, distribution, parts, noun="row", step=None):
-    """The check that fits the distribution: finite numbers, or one of the choices."""
-    if distribution == "gaussian":
-        finite_rows("action", act, noun, step)
-    else:
-        choices(act, [2] * len(parts) if distribution == "bernoulli" else parts, noun, step)
 
 
 def mask_rows(mask, n, distribution, parts):
@@ -73,7 +66,7 @@ def mask_rows(mask, n, distribution, parts):
     """
     if mask is None:
         return None
-    if distribution != "categorical":
+    if not DISTRIBUTIONS[distribution].takes_masks:
         raise ValueError(
             f"a {distribution} policy takes no mask: masks are for actions that are choices "
             "(Discrete, MultiDiscrete)"

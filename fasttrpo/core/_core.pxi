@@ -28,7 +28,6 @@ INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
-_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1, "bernoulli": 2}
 _ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
 _FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
 _PRECONDITIONERS = {"none": 0, "kfac": 1}
@@ -72,6 +71,21 @@ cdef const trpok_table *_table() except NULL:
     if table == NULL:
         legal = " or ".join(instruction_sets())
         raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
+    return table
+
+
+def distributions():
+    """The core's action distributions, in its order, under their names: network outputs of each
+    component (0: one for each choice), whether they take masks, whether they have a log_std, and
+    how many choices a component of 3 outputs has (None: actions are real numbers).
+    """
+    cdef const trpok_dist *dist = trpok_distribution(0)
+    table = {}
+    while dist != NULL:
+        choices = None if dist.n_choices == NULL else dist.n_choices(3)
+        has_log_std = dist.log_std_curvature > 0
+        table[dist.name.decode()] = dist.outputs, bool(dist.takes_masks), has_log_std, choices
+        dist = trpok_distribution(len(table))
     return table
 
 

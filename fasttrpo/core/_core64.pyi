@@ -8,6 +8,7 @@ from fasttrpo.core._core32 import Memory as Memory
 from fasttrpo.core._core32 import Theory as Theory
 from fasttrpo.core._core32 import conjugate_gradient as conjugate_gradient
 from fasttrpo.core._core32 import cores as cores
+from fasttrpo.core._core32 import distributions as distributions
 from fasttrpo.core._core32 import exp as exp
 from fasttrpo.core._core32 import expm1 as expm1
 from fasttrpo.core._core32 import gae as gae

@@ -197,5 +197,12 @@ cdef extern from "../../csrc/kernels/kernels.h" nogil:
         void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
         void (*sin)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
 
+    ctypedef struct trpok_dist:
+        const char *name
+        int outputs, takes_masks
+        double log_std_curvature
+        int (*n_choices)(int) noexcept
+
+    const trpok_dist *trpok_distribution(int)
     const trpok_table *trpok_runnable(int)
     const trpok_table *trpok_named(const char *)

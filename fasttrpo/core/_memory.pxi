@@ -7,7 +7,7 @@ from dataclasses import replace
 cdef void _fill(trpo_settings *c, s) except *:
     """The settings that are plain numbers; names become the core's."""
     c.obs_size = s.obs_size
-    c.distribution = _DISTRIBUTIONS[s.distribution]
+    c.distribution = list(distributions()).index(s.distribution)
     c.activation = _ACTIVATIONS[s.activation]
     c.log_std_init = s.log_std_init
     c.log_std_min, c.log_std_max = s.log_std_min, s.log_std_max

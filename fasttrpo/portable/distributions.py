@@ -1,7 +1,7 @@
 """The table of action distributions. Adding one means one file of functions and one entry here.
 
-`extra` is what determines the distribution beside the network's outputs: log_std (A,) for the
-Gaussian, parts (D,) for the others. The fields' formulas and shapes stand with the functions.
+`extra` is what determines the distribution beside the network's outputs: log_std (A,) where there
+is one, else parts (D,). The fields' formulas and shapes stand with the functions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from . import bernoulli, categorical, gaussian
 
 @dataclass(frozen=True)
 class Distribution:
-    has_log_std: bool
-    extra_curvature: float  # the Fisher matrix of log_std is this number times I
+    log_std_curvature: float  # log_std's Fisher matrix is this times I; 0: there is no log_std
     sample: Callable  # (stream, items, outputs, extra)
     mode: Callable  # (outputs, extra)
     logp: Callable  # (act, outputs, extra)
@@ -27,13 +26,13 @@ class Distribution:
     entropy_adjoint: Callable  # (outputs, extra) -> doutputs of each sample's, dlog_std
 
 
-def _entry(module, has_log_std, extra_curvature):
-    names = list(Distribution.__dataclass_fields__)[2:]
-    return Distribution(has_log_std, extra_curvature, *(getattr(module, name) for name in names))
+def _entry(module, log_std_curvature):
+    functions = list(Distribution.__dataclass_fields__)[1:]
+    return Distribution(log_std_curvature, *(getattr(module, name) for name in functions))
 
 
 DISTRIBUTIONS = {
-    "gaussian": _entry(gaussian, True, gaussian.LOG_STD_CURVATURE),
-    "categorical": _entry(categorical, False, 0.0),
-    "bernoulli": _entry(bernoulli, False, 0.0),
+    "gaussian": _entry(gaussian, gaussian.LOG_STD_CURVATURE),
+    "categorical": _entry(categorical, 0.0),
+    "bernoulli": _entry(bernoulli, 0.0),
 }

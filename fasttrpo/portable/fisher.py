@@ -1,8 +1,9 @@
 """Stage 3a: curvature times a vector, without the matrix.
 
 The Hessian of the mean KL at theta is F = 1/N sum_n J_n' M_n J_n (J: outputs by parameters, M: the
-distribution's Fisher matrix of the outputs), which for log_std is 2 I, with no coupling between
-the two. (Schraudolph 2002, "Fast curvature matrix-vector products"; Schulman et al. 2015, app. C)
+distribution's Fisher matrix of the outputs); log_std has a block of its own,
+log_std_curvature I. (Schraudolph 2002, "Fast curvature matrix-vector products"; Schulman et al.
+2015, app. C)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def product(v, batch):
     n = at.network.n_parameters
     toutput = network.tangent(at, v[:n])
     doutput = distribution.metric(toutput, at.output, batch.extra)
-    return np.concatenate([network.pullback(at, doutput), distribution.extra_curvature * v[n:]])
+    return np.concatenate([network.pullback(at, doutput), distribution.log_std_curvature * v[n:]])
 
 
 def value_product(v, value):

@@ -125,10 +125,10 @@ def policy_blocks(batch):
 
 
 def policy_solve(blocks, r, batch):
-    """M^-1 r with log_std's exact block (2 + damping) I; (P,)."""
+    """M^-1 r with log_std's exact block (log_std_curvature + damping) I; (P,)."""
     model = batch.model
     n = model.policy.n_parameters
-    log_std_block = model.distribution.extra_curvature + batch.damping
+    log_std_block = model.distribution.log_std_curvature + batch.damping
     return np.concatenate([solve(blocks, model.policy, r[:n]), r[n:] / log_std_block])
 
 

@@ -35,7 +35,7 @@ class Model:
         value_sizes = (self.critic.n_features * F, *hidden, 1)
         self.policy = network.Network((F, *s.policy_hidden, self.n_outputs), s.activation)
         self.value = network.Network(value_sizes, s.activation)
-        self.n_log_std = self.n_outputs if self.distribution.has_log_std else 0
+        self.n_log_std = self.n_outputs if self.distribution.log_std_curvature > 0 else 0
 
     def change(self, **settings):
         """Other values of settings that nothing else follows from."""

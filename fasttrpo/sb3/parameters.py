@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.training.amid import refuse_policy
 
@@ -73,8 +74,9 @@ def _views(
     """Names, and the parameters as views into the flat vectors."""
     settings, actions = model.settings, model._actions
     arch, outputs = settings.policy_kwargs["net_arch"], sum(actions.parts)
-    if actions.distribution == "gaussian":
-        theta, log_std = theta[:-outputs], theta[-outputs:]
+    n_log_std = DISTRIBUTIONS[actions.distribution].n_log_std(actions.parts)
+    if n_log_std > 0:
+        theta, log_std = theta[:-n_log_std], theta[-n_log_std:]
         yield "log_std", log_std
     yield from _layers(theta, [*arch["pi"], outputs], "policy_net", "action_net")
     if CRITICS[settings.critic].is_network:

@@ -14,7 +14,9 @@ import numpy as np
 
 from fasttrpo.core import backend
 from fasttrpo.selftest import formulas
+from fasttrpo.selftest.distributions import EXAMPLES
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.sizes import state_sizes
 
 O, N = 3, 40  # noqa: E741
 HIDDEN = (4, 3)
@@ -45,27 +47,19 @@ class Kind:
         self, draw: np.random.Generator, n: int, mask: np.ndarray | None = None
     ) -> np.ndarray:
         """Any n actions, open ones, (n, D) float64."""
-        if self.distribution == "gaussian":
-            return draw.normal(size=(n, len(self.parts)))
-        if self.distribution == "bernoulli":
-            return draw.integers(2, size=(n, len(self.parts))).astype(float)
-        weights = draw.random((n, sum(self.parts)))
-        weights = weights if mask is None else np.where(mask, weights, -1.0)
-        split = np.split(weights, np.cumsum(self.parts)[:-1], axis=1)
-        return np.stack([part.argmax(axis=1) for part in split], axis=1).astype(float)
+        policy = self.policy(mask)
+        theta = np.zeros(state_sizes(self.settings())["theta"])
+        return policy.of.draw(draw, *policy.parameters(theta, np.zeros((n, O))))
 
-    @property
-    def policy(self) -> formulas.Policy:
-        """The slow formulas."""
-        return formulas.Policy(self.distribution, self.parts, (O, *HIDDEN, sum(self.parts)))
+    def policy(self, mask: np.ndarray | None = None) -> formulas.Policy:
+        """The slow formulas, for rows with these masks."""
+        sizes = (O, *HIDDEN, sum(self.parts))
+        return formulas.Policy(self.distribution, self.parts, sizes, mask=mask)
 
 
 KINDS = (
-    Kind("gaussian", "gaussian", (1, 1)),
-    Kind("categorical", "categorical", (3,)),
-    Kind("several categoricals", "categorical", (2, 3)),
+    *(Kind(name, *example) for name, example in EXAMPLES.items()),
     Kind("masked categoricals", "categorical", (2, 4), masked=True),
-    Kind("bernoulli", "bernoulli", (1, 1, 1)),
 )
 
 
@@ -80,6 +74,7 @@ class Case:
         draw = np.random.default_rng(len(kind.name))
         self.agent = shaken(self.settings)
         self.obs, self.mask = draw.normal(size=(N, O)), kind.mask(draw, N)
+        self.policy = kind.policy(self.mask)
         self.act, (self.adv, self.ret) = kind.actions(draw, N, self.mask), draw.normal(size=(2, N))
         self.agent.load_batch(self.obs, self.act, self.adv, self.ret, mask=self.mask)
         self.theta = self.agent.theta
@@ -87,12 +82,12 @@ class Case:
 
     def surrogate(self, theta: np.ndarray) -> Any:
         """The slow formula at a trial theta (P,)."""
-        given = self.obs, self.act, self.adv, self.mask
-        return self.kind.policy.surrogate(theta, self.theta, *given)
+        logp = self.policy.logp(self.theta, self.obs, self.act)
+        return self.policy.surrogate(theta, self.obs, self.act, self.adv, logp)
 
     def kl(self, theta: np.ndarray) -> Any:
         """The slow formula at a trial theta (P,)."""
-        return self.kind.policy.kl(theta, self.theta, self.obs, self.mask)
+        return self.policy.kl(self.theta, theta, self.obs)
 
     @cached_property
     def fisher(self) -> np.ndarray:
@@ -101,7 +96,7 @@ class Case:
 
     def values(self, value_theta: np.ndarray) -> Any:
         """The critic's V (N,) by the slow formula."""
-        return formulas.network(value_theta, (O, *HIDDEN, 1), self.obs)[..., 0]
+        return formulas.forward(value_theta, (O, *HIDDEN, 1), "tanh", self.obs)[1][..., 0]
 
 
 def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "float64") -> Any:
@@ -110,11 +105,6 @@ def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "floa
     agent.theta = agent.theta + 0.5 * draw.normal(size=agent.theta.size)
     agent.value_theta = agent.value_theta + 0.5 * draw.normal(size=agent.value_theta.size)
     return agent
-
-
-def matrix(product: Any, size: int) -> np.ndarray:
-    """The matrix (size, size) of a linear function of vectors, column by column."""
-    return np.stack([product(e) for e in np.eye(size)], axis=1)
 
 
 class Played(NamedTuple):

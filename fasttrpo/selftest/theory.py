@@ -10,7 +10,7 @@ import numpy as np
 
 from fasttrpo import theory as kernels
 from fasttrpo.selftest import formulas
-from fasttrpo.selftest.cases import Case, Kind, matrix, played, shaken
+from fasttrpo.selftest.cases import Case, Kind, played, shaken
 from fasttrpo.selftest.result import (
     DIFFERENCES,
     ROUNDING,
@@ -30,7 +30,7 @@ def densities(case: Case) -> Outcome:
     trial = case.theta + 0.1 * case.direction
     surr, kl, _ = case.agent.evaluate(trial)
     errors = (
-        error(logp, case.kind.policy.logp(agent.theta, case.obs, act, case.mask)),
+        error(logp, case.policy.logp(agent.theta, case.obs, act)),
         error(1 + surr, 1 + case.surrogate(trial)),  # the gain itself may be next to nothing
         error(kl, case.kl(trial)),
     )
@@ -46,7 +46,7 @@ def gradient(case: Case) -> Outcome:
 
 def fisher(case: Case) -> Outcome:
     """The Fisher product F v, for every unit vector v."""
-    F = matrix(case.agent.fisher_product, case.theta.size)
+    F = formulas.matrix(case.agent.fisher_product, case.theta.size)
     return Outcome("dense Hessian of the KL by differences", error(F, case.fisher), DIFFERENCES)
 
 
@@ -65,7 +65,7 @@ def conjugate_gradient(kind: Kind) -> Outcome:
     for preconditioner in ("kfac", "none"):
         case = Case(kind, cg_max_steps=300, cg_tolerance=1e-12, preconditioner=preconditioner)
         x, _ = case.agent.solve()
-        H = matrix(case.agent.fisher_product, case.theta.size)
+        H = formulas.matrix(case.agent.fisher_product, case.theta.size)
         H += case.settings.cg_damping * np.eye(len(H))
         errors.append(error(x, np.linalg.solve(H, case.agent.gradient())))
     return Outcome("dense solution, with K-FAC and without", max(errors), SOLVED)
@@ -78,7 +78,7 @@ def update(kind: Kind) -> Outcome:
     before = agent.theta
     record, obs, mask = played(agent, kind, s)
     taken = record["outcome"] == 0 and record["surr_gain"] > 0 and record["kl"] <= s.target_kl
-    expected = kind.policy.kl(agent.theta, before, obs, mask)
+    expected = kind.policy(mask).kl(before, agent.theta, obs)
     what = "KL of its step by the slow formula; within the trust region"
     return Outcome(what, error(record["kl"], expected) if taken else math.inf, SOLVED)
 
@@ -91,7 +91,7 @@ def critic(kind: Kind) -> Outcome:
     case = Case(kind)
     theta = case.agent.value_theta
     J = formulas.derivative(case.values, theta)
-    product = matrix(case.agent.value_product, theta.size)
+    product = formulas.matrix(case.agent.value_product, theta.size)
     errors = (
         error(case.agent.value_gradient(), J.T @ (case.values(theta) - case.ret) / len(J)),
         error(product, J.T @ J / len(J)),
@@ -114,6 +114,6 @@ def gae() -> Outcome:
     term, trunc = draw.random((2, *shape)) < 0.1
     adv, ret = kernels.gae(rew, val, term, trunc, final, 0.97, 0.9)
     boot = np.where(term, 0.0, final)
-    expected = formulas.gae(rew, val, boot, term | trunc, 0.97, 0.9)
+    expected = formulas.gae(rew, val, boot, term | trunc, np.zeros(shape, bool), 0.97, 0.9)
     errors = error(adv, expected), error(ret, expected + val)
     return Outcome("the sum over all later steps, O(T^2)", max(errors), ROUNDING)

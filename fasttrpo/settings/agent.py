@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import positive, size
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.policy_kwargs import resolved_features
@@ -121,7 +122,7 @@ def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
     so that target_kl and cg_damping times D give the same step, trial by trial (CG scales with its
     matrix, and so do the K-FAC factors' inverses).
     """
-    is_mean = settings.kl_reduction == "mean" and distribution != "categorical"
+    is_mean = settings.kl_reduction == "mean" and DISTRIBUTIONS[distribution].averages_kl
     return len(parts) if is_mean else 1
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import size
 from fasttrpo.settings.user import Settings
@@ -183,7 +184,7 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
 
 def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: str) -> Settings:
     """`settings` as their preset has them for such actions; explicit keywords win here too."""
-    if settings.preset is None or distribution == "gaussian":
+    if settings.preset is None or DISTRIBUTIONS[distribution].is_real:
         return settings
     differing = _find(settings.preset).discrete
     return replace(settings, **{k: v for k, v in differing.items() if keywords.get(k) is None})

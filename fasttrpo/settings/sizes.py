@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import comb
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.critics import CRITICS
 
@@ -15,7 +16,7 @@ N_COUNTERS = 7  # csrc/core/work.h
 def state_sizes(settings: AgentSettings) -> dict[str, int]:
     """{name: length} of the vectors of an agent's `state()`."""
     n_inputs, n_outputs = _n_inputs(settings), sum(settings.parts)
-    n_log_std = n_outputs if settings.distribution == "gaussian" else 0
+    n_log_std = DISTRIBUTIONS[settings.distribution].n_log_std(settings.parts)
     critic = CRITICS[settings.critic]
     theta = _parameters([n_inputs, *settings.policy_hidden, n_outputs]) + n_log_std
     n_features = critic.n_features * n_inputs

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.spaces import masks
 from fasttrpo.spaces.convert import Lead
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
@@ -74,7 +75,7 @@ class Actions:
         """
         if given is None:
             return None
-        if self.distribution != "categorical":
+        if not DISTRIBUTIONS[self.distribution].takes_masks:
             raise ValueError(
                 f"{name}: only Discrete and MultiDiscrete actions can be masked, "
                 f"and these are {self.to_space()}"

@@ -86,7 +86,7 @@ static void try_distribution(const trpok_table *k, input *in)
     dist->kl(k, row, out, other, log_std, log_std, work, parts, N, A, D);
     dist->entropy(k, row, out, log_std, work, parts, N, A, D);
     dist->entropy_adjoint(k, dout, dlog_std, 1, out, log_std, work, parts, N, A, D);
-    dist->mode(act, out, parts, N, A, D);
+    dist->mode(act, out, log_std, parts, N, A, D);
     for (int n = 0; n < N && are_finite(out, N * A); n++)
         MUST(dist->illegal(act + n * D, parts, D) < 0);
     act[next_of(in, N * D)] = (real)next_double(in);

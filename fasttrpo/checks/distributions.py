@@ -1,0 +1,80 @@
+"""What Python's layers know of each action distribution. Its formulas belong to the backends: an
+entry here has counterparts under the same name in the core's table (csrc/kernels/kernels.h) and in
+the twin's (fasttrpo/portable/distributions.py).
+
+`parts` is the number of network outputs of each action component, act (rows, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One entry of the table.
+
+    outputs      network outputs of each component; None: one for each of its choices
+    is_real      actions are real numbers; else choices
+    has_log_std  theta ends with a log_std for each output
+    takes_masks  choices can be forbidden
+    averages_kl  sb3-contrib's mean KL runs over action components too (agent.averaged)
+    legal        (act, parts) -> (rows, D) bool: which entries are actions
+    wanted       what an action is, in words, of a component with so many outputs
+    filler       some legal action, to stand where there is none
+    """
+
+    outputs: int | None
+    is_real: bool
+    has_log_std: bool
+    takes_masks: bool
+    averages_kl: bool
+    legal: Callable[[np.ndarray, Sequence[int]], np.ndarray]
+    wanted: Callable[[int], str]
+    filler: float = 0.0
+
+    def fits(self, parts: Sequence[int]) -> bool:
+        """Whether a policy can have these parts, each of which is at least 1."""
+        return len(parts) > 0 and (self.outputs is None or set(parts) == {self.outputs})
+
+    def n_log_std(self, parts: Sequence[int]) -> int:
+        """How many parameters theta has beside the network's."""
+        return sum(parts) if self.has_log_std else 0
+
+
+def _are_choices(act: np.ndarray, counts: np.ndarray | Sequence[int]) -> np.ndarray:
+    return (act >= 0) & (act < np.asarray(counts)) & (act == np.floor(act))
+
+
+DISTRIBUTIONS = {
+    "gaussian": Distribution(
+        outputs=1,
+        is_real=True,
+        has_log_std=True,
+        takes_masks=False,
+        averages_kl=True,
+        legal=lambda act, parts: np.isfinite(act),
+        wanted=lambda outputs: "a finite number",
+    ),
+    "categorical": Distribution(
+        outputs=None,
+        is_real=False,
+        has_log_std=False,
+        takes_masks=True,
+        averages_kl=False,
+        legal=_are_choices,
+        wanted=lambda outputs: f"one of 0..{outputs - 1}",
+    ),
+    "bernoulli": Distribution(
+        outputs=1,
+        is_real=False,
+        has_log_std=False,
+        takes_masks=False,
+        averages_kl=True,
+        legal=lambda act, parts: _are_choices(act, np.full(len(parts), 2)),
+        wanted=lambda outputs: "one of 0..1",
+    ),
+}
