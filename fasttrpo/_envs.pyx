@@ -24,6 +24,7 @@ from fasttrpo.suggest import unknown
 include "_arrays.pxi"
 include "_env_declarations.pxi"
 include "_env_spec.pxi"
+include "_mujoco.pxi"
 
 
 DISABLED, SAME_STEP, NEXT_STEP = 0, 1, 2

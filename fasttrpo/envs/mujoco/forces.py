@@ -8,10 +8,10 @@ MuJoCo's C interface to the same batches has one, `mjb_apply` (`mujoco/mjbatch.h
     mjb_apply     mj_rnePostConstraint, on the mjData that each simulation keeps for itself
     mjb_forward   no stage at all: copies the bound fields out
 
-each on the batch's threads, outside the GIL. (`mjb_apply` calls its function with the simulation's
-number and an argument too; `mj_rnePostConstraint` takes the model and the data and leaves those
-two where C's calling conventions put them.) The library's name carries its version, so its symbols
-are looked up when the first such batch is made.
+each on the batch's threads, outside the GIL. `mjb_apply` passes the simulation's number and an
+argument too, so it calls `mj_rnePostConstraint` through a callback of that signature, compiled in
+fasttrpo._envs. The library's name contains its version, so its symbols are looked up when the
+first such batch is made.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class _Config(ctypes.Structure):
     _fields_ = (("nthread", c_int), ("persistent", c_ubyte))
 
 
+# mjfBatchFunc: void (const mjModel *, mjData *, int simulation, void *argument).
+_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int, c_void_p)
+
 # Function -> its result and arguments (mujoco/mjbatch.h). None of them starts with invalid
 # arguments here: MuJoCo would end the process.
 _SIGNATURES = {
@@ -50,8 +53,9 @@ _SIGNATURES = {
     "mjb_step": (c_int, [c_void_p, c_void_p, c_int, c_int, c_int]),
     "mjb_forward": (c_int, [c_void_p, c_void_p, c_int, c_int]),
     "mjb_reset": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_int]),
-    "mjb_apply": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_void_p, c_int]),
+    "mjb_apply": (c_int, [c_void_p, c_void_p, c_int, _CALLBACK, c_void_p, c_int]),
     "mjb_getData": (None, [c_void_p, c_int, c_void_p]),
+    "mj_rnePostConstraint": (None, [c_void_p, c_void_p]),
 }
 
 
@@ -73,6 +77,20 @@ def _library() -> Any:
             f"{folder}; {COMMAND} --upgrade"
         ) from error
     return library
+
+
+@functools.cache
+def _post() -> tuple[Any, Any]:
+    """The callback that calls mj_rnePostConstraint, and its argument.
+
+    Without the compiled extension the callback is Python's, which takes the GIL for each call.
+    """
+    stage = _library().mj_rnePostConstraint
+    try:
+        from fasttrpo._envs import RUN_STAGE
+    except ImportError:
+        return _CALLBACK(lambda model, data, sim, argument: stage(model, data)), None
+    return _CALLBACK(RUN_STAGE), ctypes.cast(stage, c_void_p)
 
 
 # The fields that are the simulations' state: views of its rows, which may be written.
@@ -99,7 +117,6 @@ class ForcesBatch:
     def __init__(self, model: Any, nsim: int, nthread: int) -> None:
         self._mujoco, self._lib = require_mujoco(), _library()
         self.model, self.nsim, self.nthread = model, nsim, nthread
-        self._post = ctypes.cast(self._lib.mj_rnePostConstraint, c_void_p)
         self._batch = _made(self._lib, model, nsim, nthread)
         # The views below hold this; the batch goes when the last of them has gone.
         self._owner = _Owner()
@@ -135,7 +152,7 @@ class ForcesBatch:
         ids, n = self._ids(ids)
         failed = self._lib.mjb_step(self._batch, ids, n, nstep, _NO_STAGE)
         error = self._failure(ids) if failed else None
-        self._lib.mjb_apply(self._batch, ids, n, self._post, None, 0)
+        self._lib.mjb_apply(self._batch, ids, n, *_post(), 0)
         self._lib.mjb_forward(self._batch, ids, n, _NO_STAGE)
         if error:
             raise error
