@@ -25,6 +25,7 @@ if os.path.exists(os.path.join(os.path.dirname(__path__[0]), "setup.py")):
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo import callbacks, envs, kernels, presets
     from fasttrpo.checkpoint import FormatError
+    from fasttrpo.errors import UserError
     from fasttrpo.evaluate import evaluate_policy
     from fasttrpo.files import SaveError
     from fasttrpo.logger import configure
@@ -38,6 +39,7 @@ _HOME = {
     "evaluate_policy": "fasttrpo.evaluate",
     "FormatError": "fasttrpo.checkpoint",
     "SaveError": "fasttrpo.files",
+    "UserError": "fasttrpo.errors",
     "configure": "fasttrpo.logger",
     "callbacks": None,
     "envs": None,
@@ -50,6 +52,7 @@ __all__ = [
     "FormatError",
     "Rollout",
     "SaveError",
+    "UserError",
     "__version__",
     "callbacks",
     "configure",

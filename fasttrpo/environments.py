@@ -17,6 +17,7 @@ import numpy as np
 
 from fasttrpo import answers, source_tree, workers
 from fasttrpo.answers import Asked
+from fasttrpo.errors import UserError, UserImportError, UserTypeError
 from fasttrpo.infos import columns
 from fasttrpo.masks import Masks
 from fasttrpo.notes import Noted
@@ -54,14 +55,14 @@ def as_vector_env(
         answers.check_spaces(env, "observation_space", "action_space")
         env = _wrap(env)
     elif not is_vector:
-        raise TypeError(
+        raise UserTypeError(
             "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
             "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
             f"got {answers.no_environment(env)}"
         )
     answers.check_spaces(env, "single_observation_space", "single_action_space")
     if n_envs not in (1, env.num_envs):
-        raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
+        raise UserError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
     return env
 
 
@@ -113,9 +114,9 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
 
     missing = envs.missing(env_id)
     if missing and (env_backend == "native" or envs.is_ours(env_id)):
-        raise ImportError(f"{env_id}: {missing}")
+        raise UserImportError(f"{env_id}: {missing}")
     if env_backend == "native":
-        raise ValueError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
+        raise UserError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
     made = _gymnasium_s(env_id, n_envs)
     if missing and not (source_tree.was_told() and source_tree.remedy() in missing):
         warnings.warn(
@@ -146,9 +147,9 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
         if spec is not None:
             missing = envs.missing(env_id)
             if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
-                raise ImportError(f"{env_id}: {missing}") from error
+                raise UserImportError(f"{env_id}: {missing}") from error
             raise
-        raise ValueError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
+        raise UserError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
 
 
 def _hint(env_id: str, error: Exception) -> str:
@@ -271,7 +272,7 @@ class Stream:
             return False
         over = state["environment_over"]
         if over.dtype != bool:
-            raise ValueError(f"environment_over has dtype {over.dtype}, not bool")
+            raise UserError(f"environment_over has dtype {over.dtype}, not bool")
         if over.shape != (self.env.num_envs,):
             return False
         self._claim()
@@ -389,7 +390,7 @@ def _final_observations(
     if final is not None and not isinstance(final, Mapping | tuple):
         missing[done] = [final[env] is None for env in np.flatnonzero(done)]
     if final is None or np.count_nonzero(missing & ~unneeded):
-        raise ValueError(
+        raise UserError(
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
@@ -399,7 +400,7 @@ def _final_observations(
             obs = batches.replaced(obs, lost, seen)
         return batches.replaced(obs, done & ~lost, final)
     except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(
+        raise UserError(
             "the last observation of an episode (infos['final_obs']) has not the form of the "
             f"others: {' '.join(str(error).split())}"
         ) from error

@@ -19,10 +19,11 @@ try:
 except ImportError:  # Windows
     _HAS_LOCKS = False
 
+from fasttrpo.errors import UserError
 from fasttrpo.printable import encoded
 
 
-class InUseError(ValueError):
+class InUseError(UserError):
     """Another process writes into the folder."""
 
 
@@ -62,7 +63,7 @@ def _locked(folder: Path) -> int | None:
     return place
 
 
-class SaveError(OSError):
+class SaveError(OSError, UserError):
     """A file could not be written; the message says what became of the one that was there."""
 
 

@@ -18,6 +18,7 @@ from fasttrpo.amid import ROLLOUT, UPDATE
 from fasttrpo.callback_base import CallbackList, as_callback, loosen
 from fasttrpo.collect import EpisodeStatistics, collect
 from fasttrpo.environments import given_env
+from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.progress_bar import ProgressBarCallback
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.values import count as count_of
@@ -44,9 +45,11 @@ class Learning:
         max_seconds: float | None,
     ) -> None:
         if model._stream is None:
-            raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
+            raise UserRuntimeError(
+                "the model has no environment to learn in; call set_env(env) first"
+            )
         if not isinstance(tb_log_name, str):
-            raise TypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
+            raise UserTypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
         self.model = model
         self.callback = as_callback(callback)
         loosen(self.callback)
@@ -59,7 +62,7 @@ class Learning:
     def run(self) -> None:
         """Learns until there were enough steps or seconds, or a callback has enough."""
         if self.model._is_learning:
-            raise RuntimeError("the model is learning already: a callback cannot call learn")
+            raise UserRuntimeError("the model is learning already: a callback cannot call learn")
         self.model._is_learning = True
         try:
             self._run()

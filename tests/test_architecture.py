@@ -7,6 +7,7 @@ that a check that checks nothing fails.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -26,7 +27,8 @@ HEAVY_ALLOWED = {
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
-FOR_PORTABLE = {"fasttrpo.checks"}
+DOOR_FILES = sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".pyx", ".pxi"))
+FOR_PORTABLE = {"fasttrpo.checks", "fasttrpo.errors"}
 
 
 def imports(source, package, top_level=False):
@@ -129,7 +131,7 @@ LAYERS = (
         *("values", "suggest", "files", "npz", "notes", "run_files", "step", "_version"),
         *("ownership", "seeds", "workers", "media", "pictures", "source_tree", "rejections"),
     },
-    {"printable"},
+    {"printable", "errors"},
 )
 
 
@@ -139,6 +141,7 @@ def test_environments_stand_alone(path):
     modules = own(imports(read(path), package_of(path)))
     outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
     known = {"fasttrpo.suggest", "fasttrpo.values", "fasttrpo.files", "fasttrpo.npz"}
+    known |= {"fasttrpo.errors"}
     assert outside <= {*known, "fasttrpo.source_tree", "fasttrpo"}  # its extension _envs
 
 
@@ -255,3 +258,20 @@ def test_modules_and_public_names_are_documented(path):
     bare = {n.name for n in public if not ast.get_docstring(n)}
     if "portable" not in path.parts:
         assert not bare
+
+
+# The builtins that `fasttrpo.errors` has a kind of; a file that raises them says why here.
+BUILTINS = {"ValueError", "TypeError", "ImportError", "RuntimeError", "FileNotFoundError"}
+BUILTINS |= {"MemoryError"}
+PLAIN_ALLOWED = {
+    "fasttrpo/npz.py",  # its readers say what file it is, and of what kind
+    "fasttrpo/workers.py",  # a process of the user's environment has ended
+    "fasttrpo/envs/python/interpreter.py",  # shown as what a function of the user's raised
+    "fasttrpo/cli/worker.py",  # sent to the pool
+}
+
+
+@pytest.mark.parametrize("path", DOOR_FILES, ids=name_of)
+def test_what_users_cause_is_a_user_error(path):
+    raised = set(re.findall(r"\braise (\w+)\b", read(path)))
+    assert not raised & BUILTINS or name_of(path) in PLAIN_ALLOWED

@@ -10,7 +10,7 @@ from typing import Any
 
 from fasttrpo.cli import consent, logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
-from fasttrpo.cli.errors import REFUSALS, UsageError, line
+from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
 from fasttrpo.files import alone_in
 from fasttrpo.presets import settings_for
@@ -240,7 +240,7 @@ def _make_model(env_id: str, settings: dict[str, Any]) -> Any:
 
     try:
         return TRPO(env=env_id, **settings)
-    except (*REFUSALS, TypeError, gymnasium.error.Error) as error:
+    except gymnasium.error.Error as error:  # no such version, a package that it needs
         raise UsageError(line(error)) from error
 
 

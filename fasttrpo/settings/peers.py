@@ -17,6 +17,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fasttrpo.errors import UserError
 from fasttrpo.settings.user import Settings
 from fasttrpo.suggest import unknown
 from fasttrpo.values import size
@@ -191,5 +192,5 @@ def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: s
 
 def _find(name: Any) -> PeerPreset:
     if not isinstance(name, str) or name not in PEERS:
-        raise ValueError(unknown("preset", str(name), PEERS))
+        raise UserError(unknown("preset", str(name), PEERS))
     return PEERS[name]

@@ -26,6 +26,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fasttrpo.errors import UserError
 from fasttrpo.suggest import unknown
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
@@ -84,7 +85,7 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
     exists), ImportError with the command to type where MuJoCo is missing or too old.
     """
     if env_id not in IDS:
-        raise ValueError(unknown("MuJoCo environment", env_id, IDS))
+        raise UserError(unknown("MuJoCo environment", env_id, IDS))
     from fasttrpo.envs.mujoco.versions import require_mujoco
 
     require_mujoco()

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.envs.mujoco.versions import COMMAND, require_mujoco
+from fasttrpo.errors import UserError, UserImportError
 
 _NO_STAGE = 0
 _ERROR_SIZE = 1024
@@ -72,7 +73,7 @@ def _library() -> Any:
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except (IndexError, OSError, AttributeError) as error:
-        raise ImportError(
+        raise UserImportError(
             f"MuJoCo's C library with mjbatch.h is needed for contact forces ({error!r}), in "
             f"{folder}; {COMMAND} --upgrade"
         ) from error
@@ -134,7 +135,7 @@ class ForcesBatch:
     def bind(self, name: str) -> np.ndarray:
         """A live (nsim, ...) view of an mjData field. ValueError if there is none such."""
         if name not in self._mujoco.batch.DATA_FIELDS:
-            raise ValueError(f"{name} is no mjData field that a batch can bind")
+            raise UserError(f"{name} is no mjData field that a batch can bind")
         if name not in self._bound:
             self._bound[name] = self._state(name) if name in _STATE else self._output(name)
         return self._bound[name]
@@ -195,7 +196,7 @@ class ForcesBatch:
             return None, self.nsim
         array = (c_int * len(ids))(*map(int, ids))
         if any(not 0 <= i < self.nsim for i in array):
-            raise ValueError(f"ids must be in [0, {self.nsim})")
+            raise UserError(f"ids must be in [0, {self.nsim})")
         return array, len(ids)
 
     def _state(self, name: str) -> np.ndarray:
@@ -236,5 +237,5 @@ def _made(library: Any, model: Any, nsim: int, nthread: int) -> int:
     config = _Config(nthread, 1)
     batch = library.mjb_makeBatch(model._address, nsim, byref(config), message, _ERROR_SIZE)
     if not batch:
-        raise ValueError(f"MuJoCo made no batch: {message.value.decode(errors='replace')}")
+        raise UserError(f"MuJoCo made no batch: {message.value.decode(errors='replace')}")
     return batch
