@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +184,13 @@ def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     # The processes start while the folders are made.
     with seeds.pool(args.jobs, given["n_threads"], len(numbers)) as pool:
         # Mistakes show before a folder is made.
-        model, _ = new_model(args, given | {"seed": numbers[0]})
-        _tell_environments(args.env_id, model)
+        models = (new_model(args, given | {"seed": n}) for n in numbers)
+        first = next(models)
+        _tell_environments(args.env_id, first[0])
         group = _made(args.out or Path("runs") / as_name(args.env_id))
         folders = [
-            new_run(group / f"seed{n}", args.env_id, *new_model(args, given | {"seed": n}))
-            for n in numbers
+            new_run(group / f"seed{n}", args.env_id, *made)
+            for n, made in zip(numbers, chain([first], models), strict=True)
         ]
         return seeds.run_all(pool, group, folders, args, {})
 
