@@ -212,6 +212,13 @@ def test_importing_imports_nothing_heavy():
     assert not [name for name in (*HEAVY, "numpy") if f"'{name}'" in out.stdout]
 
 
+def test_the_command_line_starts_without_numpy():
+    """So `--help` is quick, and the processes of many seeds start before this one imports it."""
+    code = "import sys, fasttrpo.cli; print('numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
 # Parts of the standard library and of NumPy that take their time, and that a model needs late if
 # at all: for saving, for a wrong name, for the command line.
 LATE = {"argparse", "difflib", "importlib.metadata", "multiprocessing", "numpy.random", "secrets"}

@@ -16,15 +16,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from fasttrpo import backend
 from fasttrpo.cli import consent, logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import OtherModulesError, Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.files import SaveError, alone_in, write_text
-from fasttrpo.report.statistics import iqm
 from fasttrpo.run_files import ERROR, SUMMARY
 
 MOST = 10_000
@@ -134,6 +131,10 @@ def run_all(
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     """The line over seeds, and the file that has it."""
+    import numpy as np  # here, so that the processes start before it is imported
+
+    from fasttrpo.report.statistics import iqm
+
     returns = {o.task.folder.name: o.value for o in done}
     values = np.array(list(returns.values()))
     mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))

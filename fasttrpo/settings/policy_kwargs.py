@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings.sb3_arguments import policy_kwargs_without
 from fasttrpo.suggest import unknown
@@ -114,7 +112,7 @@ def _is_list(given: Any) -> bool:
 
 
 def _widths(name: str, given: Any) -> list[int]:
-    given = given.tolist() if isinstance(given, np.ndarray) else given
+    given = given.tolist() if hasattr(given, "tolist") else given  # an array
     if not _is_list(given):
         raise refuse(name, given, "a list of layer widths")
     return [size(f"{name} width", width) for width in given]
