@@ -20,6 +20,7 @@ from fasttrpo._version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo import callbacks, envs, theory
+    from fasttrpo.errors import UserError
     from fasttrpo.evaluate import evaluate_policy
     from fasttrpo.files.atomic import SaveError
     from fasttrpo.files.checkpoint import FormatError
@@ -35,6 +36,7 @@ _HOME = {
     "evaluate_policy": "fasttrpo.evaluate",
     "FormatError": "fasttrpo.files.checkpoint",
     "SaveError": "fasttrpo.files.atomic",
+    "UserError": "fasttrpo.errors",
     "configure": "fasttrpo.logs.logger",
 }
 _MODULES = {
@@ -49,6 +51,7 @@ __all__ = [
     "FormatError",
     "Rollout",
     "SaveError",
+    "UserError",
     "__version__",
     "callbacks",
     "configure",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.values import integer, optional
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.spaces import check_same, describe
 from fasttrpo.stream.make import as_vector_env, given_env, is_name, shares
 from fasttrpo.stream.step import Step
@@ -66,7 +67,7 @@ def evaluate_policy(
 def _calls(render: bool, callback: Any) -> Callable[..., None] | None:
     """What is to be done after each step, if anything: see `play`."""
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function (locals, globals), got {callback!r}")
+        raise UserTypeError(f"callback must be a function (locals, globals), got {callback!r}")
     if not render and callback is None:
         return None
 
@@ -102,7 +103,7 @@ def _locals(
 def rendering(env: Any, *of_step: Any) -> None:
     """Shows the environments as they are; ValueError if they cannot be shown."""
     if getattr(env, "render_mode", None) is None:
-        raise ValueError(
+        raise UserError(
             "render=True takes an environment that can be rendered, say "
             'gymnasium.make(..., render_mode="human")'
         )

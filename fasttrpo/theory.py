@@ -27,6 +27,7 @@ from fasttrpo.checks import arrays
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import integer, one_of, real
 from fasttrpo.core import backend
+from fasttrpo.errors import UserError
 from fasttrpo.settings import ACCEPTANCES
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS
@@ -83,7 +84,7 @@ class Policy:
             sizes = tuple(_COUNT(f"each of {name}", size) for size in getattr(self, name))
             object.__setattr__(self, name, sizes)
         if not DISTRIBUTIONS[self.distribution].fits(self.parts):
-            raise ValueError(f"parts of a {self.distribution} policy cannot be {self.parts}")
+            raise UserError(f"parts of a {self.distribution} policy cannot be {self.parts}")
 
     @property
     def n_parameters(self) -> int:
@@ -120,7 +121,7 @@ class Policy:
         """An agent at theta with the batch in it; actions None where they do not matter."""
         n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
         if n == 0:
-            raise ValueError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
+            raise UserError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
         agent = self._agent(n)
         agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
         if actions is None:
@@ -155,7 +156,7 @@ def gae(
     """
     shape = np.shape(rewards)
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"rewards has shape {shape}, not (T, E) with T, E > 0")
+        raise UserError(f"rewards has shape {shape}, not (T, E) with T, E > 0")
     rew = arrays.as_array("rewards", rewards, shape, np.float64)
     val = arrays.as_array("values", values, shape, np.float64)
     final = arrays.as_array("final_values", final_values, shape, np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import subprocess
 import sys
 
@@ -29,7 +30,8 @@ HEAVY_ALLOWED = {
     "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
     "fasttrpo/envs/python/numba_types.py": {"numba"},
 }
-FOR_PORTABLE = {"fasttrpo.checks.arrays"}
+DOOR_FILES = sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".pyx", ".pxi"))
+FOR_PORTABLE = {"fasttrpo.checks.arrays", "fasttrpo.errors"}
 
 
 def imports(source, package, top_level=False):
@@ -122,6 +124,7 @@ LAYERS = (
     {"core", "envs"},
     {"spaces", "settings", "files"},
     {"checks", "moved", "_version"},
+    {"errors"},
 )
 
 
@@ -131,7 +134,11 @@ def test_environments_stand_alone(path):
     modules = own(imports(read(path), package_of(path)))
     outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
     known = {"checks.suggest", "checks.values", "files.atomic", "files.npz", "core.source_tree"}
-    assert outside <= {"fasttrpo.core", *(f"fasttrpo.{name}" for name in known)}  # for _envs
+    known = {
+        "fasttrpo.core",
+        *(f"fasttrpo.{name}" for name in known),
+    }  # core's: its extension _envs
+    assert outside <= {*known, "fasttrpo.errors"}
 
 
 # Within a room: whom its files import there, the user's end first.
@@ -215,6 +222,13 @@ def test_importing_imports_nothing_heavy():
     assert not [name for name in (*HEAVY, "numpy") if f"'{name}'" in out.stdout]
 
 
+def test_the_command_line_starts_without_numpy():
+    """So `--help` is quick, and the processes of many seeds start before this one imports it."""
+    code = "import sys, fasttrpo.cli; print('numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
 # Parts of the standard library and of NumPy that take their time, and that a model needs late if
 # at all: for saving, for a wrong name, for the command line.
 LATE = {"argparse", "difflib", "importlib.metadata", "multiprocessing", "numpy.random", "secrets"}
@@ -261,3 +275,20 @@ def test_modules_and_public_names_are_documented(path):
     bare = {n.name for n in public if not ast.get_docstring(n)}
     if "portable" not in path.parts:
         assert not bare
+
+
+# The builtins that `fasttrpo.errors` has a kind of; a file that raises them says why here.
+BUILTINS = {"ValueError", "TypeError", "ImportError", "RuntimeError", "FileNotFoundError"}
+BUILTINS |= {"MemoryError"}
+PLAIN_ALLOWED = {
+    "fasttrpo/npz.py",  # its readers say what file it is, and of what kind
+    "fasttrpo/workers.py",  # a process of the user's environment has ended
+    "fasttrpo/envs/python/interpreter.py",  # shown as what a function of the user's raised
+    "fasttrpo/cli/worker.py",  # sent to the pool
+}
+
+
+@pytest.mark.parametrize("path", DOOR_FILES, ids=name_of)
+def test_what_users_cause_is_a_user_error(path):
+    raised = set(re.findall(r"\braise (\w+)\b", read(path)))
+    assert not raised & BUILTINS or name_of(path) in PLAIN_ALLOWED

@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bench import ROOT, batches, machine, profile, timing
 from bench import kernels as kernels_bench
 from bench.peers import cases, fisher, numpy_peer, ours, processes, report, small, torch_peer
-from fasttrpo import theory as kernels
+from fasttrpo import theory
 
 PEERS = ("torch", "jax", "sb3_contrib", "stable_baselines3", "tianshou", "mujoco", "numba")
 FILES = sorted((ROOT / "bench").rglob("*.py"))
@@ -142,14 +142,14 @@ def test_the_recorded_batch_has_its_recorded_advantages():
         expected, values = file["advantages"], file["values"].reshape(batch.rew.shape)
     after = np.concatenate([values[1:], values[-1:]])
     rollout = (batch.rew, values, batch.term, batch.trunc, after)
-    adv, _ = kernels.gae(*rollout, batches.GAMMA, batches.GAE_LAMBDA)
+    adv, _ = theory.gae(*rollout, batches.GAMMA, batches.GAE_LAMBDA)
     assert ours.relative_error(adv.ravel(), expected) < 1e-5
 
 
 def test_our_advantages_are_those_of_the_loop_in_numpy():
     rollout = small.rollout(40, 3)
     rew, val, boot, done, skip = rollout
-    found = kernels.gae(rew, val, np.zeros_like(done), done, boot)
+    found = theory.gae(rew, val, np.zeros_like(done), done, boot)
     for ours_, numpys in zip(found, small.numpy_gae(rew, val, boot, done, skip), strict=True):
         assert ours.relative_error(ours_, numpys) < 1e-6  # values are in float32 there
 

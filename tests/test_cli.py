@@ -17,6 +17,13 @@ import fasttrpo
 from fasttrpo import TRPO, cli
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.envs.classic import has_extension
+from fasttrpo.errors import (
+    UserError,
+    UserImportError,
+    UserMemoryError,
+    UserRuntimeError,
+    UserTypeError,
+)
 from fasttrpo.training import learning
 
 SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
@@ -222,19 +229,46 @@ def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, capsys, monke
     assert "failed at step 0; saved in run; go on with: fasttrpo train --resume run" in out
 
 
-@pytest.mark.parametrize("error", [ValueError("not\nfinite"), OverflowError("big"), MemoryError()])
-def test_refusals_are_one_line_but_not_the_environment_s_own(error, capsys, monkeypatch):
-    def fail(self, actions):
+def raising(error):
+    def fail(*given):
         raise error
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "iterate", lambda model, callback: fail(model, None))
-        assert train() == 2
-    said = " ".join(str(error).split()) or "MemoryError"
-    assert capsys.readouterr().err == f"fasttrpo: {said}\n"
-    monkeypatch.setattr(CartPoleEnv, "step", fail)
+    return fail
+
+
+KINDS = [UserError, UserTypeError, UserRuntimeError, UserImportError, UserMemoryError]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_user_causes_is_one_line(kind, capsys, monkeypatch):
+    monkeypatch.setattr(learning, "iterate", raising(kind("not\nfinite")))
+    assert train() == 2
+    assert capsys.readouterr().err == "fasttrpo: not finite\n"
+    assert train("--debug") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("\nfasttrpo: not finite\n")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), TypeError("x"), MemoryError(), OSError("x")])
+def test_everything_else_has_its_traceback(error, monkeypatch):
+    monkeypatch.setattr(learning, "iterate", raising(error))
     with pytest.raises(type(error)):
+        train()
+
+
+def test_what_the_environment_raises_has_its_traceback(monkeypatch):
+    """A UserError too: an environment may use fasttrpo itself."""
+    monkeypatch.setattr(CartPoleEnv, "step", raising(UserError("x")))
+    with pytest.raises(UserError):
         train("--env-backend", "gymnasium")
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "plot", "report", "selftest", "info"])
+def test_every_command_has_debug(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert "--debug" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["info"], ["train", "CartPole-v1"]])

@@ -40,7 +40,7 @@ def test_every_distribution_has_its_entry_in_every_table():
 
 @needs_extension
 def test_the_core_s_table_says_what_python_s_does():
-    table = importlib.import_module("fasttrpo._core32").distributions()
+    table = importlib.import_module("fasttrpo.core._core32").distributions()
     assert list(table) == list(ENTRIES)
     for name, (outputs, takes_masks, has_log_std, n_choices) in table.items():
         entry = ENTRIES[name]

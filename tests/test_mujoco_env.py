@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 import warnings
 
 import gymnasium
@@ -393,3 +395,20 @@ def test_the_two_batches_bind_alike():
         other.step([2])
     with pytest.raises(ValueError, match="read-only"):
         other.xpos[...] = 0
+
+
+def test_contact_forces_are_the_same_without_the_extension(monkeypatch):
+    """Where MuJoCo's batches call back into Python."""
+    forces = importlib.import_module("fasttrpo.envs.mujoco.forces")
+
+    def observed():
+        forces._post.cache_clear()
+        env = mujoco.make("Ant-v5", num_envs=3, n_threads=2)
+        env.reset(seed=0)
+        return [env.step(np.full((3, 8), 0.5))[0] for _ in range(20)]
+
+    compiled = observed()
+    monkeypatch.setitem(sys.modules, "fasttrpo.core._envs", None)
+    np.testing.assert_array_equal(observed(), compiled)
+    assert forces._post()[1] is None
+    forces._post.cache_clear()

@@ -9,8 +9,7 @@ import pytest
 from agents import needs_extension
 from tolerances import DIFFERENCES, SAMPLING, assert_close
 
-from fasttrpo import TRPO, cli, selftest
-from fasttrpo import theory as kernels
+from fasttrpo import TRPO, cli, selftest, theory
 from fasttrpo.core import backend
 from fasttrpo.selftest import formulas, machine
 from fasttrpo.selftest.cases import KINDS, Case
@@ -156,10 +155,10 @@ def test_an_instruction_set_that_is_wrong_is_seen(dtype, monkeypatch):
 
 
 def test_advantages_and_rejected_steps_that_are_wrong_are_seen(monkeypatch):
-    gae, search = kernels.gae, kernels.line_search
-    monkeypatch.setattr(kernels, "gae", lambda *args: [1.000001 * x for x in gae(*args)])
+    gae, search = theory.gae, theory.line_search
+    monkeypatch.setattr(theory, "gae", lambda *args: [1.000001 * x for x in gae(*args)])
     found = search(lambda trial: (1.0, 0.0), np.ones(50), np.ones(50), 0.0)
-    monkeypatch.setattr(kernels, "line_search", lambda *args: found)
+    monkeypatch.setattr(theory, "line_search", lambda *args: found)
     wanted = {"advantages (GAE)": "FAILED", "rejected step": "FAILED"}
     assert outcomes("advantages", "rejected") == wanted
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.values import count, integer, optional, real
+from fasttrpo.errors import UserError
 from fasttrpo.evaluate import N_ENVS, play, rendering
 from fasttrpo.files.atomic import replacing
 from fasttrpo.logs.writers import ProgressFile
@@ -100,11 +101,11 @@ class EvalCallback(EventCallback):
         if named:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
         if shares(self.training_env, self.eval_env):
-            raise ValueError("eval_env is the environment that the model learns in; make another")
+            raise UserError("eval_env is the environment that the model learns in; make another")
 
         learnt = self.model.get_vec_normalize_env()
         if getattr(learnt, "norm_obs", False) and vec_normalize(self.eval_env) is None:
-            raise ValueError(
+            raise UserError(
                 "the model sees observations through a VecNormalize, and eval_env has none: pass "
                 "VecNormalize(eval_env, training=False, norm_reward=False), which gets the "
                 "statistics of the model's"
@@ -235,7 +236,7 @@ class _ChildOfEval(BaseCallback):
     def init_callback(self, model: Any) -> None:
         """ValueError where there is no such parent."""
         if not hasattr(self.parent, "best_mean_reward"):
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} belongs into an EvalCallback: "
                 "callback_on_new_best= or callback_after_eval="
             )

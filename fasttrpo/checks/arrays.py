@@ -6,6 +6,7 @@ import numpy as np
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import positive as positive  # a setting that changes as an agent learns
+from fasttrpo.errors import UserError, UserTypeError
 
 NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
 
@@ -16,9 +17,9 @@ def as_array(name, value, shape, dtype):
     """
     given = np.asarray(value)
     if given.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be an array of real numbers, got {given.dtype}")
+        raise UserTypeError(f"{name} must be an array of real numbers, got {given.dtype}")
     if given.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {given.shape}, not {tuple(shape)}")
+        raise UserError(f"{name} has shape {given.shape}, not {tuple(shape)}")
     if given.dtype != dtype:
         with np.errstate(over="ignore", invalid="ignore"):
             given = given.astype(dtype)
@@ -29,7 +30,7 @@ def finite_vector(name, value, size):
     """A float64 copy of `value` (size,); ValueError if its shape is wrong or it is not finite."""
     vector = as_array(name, value, (size,), np.float64).copy()
     for i in np.flatnonzero(~np.isfinite(vector))[:1]:
-        raise ValueError(f"{name} is not finite ({vector[i]:g} in component {i})")
+        raise UserError(f"{name} is not finite ({vector[i]:g} in component {i})")
     return vector
 
 
@@ -47,14 +48,14 @@ def finite_rows(name, array, noun="row", step=None, skip=None):
     row, *component = np.argwhere(bad)[0]
     where = f" in component {component[0]}" if component else ""
     value = array[(row, *component)]
-    raise ValueError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
+    raise UserError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
 
 
 def actions(act, distribution, parts, noun="row", step=None):
     """ValueError for the first entry of `act` (rows, D) that the distribution cannot draw."""
     entry = DISTRIBUTIONS[distribution]
     for row, d in np.argwhere(~entry.legal(act, parts))[:1]:
-        raise ValueError(
+        raise UserError(
             f"action of {noun} {row} is {act[row, d]:g}, not {entry.wanted(parts[d])} "
             f"(component {d}){_at(step)}"
         )
@@ -67,7 +68,7 @@ def mask_rows(mask, n, distribution, parts):
     if mask is None:
         return None
     if not DISTRIBUTIONS[distribution].takes_masks:
-        raise ValueError(
+        raise UserError(
             f"a {distribution} policy takes no mask: masks are for actions that are choices "
             "(Discrete, MultiDiscrete)"
         )
@@ -75,7 +76,7 @@ def mask_rows(mask, n, distribution, parts):
     rows = as_array("mask", given, (n, sum(parts)), np.bool_)
     if given.dtype != np.bool_ and (given != rows).any():
         row, choice = np.argwhere(given != rows)[0]
-        raise ValueError(f"mask has {given[row, choice]:g} in row {row}, not 0 or 1")
+        raise UserError(f"mask has {given[row, choice]:g} in row {row}, not 0 or 1")
     return rows
 
 
@@ -88,14 +89,14 @@ def masks(mask, act, parts, noun="row", step=None):
     starts = np.cumsum(parts) - parts
     empty = ~np.logical_or.reduceat(mask, starts, axis=1)
     for row, d in np.argwhere(empty)[:1]:
-        raise ValueError(
+        raise UserError(
             f"mask of {noun} {row} forbids all {parts[d]} choices (component {d}){_at(step)}"
         )
     if act is None:
         return
     taken = np.take_along_axis(mask, starts + act.astype(np.int64), axis=1)
     for row, d in np.argwhere(~taken)[:1]:
-        raise ValueError(
+        raise UserError(
             f"action of {noun} {row} is {act[row, d]:g}, which its mask forbids "
             f"(component {d}){_at(step)}"
         )
@@ -115,21 +116,21 @@ def state_fields(state, like):
     sizes are the same and training can have come to every number: as trpo_load has it.
     """
     for name in sorted(set(like) ^ set(state)):
-        raise ValueError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
+        raise UserError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
     fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
     if not are_counts(fields["counters"], [LARGEST_WORD] * 2 + [LARGEST_COUNT] * 5):
-        raise ValueError("counters are not whole numbers in their range")
+        raise UserError("counters are not whole numbers in their range")
     for name in ("obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"):
         if (fields[name] < 0).any():
-            raise ValueError(f"{name} is negative")
+            raise UserError(f"{name} is negative")
     for name in ("obs_count", "rew_count"):
         if not are_counts(fields[name]):
-            raise ValueError(f"{name} is not a whole number up to 2^52")
+            raise UserError(f"{name} is not a whole number up to 2^52")
     scale = fields["damping_scale"].item()
     if not scale > 0:
-        raise ValueError("damping_scale is not positive")
+        raise UserError("damping_scale is not positive")
     if not LEAST_SCALE <= scale <= LARGEST_SCALE:
-        raise ValueError(f"damping_scale is {scale:g}, not in [{LEAST_SCALE:g}, {LARGEST_SCALE:g}]")
+        raise UserError(f"damping_scale is {scale:g}, not in [{LEAST_SCALE:g}, {LARGEST_SCALE:g}]")
     return fields
 
 

@@ -7,13 +7,15 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
+from fasttrpo.errors import UserError
+
 Check = Callable[[str, Any], Any]
 LARGEST_SIZE = 2**24  # as in csrc/core/settings.c: what an int holds with room to spare
 
 
 def refuse(name: str, value: Any, legal: str) -> ValueError:
     """The error to raise: which name, what is legal, what was given."""
-    return ValueError(f"{name} must be {legal}, got {value!r}")
+    return UserError(f"{name} must be {legal}, got {value!r}")
 
 
 def plain(value: Any) -> Any:

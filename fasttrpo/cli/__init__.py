@@ -1,15 +1,17 @@
 """The command line: `fasttrpo COMMAND ...`; `fasttrpo --help` lists the commands.
 
 A command is a module with `add`, which declares its arguments and says what runs it.
-Exit codes: 0 done, 1 failed on the way (a full disk, one of many seeds, a selftest), 2 the command
-was wrong (one line says how), 130 interrupted by Ctrl-C, SIGTERM or SIGHUP, 141 nobody takes the
-output (training goes on without one).
+Exit codes: 0 done, 1 failed on the way (a full disk, one of many seeds, a selftest, an error of
+fasttrpo or of an environment, shown with its traceback), 2 the command or what it names is wrong
+(one line says how), 130 interrupted by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads the output
+(training continues without one).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -17,10 +19,16 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
-from fasttrpo.cli.errors import FAILED, INTERRUPTED, OUTPUT_ENDED, REFUSALS, UsageError, line
+from fasttrpo.cli.errors import (
+    INTERRUPTED,
+    OUTPUT_ENDED,
+    UsageError,
+    exit_code,
+    is_the_users,
+    line,
+)
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
-from fasttrpo.files.atomic import SaveError
 
 COMMANDS = {
     "train": train,
@@ -48,24 +56,16 @@ def _main(argv: list[str], output: guarded) -> int:
         if args.run is train.run:
             output.discard()
         return args.run(args)
-    except UsageError as error:
-        _tell(str(error))
-        return 2
     except KeyboardInterrupt:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except SaveError as error:
-        _tell(str(error.strerror))
-        return FAILED
-    except REFUSALS as error:
-        from fasttrpo.envs import SimulationError
-        from fasttrpo.stream.notes import is_environments
-
-        # What went wrong inside the environment is for its author, who needs the traceback.
-        if is_environments(error) and not isinstance(error, SimulationError):
+    except Exception as error:
+        if not is_the_users(error):
             raise
+        if "--debug" in argv:
+            traceback.print_exc()
         _tell(line(error))
-        return 2
+        return exit_code(error)
 
 
 def _tell(words: str) -> None:
@@ -79,6 +79,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     parsers = {name: module.add(commands) for name, module in COMMANDS.items()}
+    for each in parsers.values():
+        each.add_argument("--debug", action="store_true", help="show the traceback of any error")
     if argv:
         is_option = argv[0].startswith("-")
         known = _options(parser) if is_option else [*parsers]

@@ -17,6 +17,7 @@ from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import full, is_file, read_config
 from fasttrpo.envs import MODULE
 from fasttrpo.envs.names import is_in_source
+from fasttrpo.errors import UserError
 
 # What the user has named or agreed to, each as `full` has it.
 _admitted: set[str] = set()
@@ -84,6 +85,6 @@ def named_again(folder: Path) -> str:
 
     try:
         env_id = read_config(folder)["env_id"]
-    except UsageError:  # the folder is gone, or damaged
+    except UserError:  # the folder is gone, or damaged
         return ""
     return f" {shlex.quote(env_id)}" if code_of(env_id) else ""

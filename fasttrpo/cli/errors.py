@@ -1,24 +1,47 @@
-"""What a command answers when it cannot be carried out: an exit code, one line for the user."""
+"""Which errors a command shows in one line, and the exit codes.
+
+One line is for what the user can put right: `UserError`, and what a file of the user's raises as it
+is run. Everything else is shown with its traceback, what the user's environment raises among it.
+"""
 
 from __future__ import annotations
 
-from fasttrpo.envs.failures import RAN
+from fasttrpo.envs.failures import RAN, SimulationError
+from fasttrpo.errors import UserError
+from fasttrpo.files.atomic import SaveError
+from fasttrpo.stream.notes import is_environments
 
 FAILED = 1
+WRONG = 2
 INTERRUPTED = 130
-OUTPUT_ENDED = 141  # as shells tell of a process that SIGPIPE ended
-# What the library answers to values that it cannot work with.
-REFUSALS = (ValueError, OverflowError, MemoryError, ImportError, FileNotFoundError)
+OUTPUT_ENDED = 141  # as shells report a process that SIGPIPE ended
 
 
-class UsageError(Exception):
-    """The command cannot be carried out as it was given; one line for the user."""
+class UsageError(UserError):
+    """The command cannot be carried out as it was given."""
 
 
 def line(error: BaseException) -> str:
-    """The error in one line; where the user's own file raised it, with the place and its type."""
-    kind, words = type(error).__name__, " ".join(str(error).split())
-    for note in getattr(error, "__notes__", ()):
-        if note.startswith(RAN):
-            return f"{note.removeprefix(RAN)}: {kind}: {words}"
-    return words or kind
+    """The error in one line; if the user's own file raised it, with the place and its type."""
+    words = error.strerror if isinstance(error, SaveError) else str(error)
+    kind, words = type(error).__name__, " ".join(str(words).split())
+    place = _place(error)
+    return f"{place}: {kind}: {words}" if place else words or kind
+
+
+def is_the_users(error: Exception) -> bool:
+    """Whether one line says what the user needs to know."""
+    if is_environments(error):
+        return isinstance(error, SimulationError)
+    return isinstance(error, UserError) or _place(error) != ""
+
+
+def exit_code(error: Exception) -> int:
+    """What the command returns for one of the user's errors."""
+    return FAILED if isinstance(error, SaveError) else WRONG
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's own file raised it as it was run, or ""."""
+    notes = getattr(error, "__notes__", ())
+    return next((note.removeprefix(RAN) for note in notes if note.startswith(RAN)), "")

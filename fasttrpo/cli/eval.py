@@ -8,7 +8,7 @@ from typing import Any
 
 from fasttrpo.cli import consent
 from fasttrpo.cli.arguments import add_progress, check_count
-from fasttrpo.cli.errors import UsageError, line
+from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import as_typed, environment_of, full
 from fasttrpo.files.run_folder import MODEL
 
@@ -44,10 +44,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    try:
-        model = TRPO.load(args.folder / MODEL)
-    except OSError as error:
-        raise UsageError(line(error)) from error
+    model = TRPO.load(args.folder / MODEL)
     mode = not args.stochastic
     print(told(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
     return 0

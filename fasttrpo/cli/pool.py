@@ -25,6 +25,7 @@ from typing import Any
 
 import fasttrpo
 from fasttrpo.cli.streams import DISCARD, guarded
+from fasttrpo.errors import UserImportError
 
 _PROGRAM = Path(__file__).with_name("worker.py")
 _GRACE = 10.0  # seconds that a process has to end in
@@ -47,7 +48,7 @@ class Outcome:
     traceback: str = ""
 
 
-class OtherModulesError(ImportError):
+class OtherModulesError(UserImportError):
     """A process of the pool does not run the code that this one runs; the message says why."""
 
 

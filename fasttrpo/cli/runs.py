@@ -69,13 +69,10 @@ def environment_of(folder: Path) -> str:
 def read_config(folder: Path) -> dict[str, Any]:
     """What makes the run what it is, as `train` wrote it: env_id, total_timesteps, settings.
 
-    UsageError names the nearest run if there is none such, and what is wrong with a damaged file.
+    UserError names the nearest run if there is no such run, and what is wrong with a damaged file.
     """
     path = folder / CONFIG
-    try:
-        config = read_config_file(path)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    config = read_config_file(path)
     if config is None:
         raise UsageError(_no_run(folder))
     for name in ("env_id", "total_timesteps", "settings"):

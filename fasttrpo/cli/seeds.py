@@ -134,6 +134,7 @@ def run_all(
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     """The line over seeds, and the file that has it."""
+
     returns = {o.task.folder.name: o.value for o in done}
     values = np.array(list(returns.values()))
     mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))

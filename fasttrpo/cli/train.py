@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import ast
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fasttrpo.cli import consent, logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
-from fasttrpo.cli.errors import REFUSALS, UsageError, line
+from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
@@ -184,12 +185,13 @@ def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     # The processes start while the folders are made.
     with seeds.pool(args.jobs, given["n_threads"], len(numbers)) as pool:
         # Mistakes show before a folder is made.
-        model, _ = new_model(args, given | {"seed": numbers[0]})
-        _tell_environments(args.env_id, model)
+        models = (new_model(args, given | {"seed": n}) for n in numbers)
+        first = next(models)
+        _tell_environments(args.env_id, first[0])
         group = _made(args.out or Path("runs") / as_name(args.env_id))
         folders = [
-            new_run(group / f"seed{n}", args.env_id, *new_model(args, given | {"seed": n}))
-            for n in numbers
+            new_run(group / f"seed{n}", args.env_id, *made)
+            for n, made in zip(numbers, chain([first], models), strict=True)
         ]
         return seeds.run_all(pool, group, folders, args, {})
 
@@ -241,7 +243,7 @@ def _make_model(env_id: str, settings: dict[str, Any]) -> Any:
 
     try:
         return TRPO(env=env_id, **settings)
-    except (*REFUSALS, TypeError, gymnasium.error.Error) as error:
+    except gymnasium.error.Error as error:  # no such version, a package that it needs
         raise UsageError(line(error)) from error
 
 

@@ -57,7 +57,7 @@ cdef class Agent(Theory):
         """
         shape = (self.w.set.n_envs,)
         if not self.w.open:
-            raise RuntimeError("no step is open: call act or record before push")
+            raise UserRuntimeError("no step is open: call act or record before push")
         skip = arrays.as_array("skip", np.zeros(shape) if skip is None else skip, shape, np.bool_)
         rew = arrays.as_array("reward", rew, shape, np.float64)
         term = arrays.as_array("terminated", term, shape, np.bool_)
@@ -107,10 +107,10 @@ cdef class Agent(Theory):
         """Raises for what the core found in what the environments showed it."""
         cdef trpo_culprit at
         if status not in (TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS):
-            raise ValueError(status_text(status))
+            raise UserError(status_text(status))
         trpo_get_culprit(self.w, &at)
         name = "observation" if status == TRPO_ERR_OBS else "next observation"
-        raise ValueError(f"{name} of environment {at.env} is not finite as {REAL.name} "
+        raise UserError(f"{name} of environment {at.env} is not finite as {REAL.name} "
                          f"(component {at.component}) at step {at.step}")
 
     def discard(self):
@@ -131,9 +131,9 @@ cdef class Agent(Theory):
         with self.lock, nogil:
             status = trpo_update(self.w, &info)
         if status == TRPO_ERR_ORDER:
-            raise RuntimeError("the last step is not complete: call push before update")
+            raise UserRuntimeError("the last step is not complete: call push before update")
         if status < 0:
-            raise ValueError(status_text(status))
+            raise UserError(status_text(status))
         fields = info
         rejected = trpo_rejection_text(info.rejected).decode()
         return {"outcome": status, "rejected": rejected,
@@ -183,9 +183,9 @@ cdef class Agent(Theory):
 
     cdef _check_open(self):
         if self.w.open:
-            raise RuntimeError("the last step is not complete: call push before the next act")
+            raise UserRuntimeError("the last step is not complete: call push before the next act")
         if trpo_recorded(self.w) >= self.w.set.n_steps:
-            raise RuntimeError(f"the rollout is full ({self.w.set.n_steps} steps): call update")
+            raise UserRuntimeError(f"the rollout is full ({self.w.set.n_steps} steps): call update")
 
     cdef _step_obs(self, name, obs):
         return arrays.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)

@@ -18,6 +18,7 @@ import threading
 import numpy as np
 
 from fasttrpo.checks import arrays
+from fasttrpo.errors import UserError, UserMemoryError, UserRuntimeError
 
 include "_arrays.pxi"
 include "_declarations.pxi"
@@ -70,7 +71,7 @@ cdef const trpok_table *_table() except NULL:
     cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
     if table == NULL:
         legal = " or ".join(instruction_sets())
-        raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
+        raise UserError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
     return table
 
 

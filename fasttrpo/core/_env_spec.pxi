@@ -20,7 +20,7 @@ cdef const trpo_env *_found(source) except NULL:
     if isinstance(source, str):
         env = trpo_env_named(source.encode())
         if env == NULL:
-            raise ValueError(unknown("compiled environment", source, names()))
+            raise UserError(unknown("compiled environment", source, names()))
     else:
         env = <const trpo_env *><uintptr_t>source.address
     _look_over(env, str(source))
@@ -34,19 +34,19 @@ cdef _look_over(const trpo_env *env, str source):
         return
     field = trpo_env_bad_field(env).decode()
     if field == "trpo_env":
-        raise ValueError(f"{source}: trpo_environment() returned NULL")
+        raise UserError(f"{source}: trpo_environment() returned NULL")
     if field == "version":
-        raise ValueError(
+        raise UserError(
             f"{source} was built for version {env.version} of trpo_env.h, and this is version "
             f"{TRPO_ENV_VERSION}: compile it with this version's header"
         )
     if field == "struct_size":
-        raise ValueError(
+        raise UserError(
             f"{source}: its trpo_env has {env.struct_size} bytes and this version's "
             f"{sizeof(trpo_env)}: compile it with this version's header, and set struct_size "
             "to sizeof(trpo_env)"
         )
-    raise ValueError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
+    raise UserError(f"{source}: {field} {_what_is_wrong(env, field)}; see trpo_env.h")
 
 
 cdef _check_option_names(const trpo_env *env, str source):
@@ -57,11 +57,11 @@ cdef _check_option_names(const trpo_env *env, str source):
         try:
             text = name.decode()
         except UnicodeDecodeError:
-            raise ValueError(f"{source}: the option name {name!r} is not UTF-8") from None
+            raise UserError(f"{source}: the option name {name!r} is not UTF-8") from None
         if text in seen:
-            raise ValueError(f"{source}: two options are named {text!r}")
+            raise UserError(f"{source}: two options are named {text!r}")
         if text in RESERVED:
-            raise ValueError(f"{source}: no option can be named {text!r}, which fasttrpo uses")
+            raise UserError(f"{source}: no option can be named {text!r}, which fasttrpo uses")
         seen.add(text)
 
 
@@ -85,7 +85,7 @@ def _number(name, value):
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"option {name} must be a number, got {value!r}") from None
+        raise UserError(f"option {name} must be a number, got {value!r}") from None
     if not np.isfinite(number):
-        raise ValueError(f"option {name} must be finite, got {value!r}")
+        raise UserError(f"option {name} must be finite, got {value!r}")
     return number

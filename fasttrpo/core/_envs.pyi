@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 DISABLED: int
 SAME_STEP: int
 NEXT_STEP: int
+RUN_STAGE: int
 
 def names() -> list[str]: ...
 

@@ -20,10 +20,12 @@ from fasttrpo.checks import arrays
 from fasttrpo.envs.failures import SimulationError, forget, noted
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.checks.suggest import unknown
+from fasttrpo.errors import UserError, UserMemoryError, UserRuntimeError, UserTypeError
 
 include "_arrays.pxi"
 include "_env_declarations.pxi"
 include "_env_spec.pxi"
+include "_mujoco.pxi"
 
 
 DISABLED, SAME_STEP, NEXT_STEP = 0, 1, 2
@@ -83,7 +85,7 @@ cdef class Envs:
         memcpy(&self.spec, found, found.struct_size)  # an older one is shorter
         self.source, self.num_envs = source, num_envs
         if num_envs < 1:
-            raise ValueError(f"num_envs must be an integer >= 1, got {num_envs}")
+            raise UserError(f"num_envs must be an integer >= 1, got {num_envs}")
         if max_episode_steps is not None:
             self.spec.max_episode_steps = max_episode_steps
             _look_over(&self.spec, str(source))
@@ -102,7 +104,7 @@ cdef class Envs:
     cdef _take_memory(self, uint64_t seed):
         cdef size_t size = trpo_envs_bytes(&self.spec, self.num_envs)
         if size == 0:
-            raise MemoryError(f"{self.num_envs} environments of {self.source} are too many")
+            raise UserMemoryError(f"{self.num_envs} environments of {self.source} are too many")
         self.memory = np.empty(size, np.uint8)
         trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), size)
 
@@ -168,7 +170,7 @@ cdef class Envs:
 
     cdef _check_idle(self):
         if self.busy == _forks:
-            raise RuntimeError(f"{self.source}: another thread is using these environments")
+            raise UserRuntimeError(f"{self.source}: another thread is using these environments")
 
     cdef _begin(self):
         """A call begins; what earlier ones left for `_refuse` is none of its business."""
@@ -214,7 +216,7 @@ cdef class Envs:
         for name, value in given.items():
             if name not in known:
                 what = unknown("option", name, known) if known else f"it has no option {name!r}"
-                raise TypeError(f"{self.source}: {what}")
+                raise UserTypeError(f"{self.source}: {what}")
             values[known.index(name)] = _number(name, value)
         for i, value in values.items():
             self.config[i] = value
@@ -297,7 +299,7 @@ cdef class Envs:
             if status in (TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_MASK):
                 self._refuse(failure, "observe")
             if status != TRPO_ENV_OK:
-                raise ValueError(f"{self.source} has no `observe`, so its states cannot be set")
+                raise UserError(f"{self.source} has no `observe`, so its states cannot be set")
 
     # ---- keeping
 
@@ -310,7 +312,7 @@ cdef class Envs:
         """All that there is to the environments, as bytes. ValueError if that is impossible."""
         cdef size_t size = trpo_envs_save_bytes(self.w)
         if size == 0:
-            raise ValueError(f"{self.source} has `close`, so its environments cannot be saved")
+            raise UserError(f"{self.source} has `close`, so its environments cannot be saved")
         buffer = bytearray(size)
         with self:
             trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), size)
@@ -328,7 +330,7 @@ cdef class Envs:
                 status = trpo_envs_load(self.w, _data(saved), len(saved))
         if status != TRPO_ENV_OK:
             words = trpo_env_status_text(status).decode() if saved else "there are no bytes"
-            raise ValueError(f"{self.source} with {self.num_envs} environments: {words}")
+            raise UserError(f"{self.source} with {self.num_envs} environments: {words}")
 
     # ---- errors
 
@@ -355,9 +357,9 @@ cdef class Envs:
         elif call == "step":  # which began the next episode
             call = "reset"
         if status == TRPO_ENV_ERR_ORDER:
-            raise RuntimeError(f"environment {e}: {words}")
+            raise UserRuntimeError(f"environment {e}: {words}")
         if status == TRPO_ENV_ERR_ACT:
-            raise ValueError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
+            raise UserError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
         failed = failure.code != 0
         raised = noted(<uintptr_t>trpo_envs_state(self.w, e)) if failed else None
         self._forget()  # those of others too, which failed in the same rollout

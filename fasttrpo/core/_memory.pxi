@@ -58,18 +58,18 @@ cdef class Memory:
         c.instruction_set, c.clock = _table().name, trpo_pool_clock
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
-            raise ValueError(f"setting {name} is out of range: {getattr(settings, name)!r}")
+            raise UserError(f"setting {name} is out of range: {getattr(settings, name)!r}")
         # An idle pool has no threads: they start with the first batch that has work for them.
         self.pool = trpo_pool_new(min(settings.n_threads, trpo_useful_workers(&c)))
         if self.pool == NULL:
-            raise MemoryError("no memory for a pool of threads")
+            raise UserMemoryError("no memory for a pool of threads")
         executor = trpo_pool_executor(self.pool)
         bytes = trpo_bytes(&c, &executor)
         if bytes == 0:
-            raise MemoryError("no machine has the memory for an agent of these settings")
+            raise UserMemoryError("no machine has the memory for an agent of these settings")
         self.memory = PyMem_RawMalloc(bytes)
         if self.memory == NULL:
-            raise MemoryError(f"an agent of these settings needs {bytes} bytes")
+            raise UserMemoryError(f"an agent of these settings needs {bytes} bytes")
         trpo_init(&self.w, &c, &executor, self.memory, bytes)
         self.lock, self.settings = threading.Lock(), settings
         _agents.add(self)
@@ -206,7 +206,7 @@ cdef class Memory:
         with self.lock:
             status = trpo_load(self.w, <const char *>buffer, len(buffer))
             if status < 0:
-                raise ValueError(status_text(status))
+                raise UserError(status_text(status))
             self._refresh()
 
     # ---- what a user hands in
@@ -226,7 +226,7 @@ cdef class Memory:
                 arrays.masks(array, given.get("action"), self.settings.parts, noun, step)
             else:
                 arrays.finite_rows(name, array, noun, step, skip)
-        raise ValueError(status_text(status))
+        raise UserError(status_text(status))
 
 
 # ---- forking

@@ -18,7 +18,7 @@ cdef class Theory(Memory):
         cdef int N = len(obs)
         limit = self.w.set.n_steps * self.w.set.n_envs
         if not 0 < N <= limit:
-            raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
+            raise UserError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
         obs = arrays.as_array("observation", obs, (N, self.w.policy.net.size[0]), REAL)
         arrays.finite_rows("observation", obs)
         act = arrays.as_array("action", act, (N, self.w.policy.D), REAL)
@@ -67,7 +67,7 @@ cdef class Theory(Memory):
         with self.lock:
             self._check_loaded()
             if self.w.set.preconditioner != TRPO_KFAC:
-                raise RuntimeError(arrays.NO_FACTORS)
+                raise UserRuntimeError(arrays.NO_FACTORS)
             rng = trpo_stream(self.w, TRPO_STREAM_KFAC, TRPO_N_UPDATES)
             damping = trpo_damping(self.w)
             with nogil:
@@ -142,9 +142,9 @@ cdef class Theory(Memory):
 
     def _check_loaded(self):
         if not self.loaded:
-            raise RuntimeError("no batch is loaded: call load_batch first")
+            raise UserRuntimeError("no batch is loaded: call load_batch first")
 
     def _check_returns(self):
         self._check_loaded()
         if not self.has_ret:
-            raise RuntimeError("the batch has no returns: give load_batch ret")
+            raise UserRuntimeError("the batch has no returns: give load_batch ret")

@@ -17,6 +17,7 @@ from fasttrpo._version import __version__
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer
 from fasttrpo.core import source_tree
+from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.settings.agent import AgentSettings
 
@@ -34,9 +35,9 @@ def choose(backend: str | None = None) -> str:
     """The backend that the setting means by name. ImportError if it is not there."""
     wanted = backend or os.environ.get(VARIABLE) or None
     if wanted is not None and wanted not in BACKENDS:
-        raise ValueError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
+        raise UserError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
     if wanted == "compiled" and not has_extension():
-        raise ImportError(
+        raise UserImportError(
             "backend='compiled': this installation has no compiled core "
             f"({source_tree.remedy()}), or take backend='portable'"
         )

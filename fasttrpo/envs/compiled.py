@@ -19,11 +19,12 @@ from fasttrpo.envs.names import is_library
 from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.envs.shared_library import Library
+from fasttrpo.errors import UserError, UserImportError, UserTypeError
 
 try:
     from fasttrpo.core import _envs
 except ImportError as error:
-    raise ImportError(
+    raise UserImportError(
         f"this installation has no compiled environments: {source_tree.remedy()}"
     ) from error
 
@@ -74,7 +75,7 @@ class CompiledVectorEnv(VectorEnv):
         **options: Any,
     ) -> None:
         if render_mode is not None:
-            raise ValueError(
+            raise UserError(
                 f"render_mode={render_mode!r}: compiled environments do not render; "
                 "watch the policy in gymnasium.make(env_id, render_mode=...)"
             )
@@ -150,9 +151,9 @@ class CompiledVectorEnv(VectorEnv):
         """(E, D) float64; C checks the values."""
         actions = np.asarray(actions)
         if actions.dtype.kind not in "fiub":
-            raise TypeError(f"actions must be numbers, got dtype {actions.dtype}")
+            raise UserTypeError(f"actions must be numbers, got dtype {actions.dtype}")
         if actions.shape != self._action_shape:
-            raise ValueError(f"actions have shape {actions.shape}, not {self._action_shape}")
+            raise UserError(f"actions have shape {actions.shape}, not {self._action_shape}")
         return actions.astype(np.float64).reshape(self._actions)
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
@@ -176,12 +177,14 @@ class CompiledVectorEnv(VectorEnv):
         known = self.envs_in_c.reset_options
         for name in given:
             if name not in known:
-                raise TypeError(f"reset: {unknown('option', str(name), [*known, 'reset_mask'])}")
+                raise UserTypeError(
+                    f"reset: {unknown('option', str(name), [*known, 'reset_mask'])}"
+                )
         low, high = (given.get(bound, 0) for bound in ("low", "high"))
         if {"low", "high"} <= set(known):
             low, high = ({**self.envs_in_c.options, **given}[b] for b in ("low", "high"))
         if low > high:
-            raise ValueError(f"Lower bound ({low}) must be lower than higher bound ({high}).")
+            raise UserError(f"Lower bound ({low}) must be lower than higher bound ({high}).")
         return given
 
     def _seed(self, seed: Any, mask: np.ndarray | None) -> None:
@@ -191,7 +194,7 @@ class CompiledVectorEnv(VectorEnv):
         is_one = isinstance(seed, int)
         seeds = [seed] * self.num_envs if is_one else list(seed)
         if len(seeds) != self.num_envs:
-            raise ValueError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
+            raise UserError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
         seeds = [None if s is None else _SEED("seed", s) for s in seeds]
         for e, each in enumerate(seeds):
             if each is not None and (mask is None or mask[e]):
@@ -330,9 +333,9 @@ def _mask(mask: Any, num_envs: int) -> np.ndarray | None:
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-        raise TypeError(f"options['reset_mask'] must be an array of bool, got {mask!r}")
+        raise UserTypeError(f"options['reset_mask'] must be an array of bool, got {mask!r}")
     if mask.shape != (num_envs,) or not mask.any():
-        raise ValueError(
+        raise UserError(
             f"options['reset_mask'] must have shape ({num_envs},) and a True in it, got {mask}"
         )
     return mask

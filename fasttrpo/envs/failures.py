@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from fasttrpo.errors import UserError
 
-class SimulationError(ValueError):
+
+class SimulationError(UserError):
     """A simulation failed, or answered what is no number; the message says which, when and why.
 
     No other environment is harmed: in a step, those before it have stepped and those after it have
@@ -22,7 +24,7 @@ class SimulationError(ValueError):
         return type(self), (*self.args, self.env, self.step)
 
 
-class CompileError(ValueError):
+class CompileError(UserError):
     """A function of the user's cannot be compiled; the message has the file, the line, its text.
 
     `filename` and `line` (None where unknown) are for editors.

@@ -6,6 +6,8 @@ import ctypes
 import os
 from pathlib import Path
 
+from fasttrpo.errors import UserError, UserFileNotFoundError
+
 SYMBOL = "trpo_environment"
 
 
@@ -19,18 +21,18 @@ class Library:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileNotFoundError(f"there is no file {str(path)!r}")
+            raise UserFileNotFoundError(f"there is no file {str(path)!r}")
         try:
             self._handle = ctypes.CDLL(str(self.path.resolve()))
         except OSError as error:
-            raise ValueError(f"{path} cannot be loaded as a shared library: {error}") from error
+            raise UserError(f"{path} cannot be loaded as a shared library: {error}") from error
         self.address = self._environment()
 
     def _environment(self) -> int:
         try:
             environment = getattr(self._handle, SYMBOL)
         except AttributeError:
-            raise ValueError(
+            raise UserError(
                 f"{self.path} has no symbol {SYMBOL!r}: it must export "
                 f'`const trpo_env *{SYMBOL}(void)` (as C: extern "C" in C++, and visible); '
                 "see trpo_env.h"

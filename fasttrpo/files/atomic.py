@@ -20,9 +20,10 @@ except ImportError:  # Windows
     _HAS_LOCKS = False
 
 from fasttrpo.checks.printable import encoded
+from fasttrpo.errors import UserError
 
 
-class InUseError(ValueError):
+class InUseError(UserError):
     """Another process writes into the folder."""
 
 
@@ -62,7 +63,7 @@ def _locked(folder: Path) -> int | None:
     return place
 
 
-class SaveError(OSError):
+class SaveError(OSError, UserError):
     """A file could not be written; the message says what became of the one that was there."""
 
 

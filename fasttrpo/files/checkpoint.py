@@ -24,6 +24,7 @@ from fasttrpo import spaces
 from fasttrpo._version import __version__
 from fasttrpo.checks import arrays
 from fasttrpo.checks.values import flag, integer
+from fasttrpo.errors import UserError, UserFileNotFoundError
 from fasttrpo.files.atomic import replacing, saving
 from fasttrpo.files.run_folder import MODEL
 from fasttrpo.settings import Settings
@@ -55,7 +56,7 @@ _LARGEST_BOUNDS = 64
 _LONGEST_REASON = 300
 
 
-class FormatError(ValueError):
+class FormatError(UserError):
     """A file is not a model that this version can load; the message names the file and why."""
 
 
@@ -96,7 +97,7 @@ def write(
         return None
     path = Path(path)
     if not path.name:
-        raise ValueError(f"a model's file must have a name, got {str(path)!r}")
+        raise UserError(f"a model's file must have a name, got {str(path)!r}")
     path = path if path.suffix else path.with_suffix(SUFFIX)
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +216,7 @@ def _json(archive: Any) -> Any:
     if "obs_mean" in archive.names:
         largest += _LARGEST_BOUNDS * archive.header("obs_mean", ("<f8",)).size // 8
     if described.shape != () or described.size > 4 * largest:
-        raise ValueError("the header is not one text of a model's length")
+        raise UserError("the header is not one text of a model's length")
     return json.loads(
         str(archive.array("header", described)),
         parse_constant=_constant,
@@ -226,14 +227,14 @@ def _json(archive: Any) -> Any:
 def _constant(name: str) -> float:
     """Bounds may be infinite; nothing is NaN."""
     if name == "NaN":
-        raise ValueError("its header has a NaN")
+        raise UserError("its header has a NaN")
     return float(name)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
-        raise ValueError("its header has a name twice")
+        raise UserError("its header has a name twice")
     return data
 
 
@@ -260,7 +261,7 @@ def _described(header: dict[str, Any]) -> Checkpoint:
     functions = tuple(header.get("functions", ()))
     for name in functions:
         if name not in SCHEDULED or not isinstance(getattr(settings, name), float):
-            raise ValueError(f"{name!r} is no setting that was a function")
+            raise UserError(f"{name!r} is no setting that was a function")
     return Checkpoint(
         settings,
         observations,
@@ -281,7 +282,7 @@ def _sizes(described: Checkpoint, headers: dict[str, Any]) -> dict[str, int]:
     count = {name: prod(header.shape) for name, header in headers.items()}
     observations, actions = described.observations, described.actions
     if observations.size != count.get("obs_mean") or prod(actions.shape) > count.get("theta", 0):
-        raise ValueError("its spaces are not those that its arrays are for")
+        raise UserError("its spaces are not those that its arrays are for")
     return state_sizes(
         resolve(described.settings, observations.size, actions.distribution, actions.parts)
     )
@@ -292,11 +293,11 @@ def _check_shapes(described: Checkpoint, headers: dict[str, Any], sizes: dict[st
     given = {name: header.shape for name, header in headers.items() if not name.startswith(_RUN)}
     for name, size in sizes.items():
         if name not in given and (described.format == FORMAT or name in _STATE_1.split()):
-            raise ValueError(f"the state lacks {name!r}")
+            raise UserError(f"the state lacks {name!r}")
         if name in given and given[name] != (size,):
-            raise ValueError(f"{name} has shape {given[name]}, not {(size,)}")
+            raise UserError(f"{name} has shape {given[name]}, not {(size,)}")
     for name in sorted(set(given) - set(sizes)):
-        raise ValueError(f"the state has an unknown {name!r}")
+        raise UserError(f"the state has an unknown {name!r}")
 
 
 def _dtypes(name: str) -> tuple[str, ...]:
@@ -306,7 +307,7 @@ def _dtypes(name: str) -> tuple[str, ...]:
     if not name.startswith(_RUN):
         return ("<f8",)
     if name not in _RUN_DTYPES:
-        raise ValueError(f"it has an unknown member {name!r}")
+        raise UserError(f"it has an unknown member {name!r}")
     return _RUN_DTYPES[name]
 
 
@@ -318,8 +319,8 @@ def _existing(path: Path) -> Path:
     others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ()) if path.name else ()
     found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)
     if found is None and path.is_dir():
-        raise FileNotFoundError(f"{path} is a folder; name a model in it, {path / MODEL} say")
+        raise UserFileNotFoundError(f"{path} is a folder; name a model in it, {path / MODEL} say")
     if found is None:
         name = path if path.suffix else path.with_suffix(SUFFIX)
-        raise FileNotFoundError(f"there is no model file {name}")
+        raise UserFileNotFoundError(f"there is no model file {name}")
     return found

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.errors import UserError
+
 CONFIG = "config.json"
 PROGRESS = "progress.csv"
 CHECKPOINT = "checkpoint.npz"
@@ -34,7 +36,7 @@ LARGEST = 1e300
 Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
-class DamagedError(ValueError):
+class DamagedError(UserError):
     """A file of a run holds what no run can have written; the words name it and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -58,7 +60,7 @@ def is_there(path: Path) -> bool:
 
 def unreadable(path: Path, error: OSError) -> ValueError:
     """What to raise where the system refuses."""
-    return ValueError(f"{path} cannot be read: {error.strerror or error}")
+    return UserError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

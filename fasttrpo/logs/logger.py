@@ -21,6 +21,7 @@ from typing import Any
 
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer, plain
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.logs.media import Figure, HParam, Image, Video, medium
 from fasttrpo.logs.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
 
@@ -71,14 +72,14 @@ def configure(
     ValueError for other formats, and for files without a folder; TypeError for what is no list.
     """
     if isinstance(format_strings, str):
-        raise TypeError(f"format_strings is a list: configure(folder, [{format_strings!r}])")
+        raise UserTypeError(f"format_strings is a list: configure(folder, [{format_strings!r}])")
     formats = ("stdout", "log", "csv") if format_strings is None else tuple(format_strings)
     for name in formats:
         if name not in FORMATS:
-            raise ValueError(unknown("log format", name, FORMATS))
+            raise UserError(unknown("log format", name, FORMATS))
     in_files = [name for name in formats if name not in _IN_TERMINAL]
     if folder is None and in_files:
-        raise ValueError(f"the log format {in_files[0]!r} needs a folder: configure(folder, ...)")
+        raise UserError(f"the log format {in_files[0]!r} needs a folder: configure(folder, ...)")
     return Logger(folder, formats, resumed)
 
 
@@ -295,7 +296,9 @@ def as_logger(logger: Any) -> Logger:
     if isinstance(logger, Logger):
         return logger
     if isinstance(logger, type) or not all(hasattr(logger, name) for name in _THEIRS):
-        raise TypeError(f"set_logger takes what fasttrpo.configure(...) returns, got {logger!r}")
+        raise UserTypeError(
+            f"set_logger takes what fasttrpo.configure(...) returns, got {logger!r}"
+        )
     return WrappedLogger(logger)
 
 

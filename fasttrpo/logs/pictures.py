@@ -8,6 +8,8 @@ import zlib
 
 import numpy as np
 
+from fasttrpo.errors import UserError
+
 _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's number for them
 
 
@@ -39,7 +41,7 @@ def png(frames: np.ndarray, fps: float = 1.0) -> bytes:
     ValueError for another form. The format: https://www.w3.org/TR/png-3/
     """
     if frames.ndim != 4 or frames.shape[3] not in _COLOURS or 0 in frames.shape:
-        raise ValueError(f"pictures have 1 to 4 channels, got an array of shape {frames.shape}")
+        raise UserError(f"pictures have 1 to 4 channels, got an array of shape {frames.shape}")
     n_frames, height, width, depth = frames.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[depth], 0, 0, 0)
     parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header)]
@@ -54,7 +56,7 @@ def png(frames: np.ndarray, fps: float = 1.0) -> bytes:
 def _milliseconds(fps: float) -> int:
     """How long each picture is shown."""
     if not fps > 0:
-        raise ValueError(f"fps must be a number > 0, got {fps!r}")
+        raise UserError(f"fps must be a number > 0, got {fps!r}")
     return min(max(round(1000 / fps), 1), 2**16 - 1)
 
 

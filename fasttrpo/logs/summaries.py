@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.values import is_real, plain
+from fasttrpo.errors import UserError
 from fasttrpo.logs.media import medium
 from fasttrpo.logs.pictures import as_bytes, png, tiled
 
@@ -30,7 +31,7 @@ def of(tag: str, value: Any) -> list[Any]:
         return [_value(tag, simple_value=float(value))]
     if hasattr(value, "__array__"):
         return [_value(tag, histo=_histogram(array_of(value)))]
-    raise ValueError("it is neither a number, an array, a text nor one of fasttrpo.logs.media's")
+    raise UserError("it is neither a number, an array, a text nor one of fasttrpo.logs.media's")
 
 
 def array_of(value: Any) -> np.ndarray:
@@ -54,7 +55,7 @@ def _histogram(array: np.ndarray) -> Any:
     values = np.asarray(array, np.float64).ravel()
     values = values[np.isfinite(values)]
     if not values.size:
-        raise ValueError(f"no number in its array of shape {array.shape} is finite")
+        raise UserError(f"no number in its array of shape {array.shape} is finite")
     with np.errstate(over="ignore", invalid="ignore"):
         counts, limits = _bins(values)
         return HistogramProto(
@@ -113,7 +114,7 @@ def _image(tag: str, value: Any) -> list[Any]:
     array, axes = array_of(value.image), value.dataformats.upper()
     is_known = {*"HW"} <= {*axes} <= {*"NHWC"}
     if not is_known or not len({*axes}) == len(axes) == array.ndim:
-        raise ValueError(f"dataformats={value.dataformats!r} does not fit the shape {array.shape}")
+        raise UserError(f"dataformats={value.dataformats!r} does not fit the shape {array.shape}")
     array = array.transpose([axes.index(axis) for axis in "NHWC" if axis in axes])
     array = array if "N" in axes else array[None]
     array = array if "C" in axes else array[..., None]
@@ -123,7 +124,7 @@ def _image(tag: str, value: Any) -> list[Any]:
 def _video(tag: str, value: Any) -> list[Any]:
     array = array_of(value.frames)
     if array.ndim != 5:
-        raise ValueError(f"frames must be (N, T, channels, height, width), got {array.shape}")
+        raise UserError(f"frames must be (N, T, channels, height, width), got {array.shape}")
     frames = as_bytes(array.transpose(1, 0, 3, 4, 2))
     return _pictures(tag, np.stack([tiled(each) for each in frames]), float(value.fps))
 

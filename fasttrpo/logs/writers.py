@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.errors import UserImportError
 from fasttrpo.files.atomic import append, open_to_append, saving, write_text
 
 # heading, tag, format
@@ -277,7 +278,7 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
         lines = [line for line in file if line.endswith("\n")]
     try:
         header, *rows = _parsed(lines)
-    except ValueError:
+    except (csv.Error, ValueError):  # no CSV, or no header
         return None
     at = next((header.index(name) for name in _STEPS if name in header), None)
     if steps is None or at is None:
@@ -286,12 +287,10 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
 
 
 def _parsed(lines: list[str]) -> list[list[str]]:
-    """The rows, however long their fields are. ValueError for what is no CSV."""
+    """The rows, however long their fields are. csv.Error for what is no CSV."""
     before = csv.field_size_limit(2**31 - 1)
     try:
         return list(csv.reader(lines))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
     finally:
         csv.field_size_limit(before)
 
@@ -320,7 +319,7 @@ def tensorboard_parts() -> tuple[Any, Any, Any]:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
-        raise ImportError(
+        raise UserImportError(
             "logs for TensorBoard need the package tensorboard: pip install 'fasttrpo[tensorboard]'"
         ) from error
     return event_pb2, summary_pb2, EventFileWriter

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fasttrpo.errors import UserError
+
 from . import normalizer
 from .jit import jit
 
@@ -68,7 +70,7 @@ def estimate(rollout, state):
     model, s, T = rollout.model, rollout.model.settings, rollout.t
     keep = ~rollout.skip[:T]
     if not keep.any():
-        raise ValueError("the rollout is empty")
+        raise UserError("the rollout is empty")
     rew, skip, val = rollout.rew[:T], rollout.skip[:T], rollout.val[:T].astype(np.float64)
     done, boot = rollout.term[:T] | rollout.trunc[:T], rollout.boot[:T].astype(np.float64)
     used = normalizer.scale_rewards(rew, state.rewards) if s.normalize_rewards else rew

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fasttrpo.errors import UserError, UserRuntimeError
+
 from ..checks import arrays
 from . import (
     cg,
@@ -156,7 +158,7 @@ class Agent:
     def update(self):
         """One TRPO iteration on the complete rows; its record (see update.py)."""
         if self._rollout.pending:
-            raise RuntimeError("the last step is not complete: call push before update")
+            raise UserRuntimeError("the last step is not complete: call push before update")
         state, record = update(self._rollout, self._state)
         self._rollout.clear()
         self._adopt(state)
@@ -200,7 +202,7 @@ class Agent:
         """
         N, limit = len(obs), self._model.settings.n_steps * self._model.settings.n_envs
         if not 0 < N <= limit:
-            raise ValueError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
+            raise UserError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
         obs = self._rows(obs, self._model.n_inputs)
         act = self._actions(act, N, "row")
         mask = self._mask(mask, N, act)
@@ -226,7 +228,7 @@ class Agent:
         """
         self._loaded()
         if self._model.settings.preconditioner == "none":
-            raise RuntimeError(arrays.NO_FACTORS)
+            raise UserRuntimeError(arrays.NO_FACTORS)
         blocks = self._factors()
         return preconditioner.policy_solve(blocks, self._policy_vector("r", r), self._loaded())
 
@@ -248,14 +250,14 @@ class Agent:
         """d/dvalue_theta of 1/2 mean (V - ret)^2; (Pv,)."""
         batch = self._loaded()
         if batch.ret is None:
-            raise RuntimeError("the batch has no returns: give load_batch ret")
+            raise UserRuntimeError("the batch has no returns: give load_batch ret")
         return gradient.value_gradient(batch.value, batch.ret)
 
     def fit_value(self):
         """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
         batch = self._loaded()
         if batch.ret is None:
-            raise RuntimeError("the batch has no returns: give load_batch ret")
+            raise UserRuntimeError("the batch has no returns: give load_batch ret")
         self._state, loss = critic.fit(batch)
         self._batch = batch.at(self._state)
         return loss
@@ -281,7 +283,7 @@ class Agent:
 
     def _loaded(self):
         if self._batch is None:
-            raise RuntimeError("no batch is loaded: call load_batch first")
+            raise UserRuntimeError("no batch is loaded: call load_batch first")
         return self._batch
 
     def _factors(self):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fasttrpo.errors import UserRuntimeError
+
 from ..checks import arrays
 
 
@@ -35,9 +37,9 @@ class Rollout:
 
     def check_act(self):
         if self.pending:
-            raise RuntimeError("the last step is not complete: call push before the next act")
+            raise UserRuntimeError("the last step is not complete: call push before the next act")
         if self.t == len(self.rew):
-            raise RuntimeError(f"the rollout is full ({self.t} steps): call update")
+            raise UserRuntimeError(f"the rollout is full ({self.t} steps): call update")
 
     def write_act(self, raw, act, logp, val, mask):
         """The first half of row t. Returns nothing; cannot fail."""
@@ -49,7 +51,7 @@ class Rollout:
     def check_push(self, rew, term, trunc, next_obs, skip):
         """The step's outcome as arrays of the right kind, checked; nothing is written."""
         if not self.pending:
-            raise RuntimeError("no step is open: call act or record before push")
+            raise UserRuntimeError("no step is open: call act or record before push")
         E, O = self.raw.shape[1:]  # noqa: E741
         skip = np.zeros(E, bool) if skip is None else arrays.as_array("skip", skip, (E,), bool)
         rew = arrays.as_array("reward", rew, (E,), np.float64)

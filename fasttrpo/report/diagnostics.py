@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fasttrpo.report.curves import axis, binned
+from fasttrpo.report.markup import Markup
 from fasttrpo.report.runs import Group
 from fasttrpo.report.svg import Line, bars, line_chart
 
@@ -160,7 +161,7 @@ _OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
 # -- charts ---------------------------------------------------------------------------------------
 
 
-def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> str | None:
+def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
     """The chart, or None where no group has its first column, or a damping that never changes."""
     first = diagnostic.columns[0][0]
     if not any(group.has(first) for group in groups) or not _says_something(first, groups):
@@ -248,7 +249,7 @@ def finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def share_bars(groups: Sequence[Group]) -> tuple[str, list[str]]:
+def share_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]]:
     """How updates ended, as bars, and the parts' names for a legend."""
     rows = [(group.name if len(groups) > 1 else "", reasons(group)) for group in groups]
     used = [reason for reason in REASONS if any(reason in counts for _, counts in rows)]
@@ -256,7 +257,7 @@ def share_bars(groups: Sequence[Group]) -> tuple[str, list[str]]:
     return bars(filled, "updates"), [REASONS[reason] for reason in used]
 
 
-def time_bars(groups: Sequence[Group]) -> tuple[str, list[str]] | None:
+def time_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]] | None:
     """Where the time goes, as bars, and the stages' names; None of older records."""
     rows = [(group.name if len(groups) > 1 else "", seconds(group)) for group in groups]
     used = list(dict.fromkeys(stage for _, spent in rows for stage in spent))

@@ -1,12 +1,11 @@
 """The report: one HTML page that needs no network and no other file.
 
-Whatever comes from a folder, names, settings, paths, is escaped where it enters the page.
+It is made of `markup`'s elements, which escape all text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import resources
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from fasttrpo._version import __version__
 from fasttrpo.report import diagnostics, tables
 from fasttrpo.report.curves import Average, average, axis
 from fasttrpo.report.diagnostics import Diagnostic
+from fasttrpo.report.markup import Markup, document, element, joined, own_file
 from fasttrpo.report.remarks import remarks
 from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.statistics import (
@@ -24,7 +24,7 @@ from fasttrpo.report.statistics import (
     centre_name,
 )
 from fasttrpo.report.svg import Line, line_chart
-from fasttrpo.report.words import count, counted, duration, escaped, listed, median, number
+from fasttrpo.report.words import count, counted, duration, listed, median, number
 
 SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
@@ -32,33 +32,40 @@ SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
     """The whole page. left_out: remarks on runs that could not be shown."""
     title = listed(list(dict.fromkeys(group.env_id for group in groups)))
+    footer = f"Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
     body = [
-        f"<h1>{escaped(title)}</h1>",
-        *(f'<p class="lead">{escaped(sentence(group))}</p>' for group in groups),
+        element("h1", title),
+        *(element("p", sentence(group), class_="lead") for group in groups),
         _tiles(groups),
-        *(f"<p>Left out: {escaped(text)}.</p>" for text in left_out),
-        "<h2>Learning curves</h2>",
+        *(element("p", f"Left out: {text}.") for text in left_out),
+        element("h2", "Learning curves"),
         _curves(groups, "steps"),
-        "<h2>What stands out</h2>",
+        element("h2", "What stands out"),
         *(_remarks(group, len(groups) > 1) for group in groups),
         *_diagnostics(groups),
         *_time(groups),
         *_tables(groups),
-        f"<footer>Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
-        "</footer>",
+        element("footer", footer),
     ]
-    style, script = (_file(name) for name in ("page.css", "page.js"))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)} - fasttrpo</title><style>\n{style}</style></head>\n<body><main>\n"
-        + "\n".join(body)
-        + f'\n</main><div id="tip" hidden></div><script>\n{script}</script></body></html>\n'
+    return document(
+        element("html", _head(title), "\n", _body(joined(["", *body, ""], "\n")), lang="en")
     )
 
 
-def _file(name: str) -> str:
-    return resources.files("fasttrpo.report").joinpath(name).read_text(encoding="utf-8")
+def _head(title: str) -> Markup:
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{title} - fasttrpo"),
+        element("style", "\n", own_file("page.css")),
+    )
+
+
+def _body(content: Markup) -> Markup:
+    tip = element("div", id="tip", hidden=True)
+    script = element("script", "\n", own_file("page.js"))
+    return element("body", element("main", content), tip, script)
 
 
 def _n_runs(groups: Sequence[Group]) -> int:
@@ -110,7 +117,7 @@ def _steps(runs: Sequence[Run]) -> str:
     return most if least == most else f"{least} to {most}"
 
 
-def _tiles(groups: Sequence[Group]) -> str:
+def _tiles(groups: Sequence[Group]) -> Markup:
     runs = [run for group in groups for run in group.runs]
     tiles = []
     if len(groups) == 1:
@@ -131,37 +138,38 @@ def _tiles(groups: Sequence[Group]) -> str:
         (count(median(speeds)), "steps per second"),
     ]
     cells = (
-        f'<div class="tile"><b>{escaped(b)}</b><span>{escaped(s)}</span></div>' for b, s in tiles
+        element("div", element("b", value), element("span", what), class_="tile")
+        for value, what in tiles
     )
-    return f'<div class="tiles">{"".join(cells)}</div>'
+    return element("div", *cells, class_="tiles")
 
 
 # -- learning curves ------------------------------------------------------------------------------
 
 
-def _curves(groups: Sequence[Group], x: str) -> str:
+def _curves(groups: Sequence[Group], x: str) -> Markup:
     """A card per environment."""
     environments = list(dict.fromkeys(group.env_id for group in groups))
     cards = [_curve_card([g for g in groups if g.env_id == env_id], x) for env_id in environments]
-    return f'<div class="curves">{"".join(cards)}</div>'
+    return element("div", *cards, class_="curves")
 
 
-def _curve_card(groups: Sequence[Group], x: str) -> str:
+def _curve_card(groups: Sequence[Group], x: str) -> Markup:
     found = [(i, group, average(group, "return_mean", x)) for i, group in enumerate(groups)]
     shown = [(i, group, a) for i, group, a in found if a is not None and len(a.x)]
-    title = f"<h3>{escaped(groups[0].env_id)}: return over {x}</h3>"
+    title = f"{groups[0].env_id}: return over {x}"
     if not shown:
-        return f'<div class="card">{title}<p class="soft">No episode has ended yet.</p></div>'
+        return _titled(title, element("p", "No episode has ended yet.", class_="soft"))
     lines = [line for i, group, a in shown for line in _curve_lines(i, group, a)]
     keys = [(f"{g.label} ({counted(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown]
-    charts = "".join(
-        f'<div class="{kind}">{line_chart(lines, *size, f"return over {x}")}</div>'
+    charts = (
+        element("div", line_chart(lines, *size, f"return over {x}"), class_=kind)
         for kind, size in SIZES.items()
     )
     evaluated = any(run.evaluations for _, g, _ in shown for run in g.runs)
     how = f"Mean return of the last 100 episodes. {_how_bands([a for _, _, a in shown])}"
     how += " Dashed: evaluations during training." if evaluated else ""
-    return f'<div class="card">{title}{_legend(keys)}{charts}<p class="how">{how}</p></div>'
+    return _titled(title, _legend(keys), *charts, element("p", how, class_="how"))
 
 
 def _curve_lines(i: int, group: Group, found: Average) -> list[Line]:
@@ -201,34 +209,42 @@ def _how_bands(averages: Sequence[Average]) -> str:
     )
 
 
-def _legend(keys: Sequence[tuple[str, str]]) -> str:
+def _titled(title: str, *inside: Markup | None) -> Markup:
+    """A card."""
+    return element("div", element("h3", title), *inside, class_="card")
+
+
+def _legend(keys: Sequence[tuple[str, str]]) -> Markup:
     """keys: (name, classes of the stroke)."""
-    items = (
-        f'<span><svg viewBox="0 0 26 8" aria-hidden="true"><path class="{classes}" d="M1 4H25"/>'
-        f"</svg>{escaped(name)}</span>"
-        for name, classes in keys
-    )
-    return f'<div class="legend">{"".join(items)}</div>'
+    return _named((_stroke(classes), name) for name, classes in keys)
 
 
-def _squares(names: Sequence[str]) -> str:
-    items = (f'<span><i class="p{i}"></i>{escaped(name)}</span>' for i, name in enumerate(names))
-    return f'<div class="legend">{"".join(items)}</div>'
+def _stroke(classes: str) -> Markup:
+    line = element("path", class_=classes, d="M1 4H25")
+    return element("svg", line, viewBox="0 0 26 8", aria_hidden="true")
+
+
+def _squares(names: Sequence[str]) -> Markup:
+    return _named((element("i", class_=f"p{i}"), name) for i, name in enumerate(names))
+
+
+def _named(keys: Iterable[tuple[Markup, str]]) -> Markup:
+    return element("div", *(element("span", *key) for key in keys), class_="legend")
 
 
 # -- remarks and diagnostics ----------------------------------------------------------------------
 
 
-def _remarks(group: Group, several: bool) -> str:
-    items = "".join(f'<li class="{r.level}">{escaped(r.text)}</li>' for r in remarks(group))
-    title = f"<h3>{escaped(group.name)}</h3>" if several else ""
-    return f'{title}<ul class="remarks">{items}</ul>'
+def _remarks(group: Group, several: bool) -> Markup:
+    items = (element("li", remark.text, class_=remark.level) for remark in remarks(group))
+    title = element("h3", group.name) if several else None
+    return joined([title, element("ul", *items, class_="remarks")])
 
 
-def _diagnostics(groups: Sequence[Group]) -> list[str]:
+def _diagnostics(groups: Sequence[Group]) -> list[Markup]:
     """Sections of small charts."""
     colours = [(group.name, f"line c{i % 6}") for i, group in enumerate(groups)]
-    key = _legend(colours) if len(groups) > 1 else ""
+    key = _legend(colours) if len(groups) > 1 else None
     sections = (
         (
             "The step and its trust region",
@@ -243,65 +259,69 @@ def _diagnostics(groups: Sequence[Group]) -> list[str]:
             "The step's direction solves a linear system, in which the Fisher matrix measures "
             "how much each parameter matters to the policy.",
             diagnostics.SYSTEM,
-            "",
+            None,
         ),
-        ("Policy and critic", "", diagnostics.POLICY, ""),
+        ("Policy and critic", "", diagnostics.POLICY, None),
     )
     parts = []
     for title, text, charts, more in sections:
-        cards = "".join(_card(each, groups) for each in charts) + more
+        cards = [card for card in (*(_card(each, groups) for each in charts), more) if card]
         if cards:
-            text = f'<p class="soft">{text}</p>' if text else ""
-            parts.append(f'<h2>{title}</h2>{text}{key}<div class="grid">{cards}</div>')
+            grid = element("div", *cards, class_="grid")
+            parts.append(joined([element("h2", title), _soft(text), key, grid]))
     return parts
 
 
-def _card(diagnostic: Diagnostic, groups: Sequence[Group]) -> str:
+def _soft(text: str) -> Markup | None:
+    return element("p", text, class_="soft") if text else None
+
+
+def _card(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
     chart = diagnostics.draw(diagnostic, groups)
     if chart is None:
-        return ""
+        return None
     shown = [(what, style) for column, what, style in diagnostic.columns if _any(groups, column)]
     colour = "c0" if len(groups) == 1 else "n"
     keys = [(what, f"{style} {'n' if style == 'dotted' else colour}") for what, style in shown]
-    key = _legend(keys) if len(keys) > 1 else ""
-    reading = f'<p class="reading">{escaped(diagnostic.reading)}</p>'
-    return f'<div class="card"><h3>{escaped(diagnostic.title)}</h3>{key}{chart}{reading}</div>'
+    key = _legend(keys) if len(keys) > 1 else None
+    return _titled(diagnostic.title, key, chart, _reading(diagnostic.reading))
+
+
+def _reading(text: str) -> Markup:
+    return element("p", text, class_="reading")
 
 
 def _any(groups: Sequence[Group], column: str) -> bool:
     return any(group.has(column) for group in groups)
 
 
-def _share_card(groups: Sequence[Group]) -> str:
+def _share_card(groups: Sequence[Group]) -> Markup | None:
     if not _any(groups, "outcome"):
-        return ""
+        return None
     drawn, names = diagnostics.share_bars(groups)
     reading = (
         "How the updates ended. A few rejections are the safeguard at work; many mean that the "
         "steps begin too long, or that the batches are too small to improve on."
     )
-    return (
-        f'<div class="card"><h3>Steps taken and rejected</h3>{drawn}{_squares(names)}'
-        f'<p class="reading">{reading}</p></div>'
-    )
+    return _titled("Steps taken and rejected", drawn, _squares(names), _reading(reading))
 
 
-def _time(groups: Sequence[Group]) -> list[str]:
+def _time(groups: Sequence[Group]) -> list[Markup]:
     """Where the time goes: stages, speed, and returns over seconds."""
-    cards, spent = [], diagnostics.time_bars(groups)
-    if spent:
-        drawn, names = spent
-        reading = "Seconds of an iteration by stage, the mean over iterations and seeds."
-        cards.append(
-            f'<div class="card"><h3>Time by stage</h3>{drawn}{_squares(names)}'
-            f'<p class="reading">{reading}</p></div>'
-        )
-    cards.append(_card(diagnostics.SPEED, groups))
-    cards.append(_wall_clock(groups))
-    return ["<h2>Time</h2>", f'<div class="grid">{"".join(cards)}</div>']
+    cards = [_stages(groups), _card(diagnostics.SPEED, groups), _wall_clock(groups)]
+    return [element("h2", "Time"), element("div", *cards, class_="grid")]
 
 
-def _wall_clock(groups: Sequence[Group]) -> str:
+def _stages(groups: Sequence[Group]) -> Markup | None:
+    spent = diagnostics.time_bars(groups)
+    if spent is None:
+        return None
+    drawn, names = spent
+    reading = "Seconds of an iteration by stage, the mean over iterations and seeds."
+    return _titled("Time by stage", drawn, _squares(names), _reading(reading))
+
+
+def _wall_clock(groups: Sequence[Group]) -> Markup | None:
     """Returns over seconds; of several environments, whose returns do not compare, none."""
     found = [(i, group, average(group, "return_mean", "seconds")) for i, group in enumerate(groups)]
     lines = [
@@ -310,22 +330,17 @@ def _wall_clock(groups: Sequence[Group]) -> str:
         if a is not None and len(a.x)
     ]
     if not lines or len({group.env_id for group in groups}) > 1:
-        return ""
+        return None
     size = diagnostics.WIDTH, diagnostics.HEIGHT
-    chart = line_chart(lines, *size, "return over seconds").replace(
-        "<svg ", '<svg data-unit="second" ', 1
-    )
+    chart = line_chart(lines, *size, "return over seconds", unit="second")
     reading = "The learning curve over seconds of training, evaluations left out."
-    return (
-        f'<div class="card"><h3>Return over wall-clock seconds</h3>{chart}'
-        f'<p class="reading">{reading}</p></div>'
-    )
+    return _titled("Return over wall-clock seconds", chart, _reading(reading))
 
 
 # -- tables ---------------------------------------------------------------------------------------
 
 
-def _tables(groups: Sequence[Group]) -> list[str]:
+def _tables(groups: Sequence[Group]) -> list[Markup]:
     sections = (
         ("Evaluation", "Full episodes of the trained policy.", tables.evaluation_table(groups)),
         ("Runs", "", tables.runs_table(groups)),
@@ -339,6 +354,5 @@ def _tables(groups: Sequence[Group]) -> list[str]:
     return [_table_card(title, text, drawn) for title, text, drawn in sections if drawn]
 
 
-def _table_card(title: str, text: str, drawn: str) -> str:
-    text = f'<p class="soft">{text}</p>' if text else ""
-    return f'<h2>{title}</h2><div class="card">{text}{drawn}</div>'
+def _table_card(title: str, text: str, drawn: Markup) -> Markup:
+    return joined([element("h2", title), element("div", _soft(text), drawn, class_="card")])

@@ -9,6 +9,7 @@ import numpy as np
 
 from fasttrpo.checks.printable import readable
 from fasttrpo.checks.suggest import unknown
+from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
@@ -46,11 +47,11 @@ def plot(
     has a value.
     """
     if x not in AXES:
-        raise ValueError(unknown("axis", x, AXES))
+        raise UserError(unknown("axis", x, AXES))
     figure_of = _matplotlib()
     averages = [(group, average(group, y, x)) for group in groups]
     if not any(found for _, found in averages):
-        raise ValueError(f"no run has a finite value of {y} yet")
+        raise UserError(f"no run has a finite value of {y} yet")
     environments = list(dict.fromkeys(group.env_id for group in groups))
     beside = min(len(environments), MOST_BESIDE)
     below = -(-len(environments) // beside)
@@ -71,7 +72,7 @@ def _matplotlib() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f"fasttrpo plot draws with matplotlib: {INSTALL}") from error
+        raise UserImportError(f"fasttrpo plot draws with matplotlib: {INSTALL}") from error
     return Figure
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.suggest import nearest, unknown
+from fasttrpo.errors import UserError, UserFileNotFoundError
 from fasttrpo.files.run_folder import (
     CONFIG,
     ERROR,
@@ -159,7 +160,7 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
                 left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
         more = [f"and {len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
-        raise ValueError("; ".join([*left_out[:MOST_NAMED], *more]))
+        raise UserError("; ".join([*left_out[:MOST_NAMED], *more]))
     return runs, left_out
 
 
@@ -168,19 +169,19 @@ def find(path: Path) -> list[Path]:
     not followed.
     """
     if os.path.isfile(path):
-        raise ValueError(
+        raise UserError(
             f"{str(path)!r} is a file; name the folder of its run, {str(path.parent)!r}"
         )
     if not os.path.isdir(path):
         match = nearest(str(path), [*_within(path.parent), *_within(Path("runs"))])
         hint = f"; did you mean {match!r}?" if match else ""
-        raise FileNotFoundError(f"there is no run {cut(str(path))!r}{hint}")
+        raise UserFileNotFoundError(f"there is no run {cut(str(path))!r}{hint}")
     if os.path.lexists(path / PROGRESS):
         return [path]
     found = {folder for folder in _folders(path) if _looks_like_a_run(folder)}
     found = found - {path} or found  # a folder of seeds may say what they share
     if not found:
-        raise ValueError(f"{str(path)!r} is no run: there is no {PROGRESS} in it, nor below it")
+        raise UserError(f"{str(path)!r} is no run: there is no {PROGRESS} in it, nor below it")
     return sorted(found, key=_natural)
 
 
@@ -237,7 +238,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     if _BY_TAG in columns:
         columns = _by_key(columns)
     if columns and "num_timesteps" not in columns:
-        raise ValueError(f"{path} has no column num_timesteps")
+        raise UserError(f"{path} has no column num_timesteps")
     return _counted_on(path, columns)
 
 
@@ -283,7 +284,7 @@ def check_column(runs: Sequence[Run], name: str) -> None:
     """ValueError, with the nearest name, if no run has such a column of numbers."""
     known = {column for run in runs for column in run.columns if not is_text(column)}
     if name not in known:
-        raise ValueError(unknown("column", name, sorted(known)))
+        raise UserError(unknown("column", name, sorted(known)))
 
 
 # -- grouping -------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fasttrpo.checks.printable import readable
+from fasttrpo.report.markup import Markup, element, joined
 from fasttrpo.report.thinning import PER_COLUMN, kept
-from fasttrpo.report.words import count, escaped, number
+from fasttrpo.report.words import count, number
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 N_COLOURS = 6
@@ -103,13 +104,15 @@ def line_chart(
     log: bool = False,
     within: tuple[float, float] | None = None,
     marks: np.ndarray | None = None,
-) -> str:
+    unit: str | None = None,
+) -> Markup:
     """Lines over environment steps (or whatever their x is), of finite points with rising x.
 
     log     a logarithmic y, where all values are positive and spread over a power of ten
     within  limits beyond which values are drawn at the edge
     marks   (M,) x of ticks on top
     title   what a screen reader says
+    unit    of x, for the tooltip; steps if there is none
     """
     lines = [line for line in lines if len(line.x)]
     columns = max(1, min(width // 2, MOST_POINTS // (PER_COLUMN * len(lines))))
@@ -123,10 +126,15 @@ def line_chart(
     parts += [_path(line, x, y) for line in lines]
     parts += [_mark(at) for at in np.unique(np.round(x(marks)))] if marks is not None else []
     points = [_points(line, x, y) for line in tips]
-    data = escaped(json.dumps(points, separators=(",", ":")))
-    return (
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escaped(title)}" data-points="{data}">{"".join(parts)}</svg>'
+    return element(
+        "svg",
+        *parts,
+        data_unit=unit,
+        class_="chart",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=title,
+        data_points=json.dumps(points, separators=(",", ":")),
     )
 
 
@@ -158,18 +166,18 @@ def _scale(
     return Scale(low - free, high + free, start, stop, log)
 
 
-def _grid(x: Scale, y: Scale, width: int, height: int) -> str:
+def _grid(x: Scale, y: Scale, width: int, height: int) -> Markup:
     """Horizontal lines with their values, and the values along x."""
     parts, bottom = [], height - BOTTOM
     for value in y.ticks(max(3, height // 45)):
         at = float(y(value))
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{width - RIGHT}"/>')
-        parts.append(f'<text class="y" x="{LEFT - 6}" y="{at + 4:.1f}">{_tick(value)}</text>')
+        parts.append(element("path", class_="grid", d=f"M{LEFT} {at:.1f}H{width - RIGHT}"))
+        parts.append(element("text", _tick(value), class_="y", x=LEFT - 6, y=f"{at + 4:.1f}"))
     for value in x.ticks(max(3, width // 110)):
         at = float(x(value))
-        parts.append(f'<text class="x" x="{at:.1f}" y="{bottom + 16}">{_tick(value)}</text>')
-    parts.append(f'<path class="axis" d="M{LEFT} {bottom}H{width - RIGHT}"/>')
-    return "".join(parts)
+        parts.append(element("text", _tick(value), class_="x", x=f"{at:.1f}", y=bottom + 16))
+    parts.append(element("path", class_="axis", d=f"M{LEFT} {bottom}H{width - RIGHT}"))
+    return joined(parts)
 
 
 def _tick(value: float) -> str:
@@ -182,27 +190,27 @@ def _class(line: Line, *names: str) -> str:
     return " ".join([*names, "n" if line.colour is None else f"c{line.colour % N_COLOURS}"])
 
 
-def _band(line: Line, x: Scale, y: Scale) -> str:
+def _band(line: Line, x: Scale, y: Scale) -> Markup | None:
     if line.low is None or line.high is None:
-        return ""
+        return None
     there, back = _pairs(x(line.x), y(line.high)), _pairs(x(line.x), y(line.low))[::-1]
-    return f'<path class="{_class(line, "band")}" d="M{"L".join(there + back)}Z"/>'
+    return element("path", class_=_class(line, "band"), d=f"M{'L'.join(there + back)}Z")
 
 
-def _path(line: Line, x: Scale, y: Scale) -> str:
+def _path(line: Line, x: Scale, y: Scale) -> Markup:
     pairs = _pairs(x(line.x), y(line.y))
     if len(pairs) == 1:
         cx, cy = pairs[0].split()
-        return f'<circle class="{_class(line, "dot")}" cx="{cx}" cy="{cy}" r="3"/>'
-    return f'<path class="{_class(line, line.style)}" d="M{"L".join(pairs)}"/>'
+        return element("circle", class_=_class(line, "dot"), cx=cx, cy=cy, r=3)
+    return element("path", class_=_class(line, line.style), d=f"M{'L'.join(pairs)}")
 
 
 def _pairs(x: np.ndarray, y: np.ndarray) -> list[str]:
     return [f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True)]
 
 
-def _mark(at: float) -> str:
-    return f'<path class="mark" d="M{at:.1f} {TOP - 8}v7"/>'
+def _mark(at: float) -> Markup:
+    return element("path", class_="mark", d=f"M{at:.1f} {TOP - 8}v7")
 
 
 def _points(line: Line, x: Scale, y: Scale) -> dict:
@@ -218,7 +226,7 @@ def _points(line: Line, x: Scale, y: Scale) -> dict:
     }
 
 
-def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> str:
+def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> Markup:
     """A stacked bar per row, of its parts' shares: (name, [(part, amount), ...]), as HTML.
 
     unit  what the amounts are, for the words under the pointer
@@ -226,13 +234,21 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> 
     parts = []
     for name, amounts in rows:
         total = sum(amount for _, amount in amounts) or 1.0
-        pieces = "".join(
-            f'<i class="p{i}" style="width:{100 * amount / total:.3f}%" '
-            f'title="{escaped(f"{part}: {number(amount)} {unit}, {amount / total:.1%}")}">'
-            f"{f'{amount / total:.0%}' if amount / total > 0.09 else ''}</i>"
+        pieces = (
+            _piece(i, f"{part}: {number(amount)} {unit}", amount / total)
             for i, (part, amount) in enumerate(amounts)
             if amount > 0
         )
-        label = f"<span>{escaped(name)}</span>" if name else ""
-        parts.append(f'<div class="bar">{label}<b>{pieces}</b></div>')
-    return "".join(parts)
+        label = element("span", name) if name else None
+        parts.append(element("div", label, element("b", *pieces), class_="bar"))
+    return joined(parts)
+
+
+def _piece(i: int, title: str, share: float) -> Markup:
+    return element(
+        "i",
+        f"{share:.0%}" if share > 0.09 else None,
+        class_=f"p{i}",
+        style=f"width:{100 * share:.3f}%",
+        title=f"{title}, {share:.1%}",
+    )

@@ -1,4 +1,4 @@
-"""The report's tables: runs, evaluations, settings, machines. All text is escaped here."""
+"""The report's tables: runs, evaluations, settings, machines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.report.curves import axis
+from fasttrpo.report.markup import Markup, element
 from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.words import cut, duration, escaped, number
+from fasttrpo.report.words import cut, duration, number
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network
 
@@ -19,26 +20,28 @@ _ALWAYS_OTHER = {"seed", "policy"}  # they have no default that would say anythi
 _DIGITS = "0123456789"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()) -> str:
-    """A table of plain text; cells that begin with a digit or a sign stand at the right."""
-    rows, marks = list(rows), list(marked)
-    top = "".join(f"<th>{escaped(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr{' class=marked' if i < len(marks) and marks[i] else ''}>"
-        + "".join(_cell(value, j) for j, value in enumerate(row))
-        + "</tr>"
-        for i, row in enumerate(rows)
-    )
-    head = f"<thead><tr>{top}</tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()
+) -> Markup:
+    """A table of text; cells that begin with a digit or a sign are aligned to the right."""
+    rows = list(rows)
+    marks = [*marked] or [False] * len(rows)
+    top = element("thead", element("tr", *(element("th", name) for name in head)))
+    body = element("tbody", *map(_row, rows, marks))
+    return element("div", element("table", top, body), class_="scroll")
 
 
-def _cell(value: str, column: int) -> str:
+def _row(cells: Sequence[str], is_marked: bool) -> Markup:
+    drawn = (_cell(value, j) for j, value in enumerate(cells))
+    return element("tr", *drawn, class_="marked" if is_marked else None)
+
+
+def _cell(value: str, column: int) -> Markup:
     is_number = column > 0 and value[:1] in {*_DIGITS, "-", "+", "\N{MINUS SIGN}"}
-    return f"<td{' class=num' if is_number else ''}>{escaped(value)}</td>"
+    return element("td", value, class_="num" if is_number else None)
 
 
-def runs_table(groups: Sequence[Group]) -> str:
+def runs_table(groups: Sequence[Group]) -> Markup:
     """A row per run: where it is, how far it came, what it reached, how long it took."""
     several = len(groups) > 1
     head = [*["group"] * several, "run", "steps", "return", "evaluation", "time", "folder"]
@@ -68,7 +71,7 @@ def _evaluation(run: Run) -> str:
     return f"{number(told['mean_return'])} \N{PLUS-MINUS SIGN} {number(told.get('std_return'))}"
 
 
-def evaluation_table(groups: Sequence[Group]) -> str | None:
+def evaluation_table(groups: Sequence[Group]) -> Markup | None:
     """Evaluations of finished models, a row per run; None if there are none."""
     several, rows = len(groups) > 1, []
     for group in groups:
@@ -93,7 +96,7 @@ def _finite(values: Sequence[float]) -> np.ndarray:
     return array[np.isfinite(array)]
 
 
-def settings_table(groups: Sequence[Group]) -> str | None:
+def settings_table(groups: Sequence[Group]) -> Markup | None:
     """All settings, a column per group; rows that are not the default are marked.
 
     Networks have their policy's default, which is shown of the first group.
@@ -134,7 +137,7 @@ def _text(value: Any) -> str:
     return "-" if value is None else cut(str(value))
 
 
-def machine_table(groups: Sequence[Group]) -> str | None:
+def machine_table(groups: Sequence[Group]) -> Markup | None:
     """Versions and machine, as config.json has them; values that differ are all there."""
     found: dict[str, dict[str, None]] = {}
     for group in groups:

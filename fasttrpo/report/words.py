@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import math
 import statistics
 from collections.abc import Sequence
-
-from fasttrpo.checks.printable import readable
 
 LONGEST = 300  # characters of a text that a folder gives
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -16,11 +13,6 @@ _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 def cut(text: str) -> str:
     """A text that need not have an end."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
-def escaped(text: str) -> str:
-    """The text in HTML, of an element or an attribute."""
-    return html.escape(readable(text), quote=True)
 
 
 def count(value: float) -> str:

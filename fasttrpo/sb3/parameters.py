@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS
+from fasttrpo.errors import UserError, UserRuntimeError
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.training.amid import refuse_policy
 
@@ -41,13 +42,13 @@ def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) ->
     missing = [name for name in views if name not in given] if exact else []
     unknown = [str(name) for name in given if name not in views]
     if missing or unknown:
-        raise RuntimeError(f"parameters missing: {missing}, unknown: {unknown}")
+        raise UserRuntimeError(f"parameters missing: {missing}, unknown: {unknown}")
     for name, values in given.items():
         values = np.asarray(values, np.float64)
         if values.shape != views[name].shape:
-            raise RuntimeError(f"{name} has shape {values.shape}, expected {views[name].shape}")
+            raise UserRuntimeError(f"{name} has shape {values.shape}, expected {views[name].shape}")
         if not np.isfinite(values).all():
-            raise RuntimeError(f"{name} is not finite")
+            raise UserRuntimeError(f"{name} is not finite")
         views[name][...] = values
     model._agent.theta, model._agent.value_theta = vectors
 
@@ -56,9 +57,9 @@ def set_objects(model: Any, given: Mapping[str, Any], exact: bool) -> None:
     """Sets {"policy": parameters by name}. ValueError for another object, or none if exact."""
     unknown = sorted(set(given) - {"policy"})
     if unknown:
-        raise ValueError(f"there are no parameters of {unknown}, only of 'policy'")
+        raise UserError(f"there are no parameters of {unknown}, only of 'policy'")
     if exact and "policy" not in given:
-        raise ValueError("parameters of 'policy' are missing")
+        raise UserError("parameters of 'policy' are missing")
     if "policy" in given:
         load_state_dict(model, given["policy"], exact)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.values import plain
+from fasttrpo.errors import UserError
 from fasttrpo.logs.pictures import tiled
 from fasttrpo.spaces import batches
 from fasttrpo.stream.seeds import of_env
@@ -73,7 +74,7 @@ class VecEnvView:
         """Of the next `reset`; ValueError for a list of such that are not the same for all."""
         if isinstance(options, list):
             if any(each != options[0] for each in options):
-                raise ValueError("set_options takes one dict of options, for all environments")
+                raise UserError("set_options takes one dict of options, for all environments")
             options = options[0] if options else None
         self._options = options
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from fasttrpo import theory as kernels
+from fasttrpo import theory
 from fasttrpo.selftest import formulas
 from fasttrpo.selftest.cases import Case, Kind, played, shaken
 from fasttrpo.selftest.result import (
@@ -102,7 +102,7 @@ def critic(kind: Kind) -> Outcome:
 def rejected_step() -> Outcome:
     """A line search that finds no good step gives the old parameters back, bit for bit."""
     theta, step = np.random.default_rng(0).normal(size=(2, 50))
-    found = kernels.line_search(lambda trial: (-1.0, 1.0), theta, step, 0.0)
+    found = theory.line_search(lambda trial: (-1.0, 1.0), theta, step, 0.0)
     same = not found.accepted and found.theta.tobytes() == theta.tobytes()
     return Outcome("the parameters before it", 0.0 if same else math.inf, 0.0)
 
@@ -112,7 +112,7 @@ def gae() -> Outcome:
     draw, shape = np.random.default_rng(2), (60, 4)
     rew, val, final = draw.normal(size=(3, *shape))
     term, trunc = draw.random((2, *shape)) < 0.1
-    adv, ret = kernels.gae(rew, val, term, trunc, final, 0.97, 0.9)
+    adv, ret = theory.gae(rew, val, term, trunc, final, 0.97, 0.9)
     boot = np.where(term, 0.0, final)
     expected = formulas.gae(rew, val, boot, term | trunc, np.zeros(shape, bool), 0.97, 0.9)
     errors = error(adv, expected), error(ret, expected + val)

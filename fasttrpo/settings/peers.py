@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import size
+from fasttrpo.errors import UserError
 from fasttrpo.settings.user import Settings
 
 
@@ -192,5 +193,5 @@ def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: s
 
 def _find(name: Any) -> PeerPreset:
     if not isinstance(name, str) or name not in PEERS:
-        raise ValueError(unknown("preset", str(name), PEERS))
+        raise UserError(unknown("preset", str(name), PEERS))
     return PEERS[name]

@@ -11,10 +11,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer, plain, real, refuse, size
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings.sb3_arguments import policy_kwargs_without
 
 ACTIVATIONS = ("tanh", "relu", "identity")
@@ -45,7 +44,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     known += ("log_std_max", "ortho_init", "features", *_FEATURE_SETTINGS)
     for name in given:
         if name not in known:
-            raise TypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
+            raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
     if plain(given.get("ortho_init", True)) is not True:
         raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
     log_std_init = real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
@@ -75,13 +74,13 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     if isinstance(given, Mapping):
         for name in given:
             if name not in arch:
-                raise ValueError(f"policy_kwargs net_arch: {unknown('name', str(name), arch)}")
+                raise UserError(f"policy_kwargs net_arch: {unknown('name', str(name), arch)}")
         arch |= given
     elif given is not None:
         arch = {"pi": given, "vf": given}
     arch = {name: _widths(f"policy_kwargs net_arch {name}", arch[name]) for name in arch}
     if linear and arch["pi"]:
-        raise ValueError(
+        raise UserError(
             f"LinearPolicy has no hidden layers, got net_arch pi={arch['pi']}; "
             "the value network's are set by net_arch=dict(vf=[...])"
         )
@@ -95,7 +94,7 @@ def _of_old_style(given: Any) -> Any:
     if not _is_list(given) or not any(isinstance(each, Mapping) for each in given):
         return given
     if len(given) > 1:
-        raise ValueError(
+        raise UserError(
             f"policy_kwargs net_arch={given!r}: the policy and the value network share no layers; "
             "give each its own widths: net_arch=dict(pi=[...], vf=[...])"
         )
@@ -113,7 +112,7 @@ def _is_list(given: Any) -> bool:
 
 
 def _widths(name: str, given: Any) -> list[int]:
-    given = given.tolist() if isinstance(given, np.ndarray) else given
+    given = given.tolist() if hasattr(given, "tolist") else given  # an array
     if not _is_list(given):
         raise refuse(name, given, "a list of layer widths")
     return [size(f"{name} width", width) for width in given]
@@ -133,9 +132,9 @@ def _features(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
     name = given.get("features")
     name = "none" if name is None else name
     if not isinstance(name, str) or name not in FEATURES:
-        raise ValueError(f"policy_kwargs: {unknown('features', str(name), FEATURES)}")
+        raise UserError(f"policy_kwargs: {unknown('features', str(name), FEATURES)}")
     if name != "none" and policy != "LinearPolicy":
-        raise ValueError(
+        raise UserError(
             f"policy_kwargs features={name!r} are for a policy that is linear in them; "
             'take "LinearPolicy", or leave the features to the hidden layers of "MlpPolicy"'
         )
@@ -151,7 +150,7 @@ def _feature_setting(setting: str, value: Any, features: str) -> Any:
         return default if features in users else None
     if features not in users:
         legal = " or ".join(map(repr, users))
-        raise ValueError(
+        raise UserError(
             f"policy_kwargs {setting} needs features={legal}; features={features!r} "
             "makes no use of it"
         )
@@ -184,7 +183,7 @@ def resolved_features(network: Mapping[str, Any], obs_size: int) -> dict[str, An
     degree, count = network["feature_degree"], n_inputs(network, obs_size)
     if degree is not None and count > MOST_FEATURES:
         number = f"{count:,}" if count < 10**15 else "more than 10**15"
-        raise ValueError(
+        raise UserError(
             f"policy_kwargs feature_degree={degree}: {obs_size} observation components have "
             f"{number} monomials up to that degree, and {MOST_FEATURES:,} features are the "
             "most; take a lower feature_degree, or features='fourier'"

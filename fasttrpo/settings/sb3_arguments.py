@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasttrpo.checks.values import plain
+from fasttrpo.errors import UserError
 
 _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCriticPolicy")
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
@@ -47,7 +48,7 @@ def policy_name(policy: Any) -> Any:
     """
     name = policy if isinstance(policy, str) else getattr(policy, "__name__", None)
     if name in _CNN:
-        raise ValueError(
+        raise UserError(
             f"{name} has convolutions, which fasttrpo has not; 'MlpPolicy' flattens images, or "
             "wrap the environment so that it observes features of them"
         )
@@ -69,7 +70,7 @@ def policy_kwargs_without(given: Mapping[str, Any]) -> dict[str, Any]:
     rest.pop("share_features_extractor", None)  # flattening has no parameters to share
     extractor = rest.pop("features_extractor_class", None)
     if extractor is not None and getattr(extractor, "__name__", None) not in _FLAT_EXTRACTORS:
-        raise ValueError(
+        raise UserError(
             f"policy_kwargs features_extractor_class: {extractor!r} is not offered; observations "
             "are flattened, so wrap the environment instead"
         )
@@ -90,7 +91,7 @@ def check_device(device: Any) -> None:
             f"device={name!r} has no effect: fasttrpo runs on the CPU", UserWarning, stacklevel=2
         )
     elif name not in ("auto", "cpu"):
-        raise ValueError(f"device must be 'auto' or 'cpu', got {device!r}")
+        raise UserError(f"device must be 'auto' or 'cpu', got {device!r}")
 
 
 def _dropped(
@@ -99,9 +100,7 @@ def _dropped(
     """`given` without the names in `known`, whose values must be harmless."""
     for name, (harmless, reason) in known.items():
         if name in given and not any(_is(given[name], value) for value in harmless):
-            raise ValueError(
-                f"{prefix}{name}={given[name]!r} cannot be had: {reason}; leave it out"
-            )
+            raise UserError(f"{prefix}{name}={given[name]!r} cannot be had: {reason}; leave it out")
     return {name: value for name, value in given.items() if name not in known}
 
 

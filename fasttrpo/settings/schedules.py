@@ -17,6 +17,7 @@ from typing import Any
 
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check
+from fasttrpo.errors import UserError
 
 Schedule = Callable[[float], float]
 _WORDS = ("linear",)
@@ -57,7 +58,7 @@ def value_at(name: str, setting: Any, default: float, remaining: float, check: C
         try:
             return check(name, value)
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"{error} by its function at remaining progress {remaining:g}"
             ) from None
     if isinstance(setting, str):
@@ -87,10 +88,10 @@ def _start(name: str, text: str) -> float | None:
     """START of linear_START; None for "linear"."""
     word, _, start = text.partition("_")
     if word not in _WORDS:
-        raise ValueError(unknown(f"schedule of {name}:", word, _WORDS))
+        raise UserError(unknown(f"schedule of {name}:", word, _WORDS))
     if not start and word == text:
         return None
     try:
         return float(start)
     except ValueError:
-        raise ValueError(f"{name}: {text!r} is no schedule: linear_0.02, say, is one") from None
+        raise UserError(f"{name}: {text!r} is no schedule: linear_0.02, say, is one") from None

@@ -27,6 +27,7 @@ from fasttrpo.checks.values import (
     refuse,
     size,
 )
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
 from fasttrpo.settings.critics import CRITICS, with_setting
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
@@ -207,7 +208,7 @@ def check_rows(settings: Settings) -> None:
         )
 
 
-class TooFewRows(ValueError, AssertionError):
+class TooFewRows(UserError, AssertionError):
     """An iteration has one row only; an AssertionError too, as in Stable-Baselines3."""
 
 
@@ -221,7 +222,7 @@ def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     _check_names(keywords)
     fixed = sorted({"policy_kwargs", "preset", "scale_actions", "seed"} & set(keywords))
     if fixed:
-        raise TypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
+        raise UserTypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
     changed = replace(settings, **keywords)
     _check_critic(settings.critic, changed.critic)
     _warn_unused(changed, keywords)
@@ -247,7 +248,7 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
     names = [each.name for each in fields(Settings) if each.name != "policy"]
     for name in keywords:
         if name not in names:
-            raise TypeError(f"TRPO: {unknown('setting', name, names)}")
+            raise UserTypeError(f"TRPO: {unknown('setting', name, names)}")
 
 
 def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:

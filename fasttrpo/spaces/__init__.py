@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import actions as _actions
 from fasttrpo.spaces import observations as _observations
 from fasttrpo.spaces.actions import Actions, ContinuousActions
@@ -32,7 +33,7 @@ def describe(observation_space: Any, action_space: Any) -> tuple[Observations, A
     """The spaces of one environment. ValueError names a space that is not supported."""
     observations = _observations.of(observation_space)
     if observations.size == 0:
-        raise ValueError(f"observation space {observation_space} has nothing in it to see")
+        raise UserError(f"observation space {observation_space} has nothing in it to see")
     return observations, _actions.of(action_space)
 
 
@@ -40,7 +41,7 @@ def check_same(own: tuple, given: tuple) -> None:
     """ValueError unless a model for the spaces `own` can act in `given`, both by `describe`."""
     for mine, other in zip(own, given, strict=True):
         if not mine.matches(other):
-            raise ValueError(
+            raise UserError(
                 f"the environment has {other.to_space()} "
                 f"where the model was made for {mine.to_space()}"
             )

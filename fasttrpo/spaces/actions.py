@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import masks
 from fasttrpo.spaces.convert import Lead
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
@@ -76,7 +77,7 @@ class Actions:
         if given is None:
             return None
         if not DISTRIBUTIONS[self.distribution].takes_masks:
-            raise ValueError(
+            raise UserError(
                 f"{name}: only Discrete and MultiDiscrete actions can be masked, "
                 f"and these are {self.to_space()}"
             )
@@ -114,7 +115,7 @@ class ContinuousActions(Box, Actions):
         """See `Actions`. ValueError where there is no bound to scale to."""
         unbounded = np.flatnonzero(~np.isfinite([self.low, self.high]).all(axis=0))
         if scale and len(unbounded):
-            raise ValueError(
+            raise UserError(
                 f"scale_actions=True needs finite bounds, and component {unbounded[0]} of "
                 f"{self.to_space()} has none on one side: set scale_actions=False, or give the "
                 "environment bounds (gymnasium.wrappers.TransformAction)"
@@ -246,11 +247,11 @@ def of(space: Any) -> Any:
         instead = (
             "a MultiBinary" if space.dtype == bool else "a MultiDiscrete(high - low + 1, start=low)"
         )
-        raise ValueError(
+        raise UserError(
             f"action space {space} is not supported: fasttrpo takes a Box of real numbers; "
             f"{instead} has the same actions"
         )
-    raise ValueError(
+    raise UserError(
         f"action space {space} is not supported: fasttrpo takes a Box of real numbers, Discrete, "
         "MultiDiscrete or MultiBinary; a wrapper with an `action` method makes such a space of "
         "another (gymnasium.wrappers.TransformAction)"

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserError, UserTypeError
+
 Lead = tuple[int, ...]
 
 
@@ -18,7 +20,7 @@ def numeric(name: str, array: Any) -> np.ndarray:
     """`array` as a NumPy array of real numbers. TypeError if it holds anything else."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+        raise UserTypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     return array
 
 
@@ -55,7 +57,7 @@ class Choices:
         *lead, d = index
         component = f" (component {d})" if len(self.counts) > 1 else ""
         first, last = self.starts[d], self.starts[d] + self.counts[d] - 1
-        raise ValueError(
+        raise UserError(
             f"{name} {values[tuple(index)]}{place(lead)} is not an integer "
             f"from {first} to {last}{component}"
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fasttrpo.checks.values import LARGEST_SIZE, integer
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.spaces.convert import Choices
 
 _LENGTH = integer(0, LARGEST_SIZE)
@@ -24,14 +25,14 @@ _DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdg"}
 
 def _list(name: str, data: Any) -> list[Any]:
     if not isinstance(data, list | tuple):
-        raise TypeError(f"{name} is no list: {str(data)[:40]!r}")
+        raise UserTypeError(f"{name} is no list: {str(data)[:40]!r}")
     return list(data)
 
 
 def _shape(data: Any) -> tuple[int, ...]:
     shape = tuple(_LENGTH("length", each) for each in _list("shape", data))
     if math.prod(shape) > LARGEST_SIZE or len(shape) > _MOST_AXES:
-        raise ValueError(f"a shape of {math.prod(shape)} numbers in {len(shape)} axes")
+        raise UserError(f"a shape of {math.prod(shape)} numbers in {len(shape)} axes")
     return shape
 
 
@@ -39,7 +40,7 @@ def _dtype(data: Any, kinds: str = "fiub") -> str:
     """The type's name in this version of NumPy."""
     name = np.dtype(data).name if isinstance(data, str) and len(data) < 20 else None
     if name not in _DTYPES or np.dtype(name).kind not in kinds:
-        raise ValueError(f"{str(data)[:40]!r} is no type of these numbers")
+        raise UserError(f"{str(data)[:40]!r} is no type of these numbers")
     return name
 
 
@@ -49,16 +50,16 @@ def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
     """
     values = _list(name, data)
     if any(type(each) not in (float, int, bool) or each != each for each in values):
-        raise ValueError(f"{name} holds something else than numbers")
+        raise UserError(f"{name} holds something else than numbers")
     if dtype.kind == "f":
         return tuple(map(float, values))
     if any(each != int(each) for each in values):
-        raise ValueError(f"{name} holds fractions")
+        raise UserError(f"{name} holds fractions")
     whole = tuple(map(int, values))
     largest = np.iinfo(dtype) if dtype.kind != "b" else None
     low, high = (0, 1) if largest is None else (int(largest.min), int(largest.max))
     if whole and not low <= min(whole) <= max(whole) <= high:
-        raise ValueError(f"{name} is beyond what {dtype} holds")
+        raise UserError(f"{name} is beyond what {dtype} holds")
     return whole
 
 
@@ -97,9 +98,9 @@ class Box(Kind):
         shape, dtype = _shape(data["shape"]), _dtype(data["dtype"], cls.dtypes)
         low, high = (_bounds(side, data[side], np.dtype(dtype)) for side in ("low", "high"))
         if not len(low) == len(high) == math.prod(shape):
-            raise ValueError(f"a Box of shape {shape} with {len(low)} lower bounds")
+            raise UserError(f"a Box of shape {shape} with {len(low)} lower bounds")
         if any(a > b for a, b in zip(low, high, strict=True)):
-            raise ValueError("a Box with a lower bound above the upper one")
+            raise UserError("a Box with a lower bound above the upper one")
         return cls(shape, low, high, dtype)
 
     def to_space(self) -> Any:
@@ -177,7 +178,7 @@ class MultiDiscrete(Kind):
         nvec = tuple(_COUNT("nvec", n) for n in _list("nvec", data["nvec"]))
         start = tuple(_WHOLE("start", first) for first in _list("start", data["start"]))
         if not len(nvec) == len(start) == math.prod(shape):
-            raise ValueError(f"a MultiDiscrete of shape {shape} with {len(nvec)} components")
+            raise UserError(f"a MultiDiscrete of shape {shape} with {len(nvec)} components")
         for n, first in zip(nvec, start, strict=True):
             _WHOLE("start + nvec", first + n)
         return cls(shape, nvec, start, _dtype(data["dtype"], "iu"))

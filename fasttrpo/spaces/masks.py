@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserError
 from fasttrpo.spaces.convert import Lead, place
 
 
@@ -28,7 +29,7 @@ def rows(
     """
     array = _joined(name, given, lead, parts)
     if array.shape != (*lead, sum(parts)) or array.dtype.kind not in "biuf":
-        raise ValueError(
+        raise UserError(
             f"{name} has shape {array.shape} and dtype {array.dtype}, "
             f"expected True and False of shape {(*lead, sum(parts))}"
         )
@@ -37,7 +38,7 @@ def rows(
     is_open = array.astype(bool)
     for *index, choice in np.argwhere(is_open != array)[:1].tolist():
         wrong = array[(*index, choice)]
-        raise ValueError(f"{name} has {wrong:g}{place(index, noun)}, not True or False")
+        raise UserError(f"{name} has {wrong:g}{place(index, noun)}, not True or False")
     return is_open
 
 
@@ -50,6 +51,6 @@ def _joined(name: str, given: Any, lead: Lead, parts: tuple[int, ...]) -> np.nda
                 return np.concatenate(each, axis=-1)
         array = np.asarray(given)
     except ValueError as error:  # ragged
-        raise ValueError(f"{name} is no array, and not one for each of {parts}: {error}") from error
+        raise UserError(f"{name} is no array, and not one for each of {parts}: {error}") from error
     is_grid = array.shape == (*lead, len(parts), parts[0]) and len(set(parts)) == 1
     return array.reshape(*lead, sum(parts)) if is_grid else array

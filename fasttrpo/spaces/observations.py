@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.spaces.convert import Choices, Lead, numeric
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 
@@ -59,7 +60,7 @@ class Observations:
         ValueError for another shape, TypeError for no numbers, and for what `reset` returns.
         """
         if _is_answer_of_reset(observation) and not isinstance(self, TupleObservations):
-            raise TypeError(
+            raise UserTypeError(
                 "observation is a tuple (observation, info), as Gymnasium's reset returns it: "
                 "pass its first part alone"
             )
@@ -94,7 +95,7 @@ class _Array(Observations):
     ) -> np.ndarray:
         obs = numeric(name, obs)
         if obs.shape != (*lead, *self.shape):
-            raise ValueError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
+            raise UserError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
         obs = obs.reshape(*lead, math.prod(self.shape))
         if valid is not None:
             obs = np.where(valid[..., None], obs, getattr(self, "start", 0))
@@ -109,7 +110,7 @@ class _Array(Observations):
         if shape == self.shape:
             return ()
         if shape[1:] != self.shape or shape[:1] in ((), (0,)):
-            raise ValueError(f"{name} has shape {shape}, expected {self.shape} or a batch of such")
+            raise UserError(f"{name} has shape {shape}, expected {self.shape} or a batch of such")
         return shape[:1]
 
 
@@ -209,7 +210,7 @@ class _Parts(Observations):
         (first, lead), *others = leads.items()
         for at, other in others:
             if other != lead:
-                raise ValueError(f"{at} is {_number(other)}, but {first} is {_number(lead)}")
+                raise UserError(f"{at} is {_number(other)}, but {first} is {_number(lead)}")
         return lead
 
     def matches(self, other: Observations) -> bool:
@@ -243,10 +244,10 @@ class DictObservations(_Parts):
     def _check(self, obs: Any, name: str) -> None:
         keys = [key for key, _ in self.parts]
         if not isinstance(obs, Mapping):
-            raise TypeError(f"{name} must be a dict with {keys}, got {type(obs).__name__}")
+            raise UserTypeError(f"{name} must be a dict with {keys}, got {type(obs).__name__}")
         for key in keys:
             if key not in obs:
-                raise ValueError(f"{name} lacks {key!r}: it has {list(obs)}")
+                raise UserError(f"{name} lacks {key!r}: it has {list(obs)}")
 
     @classmethod
     def from_space(cls, space: Any, name: str) -> DictObservations:
@@ -260,7 +261,7 @@ class DictObservations(_Parts):
         """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
         parts = [(_key(key, "the Dict"), from_json(part)) for key, part in data["parts"]]
         if len(dict(parts)) < len(parts):
-            raise ValueError("a Dict with a key twice")
+            raise UserError("a Dict with a key twice")
         return cls(tuple(parts))
 
     def to_json(self) -> dict[str, Any]:
@@ -280,9 +281,9 @@ class TupleObservations(_Parts):
     def _check(self, obs: Any, name: str) -> None:
         if not isinstance(obs, tuple | list):
             n = len(self.parts)
-            raise TypeError(f"{name} must be a tuple of {n} parts, got {type(obs).__name__}")
+            raise UserTypeError(f"{name} must be a tuple of {n} parts, got {type(obs).__name__}")
         if len(obs) != len(self.parts):
-            raise ValueError(f"{name} has {len(obs)} parts, expected {len(self.parts)}")
+            raise UserError(f"{name} has {len(obs)} parts, expected {len(self.parts)}")
 
     @classmethod
     def from_space(cls, space: Any, name: str) -> TupleObservations:
@@ -311,7 +312,7 @@ def _key(key: Any, name: str) -> str | int:
         return key
     if isinstance(key, int | np.integer):
         return int(key)
-    raise ValueError(
+    raise UserError(
         f"{name} has the key {key!r}, which a saved model cannot keep: name its parts by words or "
         "integers"
     )
@@ -346,7 +347,7 @@ def of(space: Any, name: str = "observation space") -> Observations:
     for kind, observations in _PARTS.items():
         if isinstance(space, getattr(spaces, kind)):
             return observations.from_space(space, name)
-    raise ValueError(
+    raise UserError(
         f"{name} {space} is not supported: fasttrpo takes Box, Discrete, MultiDiscrete and "
         "MultiBinary, and Dict and Tuple of these; gymnasium.wrappers.TransformObservation makes "
         "such a space of another"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.stream.notes import Noted
 
 _RESET = "(observation, info)"
@@ -24,7 +25,7 @@ _NUMBERS = (float, np.float64, np.float32)
 def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
     """(observation, info) of one environment's reset. ValueError for any other answer."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise ValueError(f"{who} returned {form(answer)} from reset, expected {_RESET}: {_BOTH}")
+        raise UserError(f"{who} returned {form(answer)} from reset, expected {_RESET}: {_BOTH}")
     obs, info = answer
     return obs, info if type(info) is dict else _info(info, who, "reset")
 
@@ -32,7 +33,7 @@ def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
 def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
     """The five parts of one environment's step, as plain numbers. ValueError for other answers."""
     if not isinstance(answer, tuple | list) or len(answer) != 5:
-        raise ValueError(
+        raise UserError(
             f"{who} returned {form(answer)} from step, expected {_STEP}: {_old(answer)}"
         )
     obs, reward, terminated, truncated, info = answer
@@ -49,7 +50,7 @@ def of_vector_env(answer: Any, call: str) -> Any:
     """The parts of a vector environment's reset or step. ValueError if there are more or fewer."""
     wanted = _RESET if call == "reset" else _STEP
     if not isinstance(answer, tuple | list) or len(answer) != len(wanted.split(",")):
-        raise ValueError(
+        raise UserError(
             f"the vector environment returned {form(answer)} from {call}, expected "
             f"{wanted.replace(')', 's)')}: {_old(answer) if call == 'step' else _BOTH}"
         )
@@ -69,7 +70,7 @@ def _vector(name: str, values: Any, n_envs: int) -> np.ndarray:
     except ValueError:  # ragged
         array = np.asarray(values, object)
     if array.dtype.kind not in "fiub" or array.shape != (n_envs,):
-        raise ValueError(
+        raise UserError(
             f"the environment's {name} has shape {array.shape} and dtype {array.dtype}, "
             f"expected {n_envs} numbers: an array of shape {(n_envs,)}"
         )
@@ -83,7 +84,7 @@ def truths(name: str, values: Any, n_envs: int) -> np.ndarray:
         return array.copy()  # the environment may write the next ones into it
     is_true = array == 1
     for env in np.flatnonzero(~is_true & (array != 0))[:1]:
-        raise ValueError(
+        raise UserError(
             f"the environment's {name} is {array[env]} in environment {env}, expected True or False"
         )
     return is_true
@@ -96,7 +97,7 @@ def check_spaces(env: Any, *names: str) -> None:
     for name in names:
         space = getattr(env, name, None)
         if not isinstance(space, Space):
-            raise TypeError(
+            raise UserTypeError(
                 f"{type(env).__name__}.{name} is {form(space)}, expected a space of "
                 "gymnasium.spaces: set it in __init__ (spaces of the old package gym are others)"
             )
@@ -148,7 +149,7 @@ def _number(value: Any, who: str) -> float:
             return float(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ValueError(
+    raise UserError(
         f"{who} returned {form(value)} as reward from step, expected a number: return float(reward)"
     )
 
@@ -161,7 +162,7 @@ def _truth(name: str, value: Any, who: str) -> bool:
             return bool(array.reshape(()))
     except ValueError:
         pass
-    raise ValueError(
+    raise UserError(
         f"{who} returned {form(value)} as {name} from step, expected True or False: "
         f"return bool({name})"
     )
@@ -170,7 +171,7 @@ def _truth(name: str, value: Any, who: str) -> bool:
 def _info(info: Any, who: str, call: str) -> Mapping:
     if isinstance(info, Mapping):
         return info
-    raise ValueError(
+    raise UserError(
         f"{who} returned {form(info)} as info from {call}, expected a dict: return an empty one "
         "where there is nothing to say"
     )
@@ -188,7 +189,7 @@ class Asked(Noted):
         super().__exit__(kind, error, traceback)
         words = _explained(error) if isinstance(error, _MISTAKES) else None
         if words is not None:
-            told = ValueError(words)
+            told = UserError(words)
             super().__exit__(ValueError, told, None)
             raise told from error
 

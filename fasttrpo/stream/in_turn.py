@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from fasttrpo.errors import UserError
 from fasttrpo.stream import answers
 from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, gather
 
@@ -41,7 +42,7 @@ class InTurn(SyncVectorEnv):
             seed = [int(seed) + e for e in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else list(seed)
         if len(seeds) != self.num_envs:
-            raise ValueError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
+            raise UserError(f"seed has {len(seeds)} entries for {self.num_envs} environments")
         which = np.ones(self.num_envs, bool)
         if options is not None and "reset_mask" in options:
             options = dict(options)
@@ -108,14 +109,14 @@ class _Array:
             array = np.asarray(obs, object)
         space = f"observation_space has shape {self._shape} and dtype {self._dtype}"
         if array.dtype.kind not in "fiub" or array.shape != self._shape:
-            raise ValueError(
+            raise UserError(
                 f"{words} that is {answers.form(obs if array.dtype == object else array)}, but "
                 f"{space}: make what reset and step return, and the space, agree"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             fitting = array.astype(self._dtype)
         for index in np.argwhere(fitting != array)[:1] if self._dtype.kind in "iub" else ():
-            raise ValueError(
+            raise UserError(
                 f"{words} with {array[tuple(index)]} in it, but {space}, which cannot hold that: "
                 "convert it, or give the space another dtype"
             )
@@ -165,12 +166,12 @@ class _Parts:
         keys = list(self._parts)
         if self._is_dict and isinstance(obs, Mapping):
             missing = [key for key in keys if key not in obs]
-            raise ValueError(
+            raise UserError(
                 f"{words} without {missing}: it has the keys {list(obs)}, and observation_space "
                 f"has {keys}; return all of these"
             )
         wanted = f"a dict with the keys {keys}" if self._is_dict else f"a tuple of {len(keys)}"
-        raise ValueError(
+        raise UserError(
             f"{words} that is {answers.form(obs)}, but observation_space has {wanted}: make what "
             "reset and step return, and the space, agree"
         )

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserError
+
 FINAL_OBS, FINAL_INFO = "final_obs", "final_info"
 
 
@@ -26,7 +28,7 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
         return dict(infos)
     rows = infos if isinstance(infos, list | tuple | np.ndarray) else ()
     if len(rows) != n_envs or not all(isinstance(row, Mapping) for row in rows):
-        raise ValueError(
+        raise UserError(
             f"the environment returned infos of type {type(infos).__name__}, expected a dict, or a "
             f"list of {n_envs} dicts: return an empty dict where there is nothing to say"
         )

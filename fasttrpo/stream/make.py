@@ -9,6 +9,7 @@ from typing import Any
 
 from fasttrpo.checks.suggest import nearest
 from fasttrpo.core import source_tree
+from fasttrpo.errors import UserError, UserImportError, UserTypeError
 from fasttrpo.stream import answers
 from fasttrpo.stream.ownership import close_at_end, kept
 
@@ -40,14 +41,14 @@ def as_vector_env(
         answers.check_spaces(env, "observation_space", "action_space")
         env = _wrap(env)
     elif not is_vector:
-        raise TypeError(
+        raise UserTypeError(
             "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
             "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
             f"got {answers.no_environment(env)}"
         )
     answers.check_spaces(env, "single_observation_space", "single_action_space")
     if n_envs not in (1, env.num_envs):
-        raise ValueError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
+        raise UserError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
     return env
 
 
@@ -99,9 +100,9 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
 
     missing = envs.missing(env_id)
     if missing and (env_backend == "native" or envs.is_ours(env_id)):
-        raise ImportError(f"{env_id}: {missing}")
+        raise UserImportError(f"{env_id}: {missing}")
     if env_backend == "native":
-        raise ValueError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
+        raise UserError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
     made = _gymnasium_s(env_id, n_envs)
     if missing and not (source_tree.was_told() and source_tree.remedy() in missing):
         warnings.warn(
@@ -132,9 +133,9 @@ def _gymnasium_s(env_id: str, n_envs: int) -> Any:
         if spec is not None:
             missing = envs.missing(env_id)
             if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
-                raise ImportError(f"{env_id}: {missing}") from error
+                raise UserImportError(f"{env_id}: {missing}") from error
             raise
-        raise ValueError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
+        raise UserError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
 
 
 def _hint(env_id: str, error: Exception) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks import arrays
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import actions, masks
 from fasttrpo.stream.notes import Noted
 
@@ -113,7 +114,7 @@ class Masks:
         try:
             arrays.masks(told, None, self._parts, "environment", step)
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"{error}: end the episode where nothing can be done (terminated=True), or leave "
                 "one choice open that does nothing"
             ) from None

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import batches
 from fasttrpo.stream import answers, workers
 from fasttrpo.stream.answers import Asked
@@ -128,7 +129,7 @@ class Stream:
             return False
         over = state["environment_over"]
         if over.dtype != bool:
-            raise ValueError(f"environment_over has dtype {over.dtype}, not bool")
+            raise UserError(f"environment_over has dtype {over.dtype}, not bool")
         if over.shape != (self.env.num_envs,):
             return False
         self._claim()
@@ -246,7 +247,7 @@ def _final_observations(
     if final is not None and not isinstance(final, Mapping | tuple):
         missing[done] = [final[env] is None for env in np.flatnonzero(done)]
     if final is None or np.count_nonzero(missing & ~unneeded):
-        raise ValueError(
+        raise UserError(
             "an episode ended in an environment that resets in the same step, "
             "but infos['final_obs'] does not hold its last observation"
         )
@@ -256,7 +257,7 @@ def _final_observations(
             obs = batches.replaced(obs, lost, seen)
         return batches.replaced(obs, done & ~lost, final)
     except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(
+        raise UserError(
             "the last observation of an episode (infos['final_obs']) has not the form of the "
             f"others: {' '.join(str(error).split())}"
         ) from error

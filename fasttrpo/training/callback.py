@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.errors import UserTypeError
+
 EACH, EVER = 0, sys.maxsize  # rows
 
 
@@ -376,7 +378,7 @@ def as_callback(given: Any) -> Any:
     if all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type):
         return given
     if not callable(given) or isinstance(given, type):
-        raise TypeError(
+        raise UserTypeError(
             f"callback must be a function, a BaseCallback or a list of such, got {given!r}"
         )
     return ConvertCallback(given) if _n_needed(given) == 2 else RecordCallback(given)

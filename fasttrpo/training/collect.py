@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fasttrpo.checks import arrays
+from fasttrpo.errors import UserError, UserRuntimeError
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.stream.step import Step, told_around
 from fasttrpo.stream.stream import Stream
@@ -179,11 +180,11 @@ def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any
     """
     names = ("episode_count", "episode_window", "episode_totals", "episode_lengths")
     if any(name not in state for name in names):
-        raise ValueError("the episodes are not complete")
+        raise UserError("the episodes are not complete")
     count, window, totals, lengths = (state[name] for name in names)
     is_table = window.ndim == 2 and window.shape[1] == 4
     if count.shape != (1,) or totals.ndim != 1 or lengths.shape != totals.shape or not is_table:
-        raise ValueError("the episodes do not fit together")
+        raise UserError("the episodes do not fit together")
     _check_episodes(count, window, totals, lengths)
     return int(count[0]), window, totals, lengths
 
@@ -197,18 +198,18 @@ def _check_episodes(
     fields = {"count": count, "window": window, "totals": totals, "lengths": lengths}
     for name, array in fields.items():
         if array.dtype.kind not in ("f" if name in ("window", "totals") else "iu"):
-            raise ValueError(f"the episodes' {name} has dtype {array.dtype}")
+            raise UserError(f"the episodes' {name} has dtype {array.dtype}")
     envs, sums, steps, success = window.T
     counted = {"count": count, "lengths": lengths, "window": np.concatenate([envs, steps])}
     for name, array in counted.items():
         if not arrays.are_counts(array):
-            raise ValueError(f"the episodes' {name} holds what is no count")
+            raise UserError(f"the episodes' {name} holds what is no count")
     if count.item() < len(window):
-        raise ValueError(f"of {count.item()} episodes {len(window)} are remembered")
+        raise UserError(f"of {count.item()} episodes {len(window)} are remembered")
     if np.isnan(totals).any() or np.isnan(sums).any():
-        raise ValueError("a return is not a number")
+        raise UserError("a return is not a number")
     if not (np.isnan(success) | (success == 0) | (success == 1)).all():
-        raise ValueError("a success is neither 0 nor 1")
+        raise UserError("a success is neither 0 nor 1")
 
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:
@@ -306,7 +307,7 @@ def collect(
 def _check_unmoved(stream: Stream) -> None:
     """The rows to come would not follow those that there are."""
     if stream.obs is None:
-        raise RuntimeError(
+        raise UserRuntimeError(
             "a callback or another model reset, stepped, seeded or evaluated on the environment "
             "that the model learns in, in the midst of a rollout: give it another one, or do it in "
             "_on_rollout_start or _on_rollout_end"

@@ -15,6 +15,7 @@ import numpy as np
 
 from fasttrpo.checks.values import count as count_of
 from fasttrpo.checks.values import integer, optional, real
+from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.logs import logger as logs
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
@@ -45,9 +46,11 @@ class Learning:
         max_seconds: float | None,
     ) -> None:
         if model._stream is None:
-            raise RuntimeError("the model has no environment to learn in; call set_env(env) first")
+            raise UserRuntimeError(
+                "the model has no environment to learn in; call set_env(env) first"
+            )
         if not isinstance(tb_log_name, str):
-            raise TypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
+            raise UserTypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
         self.model = model
         self.callback = as_callback(callback)
         loosen(self.callback)
@@ -60,7 +63,7 @@ class Learning:
     def run(self) -> None:
         """Learns until there were enough steps or seconds, or a callback has enough."""
         if self.model._is_learning:
-            raise RuntimeError("the model is learning already: a callback cannot call learn")
+            raise UserRuntimeError("the model is learning already: a callback cannot call learn")
         self.model._is_learning = True
         try:
             self._run()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.arrays import finite_rows
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.spaces import Actions, Observations, numeric
 
 
@@ -47,7 +48,7 @@ class Rollout:
         """(T, E). ValueError if `rewards` has other axes, or if either is zero."""
         shape = np.shape(self.rewards)
         if len(shape) != 2 or 0 in shape:
-            raise ValueError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
+            raise UserError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
         return shape
 
 
@@ -58,7 +59,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     each step. ValueError or TypeError names the field that is wrong.
     """
     if not isinstance(rollout, Rollout):
-        raise TypeError(f"update takes a fasttrpo.Rollout, got {type(rollout).__name__}")
+        raise UserTypeError(f"update takes a fasttrpo.Rollout, got {type(rollout).__name__}")
     t, e = rollout.shape
     valid = np.ones((t, e), dtype=bool)
     if rollout.valid is not None:
@@ -124,7 +125,7 @@ def _next_observations(
         return np.where(truncated[..., None], final, following)
     if truncated[:-1].any():
         step, env = np.argwhere(truncated[:-1])[0]
-        raise ValueError(
+        raise UserError(
             f"rollout final_obs is missing: environment {env} is truncated at step {step}, "
             "and its last observation is needed to value what was cut off"
         )
@@ -134,11 +135,11 @@ def _next_observations(
 def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
     """A row that is followed by no step must end an episode: else its value has no successor."""
     if not valid.any():
-        raise ValueError("rollout valid is False everywhere: there is nothing to learn from")
+        raise UserError("rollout valid is False everywhere: there is nothing to learn from")
     gaps = np.argwhere(valid[:-1] & ~valid[1:] & ~done[:-1])
     if len(gaps):
         step, env = gaps[0]
-        raise ValueError(
+        raise UserError(
             f"rollout valid: environment {env} has no step after step {step}, "
             "which is neither terminated nor truncated"
         )
@@ -154,14 +155,14 @@ def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = numeric(f"rollout {name}", values)
     if values.shape != shape:
-        raise ValueError(f"rollout {name} has shape {values.shape}, expected {shape}")
+        raise UserError(f"rollout {name} has shape {values.shape}, expected {shape}")
     return values
 
 
 def _flags(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = _array(name, values, shape)
     if not np.isin(values, (0, 1)).all():
-        raise ValueError(f"rollout {name} must hold True and False only")
+        raise UserError(f"rollout {name} must hold True and False only")
     return values.astype(bool)
 
 

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fasttrpo.checks.suggest import unknown
+from fasttrpo.errors import UserError
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv, UnstableSimulation
@@ -84,7 +85,7 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
     exists), ImportError with the command to type where MuJoCo is missing or too old.
     """
     if env_id not in IDS:
-        raise ValueError(unknown("MuJoCo environment", env_id, IDS))
+        raise UserError(unknown("MuJoCo environment", env_id, IDS))
     from fasttrpo.envs.mujoco.versions import require_mujoco
 
     require_mujoco()

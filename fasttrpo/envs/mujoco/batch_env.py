@@ -21,6 +21,7 @@ from fasttrpo.envs.mujoco import saved, task_class
 from fasttrpo.envs.mujoco.rendering import MODES, Rendering
 from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
+from fasttrpo.errors import UserError, UserTypeError
 
 # The keyword arguments of the vector environment itself, besides those about pictures.
 OWN_ARGUMENTS = ("num_envs", "n_threads", "autoreset_mode", "max_episode_steps")
@@ -37,7 +38,7 @@ def make_task(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> MujocoVecto
     for name in kwargs:
         known = (*kind.arguments(), *OWN_ARGUMENTS, *Rendering.arguments())
         if name not in known:
-            raise TypeError(f"{env_id}: {unknown('keyword argument', name, known)}")
+            raise UserTypeError(f"{env_id}: {unknown('keyword argument', name, known)}")
     task = kind(**{name: kwargs.pop(name) for name in list(kwargs) if name in kind.arguments()})
     kwargs.setdefault("max_episode_steps", gymnasium.spec(env_id).max_episode_steps)
     return MujocoVectorEnv(task, num_envs, **kwargs)
@@ -247,7 +248,7 @@ class MujocoVectorEnv(VectorEnv):
             )
         actions = np.ascontiguousarray(actions)
         if actions.shape != self.action_space.shape:
-            raise ValueError(
+            raise UserError(
                 f"actions have shape {actions.shape}, expected {self.action_space.shape}"
             )
         return actions
@@ -258,9 +259,9 @@ class MujocoVectorEnv(VectorEnv):
         mask = options["reset_mask"]
         if not isinstance(mask, np.ndarray) or mask.dtype != bool:
             kind = getattr(mask, "dtype", type(mask).__name__)
-            raise TypeError(f"reset_mask must be a NumPy array of bool, got {kind}")
+            raise UserTypeError(f"reset_mask must be a NumPy array of bool, got {kind}")
         if mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
+            raise UserError(
                 f"reset_mask must have shape ({self.num_envs},) and be True somewhere, got {mask}"
             )
         if self._obs is None and not mask.all():
@@ -275,7 +276,7 @@ class MujocoVectorEnv(VectorEnv):
             first = integer(0)("seed", seed)
             return [first + env for env in range(self.num_envs)]
         if len(seed) != self.num_envs:
-            raise ValueError(f"{len(seed)} seeds for {self.num_envs} environments")
+            raise UserError(f"{len(seed)} seeds for {self.num_envs} environments")
         return seed
 
     def _check_open(self) -> None:
@@ -296,7 +297,7 @@ class MujocoVectorEnv(VectorEnv):
         if self._obs is None:
             raise ResetNeeded("call reset before save")
         if not self.is_savable:
-            raise ValueError(
+            raise UserError(
                 f"{type(self.task).__name__} does not name what it remembers (Task.remembered), so "
                 "its simulations cannot be saved"
             )
@@ -378,7 +379,7 @@ def _positive(name: str, value: Any) -> int:
     try:
         return integer(1)(name, value)
     except ValueError:
-        raise ValueError(f"{name} must be a positive whole number, got {value!r}") from None
+        raise UserError(f"{name} must be a positive whole number, got {value!r}") from None
 
 
 def _cores() -> int:

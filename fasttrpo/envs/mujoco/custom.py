@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fasttrpo.envs.mujoco.task import Task, never
+from fasttrpo.errors import UserError
 
 if TYPE_CHECKING:
     from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv
@@ -71,7 +72,7 @@ class FunctionsTask(Task):
     def observe(self):
         obs = np.array(self.observation(self.batch), dtype=np.float64)
         if obs.ndim != 2 or len(obs) != self.batch.nsim:
-            raise ValueError(_wrong("observation", obs, f"({self.batch.nsim}, O)"))
+            raise UserError(_wrong("observation", obs, f"({self.batch.nsim}, O)"))
         return obs
 
     def score(self, actions):
@@ -86,15 +87,15 @@ class FunctionsTask(Task):
         qpos, qvel = map(np.asarray, self.first(self.model, rng))
         for name, got, size in (("qpos", qpos, self.model.nq), ("qvel", qvel, self.model.nv)):
             if got.shape != (size,):
-                raise ValueError(_wrong(f"start: {name}", got, f"({size},)"))
+                raise UserError(_wrong(f"start: {name}", got, f"({size},)"))
         return qpos, qvel
 
     def _vector(self, name: str, values: Any, dtype: Any) -> np.ndarray:
         values = np.array(values)
         if values.shape != (self.batch.nsim,):
-            raise ValueError(_wrong(name, values, f"({self.batch.nsim},)"))
+            raise UserError(_wrong(name, values, f"({self.batch.nsim},)"))
         if dtype is bool and values.dtype != bool:
-            raise ValueError(f"{name} returned {values.dtype}, expected bool")
+            raise UserError(f"{name} returned {values.dtype}, expected bool")
         return values.astype(dtype)
 
 

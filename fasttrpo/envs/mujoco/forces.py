@@ -8,10 +8,10 @@ MuJoCo's C interface to the same batches has one, `mjb_apply` (`mujoco/mjbatch.h
     mjb_apply     mj_rnePostConstraint, on the mjData that each simulation keeps for itself
     mjb_forward   no stage at all: copies the bound fields out
 
-each on the batch's threads, outside the GIL. (`mjb_apply` calls its function with the simulation's
-number and an argument too; `mj_rnePostConstraint` takes the model and the data and leaves those
-two where C's calling conventions put them.) The library's name carries its version, so its symbols
-are looked up when the first such batch is made.
+each on the batch's threads, outside the GIL. `mjb_apply` passes the simulation's number and an
+argument too, so it calls `mj_rnePostConstraint` through a callback of that signature, compiled in
+fasttrpo.core._envs. The library's name contains its version, so its symbols are looked up when the
+first such batch is made.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.envs.mujoco.versions import COMMAND, require_mujoco
+from fasttrpo.errors import UserError, UserImportError
 
 _NO_STAGE = 0
 _ERROR_SIZE = 1024
@@ -34,6 +35,9 @@ _ERROR_SIZE = 1024
 class _Config(ctypes.Structure):
     _fields_ = (("nthread", c_int), ("persistent", c_ubyte))
 
+
+# mjfBatchFunc: void (const mjModel *, mjData *, int simulation, void *argument).
+_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int, c_void_p)
 
 # Function -> its result and arguments (mujoco/mjbatch.h). None of them starts with invalid
 # arguments here: MuJoCo would end the process.
@@ -50,8 +54,9 @@ _SIGNATURES = {
     "mjb_step": (c_int, [c_void_p, c_void_p, c_int, c_int, c_int]),
     "mjb_forward": (c_int, [c_void_p, c_void_p, c_int, c_int]),
     "mjb_reset": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_int]),
-    "mjb_apply": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_void_p, c_int]),
+    "mjb_apply": (c_int, [c_void_p, c_void_p, c_int, _CALLBACK, c_void_p, c_int]),
     "mjb_getData": (None, [c_void_p, c_int, c_void_p]),
+    "mj_rnePostConstraint": (None, [c_void_p, c_void_p]),
 }
 
 
@@ -68,11 +73,25 @@ def _library() -> Any:
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except (IndexError, OSError, AttributeError) as error:
-        raise ImportError(
+        raise UserImportError(
             f"MuJoCo's C library with mjbatch.h is needed for contact forces ({error!r}), in "
             f"{folder}; {COMMAND} --upgrade"
         ) from error
     return library
+
+
+@functools.cache
+def _post() -> tuple[Any, Any]:
+    """The callback that calls mj_rnePostConstraint, and its argument.
+
+    Without the compiled extension the callback is Python's, which takes the GIL for each call.
+    """
+    stage = _library().mj_rnePostConstraint
+    try:
+        from fasttrpo.core._envs import RUN_STAGE
+    except ImportError:
+        return _CALLBACK(lambda model, data, sim, argument: stage(model, data)), None
+    return _CALLBACK(RUN_STAGE), ctypes.cast(stage, c_void_p)
 
 
 # The fields that are the simulations' state: views of its rows, which may be written.
@@ -99,7 +118,6 @@ class ForcesBatch:
     def __init__(self, model: Any, nsim: int, nthread: int) -> None:
         self._mujoco, self._lib = require_mujoco(), _library()
         self.model, self.nsim, self.nthread = model, nsim, nthread
-        self._post = ctypes.cast(self._lib.mj_rnePostConstraint, c_void_p)
         self._batch = _made(self._lib, model, nsim, nthread)
         # The views below hold this; the batch goes when the last of them has gone.
         self._owner = _Owner()
@@ -117,7 +135,7 @@ class ForcesBatch:
     def bind(self, name: str) -> np.ndarray:
         """A live (nsim, ...) view of an mjData field. ValueError if there is none such."""
         if name not in self._mujoco.batch.DATA_FIELDS:
-            raise ValueError(f"{name} is no mjData field that a batch can bind")
+            raise UserError(f"{name} is no mjData field that a batch can bind")
         if name not in self._bound:
             self._bound[name] = self._state(name) if name in _STATE else self._output(name)
         return self._bound[name]
@@ -135,7 +153,7 @@ class ForcesBatch:
         ids, n = self._ids(ids)
         failed = self._lib.mjb_step(self._batch, ids, n, nstep, _NO_STAGE)
         error = self._failure(ids) if failed else None
-        self._lib.mjb_apply(self._batch, ids, n, self._post, None, 0)
+        self._lib.mjb_apply(self._batch, ids, n, *_post(), 0)
         self._lib.mjb_forward(self._batch, ids, n, _NO_STAGE)
         if error:
             raise error
@@ -178,7 +196,7 @@ class ForcesBatch:
             return None, self.nsim
         array = (c_int * len(ids))(*map(int, ids))
         if any(not 0 <= i < self.nsim for i in array):
-            raise ValueError(f"ids must be in [0, {self.nsim})")
+            raise UserError(f"ids must be in [0, {self.nsim})")
         return array, len(ids)
 
     def _state(self, name: str) -> np.ndarray:
@@ -219,5 +237,5 @@ def _made(library: Any, model: Any, nsim: int, nthread: int) -> int:
     config = _Config(nthread, 1)
     batch = library.mjb_makeBatch(model._address, nsim, byref(config), message, _ERROR_SIZE)
     if not batch:
-        raise ValueError(f"MuJoCo made no batch: {message.value.decode(errors='replace')}")
+        raise UserError(f"MuJoCo made no batch: {message.value.decode(errors='replace')}")
     return batch

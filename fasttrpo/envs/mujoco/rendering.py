@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fasttrpo.errors import UserError
+
 MODES = ("rgb_array", "depth_array", "rgbd_tuple")
 
 
@@ -28,9 +30,7 @@ class Rendering:
     def __post_init__(self) -> None:
         self._renderer: Any = None
         if self.render_mode not in (None, *MODES):
-            raise ValueError(
-                f"render_mode must be None or one of {MODES}, got {self.render_mode!r}"
-            )
+            raise UserError(f"render_mode must be None or one of {MODES}, got {self.render_mode!r}")
 
     @classmethod
     def arguments(cls) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Philox
 
 from fasttrpo.checks.values import integer
 from fasttrpo.envs.mujoco.task import Task
+from fasttrpo.errors import UserError
 from fasttrpo.files.npz import Archive
 
 
@@ -47,16 +48,16 @@ def unpack(
             rngs = [None if state is None else _stream(state) for state in states]
             seeds = [None if seed is None else integer(0)("seed", seed) for seed in seeds]
     except Exception as error:  # of zipfile, NumPy, json: there is no list of what they raise
-        raise ValueError(f"the saved bytes are damaged: {error}") from error
+        raise UserError(f"the saved bytes are damaged: {error}") from error
     if arrays is None:
-        raise ValueError("the saved bytes are of other environments")
+        raise UserError("the saved bytes are of other environments")
     if not len(rngs) == len(seeds) == len(like["elapsed"]):
-        raise ValueError("the saved bytes are of another number of environments")
+        raise UserError("the saved bytes are of another number of environments")
     for name in ("state", "obs"):
         if not np.isfinite(arrays[name][~arrays["over"]]).all():  # what is over is reset next
-            raise ValueError(f"the saved bytes are damaged: {name} is not finite")
+            raise UserError(f"the saved bytes are damaged: {name} is not finite")
     if not ((arrays["elapsed"] >= 0) & (arrays["elapsed"] <= 2**52)).all():
-        raise ValueError("the saved bytes are damaged: elapsed holds what is no count of steps")
+        raise UserError("the saved bytes are damaged: elapsed holds what is no count of steps")
     return arrays, rngs, seeds
 
 

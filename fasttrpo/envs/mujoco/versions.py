@@ -6,6 +6,8 @@ import functools
 import importlib.util
 from typing import Any
 
+from fasttrpo.errors import UserImportError
+
 NEEDED = "3.17"
 COMMAND = "pip install 'fasttrpo[mujoco]'"
 
@@ -36,12 +38,12 @@ def require_mujoco() -> Any:
     try:
         import mujoco
     except ImportError as error:
-        raise ImportError(f"MuJoCo is not installed ({error}); {COMMAND}") from error
+        raise UserImportError(f"MuJoCo is not installed ({error}); {COMMAND}") from error
     try:
         import mujoco.batch
     except ImportError as error:
         version = getattr(mujoco, "__version__", "of an unknown version")
-        raise ImportError(
+        raise UserImportError(
             f"MuJoCo {NEEDED} or newer is needed, for mujoco.batch; {version} is installed; "
             f"{COMMAND} --upgrade"
         ) from error

@@ -14,6 +14,7 @@ import numpy as np
 from fasttrpo.checks.values import flag, integer, optional, real
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
+from fasttrpo.errors import UserError, UserImportError, UserTypeError
 
 if TYPE_CHECKING:
     from fasttrpo.envs.compiled import CompiledVectorEnv
@@ -101,7 +102,7 @@ class NumbaEnvironment:
 
     def _usual_observe(self) -> Callable[..., None]:
         if self.obs_size != self.state_size:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: a state of {self.state_size} numbers is no observation of "
                 f"{self.obs_size}: pass observe=, a function observe(state, obs) that writes obs"
             )
@@ -109,7 +110,7 @@ class NumbaEnvironment:
 
     def _check_choices(self) -> None:
         if self.choices is None:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: mask= forbids choices, of Discrete or MultiDiscrete actions, and "
                 f"these are {self.action_space}"
             )
@@ -172,7 +173,7 @@ def _jit() -> Any:
     try:
         import numba  # noqa: F401
     except ImportError as error:
-        raise ImportError(INSTALL) from error
+        raise UserImportError(INSTALL) from error
     from fasttrpo.envs.python import jit
 
     return jit
@@ -183,7 +184,7 @@ def _jit() -> Any:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"name must be a text, got {name!r}")
+        raise UserError(f"name must be a text, got {name!r}")
     return name
 
 
@@ -192,9 +193,9 @@ def _box_size(what: str, space: Any) -> int:
     from gymnasium.spaces import Box
 
     if not isinstance(space, Box):
-        raise TypeError(f"{what} must be a gymnasium.spaces.Box, got {space!r}")
+        raise UserTypeError(f"{what} must be a gymnasium.spaces.Box, got {space!r}")
     if len(space.shape) != 1 or space.shape[0] < 1:
-        raise ValueError(f"{what} must have one dimension, shape=(n,), got shape {space.shape}")
+        raise UserError(f"{what} must have one dimension, shape=(n,), got shape {space.shape}")
     return space.shape[0]
 
 
@@ -205,12 +206,12 @@ def _actions(space: Any) -> tuple[tuple[int, ...] | None, int]:
     if isinstance(space, Box):
         return None, _box_size("action_space", space)
     if not isinstance(space, Discrete | MultiDiscrete):
-        raise TypeError(
+        raise UserTypeError(
             f"action_space must be a gymnasium.spaces Discrete, MultiDiscrete or Box, got {space!r}"
         )
     counts = np.atleast_1d(space.n if isinstance(space, Discrete) else space.nvec)
     if np.any(space.start) or counts.ndim != 1:
-        raise ValueError(f"action_space must count its choices from 0, in one row, got {space!r}")
+        raise UserError(f"action_space must count its choices from 0, in one row, got {space!r}")
     return tuple(int(count) for count in counts), len(counts)
 
 
@@ -218,5 +219,5 @@ def _options(options: Mapping[str, float]) -> dict[str, float]:
     for name in options:
         is_name = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
         if not is_name or name.startswith("_") or name in _TAKEN:
-            raise ValueError(f"options: {name!r} cannot be an option's name")
+            raise UserError(f"options: {name!r} cannot be an option's name")
     return {name: _NUMBER(f"options[{name!r}]", value) for name, value in options.items()}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.checks.suggest import unknown
+from fasttrpo.errors import UserTypeError
 
 # Function -> the parameters that it must have, and may have, in any order.
 PARAMETERS = {
@@ -30,19 +31,19 @@ PARAMETERS = {
 def parameters(role: str, function: Any) -> tuple[str, ...]:
     """The names of a function's parameters, as above for its role. TypeError for any other."""
     if not isinstance(function, FunctionType):
-        raise TypeError(
+        raise UserTypeError(
             f"{role} must be a plain Python function (fasttrpo compiles it), got {function!r}"
         )
     must, may = PARAMETERS[role]
     given = inspect.signature(function).parameters
     for name, parameter in given.items():
         if name not in must + may:
-            raise TypeError(f"{role}: {unknown('parameter', name, must + may)}")
+            raise UserTypeError(f"{role}: {unknown('parameter', name, must + may)}")
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            raise TypeError(f"{role}: {name} must be an ordinary parameter")
+            raise UserTypeError(f"{role}: {name} must be an ordinary parameter")
     for name in must:
         if name not in given:
-            raise TypeError(f"{role} must take {name!r}: def {role}({', '.join(must + may)})")
+            raise UserTypeError(f"{role} must take {name!r}: def {role}({', '.join(must + may)})")
     return tuple(given)
 
 

@@ -14,6 +14,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.envs.failures import RAN, line_of
 from fasttrpo.envs.names import is_in_source
 from fasttrpo.envs.python.environment import NumbaEnvironment
+from fasttrpo.errors import UserError, UserFileNotFoundError
 
 
 def is_definition(env: Any) -> bool:
@@ -32,7 +33,7 @@ def definition(env: Any) -> NumbaEnvironment:
     module = _module(Path(file))
     found = getattr(module, name, None)
     if not isinstance(found, NumbaEnvironment):
-        raise ValueError(f"{file}: {_what_is_there(module, name, Path(file).stem)}")
+        raise UserError(f"{file}: {_what_is_there(module, name, Path(file).stem)}")
     return found
 
 
@@ -52,7 +53,7 @@ def _module(path: Path) -> ModuleType:
     installed: neither they nor the file itself stand in for a module that others import.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
+        raise UserFileNotFoundError(f"there is no file {str(path)!r}")
     path = path.resolve()
     loaded = sys.modules.get(path.stem)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):

@@ -11,7 +11,7 @@ import reference
 from agents import DISTRIBUTIONS, O, every_distribution, needs_extension, random_batch, settings
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
-from fasttrpo import theory as kernels
+from fasttrpo import theory
 from fasttrpo.core import backend
 from fasttrpo.theory import Policy
 
@@ -31,7 +31,7 @@ def refuses(message, call, *arguments, error=ValueError, **keywords):
 
 def test_every_public_name_has_a_test():
     """A new function needs one with values worked out by hand, a new class any."""
-    for name in kernels.__all__:
+    for name in theory.__all__:
         prefix = "test_policy" if name == "Policy" else f"test_{name}_by_hand"
         is_result = name in ("Solution", "Search")  # what two of the functions return
         assert is_result or any(test.startswith(prefix) for test in globals()), name
@@ -84,7 +84,7 @@ def test_gae_by_hand():
     values = column(10.0, 20.0, 30.0, 40.0)
     final = column(np.nan, 100.0, np.nan, 60.0)
     terminated, truncated = column(0, 0, 1, 0), column(0, 1, 0, 0)
-    adv, ret = kernels.gae(rewards, values, terminated, truncated, final, 0.5, 0.5)
+    adv, ret = theory.gae(rewards, values, terminated, truncated, final, 0.5, 0.5)
     delta = [1 + 10 - 10, 2 + 50 - 20, 4 + 0 - 30, 8 + 30 - 40]
     expected = [delta[0] + 0.25 * delta[1], *delta[1:]]
     assert adv[:, 0].tolist() == expected
@@ -95,15 +95,15 @@ def test_gae_of_several_environments_against_the_sum_written_out():
     draw = np.random.default_rng(0)
     rew, val, final = draw.normal(size=(3, 30, 4))
     term, trunc = draw.random((2, 30, 4)) < 0.1
-    adv, ret = kernels.gae(rew, val, term, trunc, final)
+    adv, ret = theory.gae(rew, val, term, trunc, final)
     boot = np.where(term, 0, final)
     expected = reference.gae(rew, val, boot, term | trunc, np.zeros_like(term), 0.99, 0.95)
     assert_close(adv, expected, ROUNDING)
     assert_close(ret, expected + val, ROUNDING)
     transposed = [np.ascontiguousarray(x.T).T for x in (rew, val, term, trunc, final)]
-    assert np.array_equal(kernels.gae(*transposed)[0], adv)
+    assert np.array_equal(theory.gae(*transposed)[0], adv)
     lists = [x.tolist() for x in (rew, val, term, trunc, final)]
-    assert np.array_equal(kernels.gae(*lists)[0], adv)
+    assert np.array_equal(theory.gae(*lists)[0], adv)
 
 
 def test_gae_names_what_does_not_fit():
@@ -111,14 +111,14 @@ def test_gae_names_what_does_not_fit():
     good = dict(rewards=x, values=x, terminated=no, truncated=no, final_values=x)
     for name in good:
         other = "(T, E) with T, E > 0" if name == "rewards" else "(3, 2)"
-        refuses(f"{name} has shape (3,), not {other}", kernels.gae, **(good | {name: x[:, 0]}))
+        refuses(f"{name} has shape (3,), not {other}", theory.gae, **(good | {name: x[:, 0]}))
     empty = dict.fromkeys(good, np.zeros((0, 2)))
-    refuses("rewards has shape (0, 2), not (T, E) with T, E > 0", kernels.gae, **empty)
-    refuses("gamma must be a number from 0 to 1, got 2", kernels.gae, **good, gamma=2)
-    refuses("gae_lambda must be a number from 0 to 1, got -1", kernels.gae, **good, gae_lambda=-1)
+    refuses("rewards has shape (0, 2), not (T, E) with T, E > 0", theory.gae, **empty)
+    refuses("gamma must be a number from 0 to 1, got 2", theory.gae, **good, gamma=2)
+    refuses("gae_lambda must be a number from 0 to 1, got -1", theory.gae, **good, gae_lambda=-1)
     bad = good | {"values": np.full((3, 2), "x")}
     with pytest.raises(TypeError, match="values must be an array of real numbers"):
-        kernels.gae(**bad)
+        theory.gae(**bad)
 
 
 # -- on a policy and a batch ----------------------------------------------------------------------
@@ -129,26 +129,26 @@ def test_surrogate_by_hand():
     obs, actions, advantages = [[1.0], [2.0]], [0.5, -1.0], [3.0, -2.0]
     old, new = [0.0, 0.0, 0.0], [0.1, 0.2, 0.0]
     ratios = [math.exp((0.5**2 - 0.2**2) / 2), math.exp((1.0 - 1.4**2) / 2)]
-    found = kernels.surrogate(LINEAR, new, old, obs, actions, advantages)
+    found = theory.surrogate(LINEAR, new, old, obs, actions, advantages)
     assert found == pytest.approx((3 * ratios[0] - 2 * ratios[1]) / 2, rel=ROUNDING)
-    same = kernels.surrogate(LINEAR, old, old, obs, actions, advantages)
+    same = theory.surrogate(LINEAR, old, old, obs, actions, advantages)
     assert same == pytest.approx(0.5, rel=ROUNDING)
 
 
 def test_kl_by_hand():
     """Gaussians with means 0 and 1 and standard deviations 1 and 2; coins of 1/2 and 3/4."""
-    found = kernels.kl(LINEAR, [0, 1, math.log(2)], [0, 0, 0], [[5.0]])
+    found = theory.kl(LINEAR, [0, 1, math.log(2)], [0, 0, 0], [[5.0]])
     assert found == pytest.approx(math.log(2) + (1 + 1) / 8 - 0.5, rel=ROUNDING)
-    found = kernels.kl(COIN, [0, 0, math.log(3), 0], [0, 0, 0, 0], [[5.0], [1.0]])
+    found = theory.kl(COIN, [0, 0, math.log(3), 0], [0, 0, 0, 0], [[5.0], [1.0]])
     assert found == pytest.approx(0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(2), rel=ROUNDING)
-    assert kernels.kl(COIN, [1, 2, 3, 4], [1, 2, 3, 4], [[5.0]]) == 0
+    assert theory.kl(COIN, [1, 2, 3, 4], [1, 2, 3, 4], [[5.0]]) == 0
 
 
 def test_gradient_by_hand():
     """d log N(a; ws + b, 1): (a - mu) s, (a - mu), (a - mu)^2 - 1."""
-    found = kernels.gradient(LINEAR, [0.0, 0.0, 0.0], [[2.0]], [0.5], [3.0])
+    found = theory.gradient(LINEAR, [0.0, 0.0, 0.0], [[2.0]], [0.5], [3.0])
     assert found.tolist() == pytest.approx([3 * 0.5 * 2, 3 * 0.5, 3 * (0.25 - 1)], rel=ROUNDING)
-    found = kernels.gradient(COIN, np.zeros(4), [[2.0]], [[1]], [3.0])
+    found = theory.gradient(COIN, np.zeros(4), [[2.0]], [[1]], [3.0])
     assert found.tolist() == pytest.approx([-3, 3, -1.5, 1.5], rel=ROUNDING)
 
 
@@ -158,7 +158,7 @@ def test_fisher_vector_product_by_hand():
     for damping in (0.0, 0.1):
         for v in np.eye(3):
             args = (LINEAR, np.zeros(3), [[1.0], [3.0]], v)
-            found = kernels.fisher_vector_product(*args, damping)
+            found = theory.fisher_vector_product(*args, damping)
             assert_close(found, F @ v + damping * v, ROUNDING)
 
 
@@ -171,27 +171,27 @@ def test_surrogate_kl_gradient_and_product_against_dense_algebra(distribution):
     logp = dense.logp(old, obs, act)
     surrogate = dense.surrogate(new, obs, act, adv, logp) + adv.mean()
     batch = obs, act, adv
-    assert kernels.surrogate(policy, new, old, *batch) == pytest.approx(surrogate, rel=DENSE)
+    assert theory.surrogate(policy, new, old, *batch) == pytest.approx(surrogate, rel=DENSE)
     kl = dense.kl(old, new, obs)
-    assert kernels.kl(policy, new, old, obs) == pytest.approx(kl, rel=DENSE)
+    assert theory.kl(policy, new, old, obs) == pytest.approx(kl, rel=DENSE)
     gradient = dense.gradient(old, obs, act, adv, logp)
-    assert_close(kernels.gradient(policy, old, *batch), gradient, DENSE)
-    product = kernels.fisher_vector_product(policy, old, obs, new, 0.1)
+    assert_close(theory.gradient(policy, old, *batch), gradient, DENSE)
+    product = theory.fisher_vector_product(policy, old, obs, new, 0.1)
     assert_close(product, dense.fisher(old, obs) @ new + 0.1 * new, DENSE)
 
 
 def test_bad_batches_are_named_by_all_that_take_one():
     theta, obs, act, adv = np.zeros(3), np.ones((4, 1)), np.zeros(4), np.zeros(4)
     calls = {
-        kernels.gradient: lambda t, o: kernels.gradient(LINEAR, t, o, act, adv),
-        kernels.surrogate: lambda t, o: kernels.surrogate(LINEAR, theta, t, o, act, adv),
-        kernels.kl: lambda t, o: kernels.kl(LINEAR, theta, t, o),
-        kernels.fisher_vector_product: lambda t, o: kernels.fisher_vector_product(
+        theory.gradient: lambda t, o: theory.gradient(LINEAR, t, o, act, adv),
+        theory.surrogate: lambda t, o: theory.surrogate(LINEAR, theta, t, o, act, adv),
+        theory.kl: lambda t, o: theory.kl(LINEAR, theta, t, o),
+        theory.fisher_vector_product: lambda t, o: theory.fisher_vector_product(
             LINEAR, t, o, theta
         ),
     }
     for function, call in calls.items():
-        name = "theta_old" if function in (kernels.surrogate, kernels.kl) else "theta"
+        name = "theta_old" if function in (theory.surrogate, theory.kl) else "theta"
         refuses(f"{name} has shape (2,), not (3,)", call, theta[:2], obs)
         message = f"{name} is not finite (nan in component 0)"
         refuses(message, call, theta * np.nan, obs)
@@ -205,17 +205,17 @@ def test_bad_batches_are_named_by_all_that_take_one():
 def test_bad_actions_advantages_and_vectors_are_named():
     obs, zeros, theta = np.ones((4, 1)), np.zeros(4), np.zeros(3)
     refuses(
-        "action has shape (3,), not (4, 1)", kernels.gradient, LINEAR, theta, obs, zeros[:3], zeros
+        "action has shape (3,), not (4, 1)", theory.gradient, LINEAR, theta, obs, zeros[:3], zeros
     )
     refuses(
-        "advantage has shape (3,), not (4,)", kernels.gradient, LINEAR, theta, obs, zeros, zeros[:3]
+        "advantage has shape (3,), not (4,)", theory.gradient, LINEAR, theta, obs, zeros, zeros[:3]
     )
     message = "action of row 0 is 2, not one of 0..1 (component 0)"
-    refuses(message, kernels.gradient, COIN, zeros, obs, zeros + 2, zeros)
-    product = kernels.fisher_vector_product
+    refuses(message, theory.gradient, COIN, zeros, obs, zeros + 2, zeros)
+    product = theory.fisher_vector_product
     refuses("v has shape (2,), not (3,)", product, LINEAR, theta, obs, [0, 0])
     refuses("damping must be a number >= 0, got -1", product, LINEAR, theta, obs, theta, -1)
-    refuses("theta has shape (2,), not (3,)", kernels.kl, LINEAR, [0, 0], theta, obs)
+    refuses("theta has shape (2,), not (3,)", theory.kl, LINEAR, [0, 0], theta, obs)
 
 
 # -- with functions -------------------------------------------------------------------------------
@@ -225,23 +225,23 @@ H, G = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
 
 def test_conjugate_gradient_by_hand():
     """The textbook's two by two system: x = (1/11, 7/11) after two steps."""
-    found = kernels.conjugate_gradient(lambda v: H @ v, G)
+    found = theory.conjugate_gradient(lambda v: H @ v, G)
     assert_close(found.x, [1 / 11, 7 / 11], SOLVED)
     assert found.steps == 2
     assert found.residual <= 1e-10
     assert found.curvature == pytest.approx(15 / 11, rel=SOLVED)
-    first = kernels.conjugate_gradient(lambda v: H @ v, G, max_steps=1)
+    first = theory.conjugate_gradient(lambda v: H @ v, G, max_steps=1)
     assert_close(first.x, 0.25 * G, ROUNDING)
     assert first.residual == pytest.approx(math.sqrt(0.3125 / 5), rel=ROUNDING)
     inverse = np.linalg.inv(H)
-    exact = kernels.conjugate_gradient(lambda v: H @ v, G, precondition=lambda r: inverse @ r)
+    exact = theory.conjugate_gradient(lambda v: H @ v, G, precondition=lambda r: inverse @ r)
     assert exact.steps == 1
     assert_close(exact.x, [1 / 11, 7 / 11], SOLVED)
 
 
 def test_conjugate_gradient_solution_is_a_tuple_with_names():
-    solution = kernels.conjugate_gradient(lambda v: v, [3.0])
-    assert isinstance(solution, kernels.Solution)
+    solution = theory.conjugate_gradient(lambda v: v, [3.0])
+    assert isinstance(solution, theory.Solution)
     x, steps, residual, curvature = solution
     assert (x.tolist(), steps, residual, curvature) == ([3.0], 1, 0.0, 9.0)
     assert [type(v) for v in (steps, residual, curvature)] == [int, float, float]
@@ -258,7 +258,7 @@ def test_conjugate_gradient_is_not_hurt_by_what_functions_do_to_their_argument()
         return r
 
     given = G.copy()
-    found = kernels.conjugate_gradient(product, given, precondition=precondition)
+    found = theory.conjugate_gradient(product, given, precondition=precondition)
     assert_close(found.x, [1 / 11, 7 / 11], SOLVED)
     assert np.array_equal(given, G)
 
@@ -277,19 +277,19 @@ def test_conjugate_gradient_lets_exceptions_through():
         return boom() if len(calls) == 2 else H @ v
 
     for arguments in ((boom, G), (later, G)):
-        refuses("bang", kernels.conjugate_gradient, *arguments, error=Boom)
+        refuses("bang", theory.conjugate_gradient, *arguments, error=Boom)
     keywords = dict(precondition=boom, error=Boom)
-    refuses("bang", kernels.conjugate_gradient, lambda v: H @ v, G, **keywords)
+    refuses("bang", theory.conjugate_gradient, lambda v: H @ v, G, **keywords)
 
     def stop(v):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kernels.conjugate_gradient(stop, G)
+        theory.conjugate_gradient(stop, G)
 
 
 def test_conjugate_gradient_names_what_does_not_fit():
-    cg = kernels.conjugate_gradient
+    cg = theory.conjugate_gradient
     refuses("what product returned has shape (), not (2,)", cg, lambda v: 1.0, G)
     refuses("what product returned has shape (3,), not (2,)", cg, lambda v: np.ones(3), G)
     message = "what precondition returned has shape (1,), not (2,)"
@@ -308,17 +308,17 @@ def test_line_search_by_hand():
         asked.append(theta[0])
         return -((theta[0] - 1) ** 2), theta[0] ** 2
 
-    found = kernels.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5)
-    assert found == kernels.Search(np.array([0.5]), True, 4, -0.25, 0.25)
+    found = theory.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5)
+    assert found == theory.Search(np.array([0.5]), True, 4, -0.25, 0.25)
     assert asked == [4, 2, 1, 0.5]
-    refused = kernels.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5, max_iter=3)
-    assert refused == kernels.Search(np.array([0.0]), False, 3, 0.0, 1.0, "kl")
+    refused = theory.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5, max_iter=3)
+    assert refused == theory.Search(np.array([0.0]), False, 3, 0.0, 1.0, "kl")
 
 
 def test_line_search_gives_theta_back_bit_for_bit():
     theta = np.array([0.1, 1e-300, -0.0])
-    found = kernels.line_search(lambda t: (math.nan, 0.0), theta, np.ones(3), 0.0)
-    assert isinstance(found, kernels.Search)
+    found = theory.line_search(lambda t: (math.nan, 0.0), theta, np.ones(3), 0.0)
+    assert isinstance(found, theory.Search)
     assert found.theta.tobytes() == theta.tobytes()
     assert (found.accepted, found.trials) == (False, 10)
     assert found.theta is not theta
@@ -329,22 +329,22 @@ def test_line_search_is_not_hurt_by_what_evaluate_does_to_its_argument():
         theta[:] = 7
         return np.float32(1.0), np.array(0.0)
 
-    found = kernels.line_search(evaluate, [1.0], [1.0], 0.0)
+    found = theory.line_search(evaluate, [1.0], [1.0], 0.0)
     assert found.theta.tolist() == [2.0]
     assert [type(v) for v in found[1:]] == [bool, int, float, float, str]
 
 
 def test_line_search_lets_exceptions_through():
-    refuses("bang", kernels.line_search, boom, G, G, 0.0, error=Boom)
+    refuses("bang", theory.line_search, boom, G, G, 0.0, error=Boom)
 
     def later(theta):
         return boom() if abs(theta).max() < 3 else (0.0, 1.0)
 
-    refuses("bang", kernels.line_search, later, G, 10 * G, 0.0, max_iter=50, error=Boom)
+    refuses("bang", theory.line_search, later, G, 10 * G, 0.0, max_iter=50, error=Boom)
 
 
 def test_line_search_names_what_does_not_fit():
-    search, good = kernels.line_search, lambda theta: (1.0, 0.0)
+    search, good = theory.line_search, lambda theta: (1.0, 0.0)
     refuses("step has shape (1,), not (2,)", search, good, G, [1.0], 0.0)
     refuses("theta is not finite (nan in component 0)", search, good, G * np.nan, G, 0.0)
     refuses("max_iter must be an integer >= 1, got 0", search, good, G, G, 0.0, max_iter=0)
@@ -365,20 +365,20 @@ def test_the_pieces_make_a_natural_gradient_step(distribution):
     policy = Policy(O, *distribution, hidden=(4,))
     theta = policy.initial(seed=0)
     obs, actions, advantages, _, _ = random_batch(settings((4,), distribution), 100)
-    g = kernels.gradient(policy, theta, obs, actions, advantages)
+    g = theory.gradient(policy, theta, obs, actions, advantages)
 
     def product(v):
-        return kernels.fisher_vector_product(policy, theta, obs, v, 0.1)
+        return theory.fisher_vector_product(policy, theta, obs, v, 0.1)
 
-    x, _, _, curvature = kernels.conjugate_gradient(product, g, max_steps=100)
+    x, _, _, curvature = theory.conjugate_gradient(product, g, max_steps=100)
     assert_close(product(x), g, SOLVED)
 
     def evaluate(trial):
-        surrogate = kernels.surrogate(policy, trial, theta, obs, actions, advantages)
-        return surrogate, kernels.kl(policy, trial, theta, obs)
+        surrogate = theory.surrogate(policy, trial, theta, obs, actions, advantages)
+        return surrogate, theory.kl(policy, trial, theta, obs)
 
     step = math.sqrt(2 * 0.01 / curvature) * x
-    found = kernels.line_search(evaluate, theta, step, advantages.mean())
+    found = theory.line_search(evaluate, theta, step, advantages.mean())
     assert found.accepted
     assert 0 < found.kl <= 0.01
     assert found.surrogate > advantages.mean()
@@ -393,7 +393,7 @@ def test_both_backends_answer_alike(monkeypatch, name):
     for each in ("compiled", "portable"):
         monkeypatch.setenv(backend.VARIABLE, each)
         theta = policy.initial(seed=5)
-        g = kernels.gradient(policy, theta, obs, act, adv)
-        answers.append((theta, g, kernels.fisher_vector_product(policy, theta, obs, g)))
+        g = theory.gradient(policy, theta, obs, act, adv)
+        answers.append((theta, g, theory.fisher_vector_product(policy, theta, obs, g)))
     for compiled, portable in zip(*answers, strict=True):
         assert_close(compiled, portable, ROUNDING)
