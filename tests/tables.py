@@ -1,0 +1,55 @@
+"""A table in a test: one statement about many rows is one case, which names each row that fails."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import pytest
+
+
+def table(names, rows, ids=None):
+    """Runs a test for each row, all in one case; otherwise as pytest.mark.parametrize.
+
+    For rows that are quick, and that fixtures need not be made anew for. All rows run, whichever
+    fail; a skipped row skips the case, after the others have run.
+    """
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    rows, ids = list(rows), ids if ids is None or callable(ids) else list(ids)
+    assert rows, "a table without rows tests nothing"
+
+    def values_of(row):
+        assert not getattr(row, "marks", ()), "a row of a table takes no marks"
+        row = row.values if hasattr(row, "marks") else row if len(names) > 1 else (row,)
+        return dict(zip(names, row, strict=True))
+
+    def label(i):
+        given = ids(rows[i]) if callable(ids) else ids[i] if ids else None
+        given = given or getattr(rows[i], "id", None)
+        return f"row {i}: {given or values_of(rows[i])!r}"
+
+    def decorate(test):
+        @functools.wraps(test)
+        def in_turn(**fixtures):
+            failures, skipped = [], None
+            for i, row in enumerate(rows):
+                try:
+                    test(**fixtures, **values_of(row))
+                except pytest.skip.Exception as reason:
+                    skipped = reason
+                except (Exception, pytest.fail.Exception) as error:
+                    error.add_note(label(i))
+                    failures.append(error)
+            if failures:
+                raise BaseExceptionGroup(f"{len(failures)} of {len(rows)} rows fail", failures)
+            if skipped is not None:
+                raise skipped
+
+        signature = inspect.signature(test)
+        missing = set(names) - set(signature.parameters)
+        assert not missing, f"{test.__name__} does not take {missing}"
+        fixtures = [p for p in signature.parameters.values() if p.name not in names]
+        in_turn.__signature__ = signature.replace(parameters=fixtures)
+        return in_turn
+
+    return decorate
