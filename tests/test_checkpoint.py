@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from helpers import Pointer, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, FormatError, checkpoint
 
@@ -127,7 +128,7 @@ def test_a_folder_is_no_model(saved, monkeypatch):
         model.save("")
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
+@table("keep", [0.0, 0.3, 0.9, 0.999])
 def test_truncated_files_are_refused(saved, keep):
     _, path = saved
     data = path.read_bytes()
@@ -197,7 +198,7 @@ def test_older_files_load(saved, monkeypatch):
         TRPO.load(path)
 
 
-@pytest.mark.parametrize(
+@table(
     "changes",
     [
         {"settings": {"gama": 1}},

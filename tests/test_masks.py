@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from agents import N, O, World, bits, random_batch, rollout_settings, settings, shaken
+from tables import table
 from tolerances import (
     DENSE,
     DIFFERENCES,
@@ -391,7 +392,7 @@ def refused_by_all(agent, message, obs, mask):
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("mask", "message"),
     [
         (np.ones((5, 4)), r"mask has shape \(5, 4\), not \(5, 5\)"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from run_folders import write_run
+from tables import table
 
 from fasttrpo.report.curves import average, axis, binned, common_grid, curve
 from fasttrpo.report.runs import grouped, load
@@ -13,7 +14,7 @@ from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
 # -- statistics -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("values", "expected"),
     [
         ([3.0], 3.0),

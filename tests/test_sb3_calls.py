@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import pytest
 from helpers import Counter, same_state, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -54,7 +55,7 @@ def test_harmless_arguments_are_taken():
     assert model.settings.policy_kwargs["net_arch"] == {"pi": [8], "vf": [8]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "reason"),
     [
         ("use_sde", True, "gSDE"),
@@ -68,7 +69,7 @@ def test_others_are_refused_with_the_reason(name, value, reason):
         TRPO("MlpPolicy", "CartPole-v1", **{name: value})
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "reason"),
     [
         ("use_sde", True, "gSDE"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from agents import needs_extension, settings
+from tables import table
 from tolerances import DENSE, DIFFERENCES, assert_close
 
 from fasttrpo import TRPO, backend, cli, kernels, selftest
@@ -191,7 +192,7 @@ def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
 # -- its parts ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@table("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_formulas_are_those_of_the_tests(kind):
     """Two slow derivations: the selftest's own, and that of the library's tests."""
     s, draw = settings((4, 3), (kind.distribution, kind.parts)), np.random.default_rng(0)

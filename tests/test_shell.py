@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from tables import table
 
 import fasttrpo
 from fasttrpo.cli.streams import DISCARD, END, OutputEndedError, guarded
@@ -78,7 +79,7 @@ def run(on_the_path, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
+@table(
     ("command", "lost"),
     [
         *[("info", lost) for lost in LOST],
@@ -99,8 +100,8 @@ def test_selftest_ends_at_its_first_line_that_is_lost():
     assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
 
 
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("command", ["info", "report {run}", "plot {run}", "--version"])
+@table("closed", [">&-", ">&- 2>&- <&-"])
+@table("command", ["info", "report {run}", "plot {run}", "--version"])
 def test_a_closed_output_is_lost_too(command, closed, run):
     if command.startswith("plot"):
         pytest.importorskip("matplotlib")
@@ -113,7 +114,7 @@ CLOSED = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "lost"),
     [
         *[("--progress --verbose", lost) for lost in (*LOST, *CLOSED)],
@@ -161,8 +162,8 @@ STARTED = (
 )
 
 
-@pytest.mark.parametrize("options", ["", "--seeds 0"])
-@pytest.mark.parametrize("number", ["HUP", "TERM"])
+@table("options", ["", "--seeds 0"])
+@table("number", ["HUP", "TERM"])
 def test_a_terminal_s_end_saves(options, number):
     """The signal comes to the whole group, and twice, as where a terminal is closed."""
     script = (
@@ -210,8 +211,8 @@ def name_environment(env_id, folder="foreign"):
 COMMANDS = ["eval foreign --episodes 2", "train --resume foreign --total-timesteps 128"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("consent", ["--trust", "theirs:Own-v0"])
+@table("command", COMMANDS)
+@table("consent", ["--trust", "theirs:Own-v0"])
 def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign):
     out, err = shell(f"fasttrpo {command}", 2)
     assert (out, err.count("\n")) == ("", 1)
@@ -222,7 +223,7 @@ def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign
     assert Path("it_ran").exists()
 
 
-@pytest.mark.parametrize(
+@table(
     "env_id",
     ["theirs.py:own", "./theirs.so", "theirs.so", "fasttrpo.envs:./theirs.py:own", "theirs.sub:X"],
 )
