@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextlib import chdir, contextmanager
 
 import pytest
+
+
+@contextmanager
+def own_folder(fixtures, i):
+    """The fixtures with a folder of row i's own, in which the row works."""
+    if "tmp_path" not in fixtures:
+        yield fixtures
+        return
+    folder = fixtures["tmp_path"] / f"row_{i}"
+    folder.mkdir()
+    with chdir(folder):
+        yield fixtures | {"tmp_path": folder}
 
 
 def table(names, rows, ids=None):
     """Runs a test for each row, all in one case; otherwise as pytest.mark.parametrize.
 
-    For rows that are quick, and that fixtures need not be made anew for. All rows run, whichever
-    fail; a skipped row skips the case, after the others have run.
+    For rows that are quick. All rows run, whichever fail; a skipped row skips the case, after the
+    others have run. Fixtures are made once, but each row gets a `tmp_path` of its own to work in.
     """
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     rows, ids = list(rows), ids if ids is None or callable(ids) else list(ids)
@@ -34,7 +47,8 @@ def table(names, rows, ids=None):
             failures, skipped = [], None
             for i, row in enumerate(rows):
                 try:
-                    test(**fixtures, **values_of(row))
+                    with own_folder(fixtures, i) as of_row:
+                        test(**of_row, **values_of(row))
                 except pytest.skip.Exception as reason:
                     skipped = reason
                 except (Exception, pytest.fail.Exception) as error:

@@ -19,7 +19,7 @@ from tolerances import (
 )
 
 PARTS = {"one part": (4,), "two parts": (2, 3), "a part of one choice": (1, 3)}
-every_choice = pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+every_choice = table("parts", PARTS.values(), ids=PARTS)
 ROWS = 20_000
 
 

@@ -43,7 +43,7 @@ SPACES = {
         }
     ),
 }
-every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+every_space = table("space", SPACES.values(), ids=SPACES)
 
 
 def of(space):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations, product
+from pathlib import Path
 
 import pytest
 from pairs import cover, key
@@ -79,5 +80,8 @@ def test_a_table_that_tests_nothing_is_refused():
 @pytest.mark.parametrize("a", [1, 2])
 @table("c, d", [(1, 2), (3, 4)])
 def test_tables_and_parameters_may_be_stacked(a, b, c, d, tmp_path):
+    """And each row has an empty folder of its own, in which it works."""
     assert (b, d - c) in ((1, 1), (2, 1))
-    assert tmp_path.exists()
+    assert list(tmp_path.iterdir()) == []
+    assert Path.cwd() == tmp_path
+    (tmp_path / "file").touch()
