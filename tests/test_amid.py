@@ -128,7 +128,7 @@ def test_other_threads_are_refused_too():
 # -- logs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@table("moment", MOMENTS)
 def test_a_logger_set_in_the_midst_stays_open(moment, tmp_path):
     """The one that `learn` made is closed in its stead."""
     model = small_model(tensorboard_log=None, verbose=0)

@@ -46,7 +46,7 @@ def test_everything_comes_back(saved):
     np.testing.assert_array_equal(loaded.predict(obs)[0], model.predict(obs)[0])
 
 
-@pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
+@table("critic", ["kfac", "gauss_newton", "adam", "ridge"])
 def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
     keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}
     model = small_model(**keywords).learn(128)

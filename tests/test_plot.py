@@ -126,8 +126,8 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     assert not (seeds / "plot.png").exists()
 
 
-@pytest.mark.parametrize("command", ["plot", "report"])
-@pytest.mark.parametrize(
+@table("command", ["plot", "report"])
+@table(
     ("prepare", "message"),
     [
         (lambda folder: None, "there is no run 'run'"),

@@ -219,7 +219,7 @@ def test_a_record_with_steps_alone(tmp_path):
     assert "No episode has ended yet" in Reader(report(folder)).text
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
+@table("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
 def test_any_number_may_be_in_any_column(value, tmp_path):
     keep = {"num_timesteps", "iteration", "outcome", "rejected", "steps_per_second"}
     columns = {name: np.full(40, value) for name in made_up(1, 0) if name not in keep}

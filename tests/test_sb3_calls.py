@@ -250,9 +250,7 @@ def test_an_open_file_will_do(model):
     np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
 
 
-@pytest.mark.parametrize(
-    ("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")]
-)
+@table(("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")])
 def test_either_ending_is_found(model, tmp_path, saved, loaded):
     model.save(tmp_path / saved)
     TRPO.load(str(tmp_path / loaded))

@@ -255,7 +255,7 @@ def test_the_interquartile_mean_leaves_the_extremes_out():
     assert iqm([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "message"),
     [
         (["--seeds", "2,1-3"], "--seeds 2,1-3 names seed 2 twice"),

@@ -172,9 +172,9 @@ def test_rows_in_c_and_by_hand_take_turns(env_of):
     assert same_state(*models)
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("way", [CompiledVectorEnv, Stepped])
-@pytest.mark.parametrize("backend", [None, "portable"])
+@table("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+@table("way", [CompiledVectorEnv, Stepped])
+@table("backend", [None, "portable"])
 def test_resumed_is_bitwise_the_uninterrupted_run(backend, way, mode, env_of, tmp_path):
     def make():
         return way(env_of("library", "multi_discrete"), 3, autoreset_mode=mode)

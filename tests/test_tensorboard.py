@@ -221,7 +221,7 @@ def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
     assert len(read_back(tmp_path).Scalars("other")) == 2
 
 
-@pytest.mark.parametrize("name", ["stdout", "log", "csv", "json"])
+@table("name", ["stdout", "log", "csv", "json"])
 def test_formats_that_show_no_pictures_say_so_once(name, tmp_path):
     logger = configure(tmp_path, [name])
     with pytest.warns(UserWarning, match=f"format '{name}' cannot show 'x', of type Image") as told:

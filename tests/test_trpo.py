@@ -217,7 +217,7 @@ def test_only_the_environment_gets_clipped_actions():
 # -- bad input while learning ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("failure", "error", "message"),
     [
         ("obs", ValueError, r"observation of environment 0 .*not finite.* at step 20"),
