@@ -35,7 +35,7 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     """Tests with three or more parameters run in few cases in which every pair occurs."""
-    if not config.getoption("full_product"):
+    if not config.getoption("full_product", default=False):
         items[:], left_out = pairs.select(items)
         config.hook.pytest_deselected(items=left_out)
 
