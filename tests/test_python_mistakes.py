@@ -81,13 +81,13 @@ MISTAKES = {
         "checkpoint.py",
         "if len(data) < len(pairs):",
         "if not data and pairs:",
-        "test_checkpoint.py",
+        "test_model_files.py",
     ),
     "spaces larger than the arrays": (
         "checkpoint.py",
         'observations.size != count.get("obs_mean") or prod',
         'observations.size != count.get("obs_mean") and prod',
-        "test_checkpoint.py",
+        "test_model_files.py",
     ),
     "a count in the place of another": (
         "checkpoint.py",
