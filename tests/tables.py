@@ -24,8 +24,9 @@ def own_folder(fixtures, i):
 def table(names, rows, ids=None):
     """Runs a test for each row, all in one case; otherwise as pytest.mark.parametrize.
 
-    For rows that are quick. All rows run, whichever fail; a skipped row skips the case, after the
-    others have run. Fixtures are made once, but each row gets a `tmp_path` of its own to work in.
+    For rows that are quick and leave the fixtures as they are: these are made once, but each row
+    gets a `tmp_path` of its own to work in. All rows run, whichever fail; a skipped row skips the
+    case, after the others have run.
     """
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     rows, ids = list(rows), ids if ids is None or callable(ids) else list(ids)

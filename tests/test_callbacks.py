@@ -215,8 +215,8 @@ def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
 # -- saving and counting --------------------------------------------------------------------------
 
 
-@table("error", [RuntimeError, KeyboardInterrupt])
-@table("nested", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("nested", [False, True])
 def test_a_run_that_fails_is_saved(error, nested, tmp_path, model):
     def fail(record):
         if record["iteration"] == 3:

@@ -128,7 +128,7 @@ def test_a_folder_is_no_model(saved, monkeypatch):
         model.save("")
 
 
-@table("keep", [0.0, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
 def test_truncated_files_are_refused(saved, keep):
     _, path = saved
     data = path.read_bytes()
@@ -198,7 +198,7 @@ def test_older_files_load(saved, monkeypatch):
         TRPO.load(path)
 
 
-@table(
+@pytest.mark.parametrize(
     "changes",
     [
         {"settings": {"gama": 1}},

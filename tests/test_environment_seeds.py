@@ -6,7 +6,6 @@ import gymnasium
 import numpy as np
 import pytest
 from helpers import Counter, small_model
-from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -56,7 +55,7 @@ KINDS = {
 }
 
 
-@table("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_they_are_below_2_31(kind, seeds, tmp_path):
     """In `learn`, after a load, by set_random_seed, in an evaluation with the largest seed."""
     model, largest = None, 2**64 - 1

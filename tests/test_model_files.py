@@ -355,7 +355,7 @@ def bombs(members):
     return written(members, zipfile.ZIP_LZMA).getvalue()
 
 
-@table("name", ["model.npz", "checkpoint.npz", "config.json", "evaluation.json"])
+@pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "config.json", "evaluation.json"])
 def test_a_damaged_run_ends_in_one_line(name, run, members, capsys):
     (run / name).write_bytes(bombs(members) if name.endswith("npz") else DEEP.encode())
     line = "eval run" if name == "model.npz" else "train --resume run"

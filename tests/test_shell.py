@@ -211,8 +211,8 @@ def name_environment(env_id, folder="foreign"):
 COMMANDS = ["eval foreign --episodes 2", "train --resume foreign --total-timesteps 128"]
 
 
-@table("command", COMMANDS)
-@table("consent", ["--trust", "theirs:Own-v0"])
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("consent", ["--trust", "theirs:Own-v0"])
 def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign):
     out, err = shell(f"fasttrpo {command}", 2)
     assert (out, err.count("\n")) == ("", 1)
@@ -223,7 +223,7 @@ def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign
     assert Path("it_ran").exists()
 
 
-@table(
+@pytest.mark.parametrize(
     "env_id",
     ["theirs.py:own", "./theirs.so", "theirs.so", "fasttrpo.envs:./theirs.py:own", "theirs.sub:X"],
 )
