@@ -31,9 +31,9 @@ def table(names, rows, ids=None):
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     rows, ids = list(rows), ids if ids is None or callable(ids) else list(ids)
     assert rows, "a table without rows tests nothing"
+    assert not any(getattr(row, "marks", ()) for row in rows), "a row of a table takes no marks"
 
     def values_of(row):
-        assert not getattr(row, "marks", ()), "a row of a table takes no marks"
         row = row.values if hasattr(row, "marks") else row if len(names) > 1 else (row,)
         return dict(zip(names, row, strict=True))
 

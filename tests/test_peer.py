@@ -130,9 +130,9 @@ AT_LEAST = [
 ]
 
 
-@table("dtype", DTYPES)
-@table("name", GAUSSIAN)
-@table(("damping", "plain_steps"), AT_LEAST)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", GAUSSIAN)
+@pytest.mark.parametrize(("damping", "plain_steps"), AT_LEAST)
 def test_five_preconditioned_iterations_gain_at_least_as_much_as_plain_ones(
     batches, name, dtype, backend, damping, plain_steps
 ):

@@ -162,8 +162,8 @@ STARTED = (
 )
 
 
-@table("options", ["", "--seeds 0"])
-@table("number", ["HUP", "TERM"])
+@pytest.mark.parametrize("options", ["", "--seeds 0"])
+@pytest.mark.parametrize("number", ["HUP", "TERM"])
 def test_a_terminal_s_end_saves(options, number):
     """The signal comes to the whole group, and twice, as where a terminal is closed."""
     script = (

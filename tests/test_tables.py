@@ -73,7 +73,7 @@ def test_a_table_that_tests_nothing_is_refused():
     with pytest.raises(AssertionError, match="does not take"):
         run_of([1], names="m")
     with pytest.raises(AssertionError, match="no marks"):
-        run_of([pytest.param(1, marks=pytest.mark.slow)])[1](fixture=None)
+        run_of([pytest.param(1, marks=pytest.mark.slow)])
 
 
 @table("b", [1, 2])
