@@ -121,12 +121,12 @@ CLOSED = {
         *[("--seeds 0,1 --progress", lost) for lost in ("both streams", "closed streams")],
     ],
 )
-def test_training_goes_on_without_an_output(lost, options):
+def test_training_goes_on_without_an_output(lost, options, tmp_path):
     command = f"fasttrpo train CartPole-v1 {SHORT} --out run {options}"
     _, err = shell((LOST | CLOSED)[lost].format(command=command))
     assert "Traceback" not in err
     assert "Broken pipe" not in err
-    assert list(Path("run").glob("**/evaluation.json"))
+    assert list((tmp_path / "run").glob("**/evaluation.json"))
 
 
 def test_training_that_fails_says_so_by_its_status_though_its_output_is_lost():
