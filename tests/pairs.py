@@ -8,7 +8,7 @@ this to each test with three or more parameters; @pytest.mark.full_product exemp
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 
 def cover(rows):
@@ -34,6 +34,12 @@ def key(value):
     except TypeError:
         return id(value)
     return type(value), value
+
+
+def pairwise(*axes):
+    """Rows for a table: of the axes' product, those that hold every pair of values."""
+    rows = list(product(*axes))
+    return [rows[i] for i in cover([tuple(map(key, row)) for row in rows])]
 
 
 def select(items):

@@ -23,6 +23,7 @@ from agents import (
     shaken,
 )
 from helpers import Pointer, same_state, small_model
+from pairs import pairwise
 from tables import table
 from tolerances import DENSE, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
 
@@ -237,9 +238,10 @@ RULES = [
 
 
 @needs_extension
-@table("dtype", ["float32", "float64"])
-@table("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-@table("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))
+@table(
+    ("rule", "distribution", "dtype"),
+    pairwise(RULES, DISTRIBUTIONS.values(), ["float32", "float64"]),
+)
 def test_both_backends_step_alike(rule, distribution, dtype):
     """Four updates in a row, with a floor that is reached."""
     s = rollout_settings(

@@ -6,7 +6,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 import pytest
-from pairs import cover, key
+from pairs import cover, key, pairwise
 from tables import table
 
 
@@ -29,6 +29,16 @@ def test_pairs_that_never_occur_are_not_asked_for():
     rows = [(depth, act, dist) for depth, act, dist in product((0, 1, 2), "ab", "xyz")]
     rows = [row for row in rows if row[0] or row[1] == "a"]
     assert pairs_of(rows[i] for i in cover(rows)) == pairs_of(rows)
+
+
+def test_rows_of_a_table_may_be_the_pairs():
+    axes = [[{}, {"a": 1}], [1, True, 1.0], "xyz", [None]]  # a dict cannot be hashed
+    rows = pairwise(*axes)
+    assert len(rows) < 18
+    assert {(repr(row[1]), row[2]) for row in rows} == {
+        (repr(b), c) for b in axes[1] for c in "xyz"
+    }
+    assert len({(id(row[0]), row[2]) for row in rows}) == 6
 
 
 def test_values_that_are_equal_but_of_two_types_are_two():
