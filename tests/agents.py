@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import reference
+from tables import table
 
 from fasttrpo.core.backend import VARIABLE, has_extension, make_agent
 from fasttrpo.selftest.distributions import EXAMPLES
@@ -68,7 +69,7 @@ FEATURES = {
     "rbf": dict(features="rbf", n_features=11, feature_bandwidth=1.5),
     "polynomial": dict(features="polynomial", feature_degree=3),
 }
-every_features = pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+every_features = table("features", FEATURES.values(), ids=FEATURES)
 O, N = 3, 12  # noqa: E741
 SEED = 7 + (5 << 32)
 

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pairs
 from agents import IMPLEMENTATIONS
 from helpers import small_model
 
@@ -22,6 +23,21 @@ if hasattr(signal, "SIGHUP"):
 # Where the benchmarks are not beside the tests, there is nothing to test.
 HAS_BENCH = (Path(__file__).parents[1] / "bench").exists()
 collect_ignore_glob = [] if HAS_BENCH else ["test_bench*.py"]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full-product",
+        action="store_true",
+        help="run every combination of parameters, not only enough for every pair",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests with three or more parameters run in few cases in which every pair occurs."""
+    if not config.getoption("full_product", default=False):
+        items[:], left_out = pairs.select(items)
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

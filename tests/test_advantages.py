@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from agents import World, collect, rollout_settings, samples_of, settings, shaken
+from tables import table
 from tolerances import DENSE, ROUNDING, assert_close
 
 from fasttrpo.core.backend import make_agent
@@ -19,9 +20,9 @@ def cut_before(done, skip):
     return done
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("gamma", "lam"), [(0.97, 0.9), (1.0, 1.0), (0.9, 0.0), (0.0, 0.5)])
-@pytest.mark.parametrize("shape", [(40, 5), (1, 3), (7, 1)])
+@table("seed", range(5))
+@table(("gamma", "lam"), [(0.97, 0.9), (1.0, 1.0), (0.9, 0.0), (0.0, 0.5)])
+@table("shape", [(40, 5), (1, 3), (7, 1)])
 def test_recursion_is_the_sum_written_out(implementation, seed, gamma, lam, shape):
     draw = np.random.default_rng(seed)
     rew, val, boot = draw.normal(size=(3, *shape))

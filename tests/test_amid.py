@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from helpers import Counter, counters, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, Rollout
 from fasttrpo.callbacks import BaseCallback
@@ -59,7 +60,7 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("call", "do", "moment", "stage"), REFUSED)
+@table(("call", "do", "moment", "stage"), REFUSED)
 def test_what_makes_no_sense_in_the_midst_is_refused(call, do, moment, stage):
     model = small_model()
     message = f"^{call}.* in the midst of {stage}.*: call it in _on_rollout_start"
@@ -69,7 +70,7 @@ def test_what_makes_no_sense_in_the_midst_is_refused(call, do, moment, stage):
     assert model.get_env().num_envs == 4
 
 
-@pytest.mark.parametrize(("do", "moment"), TAKEN)
+@table(("do", "moment"), TAKEN)
 def test_what_is_taken_counts_from_the_next_iteration_on(do, moment):
     """From this one on, where its rollout has not begun."""
     model = learning(small_model(), moment, do)
@@ -127,7 +128,7 @@ def test_other_threads_are_refused_too():
 # -- logs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@table("moment", MOMENTS)
 def test_a_logger_set_in_the_midst_stays_open(moment, tmp_path):
     """The one that `learn` made is closed in its stead."""
     model = small_model(tensorboard_log=None, verbose=0)

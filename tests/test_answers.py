@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit, TransformReward
 from helpers import Counter, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO
@@ -67,7 +68,7 @@ IN_WRAPPER = r"step must return \(observation, reward, .*expected 5, got 4.*mend
 COLLECTED = "could not put together what its environments returned .*: each must return obs"
 
 
-@pytest.mark.parametrize(
+@table(
     ("env", "message"),
     [
         (Answering(reset=ONE), r"returned an array of shape \(1,\) .*from reset, expected \(obs"),
@@ -119,7 +120,7 @@ def test_wrong_answers_are_named(env, message):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize(
+@table(
     ("others", "total"),
     [
         ({"reward": np.array([2.5])}, 1 + 3 * 2.5),
@@ -169,7 +170,7 @@ class Parted(Counter):
 A, B = np.zeros(2, np.float32), (1, np.ones(2, np.int8))
 
 
-@pytest.mark.parametrize(
+@table(
     ("obs", "message"),
     [
         ({"a": A}, r"observation without \['b'\]: it has the keys \['a'\], .*return all of these"),
@@ -213,7 +214,7 @@ class Foreign:
         return ONE, 0.0, False, {}
 
 
-@pytest.mark.parametrize(
+@table(
     ("env", "message"),
     [
         (Without(), r"Without\.observation_space is None, expected a space of gymnasium\.spaces"),
@@ -254,7 +255,7 @@ class Vector(VectorEnv):
         return self.others.get("step", tuple(self.others.get(*part) for part in parts))
 
 
-@pytest.mark.parametrize(
+@table(
     ("others", "message"),
     [
         (

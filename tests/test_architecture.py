@@ -1,7 +1,8 @@
-"""The arrows between Python's layers, and the limits that keep files and functions readable.
+"""What linters cannot say of Python's layers and of the length of files and functions.
 
-Read from the sources themselves: imports, lengths. Each check is tried on a bad example too, so
-that a check that checks nothing fails.
+The arrows between rooms are contracts of import-linter, and what is imported with a module, its
+docstrings and its functions' complexity are rules of ruff: both in pyproject.toml. Each check here
+is tried on a bad example too, so that a check that checks nothing fails.
 """
 
 from __future__ import annotations
@@ -19,48 +20,29 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
 
-# Third parties that `import fasttrpo` must not import, nor anything at module level but where said.
-HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy", "matplotlib"}
-HEAVY_ALLOWED = {
-    "fasttrpo/portable/jit.py": {"numba"},
-    "fasttrpo/envs/mujoco/batch_env.py": {"gymnasium"},  # it defines a VectorEnv
-    "fasttrpo/envs/compiled.py": {"gymnasium"},
-    "fasttrpo/sb3/env.py": {"gymnasium"},
-    "fasttrpo/stream/in_turn.py": {"gymnasium"},
-    "fasttrpo/envs/python/jit.py": {"numba"},  # imported where something is to be compiled
-    "fasttrpo/envs/python/numba_types.py": {"numba"},
-}
 DOOR_FILES = sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".pyx", ".pxi"))
-FOR_PORTABLE = {"fasttrpo.checks.arrays", "fasttrpo.errors"}
+# What of fasttrpo two rooms may import from outside themselves.
+MAY_IMPORT = {
+    "portable": {"fasttrpo.checks.arrays", "fasttrpo.errors"},  # an independent implementation
+    "envs": {  # other libraries use them; core has their extension
+        *("fasttrpo.checks.suggest", "fasttrpo.checks.values", "fasttrpo.errors"),
+        *("fasttrpo.files.atomic", "fasttrpo.files.npz"),
+        *("fasttrpo.core", "fasttrpo.core.source_tree", "fasttrpo"),
+    },
+}
 
 
-def imports(source, package, top_level=False):
+def imports(source, package):
     """Absolute names of what a module imports. package: the one that it lives in, dotted."""
-    tree, found = ast.parse(source), set()
-    nodes = tree.body if top_level else ast.walk(tree)
-    if top_level:  # and what stands in a try or an if there
-        nodes = [n for top in nodes for n in ([top] if is_import(top) else inner(top))]
-    for node in nodes:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {name for name in from_names(node, package)}
+            base = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{module}.{alias.name}" for alias in node.names}
     return found
-
-
-def is_import(node):
-    return isinstance(node, ast.Import | ast.ImportFrom)
-
-
-def inner(node):
-    kinds = ast.If | ast.Try | ast.With
-    return [n for n in ast.walk(node) if is_import(n)] if isinstance(node, kinds) else []
-
-
-def from_names(node, package):
-    base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-    module = ".".join([*base, *([node.module] if node.module else [])])
-    return {f"{module}.{alias.name}" for alias in node.names}
 
 
 def own(names):
@@ -79,120 +61,29 @@ def is_module(dotted):
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def package_of(path):
-    return ".".join(path.relative_to(ROOT).parts[:-1])
+def from_outside(room, source, package):
+    """What a file of a room imports of fasttrpo beyond its room and what the room may."""
+    modules = own(imports(source, package)) - MAY_IMPORT[room]
+    return {m for m in modules if f"{m}.".removeprefix(f"fasttrpo.{room}.") == f"{m}."}
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "portable").glob("*.py")), ids=name_of)
-def test_the_twin_stands_alone(path):
-    """An independent implementation: of fasttrpo it knows checks, else itself."""
-    modules = own(imports(read(path), "fasttrpo.portable"))
-    outside = {m for m in modules if not m.startswith("fasttrpo.portable")}
-    assert outside <= FOR_PORTABLE
+def test_the_twin_and_the_environments_stand_alone():
+    for room in MAY_IMPORT:
+        for path in sorted((PACKAGE / room).rglob("*.py")):
+            package = ".".join(path.relative_to(ROOT).parts[:-1])
+            assert not from_outside(room, read(path), package), name_of(path)
 
 
-def twin_graph():
-    files = (PACKAGE / "portable").glob("*.py")
-    return {
-        p.stem: {m.split(".")[-1] for m in own(imports(read(p), "fasttrpo.portable"))} - {p.stem}
-        for p in files
+def test_an_import_from_outside_is_seen():
+    text = "from ..trpo import TRPO\nfrom . import rng\n\ndef f():\n    import numba\n"
+    assert imports(text, "fasttrpo.portable") == {
+        *("fasttrpo.trpo.TRPO", "fasttrpo.portable.rng", "numba")
     }
-
-
-def test_the_twin_s_imports_point_one_way():
-    """agent -> update -> stages -> network, distributions, rng: no module imports one above it."""
-    graph, done = twin_graph(), set()
-    graph.pop("__init__")
-    graph = {name: needs & set(graph) for name, needs in graph.items()}
-    while set(graph) - done:
-        ready = {name for name in graph if graph[name] <= done} - done
-        assert ready, f"a circle among {sorted(set(graph) - done)}"
-        done |= ready
-    assert "update" in graph["agent"]
-    for stage in ("gradient", "fisher", "cg", "line_search", "critic", "advantages"):
-        assert not graph[stage] & {"agent", "update"}
-
-
-# Python's own layers, the user's end first: a module imports from later ones only.
-LAYERS = (
-    {"__main__", "cli"},
-    {"selftest", "report", "callbacks"},
-    {"evaluate"},
-    {"trpo"},
-    {"training", "stream", "sb3"},
-    {"logs", "theory", "files"},
-    {"core", "envs"},
-    {"spaces", "settings", "files"},
-    {"checks", "moved", "_version"},
-    {"errors"},
-)
-
-
-@pytest.mark.parametrize("path", sorted((PACKAGE / "envs").rglob("*.py")), ids=name_of)
-def test_environments_stand_alone(path):
-    """Other libraries use them: of fasttrpo they check, suggest, read and write files."""
-    modules = own(imports(read(path), package_of(path)))
-    outside = {m for m in modules if not m.startswith("fasttrpo.envs")}
-    known = {"checks.suggest", "checks.values", "files.atomic", "files.npz", "core.source_tree"}
-    known = {
-        "fasttrpo.core",
-        *(f"fasttrpo.{name}" for name in known),
-    }  # core's: its extension _envs
-    assert outside <= {*known, "fasttrpo.errors"}
-
-
-# Within a room: whom its files import there, the user's end first.
-ROOMS = {
-    "cli": (
-        {"__init__"},
-        {"train"},
-        {"seeds"},
-        {"resume"},
-        {"training"},
-        {"report"},
-        {"eval", "info", "selftest", "plot"},
-        {"worker"},
-        {"consent", "pool"},
-        {"runs", "arguments", "logs"},
-        {"errors", "streams"},
-    ),
-    "settings": (
-        {"sizes"},
-        {"__init__", "agent", "peers", "cost"},
-        {"user", "tuned"},
-        {"critics", "policy_kwargs", "schedules"},
-        {"sb3_arguments"},
-    ),
-    "sb3": ({"__init__", "calls", "env", "view"}, {"parameters"}),
-}
-
-
-def ranks(layers):
-    return {name: i for i, layer in enumerate(layers) for name in layer}
-
-
-def test_python_s_layers_point_one_way():
-    rank = ranks(LAYERS)
-    for path in sorted(p for room in ("", *ROOMS) for p in (PACKAGE / room).glob("*.py")):
-        name = path.stem if path.parent == PACKAGE else path.parent.name
-        if name == "__init__":
-            continue
-        assert name in rank, f"{name} has no layer in LAYERS"
-        for module in own(imports(read(path), package_of(path))) - {"fasttrpo"}:
-            needed = module.split(".")[1]
-            if needed != "portable":
-                assert rank[needed] >= rank[name], f"{path.name} imports {needed}"
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_s_layers_point_one_way(room):
-    rank = ranks(ROOMS[room])
-    for path in sorted(PACKAGE.glob(f"{room}/*.py")):
-        assert path.stem in rank, f"{name_of(path)} has no layer in ROOMS"
-        for module in own(imports(read(path), package_of(path))):
-            if module.startswith(f"fasttrpo.{room}."):
-                needed = module.split(".")[2]
-                assert rank[needed] >= rank[path.stem], f"{name_of(path)} imports {needed}"
+    assert from_outside("portable", text, "fasttrpo.portable") == {"fasttrpo.trpo"}
+    assert from_outside("envs", "from .. import envs", "fasttrpo.envs") == set()
+    assert from_outside("portable", "import fasttrpo.envs", "fasttrpo.portable") == {
+        "fasttrpo.envs"
+    }
 
 
 def compared_strings(text):
@@ -209,86 +100,67 @@ def test_no_code_asks_which_distribution_it_has():
     assert compared_strings('x = 1 if s.distribution in ("gaussian", y) else 2') == {"gaussian"}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
-def test_nothing_heavy_is_imported_at_module_level(path):
-    tops = {n.split(".")[0] for n in imports(read(path), package_of(path), top_level=True)}
-    assert tops & HEAVY <= HEAVY_ALLOWED.get(name_of(path), set())
-
-
-def test_importing_imports_nothing_heavy():
-    code = "import sys, fasttrpo; print(sorted(m for m in sys.modules if '.' not in m))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "'fasttrpo'" in out.stdout
-    assert not [name for name in (*HEAVY, "numpy") if f"'{name}'" in out.stdout]
-
-
-def test_the_command_line_starts_without_numpy():
-    """So `--help` is quick, and the processes of many seeds start before this one imports it."""
-    code = "import sys, fasttrpo.cli; print('numpy' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"
-
-
-# Parts of the standard library and of NumPy that take their time, and that a model needs late if
-# at all: for saving, for a wrong name, for the command line.
+# Third parties, and parts of the standard library and of NumPy that take their time, and that a
+# model needs late if at all: for saving, for a wrong name, for the command line.
+HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy", "matplotlib"}
 LATE = {"argparse", "difflib", "importlib.metadata", "multiprocessing", "numpy.random", "secrets"}
 LATE |= {"tempfile", "zipfile"}
 
 
-def test_importing_a_model_takes_little_beyond_numpy():
-    code = (
-        "import sys, numpy; before = set(sys.modules)\n"
-        "from fasttrpo import TRPO, evaluate_policy\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
+def modules_after(*lines):
+    """Names of what is imported after these lines and was not before the last of them."""
+    *first, last = lines
+    code = ["import sys", *first, "before = set(sys.modules)", last]
+    code = "\n".join([*code, "print(*sorted(set(sys.modules) - before))"])
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    imported = set(out.stdout.split())
+    return set(out.stdout.split())
+
+
+def test_importing_imports_nothing_heavy():
+    imported = modules_after("import fasttrpo")
+    assert "fasttrpo" in imported
+    assert not imported & {*HEAVY, "numpy"}
+    imported = modules_after("import numpy", "from fasttrpo import TRPO, evaluate_policy")
     assert "fasttrpo.trpo" in imported
     assert not imported & (LATE | HEAVY)
 
 
-def test_a_wrong_import_is_seen():
-    text = (
-        "from ..trpo import TRPO\nfrom . import rng\ntry:\n    import numba\nexcept E:\n    pass\n"
-    )
-    assert own(imports(text, "fasttrpo.portable")) == {"fasttrpo.trpo", "fasttrpo.portable.rng"}
-    assert "numba" in imports(text, "fasttrpo.portable", top_level=True)
-    late = "def f():\n    import gymnasium\n"
-    assert imports(late, "fasttrpo") == {"gymnasium"}
-    assert not imports(late, "fasttrpo", top_level=True)
-
-
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
-def test_python_files_and_functions_are_short(path):
-    text = read(path)
-    assert text.count("\n") <= 500
+def too_long(text):
+    """The file, and functions by name: limits in lines, where ruff counts statements."""
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-    assert not [f.name for f in functions if f.end_lineno - f.lineno >= 60]
+    found = ["file"] if text.count("\n") > 500 else []
+    return found + [f.name for f in functions if f.end_lineno - f.lineno >= 60]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
-def test_modules_and_public_names_are_documented(path):
-    tree = ast.parse(read(path))
-    assert ast.get_docstring(tree)
-    kinds = ast.FunctionDef | ast.ClassDef
-    public = [n for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")]
-    bare = {n.name for n in public if not ast.get_docstring(n)}
-    if "portable" not in path.parts:
-        assert not bare
+def test_the_command_line_starts_without_numpy():
+    """So `--help` is quick, and the processes of many seeds start before this one imports it."""
+    assert "numpy" not in modules_after("import fasttrpo.cli")
+
+
+def test_python_files_and_functions_are_short():
+    long = {name_of(path): too_long(read(path)) for path in PYTHON_FILES}
+    assert {name: what for name, what in long.items() if what} == {}
+    assert too_long("x = 1\n" * 501) == ["file"]
+    assert too_long("def f():\n" + "    x = 1\n" * 60) == ["f"]
+    assert len(PYTHON_FILES) > 100
 
 
 # The builtins that `fasttrpo.errors` has a kind of; a file that raises them says why here.
 BUILTINS = {"ValueError", "TypeError", "ImportError", "RuntimeError", "FileNotFoundError"}
 BUILTINS |= {"MemoryError"}
 PLAIN_ALLOWED = {
-    "fasttrpo/npz.py",  # its readers say what file it is, and of what kind
-    "fasttrpo/workers.py",  # a process of the user's environment has ended
+    "fasttrpo/files/npz.py",  # its readers say what file it is, and of what kind
+    "fasttrpo/stream/workers.py",  # a process of the user's environment has ended
     "fasttrpo/envs/python/interpreter.py",  # shown as what a function of the user's raised
     "fasttrpo/cli/worker.py",  # sent to the pool
 }
 
 
-@pytest.mark.parametrize("path", DOOR_FILES, ids=name_of)
-def test_what_users_cause_is_a_user_error(path):
-    raised = set(re.findall(r"\braise (\w+)\b", read(path)))
-    assert not raised & BUILTINS or name_of(path) in PLAIN_ALLOWED
+def plain_errors(text):
+    return set(re.findall(r"\braise (\w+)\b", text)) & BUILTINS
+
+
+def test_what_users_cause_is_a_user_error():
+    plain = {name_of(path) for path in DOOR_FILES if plain_errors(read(path))}
+    assert plain <= PLAIN_ALLOWED
+    assert plain_errors("raise ValueError(1)") == {"ValueError"}

@@ -64,12 +64,14 @@ def wrong_includes(folder, text):
     return bad | (library - LIBRARY - (SYSTEM if folder == "executor" else set()))
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=name_of)
-def test_includes_point_one_way(path):
-    assert not wrong_includes(path.parent.name, read(path))
+def among(files, wrong):
+    """{file: what is wrong with it}; wrong: takes a path."""
+    found = {name_of(path): wrong(path) for path in files}
+    return {name: what for name, what in found.items() if what}
 
 
-def test_a_wrong_include_is_seen():
+def test_includes_point_one_way():
+    assert among(C_FILES, lambda path: wrong_includes(path.parent.name, read(path))) == {}
     assert wrong_includes("kernels", '#include "../core/work.h"\n') == {"work.h"}
     assert wrong_includes("core", "# include <stdio.h>\n") == {"stdio.h"}
     assert wrong_includes("core", '#include "../include/trpo_pool.h"') == {"trpo_pool.h"}
@@ -91,13 +93,9 @@ def wrong_vectors(name, text):
     return (ours & set(SETS.values())) - own | intrinsics
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=name_of)
-def test_vectors_stay_in_the_files_of_their_instruction_set(path):
+def test_vectors_stay_in_the_files_of_their_instruction_set():
     """One file too many, and a machine without the set would meet it."""
-    assert not wrong_vectors(path.name, read(path))
-
-
-def test_a_set_s_vectors_in_another_file_are_seen():
+    assert among(C_FILES, lambda path: wrong_vectors(path.name, read(path))) == {}
     text = '#include <immintrin.h>\n#include "simd_avx512.h"\n'
     assert wrong_vectors("dense_avx512.c", text) == {"immintrin.h"}
     assert wrong_vectors("dense_avx2.c", text) == {"immintrin.h", "simd_avx512.h"}
@@ -132,18 +130,12 @@ def wrong_calls(folder, text):
 GLOBAL_STATE = re.compile(r"^static (?!const|inline)[^(;{]*[;=]", re.M)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [p for p in C_FILES if p.parent.name in ("core", "kernels", "envs", "executor")],
-    ids=name_of,
-)
-def test_the_core_allocates_prints_and_exits_nowhere(path):
+def test_the_core_allocates_prints_and_exits_nowhere():
     """Nor has it global state. The executor allocates, and is like it in all else."""
-    assert not wrong_calls(path.parent.name, read(path))
-    assert not GLOBAL_STATE.search(read(path))
-
-
-def test_a_forbidden_call_is_seen():
+    rooms = ("core", "kernels", "envs", "executor")
+    files = [path for path in C_FILES if path.parent.name in rooms]
+    assert among(files, lambda path: wrong_calls(path.parent.name, read(path))) == {}
+    assert among(files, lambda path: GLOBAL_STATE.search(read(path))) == {}
     text = 'x = malloc (3); /* free(x) */ s = "exit(1)"; // puts("")\n'
     assert wrong_calls("core", text) == {"malloc"}
     assert wrong_calls("executor", text + "printf(s);") == {"printf"}
@@ -193,12 +185,8 @@ def too_large(text):
     return found + [name for name, length, _ in definitions(text) if length > 60]
 
 
-@pytest.mark.parametrize("path", [*C_FILES, *C_ASIDE], ids=name_of)
-def test_c_files_lines_and_functions_are_short(path):
-    assert not too_large(read(path))
-
-
-def test_what_is_too_large_is_seen():
+def test_c_files_lines_and_functions_are_short():
+    assert among([*C_FILES, *C_ASIDE], lambda path: too_large(read(path))) == {}
     assert not too_large("/" * 100 + "\n" * 400)
     assert too_large("\n" + "/" * 101) == [2]
     assert too_large("\n" * 401) == ["file"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from agents import bits, rollout_settings, shaken
 from helpers import small_model
+from tables import table
 
 from fasttrpo.envs.classic import has_extension
 from fasttrpo.training.collect import EpisodeStatistics
@@ -59,7 +60,7 @@ EPISODES = {
 }
 
 
-@pytest.mark.parametrize("what", EPISODES)
+@table("what", EPISODES)
 def test_episodes_that_cannot_have_been_are_refused(what):
     good = statistics() | {"episode_window": WINDOW}
     loaded = EpisodeStatistics(2)

@@ -7,6 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from helpers import Counter, Pointer, same_state, small_model
 from recorders import Moments, Rows
+from tables import table
 
 from fasttrpo import TRPO
 from fasttrpo.callbacks import (
@@ -95,7 +96,7 @@ def test_a_stranger_with_the_same_methods_is_taken(model):
     assert (callback.calls, model.num_timesteps, model.n_updates) == (20, 80, 1)
 
 
-@pytest.mark.parametrize("wrong", [3, "name", BaseCallback, [3]])
+@table("wrong", [3, "name", BaseCallback, [3]])
 def test_what_is_no_callback(model, wrong):
     with pytest.raises(TypeError, match="callback must be a function, a BaseCallback or a list"):
         model.learn(64, callback=wrong)
@@ -153,7 +154,7 @@ def test_false_stops_numpy_s_too(answer, model):
     assert model.learn(1000, callback=lambda record: answer).num_timesteps == 64
 
 
-@pytest.mark.parametrize("answer", [None, True, np.bool_(True), 0, "", []])
+@table("answer", [None, True, np.bool_(True), 0, "", []])
 def test_whatever_else_goes_on(answer, model):
     assert model.learn(64, callback=lambda locals_, globals_: answer).num_timesteps == 64
     assert model.learn(64, callback=lambda record: answer).num_timesteps == 64
@@ -192,9 +193,7 @@ def test_max_episodes():
     assert (callback.n_episodes, model.num_timesteps) == (14, 2 * 5 * 7)
 
 
-@pytest.mark.parametrize(
-    "moment", ["_on_rollout_start", "_on_step", "_on_rollout_end", "_on_record"]
-)
+@table("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end", "_on_record"])
 def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
     def fail(*args):
         raise OSError("the wheel came off")
@@ -317,7 +316,7 @@ def test_a_progress_bar_of_one_s_own(model, capsys):
     assert model.logger.print is print
 
 
-@pytest.mark.parametrize(
+@table(
     ("make", "message"),
     [
         (lambda: CheckpointCallback(0, "."), "save_freq must be an integer >= 1, got 0"),

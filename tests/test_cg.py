@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from agents import every_distribution, loaded, settings
+from tables import table
 from tolerances import SOLVED, assert_close
 
 SIZE = 20
@@ -27,7 +28,7 @@ def system():
     return H, draw.normal(size=SIZE), draw.uniform(0.5, 2, size=SIZE)
 
 
-@pytest.mark.parametrize("preconditioned", [False, True])
+@table("preconditioned", [False, True])
 def test_solves_a_dense_system(cg, system, preconditioned):
     H, g, scale = system
     given = g.copy()
@@ -41,7 +42,7 @@ def test_solves_a_dense_system(cg, system, preconditioned):
     assert residual <= 1e-13
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@table("steps", [1, 2, 5])
 def test_each_step_is_the_best_of_its_krylov_space(cg, system, steps):
     H, g, scale = system
     x, taken, residual, curvature = cg(lambda p: H @ p, g, steps, 0.0, lambda r: r / scale)
@@ -79,7 +80,7 @@ def test_tolerance_is_relative(cg, system):
     assert residual <= 1e-3 < before[2]
 
 
-@pytest.mark.parametrize("preconditioned", [False, True])
+@table("preconditioned", [False, True])
 def test_a_multiple_of_the_preconditioner_takes_one_step(cg, system, preconditioned):
     _, g, scale = system
     m, precondition = (scale, lambda r: r / scale) if preconditioned else (1.0, None)
@@ -88,7 +89,7 @@ def test_a_multiple_of_the_preconditioner_takes_one_step(cg, system, preconditio
     assert_close(x, g / (3 * m), SOLVED)
 
 
-@pytest.mark.parametrize("matrix", [-np.eye(3), np.zeros((3, 3)), np.full((3, 3), np.nan)])
+@table("matrix", [-np.eye(3), np.zeros((3, 3)), np.full((3, 3), np.nan)])
 def test_stops_before_a_direction_without_curvature(cg, matrix):
     x, steps, residual, curvature = cg(lambda p: matrix @ p, np.ones(3), 5, 1e-5)
     assert not x.any()
@@ -114,8 +115,8 @@ def test_nothing_to_solve(cg):
 
 
 @every_distribution
-@pytest.mark.parametrize("kind", ["kfac", "none"])
-@pytest.mark.parametrize("k", [1, 3])
+@table("kind", ["kfac", "none"])
+@table("k", [1, 3])
 def test_solve_reaches_the_dense_natural_gradient(implementation, distribution, kind, k):
     s = settings(
         distribution=distribution,

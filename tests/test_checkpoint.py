@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from helpers import Pointer, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.files import checkpoint
@@ -47,7 +48,7 @@ def test_everything_comes_back(saved):
     np.testing.assert_array_equal(loaded.predict(obs)[0], model.predict(obs)[0])
 
 
-@pytest.mark.parametrize("critic", CRITICS)
+@table("critic", CRITICS)
 def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
     keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}
     model = small_model(**keywords).learn(128)

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -122,13 +123,13 @@ def check_single_steps(env_id, n, **keywords):
     return terminated
 
 
-@pytest.mark.parametrize("env_id", CASES)
+@table("env_id", CASES)
 def test_a_step_from_anywhere_is_gymnasium_s(env_id):
     terminated = check_single_steps(env_id, 10_000)
     assert terminated.any() == (env_id != "Pendulum-v1")
 
 
-@pytest.mark.parametrize(
+@table(
     ("env_id", "keywords"),
     [
         ("CartPole-v1", {"sutton_barto_reward": True}),
@@ -182,7 +183,7 @@ def horizon():
     return 1_000 if is_same else 150
 
 
-@pytest.mark.parametrize("env_id", CASES)
+@table("env_id", CASES)
 def test_whole_episodes_are_gymnasium_s(env_id):
     rng, limit = np.random.default_rng(2), compiled(env_id).max_episode_steps
     lengths = []
@@ -201,7 +202,7 @@ def test_whole_episodes_are_gymnasium_s(env_id):
     assert np.mean(lengths) >= 50, "these episodes show little"
 
 
-@pytest.mark.parametrize("env_id", CASES)
+@table("env_id", CASES)
 def test_spaces_limit_and_threshold_are_gymnasium_s(env_id):
     env, spec = compiled(env_id, 3), gymnasium.spec(env_id)
     other = SyncVectorEnv([lambda: gymnasium.make(env_id)] * 3)
@@ -216,7 +217,7 @@ def test_spaces_limit_and_threshold_are_gymnasium_s(env_id):
     assert list(CASES) == list(IDS)
 
 
-@pytest.mark.parametrize("env_id", CASES)
+@table("env_id", CASES)
 def test_the_step_limit_truncates(env_id):
     """From a state that is kept: nothing is pushed, so nothing is reached."""
     env = compiled(env_id, 2, autoreset_mode="Disabled")
@@ -250,8 +251,8 @@ def gymnasium_resets(env_id, n, options):
     return np.array(rows)
 
 
-@pytest.mark.parametrize("options", [False, True], ids=["usual", "options"])
-@pytest.mark.parametrize("env_id", CASES)
+@table("options", [False, True], ids=["usual", "options"])
+@table("env_id", CASES)
 def test_resets_are_distributed_as_gymnasium_s(env_id, options):
     bounds = {"low": -0.5, "high": -0.45} if "Car" in env_id else {"low": -0.3}
     bounds = {"x_init": 0.3, "y_init": 0.2} if env_id == "Pendulum-v1" else bounds
@@ -278,7 +279,7 @@ def test_reset_options_are_for_that_reset_only():
         env.reset(options={"hihg": 1.0})
 
 
-@pytest.mark.parametrize("env_id", CASES)
+@table("env_id", CASES)
 def test_infos_and_flags_are_sync_vector_env_s(env_id):
     """The same starts and actions until the first episodes end, here and in SyncVectorEnv."""
     rng, limit = np.random.default_rng(3), 40

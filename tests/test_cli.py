@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
+from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO, cli
@@ -133,7 +134,7 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
     assert "other.py, line 1: ModuleNotFoundError: No module" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@table(
     ("command", "message"),
     [
         (["train", "CartPol-v1"], "unknown environment id 'CartPol-v1'; did you mean 'CartPole-v1"),

@@ -18,6 +18,7 @@ import pytest
 from agents import needs_extension
 from gymnasium.envs.classic_control import CartPoleEnv
 from helpers import disk_of, same_state
+from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO, cli
@@ -213,7 +214,7 @@ def test_logs_that_were_begun_go_on(monkeypatch):
 # -- what cannot be resumed -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "message"),
     [
         (["Pendulum-v1"], "run is a run of CartPole-v1, not Pendulum-v1; leave the environment"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
+from tables import table
 
 from fasttrpo.spaces import describe
 from fasttrpo.stream.make import as_vector_env
@@ -32,8 +33,8 @@ def run(env, n_steps, rollouts=1):
     return agent, statistics
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("kind", "keywords"), KINDS)
+@table("mode", MODES)
+@table(("kind", "keywords"), KINDS)
 def test_agents_see_every_transition_once(mode, kind, keywords):
     agent, _ = run(counters(mode, kind, **keywords), n_steps=7, rollouts=3)
     for env, how in enumerate(COUNTERS):
@@ -171,7 +172,7 @@ class Answers(gymnasium.vector.VectorEnv):
         return tuple(self.answer.values())
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "error", "message"),
     [
         ({}, ValueError, r"infos\['final_obs'\] does not hold its last observation"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import vector as wrappers
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -150,7 +151,7 @@ def test_disabled():
         env.step(still)
 
 
-@pytest.mark.parametrize(
+@table(
     ("mask", "error"),
     [
         ([True, False], TypeError),
@@ -221,7 +222,7 @@ def test_without_a_seed_it_is_random():
     assert not np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64, [1, -1], [1], [1, 2, 3], [1.5, 2]])
+@table("seed", [-1, 2**64, [1, -1], [1], [1, 2, 3], [1.5, 2]])
 def test_a_seed_that_is_none(seed):
     with pytest.raises((ValueError, gymnasium.error.Error), match=r"(?i)seed"):
         CompiledVectorEnv("CartPole-v1", 2).reset(seed=seed)
@@ -301,7 +302,7 @@ def test_many_steps_at_once_are_the_same_steps():
 # -- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("keywords", "error", "words"),
     [
         ({"env": "CartPol-v1"}, ValueError, "did you mean 'CartPole-v1'"),
@@ -320,7 +321,7 @@ def test_what_it_cannot_be_made_of(keywords, error, words):
         CompiledVectorEnv(**{"env": "CartPole-v1", **keywords})
 
 
-@pytest.mark.parametrize(
+@table(
     ("env_id", "actions", "error", "words"),
     [
         ("CartPole-v1", [0, 2], ValueError, r"not one of the choices: 2 .* for environment 1"),

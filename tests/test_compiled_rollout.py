@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
 from helpers import CC, INCLUDE, build_library
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -96,9 +97,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"])
+@table("dtype", ["float32", "float64"])
+@table("settings", SETTINGS)
+@table("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"])
 def test_rows_are_those_of_stepping(env_id, settings, dtype):
     """Float32 spaces, whatever the agent's precision; a limit that cuts some episodes."""
     keywords = {"dtype": dtype, **SETTINGS[settings]}
@@ -172,7 +173,7 @@ def one_in_c(**keywords):
     return CompiledVectorEnv("CartPole-v1", 2, **keywords)
 
 
-@pytest.mark.parametrize(
+@table(
     ("make", "keywords", "by_hand"),
     [
         (one_in_c, {}, False),

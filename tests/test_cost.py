@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from tables import table
 
 from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.user import make_settings
@@ -23,7 +24,7 @@ def chosen_of(settings, obs, n_outputs, given=()):
     return after.preconditioner, after.critic
 
 
-@pytest.mark.parametrize(
+@table(
     ("obs", "hidden", "n_outputs", "n_steps"),
     [
         (3, [64, 64], 1, 2048),
@@ -41,7 +42,7 @@ def test_usual_sizes_have_kfac(obs, hidden, n_outputs, n_steps):
         assert chosen(obs, hidden, n_outputs, n_steps=n_steps) == ("kfac", "kfac")
 
 
-@pytest.mark.parametrize(
+@table(
     ("obs", "hidden", "n_outputs", "expected"),
     [
         (3, [2048, 2048], 1, ("none", "adam")),

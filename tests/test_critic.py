@@ -18,6 +18,7 @@ from agents import (
     samples_of,
     shaken,
 )
+from tables import table
 from tolerances import DENSE, SOLVED, assert_close
 
 from fasttrpo.portable.critic import CRITICS as TWIN
@@ -99,7 +100,7 @@ def kfac_by_hand(s, w, samples):
     return np.mean(way[n_all // 2 :], axis=0)
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "halved"),
     [
         (dict(), 0),
@@ -138,8 +139,8 @@ def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
     assert_close(agent.value_theta - w, -x / 2 ** halvings(s, w, x, samples), SOLVED)
 
 
-@pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@table("critic", CRITICS)
+@table("dtype", ["float32", "float64"])
 def test_returns_whose_gradient_overflows_change_no_parameter(implementation, critic, dtype):
     """Finite as float64, the mean of their gradients is not: no NaN stays behind, nor a moment."""
     s = rollout_settings(critic=critic)
@@ -153,7 +154,7 @@ def test_returns_whose_gradient_overflows_change_no_parameter(implementation, cr
         assert after[name].tobytes() == before[name].tobytes(), name
 
 
-@pytest.mark.parametrize("critic", CRITICS)
+@table("critic", CRITICS)
 def test_a_batch_s_fit_is_an_update_s(implementation, critic):
     """fit_value, on the rows and from the parameters of an update, ends where the update does."""
     s = rollout_settings(critic=critic)
@@ -226,7 +227,7 @@ def test_kfac_that_does_not_help_changes_nothing(implementation):
     assert record["value_loss"] == record["value_loss_before"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "halved"),
     [
         (dict(), 0),

@@ -19,6 +19,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 from tolerances import DENSE, ROUNDING, SAMPLING, SECOND_DIFFERENCES, SOLVED, assert_close
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS as ENTRIES
@@ -96,7 +97,7 @@ def test_evaluate_is_what_the_formulas_say(implementation, distribution):
 
 
 @every_distribution
-@pytest.mark.parametrize("n", [1, 64, 65, 257, 700, 8200])
+@table("n", [1, 64, 65, 257, 700, 8200])
 def test_evaluate_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=n)
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n)
@@ -163,8 +164,8 @@ def test_at_the_present_parameters_nothing_has_changed(implementation, distribut
 
 @needs_extension
 @every_distribution
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("how", ["act", "record"])
+@table("dtype", ["float32", "float64"])
+@table("how", ["act", "record"])
 def test_the_ratio_is_exactly_one_at_first(distribution, dtype, how):
     """What a rollout records is bit for bit what the update computes at the same parameters."""
     s = settings((17, 9), distribution, n_envs=7, n_steps=43)
@@ -355,7 +356,7 @@ def test_certain_coins_are_finite(implementation, dtype):
     assert agent.evaluate(flipped.ravel())[1] == pytest.approx(2000)
 
 
-@pytest.mark.parametrize("z", [0.3, -1.0, 8.0, -30.0])
+@table("z", [0.3, -1.0, 8.0, -30.0])
 def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
     """Steps down to where the logit itself ends: p q dz^2/2 (1 + (q - p) dz/3)."""
     agent, obs = coins(implementation, [z], dtype="float32")

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tables import table
 
 import fasttrpo
 
@@ -120,6 +121,6 @@ def public():
     return found
 
 
-@pytest.mark.parametrize("name", public())
+@table("name", public())
 def test_what_is_public_is_explained(name):
     assert (inspect.getdoc(public()[name]) or "").strip()

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from agents import DISTRIBUTIONS, O, bits, random_batch, settings
+from tables import table
 
 T, E = 3, 4
 GOOD = np.linspace(-1, 1, E * O).reshape(E, O)
@@ -61,7 +62,7 @@ def test_numbers_too_large_for_the_precision(implementation):
         refuses(agent, message, agent.act, [[0, 0, 1e39]])
 
 
-@pytest.mark.parametrize("bad", [[["a"] * O] * E, np.full((E, O), 1j), np.full((E, O), None)])
+@table("bad", [[["a"] * O] * E, np.full((E, O), 1j), np.full((E, O), None)])
 def test_what_is_no_number(agent, bad):
     message = f"observation must be an array of real numbers, got {np.asarray(bad).dtype}"
     refuses(agent, message, agent.act, bad, error=TypeError)
@@ -93,7 +94,7 @@ def test_what_went_in_and_came_out_is_the_caller_s(agent):
     assert np.array_equal(obs, GOOD.astype(agent.real))
 
 
-@pytest.mark.parametrize("value", [3, -1, 0.5, np.nan, np.inf])
+@table("value", [3, -1, 0.5, np.nan, np.inf])
 def test_bad_choices(agent, value):
     act = with_bad(np.zeros((E, 2)), (2, 1), value)
     message = f"action of environment 2 is {value:g}, not one of 0..2 (component 1) at step 1"

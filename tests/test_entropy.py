@@ -18,6 +18,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 from tolerances import DENSE, DIFFERENCES, ROUNDING, assert_close
 
 C = 0.3
@@ -46,7 +47,7 @@ def test_gradient_is_the_4th_order_difference_of_the_surrogate(
 
 
 @every_distribution
-@pytest.mark.parametrize("n", [1, 64, 65, 257, 700])
+@table("n", [1, 64, 65, 257, 700])
 def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distribution, n):
     s = settings((4,), distribution, n_steps=700, ent_coef=C)
     agent, batch = loaded(implementation, s, n, off_policy=True)
@@ -87,7 +88,7 @@ def test_a_forbidden_choice_is_not_moved(implementation, dtype):
 
 
 @every_distribution
-@pytest.mark.parametrize("dtype", DTYPES)
+@table("dtype", DTYPES)
 def test_gradient_is_linear_in_the_coefficient(implementation, distribution, dtype):
     def gradient(coefficient):
         s = settings((4,), distribution, ent_coef=coefficient)
@@ -110,7 +111,7 @@ def test_a_gaussian_s_entropy_pulls_at_its_log_std_alone(implementation, dtype):
 
 
 @every_distribution
-@pytest.mark.parametrize("dtype", DTYPES)
+@table("dtype", DTYPES)
 def test_without_advantages_the_entropy_grows(implementation, distribution, dtype):
     """The gradient is not zero then, and the gain told is the entropy's."""
     s = rollout_settings(distribution=distribution, ent_coef=C, gamma=0.0, target_kl=1e-4)

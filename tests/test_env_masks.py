@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import DictInfoToList
 from helpers import COUNTERS, Counter, collected
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo.spaces.masks import rows
@@ -78,9 +79,9 @@ def run(env, n_steps=7):
     return collected(env, n_steps, rollouts=3)
 
 
-@pytest.mark.parametrize("form", ["array", "list", "parts", "method", "sometimes"])
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize(("kind", "keywords"), KINDS)
+@table("form", ["array", "list", "parts", "method", "sometimes"])
+@table("mode", list(AutoresetMode))
+@table(("kind", "keywords"), KINDS)
 def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords):
     agent = run(masked(kind, mode, form, **keywords))
     assert len(agent.masks) == 21
@@ -92,8 +93,8 @@ def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords
             np.testing.assert_array_equal(mask[env], known)
 
 
-@pytest.mark.parametrize("form", ["array", "list", "parts", "method", "sometimes"])
-@pytest.mark.parametrize("mode", list(AutoresetMode))
+@table("form", ["array", "list", "parts", "method", "sometimes"])
+@table("mode", list(AutoresetMode))
 def test_masks_in_lists_of_infos_are_the_same(form, mode):
     plain = run(masked(SyncVectorEnv, mode, form))
     listed = run(DictInfoToList(masked(SyncVectorEnv, mode, form)))
@@ -113,8 +114,8 @@ class Exacting(Masked):
         return self._mask()
 
 
-@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
-@pytest.mark.parametrize("mode", list(AutoresetMode))
+@table("kind", [SyncVectorEnv, AsyncVectorEnv])
+@table("mode", list(AutoresetMode))
 def test_where_an_episode_is_over_nobody_is_asked(mode, kind):
     env = kind([lambda how=how: Exacting(*how) for how in COUNTERS], autoreset_mode=mode)
     agent = run(env)
@@ -215,8 +216,8 @@ class VecWrapper:
             setattr(self, name, getattr(venv, name))
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("form", ["array", "list"])
+@table("wrapped", [False, True])
+@table("form", ["array", "list"])
 def test_stable_baselines_environments(form, wrapped):
     venv = VecMasked(form)
     agent = run(as_vector_env(VecWrapper(venv) if wrapped else venv))
@@ -253,9 +254,9 @@ class Real(Binary):
         self.action_space = spaces.Box(-1, 1, (9,))
 
 
-@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
-@pytest.mark.parametrize("made", [Binary, Real])
-@pytest.mark.parametrize(
+@table("kind", [SyncVectorEnv, AsyncVectorEnv])
+@table("made", [Binary, Real])
+@table(
     ("form", "source"),
     [
         ("array", r"^infos\['action_mask'\]"),
@@ -342,7 +343,7 @@ class Wrong(Counter):
         return *rest, {"action_mask": self.wrong if self.t == 2 else self.mask}
 
 
-@pytest.mark.parametrize(
+@table(
     ("mask", "wrong", "message"),
     [
         (
@@ -405,7 +406,7 @@ def test_forms_of_masks(lead):
     np.testing.assert_array_equal(opened, (mask > 0) | ~valid[..., None])
 
 
-@pytest.mark.parametrize("wrong", [np.ones(5), np.ones((1, 6)), "x", None, {1: 2}, [[1], [1, 2]]])
+@table("wrong", [np.ones(5), np.ones((1, 6)), "x", None, {1: 2}, [[1], [1, 2]]])
 def test_other_forms_are_refused(wrong):
     with pytest.raises(ValueError, match=r"^mask "):
         rows("mask", wrong, (), (3, 3))

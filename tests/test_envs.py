@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from tables import table
 
 from fasttrpo import envs
 from fasttrpo.envs import classic, mujoco
@@ -105,7 +106,7 @@ def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
         as_vector_env("CartPole-v1", 2)
 
 
-@pytest.mark.parametrize(
+@table(
     "imports",
     [
         "import gymnasium, fasttrpo.envs",
@@ -123,8 +124,8 @@ print(gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=2))
     assert python(code) == "CompiledVectorEnv(fasttrpo/CartPole-v1, num_envs=2)"
 
 
-@pytest.mark.parametrize("backend", ["native", None, "gymnasium"])
-@pytest.mark.parametrize("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
+@table("backend", ["native", None, "gymnasium"])
+@table("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
 def test_ids_of_ours_in_a_model(prefix, backend):
     pytest.importorskip("fasttrpo.core._envs")
     from fasttrpo import TRPO

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from helpers import COUNTERS, collected, counter_transitions, same_state
 from space_envs import Identity, PartedCounter, TupleCounter
+from tables import table
 
 from fasttrpo import TRPO, Rollout, evaluate_policy
 
@@ -28,9 +29,9 @@ def parted(kind, mode, counter=PartedCounter, **keywords):
     return kind(makers, autoreset_mode=mode, **keywords)
 
 
-@pytest.mark.parametrize("counter", [PartedCounter, TupleCounter])
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize(
+@table("counter", [PartedCounter, TupleCounter])
+@table("mode", list(AutoresetMode))
+@table(
     ("kind", "keywords"),
     [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})],
 )
@@ -94,8 +95,8 @@ def learner(act, seen, n_steps=64, **keywords):
     return TRPO("MlpPolicy", env, n_steps=n_steps, policy_kwargs=kwargs, seed=0, **keywords)
 
 
-@pytest.mark.parametrize("seen", ["itself", "row", "parts"])
-@pytest.mark.parametrize("kind", ACTIONS)
+@table("seen", ["itself", "row", "parts"])
+@table("kind", ACTIONS)
 def test_every_space_is_learnt(kind, seen):
     act = ACTIONS[kind]
     model = learner(act, seen)

@@ -24,6 +24,7 @@ from agents import (
     shaken,
 )
 from helpers import same_state, small_model
+from tables import table
 from tolerances import (
     DENSE,
     DIFFERENCES,
@@ -61,9 +62,9 @@ def normalised(x, seen):
 
 
 @every_features
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("obs_size", [1, 3, 17])
-@pytest.mark.parametrize("n", [1, 64, 65, 200])
+@table("dtype", ["float64", "float32"])
+@table("obs_size", [1, 3, 17])
+@table("n", [1, 64, 65, 200])
 def test_outputs_are_linear_in_the_formula(implementation, features, dtype, obs_size, n):
     s = replace(linear(features), obs_size=obs_size)
     agent, obs = (
@@ -100,8 +101,8 @@ def test_monomials_of_two_components_by_hand(implementation):
     ]
 
 
-@pytest.mark.parametrize("degree", [1, 2, 5])
-@pytest.mark.parametrize("obs_size", [1, 2, 4])
+@table("degree", [1, 2, 5])
+@table("obs_size", [1, 2, 4])
 def test_monomials_in_their_order(implementation, degree, obs_size):
     s = replace(linear(dict(features="polynomial", feature_degree=degree)), obs_size=obs_size)
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(9, obs_size))
@@ -190,7 +191,7 @@ def test_a_batch_holds_features(implementation, features):
 
 
 @every_features
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+@table("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
 def test_gradient_and_fisher_product_by_differences(implementation, features, distribution):
     s = settings((), distribution, **features)
     agent, batch = loaded(implementation, s, off_policy=True)
@@ -302,7 +303,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("given", "message"), WRONG, ids=[message for _, message in WRONG])
+@table(("given", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_wrong_settings_are_refused(given, message):
     with pytest.raises(ValueError, match=rf"^policy_kwargs:? .*{re.escape(message)}"):
         resolved(given)
@@ -326,7 +327,7 @@ def test_hidden_layers_are_features_of_their_own():
         make_settings("MlpPolicy", {"policy_kwargs": {"features": "rbf"}})
 
 
-@pytest.mark.parametrize(
+@table(
     ("features", "warned"),
     [
         ({"features": "fourier"}, True),
@@ -372,7 +373,7 @@ ROWS = 1000
 LEARNERS = {"linear": {}} | {name: {"features": name, "n_features": 60} for name in FEATURES}
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@table("name", LEARNERS)
 def test_features_learn_what_a_linear_policy_cannot(implementation, name):
     s = settings((), ("gaussian", (1,)), n_steps=1, n_envs=ROWS, target_kl=0.05, **LEARNERS[name])
     error = squared_error(implementation.agent(replace(s, obs_size=2), "float32"), updates=40)

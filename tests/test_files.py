@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers import same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, SaveError
 from fasttrpo.cli import main
@@ -218,9 +219,9 @@ def victim(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("plant", ["symlink_to", "hardlink_to"])
-@pytest.mark.parametrize(("name", "file"), [("csv", "progress.csv"), ("json", "progress.json")])
-@pytest.mark.parametrize("resumed", [0, 10])
+@table("plant", ["symlink_to", "hardlink_to"])
+@table(("name", "file"), [("csv", "progress.csv"), ("json", "progress.json")])
+@table("resumed", [0, 10])
 def test_a_log_is_not_written_through_a_link(plant, name, file, resumed, victim, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from agents import every_distribution, every_policy, loaded, settings
+from tables import table
 from tolerances import DENSE, ROUNDING, SECOND_DIFFERENCES, assert_close
 
 # Around the core's tiles of 64 rows, its chunks of 256, and its 32 blocks (above 8192
@@ -46,7 +47,7 @@ def test_product_is_the_second_difference_of_the_kl(
 
 
 @every_distribution
-@pytest.mark.parametrize("n", ROWS)
+@table("n", ROWS)
 def test_product_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=max(ROWS))
     agent, batch = loaded(implementation, s, n)
@@ -55,7 +56,7 @@ def test_product_over_any_number_of_rows(implementation, distribution, n):
     assert_close(agent.fisher_product(v), F @ v, DENSE)
 
 
-@pytest.mark.parametrize("k", [2, 5, 12, 13, 100])
+@table("k", [2, 5, 12, 13, 100])
 def test_sub_sampling_uses_every_kth_row_for_the_product_alone(implementation, k):
     s = settings(sub_sampling_factor=k)
     agent, batch = loaded(implementation, s)

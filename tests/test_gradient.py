@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from agents import every_distribution, every_policy, loaded, settings
+from tables import table
 from tolerances import DENSE, DIFFERENCES, ROUNDING, assert_close
 
 ROWS = (1, 63, 64, 65, 255, 257, 700, 8200)  # as in test_fisher.py
@@ -31,7 +32,7 @@ def test_gradient_is_the_mean_of_weighted_scores(implementation, hidden, distrib
 
 
 @every_distribution
-@pytest.mark.parametrize("n", ROWS)
+@table("n", ROWS)
 def test_gradient_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=max(ROWS))
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n, off_policy=True)
@@ -64,8 +65,8 @@ def test_gradient_follows_the_parameters(implementation):
     assert_close(agent.gradient(), expected, DENSE)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "identity"])
-@pytest.mark.parametrize("n", [1, 65, 257, 700])
+@table("activation", ["tanh", "identity"])
+@table("n", [1, 65, 257, 700])
 def test_value_gradient(implementation, activation, n):
     s = settings(activation=activation, n_steps=700)
     agent, batch = loaded(implementation, s, n)

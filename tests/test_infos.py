@@ -8,6 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 from gymnasium.wrappers import vector as vectors
 from helpers import COUNTERS, Counter, counters, small_model
+from tables import table
 
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.stream.in_turn import InTurn
@@ -76,7 +77,7 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize("values", DIFFERENT, ids=str)
+@table("values", DIFFERENT, ids=str)
 def test_environments_may_say_different_things(values):
     env = InTurn([lambda: Saying(values[0]), lambda: Saying(values[1], False)])
     model, infos = said(env)
@@ -140,8 +141,8 @@ def returns(env):
     return {(episode["r"], episode["l"]) for episode in model.ep_info_buffer}
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize("wrapped", [around_each, between])
+@table("mode", list(AutoresetMode))
+@table("wrapped", [around_each, between])
 def test_wrappers_around_the_statistics_leave_the_return(wrapped, mode):
     assert returns(wrapped(mode)) == {(6, 3), (3, 2)}
 

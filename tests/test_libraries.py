@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from helpers import CC, INCLUDE, build_library, same_state, small_model
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -182,7 +183,7 @@ def test_options_of_a_library_s_own(fake):
         CompiledVectorEnv(library, sise=4)
 
 
-@pytest.mark.parametrize(
+@table(
     ("names", "words"),
     [
         (r'{"\xff",0}', r"the option name b'\xff' is not UTF-8"),
@@ -225,7 +226,7 @@ def test_no_symbol(fake):
         CompiledVectorEnv(fake(symbol="another"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("change", "words"),
     [
         ("ENV.version=2", "was built for version 2 of trpo_env.h, and this is version 1: compile"),
@@ -271,7 +272,7 @@ def test_a_simulation_that_cannot_be_copied(fake):
 # -- those that fail ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("order", "words"),
     [
         (2, "step returned error 7 in environment 1 at step 3 of its episode"),

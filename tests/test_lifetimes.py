@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from agents import needs_extension
 from helpers import Counter, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -77,7 +78,7 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.mark.parametrize("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+@table("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_after_learning(make):
     assert_freed(learnt, make())
 
@@ -138,7 +139,7 @@ CALLBACKS = {
 }
 
 
-@pytest.mark.parametrize("make", CALLBACKS.values(), ids=CALLBACKS)
+@table("make", CALLBACKS.values(), ids=CALLBACKS)
 def test_after_callbacks(make):
     assert_freed(lambda: learnt(callback=make()))
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from tables import table
 
 THETA, STEP = np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, -3.0])
 
@@ -54,7 +55,7 @@ def test_takes_the_full_step_where_it_may(search):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("refused", "why"),
     [
         ((1.0, 0.010001), "kl"),
@@ -119,10 +120,8 @@ def test_always_takes_the_full_step_and_looks_at_no_other(search):
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("acceptance", ["improvement", "kl", "always"])
-@pytest.mark.parametrize(
-    "answer", [(math.nan, 0.0), (1.0, math.nan), (math.inf, 0.0), (1.0, -math.inf)]
-)
+@table("acceptance", ["improvement", "kl", "always"])
+@table("answer", [(math.nan, 0.0), (1.0, math.nan), (math.inf, 0.0), (1.0, -math.inf)])
 def test_no_rule_takes_what_is_not_finite(search, acceptance, answer):
     (theta, rejected, trials, *_), _ = search([answer] * 3, acceptance=acceptance)
     assert (rejected, trials) == ("not finite", 1 if acceptance == "always" else 3)

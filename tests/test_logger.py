@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import Pointer, disk_of, small_model
+from tables import table
 
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
@@ -297,7 +298,7 @@ def test_json_has_no_nan(tmp_path):
     assert (tmp_path / "progress.json").read_text() == '{"a": null, "b": "text"}\n'
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "written"),
     [
         (np.array([1.5, np.nan]), "[1.5, null]"),
@@ -349,7 +350,7 @@ def test_tensorboard_shows_no_steps_twice(tmp_path):
     assert seen == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
 
 
-@pytest.mark.parametrize("name", ["run", "study/run", "kl=[0.01]", "run_2"])
+@table("name", ["run", "study/run", "kl=[0.01]", "run_2"])
 def test_each_learning_has_a_tensorboard_folder_of_its_own(name, tmp_path):
     pytest.importorskip("tensorboard")
     model = small_model(tensorboard_log=str(tmp_path))

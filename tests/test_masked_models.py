@@ -9,6 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from helpers import Pointer, same_state, small_model
 from space_envs import Identity
+from tables import table
 
 from fasttrpo import TRPO, Rollout, evaluate_policy
 
@@ -90,7 +91,7 @@ def learner(act, form, mode=AutoresetMode.SAME_STEP, **keywords):
 
 
 @every_kind
-@pytest.mark.parametrize("form", ["info", "parts", "method"])
+@table("form", ["info", "parts", "method"])
 def test_masked_spaces_are_learnt(kind, form):
     act = ACTIONS[kind]
     model = learner(act, form)

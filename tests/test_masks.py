@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from agents import N, O, World, bits, random_batch, rollout_settings, settings, shaken
+from tables import table
 from tolerances import (
     DENSE,
     DIFFERENCES,
@@ -18,7 +19,7 @@ from tolerances import (
 )
 
 PARTS = {"one part": (4,), "two parts": (2, 3), "a part of one choice": (1, 3)}
-every_choice = pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+every_choice = table("parts", PARTS.values(), ids=PARTS)
 ROWS = 20_000
 
 
@@ -389,7 +390,7 @@ def refused_by_all(agent, message, obs, mask):
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("mask", "message"),
     [
         (np.ones((5, 4)), r"mask has shape \(5, 4\), not \(5, 5\)"),

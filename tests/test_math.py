@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 from agents import needs_extension
+from tables import table
 
 from fasttrpo.core.backend import has_extension
 
@@ -97,8 +98,8 @@ def edges(dtype):
 
 
 @every_type
-@pytest.mark.parametrize("name", ["exp", "expm1", "tanh"])
-@pytest.mark.parametrize("numbers", [all_magnitudes, around_one, edges])
+@table("name", ["exp", "expm1", "tanh"])
+@table("numbers", [all_magnitudes, around_one, edges])
 def test_errors_are_below_four_units_in_the_last_place(name, dtype, numbers):
     if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
         pytest.skip("NumPy has no wider type here")
@@ -124,7 +125,7 @@ def half_turns(dtype):
 
 
 @every_type
-@pytest.mark.parametrize("numbers", [all_magnitudes, around_one, half_turns])
+@table("numbers", [all_magnitudes, around_one, half_turns])
 def test_errors_of_sin_are_below_two_units_in_the_last_place_of_one(dtype, numbers):
     if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
         pytest.skip("NumPy has no wider type here")
@@ -207,7 +208,7 @@ def test_a_result_depends_on_nothing_but_its_number(name, dtype):
 
 @every_type
 @every_function
-@pytest.mark.parametrize("count", [1, 3, 8, 16, 37])
+@table("count", [1, 3, 8, 16, 37])
 def test_in_place(name, dtype, count):
     x = np.random.default_rng(count).normal(size=count).astype(dtype)
     expected = apply(name, x)

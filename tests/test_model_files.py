@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from helpers import SpacesOnly, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.cli import main
@@ -100,7 +101,7 @@ def test_compressed_files_are_not_unpacked(method, members):
     assert "compressed or encrypted" in refused(written(huge, method))
 
 
-@pytest.mark.parametrize("name", ["more.npy", "run.more.npy", "theta", "../theta.npy", "policy"])
+@table("name", ["more.npy", "run.more.npy", "theta", "../theta.npy", "policy"])
 def test_unknown_members_are_refused(name, members):
     assert "damaged" in refused(written({**members, name: members["theta.npy"]}))
 
@@ -163,7 +164,7 @@ def header_of(members, old, new):
     return {**members, "theta.npy": content.replace(old, new.ljust(len(old)), 1)}
 
 
-@pytest.mark.parametrize(
+@table(
     ("old", "new"),
     [
         (b"'shape': (58,), }         ", b"'shape': (1099511627776,), }"),
@@ -183,7 +184,7 @@ def test_arrays_of_other_types_and_sizes_are_refused(array, members):
     assert "theta" in refused(written({**members, "theta.npy": npy(array)}))
 
 
-@pytest.mark.parametrize(
+@table(
     "run",
     [
         {"episode_window": np.full((1, 4), np.nan)},
@@ -208,7 +209,7 @@ NESTED = {"kind": "dict", "parts": [["a", {"kind": "discrete", "n": 2, "start": 
 BOX = {"kind": "box", "shape": [4], "low": [0.0] * 4, "high": [1.0] * 4, "dtype": "float32"}
 
 
-@pytest.mark.parametrize(
+@table(
     "changes",
     [
         {"format": True},
@@ -236,7 +237,7 @@ def test_headers_are_compared_with_the_arrays(changes, members):
     assert refused(written(with_header(members, **changes))).startswith("the open file ")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "[" * 100_000,
@@ -308,9 +309,9 @@ SPACES = [
 
 
 @pytest.mark.filterwarnings("ignore:observation is an image")
-@pytest.mark.parametrize("backend", ["compiled", "portable"])
-@pytest.mark.parametrize(("observations", "actions"), SPACES)
-@pytest.mark.parametrize("critic", ["kfac", "adam", "ridge"])
+@table("backend", ["compiled", "portable"])
+@table(("observations", "actions"), SPACES)
+@table("critic", ["kfac", "adam", "ridge"])
 def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, critic):
     model = small_model(
         SpacesOnly(observations, actions),
@@ -377,7 +378,7 @@ def test_a_pipe_in_a_run_s_folder_is_not_waited_for(run, capsys):
         assert "config.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("total", [True, -1, 10**30, 1.5])
+@table("total", [True, -1, 10**30, 1.5])
 def test_steps_that_no_run_has_are_refused(total, run, capsys):
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"total_timesteps": total}))

@@ -7,6 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 from mujoco_envs import AutoresetMode, actions_for, assert_same_bits, mujoco, run
+from tables import table
 
 from fasttrpo import TRPO
 from fasttrpo.envs.mujoco import custom
@@ -161,7 +162,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("functions", "message"), WRONG)
+@table(("functions", "message"), WRONG)
 def test_a_function_of_another_shape_is_named(arm, functions, message):
     """When the environment is made; a start when it is first asked for."""
     with pytest.raises(ValueError, match=message):

@@ -16,6 +16,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.utils.passive_env_checker import check_observation_space, env_reset_passive_checker
 from gymnasium.vector import AutoresetMode
 from mujoco_envs import MODES, actions_for, assert_same_bits, mujoco, ours, run
+from tables import table
 
 from fasttrpo.envs.mujoco.versions import require_mujoco
 
@@ -23,7 +24,7 @@ from fasttrpo.envs.mujoco.versions import require_mujoco
 BOTH = ["Hopper-v5", "Ant-v5"]
 
 
-@pytest.mark.parametrize("env_id", mujoco.IDS)
+@table("env_id", mujoco.IDS)
 def test_what_it_returns_fits_what_it_says(env_id):
     """Gymnasium's own checks of spaces and of what a reset returns; steps by shape and type."""
     env = ours(env_id, 3)
@@ -90,8 +91,8 @@ def test_threads_by_default_are_the_cores_at_hand():
     assert mujoco.make("HalfCheetah-v5", 1).n_threads == 1
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("env_id", BOTH)
+@table("mode", MODES)
+@table("env_id", BOTH)
 def test_a_partial_reset_leaves_the_others_alone(env_id, mode):
     actions = actions_for(ours(env_id, 3), 30, scale=0.3)
     env, twin = (ours(env_id, 3, mode, terminate_when_unhealthy=False) for _ in "ab")
@@ -162,9 +163,9 @@ def test_final_observations_are_not_the_next_ones():
 # -- what MuJoCo gives up -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("env_id", BOTH)
-@pytest.mark.parametrize(("field", "value"), [("qvel", np.nan), ("qpos", np.inf), ("qvel", 1e15)])
+@table("mode", MODES)
+@table("env_id", BOTH)
+@table(("field", "value"), [("qvel", np.nan), ("qpos", np.inf), ("qvel", 1e15)])
 def test_an_unstable_simulation_is_named_and_the_rest_intact(env_id, mode, field, value):
     env, twin = (ours(env_id, 3, mode, reset_noise_scale=0) for _ in "ab")
     env.reset(seed=0)

@@ -11,6 +11,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from helpers import same_state, small_model
 from mujoco_envs import actions_for, mujoco, ours
+from tables import table
 
 from fasttrpo import TRPO
 from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv
@@ -23,8 +24,8 @@ def steps(env, actions):
     return [[np.asarray(value).tobytes() for value in result] for result in results]
 
 
-@pytest.mark.parametrize("env_id", mujoco.IDS)
-@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@table("env_id", mujoco.IDS)
+@table("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
 def test_a_loaded_batch_goes_on_bit_for_bit(env_id, mode):
     env, fresh = (ours(env_id, 3, mode, max_episode_steps=25) for _ in range(2))
     env.reset(seed=5)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference
 from agents import SEED, every_policy, loaded, random_batch, rollout_settings, settings, shaken
+from tables import table
 from tolerances import DENSE, ROUNDING, assert_close
 
 # Around the core's tiles of 64 rows, and sizes that four at a time do not divide.
@@ -26,8 +27,8 @@ def test_outputs_are_the_layers_one_after_the_other(
     assert_close(agent.outputs(), expected, ROUNDING)
 
 
-@pytest.mark.parametrize("hidden", WIDTHS)
-@pytest.mark.parametrize("obs_size", [1, 4, 5])
+@table("hidden", WIDTHS)
+@table("obs_size", [1, 4, 5])
 def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_size):
     s = replace(settings(hidden, n_steps=max(ROWS)), obs_size=obs_size)
     agent = shaken(implementation, s)
@@ -39,8 +40,8 @@ def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_
         assert_close(agent.predict(obs, True), expected, ROUNDING)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
-@pytest.mark.parametrize("n", [1, 12, 150])
+@table("activation", ["tanh", "relu", "identity"])
+@table("n", [1, 12, 150])
 def test_values_are_the_value_network_s(implementation, activation, n):
     s = settings(activation=activation, value_hidden=(4, 3))
     agent, obs = shaken(implementation, s), random_batch(s, n).obs

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from agents import needs_extension
 from helpers import small_model
+from tables import table
 
 from fasttrpo import evaluate_policy
 from fasttrpo.callbacks import (
@@ -46,7 +47,7 @@ NO_NUMBERS = [
 number = real("a number", lambda x: True)
 
 
-@pytest.mark.parametrize("kind", FLOATS)
+@table("kind", FLOATS)
 def test_every_kind_of_number_is_a_number(kind):
     assert type(number("x", kind(0.5))) is float
     assert number("x", kind(0.5)) == 0.5
@@ -56,13 +57,13 @@ def test_every_kind_of_number_is_a_number(kind):
         count(1)("x", kind(1000.5))
 
 
-@pytest.mark.parametrize("kind", INTEGERS)
+@table("kind", INTEGERS)
 def test_every_kind_of_integer_is_an_integer(kind):
     assert integer(0)("x", kind(100)) == count(0)("x", kind(100)) == number("x", kind(100)) == 100
     assert type(integer(0)("x", kind(100))) is int
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@table("value", NO_NUMBERS, ids=repr)
 def test_what_is_no_number_is_none_anywhere(value):
     for check in (number, integer(0), count(0)):
         with pytest.raises(ValueError, match=r"^x must be"):
@@ -82,7 +83,7 @@ def test_flags_are_truths_of_any_kind_but_no_numbers():
             flag("x", value)
 
 
-@pytest.mark.parametrize("steps", [np.float32(128), np.float16(128), np.array(128), Fraction(128)])
+@table("steps", [np.float32(128), np.float16(128), np.array(128), Fraction(128)])
 def test_learn_takes_steps_of_any_kind(steps):
     model = small_model().learn(steps, log_interval=np.array(1), max_seconds=np.float32(1e6))
     assert model.num_timesteps == 128
@@ -168,7 +169,7 @@ def test_callbacks_and_functions_take_them(tmp_path):
     assert configure(None, [], resumed=np.array(3)).resumed == 3
 
 
-@pytest.mark.parametrize("indices", [1, np.int64(1), np.array(1), [1], np.array([1])])
+@table("indices", [1, np.int64(1), np.array(1), [1], np.array([1])])
 def test_indices_of_environments(indices):
     vec_env = small_model(env_backend="gymnasium").get_env()
     assert len(vec_env.get_attr("spec", indices)) == 1

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
 from gymnasium.vector.utils import batch_space, iterate
 from helpers import INT8
+from tables import table
 
 from fasttrpo.spaces import describe, observations, warn_of_images
 
@@ -42,7 +43,7 @@ SPACES = {
         }
     ),
 }
-every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+every_space = table("space", SPACES.values(), ids=SPACES)
 
 
 def of(space):
@@ -115,7 +116,7 @@ def test_images_are_scaled_by_stable_baselines3_s_rule():
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "space",
     [
         spaces.Box(0, 255, (6,), np.uint8),
@@ -142,9 +143,7 @@ def test_bytes_and_other_numbers_are_no_match():
     assert not floats.matches(of(IMAGE))
 
 
-@pytest.mark.parametrize(
-    ("shape", "scaled"), [((2, 3, 1), None), ((6,), True), ((2, 3), True), ((6,), False)]
-)
+@table(("shape", "scaled"), [((2, 3, 1), None), ((6,), True), ((2, 3), True), ((6,), False)])
 def test_a_saved_model_sees_what_it_was_trained_on(shape, scaled):
     """None: from before anything was scaled."""
     space = spaces.Box(0, 255, shape, np.uint8)
@@ -168,7 +167,7 @@ def broken(**changes):
     return {**samples(NESTED, 2)[1], **changes}
 
 
-@pytest.mark.parametrize(
+@table(
     ("observation", "error", "message"),
     [
         (3, TypeError, r"observation must be a dict with \['k', 'm', 'z'\], got int"),
@@ -214,7 +213,7 @@ def test_keys_are_such_as_a_file_keeps():
         observations.of(spaces.Dict([((1, 2), spaces.Discrete(2))]))
 
 
-@pytest.mark.parametrize("wrong", [5, -1, 1.5, np.nan, np.inf, 1e30])
+@table("wrong", [5, -1, 1.5, np.nan, np.inf, 1e30])
 def test_integers_outside_of_a_space_are_named(wrong):
     with pytest.raises(ValueError, match=r"observation \S+ of row 1 is not an integer from 0 to 4"):
         of(spaces.Discrete(5)).batch([0, wrong])

@@ -14,6 +14,7 @@ import gymnasium
 import pytest
 from gymnasium.vector import VectorEnv
 from helpers import Counter, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -92,8 +93,8 @@ def refuse(model, env):
 USES = [evaluate_twice, evaluate_by_callback, train_in, load_for, refuse]
 
 
-@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
-@pytest.mark.parametrize("kind", ["env", "vec_env"])
+@table("use", USES, ids=lambda use: use.__name__)
+@table("kind", ["env", "vec_env"])
 def test_what_is_passed_stays_open(kind, use):
     env, own = (Connected(), Counter()) if kind == "env" else (Closable(2), VecCartPole(2))
     use(small_model(own), env)

@@ -20,6 +20,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 from tolerances import FITTED, PASSES, ROUNDING, UPDATES, assert_close
 
 from fasttrpo.settings.critics import CRITICS
@@ -36,8 +37,8 @@ def pair(s, dtype, scale=0.7):
     return [shaken(Implementation(name), s, scale, dtype) for name in ("compiled", "portable")]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("hidden", "distribution", "activation"), CASES)
+@table("dtype", DTYPES)
+@table(("hidden", "distribution", "activation"), CASES)
 def test_one_pass_over_a_batch(hidden, distribution, activation, dtype):
     s = settings(hidden, distribution, activation, n_steps=300, sub_sampling_factor=2)
     agents, batch = pair(s, dtype, 0.4), random_batch(s, 300)
@@ -86,8 +87,8 @@ def whole_runs():
         yield pytest.param(more, i, id=f"{critic}-{name}-{len(hidden)}")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("more", "index"), list(whole_runs()))
+@table("dtype", DTYPES)
+@table(("more", "index"), list(whole_runs()))
 def test_whole_updates(more, index, dtype):
     """Three in a row: collected by themselves, with truncations, terminations, skips and gaps."""
     s, runs = rollout_settings(n_steps=60, **more), []
@@ -130,7 +131,7 @@ def test_a_state_means_the_same_to_both(dtype):
         assert_close(one, two, PASSES[dtype])
 
 
-@pytest.mark.parametrize("critic", CRITICS)
+@table("critic", CRITICS)
 def test_initial_parameters(critic):
     s = settings((16, 9), DISTRIBUTIONS["several categoricals"], critic=critic)
     compiled, portable = (Implementation(n).agent(s) for n in ("compiled", "portable"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import make_peer_steps as peer
 import numpy as np
 import pytest
+from tables import table
 
 from fasttrpo.core.backend import make_agent
 from fasttrpo.settings.agent import AgentSettings
@@ -74,8 +75,8 @@ def policy_step(agent, target_kl):
     return np.sqrt(2.0 * target_kl / info["curvature"]) * x
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", peer.NAMES)
+@table("dtype", DTYPES)
+@table("name", peer.NAMES)
 def test_step_equals_the_peers(batches, name, dtype, backend):
     batch = batches[name]
     agent = loaded_agent(batch, backend, dtype)
@@ -83,8 +84,8 @@ def test_step_equals_the_peers(batches, name, dtype, backend):
     assert peer.relative_difference(step, batch["peer_step"]) <= STEP_TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", peer.NAMES)
+@table("dtype", DTYPES)
+@table("name", peer.NAMES)
 def test_peers_step_passes_the_line_search_here_too(batches, name, dtype, backend):
     batch = batches[name]
     agent = loaded_agent(batch, backend, dtype)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from space_envs import Identity
+from tables import table
 
 from fasttrpo import TRPO
 from fasttrpo.core.backend import make_agent
@@ -173,14 +174,14 @@ def test_every_preset_is_quoted():
     assert all(preset.source and preset.not_repeated for preset in PEERS.values())
 
 
-@pytest.mark.parametrize("name", PEERS)
+@table("name", PEERS)
 def test_numbers_are_the_peer_s(name):
     settings = flat(settings_of(name))
     assert {key: settings[key] for key in QUOTED[name]} == QUOTED[name]
     assert (settings["preconditioner"], settings["critic"]) == ("none", "adam")
 
 
-@pytest.mark.parametrize("name", PEERS)
+@table("name", PEERS)
 def test_nothing_is_set_that_is_not_quoted(name):
     settings = PEERS[name].settings
     nested = settings["policy_kwargs"]
@@ -188,7 +189,7 @@ def test_nothing_is_set_that_is_not_quoted(name):
     assert unquoted == {"policy_kwargs", "preconditioner", "critic"}
 
 
-@pytest.mark.parametrize("name", PEERS)
+@table("name", PEERS)
 def test_presets_learn(name):
     small = {"n_envs": 2, "n_steps": 16, "batch_size": 8, "n_critic_updates": 2}
     model = TRPO("MlpPolicy", "Pendulum-v1", preset=name, seed=0, **small).learn(64)
@@ -242,7 +243,7 @@ def test_an_unknown_preset_suggests_the_nearest():
         TRPO("MlpPolicy", "Pendulum-v1", preset="baseline")
 
 
-@pytest.mark.parametrize("n_envs", ["3", 2.5, -1, 0])
+@table("n_envs", ["3", 2.5, -1, 0])
 def test_a_wrong_number_of_environments_is_named(n_envs):
     with pytest.raises(ValueError, match="n_envs must be an integer from 1"):
         TRPO("MlpPolicy", "Pendulum-v1", preset="sb3", n_envs=n_envs)

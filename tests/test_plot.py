@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from run_folders import write_run
+from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report.plot import plot
@@ -107,7 +108,7 @@ def test_what_was_left_out_is_said(seeds, drawn, capsys):
 # -- refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "message"),
     [
         (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
@@ -125,8 +126,8 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     assert not (seeds / "plot.png").exists()
 
 
-@pytest.mark.parametrize("command", ["plot", "report"])
-@pytest.mark.parametrize(
+@table("command", ["plot", "report"])
+@table(
     ("prepare", "message"),
     [
         (lambda folder: None, "there is no run 'run'"),

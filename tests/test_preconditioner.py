@@ -15,6 +15,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 from tolerances import SOLVED, assert_close
 
 from fasttrpo import TRPO
@@ -42,8 +43,8 @@ def assert_inverse(agent, M):
 
 
 @every_distribution
-@pytest.mark.parametrize("depth", ["depth 1", "depth 3"])
-@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
+@table("depth", ["depth 1", "depth 3"])
+@table("activation", ["tanh", "relu", "identity"])
 def test_preconditioner_is_the_dense_kronecker_matrix(
     implementation, distribution, depth, activation
 ):
@@ -53,7 +54,7 @@ def test_preconditioner_is_the_dense_kronecker_matrix(
 
 
 @every_distribution
-@pytest.mark.parametrize("n", [5, 3000])
+@table("n", [5, 3000])
 def test_a_tenth_of_the_rows_but_at_least_256(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=n)
     agent, batch = loaded(implementation, s, n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tables import table
 
 from fasttrpo import TRPO
 from fasttrpo.envs import mujoco
@@ -11,7 +12,7 @@ from fasttrpo.settings.tuned import DEFAULT, OVERRIDES, PRESETS, settings_for
 CASES = [(env_id, policy) for env_id in PRESETS for policy in ("MlpPolicy", "LinearPolicy")]
 
 
-@pytest.mark.parametrize(("env_id", "policy"), CASES)
+@table(("env_id", "policy"), CASES)
 def test_presets_are_legal_and_fill_whole_iterations(env_id, policy):
     if env_id in mujoco.IDS:
         pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")

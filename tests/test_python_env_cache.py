@@ -112,36 +112,29 @@ def test_it_is_kept_across_processes(run):
     assert run() == (3.5, False)
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "reward"),
-    [
-        ("kept.py", "GRAVITY = 2.0", "GRAVITY = 3.0", 4.5),
-        ("kept.py", "x + GRAVITY", "x - GRAVITY", -0.5),
-        ("kept.py", "make(0.5)", "make(1.5)", 4.5),
-        ("constants.py", "1.0", "5.0", 7.5),
-        ("kept.py", "state[0], False", "state[0] * 2, False", 7.0),
-        ("kept.py", "LIGHT = 0", "LIGHT = 1", 4.5),
-        ("kept.py", "wide high", "high wide", 11.75),
-        ("kept.py", "at fault", "at Fault", 3.5),
-    ],
-    ids=[
-        "a global",
-        "a helper",
-        "a closure's variable",
-        "another module",
-        "the function",
-        "an enum's values",
-        "a namedtuple's fields",
-        "an exception",
-    ],
-)
-def test_a_change_is_seen(run, file, old, new, reward):
+# What is changed: (file, as it is, as it is then, the reward then).
+CHANGES = {
+    "a global": ("kept.py", "GRAVITY = 2.0", "GRAVITY = 3.0", 4.5),
+    "a helper": ("kept.py", "x + GRAVITY", "x - GRAVITY", -0.5),
+    "a closure's variable": ("kept.py", "make(0.5)", "make(1.5)", 4.5),
+    "another module": ("constants.py", "1.0", "5.0", 7.5),
+    "the function": ("kept.py", "state[0], False", "state[0] * 2, False", 7.0),
+    "an enum's values": ("kept.py", "LIGHT = 0", "LIGHT = 1", 4.5),
+    "a namedtuple's fields": ("kept.py", "wide high", "high wide", 11.75),
+    "an exception": ("kept.py", "at fault", "at Fault", 3.5),
+}
+
+
+def test_every_change_is_seen(run):
+    """Each from the same start, which is still kept in the end, as is what was changed last."""
     assert run() == (3.5, True)
-    edit(file, old, new)
-    assert run() == (reward, True)
-    assert run() == (reward, False)
-    edit(file, new, old)
+    for what, (file, old, new, reward) in CHANGES.items():
+        edit(file, old, new)
+        assert run() == (reward, True), what
+        edit(file, new, old)
     assert run() == (3.5, False)
+    edit(file, old, new)
+    assert run() == (reward, False)
 
 
 def test_code_that_stands_in_no_file_is_kept_too(run):

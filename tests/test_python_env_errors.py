@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
@@ -131,7 +132,7 @@ def observes_into_the_state(state, obs):
     state[0] = 3  # here
 
 
-@pytest.mark.parametrize(
+@table(
     ("function", "changes", "words", "where"),
     [
         (writes_text, {}, r"there is no array\[0\] = 'far'", None),
@@ -201,7 +202,7 @@ def line(mark):
 
 
 @each_way
-@pytest.mark.parametrize(
+@table(
     ("action", "words", "cause"),
     [
         (
@@ -338,7 +339,7 @@ def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
 # -- bad specs ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "error", "words"),
     [
         ({"name": ""}, ValueError, "name must be a text"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 pytest.importorskip("numba")
@@ -74,7 +75,7 @@ def truthy(state, mask):
 
 
 @each_way
-@pytest.mark.parametrize(
+@table(
     ("mask", "words"),
     [
         (

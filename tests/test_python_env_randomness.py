@@ -13,6 +13,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from numpy import random as np_random
 from numpy.random import normal as aliased
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -38,7 +39,7 @@ def outer(x):
 bound = functools.partial(outer, 1.0)
 bound_directly = functools.partial(np.random.uniform, 0, 1)
 cached = functools.cache(outer)
-table, named = (np.sin, (plain.random,)), {"uniform": uniform}
+members, named = (np.sin, (plain.random,)), {"uniform": uniform}
 
 
 def by_attribute(state, action):
@@ -77,8 +78,8 @@ def by_cache(state, action):
     return cached(1.0), False
 
 
-def by_table(state, action):
-    return table[1][0](), False
+def by_member(state, action):
+    return members[1][0](), False
 
 
 def by_dict(state, action):
@@ -158,7 +159,7 @@ STEPS = [
     by_partial,
     by_bound_function,
     by_cache,
-    by_table,
+    by_member,
     by_dict,
     by_static_method,
     by_system,
@@ -172,8 +173,8 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
-@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
+@table("step", STEPS, ids=lambda step: step.__name__)
+@table("compiled", [True, False], ids=["compiled", "interpreted"])
 def test_randomness_of_the_process_is_refused(step, compiled):
     if compiled:
         pytest.importorskip("numba")

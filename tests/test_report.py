@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from run_folders import made_up, write_csv, write_evaluation, write_run
+from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report import diagnostics
@@ -203,7 +204,7 @@ def test_evaluations_during_training_are_drawn(seeds):
 # -- runs of every kind ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("left_out", sorted(made_up(1, 0)))
+@table("left_out", sorted(made_up(1, 0)))
 def test_any_column_may_be_missing(left_out, tmp_path):
     if left_out in {"num_timesteps"}:
         pytest.skip("a record without steps is none")
@@ -218,7 +219,7 @@ def test_a_record_with_steps_alone(tmp_path):
     assert "No episode has ended yet" in Reader(report(folder)).text
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
+@table("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
 def test_any_number_may_be_in_any_column(value, tmp_path):
     keep = {"num_timesteps", "iteration", "outcome", "rejected", "steps_per_second"}
     columns = {name: np.full(40, value) for name in made_up(1, 0) if name not in keep}
@@ -290,7 +291,7 @@ REMARKS = {
 }
 
 
-@pytest.mark.parametrize(("columns", "remark"), REMARKS.values(), ids=REMARKS)
+@table(("columns", "remark"), REMARKS.values(), ids=REMARKS)
 def test_remarks(columns, remark, tmp_path):
     write_run(tmp_path / "run", **columns)
     assert remark in said(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from run_folders import write_run
+from tables import table
 
 from fasttrpo.report.curves import average, axis, binned, common_grid, curve
 from fasttrpo.report.runs import grouped, load
@@ -13,7 +14,7 @@ from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
 # -- statistics -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("values", "expected"),
     [
         ([3.0], 3.0),
@@ -102,7 +103,7 @@ def test_the_band_holds_the_interquartile_mean(tmp_path):
     assert (found.iqm < found.high).all()
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@table("n", [2, 3, 4, 5])
 def test_the_band_of_few_seeds_is_their_range(n, tmp_path):
     for seed in range(n):
         write_run(tmp_path / f"seed{seed}", seed=seed, return_mean=np.full(40, 10.0 * seed))
@@ -134,8 +135,8 @@ def test_a_seed_that_has_finished_keeps_its_last_value(tmp_path):
     assert ends(tmp_path / "early", "steps") == (4000.0, 20.0, None)
 
 
-@pytest.mark.parametrize("x", ["steps", "seconds"])
-@pytest.mark.parametrize("failed", [True, False])
+@table("x", ["steps", "seconds"])
+@table("failed", [True, False])
 def test_of_a_seed_that_stopped_nobody_knows_more(failed, x, tmp_path):
     """The average ends there, and says at whom."""
     for seed in range(2):

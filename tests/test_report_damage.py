@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fuzz.run_mutants import check_page, run_mutants
 from run_folders import made_up, write_csv, write_evaluation, write_run
+from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report.columns import read_csv
@@ -103,7 +104,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
+@table(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_run_is_left_out_by_name(damage, why, tmp_path):
     write_run(tmp_path / "whole", seed=1)
     damage(write_run(tmp_path / "damaged"))
@@ -161,7 +162,7 @@ ODD = {
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+@table("change", ODD.values(), ids=ODD)
 def test_what_is_only_odd_is_read(change, tmp_path):
     folder = write_run(tmp_path / EVIL.replace("/", ""))
     write_evaluation(folder)

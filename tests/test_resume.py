@@ -11,6 +11,7 @@ import pytest
 from agents import needs_extension
 from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.callbacks import BaseCallback
@@ -65,8 +66,8 @@ def saved_at_each_boundary(model, folder):
 
 
 @in_c
-@pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "balance", "numba"])
+@table("n_threads", [1, 2])
+@table("name", ["CartPole-v1", "Pendulum-v1", "balance", "numba"])
 def test_resumed_is_bitwise_the_uninterrupted_run(name, n_threads, tmp_path):
     env, keywords = environment(name, tmp_path)
     keywords = {**keywords, **SIZES, "n_threads": n_threads}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 from agents import O, settings, shaken
+from tables import table
 from tolerances import ROUNDING, assert_close
 
 from fasttrpo.portable import rng
@@ -45,8 +46,8 @@ def test_words_normals_and_permutations_follow_their_counters():
     assert sorted(rng.permute(stream, 50, 50)) == list(range(50))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 2**64 - 1])
-@pytest.mark.parametrize("count", [0, 2**32 + 3])
+@table("seed", [0, 1, 2**32 - 1, 2**32, 2**64 - 1])
+@table("count", [0, 2**32 + 3])
 def test_actions_depend_on_every_word_of_seed_and_count(implementation, seed, count):
     s = settings((), ("gaussian", (1,) * 7), seed=seed, n_envs=3)
     agent, obs = implementation.agent(s), np.zeros((3, O))

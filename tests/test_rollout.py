@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, Rollout
 
@@ -102,7 +103,7 @@ def nan_at(name, index):
     return {name: values}
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "error", "message"),
     [
         ({"obs": np.zeros((0, E, 4))}, ValueError, r"obs has shape \(0, 3, 4\), expected \(6"),

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import pytest
 from helpers import Counter, same_state, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -54,7 +55,7 @@ def test_harmless_arguments_are_taken():
     assert model.settings.policy_kwargs["net_arch"] == {"pi": [8], "vf": [8]}
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "reason"),
     [
         ("use_sde", True, "gSDE"),
@@ -68,7 +69,7 @@ def test_others_are_refused_with_the_reason(name, value, reason):
         TRPO("MlpPolicy", "CartPole-v1", **{name: value})
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "value", "reason"),
     [
         ("use_sde", True, "gSDE"),
@@ -249,9 +250,7 @@ def test_an_open_file_will_do(model):
     np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
 
 
-@pytest.mark.parametrize(
-    ("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")]
-)
+@table(("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")])
 def test_either_ending_is_found(model, tmp_path, saved, loaded):
     model.save(tmp_path / saved)
     TRPO.load(str(tmp_path / loaded))

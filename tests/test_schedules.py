@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from helpers import Pointer, same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO
 
@@ -89,7 +90,7 @@ def test_functions_are_not_saved_and_loading_says_so(tmp_path, checkpoint):
         json.loads(str(file["header"]))
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "message"),
     [
         ("linaer", r"unknown schedule of target_kl: 'linaer'; did you mean 'linear'"),

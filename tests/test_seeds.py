@@ -16,6 +16,7 @@ import pytest
 from agents import needs_extension
 from helpers import same_state
 from pool_tasks import work
+from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO, cli
@@ -225,7 +226,7 @@ def is_training(seed):
 # -- what is given --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "meant"),
     [("0-3", [0, 1, 2, 3]), ("7", [7]), ("0,3,5", [0, 3, 5]), ("4-5, 0", [4, 5, 0])],
 )
@@ -233,7 +234,7 @@ def test_seeds_are_parsed(text, meant):
     assert seeds.parse(text) == meant
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
+@table("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
 def test_what_are_no_seeds(text):
     with pytest.raises(UsageError, match="--seeds takes seeds like 0-9 or 0,3,5, got"):
         seeds.parse(text)
@@ -254,7 +255,7 @@ def test_the_interquartile_mean_leaves_the_extremes_out():
     assert iqm([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "message"),
     [
         (["--seeds", "2,1-3"], "--seeds 2,1-3 names seed 2 twice"),

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 from agents import needs_extension
+from tables import table
 from tolerances import DIFFERENCES, SAMPLING, assert_close
 
 from fasttrpo import TRPO, cli, selftest, theory
@@ -194,7 +195,7 @@ def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
 DRAWS = 2000
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@table("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_formulas_agree_with_each_other(kind):
     """Density, divergence, metric and entropy are derived one by one: each against the density."""
     draw, n = np.random.default_rng(0), 4

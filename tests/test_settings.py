@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from agents import needs_extension
+from tables import table
 
 from fasttrpo.core.backend import make_agent
 from fasttrpo.settings import Settings, make_settings
@@ -74,7 +75,7 @@ def agent_settings(**keywords):
     return resolve(make_settings("MlpPolicy", keywords), 3, "gaussian", (1, 1))
 
 
-@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+@table(("name", "value"), OUT_OF_RANGE)
 def test_out_of_range_names_setting_value_and_range(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as error:
         make_settings("MlpPolicy", {name: value})
@@ -164,7 +165,7 @@ def test_net_arch_of_the_old_style_warns():
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize("shared", [[64, {"pi": [32]}], [{"vf": [8]}, 8], (64, {}), [{}, {}]])
+@table("shared", [[64, {"pi": [32]}], [{"vf": [8]}, 8], (64, {}), [{}, {}]])
 def test_net_arch_with_shared_layers_is_refused_with_the_remedy(shared):
     with pytest.raises(ValueError, match=r"share no layers.*net_arch=dict\(pi=\[\.\.\.\], vf="):
         make_settings("MlpPolicy", {"policy_kwargs": {"net_arch": shared}})
@@ -190,7 +191,7 @@ def test_activation_by_name_or_by_a_class_of_that_name():
         make_settings("MlpPolicy", {"policy_kwargs": {"activation_fn": "gelu"}})
 
 
-@pytest.mark.parametrize(
+@table(
     ("kwargs", "error", "message"),
     [
         ({"net_arhc": [64]}, TypeError, "did you mean 'net_arch'"),
@@ -227,7 +228,7 @@ def test_the_step_s_rules_reach_the_agent():
 
 
 @needs_extension
-@pytest.mark.parametrize(
+@table(
     ("name", "value"),
     [("kl_slack", 0.5), ("log_std_min", 0.5), ("log_std_min", -21.0), ("cg_damping", 0.0)],
 )

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from tables import table
 
 import fasttrpo
 from fasttrpo.cli.streams import DISCARD, END, OutputEndedError, guarded
@@ -78,7 +79,7 @@ def run(on_the_path, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
+@table(
     ("command", "lost"),
     [
         *[("info", lost) for lost in LOST],
@@ -99,8 +100,8 @@ def test_selftest_ends_at_its_first_line_that_is_lost():
     assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
 
 
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("command", ["info", "report {run}", "plot {run}", "--version"])
+@table("closed", [">&-", ">&- 2>&- <&-"])
+@table("command", ["info", "report {run}", "plot {run}", "--version"])
 def test_a_closed_output_is_lost_too(command, closed, run):
     if command.startswith("plot"):
         pytest.importorskip("matplotlib")
@@ -113,19 +114,19 @@ CLOSED = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("options", "lost"),
     [
         *[("--progress --verbose", lost) for lost in (*LOST, *CLOSED)],
         *[("--seeds 0,1 --progress", lost) for lost in ("both streams", "closed streams")],
     ],
 )
-def test_training_goes_on_without_an_output(lost, options):
+def test_training_goes_on_without_an_output(lost, options, tmp_path):
     command = f"fasttrpo train CartPole-v1 {SHORT} --out run {options}"
     _, err = shell((LOST | CLOSED)[lost].format(command=command))
     assert "Traceback" not in err
     assert "Broken pipe" not in err
-    assert list(Path("run").glob("**/evaluation.json"))
+    assert list((tmp_path / "run").glob("**/evaluation.json"))
 
 
 def test_training_that_fails_says_so_by_its_status_though_its_output_is_lost():

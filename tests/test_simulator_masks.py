@@ -10,6 +10,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library, same_state, small_model
 from masked_envs import PARTS, SOURCE, defined, flags
+from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -97,7 +98,7 @@ def learner(env, **keywords):
 
 @every_kind
 @every_source
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@table("dtype", ["float32", "float64"])
 def test_rows_are_those_of_stepping(kind, source, dtype, env_of):
     env = env_of(source, kind)
     ways = (CompiledVectorEnv, Stepped, ByInfos)
@@ -108,8 +109,8 @@ def test_rows_are_those_of_stepping(kind, source, dtype, env_of):
     np.testing.assert_array_equal(model._stream.masks, stepped._stream.masks)
 
 
-@pytest.mark.parametrize("backend", [None, "portable"])
-@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+@table("backend", [None, "portable"])
+@table("mode", list(AutoresetMode), ids=lambda mode: mode.value)
 def test_rows_in_every_mode(mode, backend, env_of):
     env = env_of("library", "multi_discrete")
     ways = [way(env, 5, autoreset_mode=mode) for way in (CompiledVectorEnv, Stepped, ByInfos)]
@@ -171,9 +172,9 @@ def test_rows_in_c_and_by_hand_take_turns(env_of):
     assert same_state(*models)
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("way", [CompiledVectorEnv, Stepped])
-@pytest.mark.parametrize("backend", [None, "portable"])
+@table("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+@table("way", [CompiledVectorEnv, Stepped])
+@table("backend", [None, "portable"])
 def test_resumed_is_bitwise_the_uninterrupted_run(backend, way, mode, env_of, tmp_path):
     def make():
         return way(env_of("library", "multi_discrete"), 3, autoreset_mode=mode)
@@ -225,8 +226,8 @@ def test_masked_spaces_are_learnt(kind, source, env_of):
     assert after > 0.95 * n_parts
 
 
-@pytest.mark.parametrize("backend", [None, "portable"])
-@pytest.mark.parametrize("deterministic", [True, False])
+@table("backend", [None, "portable"])
+@table("deterministic", [True, False])
 def test_evaluation_and_models_of_either_backend_take_masks(deterministic, backend, env_of):
     """What is forbidden would fail."""
     env = env_of("library", "multi_discrete")
@@ -276,8 +277,8 @@ def test_libraries_of_before_there_were_masks_are_taken(library):
 # -- what is wrong --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", [None, "portable"])
-@pytest.mark.parametrize("way", [CompiledVectorEnv, Stepped])
+@table("backend", [None, "portable"])
+@table("way", [CompiledVectorEnv, Stepped])
 @every_source
 def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(source, way, backend, env_of):
     env = env_of(source, "multi_discrete")

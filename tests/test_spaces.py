@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from helpers import INT8
+from tables import table
 
 from fasttrpo.spaces import describe, from_json
 
@@ -54,8 +55,8 @@ def test_box_actions_are_clipped_for_the_environment_only():
     assert (actions.distribution, actions.parts) == ("gaussian", (1, 1))
 
 
-@pytest.mark.parametrize("wide", [np.float32, np.float64])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@table("wide", [np.float32, np.float64])
+@table("dtype", [np.float16, np.float32, np.float64])
 def test_bounds_are_exact_in_the_space_s_type(dtype, wide):
     """0.1 has another value in each precision; actions come in the agent's."""
     space = spaces.Box(-0.1, 0.1, (3,), dtype)
@@ -116,7 +117,7 @@ def test_actions_outside_a_discrete_space_are_named(wrong):
 NO_KIND = "fasttrpo takes Box, Discrete, MultiDiscrete and MultiBinary, and Dict and Tuple of these"
 
 
-@pytest.mark.parametrize(
+@table(
     ("observation", "named"),
     [
         (spaces.Text(4), r"observation space Text\("),
@@ -137,7 +138,7 @@ def test_there_must_be_something_to_see(nothing):
         describe(nothing, BOX)
 
 
-@pytest.mark.parametrize(
+@table(
     ("action", "message"),
     [
         (
@@ -155,7 +156,7 @@ def test_unsupported_actions_are_named_with_what_would_do(action, message):
         describe(OBS, action)
 
 
-@pytest.mark.parametrize("action", ACTIONS.values())
+@table("action", ACTIONS.values())
 def test_actions_survive_json(action):
     actions = describe(OBS, action)[1]
     again = from_json(*json.loads(json.dumps([describe(OBS, BOX)[0].to_json(), actions.to_json()])))
@@ -164,7 +165,7 @@ def test_actions_survive_json(action):
     assert again[1].to_space().dtype == action.dtype
 
 
-@pytest.mark.parametrize("action", ACTIONS.values())
+@table("action", ACTIONS.values())
 def test_what_is_sent_is_in_the_space(action):
     """Through a vector environment, which hands each environment its own."""
     actions = describe(OBS, action)[1]

@@ -22,6 +22,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 
 from fasttrpo.settings.critics import CRITICS
 
@@ -53,8 +54,8 @@ def learn(agent, world, updates):
     return records
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("critic", CRITICS)
+@table("dtype", DTYPES)
+@table("critic", CRITICS)
 def test_saved_and_resumed_in_the_middle_is_the_same_bits(implementation, dtype, critic):
     s = rollout_settings(critic=critic, batch_size=32, **EVERYTHING)
     agent, world = implementation.agent(s, dtype), World(5, gaps=True)
@@ -154,7 +155,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("break_it", "message"), BAD, ids=[message for _, message in BAD])
+@table(("break_it", "message"), BAD, ids=[message for _, message in BAD])
 def test_a_bad_state_is_refused_whole(implementation, break_it, message):
     agent = shaken(implementation, settings(n_envs=5))
     agent.act(np.ones((5, O)))
@@ -205,7 +206,7 @@ def test_damaged_bytes_are_refused(compiled):
 
 
 @needs_extension
-@pytest.mark.parametrize(
+@table(
     "other",
     [
         dict(hidden=(5,)),

@@ -23,6 +23,8 @@ from agents import (
     shaken,
 )
 from helpers import Pointer, same_state, small_model
+from pairs import pairwise
+from tables import table
 from tolerances import DENSE, SECOND_DIFFERENCES, SOLVED, UPDATES, assert_close
 
 from fasttrpo.settings import ACCEPTANCES, KL_DIRECTIONS, make_settings
@@ -74,7 +76,7 @@ def first_taken(twin, s, x, curvature):
 @every_distribution
 @every_rule
 @every_direction
-@pytest.mark.parametrize("kl_slack", [1.0, 1.5])
+@table("kl_slack", [1.0, 1.5])
 def test_the_first_trial_that_the_rule_takes(
     implementation, distribution, acceptance, kl_direction, kl_slack
 ):
@@ -141,7 +143,7 @@ def test_what_is_not_finite_is_never_taken(implementation, acceptance, dtype):
 
 
 @every_distribution
-@pytest.mark.parametrize("hidden", [(), (4, 3)])
+@table("hidden", [(), (4, 3)])
 def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distribution, hidden):
     s = settings(hidden, distribution, kl_direction="reverse")
     agent, batch = loaded(implementation, s)
@@ -179,7 +181,7 @@ def test_a_mean_kl_is_a_summed_one_of_so_many_components():
     assert resolve(total, 3, "gaussian", (1, 1, 1)).cg_damping == 0.3
 
 
-@pytest.mark.parametrize(
+@table(
     ("distribution", "parts", "components"),
     [
         ("gaussian", (1, 1), 2),  # kl_divergence(Normal, Normal).mean(), of (n, D)
@@ -236,9 +238,10 @@ RULES = [
 
 
 @needs_extension
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))
+@table(
+    ("rule", "distribution", "dtype"),
+    pairwise(RULES, DISTRIBUTIONS.values(), ["float32", "float64"]),
+)
 def test_both_backends_step_alike(rule, distribution, dtype):
     """Four updates in a row, with a floor that is reached."""
     s = rollout_settings(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from helpers import Counter, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -115,8 +116,8 @@ class Odd(Counter):
         return *answer, {**info, **self.info}
 
 
-@pytest.mark.parametrize("info", ODD, ids=str)
-@pytest.mark.parametrize("mode", list(AutoresetMode))
+@table("info", ODD, ids=str)
+@table("mode", list(AutoresetMode))
 def test_learning_does_not_die_of_an_odd_info(mode, info):
     env = SyncVectorEnv([lambda: Odd(info), lambda: Odd(info)], autoreset_mode=mode)
     model = small_model(env, n_steps=12)

@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers import small_model
+from tables import table
 
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.logs.logger import Figure, HParam, Image, Video, as_logger, configure
@@ -68,9 +69,7 @@ class Tensor:
         raise RuntimeError("detach it first")
 
 
-@pytest.mark.parametrize(
-    "value", [2, 2.0, Decimal(2), np.float32(2), np.array(2), Fraction(2), Tensor(2.0)]
-)
+@table("value", [2, 2.0, Decimal(2), np.float32(2), np.array(2), Fraction(2), Tensor(2.0)])
 def test_numbers_are_scalars(value, tmp_path):
     (event,) = logged(tmp_path, x=value).Scalars("x")
     assert (event.step, event.value) == (7, 2.0)
@@ -113,7 +112,7 @@ def test_texts_are_texts(tmp_path):
 RGB = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
 
 
-@pytest.mark.parametrize(
+@table(
     ("image", "dataformats", "shown"),
     [
         (RGB, "HWC", RGB),
@@ -213,7 +212,7 @@ def dump_twice(logger, key, value):
     logger.close()
 
 
-@pytest.mark.parametrize("value", NOT_SHOWN, ids=lambda value: type(value).__name__)
+@table("value", NOT_SHOWN, ids=lambda value: type(value).__name__)
 def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
     logger = configure(tmp_path, ["tensorboard"])
     with pytest.warns(UserWarning, match=r"TensorBoard cannot show 'odd/one', of type ") as told:
@@ -222,7 +221,7 @@ def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
     assert len(read_back(tmp_path).Scalars("other")) == 2
 
 
-@pytest.mark.parametrize("name", ["stdout", "log", "csv", "json"])
+@table("name", ["stdout", "log", "csv", "json"])
 def test_formats_that_show_no_pictures_say_so_once(name, tmp_path):
     logger = configure(tmp_path, [name])
     with pytest.warns(UserWarning, match=f"format '{name}' cannot show 'x', of type Image") as told:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference
 from agents import DISTRIBUTIONS, O, every_distribution, needs_extension, random_batch, settings
+from tables import table
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
 from fasttrpo import theory
@@ -41,7 +42,7 @@ def test_every_public_name_has_a_test():
 
 
 @every_distribution
-@pytest.mark.parametrize("hidden", [(), (5,), (4, 3)])
+@table("hidden", [(), (5,), (4, 3)])
 def test_policy_initial_parameters(implementation, distribution, hidden):
     kind, parts = distribution
     policy = Policy(O, kind, list(parts), list(hidden), "relu")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from agents import bits, loaded, needs_extension, settings
 from helpers import same_state, small_model
+from tables import table
 
 from fasttrpo import TRPO, cli
 from fasttrpo.core import backend
@@ -72,7 +73,7 @@ def test_passes_give_the_same_bits(dtype):
 
 
 @needs_extension
-@pytest.mark.parametrize("critic", CRITICS)
+@table("critic", CRITICS)
 def test_learning_gives_the_same_bits(critic):
     alone = learnt(1, critic=critic)
     for n in MANY[1:]:
@@ -165,7 +166,7 @@ def test_a_bad_number_in_the_environment_is_named(monkeypatch, text):
     small_model(n_threads=1)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, 1025])
+@table("value", [0, -1, 1.5, "2", True, 1025])
 def test_a_bad_setting_is_named(value):
     with pytest.raises(ValueError, match="n_threads must be an integer from 1 to 1024"):
         small_model(n_threads=value)
@@ -310,7 +311,7 @@ def beats_during(pulse, call):
 
 
 @needs_extension
-@pytest.mark.parametrize(
+@table(
     "name",
     ["predict", "value", "gradient", "fisher_product", "evaluate", "value_gradient", "load_batch"],
 )
@@ -375,9 +376,7 @@ def at_once(*calls):
 
 
 @needs_extension
-@pytest.mark.parametrize(
-    "name", ["fisher_product", "value_product", "precondition", "evaluate", "solve"]
-)
+@table("name", ["fisher_product", "value_product", "precondition", "evaluate", "solve"])
 def test_passes_of_two_threads_over_one_batch_do_not_mix(name):
     agent = big_agent(1)
     size = len(agent.value_theta if name == "value_product" else agent.theta)

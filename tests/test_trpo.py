@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from helpers import Pointer, SpacesOnly, same_state, small_model
+from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO
@@ -119,8 +120,8 @@ def test_a_record_has_everything(model):
     assert record["kl"] <= 0.01 * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("policy", ["MlpPolicy", "LinearPolicy"])
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@table("policy", ["MlpPolicy", "LinearPolicy"])
+@table("env", ["CartPole-v1", "Pendulum-v1"])
 def test_policies_and_distributions_run(policy, env):
     model = small_model(env, policy, normalize_observations=True, normalize_rewards=True)
     assert np.isfinite(model.learn(128).records[-1]["entropy"])
@@ -153,7 +154,7 @@ def test_steps_are_counted_in_floats_that_are_integers_too(model):
     assert model.learn(np.float64(100)).num_timesteps == 128
 
 
-@pytest.mark.parametrize("wrong", [0, -5, 1.5, float("inf"), float("nan"), True, "64"])
+@table("wrong", [0, -5, 1.5, float("inf"), float("nan"), True, "64"])
 def test_total_timesteps_out_of_range(model, wrong):
     with pytest.raises(ValueError, match="total_timesteps must be an integer >= 1"):
         model.learn(wrong)
@@ -217,7 +218,7 @@ def test_only_the_environment_gets_clipped_actions():
 # -- bad input while learning ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("failure", "error", "message"),
     [
         ("obs", ValueError, r"observation of environment 0 .*not finite.* at step 20"),
@@ -303,8 +304,8 @@ def test_predict_takes_observations_of_any_make(env):
             np.testing.assert_allclose(alone, action, rtol=1e-5)
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-@pytest.mark.parametrize("deterministic", [True, False])
+@table("env", ["CartPole-v1", "Pendulum-v1"])
+@table("deterministic", [True, False])
 def test_predict_s_answer_is_the_caller_s(env, deterministic):
     model = small_model(env)
     batch = np.zeros((3, model.observation_space.shape[0]), np.float32)
@@ -319,7 +320,7 @@ def test_predict_s_answer_is_the_caller_s(env, deterministic):
     assert not batch.any()
 
 
-@pytest.mark.parametrize(
+@table(
     ("observation", "error", "message"),
     [
         (np.zeros(3), ValueError, r"shape \(3,\), expected \(4,\) or a batch"),

@@ -17,6 +17,7 @@ from agents import (
     samples_of,
     shaken,
 )
+from tables import table
 from tolerances import DENSE, SOLVED, assert_close
 
 OK = 0
@@ -62,8 +63,8 @@ def search(twin, s, x, curvature):
 
 
 @every_distribution
-@pytest.mark.parametrize("preconditioner", ["kfac", "none"])
-@pytest.mark.parametrize("world", [dict(), dict(next_step=False), dict(gaps=True)], ids=str)
+@table("preconditioner", ["kfac", "none"])
+@table("world", [dict(), dict(next_step=False), dict(gaps=True)], ids=str)
 def test_update_is_the_stages_one_after_the_other(
     implementation, distribution, preconditioner, world
 ):
@@ -113,8 +114,8 @@ def test_the_record_has_its_names_in_order(implementation):
 
 
 @every_distribution
-@pytest.mark.parametrize("hidden", [(), (6,)])
-@pytest.mark.parametrize("target_kl", [0.5, 0.01, 1e-5])
+@table("hidden", [(), (6,)])
+@table("target_kl", [0.5, 0.01, 1e-5])
 def test_the_trust_region_holds(implementation, distribution, hidden, target_kl):
     """After every accepted update, by a KL computed another way."""
     s = rollout_settings(
@@ -137,7 +138,7 @@ def test_the_trust_region_holds(implementation, distribution, hidden, target_kl)
 
 
 @every_distribution
-@pytest.mark.parametrize("target_kl", [1e-7, 1e-4])
+@table("target_kl", [1e-7, 1e-4])
 def test_small_steps_spend_the_predicted_kl(implementation, distribution, target_kl):
     """The quadratic model is that of the KL: within a per cent, and nearer the smaller the step."""
     s = rollout_settings(distribution=distribution, target_kl=target_kl, cg_damping=1e-3)
@@ -232,8 +233,8 @@ def test_a_new_learning_rate_holds_from_the_next_update_on(implementation):
     assert not np.array_equal(agent.value_theta, other.value_theta)
 
 
-@pytest.mark.parametrize("name", ["target_kl", "learning_rate"])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan, "linear", None, True])
+@table("name", ["target_kl", "learning_rate"])
+@table("value", [0.0, -1.0, math.inf, math.nan, "linear", None, True])
 def test_a_new_value_out_of_range_changes_nothing(implementation, name, value):
     agent = implementation.agent(rollout_settings())
     before = getattr(agent, name)

@@ -18,6 +18,7 @@ from agents import (
     settings,
     shaken,
 )
+from tables import table
 from tolerances import DENSE, assert_close
 
 from fasttrpo.settings.critics import CRITICS
@@ -60,7 +61,7 @@ def learn_from(agent, rewards):
     return agent.update()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@table("dtype", ["float32", "float64"])
 @every_distribution
 def test_constant_advantages_move_nothing(implementation, dtype, distribution):
     s = rollout_settings(distribution=distribution, gamma=0.0, normalize_advantage=True)
@@ -170,8 +171,8 @@ def test_constant_advantages_move_nothing_without_normalisation_either(implement
     assert agent.theta.tobytes() == before.tobytes()
 
 
-@pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@table("critic", CRITICS)
+@table("dtype", ["float32", "float64"])
 def test_huge_numbers_never_reach_the_state(implementation, critic, dtype):
     """Finite numbers whose squares are not: whatever the iteration makes of them, it can go on."""
     s = rollout_settings(critic=critic, normalize_observations=True, normalize_rewards=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from helpers import Counter, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -58,7 +59,7 @@ def silent():
 KINDS = [Bare, silent(), *map(lacking, MISSING)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@table("kind", KINDS)
 def test_it_learns_and_is_evaluated(kind, tmp_path):
     """Without a seed nothing is seeded, in a loaded model neither, and nobody warns."""
     with warnings.catch_warnings():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit, TransformReward
 from helpers import Counter, counters, same_state, small_model
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
@@ -112,8 +113,8 @@ def test_stepping_it_after_an_evaluation_is_noticed_too():
     assert model.is_amid_episodes
 
 
-@pytest.mark.parametrize("env_backend", BACKENDS)
-@pytest.mark.parametrize(
+@table("env_backend", BACKENDS)
+@table(
     "move",
     [
         lambda model: model.get_env().reset(),

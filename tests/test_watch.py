@@ -7,6 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from helpers import Counter, Pointer, counters, same_state, small_model
 from recorders import Moments, Rows
+from tables import table
 from vec_env import VecCartPole
 
 from fasttrpo.callbacks import (
@@ -181,7 +182,7 @@ def test_a_user_s_own_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_pa
         assert same_state(plain, other)
 
 
-@pytest.mark.parametrize(
+@table(
     ("callback", "rows"),
     [
         (BaseCallback(), EVER),

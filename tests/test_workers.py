@@ -18,6 +18,7 @@ from process_envs import (
     interrupt_all,
     makers,
 )
+from tables import table
 
 from fasttrpo import evaluate_policy
 
@@ -39,8 +40,8 @@ def episodes_are_whole(model, env):
     assert evaluate_policy(model, env, 3) == (RETURN, 0.0)
 
 
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize("how", [interrupt, "interrupted reset"])
+@table("mode", list(AutoresetMode))
+@table("how", [interrupt, "interrupted reset"])
 def test_after_an_interrupt_it_goes_on_with_the_same_processes(how, mode):
     env = asynchronous(how, mode)
     model, before = small_model(env), [each.pid for each in env.processes]
@@ -53,11 +54,11 @@ def test_after_an_interrupt_it_goes_on_with_the_same_processes(how, mode):
     env.close()
 
 
-@pytest.mark.parametrize(
+@table(
     ("how", "error"),
     [(interrupt_all, KeyboardInterrupt), (fail, OSError), (die, RuntimeError)],
 )
-@pytest.mark.parametrize("shared", [True, False])
+@table("shared", [True, False])
 def test_processes_that_ended_are_started_anew(how, error, shared):
     inside = asynchronous(how, shared_memory=shared)
     env = RecordEpisodeStatistics(inside)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # the command line starts without NumPy
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class Distribution:
         return sum(parts) if self.has_log_std else 0
 
 
-def _are_choices(act: np.ndarray, counts: np.ndarray | Sequence[int]) -> np.ndarray:
-    return (act >= 0) & (act < np.asarray(counts)) & (act == np.floor(act))
+def _are_choices(act: np.ndarray, counts: int | Sequence[int]) -> np.ndarray:
+    """counts: how many choices each component has, or all of them."""
+    return (act >= 0) & (act < counts) & (act == act.round())
 
 
 DISTRIBUTIONS = {
@@ -56,7 +60,7 @@ DISTRIBUTIONS = {
         has_log_std=True,
         takes_masks=False,
         averages_kl=True,
-        legal=lambda act, parts: np.isfinite(act),
+        legal=lambda act, parts: abs(act) < inf,
         wanted=lambda outputs: "a finite number",
     ),
     "categorical": Distribution(
@@ -74,7 +78,7 @@ DISTRIBUTIONS = {
         has_log_std=False,
         takes_masks=False,
         averages_kl=True,
-        legal=lambda act, parts: _are_choices(act, np.full(len(parts), 2)),
+        legal=lambda act, parts: _are_choices(act, 2),
         wanted=lambda outputs: "one of 0..1",
     ),
 }

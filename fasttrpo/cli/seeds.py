@@ -16,8 +16,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from fasttrpo.cli import consent, logs, resume, training
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.pool import OtherModulesError, Outcome, Pool
@@ -25,7 +23,6 @@ from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
 from fasttrpo.files.atomic import SaveError, alone_in, write_text
 from fasttrpo.files.run_folder import ERROR, SUMMARY
-from fasttrpo.report.statistics import iqm
 
 MOST = 10_000
 _TELL_EVERY = 0.1  # seconds
@@ -134,6 +131,9 @@ def run_all(
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     """The line over seeds, and the file that has it."""
+    import numpy as np  # here, so that the processes start before it is imported
+
+    from fasttrpo.report.statistics import iqm
 
     returns = {o.task.folder.name: o.value for o in done}
     values = np.array(list(returns.values()))

@@ -176,7 +176,7 @@ def nodes(tree):
         yield from nodes(value)
 
 
-def of_csv(draw, data):
+def of_csv(draw, data):  # noqa: C901, PLR0912
     """Other cells, rows, columns."""
     try:
         rows = list(csv.reader(io.StringIO(data.decode(errors="replace"), newline="")))

@@ -1,0 +1,205 @@
+"""The tests are worth their name in Python too: with one mistake in a copy of the library, they
+fail. tests/test_c.py does the same with the core.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+# {what is wrong: (file, as it is, as it must not be, the tests that fail then)}
+MISTAKES = {
+    "a finished episode's return goes on": (
+        "training/collect.py",
+        "self._totals[ended] = 0.0",
+        "self._totals[ended] = 1.0",
+        "test_collect.py",
+    ),
+    "rows without a step are counted": (
+        "training/collect.py",
+        "happened += stepped",
+        "happened += n_envs",
+        "test_collect.py",
+    ),
+    "rewards of rows without a step are summed": (
+        "training/collect.py",
+        ", where=stepped)",
+        ")",
+        "test_collect.py",
+    ),
+    "the observation after a cut is the next episode's": (
+        "training/rollout.py",
+        "np.where(truncated[..., None], final, following)",
+        "np.where(truncated[..., None], following, final)",
+        "test_rollout.py",
+    ),
+    "an end may not be followed by a row without a step": (
+        "training/rollout.py",
+        "valid[:-1] & ~valid[1:] & ~done[:-1]",
+        "valid[:-1] & ~valid[1:]",
+        "test_rollout.py",
+    ),
+    "an episode that was cut goes on": (
+        "stream/stream.py",
+        "self.obs, self._over = obs, done",
+        "self.obs, self._over = obs, terminated",
+        "test_collect.py",
+    ),
+    "a reset is taken for a step": (
+        "stream/stream.py",
+        "skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere",
+        "skip = self._nowhere",
+        "test_collect.py",
+    ),
+    "seeds beyond a C int": (
+        "stream/seeds.py",
+        "% (LIMIT - env.num_envs)",
+        "% LIMIT",
+        "test_environment_seeds.py",
+    ),
+    "a schedule that rises": (
+        "settings/schedules.py",
+        "else start) * remaining",
+        "else start) * (1 - remaining)",
+        "test_schedules.py",
+    ),
+    "a schedule from the default alone": (
+        "settings/schedules.py",
+        "(default if start is None else start)",
+        "default",
+        "test_schedules.py",
+    ),
+    "a name twice in a header": (
+        "files/checkpoint.py",
+        "if len(data) < len(pairs):",
+        "if not data and pairs:",
+        "test_model_files.py",
+    ),
+    "spaces larger than the arrays": (
+        "files/checkpoint.py",
+        'observations.size != count.get("obs_mean") or prod',
+        'observations.size != count.get("obs_mean") and prod',
+        "test_model_files.py",
+    ),
+    "a count in the place of another": (
+        "files/checkpoint.py",
+        '"n_updates": checkpoint.n_updates',
+        '"n_updates": checkpoint.num_timesteps',
+        "test_checkpoint.py",
+    ),
+    "a threshold that is met is not passed": (
+        "evaluate.py",
+        "not mean > reward_threshold",
+        "not mean >= reward_threshold",
+        "test_evaluate.py",
+    ),
+    "the environment is refused where it is free": (
+        "training/amid.py",
+        "if model._amid == ROLLOUT:",
+        "if model._amid != ROLLOUT:",
+        "test_amid.py",
+    ),
+    "choices from the wrong end": (
+        "spaces/actions.py",
+        "act[:, 0].astype(np.int64) + self.start",
+        "act[:, 0].astype(np.int64) - self.start",
+        "test_spaces.py",
+    ),
+    "a scaled action comes back shifted": (
+        "spaces/actions.py",
+        "np.divide(actions - middle, half",
+        "np.divide(actions + middle, half",
+        "test_spaces.py",
+    ),
+    "the twin lets forbidden choices through": (
+        "portable/masks.py",
+        "np.where(mask, ",
+        "np.where(~mask, ",
+        "test_masks.py",
+    ),
+    "the twin's advantages see the next episode": (
+        "portable/advantages.py",
+        "later = 0.0 if cut else adv[t + 1, e]",
+        "later = 0.0 if t == T - 1 else adv[t + 1, e]",
+        "test_advantages.py::test_recursion_is_the_sum_written_out",
+    ),
+    "the twin's scale of rewards forgets episodes' ends": (
+        "portable/normalizer.py",
+        "0.0 if done[t, e] or not np",
+        "0.0 if not np",
+        "test_normalizer.py",
+    ),
+    "the twin's line search shrinks once": (
+        "portable/line_search.py",
+        "shrink**j * step",
+        "shrink ** min(j, 1) * step",
+        "test_line_search.py",
+    ),
+    "the twin's line search takes what gains nothing": (
+        "portable/line_search.py",
+        "surr > surr_old else",
+        "surr >= surr_old else",
+        "test_line_search.py",
+    ),
+    "the twin lowers the entropy": (
+        "portable/line_search.py",
+        "surr + c * entropy if c > 0",
+        "surr - c * entropy if c > 0",
+        "test_entropy.py",
+    ),
+    "the twin's Adam corrects no bias": (
+        "portable/critic.py",
+        "v / (1 - BETA_2**t)",
+        "v",
+        "test_critic.py::test_adam_by_hand",
+    ),
+    "the twin's ridge pushes weights up": (
+        "portable/critic.py",
+        "+ s.critic_damping * w",
+        "- s.critic_damping * w",
+        "test_critic.py::test_ridge_is_ridge_regression",
+    ),
+    "the twin's critic may get worse": (
+        "portable/critic.py",
+        "< before and is_finite",
+        "> before and is_finite",
+        "test_critic.py::test_gauss_newton_step",
+    ),
+}
+
+
+def library_with(mistake: str, folder: Path) -> None:
+    """A copy of the library that is being tested, with the mistake in it."""
+    name, right, wrong, _ = MISTAKES[mistake]
+    spec = importlib.util.find_spec("fasttrpo")
+    assert spec is not None
+    package = Path(str(spec.origin)).parent
+    copy = folder / "fasttrpo"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.c", "*.pyx", "__pycache__"))
+    text = (copy / name).read_text(encoding="utf-8")
+    assert text.count(right) == 1, f"{name} has no single {right!r} any more: choose another"
+    (copy / name).write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_python_is_noticed(mistake, tmp_path):
+    library_with(mistake, tmp_path)
+    files = [str(TESTS / name) for name in MISTAKES[mistake][-1].split()]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-c", str(TESTS.parent / "pyproject.toml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *files],
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "FASTTRPO_NUMBA": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr  # 1: tests failed; else not run
