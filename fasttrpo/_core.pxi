@@ -28,13 +28,6 @@ INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
-_DISTRIBUTIONS = {"gaussian": 0, "categorical": 1, "bernoulli": 2}
-_ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
-_FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
-_PRECONDITIONERS = {"none": 0, "kfac": 1}
-_ACCEPTANCES = {"improvement": 0, "kl": 1, "always": 2}
-_KL_DIRECTIONS = {"forward": 0, "reverse": 1}
-_CRITICS = {"gauss_newton": 0, "adam": 1, "ridge": 2, "kfac": 3}
 # What update() answers, in this order, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
            "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
@@ -98,6 +91,7 @@ cdef object _vector(const double *x, Py_ssize_t count):
     return result
 
 
+include "_settings.pxi"
 include "_memory.pxi"
 include "_theory.pxi"
 include "_agent.pxi"

@@ -1,5 +1,5 @@
-"""The types of the compiled core (_core.pxi, _memory.pxi, _theory.pxi, _agent.pxi, _stages.pxi),
-where each function has its documentation. T, E, N, O, F, D, A, P, Pv as there.
+"""The types of the compiled core (_core.pxi, _settings.pxi, _memory.pxi, _theory.pxi, _agent.pxi,
+_stages.pxi), where each function has its documentation. T, E, N, O, F, D, A, P, Pv as there.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ EPISODE: np.dtype[np.void]
 def status_text(status: int) -> str: ...
 def cores() -> int: ...
 def instruction_sets() -> list[str]: ...
+def settings_table() -> list[dict[str, Any]]: ...
 
 class Memory:
     settings: AgentSettings

@@ -13,6 +13,7 @@ from fasttrpo._core32 import expm1 as expm1
 from fasttrpo._core32 import gae as gae
 from fasttrpo._core32 import instruction_sets as instruction_sets
 from fasttrpo._core32 import line_search as line_search
+from fasttrpo._core32 import settings_table as settings_table
 from fasttrpo._core32 import sin as sin
 from fasttrpo._core32 import status_text as status_text
 from fasttrpo._core32 import tanh as tanh

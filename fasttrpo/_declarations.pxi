@@ -11,33 +11,21 @@ cdef extern from "../csrc/include/trpo.h" nogil:
     int TRPO_ERR_ENVIRONMENT
 
     ctypedef struct trpo_settings:
-        int obs_size, distribution, n_parts
-        const int *parts
-        int n_policy_hidden
-        const int *policy_hidden
-        int n_value_hidden
-        const int *value_hidden
-        int activation
-        double log_std_init, log_std_min, log_std_max
-        int features, n_features
-        double feature_bandwidth
-        int feature_degree
-        int n_steps, n_envs
-        double gamma, gae_lambda
-        int normalize_advantage, normalize_observations, normalize_rewards
-        double target_kl, ent_coef, cg_damping
-        int adaptive_damping, acceptance, kl_direction
-        double kl_slack
-        int cg_max_steps
-        double cg_tolerance
-        int preconditioner, sub_sampling_factor
-        double line_search_shrinking_factor
-        int line_search_max_iter, critic, n_critic_updates
-        double critic_damping, learning_rate
-        int batch_size
+        int obs_size, n_steps, n_envs, preconditioner, sub_sampling_factor
+        double target_kl, learning_rate
         const char *instruction_set
         double (*clock)() noexcept
-        uint64_t seed
+
+    int TRPO_INT, TRPO_REAL, TRPO_FLAG, TRPO_WORD, TRPO_SIZES, TRPO_SEED
+
+    ctypedef struct trpo_setting:
+        const char *name
+        const char *meaning
+        const char *const *words
+        int type
+        size_t offset, count_offset
+        double initial, low, high
+        bint low_open, high_open
 
     ctypedef struct trpo_info:
         int n_samples, cg_steps, line_search_steps, rejected
@@ -60,6 +48,8 @@ cdef extern from "../csrc/include/trpo.h" nogil:
 
     void trpo_default_settings(trpo_settings *)
     const char *trpo_bad_setting(const trpo_settings *)
+    const trpo_setting *trpo_setting_at(int)
+    const trpo_setting *trpo_find_setting(const char *)
     const char *trpo_status_text(int)
     const char *trpo_instruction_set(const trpo_agent *)
     size_t trpo_bytes(const trpo_settings *, const trpo_executor *)

@@ -4,32 +4,6 @@ import weakref
 from dataclasses import replace
 
 
-cdef void _fill(trpo_settings *c, s) except *:
-    """The settings that are plain numbers; names become the core's."""
-    c.obs_size = s.obs_size
-    c.distribution = _DISTRIBUTIONS[s.distribution]
-    c.activation = _ACTIVATIONS[s.activation]
-    c.log_std_init = s.log_std_init
-    c.log_std_min, c.log_std_max = s.log_std_min, s.log_std_max
-    c.features, c.n_features = _FEATURES[s.features], s.n_features
-    c.feature_bandwidth, c.feature_degree = s.feature_bandwidth, s.feature_degree
-    c.n_steps, c.n_envs = s.n_steps, s.n_envs
-    c.gamma, c.gae_lambda = s.gamma, s.gae_lambda
-    c.normalize_advantage = s.normalize_advantage
-    c.normalize_observations, c.normalize_rewards = s.normalize_observations, s.normalize_rewards
-    c.ent_coef = s.ent_coef
-    c.target_kl, c.cg_damping, c.cg_tolerance = s.target_kl, s.cg_damping, s.cg_tolerance
-    c.cg_max_steps, c.preconditioner = s.cg_max_steps, _PRECONDITIONERS[s.preconditioner]
-    c.sub_sampling_factor = s.sub_sampling_factor
-    c.line_search_shrinking_factor = s.line_search_shrinking_factor
-    c.line_search_max_iter = s.line_search_max_iter
-    c.acceptance, c.kl_direction = _ACCEPTANCES[s.acceptance], _KL_DIRECTIONS[s.kl_direction]
-    c.kl_slack, c.adaptive_damping = s.kl_slack, s.adaptive_damping
-    c.critic, c.n_critic_updates = _CRITICS[s.critic], s.n_critic_updates
-    c.critic_damping, c.learning_rate = s.critic_damping, s.learning_rate
-    c.batch_size, c.seed = s.batch_size, s.seed
-
-
 cdef class Memory:
     """An agent's memory: parameters, and all else that is remembered from one rollout to the next.
 
@@ -48,13 +22,7 @@ cdef class Memory:
         cdef trpo_executor executor
         cdef size_t bytes
         trpo_default_settings(&c)
-        parts = np.array(settings.parts, np.intc)
-        policy_hidden = np.array(settings.policy_hidden, np.intc)
-        value_hidden = np.array(settings.value_hidden, np.intc)
-        c.n_parts, c.parts = len(parts), <const int *>_data(parts)
-        c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
-        c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
-        _fill(&c, settings)
+        arrays = _fill(&c, settings)
         c.instruction_set, c.clock = _table().name, trpo_pool_clock
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()

@@ -69,7 +69,8 @@ def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
     cdef _Callbacks own = _Callbacks()
     cdef trpo_search search
     cdef trpo_rule rule
-    rule.acceptance, rule.kl_limit, rule.surr_old = _ACCEPTANCES[acceptance], kl_limit, surr_old
+    rule.acceptance = _number(trpo_find_setting("acceptance"), acceptance)
+    rule.kl_limit, rule.surr_old = kl_limit, surr_old
     rule.shrink, rule.max_trials = shrink, max_trials
     rule.low, rule.high, rule.bounded = 0, 0, len(theta)
     own.evaluate, own.P = evaluate, len(theta)

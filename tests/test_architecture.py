@@ -158,11 +158,12 @@ ROOMS = {
         {"errors", "streams"},
     ),
     "settings": (
-        {"sizes"},
+        {"sizes", "reference"},
         {"__init__", "agent", "peers", "cost"},
         {"user"},
         {"policy_kwargs", "schedules"},
-        {"sb3_arguments"},
+        {"sb3_arguments", "table"},
+        {"row"},
     ),
     "sb3": ({"__init__", "calls", "env", "view"}, {"parameters"}),
 }

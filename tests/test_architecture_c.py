@@ -20,10 +20,11 @@ KERNEL_SOURCES |= {"layer.h", "lane.h"}
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 # What a file of each folder may include of ours.
 MAY_INCLUDE = {
-    "include": {"trpo.h", "trpo_random.h"},
+    "include": {"trpo.h", "trpo_random.h", "trpo_settings.h"},
     "memory": set(),
     "kernels": {"kernels.h", "trpo.h", "arena.h", *KERNEL_SOURCES, *VECTORS},
-    "core": {"work.h", "rng.h", "arena.h", "kernels.h", "trpo.h", "trpo_env.h", "trpo_random.h"},
+    "core": {"work.h", "rng.h", "arena.h", "kernels.h", "trpo.h", "trpo_env.h", "trpo_random.h"}
+    | {"trpo_settings.h"},
     "envs": {"envs.h", "trpo_env.h", "arena.h"},
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h"},
