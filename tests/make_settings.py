@@ -1,9 +1,7 @@
-"""Writes what is generated from the core's table of settings (csrc/include/trpo_settings.h):
+"""Writes what is generated from the core's table of settings (csrc/include/trpo_settings.h).
 
-fasttrpo/settings/table.py    the table in Python, for where no extension is built
-docs/settings.md              the reference of all settings
-
-python -m tests.make_settings    in a tree whose extensions are built
+In a tree whose extensions are built, `python -m tests.make_settings` writes
+fasttrpo/settings/table.py, the table for where no extension is, and docs/settings.md, the reference.
 """
 
 from __future__ import annotations

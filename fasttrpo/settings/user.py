@@ -121,8 +121,8 @@ class Settings:
         "sum",
         one_of(*KL_REDUCTIONS),
         "how the KL is reduced over action dimensions. mean: as sb3-contrib has it for Box and "
-        "MultiBinary (it sums MultiDiscrete's, and so does mean here): target_kl and cg_damping then refer to the mean "
-        "KL; records contain sums",
+        "MultiBinary (it sums MultiDiscrete's, and so does mean here): target_kl and "
+        "cg_damping then refer to the mean KL; records contain sums",
     )
     kl_direction: str = _core("kl_direction")
     kl_slack: float = _core("kl_slack")
