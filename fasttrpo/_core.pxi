@@ -33,6 +33,8 @@ _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "
            "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
            "curvature", "cg_damping", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
+# So few rows are worked on before the GIL could be released and taken again.
+cdef enum: FEW_ROWS = 64
 # The stages that it times, in the core's order.
 _STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 # What collect() answers: trpo_episode.
@@ -53,19 +55,19 @@ def cores():
 def instruction_sets():
     """Names of the kernels that this machine can run, the best first."""
     names = []
-    while trpok_runnable(len(names)) != NULL:
-        names.append(trpok_runnable(len(names)).name.decode())
+    while trpo_instruction_set_at(len(names)) != NULL:
+        names.append(trpo_instruction_set_at(len(names)).decode())
     return names
 
 
-cdef const trpok_table *_table() except NULL:
-    """The kernels in use: those that the environment variable names, or the best."""
-    forced = os.environ.get(INSTRUCTION_SET, "").encode()
-    cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
-    if table == NULL:
-        legal = " or ".join(instruction_sets())
-        raise ValueError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
-    return table
+cdef const char *_kernels() except NULL:
+    """The kernels to use, by name: those that the environment variable forces, or the best."""
+    names = instruction_sets()
+    forced = os.environ.get(INSTRUCTION_SET) or names[0]
+    if forced not in names:
+        raise ValueError(f"{INSTRUCTION_SET}={forced}: not for this machine, but "
+                         f"{' or '.join(names)}")
+    return trpo_instruction_set_at(names.index(forced))
 
 
 cdef trpo_real *_real(array) except NULL:

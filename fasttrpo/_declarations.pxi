@@ -1,4 +1,4 @@
-# The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.kernels use.
+# The C core as Cython sees it: its public headers, and theory.h, whose agent is as opaque.
 
 include "_env_declarations.pxi"
 
@@ -6,13 +6,13 @@ include "_env_declarations.pxi"
 cdef extern from "../csrc/include/trpo.h" nogil:
     ctypedef double trpo_real "trpo_real"
 
-    int TRPO_KFAC
     int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY, TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS
     int TRPO_ERR_ENVIRONMENT
 
+    ctypedef struct trpo_agent:
+        pass
+
     ctypedef struct trpo_settings:
-        int obs_size, n_steps, n_envs, preconditioner, sub_sampling_factor
-        double target_kl, learning_rate
         const char *instruction_set
         double (*clock)() noexcept
 
@@ -92,34 +92,7 @@ cdef extern from "../csrc/include/trpo_pool.h" nogil:
     void trpo_pool_free(trpo_pool *)
 
 
-cdef extern from "../csrc/core/work.h" nogil:
-    ctypedef struct trpo_net:
-        int L
-        int *size
-
-    ctypedef struct trpo_batch:
-        int N
-        trpo_real **h
-        trpo_real *act
-
-    ctypedef struct trpo_model:
-        trpo_net net
-        int A, D
-        Py_ssize_t P
-        double *theta
-        double *grad
-        double *x
-        trpo_batch batch
-        trpo_batch fisher
-
-    ctypedef struct trpo_agent:
-        trpo_settings set
-        trpo_model policy, critic
-        int N, open
-
-    ctypedef struct trpo_rng:
-        uint64_t seed
-
+cdef extern from "../csrc/core/theory.h" nogil:
     ctypedef struct trpo_system:
         void (*product)(void *, double *, const double *) noexcept
         void (*precondition)(void *, double *, const double *) noexcept
@@ -143,42 +116,35 @@ cdef extern from "../csrc/core/work.h" nogil:
         int rejected, trials
         trpo_trial last
 
-    int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES
-    trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
+    ctypedef enum trpo_function:
+        TRPO_EXP, TRPO_EXPM1, TRPO_TANH_OF, TRPO_SIN
+
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, const uint8_t *, int)
-    void trpo_forward(trpo_agent *, trpo_model *, int, int)
-    void trpo_policy_gradient(trpo_agent *)
-    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_real *)
-    void trpo_fisher_rows(trpo_model *, int)
-    void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
-    void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
-    void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
-                           double)
+    void trpo_theory_ready(trpo_agent *)
+    void trpo_theory_refresh(trpo_agent *)
+    int trpo_theory_inputs(const trpo_agent *)
+    int trpo_theory_rows(const trpo_agent *)
+    void trpo_theory_outputs(const trpo_agent *, trpo_real *)
+    void trpo_theory_gradient(trpo_agent *, double *)
+    void trpo_theory_product(trpo_agent *, double *, const double *)
+    void trpo_theory_factorize(trpo_agent *)
+    void trpo_theory_precondition(trpo_agent *, double *, const double *)
     double trpo_damping(const trpo_agent *)
-    trpo_solution trpo_solve_policy(trpo_agent *)
-    void trpo_fit_critic(trpo_agent *, trpo_info *)
-    trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
                                           double *, double *, double *, int, double, Py_ssize_t)
+    trpo_solution trpo_theory_solve(trpo_agent *, double *)
     trpo_search trpo_line_search(double *, const double *, const double *, double,
                                  const trpo_rule *,
                                  trpo_trial (*)(void *, const double *) noexcept, void *,
                                  Py_ssize_t)
-
-
-cdef extern from "../csrc/kernels/kernels.h" nogil:
-    ctypedef struct trpok_wide:
-        void (*gae)(double *, double *, const double *, const trpo_real *, const trpo_real *,
-                    const uint8_t *, const uint8_t *, double, double, int, int) noexcept
-
-    ctypedef struct trpok_table:
-        const char *name
-        const trpok_wide *wide
-        void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*sin)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-
-    const trpok_table *trpok_runnable(int)
-    const trpok_table *trpok_named(const char *)
+    trpo_trial trpo_evaluate(trpo_agent *, const double *)
+    void trpo_theory_value_gradient(trpo_agent *, double *)
+    void trpo_theory_value_product(trpo_agent *, double *, const double *)
+    double trpo_theory_fit_value(trpo_agent *)
+    int trpo_is_open(const trpo_agent *)
+    const trpo_real *trpo_recorded_action(const trpo_agent *, int, int)
+    const char *trpo_instruction_set_at(int)
+    void trpo_apply(const char *, trpo_function, trpo_real *, const trpo_real *, Py_ssize_t)
+    void trpo_gae(const char *, double *, double *, const double *, const trpo_real *,
+                  const trpo_real *, const uint8_t *, const uint8_t *, double, double, int, int)

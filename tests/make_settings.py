@@ -1,7 +1,7 @@
 """Writes what is generated from the core's table of settings (csrc/include/trpo_settings.h).
 
-In a tree whose extensions are built, `python -m tests.make_settings` writes
-fasttrpo/settings/table.py, the table for where no extension is, and docs/settings.md, the reference.
+In a tree whose extensions are built, `python -m tests.make_settings` writes the table for where
+there are no extensions, fasttrpo/settings/table.py, and the reference, docs/settings.md.
 """
 
 from __future__ import annotations
