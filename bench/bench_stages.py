@@ -26,12 +26,12 @@ TOLERANCE = 1e-3
 
 # Each stage on an agent with a batch: (agent, batch) -> numbers.
 STAGES: dict[str, Callable[[Any, Any], Any]] = {
-    "gradient": lambda agent, batch: agent.gradient(),
-    "fisher_product": lambda agent, batch: agent.fisher_product(batch.v),
-    "precondition": lambda agent, batch: agent.precondition(batch.v),
-    "evaluate": lambda agent, batch: agent.evaluate(batch.theta + 1e-3 * batch.v)[1:],
-    "value_gradient": lambda agent, batch: agent.value_gradient(),
-    "value_product": lambda agent, batch: agent.value_product(agent.value_theta),
+    "gradient": lambda agent, batch: agent.theory.gradient(),
+    "fisher_product": lambda agent, batch: agent.theory.fisher_product(batch.v),
+    "precondition": lambda agent, batch: agent.theory.precondition(batch.v),
+    "evaluate": lambda agent, batch: agent.theory.evaluate(batch.theta + 1e-3 * batch.v)[1:],
+    "value_gradient": lambda agent, batch: agent.theory.value_gradient(),
+    "value_product": lambda agent, batch: agent.theory.value_product(agent.value_theta),
     "value": lambda agent, batch: agent.value(batch.obs),
     "predict": lambda agent, batch: agent.predict(batch.obs, True),
 }
@@ -47,7 +47,7 @@ def agent_of(shape: Shape, backend: str, dtype: str, **changes: Any) -> Any:
     batch = drawn(shape, T * E)
     agent = make_agent(shape.settings(T * E, E, seed=1, **changes), backend, dtype)
     agent.theta = batch.theta
-    agent.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
     return agent
 
 
@@ -77,10 +77,12 @@ def test_factors(benchmark, agent, shape):
     batch = drawn(shape, T * E)
 
     def load():
-        agent.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
+        agent.theory.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
 
-    assert np.isfinite(agent.precondition(batch.v)).all()
-    benchmark.pedantic(agent.precondition, (batch.v,), setup=load, rounds=20, warmup_rounds=1)
+    assert np.isfinite(agent.theory.precondition(batch.v)).all()
+    benchmark.pedantic(
+        agent.theory.precondition, (batch.v,), setup=load, rounds=20, warmup_rounds=1
+    )
 
 
 @pytest.mark.parametrize("preconditioner", ["kfac", "none"])
@@ -91,8 +93,8 @@ def test_solve(benchmark, shape, backend, preconditioner):
     made, exact = (
         agent_of(shape, b, d, **changes) for b, d in ((backend, "float32"), ("portable", "float64"))
     )
-    assert relative_error(made.solve()[0], exact.solve()[0]) < 10 * TOLERANCE
-    benchmark(made.solve)
+    assert relative_error(made.theory.solve()[0], exact.theory.solve()[0]) < 10 * TOLERANCE
+    benchmark(made.theory.solve)
 
 
 @pytest.mark.parametrize("rows", [1, 8, 256])

@@ -160,12 +160,12 @@ def passes(settings: AgentSettings) -> float:
 def fit_of(agent: Any, rollout: Lived) -> Contestant:
     """One fit to the sums of a rollout, again and again from the same parameters."""
     start = agent.value_theta
-    agent.load_batch(*_rows(rollout))
+    agent.theory.load_batch(*_rows(rollout))
 
     def prepare() -> None:
         agent.value_theta = start
 
-    return Contestant(agent.fit_value, prepare)
+    return Contestant(agent.theory.fit_value, prepare)
 
 
 def _rows(rollout: Lived) -> tuple[np.ndarray, ...]:

@@ -67,12 +67,12 @@ def _fit(update: ours.Update, batch: Recorded) -> Contestant:
     agent = make_agent(update.settings)
     agent.load_state(update.agent.state())
     start = agent.value_theta
-    agent.load_batch(*_rows(agent, batch))
+    agent.theory.load_batch(*_rows(agent, batch))
 
     def prepare() -> None:
         agent.value_theta = start
 
-    return Contestant(agent.fit_value, prepare)
+    return Contestant(agent.theory.fit_value, prepare)
 
 
 def _rows(agent: Any, batch: Recorded) -> tuple[np.ndarray, ...]:
@@ -87,18 +87,18 @@ def _model_entries(agent: Any, rows: tuple, names: Sequence[str]) -> dict[str, C
     v = np.random.default_rng(1).normal(size=agent.theta.size)
 
     def loaded() -> None:
-        agent.load_batch(*rows)
+        agent.theory.load_batch(*rows)
 
     def factorized() -> None:
-        agent.precondition(v)
+        agent.theory.precondition(v)
 
     loaded()
     gradient, factors, precondition, product = names
     return {
-        gradient: Contestant(agent.gradient),
-        product: Contestant(lambda: agent.fisher_product(v)),
+        gradient: Contestant(agent.theory.gradient),
+        product: Contestant(lambda: agent.theory.fisher_product(v)),
         factors: Contestant(factorized, loaded),
-        precondition: Contestant(lambda: agent.precondition(v), factorized),
+        precondition: Contestant(lambda: agent.theory.precondition(v), factorized),
     }
 
 
@@ -111,7 +111,7 @@ def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
     policy = _policy_agent(update, batch)
     entries = _model_entries(policy, _rows(policy, batch), POLICY)
     trial = policy.theta + 1e-3
-    entries[TRIAL] = Contestant(lambda: policy.evaluate(trial))
+    entries[TRIAL] = Contestant(lambda: policy.theory.evaluate(trial))
     entries[CRITIC] = _fit(update, batch)
     entries[ADVANTAGES] = Contestant(_advantages(policy, batch))
     entries[WHOLE] = Contestant(update.run, update.prepare)

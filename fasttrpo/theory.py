@@ -118,7 +118,9 @@ class Policy:
         advantages: Any = None,
         name: str = "theta",
     ) -> Any:
-        """An agent at theta with the batch in it; actions None where they do not matter."""
+        """The theory of an agent at theta with the batch in it; actions None where they do not
+        matter.
+        """
         n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
         if n == 0:
             raise UserError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
@@ -126,9 +128,9 @@ class Policy:
         agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
         if actions is None:
             actions = np.full((n, len(self.parts)), DISTRIBUTIONS[self.distribution].filler)
-        actions = self._columns(actions, n)
-        agent.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
-        return agent
+        theory, actions = agent.theory, self._columns(actions, n)
+        theory.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
+        return theory
 
     def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
         actions = np.asarray(actions)
@@ -179,8 +181,8 @@ def surrogate(
 
     theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
     """
-    agent = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
-    return agent.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
+    theory = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
+    return theory.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
 
 
 def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:

@@ -128,7 +128,7 @@ def loaded(implementation, s, n=N, off_policy=False):
     if off_policy:
         logp = logp + 0.2 * np.random.default_rng(5).normal(size=n)
     batch = batch._replace(logp=logp)
-    agent.load_batch(*batch)
+    agent.theory.load_batch(*batch)
     return agent, batch
 
 

@@ -60,9 +60,9 @@ def test_the_damping_in_force_is_what_everything_uses(implementation):
     grown.load_state(grown.state() | {"damping_scale": np.array([2.0])})
     v = np.random.default_rng(0).normal(size=len(born.theta))
     for agent in (born, grown):
-        agent.load_batch(*random_batch(settings()))
-    assert np.array_equal(born.precondition(v), grown.precondition(v))
-    assert np.array_equal(born.solve()[0], grown.solve()[0])
+        agent.theory.load_batch(*random_batch(settings()))
+    assert np.array_equal(born.theory.precondition(v), grown.theory.precondition(v))
+    assert np.array_equal(born.theory.solve()[0], grown.theory.solve()[0])
     _, _, one = updated(born)
     _, _, two = updated(grown)
     assert one | {"seconds": None} == two | {"seconds": None}

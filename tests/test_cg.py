@@ -128,8 +128,8 @@ def test_solve_reaches_the_dense_natural_gradient(implementation, distribution, 
     agent, batch = loaded(implementation, s)
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs[::k])
     H = F + s.cg_damping * np.eye(len(F))
-    x, info = agent.solve()
-    assert_close(x, np.linalg.solve(H, agent.gradient()), SOLVED)
+    x, info = agent.theory.solve()
+    assert_close(x, np.linalg.solve(H, agent.theory.gradient()), SOLVED)
     assert info["curvature"] == pytest.approx(x @ H @ x, rel=SOLVED)
 
 
@@ -140,9 +140,9 @@ def test_solve_goes_as_far_as_it_may(implementation, kind):
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
     H, M = F + s.cg_damping * np.eye(len(F)), np.eye(len(F))
     if kind == "kfac":
-        M = np.linalg.inv(reference.matrix(agent.precondition, len(F)))
-    x, info = agent.solve()
-    assert_close(x, reference.krylov_solution(H, agent.gradient(), M, 3), SOLVED)
+        M = np.linalg.inv(reference.matrix(agent.theory.precondition, len(F)))
+    x, info = agent.theory.solve()
+    assert_close(x, reference.krylov_solution(H, agent.theory.gradient(), M, 3), SOLVED)
     assert info["cg_steps"] == 3
 
 
@@ -150,7 +150,7 @@ def test_linear_gaussian_is_exact_after_one_step(implementation):
     s = settings((), n_steps=700, cg_max_steps=10)
     agent, batch = loaded(implementation, s, 700)
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
-    x, info = agent.solve()
+    x, info = agent.theory.solve()
     assert info["cg_steps"] == 1
-    exact = np.linalg.solve(F + s.cg_damping * np.eye(len(F)), agent.gradient())
+    exact = np.linalg.solve(F + s.cg_damping * np.eye(len(F)), agent.theory.gradient())
     assert_close(x, exact, SOLVED)

@@ -133,9 +133,9 @@ def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
     ret[last] = batch.ret[last]
     samples = batch._replace(ret=ret)
     agent.value_theta = w
-    agent.load_batch(*samples)
+    agent.theory.load_batch(*samples)
     x = w - kfac_by_hand(s, w, samples)
-    assert agent.fit_value() < loss(s, w, samples)
+    assert agent.theory.fit_value() < loss(s, w, samples)
     assert_close(agent.value_theta - w, -x / 2 ** halvings(s, w, x, samples), SOLVED)
 
 
@@ -147,8 +147,8 @@ def test_returns_whose_gradient_overflows_change_no_parameter(implementation, cr
     agent = shaken(implementation, s, dtype=dtype)
     before = agent.state()
     with np.errstate(all="ignore"):
-        agent.load_batch(*random_batch(s, 120)._replace(ret=np.full(120, 1e308)))
-        agent.fit_value()
+        agent.theory.load_batch(*random_batch(s, 120)._replace(ret=np.full(120, 1e308)))
+        agent.theory.fit_value()
     after = agent.state()
     for name in ("value_theta", "adam_m", "adam_v"):
         assert after[name].tobytes() == before[name].tobytes(), name
@@ -160,8 +160,8 @@ def test_a_batch_s_fit_is_an_update_s(implementation, critic):
     s = rollout_settings(critic=critic)
     updated, before, samples, record = fitted(implementation, s)
     agent = shaken(implementation, s)
-    agent.load_batch(*samples)
-    assert agent.fit_value() == pytest.approx(record["value_loss"], rel=SOLVED)
+    agent.theory.load_batch(*samples)
+    assert agent.theory.fit_value() == pytest.approx(record["value_loss"], rel=SOLVED)
     assert_close(agent.value_theta, updated.value_theta, SOLVED)
     assert not np.array_equal(agent.value_theta, before)
 

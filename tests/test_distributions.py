@@ -88,7 +88,7 @@ def test_evaluate_is_what_the_formulas_say(implementation, distribution):
     agent, batch = loaded(implementation, s, off_policy=True)
     dense, theta = reference.dense_policy(s), agent.theta
     trial = theta + 0.3 * np.random.default_rng(8).normal(size=theta.size)
-    surr, kl, entropy = agent.evaluate(trial)
+    surr, kl, entropy = agent.theory.evaluate(trial)
     expected = dense.surrogate(trial, batch.obs, batch.act, batch.adv, batch.logp)
     assert surr == pytest.approx(expected, rel=DENSE)
     assert kl == pytest.approx(dense.kl(theta, trial, batch.obs), rel=DENSE)
@@ -103,7 +103,7 @@ def test_evaluate_over_any_number_of_rows(implementation, distribution, n):
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n)
     dense, trial = reference.dense_policy(s), agent.theta + 0.1
     expected = dense.surrogate(trial, obs, act, adv, logp), dense.kl(agent.theta, trial, obs)
-    assert agent.evaluate(trial)[:2] == pytest.approx(expected, rel=SOLVED)
+    assert agent.theory.evaluate(trial)[:2] == pytest.approx(expected, rel=SOLVED)
 
 
 @every_distribution
@@ -113,13 +113,22 @@ def test_evaluate_leaves_the_agent_alone(implementation, distribution):
     def answers():
         v, u = np.ones(agent.theta.size), np.ones(agent.value_theta.size)
         return [
-            *(agent.theta, agent.outputs(), agent.gradient(), agent.fisher_product(v)),
-            *(agent.precondition(v), agent.value_gradient(), agent.value_product(u)),
-            *(agent.predict(batch.obs, True), agent.value(batch.obs), agent.solve()[0]),
+            *(
+                agent.theta,
+                agent.theory.outputs(),
+                agent.theory.gradient(),
+                agent.theory.fisher_product(v),
+            ),
+            *(
+                agent.theory.precondition(v),
+                agent.theory.value_gradient(),
+                agent.theory.value_product(u),
+            ),
+            *(agent.predict(batch.obs, True), agent.value(batch.obs), agent.theory.solve()[0]),
         ]
 
     before = [answer.tobytes() for answer in answers()]
-    agent.evaluate(agent.theta + 0.3)
+    agent.theory.evaluate(agent.theta + 0.3)
     assert [answer.tobytes() for answer in answers()] == before
 
 
@@ -133,7 +142,7 @@ def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution
         dense.kl(*pair, batch.obs) for pair in [(agent.theta, trial), (trial, agent.theta)]
     )
     assert abs(forward - backward) > 0.01 * forward
-    assert agent.evaluate(trial)[1] == pytest.approx(forward, rel=DENSE)
+    assert agent.theory.evaluate(trial)[1] == pytest.approx(forward, rel=DENSE)
 
 
 @every_distribution
@@ -146,8 +155,8 @@ def test_small_divergences_keep_their_digits(implementation, distribution):
     P = agent.theta.size
     for v in (np.random.default_rng(1).normal(size=P), np.eye(P)[-1]):
         for h in (1e-5, 1e-6, 1e-7):
-            kl = agent.evaluate(agent.theta + h * v)[1]
-            expected = h**2 / 2 * v @ agent.fisher_product(v)
+            kl = agent.theory.evaluate(agent.theta + h * v)[1]
+            expected = h**2 / 2 * v @ agent.theory.fisher_product(v)
             assert kl == pytest.approx(expected, rel=100 * h + SECOND_DIFFERENCES, abs=0)
 
 
@@ -155,8 +164,8 @@ def test_small_divergences_keep_their_digits(implementation, distribution):
 def test_at_the_present_parameters_nothing_has_changed(implementation, distribution):
     s = settings((4,), distribution)
     agent, batch = shaken(implementation, s), random_batch(s)
-    agent.load_batch(batch.obs, batch.act, batch.adv)
-    surr, kl, entropy = agent.evaluate(agent.theta)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv)
+    surr, kl, entropy = agent.theory.evaluate(agent.theta)
     assert (surr, kl) == (0, 0)
     dense = reference.dense_policy(s)
     assert entropy == pytest.approx(dense.entropy(agent.theta, batch.obs), rel=DENSE)
@@ -183,17 +192,17 @@ def test_the_ratio_is_exactly_one_at_first(distribution, dtype, how):
         agent.push(np.zeros(7), *np.zeros((2, 7), bool), obs[-1])
     adv = np.random.default_rng(1).normal(size=7 * 43)
     recorded = Samples(np.concatenate(obs), np.concatenate(act), adv, adv, np.concatenate(logp))
-    agent.load_batch(*recorded)
-    assert agent.evaluate(agent.theta)[0] == 0.0
-    gradient = agent.gradient()
-    agent.load_batch(*recorded._replace(logp=None))
-    assert agent.gradient().tobytes() == gradient.tobytes()
+    agent.theory.load_batch(*recorded)
+    assert agent.theory.evaluate(agent.theta)[0] == 0.0
+    gradient = agent.theory.gradient()
+    agent.theory.load_batch(*recorded._replace(logp=None))
+    assert agent.theory.gradient().tobytes() == gradient.tobytes()
 
 
 @every_distribution
 def test_a_step_that_overflows_is_not_acceptable(implementation, distribution):
     agent, _ = loaded(implementation, settings((4,), distribution))
-    surr, kl, _ = agent.evaluate(agent.theta * 1e200)
+    surr, kl, _ = agent.theory.evaluate(agent.theta * 1e200)
     assert not (kl <= 1e9 and surr > 0)
 
 
@@ -205,10 +214,10 @@ def test_certain_choices_are_finite(implementation):
     theta[-3:] = 0, 2000, -2000
     agent.theta = theta
     batch = random_batch(s)
-    agent.load_batch(batch.obs, np.ones((N, 1)), batch.adv)
-    assert agent.evaluate(theta) == (0, 0, 0)
-    assert not agent.gradient().any()
-    assert not agent.fisher_product(np.ones(theta.size)).any()
+    agent.theory.load_batch(batch.obs, np.ones((N, 1)), batch.adv)
+    assert agent.theory.evaluate(theta) == (0, 0, 0)
+    assert not agent.theory.gradient().any()
+    assert not agent.theory.fisher_product(np.ones(theta.size)).any()
     assert (agent.predict(batch.obs, False) == 1).all()
 
 
@@ -222,8 +231,8 @@ def test_choices_that_are_never_taken_may_move_as_they_like(implementation, dtyp
     theta[-2:] = -10 * far, -9 * far
     agent.theta = theta
     batch = random_batch(s)
-    agent.load_batch(batch.obs, np.zeros((N, 1)), batch.adv)
-    assert agent.evaluate(theta * 0.5) == (0, 0, 0)
+    agent.theory.load_batch(batch.obs, np.zeros((N, 1)), batch.adv)
+    assert agent.theory.evaluate(theta * 0.5) == (0, 0, 0)
 
 
 def test_a_part_with_one_choice_tells_nothing(implementation):
@@ -233,15 +242,15 @@ def test_a_part_with_one_choice_tells_nothing(implementation):
     W = np.random.default_rng(0).normal(size=(s.obs_size + 1, 4))
     agent.theta, without.theta = W.ravel(), W[:, 1:].ravel()
     batch = random_batch(s)
-    agent.load_batch(batch.obs, batch.act, batch.adv)
-    without.load_batch(batch.obs, batch.act[:, 1:], batch.adv)
-    gradient = agent.gradient().reshape(-1, 4)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv)
+    without.theory.load_batch(batch.obs, batch.act[:, 1:], batch.adv)
+    gradient = agent.theory.gradient().reshape(-1, 4)
     assert not gradient[:, 0].any()
-    assert_close(gradient[:, 1:].ravel(), without.gradient(), ROUNDING)
+    assert_close(gradient[:, 1:].ravel(), without.theory.gradient(), ROUNDING)
     v = np.random.default_rng(1).normal(size=W.shape)
-    product = agent.fisher_product(v.ravel()).reshape(-1, 4)
+    product = agent.theory.fisher_product(v.ravel()).reshape(-1, 4)
     assert not product[:, 0].any()
-    assert_close(product[:, 1:].ravel(), without.fisher_product(v[:, 1:].ravel()), ROUNDING)
+    assert_close(product[:, 1:].ravel(), without.theory.fisher_product(v[:, 1:].ravel()), ROUNDING)
 
 
 # -- draws ----------------------------------------------------------------------------------------
@@ -332,9 +341,9 @@ def test_a_bernoulli_is_a_choice_between_two(implementation):
     assert np.array_equal(act, choosing.predict(obs, False))
     assert np.array_equal(agent.predict(obs, True), choosing.predict(obs, True))
     for each in (agent, choosing):
-        each.load_batch(obs, act, np.ones(500))
-    assert agent.evaluate(agent.theta)[2] == pytest.approx(
-        choosing.evaluate(choosing.theta)[2], rel=DENSE
+        each.theory.load_batch(obs, act, np.ones(500))
+    assert agent.theory.evaluate(agent.theta)[2] == pytest.approx(
+        choosing.theory.evaluate(choosing.theta)[2], rel=DENSE
     )
 
 
@@ -343,24 +352,24 @@ def test_certain_coins_are_finite(implementation, dtype):
     """Logits so far apart that one probability is 0 in any precision, and steps between such."""
     z = np.array([2000.0, -2000.0, 0.0])
     agent, obs = coins(implementation, z, dtype=dtype)
-    agent.load_batch(obs, np.tile([1.0, 0.0, 1.0], (N, 1)), np.ones(N))
-    surr, kl, entropy = agent.evaluate(agent.theta)
+    agent.theory.load_batch(obs, np.tile([1.0, 0.0, 1.0], (N, 1)), np.ones(N))
+    surr, kl, entropy = agent.theory.evaluate(agent.theta)
     assert (surr, kl) == (0, 0)
     assert entropy == pytest.approx(np.log(2), rel=1e-6)
-    gradient = agent.gradient().reshape(-1, 3)
+    gradient = agent.theory.gradient().reshape(-1, 3)
     assert not gradient[:, :2].any()
     assert gradient[-1, 2] == pytest.approx(0.5)
-    assert np.isfinite(agent.fisher_product(np.ones(12))).all()
+    assert np.isfinite(agent.theory.fisher_product(np.ones(12))).all()
     assert (agent.predict(obs, False)[:, :2] == [1, 0]).all()
     flipped = agent.theta.reshape(-1, 3) * [-1, 1, 1]
-    assert agent.evaluate(flipped.ravel())[1] == pytest.approx(2000)
+    assert agent.theory.evaluate(flipped.ravel())[1] == pytest.approx(2000)
 
 
 @table("z", [0.3, -1.0, 8.0, -30.0])
 def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
     """Steps down to where the logit itself ends: p q dz^2/2 (1 + (q - p) dz/3)."""
     agent, obs = coins(implementation, [z], dtype="float32")
-    agent.load_batch(obs, np.zeros((N, 1)), np.ones(N))
+    agent.theory.load_batch(obs, np.zeros((N, 1)), np.ones(N))
     p, unit = 1 / (1 + np.exp(-z)), np.spacing(np.float32(abs(z)))
     q = np.exp(-z) * p
     for steps in (1, 3, 1000):
@@ -368,7 +377,7 @@ def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
         trial = agent.theta
         trial[-1] += dz
         expected = p * q * dz**2 / 2 * (1 + (q - p) * dz / 3)
-        assert agent.evaluate(trial)[1] == pytest.approx(expected, rel=1e-5, abs=0)
+        assert agent.theory.evaluate(trial)[1] == pytest.approx(expected, rel=1e-5, abs=0)
 
 
 @pytest.mark.parametrize("bad", [0.5, 2, -1])
@@ -378,4 +387,4 @@ def test_an_action_that_is_neither_0_nor_1_is_refused(implementation, bad):
     act[3, 1] = bad
     message = rf"action of row 3 is {bad:g}, not one of 0..1 \(component 1\)"
     with pytest.raises(ValueError, match=message):
-        agent.load_batch(obs, act, np.zeros(4))
+        agent.theory.load_batch(obs, act, np.zeros(4))

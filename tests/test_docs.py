@@ -41,14 +41,6 @@ def test_links_lead_to_files(path):
     assert not [link for link in links if not (path.parent / link).exists()]
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README here")
-def test_the_readme_lists_every_setting_with_its_default():
-    call = re.search(r"^    TRPO\(policy, env,(.*?)\)$", README.read_text("utf-8"), re.M | re.S)[1]
-    listed = eval(f"dict({re.sub('#.*', '', call)})")
-    parameters = inspect.signature(fasttrpo.TRPO).parameters.values()
-    assert listed == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
 def test_a_dead_link_is_seen():
     assert LINK.findall("[a](b/c.md#d), [e](https://f), [g](#h)") == ["b/c.md"]
 

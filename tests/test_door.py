@@ -100,7 +100,7 @@ def test_bad_choices(agent, value):
     message = f"action of environment 2 is {value:g}, not one of 0..2 (component 1) at step 1"
     refuses(agent, message, agent.record, GOOD, act)
     message = f"action of row 2 is {value:g}, not one of 0..2 (component 1)"
-    refuses(agent, message, agent.load_batch, GOOD, act, np.zeros(E))
+    refuses(agent, message, agent.theory.load_batch, GOOD, act, np.zeros(E))
 
 
 def test_bad_continuous_actions(implementation):
@@ -144,7 +144,7 @@ def test_what_is_skipped_is_not_looked_at(agent):
 
 def test_bad_parameters_and_vectors(agent):
     P, Pv = agent.theta.size, agent.value_theta.size
-    agent.load_batch(GOOD, np.zeros((E, 2)), np.ones(E), np.ones(E))
+    agent.theory.load_batch(GOOD, np.zeros((E, 2)), np.ones(E), np.ones(E))
 
     def set_theta(value):
         agent.theta = value
@@ -153,36 +153,43 @@ def test_bad_parameters_and_vectors(agent):
         agent.value_theta = value
 
     calls = {
-        "theta": (P, set_theta, agent.evaluate),
+        "theta": (P, set_theta, agent.theory.evaluate),
         "value_theta": (Pv, set_value_theta),
-        "v": (P, agent.fisher_product),
-        "r": (P, agent.precondition),
+        "v": (P, agent.theory.fisher_product),
+        "r": (P, agent.theory.precondition),
     }
     for name, (size, *functions) in calls.items():
         for call in functions:
             refuses(agent, f"{name} has shape (2,), not ({size},)", call, np.zeros(2))
             bad = with_bad(np.zeros(size), 1)
             refuses(agent, f"{name} is not finite (nan in component 1)", call, bad)
-    refuses(agent, f"v has shape (2,), not ({Pv},)", agent.value_product, np.zeros(2))
+    refuses(agent, f"v has shape (2,), not ({Pv},)", agent.theory.value_product, np.zeros(2))
 
 
 def test_bad_batches(agent):
     s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=T, n_envs=E)
     obs, act, adv, ret, _ = random_batch(s, T * E + 1)
     limit = f"1..{T * E} (n_steps * n_envs)"
-    refuses(agent, f"the batch has 13 rows, not {limit}", agent.load_batch, obs, act, adv, ret)
+    refuses(
+        agent, f"the batch has 13 rows, not {limit}", agent.theory.load_batch, obs, act, adv, ret
+    )
     none = (obs[:0], act[:0], adv[:0])
-    refuses(agent, f"the batch has 0 rows, not {limit}", agent.load_batch, *none)
+    refuses(agent, f"the batch has 0 rows, not {limit}", agent.theory.load_batch, *none)
     n = 5
     refuses(
-        agent, "advantage has shape (4,), not (5,)", agent.load_batch, obs[:n], act[:n], adv[:4]
+        agent,
+        "advantage has shape (4,), not (5,)",
+        agent.theory.load_batch,
+        obs[:n],
+        act[:n],
+        adv[:4],
     )
     message = "observation of row 3 is not finite (nan in component 1)"
-    refuses(agent, message, agent.load_batch, with_bad(obs[:n], (3, 1)), act[:n], adv[:n])
+    refuses(agent, message, agent.theory.load_batch, with_bad(obs[:n], (3, 1)), act[:n], adv[:n])
     for at, name in ((2, "advantage"), (3, "return"), (4, "log-probability")):
         batch = [obs[:n], act[:n], adv[:n], ret[:n], adv[:n]]
         batch[at] = with_bad(batch[at], 3)
-        refuses(agent, f"{name} of row 3 is not finite (nan)", agent.load_batch, *batch)
+        refuses(agent, f"{name} of row 3 is not finite (nan)", agent.theory.load_batch, *batch)
 
 
 def test_calls_in_the_wrong_order(implementation):
@@ -211,28 +218,33 @@ def test_calls_in_the_wrong_order(implementation):
 def test_a_batch_and_a_rollout_take_each_other_s_place(implementation, then):
     agent, obs = implementation.agent(settings()), np.ones((1, O))
     if then != "fresh":
-        agent.load_batch(obs, np.zeros((1, 2)), [1.0])
+        agent.theory.load_batch(obs, np.zeros((1, 2)), [1.0])
         agent.act(obs) if then == "act" else agent.record(obs, np.zeros((1, 2)))
-    calls = [agent.gradient, agent.solve, agent.outputs, agent.value_gradient]
-    for call in (*calls, lambda: agent.evaluate(agent.theta)):
+    calls = [
+        agent.theory.gradient,
+        agent.theory.solve,
+        agent.theory.outputs,
+        agent.theory.value_gradient,
+    ]
+    for call in (*calls, lambda: agent.theory.evaluate(agent.theta)):
         message = "no batch is loaded: call load_batch first"
         refuses(agent, message, call, error=RuntimeError)
     if then != "fresh":
         agent.push([1.0], [False], [False], obs)
-        agent.load_batch(obs, np.zeros((1, 2)), [1.0])
+        agent.theory.load_batch(obs, np.zeros((1, 2)), [1.0])
         assert agent.n_recorded == 0
         refuses(agent, "the rollout is empty", agent.update)
 
 
 def test_a_refused_row_leaves_the_batch(implementation):
     agent, obs = implementation.agent(settings()), np.ones((1, O))
-    agent.load_batch(obs, np.zeros((1, 2)), [1.0])
-    expected, bad = agent.gradient(), with_bad(obs, (0, 1))
+    agent.theory.load_batch(obs, np.zeros((1, 2)), [1.0])
+    expected, bad = agent.theory.gradient(), with_bad(obs, (0, 1))
     message = "observation of environment 0 is not finite (nan in component 1) at step 0"
     refuses(agent, message, agent.act, bad)
     refuses(agent, message, agent.record, bad, np.zeros((1, 2)))
     refuses(agent, message, agent.record, bad, np.full((1, 2), np.nan))
-    assert np.array_equal(agent.gradient(), expected)
+    assert np.array_equal(agent.theory.gradient(), expected)
 
 
 @pytest.mark.parametrize("name", ["theta", "value_theta"])

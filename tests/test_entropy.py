@@ -42,8 +42,8 @@ def test_gradient_is_the_4th_order_difference_of_the_surrogate(
     s = settings(hidden, distribution, activation, ent_coef=C)
     agent, _ = loaded(implementation, s, off_policy=True)
     h = 1e-6 if activation == "relu" else 1e-4  # no step may cross a kink
-    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, h)
-    assert_close(agent.gradient(), numeric, DIFFERENCES)
+    numeric = reference.differences(lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, h)
+    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
 
 
 @every_distribution
@@ -53,9 +53,9 @@ def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distri
     agent, batch = loaded(implementation, s, n, off_policy=True)
     surrogate = dense_surrogate(reference.dense_policy(s), batch)
     trial = agent.theta + 0.2 * np.random.default_rng(8).normal(size=agent.theta.size)
-    assert agent.evaluate(trial)[0] == pytest.approx(surrogate(trial), rel=DENSE)
+    assert agent.theory.evaluate(trial)[0] == pytest.approx(surrogate(trial), rel=DENSE)
     expected = reference.derivative(surrogate, agent.theta)
-    assert_close(agent.gradient(), expected, DENSE)
+    assert_close(agent.theory.gradient(), expected, DENSE)
 
 
 @pytest.mark.parametrize("parts", [(4,), (2, 3), (1, 3)])
@@ -67,11 +67,13 @@ def test_under_masks_it_is_the_entropy_of_the_choices_left(implementation, parts
     np.put_along_axis(mask, starts + batch.act.astype(int), values=True, axis=1)
     dense = reference.dense_policy(s, mask)
     batch = batch._replace(logp=dense.logp(agent.theta, batch.obs, batch.act) + 0.1)
-    agent.load_batch(*batch, mask)
+    agent.theory.load_batch(*batch, mask)
     expected = reference.derivative(dense_surrogate(dense, batch), agent.theta)
-    assert_close(agent.gradient(), expected, DENSE)
-    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
-    assert_close(agent.gradient(), numeric, DIFFERENCES)
+    assert_close(agent.theory.gradient(), expected, DENSE)
+    numeric = reference.differences(
+        lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, 1e-4
+    )
+    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -81,8 +83,8 @@ def test_a_forbidden_choice_is_not_moved(implementation, dtype):
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     mask, act = np.ones((N, 5), bool), np.zeros((N, 2))
     mask[:, [1, 3]] = False
-    agent.load_batch(batch.obs, act, batch.adv, mask=mask)
-    columns = agent.gradient().reshape(O + 1, 5)
+    agent.theory.load_batch(batch.obs, act, batch.adv, mask=mask)
+    columns = agent.theory.gradient().reshape(O + 1, 5)
     assert not columns[:, [0, 1, 3]].any()
     assert columns[:, [2, 4]].any()
 
@@ -93,8 +95,8 @@ def test_gradient_is_linear_in_the_coefficient(implementation, distribution, dty
     def gradient(coefficient):
         s = settings((4,), distribution, ent_coef=coefficient)
         agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
-        agent.load_batch(*batch)
-        return agent.gradient()
+        agent.theory.load_batch(*batch)
+        return agent.theory.gradient()
 
     none, one = gradient(0.0), gradient(0.1)
     assert not np.allclose(none, one)
@@ -105,9 +107,9 @@ def test_gradient_is_linear_in_the_coefficient(implementation, distribution, dty
 def test_a_gaussian_s_entropy_pulls_at_its_log_std_alone(implementation, dtype):
     s = settings(ent_coef=0.25)
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
-    agent.load_batch(batch.obs, batch.act, np.zeros(N))
-    assert not agent.gradient()[:-2].any()
-    assert (agent.gradient()[-2:] == 0.25).all()
+    agent.theory.load_batch(batch.obs, batch.act, np.zeros(N))
+    assert not agent.theory.gradient()[:-2].any()
+    assert (agent.theory.gradient()[-2:] == 0.25).all()
 
 
 @every_distribution

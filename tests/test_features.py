@@ -158,8 +158,8 @@ def test_an_update_is_made_of_features(implementation, features, normalize):
         agent.value_theta, (reference.n_inputs(s), 4, 3, 1), "tanh", reference.see(s, obs)
     )[1]
     assert_close(log.val[~log.skip], value[:, 0], DENSE)
-    twin.load_batch(*samples._replace(obs=reference.see(s, obs)))
-    grad_norm = np.linalg.norm(twin.gradient())
+    twin.theory.load_batch(*samples._replace(obs=reference.see(s, obs)))
+    grad_norm = np.linalg.norm(twin.theory.gradient())
     assert agent.update()["grad_norm"] == pytest.approx(grad_norm, rel=SOLVED)
 
 
@@ -184,10 +184,10 @@ def test_a_batch_holds_features(implementation, features):
     """load_batch takes what the networks see, and nothing else."""
     s = linear(features)
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(9, O))
-    agent.load_batch(reference.see(s, obs), np.zeros((9, 2)), np.ones(9))
-    assert_close(agent.outputs(), agent.predict(obs, True), DENSE)
+    agent.theory.load_batch(reference.see(s, obs), np.zeros((9, 2)), np.ones(9))
+    assert_close(agent.theory.outputs(), agent.predict(obs, True), DENSE)
     with pytest.raises(ValueError, match=rf"observation has shape \(9, {O}\), not \(9, "):
-        agent.load_batch(obs, np.zeros((9, 2)), np.ones(9))
+        agent.theory.load_batch(obs, np.zeros((9, 2)), np.ones(9))
 
 
 @every_features
@@ -195,12 +195,14 @@ def test_a_batch_holds_features(implementation, features):
 def test_gradient_and_fisher_product_by_differences(implementation, features, distribution):
     s = settings((), distribution, **features)
     agent, batch = loaded(implementation, s, off_policy=True)
-    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
-    assert_close(agent.gradient(), numeric, DIFFERENCES)
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    numeric = reference.differences(
+        lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, 1e-4
+    )
+    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs), DENSE)
     v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
-    kl = sum(agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1))
+    kl = sum(agent.theory.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1))
     assert kl / h**2 == pytest.approx(v @ F @ v, rel=SECOND_DIFFERENCES)
 
 
@@ -212,9 +214,9 @@ def test_kfac_is_exact(implementation, features):
     H = reference.dense_policy(s).fisher(agent.theta, batch.obs) + s.cg_damping * np.eye(
         agent.theta.size
     )
-    x, solution = agent.solve()
+    x, solution = agent.theory.solve()
     assert solution["cg_steps"] == 1
-    assert_close(x, np.linalg.solve(H, agent.gradient()), SOLVED)
+    assert_close(x, np.linalg.solve(H, agent.theory.gradient()), SOLVED)
 
 
 def test_features_may_stand_before_hidden_layers(implementation):

@@ -18,7 +18,7 @@ ROWS = (1, 63, 64, 65, 255, 257, 700, 8200)
 def test_product_is_the_dense_matrix(implementation, hidden, distribution, activation):
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s)
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs), DENSE)
 
 
@@ -27,7 +27,7 @@ def test_product_is_symmetric_and_positive_semidefinite(
     implementation, hidden, distribution, activation
 ):
     agent, _ = loaded(implementation, settings(hidden, distribution, activation))
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, F.T, ROUNDING)
     eigenvalues = np.linalg.eigvalsh((F + F.T) / 2)
     assert eigenvalues[-1] > 0
@@ -40,9 +40,9 @@ def test_product_is_the_second_difference_of_the_kl(
 ):
     agent, _ = loaded(implementation, settings(hidden, distribution, activation))
     v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
-    kl = [agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1)]
+    kl = [agent.theory.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1)]
     assert min(kl) > 0
-    curvature = v @ agent.fisher_product(v)
+    curvature = v @ agent.theory.fisher_product(v)
     assert sum(kl) / h**2 == pytest.approx(curvature, rel=SECOND_DIFFERENCES)
 
 
@@ -53,21 +53,21 @@ def test_product_over_any_number_of_rows(implementation, distribution, n):
     agent, batch = loaded(implementation, s, n)
     v = np.random.default_rng(1).normal(size=agent.theta.size)
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs)
-    assert_close(agent.fisher_product(v), F @ v, DENSE)
+    assert_close(agent.theory.fisher_product(v), F @ v, DENSE)
 
 
 @table("k", [2, 5, 12, 13, 100])
 def test_sub_sampling_uses_every_kth_row_for_the_product_alone(implementation, k):
     s = settings(sub_sampling_factor=k)
     agent, batch = loaded(implementation, s)
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
     full, _ = loaded(implementation, settings())
-    assert np.array_equal(agent.gradient(), full.gradient())
+    assert np.array_equal(agent.theory.gradient(), full.theory.gradient())
     trial = agent.theta + 0.1
-    assert agent.evaluate(trial) == full.evaluate(trial)
-    value = reference.matrix(agent.value_product, agent.value_theta.size)
-    assert_close(value, reference.matrix(full.value_product, len(value)), ROUNDING)
+    assert agent.theory.evaluate(trial) == full.theory.evaluate(trial)
+    value = reference.matrix(agent.theory.value_product, agent.value_theta.size)
+    assert_close(value, reference.matrix(full.theory.value_product, len(value)), ROUNDING)
 
 
 @pytest.mark.parametrize("k", [1, 5])
@@ -76,7 +76,7 @@ def test_product_follows_the_parameters(implementation, k):
     s = settings(sub_sampling_factor=k)
     agent, batch = loaded(implementation, s)
     agent.theta = agent.theta + 0.2
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, reference.dense_policy(s).fisher(agent.theta, batch.obs[::k]), DENSE)
 
 
@@ -85,5 +85,5 @@ def test_value_product_is_the_dense_matrix(implementation):
     agent, batch = loaded(implementation, s)
     sizes = (s.obs_size, *s.value_hidden, 1)
     J = reference.network_jacobian(agent.value_theta, sizes, "tanh", batch.obs)[:, 0]
-    product = reference.matrix(agent.value_product, agent.value_theta.size)
+    product = reference.matrix(agent.theory.value_product, agent.value_theta.size)
     assert_close(product, J.T @ J / len(J), DENSE)

@@ -18,8 +18,8 @@ def test_gradient_is_the_4th_order_difference_of_the_surrogate(
 ):
     agent, _ = loaded(implementation, settings(hidden, distribution, activation), off_policy=True)
     h = 1e-6 if activation == "relu" else 1e-4  # no step may cross a kink
-    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, h)
-    assert_close(agent.gradient(), numeric, DIFFERENCES)
+    numeric = reference.differences(lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, h)
+    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
 
 
 @every_policy
@@ -28,7 +28,7 @@ def test_gradient_is_the_mean_of_weighted_scores(implementation, hidden, distrib
     agent, batch = loaded(implementation, s, off_policy=True)
     obs, act, adv, _, logp = batch
     expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
-    assert_close(agent.gradient(), expected, DENSE)
+    assert_close(agent.theory.gradient(), expected, DENSE)
 
 
 @every_distribution
@@ -37,17 +37,17 @@ def test_gradient_over_any_number_of_rows(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=max(ROWS))
     agent, (obs, act, adv, _, logp) = loaded(implementation, s, n, off_policy=True)
     expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
-    assert_close(agent.gradient(), expected, DENSE)
+    assert_close(agent.theory.gradient(), expected, DENSE)
 
 
 @every_distribution
 def test_gradient_is_linear_in_the_advantages(implementation, distribution):
     agent, batch = loaded(implementation, settings((4,), distribution), off_policy=True)
-    once, other = agent.gradient(), np.random.default_rng(9).normal(size=len(batch.adv))
+    once, other = agent.theory.gradient(), np.random.default_rng(9).normal(size=len(batch.adv))
 
     def gradient(adv):
-        agent.load_batch(*batch._replace(adv=adv))
-        return agent.gradient()
+        agent.theory.load_batch(*batch._replace(adv=adv))
+        return agent.theory.gradient()
 
     assert not gradient(0 * other).any()
     total = once * 3 + gradient(other)
@@ -59,10 +59,10 @@ def test_gradient_follows_the_parameters(implementation):
     s = settings()
     agent, (obs, act, adv, ret, _) = loaded(implementation, s)
     logp = reference.dense_policy(s).logp(agent.theta, obs, act)
-    agent.load_batch(obs, act, adv, ret)
+    agent.theory.load_batch(obs, act, adv, ret)
     agent.theta = agent.theta + 0.2
     expected = reference.dense_policy(s).gradient(agent.theta, obs, act, adv, logp)
-    assert_close(agent.gradient(), expected, DENSE)
+    assert_close(agent.theory.gradient(), expected, DENSE)
 
 
 @table("activation", ["tanh", "identity"])
@@ -77,11 +77,11 @@ def test_value_gradient(implementation, activation, n):
         return 0.5 * np.mean((V - batch.ret) ** 2, axis=-1)
 
     expected = reference.derivative(half_mean_square, agent.value_theta)
-    assert_close(agent.value_gradient(), expected, DENSE)
+    assert_close(agent.theory.value_gradient(), expected, DENSE)
 
 
 def test_value_gradient_needs_returns(implementation):
     agent, batch = loaded(implementation, settings())
-    agent.load_batch(batch.obs, batch.act, batch.adv)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv)
     with pytest.raises(RuntimeError, match="the batch has no returns: give load_batch ret"):
-        agent.value_gradient()
+        agent.theory.value_gradient()

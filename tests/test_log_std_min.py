@@ -44,10 +44,10 @@ def floored(implementation, log_std, adv_of_far, **more):
     theta[-2:] = log_std
     agent.theta = theta
     batch = random_batch(s)
-    agent.load_batch(batch.obs, batch.act, batch.adv)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv)
     noise = np.array([[2.0, 0.1], [-2.0, -0.1], [0.1, 0.1], [-0.1, -0.1]] * 3)
-    act = agent.outputs() + np.exp(agent.theta[-2:]) * noise
-    agent.load_batch(batch.obs, act, np.tile([adv_of_far, adv_of_far, 0.0, 0.0], 3))
+    act = agent.theory.outputs() + np.exp(agent.theta[-2:]) * noise
+    agent.theory.load_batch(batch.obs, act, np.tile([adv_of_far, adv_of_far, 0.0, 0.0], 3))
     return agent
 
 
@@ -56,22 +56,22 @@ def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
     the other way."""
     agent = floored(implementation, [FLOOR, FLOOR], -1.0)
     free = floored(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
-    held, plain = agent.gradient(), free.gradient()
+    held, plain = agent.theory.gradient(), free.theory.gradient()
     assert plain[-2] < -0.1
     assert plain[-1] > 0.1
     assert held[-2] == 0
     assert_close(held[-1], plain[-1], 1e-6)
     assert_close(held[:-2], plain[:-2], 1e-6)
-    x, _ = agent.solve()
+    x, _ = agent.theory.solve()
     assert x[-2] == 0
 
 
 def test_a_log_std_at_the_floor_can_rise_again(implementation):
     """A clamp that is saturated does not kill the gradient."""
     agent = floored(implementation, [FLOOR, FLOOR], 1.0)
-    g = agent.gradient()
+    g = agent.theory.gradient()
     assert g[-2] > 0.1
-    x, _ = agent.solve()
+    x, _ = agent.theory.solve()
     assert x[-2] > 0
 
 
@@ -105,11 +105,11 @@ def test_a_log_std_at_the_ceiling_is_held_and_can_fall_again(implementation):
     """Far actions of the first component were good, then bad; those of the second were near."""
     s = dict(log_std_max=FLOOR, log_std_init=FLOOR)
     good = floored(implementation, [FLOOR, FLOOR], 1.0, **s)
-    assert good.gradient()[-2] == 0
-    assert good.gradient()[-1] < -0.1
-    assert good.solve()[0][-2] == 0
+    assert good.theory.gradient()[-2] == 0
+    assert good.theory.gradient()[-1] < -0.1
+    assert good.theory.solve()[0][-2] == 0
     bad = floored(implementation, [FLOOR, FLOOR], -1.0, **s)
-    assert bad.gradient()[-2] < -0.1
+    assert bad.theory.gradient()[-2] < -0.1
 
 
 def test_log_std_rises_to_the_ceiling_and_falls_from_it(implementation):

@@ -62,7 +62,7 @@ def loaded(implementation, s, n=N):
     act, dense = opened(s.parts, mask), reference.dense_policy(s, mask)
     logp = dense.logp(agent.theta, obs, act) + 0.2 * np.random.default_rng(5).normal(size=n)
     batch = Samples(obs, act, adv, ret, logp, mask)
-    agent.load_batch(*batch)
+    agent.theory.load_batch(*batch)
     return agent, batch, dense
 
 
@@ -79,7 +79,7 @@ def test_surrogate_kl_and_entropy_are_those_of_the_choices_left(implementation, 
         dense.kl(agent.theta, theta, batch.obs),
         dense.entropy(theta, batch.obs),
     )
-    for found, right in zip(agent.evaluate(theta), expected, strict=True):
+    for found, right in zip(agent.theory.evaluate(theta), expected, strict=True):
         assert_close(found, right, DENSE)
 
 
@@ -88,27 +88,29 @@ def test_surrogate_kl_and_entropy_are_those_of_the_choices_left(implementation, 
 def test_gradient_and_fisher_product_are_those_of_the_choices_left(implementation, parts, hidden):
     agent, batch, dense = loaded(implementation, choosing(parts, hidden))
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
-    assert_close(agent.gradient(), expected, DENSE)
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    assert_close(agent.theory.gradient(), expected, DENSE)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     assert_close(F, dense.fisher(agent.theta, batch.obs), DENSE)
 
 
 @every_choice
 def test_derivatives_are_the_differences_of_what_they_derive(implementation, parts):
     agent, _, _ = loaded(implementation, choosing(parts))
-    numeric = reference.differences(lambda t: np.array(agent.evaluate(t)[0]), agent.theta, 1e-4)
-    assert_close(agent.gradient(), numeric, DIFFERENCES)
+    numeric = reference.differences(
+        lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, 1e-4
+    )
+    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
     v, h = np.random.default_rng(1).normal(size=agent.theta.size), 1e-4
-    kl = [agent.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1)]
+    kl = [agent.theory.evaluate(agent.theta + sign * h * v)[1] for sign in (1, -1)]
     assert min(kl) > 0
-    curvature = v @ agent.fisher_product(v)
+    curvature = v @ agent.theory.fisher_product(v)
     assert sum(kl) / h**2 == pytest.approx(curvature, rel=SECOND_DIFFERENCES)
 
 
 def test_sub_sampled_rows_keep_their_masks(implementation):
     agent, batch, _ = loaded(implementation, choosing((2, 3), sub_sampling_factor=5))
     rows = batch.obs[::5], batch.mask[::5]
-    F = reference.matrix(agent.fisher_product, agent.theta.size)
+    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
     dense = reference.dense_policy(choosing((2, 3)), rows[1])
     assert_close(F, dense.fisher(agent.theta, rows[0]), DENSE)
 
@@ -133,13 +135,13 @@ def test_preconditioner_draws_from_the_choices_left(implementation):
     batch = random_batch(s)
     mask = np.zeros((N, 3), bool)
     mask[:, 1] = True
-    agent.load_batch(batch.obs, np.ones((N, 1)), batch.adv, mask=mask)
+    agent.theory.load_batch(batch.obs, np.ones((N, 1)), batch.adv, mask=mask)
     A = reference.with_one(batch.obs)
     A = A.T @ A / N
     r = np.random.default_rng(0).normal(size=(O + 1, 3))
     root = np.sqrt(s.cg_damping)
     expected = np.linalg.solve(A + root * np.eye(O + 1), r) / root
-    assert_close(agent.precondition(r.ravel()), expected.ravel(), DENSE)
+    assert_close(agent.theory.precondition(r.ravel()), expected.ravel(), DENSE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -149,9 +151,9 @@ def test_a_choice_that_is_never_open_is_not_moved(implementation, dtype):
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     mask = np.ones((N, 5), bool)
     mask[:, [1, 3]] = False
-    agent.load_batch(batch.obs, opened(s.parts, mask), batch.adv, mask=mask)
+    agent.theory.load_batch(batch.obs, opened(s.parts, mask), batch.adv, mask=mask)
     v = np.random.default_rng(0).normal(size=agent.theta.size)
-    for vector in (agent.gradient(), agent.fisher_product(v)):
+    for vector in (agent.theory.gradient(), agent.theory.fisher_product(v)):
         columns = vector.reshape(O + 1, 5)
         assert not columns[:, [0, 1, 3]].any()  # 0 is the only choice of its part that is left
         assert columns[:, [2, 4]].any()
@@ -163,10 +165,10 @@ def test_one_choice_left_is_certain(implementation, dtype):
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     act = np.hstack([np.zeros((N, 1)), np.random.default_rng(0).integers(3, size=(N, 1))])
     mask = np.hstack([np.ones((N, 1)), act[:, 1:] == np.arange(3)]).astype(np.uint8)
-    agent.load_batch(batch.obs, act, batch.adv, mask=mask)
-    assert agent.evaluate(agent.theta + 1.0) == (0, 0, 0)
-    assert not agent.gradient().any()
-    assert not agent.fisher_product(np.ones(agent.theta.size)).any()
+    agent.theory.load_batch(batch.obs, act, batch.adv, mask=mask)
+    assert agent.theory.evaluate(agent.theta + 1.0) == (0, 0, 0)
+    assert not agent.theory.gradient().any()
+    assert not agent.theory.fisher_product(np.ones(agent.theta.size)).any()
     for deterministic in (False, True):
         assert np.array_equal(agent.predict(batch.obs, deterministic, mask), act)
 
@@ -175,7 +177,7 @@ def test_a_batch_keeps_its_masks_when_theta_is_set(implementation):
     agent, batch, dense = loaded(implementation, choosing((2, 3)))
     agent.theta = agent.theta + 0.2
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
-    assert_close(agent.gradient(), expected, DENSE)
+    assert_close(agent.theory.gradient(), expected, DENSE)
 
 
 # -- draws ----------------------------------------------------------------------------------------
@@ -275,11 +277,13 @@ def test_rows_keep_their_masks_where_others_are_dropped(implementation):
     obs, act, logp, mask, skip = (np.stack(column) for column in zip(*rows, strict=True))
     kept = ~skip
     assert 0 < kept.sum() < kept.size
-    other.load_batch(obs[kept], act[kept], np.ones(kept.sum()), logp=logp[kept], mask=mask[kept])
+    other.theory.load_batch(
+        obs[kept], act[kept], np.ones(kept.sum()), logp=logp[kept], mask=mask[kept]
+    )
     theta = agent.theta
     record = agent.update()
     assert record["outcome"] == 0
-    _, kl, entropy = other.evaluate(agent.theta)
+    _, kl, entropy = other.theory.evaluate(agent.theta)
     assert record["kl"] == pytest.approx(kl, rel=ROUNDING * 100)
     assert record["entropy"] == pytest.approx(entropy, rel=ROUNDING)
     assert not np.array_equal(theta, agent.theta)
@@ -356,7 +360,7 @@ def test_a_mask_that_forbids_everything_is_refused_by_name(implementation):
         r"mask of row 3 forbids all 3 choices \(component 1\)$",
         lambda: agent.predict(obs, True, mask),
         lambda: agent.predict(obs, False, mask),
-        lambda: agent.load_batch(obs, act, adv, mask=mask),
+        lambda: agent.theory.load_batch(obs, act, adv, mask=mask),
     )
 
 
@@ -374,7 +378,7 @@ def test_a_given_action_that_is_forbidden_is_refused(implementation):
     refused(
         agent,
         f"action of row 4 {forbidden}$",
-        lambda: agent.load_batch(obs, act, np.zeros(5), mask=mask),
+        lambda: agent.theory.load_batch(obs, act, np.zeros(5), mask=mask),
     )
 
 
@@ -386,7 +390,7 @@ def refused_by_all(agent, message, obs, mask):
         lambda: agent.act(obs, mask),
         lambda: agent.record(obs, act, mask),
         lambda: agent.predict(obs, True, mask),
-        lambda: agent.load_batch(obs, act, np.zeros(5), mask=mask),
+        lambda: agent.theory.load_batch(obs, act, np.zeros(5), mask=mask),
     )
 
 

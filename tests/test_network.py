@@ -24,7 +24,7 @@ def test_outputs_are_the_layers_one_after_the_other(
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s)
     expected = reference.dense_policy(s).outputs(agent.theta, batch.obs)
-    assert_close(agent.outputs(), expected, ROUNDING)
+    assert_close(agent.theory.outputs(), expected, ROUNDING)
 
 
 @table("hidden", WIDTHS)
@@ -34,9 +34,9 @@ def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_
     agent = shaken(implementation, s)
     for n in ROWS:
         obs, act, adv, _, _ = random_batch(s, n)
-        agent.load_batch(obs, act, adv)
+        agent.theory.load_batch(obs, act, adv)
         expected = reference.dense_policy(s).outputs(agent.theta, obs)
-        assert_close(agent.outputs(), expected, ROUNDING)
+        assert_close(agent.theory.outputs(), expected, ROUNDING)
         assert_close(agent.predict(obs, True), expected, ROUNDING)
 
 
@@ -64,10 +64,10 @@ def test_relu_has_slope_zero_at_zero(implementation):
     first = slice(0, (s.obs_size + 1) * 4)
     theta[first] = 0
     agent.theta = theta
-    assert not agent.gradient()[first].any()
+    assert not agent.theory.gradient()[first].any()
     agent_tanh, _ = loaded(implementation, settings((4,)))
     agent_tanh.theta = theta
-    assert agent_tanh.gradient()[first].any()
+    assert agent_tanh.theory.gradient()[first].any()
 
 
 def test_parameters_are_copied_in_and_out(implementation):

@@ -57,8 +57,8 @@ def test_statistics_are_frozen_within_an_iteration(implementation):
         assert np.array_equal(agent.state()[name], statistics[name])
     samples = samples_of(log, s)
     samples = samples._replace(obs=normalised(samples.obs, seen.obs[~seen.skip]))
-    twin.load_batch(*samples)
-    grad_norm = np.linalg.norm(twin.gradient())
+    twin.theory.load_batch(*samples)
+    grad_norm = np.linalg.norm(twin.theory.gradient())
     assert agent.update()["grad_norm"] == pytest.approx(grad_norm, rel=SOLVED)
 
 
@@ -70,8 +70,8 @@ def test_load_batch_takes_observations_as_they_are(implementation):
     plain.theta = agent.theta
     obs = np.random.default_rng(0).normal(size=(9, O))
     for each in (agent, plain):
-        each.load_batch(obs, np.zeros((9, 2)), np.ones(9))
-    assert np.array_equal(agent.outputs(), plain.outputs())
+        each.theory.load_batch(obs, np.zeros((9, 2)), np.ones(9))
+    assert np.array_equal(agent.theory.outputs(), plain.theory.outputs())
 
 
 def discounted(log, running, gamma):

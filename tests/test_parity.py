@@ -46,16 +46,16 @@ def test_one_pass_over_a_batch(hidden, distribution, activation, dtype):
     u = np.random.default_rng(2).normal(size=agents[0].value_theta.size)
     answers = []
     for agent in agents:
-        agent.load_batch(*batch)
-        trial = agent.evaluate(agent.theta + 0.2 * v)
+        agent.theory.load_batch(*batch)
+        trial = agent.theory.evaluate(agent.theta + 0.2 * v)
         answers.append(
             [
-                agent.outputs(),
-                agent.gradient(),
-                agent.fisher_product(v),
-                agent.precondition(v),
-                agent.value_gradient(),
-                agent.value_product(u),
+                agent.theory.outputs(),
+                agent.theory.gradient(),
+                agent.theory.fisher_product(v),
+                agent.theory.precondition(v),
+                agent.theory.value_gradient(),
+                agent.theory.value_product(u),
                 *(np.array([number]) for number in trial),
             ]
         )

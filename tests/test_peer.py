@@ -65,13 +65,13 @@ def loaded_agent(batch, backend, dtype, **changes):
     agent = make_agent(agent_settings(batch, **changes), backend, dtype)
     agent.theta = batch["theta"].astype(np.float64)
     adv, logp = peer.normalized_advantages(batch), batch["log_probs"].astype(np.float64)
-    agent.load_batch(batch["obs"], batch["actions"], adv, None, logp)
+    agent.theory.load_batch(batch["obs"], batch["actions"], adv, None, logp)
     return agent
 
 
 def policy_step(agent, target_kl):
     """The full step beta x, beta = sqrt(2 target_kl / x'Hx)."""
-    x, info = agent.solve()
+    x, info = agent.theory.solve()
     return np.sqrt(2.0 * target_kl / info["curvature"]) * x
 
 
@@ -89,7 +89,7 @@ def test_step_equals_the_peers(batches, name, dtype, backend):
 def test_peers_step_passes_the_line_search_here_too(batches, name, dtype, backend):
     batch = batches[name]
     agent = loaded_agent(batch, backend, dtype)
-    surr, kl, _ = agent.evaluate(batch["theta"] + batch["peer_step"].astype(np.float64))
+    surr, kl, _ = agent.theory.evaluate(batch["theta"] + batch["peer_step"].astype(np.float64))
     assert batch["peer_backtracks"] == 0
     # the peer's batch-mean surrogate starts from 0, the mean of the normalised advantages
     assert surr == pytest.approx(float(batch["peer_surr"]), rel=1e-3)
@@ -100,14 +100,14 @@ def test_peers_step_passes_the_line_search_here_too(batches, name, dtype, backen
 
 def gain(agent, x, damping):
     """g'x / sqrt(x'Hx): the improvement predicted at equal (damped) KL, H = F + damping I."""
-    return agent.gradient() @ x / np.sqrt(x @ (agent.fisher_product(x) + damping * x))
+    return agent.theory.gradient() @ x / np.sqrt(x @ (agent.theory.fisher_product(x) + damping * x))
 
 
 def gain_of(batch, backend, dtype, **changes):
     """The gain of the direction that CG finds with these settings."""
     settings = agent_settings(batch, **changes)
     agent = loaded_agent(batch, backend, dtype, **changes)
-    x, info = agent.solve()
+    x, info = agent.theory.solve()
     assert info["cg_steps"] == settings.cg_max_steps
     return gain(agent, x, settings.cg_damping)
 

@@ -269,7 +269,7 @@ def agent_of(batch):
     agent = make_agent(resolve(settings, batch["obs"].shape[1], *distribution), None, "float64")
     agent.theta = batch["theta"].astype(np.float64)
     adv, logp = peer.normalized_advantages(batch), batch["log_probs"].astype(np.float64)
-    agent.load_batch(batch["obs"], batch["actions"], adv, None, logp)
+    agent.theory.load_batch(batch["obs"], batch["actions"], adv, None, logp)
     return agent
 
 
@@ -282,11 +282,11 @@ def test_sb3_takes_the_recorded_step(name):
     with np.load(Path(__file__).parent / "data" / f"{name}.npz") as file:
         batch = dict(file)
     agent = agent_of(batch)
-    x, info = agent.solve()
+    x, info = agent.theory.solve()
     dims = peer.kl_dims(batch)
     step = np.sqrt(2 * dims * 0.01 / info["curvature"]) * x
     assert peer.relative_difference(step, batch["peer_step"]) <= 1e-4
-    surr, kl, _ = agent.evaluate(batch["theta"] + step)
+    surr, kl, _ = agent.theory.evaluate(batch["theta"] + step)
     assert kl == pytest.approx(dims * float(batch["peer_kl"]), rel=1e-4)
     assert surr == pytest.approx(float(batch["peer_surr"]), rel=1e-3)
     assert kl <= dims * 0.01

@@ -39,7 +39,7 @@ def dense_preconditioner(agent, s, obs, n_updates=0):
 
 def assert_inverse(agent, M):
     r = np.random.default_rng(2).normal(size=agent.theta.size)
-    assert_close(agent.precondition(r), np.linalg.solve(M, r), SOLVED)
+    assert_close(agent.theory.precondition(r), np.linalg.solve(M, r), SOLVED)
 
 
 @every_distribution
@@ -74,7 +74,7 @@ def test_draws_differ_from_update_to_update(implementation):
         state = agent.state()
         state["counters"][4] = n_updates
         agent.load_state(state)
-        agent.load_batch(*batch)
+        agent.theory.load_batch(*batch)
         assert_inverse(agent, dense_preconditioner(agent, s, batch.obs, n_updates))
 
 
@@ -91,10 +91,10 @@ def test_linear_gaussian_block_is_the_damped_fisher_matrix(implementation, n, k)
 def test_factors_follow_the_parameters(implementation):
     s = settings((4,))
     agent, batch = loaded(implementation, s)
-    agent.precondition(agent.theta)
+    agent.theory.precondition(agent.theta)
     agent.theta = agent.theta + 0.1
     assert_inverse(agent, dense_preconditioner(agent, s, batch.obs))
-    agent.load_batch(*batch._replace(obs=2 * batch.obs))
+    agent.theory.load_batch(*batch._replace(obs=2 * batch.obs))
     assert_inverse(agent, dense_preconditioner(agent, s, 2 * batch.obs))
 
 
@@ -104,9 +104,9 @@ def test_a_direction_without_curvature_gets_no_step(implementation):
     agent, batch = shaken(implementation, s), random_batch(s)
     obs = batch.obs.copy()
     obs[:, 1], obs[:, 2] = 0, obs[:, 0]
-    agent.load_batch(obs, batch.act, batch.adv)
+    agent.theory.load_batch(obs, batch.act, batch.adv)
     r = np.random.default_rng(2).normal(size=agent.theta.size)
-    z = agent.precondition(r)
+    z = agent.theory.precondition(r)
     W = z[:-2].reshape(s.obs_size + 1, 2)
     assert not W[1:3].any()
     F = reference.dense_policy(s).fisher(agent.theta, obs)
@@ -123,9 +123,9 @@ def test_dead_units_do_no_harm(implementation, damping, activation):
     theta = agent.theta
     theta[: (s.obs_size + 1) * 4] = 0
     agent.theta = theta
-    agent.load_batch(*batch)
-    assert np.isfinite(agent.precondition(np.ones(theta.size))).all()
-    x, info = agent.solve()
+    agent.theory.load_batch(*batch)
+    assert np.isfinite(agent.theory.precondition(np.ones(theta.size))).all()
+    x, info = agent.theory.solve()
     assert np.isfinite(x).all()
     assert np.isfinite(list(info.values())).all()
 
@@ -135,7 +135,7 @@ def test_estimated_factors_have_a_damping_of_their_own(implementation, damping):
     """That of 1e-3, bit for bit, but for log_std, whose block is exact."""
     r = np.random.default_rng(2).normal(size=shaken(implementation, settings()).theta.size)
     small, least = (
-        loaded(implementation, settings(cg_damping=each))[0].precondition(r)
+        loaded(implementation, settings(cg_damping=each))[0].theory.precondition(r)
         for each in (damping, 1e-3)
     )
     assert small[:-2].tobytes() == least[:-2].tobytes()
@@ -155,6 +155,6 @@ def test_steps_are_taken_with_little_damping(implementation, dtype, damping):
 def test_without_a_preconditioner_there_is_none(implementation):
     agent, _ = loaded(implementation, settings((4,), preconditioner="none"))
     with pytest.raises(RuntimeError, match="preconditioner='none'"):
-        agent.precondition(np.ones(agent.theta.size))
-    x, _ = agent.solve()
+        agent.theory.precondition(np.ones(agent.theta.size))
+    x, _ = agent.theory.solve()
     assert np.isfinite(x).all()

@@ -76,6 +76,8 @@ class Broken:
     def __getattr__(self, name):
         agent, method, change = self._given
         attribute = getattr(agent, name)
+        if name == "theory":
+            return Broken(attribute, method, change)
         if name != method:
             return attribute
         return lambda *args, **kwargs: change(attribute(*args, **kwargs))

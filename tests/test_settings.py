@@ -187,7 +187,7 @@ def test_activation_by_name_or_by_a_class_of_that_name():
 
     for given, name in ((Tanh, "tanh"), (relu, "relu"), ("Identity", "identity")):
         assert agent_settings(policy_kwargs={"activation_fn": given}).activation == name
-    with pytest.raises(ValueError, match="activation_fn must be one of tanh, relu, identity"):
+    with pytest.raises(ValueError, match="activation_fn must be one of tanh, identity, relu"):
         make_settings("MlpPolicy", {"policy_kwargs": {"activation_fn": "gelu"}})
 
 

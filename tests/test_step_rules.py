@@ -64,10 +64,10 @@ def passes(s, surr, kl, surr_old):
 def first_taken(twin, s, x, curvature):
     """The line search once more, with the twin's own evaluations: theta and its place, or None."""
     beta, theta = np.sqrt(2 * s.target_kl / curvature), twin.theta
-    surr_old = twin.evaluate(theta)[0]
+    surr_old = twin.theory.evaluate(theta)[0]
     for j in range(s.line_search_max_iter):
         trial = theta + beta * s.line_search_shrinking_factor**j * x
-        surr, kl, _ = twin.evaluate(trial)
+        surr, kl, _ = twin.theory.evaluate(trial)
         if passes(s, surr, kl, surr_old):
             return trial, j + 1, surr - surr_old, kl
     return None
@@ -92,8 +92,8 @@ def test_the_first_trial_that_the_rule_takes(
         )
         agent, twin = shaken(implementation, s), shaken(implementation, s)
         samples = samples_of(collect(agent, World(5), 24), s)
-        twin.load_batch(*samples)
-        x, info = twin.solve()
+        twin.theory.load_batch(*samples)
+        x, info = twin.theory.solve()
         expected = first_taken(twin, s, x, info["curvature"])
         record = agent.update()
         assert (record["outcome"] == OK) == (expected is not None)
@@ -150,7 +150,7 @@ def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distributio
     dense, theta = reference.dense_policy(s), agent.theta
     trial = theta + 0.3 * np.random.default_rng(2).normal(size=len(theta))
     reverse, forward = dense.kl(trial, theta, batch.obs), dense.kl(theta, trial, batch.obs)
-    assert agent.evaluate(trial)[1] == pytest.approx(reverse, rel=DENSE)
+    assert agent.theory.evaluate(trial)[1] == pytest.approx(reverse, rel=DENSE)
     assert abs(reverse - forward) > 1e-3 * forward
 
 
@@ -163,8 +163,8 @@ def test_the_fisher_matrix_is_the_hessian_of_both(implementation, distribution, 
     for seed in range(3):
         v = np.random.default_rng(seed).normal(size=len(theta))
         v /= np.linalg.norm(v)
-        second = sum(agent.evaluate(theta + step * v)[1] for step in (h, -h)) / h**2
-        assert_close(second, v @ agent.fisher_product(v), SECOND_DIFFERENCES)
+        second = sum(agent.theory.evaluate(theta + step * v)[1] for step in (h, -h)) / h**2
+        assert_close(second, v @ agent.theory.fisher_product(v), SECOND_DIFFERENCES)
 
 
 # -- the reduction of the KL ----------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_policy_refuses_what_is_none():
         ("parts of a gaussian policy cannot be ()", dict(parts=())),
         ("each of parts must be an integer >= 1, got 0", dict(parts=(0,))),
         ("each of hidden must be an integer >= 1, got 1.5", dict(hidden=(1.5,))),
-        ("activation must be 'tanh' or 'relu' or 'identity', got 'gelu'", dict(activation="gelu")),
+        ("activation must be 'tanh' or 'identity' or 'relu', got 'gelu'", dict(activation="gelu")),
     ):
         refuses(message, Policy, **(good | bad))
     refuses(f"seed must be an integer from 0 to {2**64 - 1}, got -1", LINEAR.initial, -1)

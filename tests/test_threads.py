@@ -44,16 +44,16 @@ def big_agent(n_threads, dtype="float32", **more):
     )
     agent, draw = make_agent(s, dtype=dtype), np.random.default_rng(0)
     obs, act = draw.normal(size=(N, 5)), draw.normal(size=(N, 2))
-    agent.load_batch(obs, act, draw.normal(size=N), draw.normal(size=N))
+    agent.theory.load_batch(obs, act, draw.normal(size=N), draw.normal(size=N))
     return agent
 
 
 def passes(agent):
     """What each pass over the batch gives, as one array."""
     v = np.random.default_rng(1).normal(size=len(agent.theta))
-    x, _ = agent.solve()
-    trial = agent.evaluate(agent.theta + 0.01 * v)
-    return np.concatenate([agent.gradient(), agent.fisher_product(v), x, trial])
+    x, _ = agent.theory.solve()
+    trial = agent.theory.evaluate(agent.theta + 0.01 * v)
+    return np.concatenate([agent.theory.gradient(), agent.theory.fisher_product(v), x, trial])
 
 
 def learnt(n_threads, seed=0, **more):
@@ -113,9 +113,9 @@ def test_threads_start_with_the_first_work_and_end_with_the_agent():
     before = threads_left()
     agent = make_agent(AgentSettings(3, "gaussian", (1,), n_steps=4096, n_threads=4))
     assert len(list(TASKS.iterdir())) == before
-    agent.load_batch(np.zeros((4096, 3)), np.zeros((4096, 1)), np.ones(4096))
+    agent.theory.load_batch(np.zeros((4096, 3)), np.zeros((4096, 1)), np.ones(4096))
     assert len(list(TASKS.iterdir())) == before + 3
-    agent.fisher_product(np.ones(len(agent.theta)))
+    agent.theory.fisher_product(np.ones(len(agent.theta)))
     assert len(list(TASKS.iterdir())) == before + 3
     del agent
     assert threads_left() == before
@@ -202,7 +202,7 @@ def test_a_saved_model_takes_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
 
 
 def put_product(queue, agent, v):
-    queue.put(agent.fisher_product(v).tobytes())
+    queue.put(agent.theory.fisher_product(v).tobytes())
 
 
 @needs_extension
@@ -211,7 +211,7 @@ def put_product(queue, agent, v):
 def test_a_forked_child_has_threads_of_its_own():
     agent = big_agent(3)
     v = np.ones(len(agent.theta))
-    expected = agent.fisher_product(v).tobytes()
+    expected = agent.theory.fisher_product(v).tobytes()
     fork = multiprocessing.get_context("fork")
     queue = fork.Queue()
     child = fork.Process(target=put_product, args=(queue, agent, v))
@@ -219,7 +219,7 @@ def test_a_forked_child_has_threads_of_its_own():
     assert queue.get(timeout=60) == expected
     child.join(60)
     assert child.exitcode == 0
-    assert agent.fisher_product(v).tobytes() == expected
+    assert agent.theory.fisher_product(v).tobytes() == expected
 
 
 @needs_extension
@@ -260,7 +260,7 @@ def test_a_spawned_child_gets_the_same(monkeypatch):
     child = spawn.Process(target=product_in_a_new_process, args=(queue,))
     child.start()
     agent = big_agent(1)
-    assert queue.get(timeout=60) == agent.fisher_product(np.ones(len(agent.theta))).tobytes()
+    assert queue.get(timeout=60) == agent.theory.fisher_product(np.ones(len(agent.theta))).tobytes()
     child.join(60)
 
 
@@ -319,15 +319,15 @@ def test_what_is_long_lets_other_threads_run(name, pulse):
     agent, draw = big_agent(2), np.random.default_rng(2)
     obs, act = draw.normal(size=(N, 5)).astype(agent.real), np.ones((N, 2), agent.real)
     ones, theta = np.ones(N), agent.theta
-    agent.load_batch(obs, act, ones, ones)
+    agent.theory.load_batch(obs, act, ones, ones)
     calls = {
         "predict": lambda: agent.predict(obs, True),
         "value": lambda: agent.value(obs),
-        "gradient": agent.gradient,
-        "fisher_product": lambda: agent.fisher_product(theta),
-        "evaluate": lambda: agent.evaluate(theta),
-        "value_gradient": agent.value_gradient,
-        "load_batch": lambda: agent.load_batch(obs, act, ones, ones),
+        "gradient": agent.theory.gradient,
+        "fisher_product": lambda: agent.theory.fisher_product(theta),
+        "evaluate": lambda: agent.theory.evaluate(theta),
+        "value_gradient": agent.theory.value_gradient,
+        "load_batch": lambda: agent.theory.load_batch(obs, act, ones, ones),
     }
     assert beats_during(pulse, calls[name])
 
@@ -411,5 +411,5 @@ def test_parameters_are_read_and_written_whole():
             torn.append(theta)
 
     write()
-    at_once(write, read, agent.gradient)
+    at_once(write, read, agent.theory.gradient)
     assert not torn

@@ -56,9 +56,9 @@ def search(twin, s, x, curvature):
     beta, theta = np.sqrt(2 * s.target_kl / curvature), twin.theta
     for j in range(s.line_search_max_iter):
         trial = theta + beta * s.line_search_shrinking_factor**j * x
-        surr, kl, entropy = twin.evaluate(trial)
-        if kl <= s.target_kl and surr > twin.evaluate(theta)[0]:
-            return beta, trial, j + 1, surr - twin.evaluate(theta)[0], kl, entropy
+        surr, kl, entropy = twin.theory.evaluate(trial)
+        if kl <= s.target_kl and surr > twin.theory.evaluate(theta)[0]:
+            return beta, trial, j + 1, surr - twin.theory.evaluate(theta)[0], kl, entropy
     raise AssertionError("nothing was accepted")
 
 
@@ -72,9 +72,9 @@ def test_update_is_the_stages_one_after_the_other(
     agent, twin = shaken(implementation, s), shaken(implementation, s)
     log = collect(agent, World(5, **world), 20)
     samples = samples_of(log, s)
-    twin.load_batch(*samples)
-    theta, grad = twin.theta, twin.gradient()
-    x, info = twin.solve()
+    twin.theory.load_batch(*samples)
+    theta, grad = twin.theta, twin.theory.gradient()
+    x, info = twin.theory.solve()
     beta, trial, trials, gain, kl, entropy = search(twin, s, x, info["curvature"])
     record = agent.update()
     assert (record["outcome"], record["line_search_steps"]) == (OK, trials)
@@ -88,7 +88,7 @@ def test_update_is_the_stages_one_after_the_other(
         "kl_tried": kl,
         "target_kl": s.target_kl,
         "cg_damping": s.cg_damping,
-        "kl_predicted": beta**2 / 2 * x @ twin.fisher_product(x),
+        "kl_predicted": beta**2 / 2 * x @ twin.theory.fisher_product(x),
         "entropy": entropy,
         "grad_norm": np.linalg.norm(grad),
         "step_norm": np.linalg.norm(trial - theta),

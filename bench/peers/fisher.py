@@ -27,7 +27,7 @@ class Portable:
 
     def __init__(self, shape: Shape, batch: Drawn):
         self._agent, self._v = ours.loaded(shape, batch, kind="portable"), batch.v
-        self.product = self._agent.fisher_product
+        self.product = self._agent.theory.fisher_product
 
     def run(self) -> None:
         """per_run products."""
@@ -42,9 +42,9 @@ def compare(
     other = (PEERS | {"portable": Portable})[peer](of, batch)
     count = ours.thread_counts([threads])[0]
     agent, name = ours.loaded(of, batch, count), ours.label(count)
-    _check(of, batch, {peer: other.product, name: agent.fisher_product})
+    _check(of, batch, {peer: other.product, name: agent.theory.fisher_product})
     entries = {
-        name: Contestant(lambda: agent.fisher_product(batch.v)),
+        name: Contestant(lambda: agent.theory.fisher_product(batch.v)),
         peer: Contestant(other.run),
     }
     times, peak = timed(entries, seconds)
@@ -58,8 +58,10 @@ def scaling(shape: str, n: int, threads: int, counts: list[int], seconds: float)
     of, batch = SHAPES[shape], drawn(SHAPES[shape], n)
     both = ours.thread_counts([1, threads])
     agents = {ours.label(count): ours.loaded(of, batch, count) for count in both}
-    _check(of, batch, {k: a.fisher_product for k, a in agents.items()})
-    entries = {k: Contestant(lambda a=a: a.fisher_product(batch.v)) for k, a in agents.items()}
+    _check(of, batch, {k: a.theory.fisher_product for k, a in agents.items()})
+    entries = {
+        k: Contestant(lambda a=a: a.theory.fisher_product(batch.v)) for k, a in agents.items()
+    }
     times, peak = timed(entries, seconds)
     work = n * flops.fisher_product(of.sizes)
     return {"times": times, "peak": peak.sets, "flops": work}
@@ -75,7 +77,7 @@ def timed(entries: dict[str, Contestant], seconds: float) -> tuple[dict[str, Tim
 
 def _check(shape: Shape, batch: Drawn, products: dict[str, Any]) -> None:
     """Every contestant's product against ours in float64."""
-    expected = ours.loaded(shape, batch, dtype="float64").fisher_product(batch.v)
+    expected = ours.loaded(shape, batch, dtype="float64").theory.fisher_product(batch.v)
     for name, product in products.items():
         error = ours.relative_error(np.asarray(product(batch.v), np.float64), expected)
         ours.require(f"Fisher product of {name}", error, TOLERANCE)

@@ -45,7 +45,7 @@ def loaded(
     of = with_threads(shape.settings(len(batch.obs)), threads)
     agent = make_agent(of, kind, dtype)
     agent.theta = batch.theta
-    agent.load_batch(batch.obs, batch.act, batch.adv)
+    agent.theory.load_batch(batch.obs, batch.act, batch.adv)
     return agent
 
 
@@ -132,17 +132,17 @@ class Judge:
         self._agent = make_agent(defaults(batch), None, "float64")
         self._agent.theta = batch.theta
         normal = (adv - adv.mean()) / (adv.std() + 1e-8)
-        self._agent.load_batch(batch.flat("obs"), batch.flat("act"), normal.ravel())
-        self._gradient = self._agent.gradient()
+        self._agent.theory.load_batch(batch.flat("obs"), batch.flat("act"), normal.ravel())
+        self._gradient = self._agent.theory.gradient()
 
     def gain(self, step: np.ndarray) -> float:
         """g'x / sqrt(x'F x), F undamped: the improvement predicted at equal KL; 0 for no step."""
-        curvature = step @ self._agent.fisher_product(step)
+        curvature = step @ self._agent.theory.fisher_product(step)
         return float(self._gradient @ step / np.sqrt(curvature)) if curvature > 0 else 0.0
 
     def kl(self, step: np.ndarray) -> float:
         """Of the step as it was taken, summed over action components."""
-        return float(self._agent.evaluate(self._batch.theta + step)[1])
+        return float(self._agent.theory.evaluate(self._batch.theta + step)[1])
 
     def explained_variance(self, values: Callable[[np.ndarray], np.ndarray]) -> float:
         """Of the next rollout's returns, which nobody has seen."""

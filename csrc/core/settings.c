@@ -1,62 +1,205 @@
-/* Default settings, and their legal ranges. */
+/* The table of settings made of trpo_settings.h; defaults and checks that it drives; and the rules
+ * that involve several settings. */
 #include "work.h"
 
 #include <limits.h>
 #include <string.h>
 
-/* What lies within keeps exp(-2 log_std) a float. */
-static const double LOWEST_LOG_STD = -20, HIGHEST_LOG_STD = 20;
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define CLOSED(low, high) low, high, 0, 0
+#define OPEN(low, high) low, high, 1, 1
+#define HALF_OPEN(low, high) low, high, 0, 1
+#define LIST(...) __VA_ARGS__
+#define AT(field) offsetof(trpo_settings, field)
+
+/* The words of each TRPO_WORD. */
+#define TRPO_INT_SETTING(name, initial, range, meaning)
+#define TRPO_REAL_SETTING(name, initial, range, meaning)
+#define TRPO_FLAG_SETTING(name, initial, meaning)
+#define TRPO_WORD_SETTING(name, initial, words, meaning) \
+    static const char *const name##_words[] = {LIST words, NULL};
+#define TRPO_SIZES_SETTING(name, least, meaning)
+#define TRPO_SEED_SETTING(name, meaning)
+#include "../include/trpo_settings.h"
+#undef TRPO_INT_SETTING
+#undef TRPO_REAL_SETTING
+#undef TRPO_FLAG_SETTING
+#undef TRPO_WORD_SETTING
+#undef TRPO_SIZES_SETTING
+#undef TRPO_SEED_SETTING
+
+#define LAST_WORD(name) ((double)(sizeof name##_words / sizeof *name##_words) - 2)
+#define TRPO_INT_SETTING(name, initial, range, meaning) \
+    {#name, meaning, NULL, TRPO_INT, AT(name), 0, initial, range},
+#define TRPO_REAL_SETTING(name, initial, range, meaning) \
+    {#name, meaning, NULL, TRPO_REAL, AT(name), 0, initial, range},
+#define TRPO_FLAG_SETTING(name, initial, meaning) \
+    {#name, meaning, NULL, TRPO_FLAG, AT(name), 0, initial, CLOSED(0, 1)},
+#define TRPO_WORD_SETTING(name, initial, words, meaning) \
+    {#name, meaning, name##_words, TRPO_WORD, AT(name), 0, initial, CLOSED(0, LAST_WORD(name))},
+#define TRPO_SIZES_SETTING(name, least, meaning) \
+    {#name, meaning, NULL, TRPO_SIZES, AT(name), AT(n_##name), least, CLOSED(1, TRPO_LARGEST_SIZE)},
+#define TRPO_SEED_SETTING(name, meaning) \
+    {#name, meaning, NULL, TRPO_SEED, AT(name), 0, 0, CLOSED(0, 9007199254740992.0)},
+static const trpo_setting table[] = {
+#include "../include/trpo_settings.h"
+};
+
+enum { N_SETTINGS = sizeof table / sizeof *table };
+
+const trpo_setting *trpo_setting_at(int i)
+{
+    return i >= 0 && i < N_SETTINGS ? &table[i] : NULL;
+}
+
+const trpo_setting *trpo_find_setting(const char *name)
+{
+    for (int i = 0; i < N_SETTINGS; i++)
+        if (strcmp(table[i].name, name) == 0) return &table[i];
+    return NULL;
+}
+
+/* ---- fields by their row --------------------------------------------------------------------- */
+
+static double number_at(const trpo_settings *s, const trpo_setting *row)
+{
+    const char *at = (const char *)s + row->offset;
+    if (row->type == TRPO_REAL) return *(const double *)at;
+    return row->type == TRPO_SEED ? (double)*(const uint64_t *)at : *(const int *)at;
+}
+
+static void put_number(trpo_settings *s, const trpo_setting *row, double value)
+{
+    char *at = (char *)s + row->offset;
+    if (row->type == TRPO_REAL)
+        *(double *)at = value;
+    else if (row->type == TRPO_SEED)
+        *(uint64_t *)at = (uint64_t)value;
+    else
+        *(int *)at = (int)value;
+}
+
+/* False for NaN and infinities. */
+static int is_in_range(const trpo_setting *row, double x)
+{
+    const int above = row->low_open ? x > row->low : x >= row->low;
+    const int below = row->high_open ? x < row->high : x <= row->high;
+    return above && below && (row->type == TRPO_REAL || x == floor(x));
+}
 
 void trpo_default_settings(trpo_settings *s)
 {
     memset(s, 0, sizeof *s);
-    s->distribution = TRPO_GAUSSIAN;
-    s->activation = TRPO_TANH;
-    s->log_std_min = LOWEST_LOG_STD;
-    s->log_std_max = HIGHEST_LOG_STD;
-    s->n_features = 100;
-    s->feature_degree = 2;
-    s->n_steps = 2048;
-    s->n_envs = 1;
-    s->gamma = 0.99;
-    s->gae_lambda = 0.95;
-    s->normalize_advantage = 1;
-    s->target_kl = 0.01;
-    s->cg_damping = 0.1;
-    s->cg_max_steps = 3;
-    s->cg_tolerance = 1e-5;
-    s->preconditioner = TRPO_KFAC;
-    s->sub_sampling_factor = 1;
-    s->line_search_shrinking_factor = 0.8;
-    s->line_search_max_iter = 10;
-    s->kl_slack = 1;
-    s->critic = TRPO_KFAC_STEPS;
-    s->n_critic_updates = 1;
-    s->critic_damping = 0.01;
-    s->learning_rate = 1e-3;
+    for (int i = 0; i < N_SETTINGS; i++)
+        if (table[i].type != TRPO_SIZES) put_number(s, &table[i], table[i].initial);
 }
 
-/* No size above 2^24, and no more rows than leave an int room to round up to a chunk. */
-enum { LARGEST_SIZE = 1 << 24, LARGEST_N = INT_MAX - TRPO_CHUNK };
-
-/* The preconditioner holds the square of the features' number. */
-enum { LARGEST_F = 10000 };
-
-static int is_size(int x) { return x >= 1 && x <= LARGEST_SIZE; }
-
-static int are_sizes(const int *x, int count)
+int trpo_set_setting(trpo_settings *s, const char *name, double value)
 {
-    if (count < 0 || count > LARGEST_SIZE || (count > 0 && x == NULL)) return 0;
+    const trpo_setting *row = trpo_find_setting(name);
+    if (row == NULL || row->type == TRPO_SIZES || !is_in_range(row, value)) return TRPO_ERR_SETTING;
+    put_number(s, row, value);
+    return TRPO_OK;
+}
+
+int trpo_get_setting(const trpo_settings *s, const char *name, double *value)
+{
+    const trpo_setting *row = trpo_find_setting(name);
+    if (row == NULL || row->type == TRPO_SIZES) return TRPO_ERR_SETTING;
+    *value = number_at(s, row);
+    return TRPO_OK;
+}
+
+int trpo_set_word(trpo_settings *s, const char *name, const char *word)
+{
+    const trpo_setting *row = trpo_find_setting(name);
+    if (row == NULL || row->type != TRPO_WORD) return TRPO_ERR_SETTING;
+    for (int i = 0; row->words[i] != NULL; i++)
+        if (strcmp(row->words[i], word) == 0) return trpo_set_setting(s, name, i);
+    return TRPO_ERR_SETTING;
+}
+
+/* ---- what is out of range -------------------------------------------------------------------- */
+
+/* Rows that leave an int room to round up to a chunk. */
+enum { LARGEST_N = INT_MAX - TRPO_CHUNK };
+
+static int are_sizes(const trpo_settings *s, const trpo_setting *row)
+{
+    const char *at = (const char *)s;
+    const int *const sizes = *(const int *const *)(at + row->offset);
+    const int count = *(const int *)(at + row->count_offset);
+    if (count < row->initial || count > TRPO_LARGEST_SIZE) return 0;
+    if (count > 0 && sizes == NULL) return 0;
     for (int i = 0; i < count; i++)
-        if (!is_size(x[i])) return 0;
+        if (!is_in_range(row, sizes[i])) return 0;
     return 1;
 }
+
+/* Flags are never out of range, and the whole of a seed's 64 bits is legal. */
+static int is_legal(const trpo_settings *s, const trpo_setting *row)
+{
+    switch (row->type) {
+    case TRPO_SIZES: return are_sizes(s, row);
+    case TRPO_FLAG:
+    case TRPO_SEED: return 1;
+    default: return is_in_range(row, number_at(s, row));
+    }
+}
+
+/* Components have the outputs that the distribution asks for; together they are a size. */
+static int are_parts(const trpo_settings *s)
+{
+    const int outputs = trpok_distribution(s->distribution)->outputs;
+    double total = 0;
+    if (s->n_parts < 1) return 0;
+    for (int d = 0; d < s->n_parts; d++) {
+        if (outputs > 0 && s->parts[d] != outputs) return 0;
+        total += s->parts[d];
+    }
+    return total <= (double)TRPO_LARGEST_SIZE;
+}
+
+/* The first setting, each legal by itself, that does not go with the others. */
+static const char *bad_together(const trpo_settings *s)
+{
+    if (trpok_named(s->instruction_set) == NULL) return "instruction_set";
+    if (!are_parts(s)) return "parts";
+    if (s->log_std_min > s->log_std_init) return "log_std_min";
+    if (s->log_std_max < s->log_std_init) return "log_std_max";
+    if (s->features == TRPO_POLYNOMIAL && trpo_n_inputs(s) > TRPO_MOST_FEATURES)
+        return "feature_degree";
+    if (s->n_envs > LARGEST_N / s->n_steps) return "n_envs";
+    return s->adaptive_damping && s->cg_damping == 0 ? "cg_damping" : NULL;
+}
+
+const char *trpo_bad_setting(const trpo_settings *s)
+{
+    for (int i = 0; i < N_SETTINGS; i++)
+        if (!is_legal(s, &table[i])) return table[i].name;
+    return bad_together(s);
+}
+
+/* ---- settings that may change later ---------------------------------------------------------- */
+
+int trpo_set_target_kl(trpo_agent *w, double target_kl)
+{
+    return trpo_set_setting(&w->set, "target_kl", target_kl);
+}
+
+int trpo_set_learning_rate(trpo_agent *w, double learning_rate)
+{
+    return trpo_set_setting(&w->set, "learning_rate", learning_rate);
+}
+
+/* ---- what follows from them ------------------------------------------------------------------ */
 
 int trpo_n_monomials(int O, int degree)
 {
     double all = 1; /* C(O + degree, degree), those of degree 0 included: whole on the way */
-    for (int d = 1; d <= degree && all <= LARGEST_F + 1; d++) all = all * (O + d) / d;
-    return all <= LARGEST_F + 1 ? (int)all - 1 : LARGEST_F + 1;
+    for (int d = 1; d <= degree && all <= TRPO_MOST_FEATURES + 1; d++) all = all * (O + d) / d;
+    return all <= TRPO_MOST_FEATURES + 1 ? (int)all - 1 : TRPO_MOST_FEATURES + 1;
 }
 
 int trpo_n_inputs(const trpo_settings *s)
@@ -73,107 +216,4 @@ ptrdiff_t trpo_n_drawn(const trpo_settings *s)
     const int O = s->obs_size, F = s->n_features;
     return s->features == TRPO_FOURIER ? trpo_times(F, O + 1)
                                        : s->features == TRPO_RBF ? trpo_times(F, O) : 0;
-}
-
-static int in_range(double x, double low, double high) { return x >= low && x <= high; }
-static int is_positive(double x) { return x > 0 && isfinite(x); }
-
-/* The distribution is a known one. */
-static int are_parts(const trpo_settings *s)
-{
-    const int outputs = trpok_distribution(s->distribution)->outputs;
-    double total = 0;
-    if (s->n_parts < 1 || !are_sizes(s->parts, s->n_parts)) return 0;
-    for (int d = 0; d < s->n_parts; d++) {
-        if (outputs > 0 && s->parts[d] != outputs) return 0;
-        total += s->parts[d];
-    }
-    return total <= (double)LARGEST_SIZE;
-}
-
-static const char *bad_network(const trpo_settings *s)
-{
-    if (!is_size(s->obs_size)) return "obs_size";
-    if (trpok_named(s->instruction_set) == NULL) return "instruction_set";
-    if (trpok_distribution(s->distribution) == NULL) return "distribution";
-    if (!are_parts(s)) return "parts";
-    if (!are_sizes(s->policy_hidden, s->n_policy_hidden)) return "policy_hidden";
-    if (!are_sizes(s->value_hidden, s->n_value_hidden)) return "value_hidden";
-    if (s->activation < TRPO_IDENTITY || s->activation > TRPO_RELU) return "activation";
-    if (!in_range(s->log_std_init, LOWEST_LOG_STD, HIGHEST_LOG_STD)) return "log_std_init";
-    if (!in_range(s->log_std_min, LOWEST_LOG_STD, s->log_std_init)) return "log_std_min";
-    return in_range(s->log_std_max, s->log_std_init, HIGHEST_LOG_STD) ? NULL : "log_std_max";
-}
-
-static const char *bad_features(const trpo_settings *s)
-{
-    const int drawn = s->features == TRPO_FOURIER || s->features == TRPO_RBF;
-    if (s->features < TRPO_NO_FEATURES || s->features > TRPO_POLYNOMIAL) return "features";
-    if (drawn && (s->n_features < 1 || s->n_features > LARGEST_F)) return "n_features";
-    if (s->feature_bandwidth != 0 && !is_positive(s->feature_bandwidth)) return "feature_bandwidth";
-    if (s->features != TRPO_POLYNOMIAL) return NULL;
-    return s->feature_degree >= 1 && trpo_n_inputs(s) <= LARGEST_F ? NULL : "feature_degree";
-}
-
-static const char *bad_rollout(const trpo_settings *s)
-{
-    if (!is_size(s->n_steps)) return "n_steps";
-    if (!is_size(s->n_envs) || s->n_envs > LARGEST_N / s->n_steps) return "n_envs";
-    if (!in_range(s->gamma, 0, 1)) return "gamma";
-    return in_range(s->gae_lambda, 0, 1) ? NULL : "gae_lambda";
-}
-
-static const char *bad_step(const trpo_settings *s)
-{
-    if (!is_positive(s->target_kl)) return "target_kl";
-    if (!(s->ent_coef >= 0 && isfinite(s->ent_coef))) return "ent_coef";
-    if (!(s->cg_damping >= 0 && isfinite(s->cg_damping))) return "cg_damping";
-    if (s->adaptive_damping && s->cg_damping == 0) return "cg_damping";
-    if (s->cg_max_steps < 1) return "cg_max_steps";
-    if (!(s->cg_tolerance >= 0 && s->cg_tolerance < 1)) return "cg_tolerance";
-    if (s->preconditioner < TRPO_NONE || s->preconditioner > TRPO_KFAC) return "preconditioner";
-    return s->sub_sampling_factor >= 1 ? NULL : "sub_sampling_factor";
-}
-
-static const char *bad_search(const trpo_settings *s)
-{
-    if (s->acceptance < TRPO_ACCEPT_IMPROVEMENT || s->acceptance > TRPO_ACCEPT_ALWAYS)
-        return "acceptance";
-    if (s->kl_direction < TRPO_FORWARD || s->kl_direction > TRPO_REVERSE) return "kl_direction";
-    if (!(s->kl_slack >= 1 && isfinite(s->kl_slack))) return "kl_slack";
-    if (!(s->line_search_shrinking_factor > 0 && s->line_search_shrinking_factor < 1))
-        return "line_search_shrinking_factor";
-    return s->line_search_max_iter >= 1 ? NULL : "line_search_max_iter";
-}
-
-static const char *bad_critic(const trpo_settings *s)
-{
-    if (s->critic < 0 || s->critic >= TRPO_N_CRITICS) return "critic";
-    if (s->n_critic_updates < 1) return "n_critic_updates";
-    if (!is_positive(s->critic_damping)) return "critic_damping";
-    if (!is_positive(s->learning_rate)) return "learning_rate";
-    return s->batch_size >= 0 ? NULL : "batch_size";
-}
-
-const char *trpo_bad_setting(const trpo_settings *s)
-{
-    const char *(*const checks[])(const trpo_settings *) = {
-        bad_network, bad_features, bad_rollout, bad_step, bad_search, bad_critic};
-    const char *bad = NULL;
-    for (size_t i = 0; bad == NULL && i < sizeof checks / sizeof *checks; i++) bad = checks[i](s);
-    return bad;
-}
-
-int trpo_set_target_kl(trpo_agent *w, double target_kl)
-{
-    if (!is_positive(target_kl)) return TRPO_ERR_SETTING;
-    w->set.target_kl = target_kl;
-    return TRPO_OK;
-}
-
-int trpo_set_learning_rate(trpo_agent *w, double learning_rate)
-{
-    if (!is_positive(learning_rate)) return TRPO_ERR_SETTING;
-    w->set.learning_rate = learning_rate;
-    return TRPO_OK;
 }

@@ -18,6 +18,7 @@
  *     minibatch.c       the rows of an epoch in random order, and a few of them side by side
  *     normalizer.c      running statistics of observations and rewards
  *     update.c          the above, in order
+ *     theory.c          the above one at a time, on a batch that was set directly (theory.h)
  */
 #ifndef TRPO_WORK_H
 #define TRPO_WORK_H
@@ -27,6 +28,7 @@
 #include "../memory/arena.h"
 #include "critic.h"
 #include "rng.h"
+#include "theory.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -305,50 +307,9 @@ void trpo_factorize(trpo_agent *w, trpo_model *model, const trpo_rng *rng, doubl
 void trpo_precondition(const trpo_agent *w, const trpo_model *model, double *z, const double *r,
                        double damping);
 
-/* cg.c: solves (F + damping I) x = g */
-typedef struct trpo_system {
-    void (*product)(void *ctx, double *out, const double *v);       /* out = (F + damping I) v */
-    void (*precondition)(void *ctx, double *z, const double *r);    /* z = M^-1 r, or NULL: z = r */
-    void *ctx;
-} trpo_system;
-typedef struct trpo_solution {
-    int steps;            /* products used                                                     */
-    double residual;      /* last over first, preconditioned norm                              */
-    double curvature;     /* x'(F + damping I)x                                                */
-} trpo_solution;
-trpo_solution trpo_conjugate_gradient(double *x, const double *g, const trpo_system *system,
-                                      double *r, double *z, double *p, double *q, int max_steps,
-                                      double tolerance, ptrdiff_t P);
-/* cg.c: model->x from model->grad, by the model's own products and factors */
+/* cg.c: model->x = (F + damping I)^-1 model->grad, by the model's own products and factors */
 trpo_solution trpo_solve(trpo_agent *w, trpo_model *model, double damping, int max_steps,
                          int preconditioned);
-
-/* line_search.c */
-typedef struct trpo_trial {
-    double surr, kl, entropy;
-} trpo_trial;
-typedef struct trpo_search {
-    int rejected;         /* trpo_rejection of the last trial                                  */
-    int trials;
-    trpo_trial last;      /* of the accepted step, or of the last one refused                  */
-} trpo_search;
-/* Which trials are made, and which of them is taken. */
-typedef struct trpo_rule {
-    int acceptance;       /* trpo_acceptance                                                   */
-    double kl_limit;      /* what a trial's KL may come to                                     */
-    double surr_old;      /* what its surrogate must exceed                                    */
-    double shrink;        /* how much shorter each is than the one before                      */
-    int max_trials;
-    double low, high;     /* parameters outside are moved to the nearer,                       */
-    ptrdiff_t bounded;    /* from this one on; P: none are                                     */
-} trpo_rule;
-typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
-/* theta_new (P) = theta + scale shrink^j dir, j = 0, 1, ...: the first that the rule takes */
-trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
-                             double scale, const trpo_rule *rule, trpo_evaluate_fn evaluate,
-                             void *ctx, ptrdiff_t P);
-/* line_search.c: the policy at theta, against the cached present one */
-trpo_trial trpo_evaluate(trpo_agent *w, const double *theta);
 
 /* settings.c: monomials of degree 1 .. degree of O variables; F; numbers drawn for features */
 int trpo_n_monomials(int O, int degree);
@@ -370,19 +331,10 @@ double trpo_reward_scale(const trpo_agent *w);
 void trpo_scale_rewards(trpo_agent *w);
 void trpo_merge_statistics(trpo_agent *w);
 
-/* update.c: what is added to the Fisher matrix's diagonal in this update */
-double trpo_damping(const trpo_agent *w);
 /* update.c: x and its curvature for the batch that stands, preconditioned as the settings say */
 trpo_solution trpo_solve_policy(trpo_agent *w);
 /* policy.c: the agent's random stream, at the count that a counter stands at */
 trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter);
-
-/* For tests and for theory as plain functions: a batch of N <= T*E rows set directly.
- * obs (N x F) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
- * mask (N x A) as trpo_record takes it, or NULL.
- * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_MASK. rollout.c */
-int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
-                    const double *ret, const real *logp, const uint8_t *mask, int N);
 
 #ifdef __cplusplus
 }

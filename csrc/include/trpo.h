@@ -124,65 +124,29 @@ typedef enum trpo_stage {
     TRPO_N_STAGES
 } trpo_stage;
 
-/* What an agent is. Arrays are read during the call they are passed to and not kept.
- * Defaults (trpo_default_settings) in brackets; obs_size and parts must be set. */
+/* No size or count is above TRPO_LARGEST_SIZE; the preconditioner holds the square of the number of
+ * features. */
+enum { TRPO_LARGEST_SIZE = 1 << 24, TRPO_MOST_FEATURES = 10000 };
+
+/* What an agent is. The fields are the rows of trpo_settings.h, where each has its default, range
+ * and meaning (as a page: docs/settings.md), and those of the machine. Arrays are read during the
+ * call they are passed to and not kept. */
 typedef struct trpo_settings {
-    /* the spaces */
-    int obs_size;          /* O >= 1                                                          */
-    int distribution;      /* trpo_distribution [TRPO_GAUSSIAN]                               */
-    int n_parts;           /* D >= 1, action components                                       */
-    const int *parts;      /* (D) network outputs per component: 1 each, but of a categorical */
-                           /*     its number of choices (>= 1)                                */
-    /* the networks */
-    int n_policy_hidden;          /* 0: a linear policy [0]                                   */
-    const int *policy_hidden;     /* (n_policy_hidden) widths >= 1; may be NULL if none       */
-    int n_value_hidden;           /* 0: a linear value function [0]; ignored by TRPO_RIDGE    */
-    const int *value_hidden;      /* (n_value_hidden) widths >= 1; may be NULL if none        */
-    int activation;               /* trpo_activation [TRPO_TANH]                              */
-    double log_std_init;          /* initial log standard deviation, Gaussian, +-20 [0]       */
-    double log_std_min;           /* it never falls below, from -20 to log_std_init [-20]     */
-    double log_std_max;           /* it never rises above, from log_std_init to 20 [20]       */
-    /* what both networks see of an observation s, after normalisation: core/features.c */
-    int features;          /* trpo_features [TRPO_NO_FEATURES]                                */
-    int n_features;        /* fourier, rbf: 1 to 10,000 of them [100]                         */
-    double feature_bandwidth; /* nu > 0; 0: for variances of 1, sqrt(2 O), of rbf half of it [0] */
-    int feature_degree;    /* polynomial: >= 1, and at most 10,000 monomials [2]              */
-    /* the rollout */
-    int n_steps;           /* T >= 1 rows per environment and update, at most [2048]          */
-    int n_envs;            /* E >= 1 [1]                                                      */
-    double gamma;          /* discount, in [0, 1] [0.99]                                      */
-    double gae_lambda;     /* GAE's lambda, in [0, 1] [0.95]                                  */
-    int normalize_advantage;      /* mean 0, standard deviation 1 [1]                         */
-    int normalize_observations;   /* running mean and variance, clipped to +-10 [0]           */
-    int normalize_rewards;        /* scaled by the running std of the discounted return [0]   */
-    /* the policy step */
-    double target_kl;      /* delta > 0: mean over states of KL(old || new), nats [0.01]      */
-    double ent_coef;       /* c >= 0: the surrogate is E[ratio A] + c mean entropy [0]        */
-    double cg_damping;     /* lambda >= 0 on the Fisher diagonal; K-FAC's factors: >= 1e-3 [0.1] */
-    int adaptive_damping;  /* lambda, then > 0, follows how well gains are predicted [0]      */
-    int cg_max_steps;      /* >= 1 [3]                                                        */
-    double cg_tolerance;   /* relative residual at which CG stops, in [0, 1) [1e-5]           */
-    int preconditioner;    /* trpo_preconditioner [TRPO_KFAC]                                 */
-    int sub_sampling_factor;              /* k >= 1: the Fisher product uses every k-th row [1] */
-    double line_search_shrinking_factor;  /* in (0, 1) [0.8]                                  */
-    int line_search_max_iter;             /* trial steps >= 1 [10]                            */
-    int acceptance;        /* trpo_acceptance [TRPO_ACCEPT_IMPROVEMENT]                       */
-    int kl_direction;      /* trpo_kl_direction [TRPO_FORWARD]                                */
-    double kl_slack;       /* >= 1: a trial's KL may be so many times target_kl [1]           */
-    /* the critic */
-    int critic;            /* trpo_critic [TRPO_KFAC_STEPS]                                   */
-    int n_critic_updates;  /* Gauss-Newton steps, or epochs, >= 1 [1]                         */
-    double critic_damping; /* > 0, all but Adam [0.01]                                        */
-    double learning_rate;  /* Adam, > 0 [1e-3]                                                */
-    int batch_size;        /* rows of a minibatch, at most; 0: N/16 within [64, 512] for      */
-                           /*     K-FAC steps, or N if V is linear; 128 for the others [0]    */
-    /* the machine */
-    const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best that     */
-                                 /*     this machine has [NULL]                               */
-    double (*clock)(void);       /* seconds since whenever: what trpo_info's seconds are told */
-                                 /*     by, and nothing else; NULL: they are 0 [NULL]         */
-    /* randomness: a stream per agent, independent of threads and of n_envs beside it */
-    uint64_t seed;         /* [0]                                                             */
+#define TRPO_INT_SETTING(name, default_, range, meaning) int name;
+#define TRPO_REAL_SETTING(name, default_, range, meaning) double name;
+#define TRPO_FLAG_SETTING(name, default_, meaning) int name;
+#define TRPO_WORD_SETTING(name, default_, words, meaning) int name;
+#define TRPO_SIZES_SETTING(name, least, meaning) int n_##name; const int *name;
+#define TRPO_SEED_SETTING(name, meaning) uint64_t name;
+#include "trpo_settings.h"
+#undef TRPO_INT_SETTING
+#undef TRPO_REAL_SETTING
+#undef TRPO_FLAG_SETTING
+#undef TRPO_WORD_SETTING
+#undef TRPO_SIZES_SETTING
+#undef TRPO_SEED_SETTING
+    const char *instruction_set; /* "baseline", "avx2", "avx512", "neon"; NULL: the best here */
+    double (*clock)(void); /* seconds since any moment, for trpo_info's; NULL: those are 0    */
 } trpo_settings;
 
 /* How the core asks the host to run tasks. `run` must call task(arg, i, worker) exactly once for
@@ -241,11 +205,48 @@ typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
 
 /* ---- birth ----------------------------------------------------------------------------------- */
 
-/* The defaults that stand in brackets above; obs_size and parts are left to be set. */
+/* The defaults of trpo_settings.h; obs_size and parts are left to be set. */
 void trpo_default_settings(trpo_settings *settings);
 
 /* The name of the first setting that is out of range, or NULL if all is well. */
 const char *trpo_bad_setting(const trpo_settings *settings);
+
+typedef enum trpo_setting_type {
+    TRPO_INT,
+    TRPO_REAL,  /* double; infinity is out of range                                           */
+    TRPO_FLAG,  /* int; 0 is off, all else on                                                 */
+    TRPO_WORD,  /* int; the enumerator that `words` names                                     */
+    TRPO_SIZES, /* const int *; how many there are is at `count_offset`                       */
+    TRPO_SEED   /* uint64_t                                                                   */
+} trpo_setting_type;
+
+/* A row of trpo_settings.h. */
+typedef struct trpo_setting {
+    const char *name;
+    const char *meaning;
+    const char *const *words; /* TRPO_WORD: the names of 0, 1, ..., then NULL; NULL otherwise */
+    trpo_setting_type type;
+    size_t offset;            /* of the field in trpo_settings                                */
+    size_t count_offset;      /* TRPO_SIZES: of the int n_...                                 */
+    double initial;           /* the default, as a number                                     */
+    double low, high;         /* legal are low <= x <= high; TRPO_SIZES: of each size         */
+    int low_open, high_open;  /* 1: that bound itself is not legal                            */
+} trpo_setting;
+
+/* Setting i, counting from 0; NULL after the last. */
+const trpo_setting *trpo_setting_at(int i);
+
+/* The setting of that name, or NULL. */
+const trpo_setting *trpo_find_setting(const char *name);
+
+/* A setting by name, as a number: whole unless TRPO_REAL, 0 or 1 for a flag, at most 2^53 for a
+ * seed. TRPO_ERR_SETTING, and nothing has changed: no such name, TRPO_SIZES, or a value out of the
+ * setting's own range. Rules that involve other settings are trpo_bad_setting's. */
+int trpo_set_setting(trpo_settings *settings, const char *name, double value);
+int trpo_get_setting(const trpo_settings *settings, const char *name, double *value);
+
+/* The same for a TRPO_WORD by its word: trpo_set_word(&s, "critic", "adam"). */
+int trpo_set_word(trpo_settings *settings, const char *name, const char *word);
 
 /* A sentence for each status; "unknown status" for any other number. */
 const char *trpo_status_text(int status);

@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fasttrpo.errors import UserError
 
-Check = Callable[[str, Any], Any]
-LARGEST_SIZE = 2**24  # as in csrc/core/settings.c: what an int holds with room to spare
+LARGEST_SIZE = 2**24  # TRPO_LARGEST_SIZE in csrc/include/trpo.h
+
+
+class Check(NamedTuple):
+    """Call it with a setting's name and value: the value as a plain type, or ValueError."""
+
+    legal: str
+    """which values are legal, as it follows "must be" """
+    convert: Callable[[str, Any], Any]
+
+    def __call__(self, name: str, value: Any) -> Any:
+        return self.convert(name, value)
 
 
 def refuse(name: str, value: Any, legal: str) -> ValueError:
@@ -54,7 +64,7 @@ def integer(low: int, high: int | None = None) -> Check:
             raise refuse(name, value, legal)
         return int(number)
 
-    return check
+    return Check(legal, check)
 
 
 def count(low: int) -> Check:
@@ -66,7 +76,7 @@ def count(low: int) -> Check:
         is_whole = number is not None and number == int(number)
         return check(name, int(number) if is_whole else value)
 
-    return count_of
+    return Check(check.legal, count_of)
 
 
 size = integer(1, LARGEST_SIZE)
@@ -81,7 +91,7 @@ def real(legal: str, test: Callable[[float], bool]) -> Check:
             raise refuse(name, value, legal)
         return number
 
-    return check
+    return Check(legal, check)
 
 
 positive = real("a number > 0", lambda x: x > 0)
@@ -95,24 +105,30 @@ def _as_float(number: Any) -> float | None:
         return None
 
 
-def flag(name: str, value: Any) -> bool:
-    """True or False (NumPy's too)."""
+def _flag(name: str, value: Any) -> bool:
     if not isinstance(plain(value), bool):
-        raise refuse(name, value, "True or False")
+        raise refuse(name, value, flag.legal)
     return bool(value)
 
 
-def one_of(*legal: str) -> Check:
+flag = Check("True or False", _flag)  # NumPy's too
+
+
+def one_of(*words: str) -> Check:
     """One of the given words."""
+    legal = " or ".join(map(repr, words))
 
     def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in legal:
-            raise refuse(name, value, " or ".join(map(repr, legal)))
+        if not isinstance(value, str) or value not in words:
+            raise refuse(name, value, legal)
         return value
 
-    return check
+    return Check(legal, check)
 
 
 def optional(inner: Check) -> Check:
     """None, or what `inner` accepts."""
-    return lambda name, value: None if value is None else inner(name, value)
+    return Check(
+        f"{inner.legal} or None",
+        lambda name, value: None if value is None else inner(name, value),
+    )

@@ -1,8 +1,162 @@
 # Rollouts and updates.
 
 
-cdef class Agent(Theory):
-    """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings."""
+from dataclasses import replace
+
+
+cdef class Agent:
+    """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings.
+
+    theory  what an update computes of a batch, piece by piece, on the same parameters
+    """
+
+    cdef Memory memory
+    cdef trpo_agent *w  # the memory's
+    cdef object lock    # likewise
+    cdef readonly Theory theory
+    cdef object __weakref__
+    cdef int n_envs, obs_size, n_steps
+
+    def __cinit__(self, settings):
+        self.memory = Memory(settings)
+        self.w, self.lock = self.memory.w, self.memory.lock
+        self.theory = Theory(self.memory)
+        self.n_envs, self.obs_size = settings.n_envs, settings.obs_size
+        self.n_steps = settings.n_steps
+
+    @property
+    def settings(self):
+        """The AgentSettings that it is made of."""
+        return self.memory.settings
+
+    @property
+    def n_threads(self):
+        """Threads that work on a batch at most: as asked for, but no more than have work."""
+        return trpo_pool_threads(self.memory.pool)
+
+    @property
+    def real(self):
+        """The dtype of observations, activations and outputs."""
+        return REAL
+
+    @property
+    def instruction_set(self):
+        """The kernels in use, by name."""
+        return trpo_instruction_set(self.w).decode()
+
+    @property
+    def n_recorded(self):
+        """Complete rows of the rollout in progress."""
+        with self.lock:
+            return trpo_recorded(self.w)
+
+    @property
+    def target_kl(self):
+        """The trust region's size, in nats. What is set holds from the next update on."""
+        return self.settings.target_kl
+
+    @target_kl.setter
+    def target_kl(self, value):
+        value = arrays.positive("target_kl", value)
+        with self.lock:
+            trpo_set_target_kl(self.w, value)
+            self.memory.settings = replace(self.settings, target_kl=value)
+
+    @property
+    def learning_rate(self):
+        """Adam's step size, likewise."""
+        return self.settings.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        value = arrays.positive("learning_rate", value)
+        with self.lock:
+            trpo_set_learning_rate(self.w, value)
+            self.memory.settings = replace(self.settings, learning_rate=value)
+
+    @property
+    def cg_damping(self):
+        """What the next update adds to the Fisher matrix's diagonal."""
+        with self.lock:
+            return trpo_damping(self.w)
+
+    @property
+    def theta(self):
+        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value.
+
+        A log_std beyond its bounds is moved to them, here and by load_state.
+        """
+        with self.lock:
+            return self._vector(b"theta")
+
+    @theta.setter
+    def theta(self, value):
+        value = arrays.finite_vector("theta", value, self.memory.P)
+        self._write(b"theta", value)
+
+    @property
+    def value_theta(self):
+        """The critic's parameters, a copy (Pv,) float64."""
+        with self.lock:
+            return self._vector(b"value_theta")
+
+    @value_theta.setter
+    def value_theta(self, value):
+        value = arrays.finite_vector("value_theta", value, self.memory.Pv)
+        self._write(b"value_theta", value)
+
+    # ---- all that is remembered
+
+    def state(self):
+        """All that is remembered between rollouts: {name: float64 vector}."""
+        cdef const char *name = NULL
+        cdef size_t count = 0
+        cdef double *value
+        cdef int i = 0
+        fields = {}
+        with self.lock:
+            while True:
+                value = trpo_state_field(self.w, i, &name, &count)
+                if value == NULL:
+                    return fields
+                fields[name.decode()] = _vector(value, count)
+                i += 1
+
+    def load_state(self, state):
+        """The reverse; all or nothing. Empties the rollout."""
+        fields = arrays.state_fields(state, self.state())
+        cdef const char *name = NULL
+        cdef size_t count = 0
+        with self.lock:
+            for i, value in enumerate(fields.values()):
+                memcpy(trpo_state_field(self.w, i, &name, &count), _double(value), value.nbytes)
+            self.memory.refresh()
+
+    def save_bytes(self):
+        """The state as the C core's own bytes (trpo_save)."""
+        cdef bytearray buffer = bytearray(trpo_save_bytes(self.w))
+        with self.lock:
+            trpo_save(self.w, <char *>buffer, len(buffer))
+        return bytes(buffer)
+
+    def load_bytes(self, bytes buffer):
+        """The reverse of save_bytes; ValueError if they are damaged or another model's."""
+        with self.lock:
+            status = trpo_load(self.w, <const char *>buffer, len(buffer))
+            if status < 0:
+                raise UserError(status_text(status))
+            self.memory.refresh()
+
+    cdef _vector(self, bytes name):
+        cdef Py_ssize_t count
+        cdef double *value = self.memory._field(name, &count)
+        return _vector(value, count)
+
+    cdef _write(self, bytes name, value):
+        cdef Py_ssize_t count
+        with self.lock:
+            memcpy(self.memory._field(name, &count), _double(value), value.nbytes)
+            self.memory.refresh()
 
     # ---- the rollout
 
@@ -13,8 +167,8 @@ cdef class Agent(Theory):
         """
         self._check_open()
         obs = self._step_obs("observation", obs)
-        mask = self._mask(mask, self.w.set.n_envs)
-        act = np.empty((self.w.set.n_envs, self.w.policy.D), REAL)
+        mask = self.memory.mask(mask, self.n_envs)
+        act = np.empty((self.n_envs, self.memory.D), REAL)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         cdef int status
         cdef trpo_real *a = _real(act)
@@ -23,31 +177,31 @@ cdef class Agent(Theory):
         cdef trpo_real *o = _real(obs)
         cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
-            if self.w.set.n_envs > TRPO_TILE:
+            if self.n_envs > FEW_ROWS:
                 with nogil:
                     status = trpo_act(self.w, a, l, v, o, open)
             else:
                 status = trpo_act(self.w, a, l, v, o, open)
         if status < 0:
             given = {"observation": obs, "mask": mask}
-            self._refuse(status, given, "environment", trpo_recorded(self.w))
-        self.loaded = False
+            self.memory.refuse(status, given, "environment", trpo_recorded(self.w))
+        self.memory.loaded = False
         return act, logp, val
 
     def record(self, obs, act, mask=None):
         """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
         self._check_open()
         obs = self._step_obs("observation", obs)
-        act = arrays.as_array("action", act, (self.w.set.n_envs, self.w.policy.D), REAL)
-        mask = self._mask(mask, self.w.set.n_envs)
+        act = arrays.as_array("action", act, (self.n_envs, self.memory.D), REAL)
+        mask = self.memory.mask(mask, self.n_envs)
         logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
         with self.lock:
             status = trpo_record(self.w, _real(logp), _real(val), _real(obs), _real(act),
                                  _bytes_or_null(mask))
         if status < 0:
             given = {"observation": obs, "action": act, "mask": mask}
-            self._refuse(status, given, "environment", trpo_recorded(self.w))
-        self.loaded = False
+            self.memory.refuse(status, given, "environment", trpo_recorded(self.w))
+        self.memory.loaded = False
         return logp, val
 
     def push(self, rew, term, trunc, next_obs, skip=None):
@@ -55,8 +209,8 @@ cdef class Agent(Theory):
 
         skip marks environments in which no step happened; the rest of their row is ignored.
         """
-        shape = (self.w.set.n_envs,)
-        if not self.w.open:
+        shape = (self.n_envs,)
+        if not trpo_is_open(self.w):
             raise UserRuntimeError("no step is open: call act or record before push")
         skip = arrays.as_array("skip", np.zeros(shape) if skip is None else skip, shape, np.bool_)
         rew = arrays.as_array("reward", rew, shape, np.float64)
@@ -68,7 +222,7 @@ cdef class Agent(Theory):
                                _bytes(skip))
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
-            self._refuse(status, given, "environment", trpo_recorded(self.w), skip)
+            self.memory.refuse(status, given, "environment", trpo_recorded(self.w), skip)
 
     def collect(self, envs, int n_rows, bint single):
         """Record n_rows rows, or as many as there is room for, in environments in C.
@@ -85,7 +239,7 @@ cdef class Agent(Theory):
             first = trpo_recorded(self.w)
             with nogil:
                 status = trpo_collect(self.w, w, n_rows, single, &failure)
-            self.loaded = False
+            self.memory.loaded = False
             if status == TRPO_ERR_ENVIRONMENT:
                 return None, self._failure(failure)
             if status != TRPO_OK:
@@ -97,11 +251,10 @@ cdef class Agent(Theory):
     cdef dict _failure(self, trpo_env_failure failure):
         """The failure of an environment in words of Python's."""
         cdef trpo_culprit at
-        cdef trpo_model *m = &self.w.policy
         trpo_get_culprit(self.w, &at)
-        cdef trpo_real *act = m.batch.act + (<Py_ssize_t>at.step * self.w.set.n_envs + at.env) * m.D
+        cdef const trpo_real *act = trpo_recorded_action(self.w, at.step, at.env)
         cdef dict words = failure
-        return {**words, "row": at.step, "act": [act[d] for d in range(m.D)]}
+        return {**words, "row": at.step, "act": [act[d] for d in range(self.memory.D)]}
 
     cdef _refuse_collected(self, int status):
         """Raises for what the core found in what the environments showed it."""
@@ -148,20 +301,20 @@ cdef class Agent(Theory):
         mask (n, A) as in `act`.
         """
         obs = self._rows_obs(obs)
-        mask = self._mask(mask, len(obs))
-        act = np.empty((len(obs), self.w.policy.D), REAL)
+        mask = self.memory.mask(mask, len(obs))
+        act = np.empty((len(obs), self.memory.D), REAL)
         cdef int status, N = len(obs)
         cdef trpo_real *a = _real(act)
         cdef trpo_real *o = _real(obs)
         cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
-            if N > TRPO_TILE:
+            if N > FEW_ROWS:
                 with nogil:
                     status = trpo_predict(self.w, a, o, open, deterministic, N)
             else:
                 status = trpo_predict(self.w, a, o, open, deterministic, N)
         if status < 0:
-            self._refuse(status, {"observation": obs, "mask": mask})
+            self.memory.refuse(status, {"observation": obs, "mask": mask})
         return act
 
     def value(self, obs):
@@ -172,20 +325,23 @@ cdef class Agent(Theory):
         cdef trpo_real *v = _real(val)
         cdef trpo_real *o = _real(obs)
         with self.lock:
-            if N > TRPO_TILE:
+            if N > FEW_ROWS:
                 with nogil:
                     status = trpo_value(self.w, v, o, N)
             else:
                 status = trpo_value(self.w, v, o, N)
         if status < 0:
-            self._refuse(status, {"observation": obs})
+            self.memory.refuse(status, {"observation": obs})
         return val
 
     cdef _check_open(self):
-        if self.w.open:
+        if trpo_is_open(self.w):
             raise UserRuntimeError("the last step is not complete: call push before the next act")
-        if trpo_recorded(self.w) >= self.w.set.n_steps:
-            raise UserRuntimeError(f"the rollout is full ({self.w.set.n_steps} steps): call update")
+        if trpo_recorded(self.w) >= self.n_steps:
+            raise UserRuntimeError(f"the rollout is full ({self.n_steps} steps): call update")
+
+    cdef _rows_obs(self, obs):
+        return arrays.as_array("observation", obs, (len(obs), self.obs_size), REAL)
 
     cdef _step_obs(self, name, obs):
-        return arrays.as_array(name, obs, (self.w.set.n_envs, self.w.set.obs_size), REAL)
+        return arrays.as_array(name, obs, (self.n_envs, self.obs_size), REAL)

@@ -29,17 +29,13 @@ INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
-_ACTIVATIONS = {"identity": 0, "tanh": 1, "relu": 2}
-_FEATURES = {"none": 0, "fourier": 1, "rbf": 2, "polynomial": 3}
-_PRECONDITIONERS = {"none": 0, "kfac": 1}
-_ACCEPTANCES = {"improvement": 0, "kl": 1, "always": 2}
-_KL_DIRECTIONS = {"forward": 0, "reverse": 1}
-_CRITICS = {trpo_critics[i].name.decode(): i for i in range(TRPO_N_CRITICS)}
 # What update() answers, in this order, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
            "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
            "curvature", "cg_damping", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
+# So few rows are worked on before the GIL could be released and taken again.
+cdef enum: FEW_ROWS = 64
 # The stages that it times, in the core's order.
 _STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 # What collect() answers: trpo_episode.
@@ -60,19 +56,19 @@ def cores():
 def instruction_sets():
     """Names of the kernels that this machine can run, the best first."""
     names = []
-    while trpok_runnable(len(names)) != NULL:
-        names.append(trpok_runnable(len(names)).name.decode())
+    while trpo_instruction_set_at(len(names)) != NULL:
+        names.append(trpo_instruction_set_at(len(names)).decode())
     return names
 
 
-cdef const trpok_table *_table() except NULL:
-    """The kernels in use: those that the environment variable names, or the best."""
-    forced = os.environ.get(INSTRUCTION_SET, "").encode()
-    cdef const trpok_table *table = trpok_named(<const char *>forced if forced else NULL)
-    if table == NULL:
-        legal = " or ".join(instruction_sets())
-        raise UserError(f"{INSTRUCTION_SET}={forced.decode()}: not for this machine, but {legal}")
-    return table
+cdef const char *_kernels() except NULL:
+    """The kernels to use, by name: those that the environment variable forces, or the best."""
+    names = instruction_sets()
+    forced = os.environ.get(INSTRUCTION_SET) or names[0]
+    if forced not in names:
+        raise UserError(f"{INSTRUCTION_SET}={forced}: not for this machine, but "
+                        f"{' or '.join(names)}")
+    return trpo_instruction_set_at(names.index(forced))
 
 
 def distributions():
@@ -80,13 +76,12 @@ def distributions():
     component (0: one for each choice), whether they take masks, whether they have a log_std, and
     how many choices a component of 3 outputs has (None: actions are real numbers).
     """
-    cdef const trpok_dist *dist = trpok_distribution(0)
+    cdef trpo_distribution_facts facts
     table = {}
-    while dist != NULL:
-        choices = None if dist.n_choices == NULL else dist.n_choices(3)
-        has_log_std = dist.log_std_curvature > 0
-        table[dist.name.decode()] = dist.outputs, bool(dist.takes_masks), has_log_std, choices
-        dist = trpok_distribution(len(table))
+    while trpo_distribution_at(len(table), &facts):
+        choices = None if facts.is_real else facts.n_choices_of_3
+        table[facts.name.decode()] = (facts.outputs, bool(facts.takes_masks),
+                                      bool(facts.has_log_std), choices)
     return table
 
 
@@ -113,6 +108,7 @@ cdef object _vector(const double *x, Py_ssize_t count):
     return result
 
 
+include "_settings.pxi"
 include "_memory.pxi"
 include "_theory.pxi"
 include "_agent.pxi"

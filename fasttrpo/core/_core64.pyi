@@ -14,6 +14,7 @@ from fasttrpo.core._core32 import expm1 as expm1
 from fasttrpo.core._core32 import gae as gae
 from fasttrpo.core._core32 import instruction_sets as instruction_sets
 from fasttrpo.core._core32 import line_search as line_search
+from fasttrpo.core._core32 import settings_table as settings_table
 from fasttrpo.core._core32 import sin as sin
 from fasttrpo.core._core32 import status_text as status_text
 from fasttrpo.core._core32 import tanh as tanh

@@ -1,4 +1,4 @@
-# The C core as Cython sees it: trpo.h, and of work.h what the tests and fasttrpo.theory use.
+# The C core as Cython sees it: its public headers, and theory.h, whose agent is as opaque.
 
 include "_env_declarations.pxi"
 
@@ -6,38 +6,26 @@ include "_env_declarations.pxi"
 cdef extern from "../../csrc/include/trpo.h" nogil:
     ctypedef double trpo_real "trpo_real"
 
-    int TRPO_KFAC
     int TRPO_OK, TRPO_ERR_ORDER, TRPO_ERR_FULL, TRPO_ERR_EMPTY, TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS
     int TRPO_ERR_ENVIRONMENT
 
+    ctypedef struct trpo_agent:
+        pass
+
     ctypedef struct trpo_settings:
-        int obs_size, distribution, n_parts
-        const int *parts
-        int n_policy_hidden
-        const int *policy_hidden
-        int n_value_hidden
-        const int *value_hidden
-        int activation
-        double log_std_init, log_std_min, log_std_max
-        int features, n_features
-        double feature_bandwidth
-        int feature_degree
-        int n_steps, n_envs
-        double gamma, gae_lambda
-        int normalize_advantage, normalize_observations, normalize_rewards
-        double target_kl, ent_coef, cg_damping
-        int adaptive_damping, acceptance, kl_direction
-        double kl_slack
-        int cg_max_steps
-        double cg_tolerance
-        int preconditioner, sub_sampling_factor
-        double line_search_shrinking_factor
-        int line_search_max_iter, critic, n_critic_updates
-        double critic_damping, learning_rate
-        int batch_size
         const char *instruction_set
         double (*clock)() noexcept
-        uint64_t seed
+
+    int TRPO_INT, TRPO_REAL, TRPO_FLAG, TRPO_WORD, TRPO_SIZES, TRPO_SEED
+
+    ctypedef struct trpo_setting:
+        const char *name
+        const char *meaning
+        const char *const *words
+        int type
+        size_t offset, count_offset
+        double initial, low, high
+        bint low_open, high_open
 
     ctypedef struct trpo_info:
         int n_samples, cg_steps, line_search_steps, rejected
@@ -60,6 +48,8 @@ cdef extern from "../../csrc/include/trpo.h" nogil:
 
     void trpo_default_settings(trpo_settings *)
     const char *trpo_bad_setting(const trpo_settings *)
+    const trpo_setting *trpo_setting_at(int)
+    const trpo_setting *trpo_find_setting(const char *)
     const char *trpo_status_text(int)
     const char *trpo_instruction_set(const trpo_agent *)
     size_t trpo_bytes(const trpo_settings *, const trpo_executor *)
@@ -102,41 +92,7 @@ cdef extern from "../../csrc/include/trpo_pool.h" nogil:
     void trpo_pool_free(trpo_pool *)
 
 
-cdef extern from "../../csrc/core/work.h" nogil:
-    ctypedef struct trpo_net:
-        int L
-        int *size
-
-    ctypedef struct trpo_batch:
-        int N
-        trpo_real **h
-        trpo_real *act
-
-    ctypedef struct trpo_model:
-        trpo_net net
-        int A, D
-        Py_ssize_t P
-        double *theta
-        double *grad
-        double *x
-        trpo_batch batch
-        trpo_batch fisher
-
-    int TRPO_N_CRITICS
-
-    ctypedef struct trpo_critic_method:
-        const char *name
-
-    const trpo_critic_method trpo_critics[]
-
-    ctypedef struct trpo_agent:
-        trpo_settings set
-        trpo_model policy, critic
-        int N, open
-
-    ctypedef struct trpo_rng:
-        uint64_t seed
-
+cdef extern from "../../csrc/core/theory.h" nogil:
     ctypedef struct trpo_system:
         void (*product)(void *, double *, const double *) noexcept
         void (*precondition)(void *, double *, const double *) noexcept
@@ -160,49 +116,41 @@ cdef extern from "../../csrc/core/work.h" nogil:
         int rejected, trials
         trpo_trial last
 
-    int TRPO_TILE, TRPO_STREAM_KFAC, TRPO_N_UPDATES
-    trpo_rng trpo_stream(const trpo_agent *, unsigned int, int)
+    ctypedef enum trpo_function:
+        TRPO_EXP, TRPO_EXPM1, TRPO_TANH_OF, TRPO_SIN
+
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, const uint8_t *, int)
-    void trpo_forward(trpo_agent *, trpo_model *, int, int)
-    void trpo_policy_gradient(trpo_agent *)
-    void trpo_gradient(trpo_agent *, trpo_model *, const trpo_real *)
-    void trpo_fisher_rows(trpo_model *, int)
-    void trpo_fisher_product(trpo_agent *, trpo_model *, double *, const double *)
-    void trpo_factorize(trpo_agent *, trpo_model *, const trpo_rng *, double)
-    void trpo_precondition(const trpo_agent *, const trpo_model *, double *, const double *,
-                           double)
+    void trpo_theory_ready(trpo_agent *)
+    void trpo_theory_refresh(trpo_agent *)
+    int trpo_theory_inputs(const trpo_agent *)
+    int trpo_theory_rows(const trpo_agent *)
+    void trpo_theory_outputs(const trpo_agent *, trpo_real *)
+    void trpo_theory_gradient(trpo_agent *, double *)
+    void trpo_theory_product(trpo_agent *, double *, const double *)
+    void trpo_theory_factorize(trpo_agent *)
+    void trpo_theory_precondition(trpo_agent *, double *, const double *)
     double trpo_damping(const trpo_agent *)
-    trpo_solution trpo_solve_policy(trpo_agent *)
-    void trpo_fit_critic(trpo_agent *, trpo_info *)
-    trpo_trial trpo_evaluate(trpo_agent *, const double *)
     trpo_solution trpo_conjugate_gradient(double *, const double *, const trpo_system *, double *,
                                           double *, double *, double *, int, double, Py_ssize_t)
+    trpo_solution trpo_theory_solve(trpo_agent *, double *)
     trpo_search trpo_line_search(double *, const double *, const double *, double,
                                  const trpo_rule *,
                                  trpo_trial (*)(void *, const double *) noexcept, void *,
                                  Py_ssize_t)
+    trpo_trial trpo_evaluate(trpo_agent *, const double *)
+    void trpo_theory_value_gradient(trpo_agent *, double *)
+    void trpo_theory_value_product(trpo_agent *, double *, const double *)
+    double trpo_theory_fit_value(trpo_agent *)
+    int trpo_is_open(const trpo_agent *)
+    const trpo_real *trpo_recorded_action(const trpo_agent *, int, int)
+    const char *trpo_instruction_set_at(int)
+    void trpo_apply(const char *, trpo_function, trpo_real *, const trpo_real *, Py_ssize_t)
+    void trpo_gae(const char *, double *, double *, const double *, const trpo_real *,
+                  const trpo_real *, const uint8_t *, const uint8_t *, double, double, int, int)
 
-
-cdef extern from "../../csrc/kernels/kernels.h" nogil:
-    ctypedef struct trpok_wide:
-        void (*gae)(double *, double *, const double *, const trpo_real *, const trpo_real *,
-                    const uint8_t *, const uint8_t *, double, double, int, int) noexcept
-
-    ctypedef struct trpok_table:
+    ctypedef struct trpo_distribution_facts:
         const char *name
-        const trpok_wide *wide
-        void (*exp)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*expm1)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*tanh)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
-        void (*sin)(trpo_real *, const trpo_real *, Py_ssize_t) noexcept
+        int outputs, is_real, n_choices_of_3, has_log_std, takes_masks
 
-    ctypedef struct trpok_dist:
-        const char *name
-        int outputs, takes_masks
-        double log_std_curvature
-        int (*n_choices)(int) noexcept
-
-    const trpok_dist *trpok_distribution(int)
-    const trpok_table *trpok_runnable(int)
-    const trpok_table *trpok_named(const char *)
+    int trpo_distribution_at(int, trpo_distribution_facts *)

@@ -1,61 +1,30 @@
 # What an agent is made of, and who may touch it when.
 
 import weakref
-from dataclasses import replace
-
-
-cdef void _fill(trpo_settings *c, s) except *:
-    """The settings that are plain numbers; names become the core's."""
-    c.obs_size = s.obs_size
-    c.distribution = list(distributions()).index(s.distribution)
-    c.activation = _ACTIVATIONS[s.activation]
-    c.log_std_init = s.log_std_init
-    c.log_std_min, c.log_std_max = s.log_std_min, s.log_std_max
-    c.features, c.n_features = _FEATURES[s.features], s.n_features
-    c.feature_bandwidth, c.feature_degree = s.feature_bandwidth, s.feature_degree
-    c.n_steps, c.n_envs = s.n_steps, s.n_envs
-    c.gamma, c.gae_lambda = s.gamma, s.gae_lambda
-    c.normalize_advantage = s.normalize_advantage
-    c.normalize_observations, c.normalize_rewards = s.normalize_observations, s.normalize_rewards
-    c.ent_coef = s.ent_coef
-    c.target_kl, c.cg_damping, c.cg_tolerance = s.target_kl, s.cg_damping, s.cg_tolerance
-    c.cg_max_steps, c.preconditioner = s.cg_max_steps, _PRECONDITIONERS[s.preconditioner]
-    c.sub_sampling_factor = s.sub_sampling_factor
-    c.line_search_shrinking_factor = s.line_search_shrinking_factor
-    c.line_search_max_iter = s.line_search_max_iter
-    c.acceptance, c.kl_direction = _ACCEPTANCES[s.acceptance], _KL_DIRECTIONS[s.kl_direction]
-    c.kl_slack, c.adaptive_damping = s.kl_slack, s.adaptive_damping
-    c.critic, c.n_critic_updates = _CRITICS[s.critic], s.n_critic_updates
-    c.critic_damping, c.learning_rate = s.critic_damping, s.learning_rate
-    c.batch_size, c.seed = s.batch_size, s.seed
 
 
 cdef class Memory:
-    """An agent's memory: parameters, and all else that is remembered from one rollout to the next.
+    """Owns what an agent is made of: its bytes, its threads, and the lock that guards both.
 
-    Whoever reads or writes it holds its lock.
+    Whoever reads or writes the agent holds the lock. Agent and Theory share one Memory.
     """
 
     cdef trpo_agent *w
-    cdef void *memory
+    cdef void *bytes
     cdef trpo_pool *pool
-    cdef bint loaded, has_ret, factorized
+    cdef bint loaded, has_ret, factorized  # a batch is set; with returns; its factors are built
+    cdef int D, A
+    cdef Py_ssize_t P, Pv
     cdef object lock, __weakref__
-    cdef readonly object settings
+    cdef object settings
 
     def __cinit__(self, settings):
         cdef trpo_settings c
         cdef trpo_executor executor
         cdef size_t bytes
         trpo_default_settings(&c)
-        parts = np.array(settings.parts, np.intc)
-        policy_hidden = np.array(settings.policy_hidden, np.intc)
-        value_hidden = np.array(settings.value_hidden, np.intc)
-        c.n_parts, c.parts = len(parts), <const int *>_data(parts)
-        c.n_policy_hidden, c.policy_hidden = len(policy_hidden), <const int *>_data(policy_hidden)
-        c.n_value_hidden, c.value_hidden = len(value_hidden), <const int *>_data(value_hidden)
-        _fill(&c, settings)
-        c.instruction_set, c.clock = _table().name, trpo_pool_clock
+        arrays = _fill(&c, settings)
+        c.instruction_set, c.clock = _kernels(), trpo_pool_clock
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
             raise UserError(f"setting {name} is out of range: {getattr(settings, name)!r}")
@@ -67,157 +36,45 @@ cdef class Memory:
         bytes = trpo_bytes(&c, &executor)
         if bytes == 0:
             raise UserMemoryError("no machine has the memory for an agent of these settings")
-        self.memory = PyMem_RawMalloc(bytes)
-        if self.memory == NULL:
+        self.bytes = PyMem_RawMalloc(bytes)
+        if self.bytes == NULL:
             raise UserMemoryError(f"an agent of these settings needs {bytes} bytes")
-        trpo_init(&self.w, &c, &executor, self.memory, bytes)
+        trpo_init(&self.w, &c, &executor, self.bytes, bytes)
         self.lock, self.settings = threading.Lock(), settings
+        self.D, self.A = len(settings.parts), sum(settings.parts)
+        self._field(b"theta", &self.P)
+        self._field(b"value_theta", &self.Pv)
         _agents.add(self)
 
     def __dealloc__(self):
         trpo_pool_free(self.pool)
-        PyMem_RawFree(self.memory)
+        PyMem_RawFree(self.bytes)
 
-    @property
-    def n_threads(self):
-        """Threads that work on a batch at most: as asked for, but no more than have work."""
-        return trpo_pool_threads(self.pool)
+    cdef double *_field(self, bytes wanted, Py_ssize_t *count):
+        """A field of the state by name, and its length."""
+        cdef const char *name = NULL
+        cdef size_t size = 0
+        cdef int i = 0
+        cdef double *value = trpo_state_field(self.w, i, &name, &size)
+        while wanted != name:
+            i += 1
+            value = trpo_state_field(self.w, i, &name, &size)
+        count[0] = size
+        return value
 
-    @property
-    def real(self):
-        """The dtype of observations, activations and outputs."""
-        return REAL
-
-    @property
-    def instruction_set(self):
-        """The kernels in use, by name."""
-        return trpo_instruction_set(self.w).decode()
-
-    @property
-    def n_recorded(self):
-        """Complete rows of the rollout in progress."""
-        with self.lock:
-            return trpo_recorded(self.w)
-
-    @property
-    def target_kl(self):
-        """The trust region's size, in nats. What is set holds from the next update on."""
-        return self.w.set.target_kl
-
-    @target_kl.setter
-    def target_kl(self, value):
-        value = arrays.positive("target_kl", value)
-        with self.lock:
-            trpo_set_target_kl(self.w, value)
-            self.settings = replace(self.settings, target_kl=value)
-
-    @property
-    def learning_rate(self):
-        """Adam's step size, likewise."""
-        return self.w.set.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        value = arrays.positive("learning_rate", value)
-        with self.lock:
-            trpo_set_learning_rate(self.w, value)
-            self.settings = replace(self.settings, learning_rate=value)
-
-    @property
-    def cg_damping(self):
-        """What the next update adds to the Fisher matrix's diagonal."""
-        with self.lock:
-            return trpo_damping(self.w)
-
-    @property
-    def theta(self):
-        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value.
-
-        A log_std beyond its bounds is moved to them, here and by load_state.
-        """
-        with self.lock:
-            return _vector(self.w.policy.theta, self.w.policy.P)
-
-    @theta.setter
-    def theta(self, value):
-        value = arrays.finite_vector("theta", value, self.w.policy.P)
-        with self.lock:
-            memcpy(self.w.policy.theta, _double(value), value.nbytes)
-            self._refresh()
-
-    @property
-    def value_theta(self):
-        """The critic's parameters, a copy (Pv,) float64."""
-        with self.lock:
-            return _vector(self.w.critic.theta, self.w.critic.P)
-
-    @value_theta.setter
-    def value_theta(self, value):
-        value = arrays.finite_vector("value_theta", value, self.w.critic.P)
-        with self.lock:
-            memcpy(self.w.critic.theta, _double(value), value.nbytes)
-            self._refresh()
-
-    cdef _refresh(self):
+    cdef refresh(self):
         """Parameters were written: pack them, drop the rollout, bring a loaded batch up to date."""
         trpo_refresh(self.w)
         self.factorized = False
         if self.loaded:
-            trpo_forward(self.w, &self.w.policy, 0, self.w.N)
-            trpo_forward(self.w, &self.w.critic, 0, self.w.N)
-            trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
-
-    # ---- all that is remembered
-
-    def state(self):
-        """All that is remembered between rollouts: {name: float64 vector}."""
-        cdef const char *name = NULL
-        cdef size_t count = 0
-        cdef double *value
-        cdef int i = 0
-        fields = {}
-        with self.lock:
-            while True:
-                value = trpo_state_field(self.w, i, &name, &count)
-                if value == NULL:
-                    return fields
-                fields[name.decode()] = _vector(value, count)
-                i += 1
-
-    def load_state(self, state):
-        """The reverse; all or nothing. Empties the rollout."""
-        fields = arrays.state_fields(state, self.state())
-        cdef const char *name = NULL
-        cdef size_t count = 0
-        with self.lock:
-            for i, value in enumerate(fields.values()):
-                memcpy(trpo_state_field(self.w, i, &name, &count), _double(value), value.nbytes)
-            self._refresh()
-
-    def save_bytes(self):
-        """The state as the C core's own bytes (trpo_save)."""
-        cdef bytearray buffer = bytearray(trpo_save_bytes(self.w))
-        with self.lock:
-            trpo_save(self.w, <char *>buffer, len(buffer))
-        return bytes(buffer)
-
-    def load_bytes(self, bytes buffer):
-        """The reverse of save_bytes; ValueError if they are damaged or another model's."""
-        with self.lock:
-            status = trpo_load(self.w, <const char *>buffer, len(buffer))
-            if status < 0:
-                raise UserError(status_text(status))
-            self._refresh()
+            trpo_theory_refresh(self.w)
 
     # ---- what a user hands in
 
-    cdef _rows_obs(self, obs):
-        return arrays.as_array("observation", obs, (len(obs), self.w.set.obs_size), REAL)
-
-    cdef _mask(self, mask, n):
+    cdef mask(self, mask, n):
         return arrays.mask_rows(mask, n, self.settings.distribution, self.settings.parts)
 
-    cdef _refuse(self, int status, given, noun="row", step=None, skip=None):
+    cdef refuse(self, int status, given, noun="row", step=None, skip=None):
         """Raises for what the core found wrong in `given` ({name: array}): `checks` names it."""
         for name, array in given.items():
             if name == "action":

@@ -69,7 +69,8 @@ def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
     cdef _Callbacks own = _Callbacks()
     cdef trpo_search search
     cdef trpo_rule rule
-    rule.acceptance, rule.kl_limit, rule.surr_old = _ACCEPTANCES[acceptance], kl_limit, surr_old
+    rule.acceptance = _number(trpo_find_setting("acceptance"), acceptance)
+    rule.kl_limit, rule.surr_old = kl_limit, surr_old
     rule.shrink, rule.max_trials = shrink, max_trials
     rule.low, rule.high, rule.bounded = 0, 0, len(theta)
     own.evaluate, own.P = evaluate, len(theta)
@@ -86,9 +87,9 @@ def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
 def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
     """adv, ret (T, E) float64 from rew float64, val and boot real, done and skip bool: (T, E)."""
     adv, ret = np.empty(rew.shape), np.empty(rew.shape)
-    _table().wide.gae(_double(adv), _double(ret), _double(rew), _real(val), _real(boot),
-                      _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
-                      rew.shape[0], rew.shape[1])
+    trpo_gae(_kernels(), _double(adv), _double(ret), _double(rew), _real(val), _real(boot),
+             _bytes(done.view(np.uint8)), _bytes(skip.view(np.uint8)), gamma, gae_lambda,
+             rew.shape[0], rew.shape[1])
     return adv, ret
 
 
@@ -97,19 +98,19 @@ def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
 
 def exp(x, out):
     """out = exp(x), C-contiguous arrays of the module's real, of one size; out may be x."""
-    _table().exp(_real(out), _real(x), x.size)
+    trpo_apply(_kernels(), TRPO_EXP, _real(out), _real(x), x.size)
 
 
 def expm1(x, out):
     """out = exp(x) - 1, as `exp`."""
-    _table().expm1(_real(out), _real(x), x.size)
+    trpo_apply(_kernels(), TRPO_EXPM1, _real(out), _real(x), x.size)
 
 
 def tanh(x, out):
     """out = tanh(x), as `exp`."""
-    _table().tanh(_real(out), _real(x), x.size)
+    trpo_apply(_kernels(), TRPO_TANH_OF, _real(out), _real(x), x.size)
 
 
 def sin(x, out):
     """out = sin(x), as `exp`; beyond 2**15 (float32) or 2**26 (float64) the sine of that bound."""
-    _table().sin(_real(out), _real(x), x.size)
+    trpo_apply(_kernels(), TRPO_SIN, _real(out), _real(x), x.size)

@@ -7,8 +7,18 @@ def _column(name, values, n, dtype):
     return column
 
 
-cdef class Theory(Memory):
-    """An agent's memory with a batch in it, and what an update computes of one."""
+ctypedef void (*_Product)(trpo_agent *, double *, const double *) noexcept nogil
+
+
+cdef class Theory:
+    """What an update computes of a batch that is set directly, in an agent's memory."""
+
+    cdef Memory memory
+    cdef trpo_agent *w  # the memory's
+    cdef object lock    # likewise
+
+    def __cinit__(self, Memory memory):
+        self.memory, self.w, self.lock = memory, memory.w, memory.lock
 
     def load_batch(self, obs, act, adv, ret=None, logp=None, mask=None):
         """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
@@ -16,15 +26,16 @@ cdef class Theory(Memory):
         logp None: the present one. mask (N, A) as in `act`.
         """
         cdef int N = len(obs)
-        limit = self.w.set.n_steps * self.w.set.n_envs
+        settings = self.memory.settings
+        limit = settings.n_steps * settings.n_envs
         if not 0 < N <= limit:
             raise UserError(f"the batch has {N} rows, not 1..{limit} (n_steps * n_envs)")
-        obs = arrays.as_array("observation", obs, (N, self.w.policy.net.size[0]), REAL)
+        obs = arrays.as_array("observation", obs, (N, trpo_theory_inputs(self.w)), REAL)
         arrays.finite_rows("observation", obs)
-        act = arrays.as_array("action", act, (N, self.w.policy.D), REAL)
-        arrays.actions(act, self.settings.distribution, self.settings.parts)
-        mask = self._mask(mask, N)
-        arrays.masks(mask, act, self.settings.parts)
+        act = arrays.as_array("action", act, (N, self.memory.D), REAL)
+        arrays.actions(act, settings.distribution, settings.parts)
+        mask = self.memory.mask(mask, N)
+        arrays.masks(mask, act, settings.parts)
         adv = _column("advantage", adv, N, np.float64)
         returns = np.zeros(N) if ret is None else _column("return", ret, N, np.float64)
         old = None if logp is None else _column("log-probability", logp, N, REAL)
@@ -37,49 +48,47 @@ cdef class Theory(Memory):
         with self.lock:
             with nogil:
                 trpo_load_batch(self.w, o, a, x, y, l, open, N)
-                trpo_fisher_rows(&self.w.policy, self.w.set.sub_sampling_factor)
-                trpo_fisher_rows(&self.w.critic, 1)
-            self.loaded, self.has_ret, self.factorized = True, ret is not None, False
+                trpo_theory_ready(self.w)
+            self.memory.loaded, self.memory.factorized = True, False
+            self.memory.has_ret = ret is not None
 
     def gradient(self):
         """The surrogate's gradient at the present theta; (P,)."""
+        g = np.empty(self.memory.P)
+        cdef double *out = _double(g)
         with self.lock:
             self._check_loaded()
             with nogil:
-                trpo_policy_gradient(self.w)
-            return _vector(self.w.policy.grad, self.w.policy.P)
+                trpo_theory_gradient(self.w, out)
+        return g
 
     def fisher_product(self, v):
         """F v, undamped, on the Fisher rows; (P,)."""
-        return self._product(&self.w.policy, v)
+        return self._product(trpo_theory_product, v, self.memory.P)
 
     def precondition(self, r):
         """M^-1 r with the K-FAC factors, which are built on first use; (P,).
 
         RuntimeError for an agent that has none: settings with preconditioner="none".
         """
-        cdef double damping
-        cdef trpo_rng rng
-        r = arrays.finite_vector("r", r, self.w.policy.P)
+        r = arrays.finite_vector("r", r, self.memory.P)
         z = np.empty(len(r))
         cdef double *out = _double(z)
         cdef double *given = _double(r)
         with self.lock:
             self._check_loaded()
-            if self.w.set.preconditioner != TRPO_KFAC:
+            if self.memory.settings.preconditioner != "kfac":
                 raise UserRuntimeError(arrays.NO_FACTORS)
-            rng = trpo_stream(self.w, TRPO_STREAM_KFAC, TRPO_N_UPDATES)
-            damping = trpo_damping(self.w)
             with nogil:
-                if not self.factorized:
-                    trpo_factorize(self.w, &self.w.policy, &rng, damping)
-                trpo_precondition(self.w, &self.w.policy, out, given, damping)
-            self.factorized = True
+                if not self.memory.factorized:
+                    trpo_theory_factorize(self.w)
+                trpo_theory_precondition(self.w, out, given)
+            self.memory.factorized = True
         return z
 
     def evaluate(self, theta):
         """(surr, kl, entropy) of a trial theta (P,) against the present one."""
-        theta = arrays.finite_vector("theta", theta, self.w.policy.P)
+        theta = arrays.finite_vector("theta", theta, self.memory.P)
         cdef trpo_trial trial
         cdef double *at = _double(theta)
         with self.lock:
@@ -91,12 +100,12 @@ cdef class Theory(Memory):
     def solve(self):
         """CG on the batch's gradient: x (P,), and its cg_steps, cg_residual and curvature."""
         cdef trpo_solution solution
+        x = np.empty(self.memory.P)
+        cdef double *out = _double(x)
         with self.lock:
             self._check_loaded()
             with nogil:
-                trpo_policy_gradient(self.w)
-                solution = trpo_solve_policy(self.w)
-            x = _vector(self.w.policy.x, self.w.policy.P)
+                solution = trpo_theory_solve(self.w, out)
         return x, {"cg_steps": solution.steps, "cg_residual": solution.residual,
                    "curvature": solution.curvature}
 
@@ -104,47 +113,49 @@ cdef class Theory(Memory):
         """The policy's outputs on the batch: means or logits; (N, A) real."""
         with self.lock:
             self._check_loaded()
-            result = np.empty((self.w.N, self.w.policy.A), REAL)
-            memcpy(_real(result), self.w.policy.batch.h[self.w.policy.net.L], result.nbytes)
+            result = np.empty((trpo_theory_rows(self.w), self.memory.A), REAL)
+            trpo_theory_outputs(self.w, _real(result))
         return result
 
     def value_gradient(self):
         """d/dvalue_theta of 1/2 mean (V - ret)^2; (Pv,)."""
+        g = np.empty(self.memory.Pv)
+        cdef double *out = _double(g)
         with self.lock:
             self._check_returns()
             with nogil:
-                trpo_gradient(self.w, &self.w.critic, NULL)
-            return -_vector(self.w.critic.grad, self.w.critic.P)
+                trpo_theory_value_gradient(self.w, out)
+        return g
 
     def fit_value(self):
         """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
-        cdef trpo_info info
+        cdef double loss
         with self.lock:
             self._check_returns()
             with nogil:
-                trpo_fit_critic(self.w, &info)
-        return info.value_loss
+                loss = trpo_theory_fit_value(self.w)
+        return loss
 
     def value_product(self, v):
         """1/N J'J v of the critic, undamped, on all rows; (Pv,)."""
-        return self._product(&self.w.critic, v)
+        return self._product(trpo_theory_value_product, v, self.memory.Pv)
 
-    cdef _product(self, trpo_model *model, v):
-        v = arrays.finite_vector("v", v, model.P)
-        result = np.empty(len(v))
+    cdef _product(self, _Product product, v, Py_ssize_t P):
+        v = arrays.finite_vector("v", v, P)
+        result = np.empty(P)
         cdef double *out = _double(result)
         cdef double *along = _double(v)
         with self.lock:
             self._check_loaded()
             with nogil:
-                trpo_fisher_product(self.w, model, out, along)
+                product(self.w, out, along)
         return result
 
     def _check_loaded(self):
-        if not self.loaded:
+        if not self.memory.loaded:
             raise UserRuntimeError("no batch is loaded: call load_batch first")
 
     def _check_returns(self):
         self._check_loaded()
-        if not self.has_ret:
+        if not self.memory.has_ret:
             raise UserRuntimeError("the batch has no returns: give load_batch ret")

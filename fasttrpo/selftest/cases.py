@@ -76,7 +76,7 @@ class Case:
         self.obs, self.mask = draw.normal(size=(N, O)), kind.mask(draw, N)
         self.policy = kind.policy(self.mask)
         self.act, (self.adv, self.ret) = kind.actions(draw, N, self.mask), draw.normal(size=(2, N))
-        self.agent.load_batch(self.obs, self.act, self.adv, self.ret, mask=self.mask)
+        self.agent.theory.load_batch(self.obs, self.act, self.adv, self.ret, mask=self.mask)
         self.theta = self.agent.theta
         self.direction = draw.normal(size=self.theta.size)
 

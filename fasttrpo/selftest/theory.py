@@ -28,7 +28,7 @@ def densities(case: Case) -> Outcome:
     agent = shaken(case.kind.settings(n_envs=len(case.obs)))
     act, logp, _ = agent.act(case.obs, case.mask)
     trial = case.theta + 0.1 * case.direction
-    surr, kl, _ = case.agent.evaluate(trial)
+    surr, kl, _ = case.agent.theory.evaluate(trial)
     errors = (
         error(logp, case.policy.logp(agent.theta, case.obs, act)),
         error(1 + surr, 1 + case.surrogate(trial)),  # the gain itself may be next to nothing
@@ -41,20 +41,20 @@ def gradient(case: Case) -> Outcome:
     """The surrogate's gradient g."""
     expected = formulas.differences(case.surrogate, case.theta, 1e-4)
     what = "finite differences of the surrogate"
-    return Outcome(what, error(case.agent.gradient(), expected), DIFFERENCES)
+    return Outcome(what, error(case.agent.theory.gradient(), expected), DIFFERENCES)
 
 
 def fisher(case: Case) -> Outcome:
     """The Fisher product F v, for every unit vector v."""
-    F = formulas.matrix(case.agent.fisher_product, case.theta.size)
+    F = formulas.matrix(case.agent.theory.fisher_product, case.theta.size)
     return Outcome("dense Hessian of the KL by differences", error(F, case.fisher), DIFFERENCES)
 
 
 def kl_hessian(case: Case) -> Outcome:
     """The curvature v'Fv of the KL that the line search itself measures."""
     v, h = case.direction, 1e-4
-    kl = [case.agent.evaluate(case.theta + sign * h * v)[1] for sign in (1, -1)]
-    curvature = v @ case.agent.fisher_product(v)
+    kl = [case.agent.theory.evaluate(case.theta + sign * h * v)[1] for sign in (1, -1)]
+    curvature = v @ case.agent.theory.fisher_product(v)
     what = "second difference of the line search's KL"
     return Outcome(what, error(sum(kl) / h**2, curvature), SECOND_DIFFERENCES)
 
@@ -64,10 +64,10 @@ def conjugate_gradient(kind: Kind) -> Outcome:
     errors = []
     for preconditioner in ("kfac", "none"):
         case = Case(kind, cg_max_steps=300, cg_tolerance=1e-12, preconditioner=preconditioner)
-        x, _ = case.agent.solve()
-        H = formulas.matrix(case.agent.fisher_product, case.theta.size)
+        x, _ = case.agent.theory.solve()
+        H = formulas.matrix(case.agent.theory.fisher_product, case.theta.size)
         H += case.settings.cg_damping * np.eye(len(H))
-        errors.append(error(x, np.linalg.solve(H, case.agent.gradient())))
+        errors.append(error(x, np.linalg.solve(H, case.agent.theory.gradient())))
     return Outcome("dense solution, with K-FAC and without", max(errors), SOLVED)
 
 
@@ -91,9 +91,9 @@ def critic(kind: Kind) -> Outcome:
     case = Case(kind)
     theta = case.agent.value_theta
     J = formulas.derivative(case.values, theta)
-    product = formulas.matrix(case.agent.value_product, theta.size)
+    product = formulas.matrix(case.agent.theory.value_product, theta.size)
     errors = (
-        error(case.agent.value_gradient(), J.T @ (case.values(theta) - case.ret) / len(J)),
+        error(case.agent.theory.value_gradient(), J.T @ (case.values(theta) - case.ret) / len(J)),
         error(product, J.T @ J / len(J)),
     )
     return Outcome("dense Jacobian of the values", max(errors), ROUNDING)

@@ -5,60 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS
-from fasttrpo.checks.values import positive, size
+from fasttrpo.checks.values import size
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.policy_kwargs import resolved_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
+from fasttrpo.settings.table import ROWS, CoreSettings
 from fasttrpo.settings.user import Settings
 
 
 @dataclass(frozen=True)
-class AgentSettings:
-    """Everything a backend needs to build an agent: plain values, checked and resolved.
+class AgentSettings(CoreSettings):
+    """Everything a backend needs to build an agent: plain values, checked and resolved."""
 
-    The fields of `trpo_settings` in `csrc/include/trpo.h`, where each is explained with its unit
-    and legal range.
-    """
-
-    obs_size: int
-    distribution: str
-    parts: tuple[int, ...]
     policy_hidden: tuple[int, ...] = (64, 64)
     value_hidden: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
-    log_std_init: float = 0.0
-    log_std_min: float = -20.0
-    log_std_max: float = 20.0
-    features: str = "none"
-    n_features: int = 100
-    feature_bandwidth: float = 0.0
-    feature_degree: int = 2
-    n_steps: int = 2048
-    n_envs: int = 1
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    target_kl: float = 0.01
-    ent_coef: float = 0.0
-    cg_max_steps: int = 3
-    cg_tolerance: float = 1e-5
-    cg_damping: float = 0.1
-    adaptive_damping: bool = False
-    preconditioner: str = "kfac"
-    line_search_shrinking_factor: float = 0.8
-    line_search_max_iter: int = 10
-    acceptance: str = "improvement"
-    kl_direction: str = "forward"
-    kl_slack: float = 1.0
-    normalize_advantage: bool = True
-    sub_sampling_factor: int = 1
-    critic: str = "kfac"
-    n_critic_updates: int = 1
-    learning_rate: float = 1e-3
-    batch_size: int = 0
-    critic_damping: float = 0.01
-    normalize_observations: bool = False
-    normalize_rewards: bool = False
-    seed: int = 0
     n_threads: int = 1
 
 
@@ -86,8 +46,8 @@ def resolve(
     values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
     values["n_critic_updates"] = settings.n_critic_updates or CRITICS[settings.critic].n_updates
     for name in SCHEDULED:
-        default = getattr(AgentSettings, name)
-        values[name] = value_at(name, getattr(settings, name), default, remaining, positive)
+        row = ROWS[name]
+        values[name] = value_at(name, getattr(settings, name), row.default, remaining, row.check)
     for name in ("target_kl", "cg_damping"):
         values[name] *= averaged(settings, distribution, parts)
     values["batch_size"] = settings.batch_size or AgentSettings.batch_size

@@ -9,25 +9,83 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.checks.values import integer, plain, real, refuse, size
+from fasttrpo.checks.values import Check, plain, positive, real, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings.sb3_arguments import policy_kwargs_without
+from fasttrpo.settings.table import ROWS
 
-ACTIVATIONS = ("tanh", "relu", "identity")
+ACTIVATIONS = ROWS["activation"].choices
 HIDDEN = (64, 64)
-FEATURES = ("none", "fourier", "rbf", "polynomial")
-# As in csrc/core/settings.c: the preconditioner holds the square of this number.
-MOST_FEATURES = 10_000
-# The settings of features: (the default, the check, the features that have it).
+FEATURES = ROWS["features"].choices
+MOST_FEATURES = int(ROWS["n_features"].high)
+
+
+class _FeatureSetting(NamedTuple):
+    default: Any
+    check: Check
+    users: tuple[str, ...]
+    """the features that it applies to"""
+
+
 _FEATURE_SETTINGS = {
     # An update's cost grows with the square. Rajeswaran et al. 2017 take up to 500.
-    "n_features": (100, integer(1, MOST_FEATURES), ("fourier", "rbf")),
-    # None: for O components of variance 1, sqrt(2 O) for "fourier", sqrt(O / 2) for "rbf"
-    "feature_bandwidth": (None, real("a number > 0", lambda x: x > 0), ("fourier", "rbf")),
-    "feature_degree": (2, integer(1, MOST_FEATURES), ("polynomial",)),
+    "n_features": _FeatureSetting(
+        ROWS["n_features"].default, ROWS["n_features"].check, ("fourier", "rbf")
+    ),
+    "feature_bandwidth": _FeatureSetting(None, positive, ("fourier", "rbf")),
+    "feature_degree": _FeatureSetting(
+        ROWS["feature_degree"].default, ROWS["feature_degree"].check, ("polynomial",)
+    ),
+}
+
+
+class Keyword(NamedTuple):
+    """A name in `policy_kwargs`, for the reference."""
+
+    default: Any
+    legal: str
+    meaning: str
+
+
+def _of_row(name: str) -> Keyword:
+    row = ROWS[name]
+    return Keyword(row.default, row.check.legal, row.meaning)
+
+
+def _feature(name: str, meaning: str = "") -> Keyword:
+    own = _FEATURE_SETTINGS[name]
+    return Keyword(own.default, own.check.legal, meaning or ROWS[name].meaning)
+
+
+KEYWORDS = {
+    "net_arch": Keyword(
+        list(HIDDEN),
+        "a list of layer widths, or dict(pi=[...], vf=[...])",
+        "hidden layers of the policy (pi) and the value network (vf); LinearPolicy has pi=[]",
+    ),
+    "activation_fn": Keyword(
+        ROWS["activation"].default,
+        f"{ROWS['activation'].check.legal}, or a class of such a name",
+        ROWS["activation"].meaning,
+    ),
+    "log_std_init": _of_row("log_std_init"),
+    "log_std_min": _of_row("log_std_min"),
+    "log_std_max": _of_row("log_std_max"),
+    "ortho_init": Keyword(True, "True", "orthogonal initial weights"),
+    "features": _of_row("features")._replace(
+        meaning="LinearPolicy only: features of the observation that replace it as the input of "
+        "both networks; csrc/core/features.c has the formulas"
+    ),
+    "n_features": _feature("n_features"),
+    "feature_bandwidth": _feature(
+        "feature_bandwidth",
+        "nu of fourier and rbf features. None: for O components of variance 1, sqrt(2 O) for "
+        "fourier and sqrt(O / 2) for rbf",
+    ),
+    "feature_degree": _feature("feature_degree"),
 }
 
 
@@ -40,29 +98,30 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
     given = policy_kwargs_without(given)
-    known: tuple[str, ...] = ("net_arch", "activation_fn", "log_std_init", "log_std_min")
-    known += ("log_std_max", "ortho_init", "features", *_FEATURE_SETTINGS)
     for name in given:
-        if name not in known:
-            raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), known)}")
+        if name not in KEYWORDS:
+            raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), KEYWORDS)}")
     if plain(given.get("ortho_init", True)) is not True:
         raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
-    log_std_init = real("a number from -20 to 20", lambda x: -20 <= x <= 20)(
-        "policy_kwargs log_std_init", given.get("log_std_init", 0.0)
-    )
-    log_std_min = real("a number from -20 to log_std_init", lambda x: -20 <= x <= log_std_init)(
-        "policy_kwargs log_std_min", given.get("log_std_min", -20.0)
-    )
-    log_std_max = real("a number from log_std_init to 20", lambda x: log_std_init <= x <= 20)(
-        "policy_kwargs log_std_max", given.get("log_std_max", 20.0)
-    )
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
-        "log_std_init": log_std_init,
-        "log_std_min": log_std_min,
-        "log_std_max": log_std_max,
+        **_log_std(given),
         **_features(policy, given),
+    }
+
+
+def _log_std(given: Mapping[str, Any]) -> dict[str, float]:
+    """log_std_init, and its bounds on either side."""
+    init, low, high = (ROWS[f"log_std_{each}"] for each in ("init", "min", "max"))
+    values = {row.name: given.get(row.name, row.default) for row in (init, low, high)}
+    start = init.check(f"policy_kwargs {init.name}", values[init.name])
+    below = real(f"a number from {low.low:g} to {init.name}", lambda x: low.low <= x <= start)
+    above = real(f"a number from {init.name} to {high.high:g}", lambda x: start <= x <= high.high)
+    return {
+        init.name: start,
+        low.name: below(f"policy_kwargs {low.name}", values[low.name]),
+        high.name: above(f"policy_kwargs {high.name}", values[high.name]),
     }
 
 

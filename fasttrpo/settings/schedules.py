@@ -35,7 +35,7 @@ def scheduled(inner: Check) -> Check:
             return value if start is None else f"linear_{inner(name, start)!r}"
         return inner(name, value)
 
-    return check
+    return Check(f"{inner.legal}, 'linear', 'linear_START', or a function", check)
 
 
 def is_schedule(setting: Any) -> bool:

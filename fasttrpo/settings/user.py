@@ -15,29 +15,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.checks.values import (
-    Check,
-    flag,
-    integer,
-    one_of,
-    optional,
-    plain,
-    positive,
-    real,
-    refuse,
-    size,
-)
+from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
 from fasttrpo.settings.critics import CRITICS, with_setting
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
+from fasttrpo.settings.table import ROWS
 
 POLICIES = ("MlpPolicy", "LinearPolicy")
-ACCEPTANCES = ("improvement", "kl", "always")
-KL_DIRECTIONS = ("forward", "reverse")
+ACCEPTANCES = ROWS["acceptance"].choices
+KL_DIRECTIONS = ROWS["kl_direction"].choices
 KL_REDUCTIONS = ("sum", "mean")
-PRECONDITIONERS = ("kfac", "none")
 PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
@@ -47,116 +36,173 @@ LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
 
 
+def _setting(default: Any, check: Check, meaning: str) -> Any:
+    """A field of `Settings` with its check and its line in the reference."""
+    return field(default=default, metadata={"check": check, "meaning": meaning})
+
+
+def _core(name: str, *, check: Check | None = None, meaning: str = "", **default: Any) -> Any:
+    """A setting of the core: default, range and meaning are those of its row unless given here.
+
+    meaning  follows the row's.
+    """
+    row = ROWS[name]
+    together = "; ".join(filter(None, (row.meaning, meaning)))
+    return _setting(default.get("default", row.default), check or row.check, together)
+
+
+def _optional(name: str, meaning: str) -> Any:
+    """A setting of the core that is None unless the user sets it; `meaning` says what None is."""
+    return _core(name, check=optional(ROWS[name].check), meaning=f"None: {meaning}", default=None)
+
+
+def _none_is_a_word(name: str, value: Any) -> str:
+    return ROWS["preconditioner"].check(name, "none" if value is None else value)
+
+
+def _verbose(name: str, value: Any) -> int:
+    value = plain(value)
+    return integer(0)(name, int(value) if isinstance(value, bool) else value)
+
+
+def _path(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise refuse(name, value, "a path")
+    return os.fspath(value)
+
+
+def _dtype(name: str, value: Any) -> str:
+    return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
+
+
 @dataclass(frozen=True)
 class Settings:
     """The keywords of `TRPO(policy, env, ...)`; names as in sb3-contrib where the meaning is.
 
-    Making one checks every value: a ValueError names the setting, the value and the range.
-
-    policy           "MlpPolicy" (or "MultiInputPolicy", the same here) or "LinearPolicy" (no hidden
-                     layer in the policy)
-    learning_rate    step size of a critic that has one, as "adam" (None: 1e-3); or a schedule, as
-                     target_kl
-    n_steps          steps per environment and iteration
-    batch_size       the most rows of a critic's minibatch (None: the critic's own rule; "kfac" has
-                     a sixteenth of the rows, but within 64 and 512, and all rows where it is
-                     linear; "adam" has 128)
-    gamma            discount per step
-    cg_max_steps     conjugate gradient iterations (None: 3 with K-FAC, 15 without)
-    cg_damping       added to the Fisher matrix's diagonal; K-FAC's estimated factors have at least
-                     1e-3 of it
-    adaptive_damping cg_damping, then > 0, is where the damping begins: times 3/2 after an update
-                     whose surrogate grew by less than a quarter of what was predicted, times 2/3
-                     after more than three quarters (Levenberg and Marquardt; Martens 2010)
-    line_search_shrinking_factor, line_search_max_iter    backtracking: factor, number of trials
-    n_critic_updates epochs of the critic's minibatches, or its steps on all rows (None: the
-                     critic's own default); "ridge" does not use it
-    gae_lambda       advantage estimation's lambda
-    normalize_advantage    advantages to mean 0, standard deviation 1
-    target_kl        trust region: mean over states of the KL summed over action dimensions; or a
-                     schedule: "linear", "linear_0.02" or a function (`settings.schedules`)
-    ent_coef         c: the surrogate is E[ratio A] + c times the mean entropy in nats
-    kl_reduction     "sum" over action dimensions, or "mean", as sb3-contrib has it for Box and
-                     MultiBinary (it sums MultiDiscrete's, and so does "mean"): target_kl and
-                     cg_damping are then of the mean KL; records tell sums
-    kl_direction     the line search measures "forward" KL(old || new), or "reverse" KL(new || old)
-    kl_slack         >= 1: the line search lets pass so many times target_kl
-    acceptance       of a trial of the line search: "improvement", within the trust region and the
-                     surrogate grows; "kl", within it; "always", the full step without a search
-                     (natural policy gradient). What is not finite is never taken
-    sub_sampling_factor    k: the Fisher product uses every k-th sample
-    policy_kwargs    net_arch ([64, 64] or dict(pi=[...], vf=[...])), activation_fn ("tanh",
-                     "relu", "identity" or a class of such a name), log_std_init (0), log_std_min
-                     (-20) and log_std_max (20), which log_std never leaves, ortho_init=True.
-                     LinearPolicy: features ("fourier", "rbf" or "polynomial" of the observation,
-                     seen by the value network too), n_features (100), feature_bandwidth (None: for
-                     O components of variance 1), feature_degree (2): the formulas stand in
-                     csrc/core/features.c
-    stats_window_size    episodes that return_mean and length_mean of a record are means of
-    max_records      the latest iterations that `records` keeps, some 2 kB each (None: all); logs
-                     have them all
-    verbose          0 silent, 1 a table per iteration
-    tensorboard_log  the folder that TensorBoard's logs go to, if any (the extra `tensorboard`)
-    seed             0 <= seed < 2**64 (None: drawn, and recorded)
-    preset           the peer whose semantics the others' defaults are (`settings.peers`)
-    n_envs           environments made from an id or a shared library
-    env_backend      environments made from an id: "native" (fasttrpo's own), "gymnasium" or None
-                     (native where there are such)
-    clip_actions     actions of a Box reach the environment clipped to its bounds; the policy is
-                     trained on them as drawn, whatever they become on their way
-    scale_actions    the policy's -1 and 1 are a Box's bounds, all of which must be finite
-    dtype            "float32" or "float64": precision of the work on the batch
-    backend          "compiled", "portable" or None (see `fasttrpo.core.backend`)
-    preconditioner   "kfac" or None
-    critic           how V is fitted: a name of `settings.critics.CRITICS`, which describes each
-    normalize_observations, normalize_rewards    by running statistics, saved with the model
-    n_threads        threads that work on a batch (None: FASTTRPO_NUM_THREADS, or else the cores
-                     that this process may use); the numbers are the same for any. The portable
-                     backend runs one.
+    Making one checks every value: a ValueError names the setting, the value and the range. Each
+    field's metadata has its `check` and its `meaning`; as a page they are docs/settings.md.
     """
 
-    policy: str = "MlpPolicy"
-    learning_rate: float | str | Schedule | None = None
-    n_steps: int = 2048
-    batch_size: int | None = None
-    gamma: float = 0.99
-    cg_max_steps: int | None = None
-    cg_damping: float = 0.1
-    adaptive_damping: bool = False
-    line_search_shrinking_factor: float = 0.8
-    line_search_max_iter: int = 10
-    n_critic_updates: int | None = None
-    gae_lambda: float = 0.95
-    normalize_advantage: bool = True
-    target_kl: float | str | Schedule = 0.01
-    ent_coef: float = 0.0
-    kl_reduction: str = "sum"
-    kl_direction: str = "forward"
-    kl_slack: float = 1.0
-    acceptance: str = "improvement"
-    sub_sampling_factor: int = 1
-    policy_kwargs: Any = None  # a mapping, complete once checked
-    stats_window_size: int = 100
-    max_records: int | None = 5000
-    verbose: int = 0
-    tensorboard_log: str | None = None
-    seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(4), "little"))
-    preset: str | None = None
-    n_envs: int = 1
-    env_backend: str | None = None
-    clip_actions: bool = True
-    scale_actions: bool = False
-    dtype: str = "float32"
-    backend: str | None = None
-    preconditioner: str = "kfac"
-    critic: str = "kfac"
-    normalize_observations: bool = False
-    normalize_rewards: bool = False
-    n_threads: int | None = None
+    policy: str = _setting(
+        "MlpPolicy",
+        one_of(*POLICIES),
+        "the policy's network; LinearPolicy has no hidden layer. MultiInputPolicy is the same as "
+        "MlpPolicy here",
+    )
+    learning_rate: float | str | Schedule | None = _core(  # noqa: RUF009
+        "learning_rate",
+        default=None,
+        check=optional(scheduled(ROWS["learning_rate"].check)),
+        meaning=f"only for critic='adam'. None: {ROWS['learning_rate'].default:g}",
+    )
+    n_steps: int = _core("n_steps")
+    batch_size: int | None = _setting(
+        None,
+        optional(size),
+        "largest number of rows in a minibatch of critic='adam' or 'kfac'. None: 128 for adam; "
+        "for kfac a sixteenth of the rows, within 64 and 512, or all rows if the value function is "
+        "linear",
+    )
+    gamma: float = _core("gamma")
+    cg_max_steps: int | None = _optional("cg_max_steps", "3 with K-FAC, 15 without")
+    cg_damping: float = _core("cg_damping")
+    adaptive_damping: bool = _core("adaptive_damping")
+    line_search_shrinking_factor: float = _core("line_search_shrinking_factor")
+    line_search_max_iter: int = _core("line_search_max_iter")
+    n_critic_updates: int | None = _optional("n_critic_updates", "10 for adam, 1 otherwise")
+    gae_lambda: float = _core("gae_lambda")
+    normalize_advantage: bool = _core("normalize_advantage")
+    target_kl: float | str | Schedule = _core(  # noqa: RUF009
+        "target_kl", check=scheduled(ROWS["target_kl"].check)
+    )
+    ent_coef: float = _core("ent_coef")
+    kl_reduction: str = _setting(
+        "sum",
+        one_of(*KL_REDUCTIONS),
+        "how the KL is reduced over action dimensions. mean: as sb3-contrib has it for Box and "
+        "MultiBinary (it sums MultiDiscrete's, and so does mean here): target_kl and "
+        "cg_damping then refer to the mean KL; records contain sums",
+    )
+    kl_direction: str = _core("kl_direction")
+    kl_slack: float = _core("kl_slack")
+    acceptance: str = _core("acceptance")
+    sub_sampling_factor: int = _core("sub_sampling_factor")
+    policy_kwargs: Any = field(  # a mapping, complete once checked
+        default=None,
+        metadata={"meaning": "networks, initial standard deviation and features: see below"},
+    )
+    stats_window_size: int = _setting(
+        100, size, "number of episodes that return_mean and length_mean of a record average over"
+    )
+    max_records: int | None = _setting(
+        5000,
+        optional(size),
+        "number of latest iterations that `records` keeps, about 2 kB each. None: all. Logs always "
+        "have all",
+    )
+    verbose: int = _setting(
+        0, Check("an integer >= 0", _verbose), "0: silent; 1: a table per iteration"
+    )
+    tensorboard_log: str | None = _setting(
+        None,
+        optional(Check("a path", _path)),
+        "folder of TensorBoard's logs, which need the extra `tensorboard`. None: no such logs",
+    )
+    seed: int = field(
+        default_factory=lambda: int.from_bytes(os.urandom(4), "little"),
+        metadata={
+            "check": ROWS["seed"].check,
+            "meaning": "seed of all random numbers. None: drawn, and recorded",
+        },
+    )
+    preset: str | None = _setting(
+        None, optional(one_of(*PEERS)), "the library whose semantics the defaults repeat"
+    )
+    n_envs: int = _core("n_envs", meaning="made from an id or a shared library")
+    env_backend: str | None = _setting(
+        None,
+        optional(one_of(*ENV_BACKENDS)),
+        "who makes environments from an id. native: fasttrpo. None: native where it has them",
+    )
+    clip_actions: bool = _setting(
+        True,
+        flag,
+        "clip a Box's actions to its bounds on the way to the environment; the policy is trained "
+        "on them as drawn",
+    )
+    scale_actions: bool = _setting(
+        False,
+        flag,
+        "map the policy's -1 and 1 to a Box's bounds, all of which must be finite",
+    )
+    dtype: str = _setting(
+        "float32",
+        Check(one_of(*DTYPES).legal, _dtype),
+        "precision of the work on the batch",
+    )
+    backend: str | None = _setting(
+        None,
+        optional(one_of(*BACKENDS)),
+        "None: compiled, or portable where no extension is built",
+    )
+    preconditioner: str = _core(
+        "preconditioner",
+        check=Check(f"{ROWS['preconditioner'].check.legal} or None", _none_is_a_word),
+    )
+    critic: str = _core("critic")
+    normalize_observations: bool = _core("normalize_observations")
+    normalize_rewards: bool = _core("normalize_rewards")
+    n_threads: int | None = _setting(
+        None,
+        optional(integer(1, MOST_THREADS)),
+        "threads that work on a batch; results do not depend on it, and the portable backend runs "
+        "one. None: FASTTRPO_NUM_THREADS, or else the cores that this process may use",
+    )
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
+        for each in fields(self):
+            if (check := each.metadata.get("check")) is not None:
+                object.__setattr__(self, each.name, check(each.name, getattr(self, each.name)))
         object.__setattr__(self, "policy_kwargs", network(self.policy, self.policy_kwargs))
         integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
         if self.adaptive_damping and self.cg_damping == 0:
@@ -273,68 +319,3 @@ def _warn_scale(settings: Settings) -> None:
             UserWarning,
             stacklevel=4,
         )
-
-
-# -- the settings' checks: (name, value) -> the value as a plain type, or ValueError -------------
-
-
-def _preconditioner(name: str, value: Any) -> str:
-    return one_of(*PRECONDITIONERS)(name, "none" if value is None else value)
-
-
-def _verbose(name: str, value: Any) -> int:
-    value = plain(value)
-    return integer(0)(name, int(value) if isinstance(value, bool) else value)
-
-
-def _path(name: str, value: Any) -> str:
-    if not isinstance(value, str | os.PathLike):
-        raise refuse(name, value, "a path")
-    return os.fspath(value)
-
-
-def _dtype(name: str, value: Any) -> str:
-    return one_of(*DTYPES)(name, getattr(value, "__name__", None) or str(value))
-
-
-_FRACTION = real("a number from 0 to 1", lambda x: 0 <= x <= 1)
-
-_CHECKS: dict[str, Check] = {
-    "policy": one_of(*POLICIES),
-    "learning_rate": optional(scheduled(positive)),
-    "n_steps": size,
-    "batch_size": optional(size),
-    "gamma": _FRACTION,
-    "cg_max_steps": optional(size),
-    "cg_damping": real("a number >= 0", lambda x: x >= 0),
-    "line_search_shrinking_factor": real("a number between 0 and 1", lambda x: 0 < x < 1),
-    "line_search_max_iter": size,
-    "n_critic_updates": optional(size),
-    "gae_lambda": _FRACTION,
-    "normalize_advantage": flag,
-    "target_kl": scheduled(positive),
-    "ent_coef": real("a number >= 0", lambda x: x >= 0),
-    "adaptive_damping": flag,
-    "kl_reduction": one_of(*KL_REDUCTIONS),
-    "kl_direction": one_of(*KL_DIRECTIONS),
-    "kl_slack": real("a number >= 1", lambda x: x >= 1),
-    "acceptance": one_of(*ACCEPTANCES),
-    "sub_sampling_factor": size,
-    "stats_window_size": size,
-    "max_records": optional(size),
-    "verbose": _verbose,
-    "tensorboard_log": optional(_path),
-    "seed": integer(0, 2**64 - 1),
-    "preset": optional(one_of(*PEERS)),
-    "n_envs": size,
-    "env_backend": optional(one_of(*ENV_BACKENDS)),
-    "clip_actions": flag,
-    "scale_actions": flag,
-    "dtype": _dtype,
-    "backend": optional(one_of(*BACKENDS)),
-    "preconditioner": _preconditioner,
-    "critic": one_of(*CRITICS),
-    "normalize_observations": flag,
-    "normalize_rewards": flag,
-    "n_threads": optional(integer(1, MOST_THREADS)),
-}

@@ -1,0 +1,66 @@
+"""The core's table of settings: what is generated from it is current, and its rows make checks."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from math import inf
+
+import pytest
+from agents import needs_extension
+from make_settings import REFERENCE, TABLE, reference_text, table_text
+
+from fasttrpo.settings import Settings
+from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.row import Row
+from fasttrpo.settings.table import ROWS
+
+REGENERATE = "run `python -m tests.make_settings`"
+
+
+@needs_extension
+def test_python_s_table_is_the_core_s():
+    from fasttrpo import _core32, _core64
+
+    rows = _core64.settings_table()
+    assert rows == _core32.settings_table()
+    assert TABLE.read_text(encoding="utf-8") == table_text(rows), REGENERATE
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the documents are not beside the tests")
+def test_the_reference_is_current():
+    assert REFERENCE.read_text(encoding="utf-8") == reference_text(), REGENERATE
+
+
+def test_every_default_is_legal():
+    for row in ROWS.values():
+        if row.default is not None and row.type != "sizes":
+            assert row.check(row.name, row.default) == row.default
+
+
+def test_settings_of_the_core_have_its_defaults():
+    """But those that are None here because their default depends on others."""
+    own = {each.name: each.default for each in fields(Settings) if each.name in ROWS}
+    resolved = {"seed", "learning_rate", "batch_size", "cg_max_steps", "n_critic_updates"}
+    assert {n: v for n, v in own.items() if n not in resolved} == {
+        n: ROWS[n].default for n in own if n not in resolved
+    }
+    assert {each.name for each in fields(AgentSettings)} == set(ROWS) | {"n_threads"}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "legal", "inside", "outside"),
+    [
+        ((0, 1, False, False), "a number from 0 to 1", (0, 1), (-0.1, 1.1)),
+        ((0, 1, True, True), "a number between 0 and 1", (0.5,), (0, 1)),
+        ((0, 1, False, True), "a number >= 0 and < 1", (0,), (1,)),
+        ((0, 1, True, False), "a number > 0 and <= 1", (1,), (0,)),
+        ((0, inf, True, True), "a number > 0", (1e300,), (0, inf, float("nan"))),
+        ((1, inf, False, True), "a number >= 1", (1,), (0.99, inf)),
+    ],
+)
+def test_a_range_makes_a_check_that_says_it(bounds, legal, inside, outside):
+    check = Row("x", "real", None, *bounds, (), "a number").check
+    assert [check("x", value) for value in inside] == list(inside)
+    for value in outside:
+        with pytest.raises(ValueError, match=f"^x must be {legal}, got {value!r}$"):
+            check("x", value)
