@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import struct
 import sys
 import threading
 import tracemalloc
@@ -138,6 +139,17 @@ def test_archives_of_gigabytes_have_wider_numbers(members, monkeypatch):
     monkeypatch.undo()
     assert b"PK\x06\x06" in file.getvalue()
     assert TRPO.load(file).num_timesteps == 64
+
+
+def test_a_model_that_an_older_python_wrote_loads(model):
+    """Before 3.11.4 local headers had the sizes both in their fields and in 64 bits beside them."""
+    file = io.BytesIO()
+    model.save(file)
+    data = bytearray(file.getvalue())
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            struct.pack_into("<2L", data, info.header_offset + 18, info.file_size, info.file_size)
+    assert same_state(TRPO.load(io.BytesIO(data)), model)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")

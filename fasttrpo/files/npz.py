@@ -209,8 +209,13 @@ def _entry(data: bytes, at: int) -> tuple[_Member, int]:
 
 
 def _widened(numbers: list[int], extra: bytes) -> list[int]:
-    """The numbers; those beyond 32 bits are taken from the extra field, in their order there."""
+    """The numbers; those beyond 32 bits are taken from the extra field, in their order there.
+
+    Python before 3.11.4 repeats both sizes there, whatever they are (CPython issue 103861).
+    """
     count = numbers.count(_WIDE)
+    if not count and extra == struct.pack("<2H2Q", 1, 16, *numbers[:2]):
+        return numbers
     head = struct.pack("<2H", 1, 8 * count) if count else b""
     if len(extra) != len(head) + 8 * count or not extra.startswith(head):
         raise ValueError("a header in the archive is damaged")
