@@ -175,11 +175,17 @@ def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) ->
     n_steps = ROLLOUT // env.num_envs
     model = TRPO(env=env, n_steps=n_steps, seed=0, **keywords)
     learning.ready_environment(model)
-    given = model._stream, model._observations, model._actions, model._statistics, n_steps
+    given = (
+        insides(model).stream,
+        insides(model).observations,
+        insides(model).actions,
+        insides(model).statistics,
+        n_steps,
+    )
 
     def run(actions: np.ndarray) -> None:
-        collect(model._agent, *given)
-        model._agent.discard()
+        collect(insides(model).agent, *given)
+        insides(model).agent.discard()
 
     return rate(run, np.empty((n_steps, env.num_envs)), seconds)
 

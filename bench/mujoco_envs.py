@@ -161,7 +161,7 @@ def rollout(env: Any, n_threads: int) -> Callable[[], None]:
     model.learn(1)
 
     def run() -> None:
-        model._agent.discard()
+        insides(model).agent.discard()
         learning.collect_rollout(model, T)
 
     return run

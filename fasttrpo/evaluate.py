@@ -16,7 +16,7 @@ from fasttrpo.spaces import check_same, describe
 from fasttrpo.stream.make import as_vector_env, given_env, is_name, shares
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training.collect import Episode, EpisodeStatistics
+from fasttrpo.training.episodes import Episode, EpisodeStatistics
 from fasttrpo.training.watch import infos
 from fasttrpo.trpo import TRPO, making
 
@@ -131,7 +131,7 @@ def play(
     n_envs = min(n_episodes, N_ENVS) if is_name(env) else 1
     vector_env = as_vector_env(env, n_envs, **_making(model))
     try:
-        _check_spaces(model, vector_env)
+        check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed, watch)
     finally:
         if is_name(env):
@@ -143,7 +143,7 @@ def _making(model: Any) -> dict[str, Any]:
     return making(model.settings) if isinstance(model, TRPO) else {}
 
 
-def _check_spaces(model: Any, env: Any) -> None:
+def check_spaces(model: Any, env: Any) -> None:
     """ValueError names both if they differ; what is no TRPO knows for itself what it takes."""
     if isinstance(model, TRPO):
         own = describe(model.observation_space, model.action_space)
@@ -193,7 +193,7 @@ def _release(model: Any, env: Any) -> None:
     own = model.get_env() if hasattr(model, "get_env") else None
     if own is None or not shares(own, env):
         return
-    if isinstance(model, TRPO) and model._stream is not None:
-        model._stream.interrupt()
+    if isinstance(model, TRPO):
+        model.interrupt()
     else:
         model.set_env(own)

@@ -1,37 +1,32 @@
-"""`TRPO`: the model that a user trains, asks and saves. It checks, converts and calls an agent."""
+"""`TRPO`: the model that users train, use and save; its `Trainer` does the work."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from time import perf_counter
 from typing import Any, BinaryIO
 from weakref import WeakMethod
 
 import numpy as np
 
 from fasttrpo import spaces
+from fasttrpo.checks.values import integer
 from fasttrpo.core import backend
 from fasttrpo.files import checkpoint as archives
 from fasttrpo.logs.logger import Logger, as_logger
 from fasttrpo.sb3.calls import Calls
 from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
-from fasttrpo.settings.agent import AgentSettings, resolve
 from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.peers import expand, for_actions
 from fasttrpo.settings.sb3_arguments import check_device
 from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
 from fasttrpo.stream.make import as_vector_env, is_name, seen_env
-from fasttrpo.stream.stream import Stream
-from fasttrpo.training import learning
-from fasttrpo.training.amid import refuse_environment, refuse_policy
-from fasttrpo.training.collect import EpisodeStatistics
-from fasttrpo.training.learning import Record
-from fasttrpo.training.rejections import Rejections
-from fasttrpo.training.rollout import Rollout, checked, replay
+from fasttrpo.training.episodes import Episode
+from fasttrpo.training.learning import Learning
+from fasttrpo.training.rollout import Rollout, checked
+from fasttrpo.training.trainer import Record, Trainer
 
 
 class TRPO(Calls):
@@ -50,10 +45,8 @@ class TRPO(Calls):
     `records` has one record per iteration, of the last `max_records`.
     """
 
-    settings: Settings
-    num_timesteps: int
-    n_updates: int
-    records: list[Record]
+    _trainer: Trainer
+    _seen_env: Any
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
@@ -68,48 +61,52 @@ class TRPO(Calls):
         settings = replace(settings, n_envs=env.num_envs)
         settings = affordable(settings, wanted, observations.size, sum(actions.parts))
         check_rows(settings)
-        self._build(settings, observations, actions)
-        self._seed_is_given = keywords.get("seed") is not None
+        self._trainer = Trainer(settings, observations, actions)
+        self._trainer.seed_is_given = keywords.get("seed") is not None
         self._attach(env, given)
 
-    def _build(
-        self,
-        settings: Settings,
-        observations: spaces.Observations,
-        actions: spaces.Actions,
-        saved: archives.Checkpoint | None = None,
-    ) -> None:
-        self.settings = settings
-        self.num_timesteps = self.n_updates = 0
-        self.records = []
-        self._logger, self._has_own_logger = Logger(None), False
-        self._rejections = Rejections()
-        self._remaining, self._is_learning = 1.0, False
-        self._seed_is_given = True
-        self._amid: str | None = None
-        self._observations = observations
-        self._actions = actions.sent(settings.clip_actions, settings.scale_actions)
-        self._stream: Stream | None = None
-        self._seen_env: Any = None
-        self._statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
-        self._backend = backend.choose_aloud(settings.backend)
-        # A loaded model acts in little memory, whatever its n_steps; the first rollout makes room.
-        self._capacity = settings.n_steps if saved is None else 1, settings.n_envs
-        self._made, self._saved = None, saved
-        if saved is None:
-            self._made = self._make_agent(*self._capacity)
+    # -- the run ------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """As checked. What changes takes effect at the start of the next iteration."""
+        return self._trainer.settings
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of all environments that were learnt from."""
+        return self._trainer.num_timesteps
+
+    @num_timesteps.setter
+    def num_timesteps(self, value: int) -> None:
+        self._trainer.num_timesteps = integer(0)("num_timesteps", value)
+
+    @property
+    def n_updates(self) -> int:
+        """Iterations so far."""
+        return self._trainer.n_updates
+
+    @property
+    def records(self) -> list[Record]:
+        """One record per iteration, of the last `max_records`."""
+        return self._trainer.records
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The last `stats_window_size` finished episodes."""
+        return list(self._trainer.statistics.window)
 
     # -- spaces and environment ---------------------------------------------------------------
 
     @property
     def observation_space(self) -> Any:
         """One environment's observations, a space of Gymnasium's."""
-        return self._observations.to_space()
+        return self._trainer.observations.to_space()
 
     @property
     def action_space(self) -> Any:
         """One environment's actions, a space of Gymnasium's."""
-        return self._actions.to_space()
+        return self._trainer.actions.to_space()
 
     def get_env(self) -> Any:
         """The environments that `learn` steps, or None: the `VectorEnv`, or the `VecEnv` of
@@ -122,7 +119,8 @@ class TRPO(Calls):
     @property
     def is_amid_episodes(self) -> bool:
         """Whether `learn(..., reset_num_timesteps=False)` goes on in them, or resets first."""
-        return self._stream is not None and self._stream.obs is not None
+        stream = self._trainer.stream
+        return stream is not None and stream.obs is not None
 
     def set_env(self, env: Any) -> None:
         """Takes another environment, which is reset when it is first stepped.
@@ -130,29 +128,24 @@ class TRPO(Calls):
         A callback may do so too, from the next iteration on; RuntimeError in the midst of a rollout
         (`_on_step`). ValueError for other spaces.
         """
-        refuse_environment(self, "set_env")
+        self._trainer.refuse_environment("set_env")
         made = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
         self._check_spaces(made)
         self._attach(made, env)
 
-    def _attach(self, env: Any, given: Any) -> None:
-        self.settings = replace(self.settings, n_envs=env.num_envs)
-        self._stream = Stream(env)
-        self._seen_env = seen_env(env, given, weakly(self._leave))
-        self._statistics.restart(env.num_envs)
-
-    def _leave(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """Somebody else moves the environment: `learn` resets it. Where it was amid episodes, their
-        returns and lengths (E,) until now.
+    def interrupt(self) -> None:
+        """Forgets where the environments stand: the next `learn` resets them. For those who step
+        or reset them otherwise.
         """
-        if self._stream is None or self._stream.env is not env or not self.is_amid_episodes:
-            return None
-        self._stream.interrupt()
-        return self._statistics.under_way()
+        self._trainer.interrupt()
+
+    def _attach(self, env: Any, given: Any) -> None:
+        self._trainer.attach(env)
+        self._seen_env = seen_env(env, given, weakly(self._trainer.give_up))
 
     def _check_spaces(self, env: Any) -> None:
         given = spaces.describe(env.single_observation_space, env.single_action_space)
-        spaces.check_same((self._observations, self._actions), given)
+        spaces.check_same((self._trainer.observations, self._trainer.actions), given)
 
     # -- learning -----------------------------------------------------------------------------
 
@@ -193,7 +186,8 @@ class TRPO(Calls):
         through; the unfinished rollout is dropped with its episodes, the model stays usable, and
         the next call resets the environment. An environment's exceptions have a note on the step.
         """
-        learning.Learning(
+        Learning(
+            self._trainer,
             self,
             total_timesteps,
             callback,
@@ -208,7 +202,7 @@ class TRPO(Calls):
     @property
     def logger(self) -> Logger:
         """The log of the run; `record` puts values into it."""
-        return self._logger
+        return self._trainer.logger
 
     def set_logger(self, logger: Any) -> None:
         """Takes a logger, of `fasttrpo.configure` or Stable-Baselines3's, instead of what the
@@ -216,10 +210,10 @@ class TRPO(Calls):
 
         In a callback, too: what was recorded until then is written where it was recorded.
         """
-        taken = as_logger(logger)
-        if self._is_learning:
-            self._logger.dump(self.num_timesteps)
-        self._logger, self._has_own_logger = taken, True
+        taken, trainer = as_logger(logger), self._trainer
+        if trainer.is_learning:
+            trainer.logger.dump(trainer.num_timesteps)
+        trainer.logger, trainer.has_own_logger = taken, True
 
     def update(self, rollout: Rollout) -> Record:
         """One iteration on a rollout of the user's own; returns the agent's record.
@@ -228,65 +222,38 @@ class TRPO(Calls):
         from it. T and E are free. ValueError or TypeError names what is wrong with the rollout;
         the model is then unchanged. RuntimeError in the midst of a rollout of `learn`.
         """
-        refuse_policy(self, "update")
-        rows = checked(rollout, self._observations, self._actions)
-        started = perf_counter()
-        agent, before = self._fitting_agent(*rollout.shape), self._agent.state()
-        try:
-            replay(agent, rows)
-            result = agent.update()
-        except BaseException:
-            if agent is self._agent:
-                agent.load_state(before)
-            raise
-        self._agent, self._capacity = agent, rollout.shape
-        return learning.count(self, result, {}, started, lambda: rows.obs)
+        self._trainer.refuse_policy("update")
+        rows = checked(rollout, self._trainer.observations, self._trainer.actions)
+        return self._trainer.update(rows, rollout.shape)
 
-    # -- the agent ----------------------------------------------------------------------------
+    def change(self, **changes: Any) -> None:
+        """Replaces settings from the next iteration on; errors as `load` has them."""
+        if "n_envs" in changes:
+            raise AttributeError("n_envs belongs to the environment: call set_env(env)")
+        self._trainer.change(change(self.settings, changes))
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Begins the random streams of a seed, in the environment too; None changes nothing."""
+        if seed is not None:
+            self._trainer.reseed(integer(0, 2**64 - 1)("seed", seed))
 
     @property
-    def _agent(self) -> Any:
-        """A loaded model makes its agent when it is first needed."""
-        if self._made is None:
-            with _MAKING:
-                if self._made is None:
-                    self._made = self._saved_agent()
-                    self._saved = None
-        return self._made
+    def theta(self) -> np.ndarray:
+        """The policy's parameters, a copy (P,) float64; `fasttrpo.theory` says in what order."""
+        return np.array(self._trainer.agent.theta)
 
-    @_agent.setter
-    def _agent(self, agent: Any) -> None:
-        self._made = agent
+    @theta.setter
+    def theta(self, value: Any) -> None:
+        self._trainer.set_parameters(value, None)
 
-    def _saved_agent(self) -> Any:
-        n_steps, n_envs = self._capacity
-        agent, saved = self._make_agent(n_steps, n_envs), self._saved
-        assert saved is not None
-        agent.load_state(_for_n_envs(archives.completed(saved, agent.state()), n_envs))
-        return agent
+    @property
+    def value_theta(self) -> np.ndarray:
+        """The critic's parameters, a copy (Pv,) float64."""
+        return np.array(self._trainer.agent.value_theta)
 
-    def _make_agent(self, n_steps: int, n_envs: int) -> Any:
-        settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
-        return backend.make_agent(self._resolved(settings), self._backend, settings.dtype)
-
-    def _resolved(self, settings: Settings) -> AgentSettings:
-        """As they are with the progress that remains."""
-        return resolve(
-            settings,
-            self._observations.size,
-            self._actions.distribution,
-            self._actions.parts,
-            settings.n_threads or backend.n_threads(),
-            self._remaining,
-        )
-
-    def _fitting_agent(self, n_steps: int, n_envs: int) -> Any:
-        """The agent, or one that knows the same, if only that takes n_steps x n_envs rows."""
-        if self._capacity == (n_steps, n_envs):
-            return self._agent
-        agent = self._make_agent(n_steps, n_envs)
-        agent.load_state(_for_n_envs(self._agent.state(), n_envs))
-        return agent
+    @value_theta.setter
+    def value_theta(self, value: Any) -> None:
+        self._trainer.set_parameters(None, value)
 
     # -- acting -------------------------------------------------------------------------------
 
@@ -310,15 +277,21 @@ class TRPO(Calls):
         ValueError or TypeError for an observation that is none, or not finite, and for masks of
         another form or that leave no choice.
         """
-        rows, single = self._observations.batch(observation)
+        trainer = self._trainer
+        rows, single = trainer.observations.batch(observation)
         masks = self._masks(action_masks, () if single else (len(rows),))
-        action = self._actions.to_env(self._agent.predict(rows, deterministic, *masks))
+        action = trainer.actions.to_env(trainer.agent.predict(rows, deterministic, *masks))
         return (action[0] if single else action), None
 
     def _masks(self, given: Any, lead: tuple[int, ...]) -> tuple:
         """What the agent takes for them: nothing, or one array (n, A)."""
-        masks = self._actions.masks("action_masks", given, lead)
+        masks = self._trainer.actions.masks("action_masks", given, lead)
         return () if masks is None else (masks.reshape(-1, masks.shape[-1]),)
+
+    def predict_values(self, observation: Any) -> np.ndarray:
+        """The critic's values (n, 1) of one observation or n, in discounted reward."""
+        rows, _ = self._trainer.observations.batch(observation)
+        return np.array(self._trainer.agent.value(rows)).reshape(-1, 1)
 
     # -- keeping ------------------------------------------------------------------------------
 
@@ -352,23 +325,19 @@ class TRPO(Calls):
 
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
         """All that `save` writes, as it is now, for `checkpoint.write`."""
-        run = self._run_state() if checkpoint else {}
-        last: dict[str, Any] = values_of_functions(self.settings, self._remaining)
+        trainer = self._trainer
+        last: dict[str, Any] = values_of_functions(self.settings, trainer.remaining)
         return archives.Checkpoint(
             replace(self.settings, **last),
-            self._observations,
-            self._actions,
-            self.num_timesteps,
-            self.n_updates,
-            self._agent.state(),
-            run,
+            trainer.observations,
+            trainer.actions,
+            trainer.num_timesteps,
+            trainer.n_updates,
+            trainer.agent.state(),
+            trainer.run_state() if checkpoint else {},
             functions=tuple(last),
-            seed_is_given=self._seed_is_given,
+            seed_is_given=trainer.seed_is_given,
         )
-
-    def _run_state(self) -> dict[str, np.ndarray]:
-        stream = {} if self._stream is None or self._amid else self._stream.state()
-        return {**self._statistics.state(), **stream}
 
     @classmethod
     def load(
@@ -405,61 +374,27 @@ class TRPO(Calls):
         saved = archives.read(path)
         warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
         model = cls.__new__(cls)
-        model._build(change(saved.settings, overrides), saved.observations, saved.actions, saved)
-        model.num_timesteps, model.n_updates = saved.num_timesteps, saved.n_updates
-        model._seed_is_given = saved.seed_is_given
+        model._seen_env = None
+        settings = change(saved.settings, overrides)
+        model._trainer = trainer = Trainer(
+            settings,
+            saved.observations,
+            saved.actions,
+            lambda fresh: archives.completed(saved, fresh),
+        )
+        trainer.num_timesteps, trainer.n_updates = saved.num_timesteps, saved.n_updates
+        trainer.seed_is_given = saved.seed_is_given
         made = env
         if env is not None:
-            made = as_vector_env(env, _n_envs(env, model.settings), **making(model.settings))
+            made = as_vector_env(env, _n_envs(env, settings), **making(settings))
         try:
             if env is not None:
                 model._check_spaces(made)
                 model._attach(made, env)
-            model._go_on(saved.run)
+            trainer.go_on(saved.run)
         except ValueError as error:
             raise archives.FormatError(f"{archives.shown(path)}: {error}") from error
         return model
-
-    def _change(self, changes: Mapping[str, Any]) -> None:
-        """Replaces settings, from the next iteration on; errors as `load` has them."""
-        if "n_envs" in changes:
-            raise AttributeError("n_envs belongs to the environment: call set_env(env)")
-        self._remake(change(self.settings, changes))
-
-    @classmethod
-    def _loaded(cls, path: Any) -> TRPO:
-        return cls.load(path)
-
-    def _reseed(self, seed: int) -> None:
-        refuse_environment(self, "set_random_seed")
-        self._remake(replace(self.settings, seed=seed))
-        self._seed_is_given = True
-        if self._stream is not None:
-            self._stream.interrupt()
-
-    def _remake(self, settings: Settings) -> None:
-        """Goes on with other settings; what was learnt stays."""
-        state, before = self._agent.state(), self.settings
-        self.settings = settings
-        try:
-            agent = self._make_agent(*self._capacity)
-            agent.load_state(state)
-        except ValueError:
-            self.settings = before
-            raise
-        self._agent = agent
-
-    def _go_on(self, run: dict[str, np.ndarray]) -> None:
-        """Takes up the run where a checkpoint left it."""
-        if run:
-            self._statistics.load_state(run)
-        if self._stream is not None:
-            self._stream.load_state(run)
-
-
-# Where threads share a loaded model, one of them makes its agent. A signal's handler may save the
-# model meanwhile, and a schedule may ask another loaded model: the thread takes the lock again.
-_MAKING = threading.RLock()
 
 
 def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -484,13 +419,6 @@ def making(settings: Settings) -> dict[str, Any]:
 def _n_envs(env: Any, settings: Settings) -> int:
     """How many environments to make from a name; those that exist have a number."""
     return settings.n_envs if is_name(env) else 1
-
-
-def _for_n_envs(state: dict[str, np.ndarray], n_envs: int) -> dict[str, np.ndarray]:
-    """`state` for another number of environments: their running returns start at zero."""
-    if "rew_running" not in state or len(state["rew_running"]) == n_envs:
-        return state
-    return {**state, "rew_running": np.zeros(n_envs)}
 
 
 setattr(TRPO, "__signature__", signature())  # noqa: B010

@@ -19,11 +19,23 @@ from gymnasium import spaces
 from fasttrpo import TRPO
 from fasttrpo.spaces import describe
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training.collect import EpisodeStatistics, collect
+from fasttrpo.training.collect import collect
+from fasttrpo.training.episodes import EpisodeStatistics
+from fasttrpo.training.trainer import Trainer
 
 # Of a Discrete, which has int64 only before Gymnasium 1.2.
 INT8 = {"dtype": np.int8} if "dtype" in signature(spaces.Discrete).parameters else {}
 SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
+
+
+def insides(model: TRPO) -> Trainer:
+    """The owner of a model's run: the tests' one door to what users do not see."""
+    return model._trainer
+
+
+def replace_agent(model: TRPO, agent: Any) -> None:
+    """Puts a stand-in where the model's agent is."""
+    model._trainer._slot._agent = agent
 
 
 def small_model(env: Any = "CartPole-v1", policy: str = "MlpPolicy", **keywords: Any) -> TRPO:
@@ -154,7 +166,7 @@ class RecordingAgent:
 
 def same_state(a: TRPO, b: TRPO) -> bool:
     """Whether two models are the same bits."""
-    left, right = a._agent.state(), b._agent.state()
+    left, right = a.snapshot().state, b.snapshot().state
     return list(left) == list(right) and all(
         np.array_equal(left[name], right[name], equal_nan=True) for name in left
     )

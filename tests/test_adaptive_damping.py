@@ -14,7 +14,7 @@ from agents import (
     settings,
     shaken,
 )
-from helpers import same_state, small_model
+from helpers import insides, same_state, small_model
 from tolerances import ROUNDING
 
 OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
@@ -112,8 +112,8 @@ def test_a_state_with_an_impossible_scale_is_refused(implementation, value):
 def test_a_saved_model_goes_on_with_its_damping(tmp_path):
     model = small_model("Pendulum-v1", adaptive_damping=True, cg_damping=0.01)
     model.learn(256)
-    assert model._agent.state()["damping_scale"] != 1
+    assert model.snapshot().state["damping_scale"] != 1
     model.save(tmp_path / "model.npz")
     again = type(model).load(tmp_path / "model.npz")
     assert same_state(model, again)
-    assert again._agent.cg_damping == model._agent.cg_damping
+    assert insides(again).agent.cg_damping == insides(model).agent.cg_damping

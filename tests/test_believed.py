@@ -9,7 +9,7 @@ from helpers import small_model
 from tables import table
 
 from fasttrpo.envs.classic import has_extension
-from fasttrpo.training.collect import EpisodeStatistics
+from fasttrpo.training.episodes import EpisodeStatistics
 
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
 IMPOSSIBLE = [

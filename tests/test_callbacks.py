@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from helpers import Counter, Pointer, same_state, small_model
+from helpers import Counter, Pointer, insides, same_state, small_model
 from recorders import Moments, Rows
 from tables import table
 
@@ -19,7 +19,6 @@ from fasttrpo.callbacks import (
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,
 )
-from fasttrpo.training import learning
 
 EXPECTED = [
     "init",
@@ -118,7 +117,7 @@ def test_a_stop_in_the_midst_drops_the_rollout(model):
     model.learn(64)
     twin = small_model().learn(64)
     model.learn(1000, callback=StopAt(24))
-    assert (model.num_timesteps, model.n_updates, model._agent.n_recorded) == (96, 2, 0)
+    assert (model.num_timesteps, model.n_updates, insides(model).agent.n_recorded) == (96, 2, 0)
     assert model.records[-1]["num_timesteps"] == 64
     twin.learn(64)
     assert same_state(model, twin)
@@ -201,13 +200,13 @@ def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
     model.learn(64)
     callback = BaseCallback()
     setattr(callback, moment, fail)
-    episodes = str(model._statistics.record())
+    episodes = str(insides(model).statistics.record())
     with pytest.raises(OSError, match="the wheel came off"):
         model.learn(128, callback=callback, progress_bar=True, reset_num_timesteps=False)
     learnt = 128 if moment == "_on_record" else 64
-    assert (model.num_timesteps, model._agent.n_recorded) == (learnt, 0)
+    assert (model.num_timesteps, insides(model).agent.n_recorded) == (learnt, 0)
     if moment != "_on_record":
-        assert str(model._statistics.record()) == episodes
+        assert str(insides(model).statistics.record()) == episodes
     assert model.logger.print is print
     model.learn(64, reset_num_timesteps=False)
     assert model.num_timesteps == learnt + 64
@@ -298,7 +297,7 @@ def test_checkpoints(model, tmp_path):
     loaded = TRPO.load(tmp_path / "new" / "run_40_steps", "CartPole-v1")
     assert loaded.num_timesteps == 40
     fresh = small_model()
-    np.testing.assert_array_equal(loaded._agent.theta, fresh._agent.theta)
+    np.testing.assert_array_equal(loaded.theta, fresh.theta)
     assert loaded.learn(64).num_timesteps == 64
 
 
@@ -338,7 +337,7 @@ def test_frequencies_are_floats_that_are_integers_too(tmp_path):
 
 
 def test_an_iteration_alone_needs_no_callback(model):
-    assert learning.iterate(model)["iteration"] == 1
+    assert insides(model).iterate()["iteration"] == 1
 
 
 @pytest.mark.parametrize("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end"])

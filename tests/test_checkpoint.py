@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers import Pointer, same_state, small_model
+from helpers import Pointer, replace_agent, same_state, small_model
 from tables import table
 
 from fasttrpo import TRPO, FormatError
@@ -194,7 +194,7 @@ def test_older_files_load(saved, monkeypatch):
     np.savez(path, **members)
     loaded = TRPO.load(path)._agent.state()
     assert loaded["rew_count"] == 0
-    np.testing.assert_array_equal(loaded["theta"], model._agent.state()["theta"])
+    np.testing.assert_array_equal(loaded["theta"], model.snapshot().state["theta"])
     monkeypatch.undo()
     with pytest.raises(FormatError, match="the state lacks 'rew_count'"):
         TRPO.load(path)
@@ -252,13 +252,13 @@ def test_what_a_kill_leaves_is_overwritten(saved):
 
 def test_a_state_that_could_not_be_loaded_is_not_saved(saved):
     model, path = saved
-    before, state = path.read_bytes(), model._agent.state()
+    before, state = path.read_bytes(), model.snapshot().state
 
     class Broken:
         def state(self):
             return {**state, "theta": state["theta"] * np.nan}
 
-    model._agent = Broken()
+    replace_agent(model, Broken())
     with pytest.raises(ValueError, match="theta is not finite"):
         model.save(path)
     assert path.read_bytes() == before

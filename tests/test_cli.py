@@ -25,7 +25,7 @@ from fasttrpo.errors import (
     UserRuntimeError,
     UserTypeError,
 )
-from fasttrpo.training import learning
+from fasttrpo.training.trainer import Trainer
 
 SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-progress"]
 
@@ -222,7 +222,7 @@ def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, capsys, monke
     def fail(model, callback):
         raise OSError("the wheel came off")
 
-    monkeypatch.setattr(learning, "iterate", fail)
+    monkeypatch.setattr(Trainer, "iterate", fail)
     with pytest.raises(OSError, match="the wheel came off"):
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
@@ -242,7 +242,7 @@ KINDS = [UserError, UserTypeError, UserRuntimeError, UserImportError, UserMemory
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_user_causes_is_one_line(kind, capsys, monkeypatch):
-    monkeypatch.setattr(learning, "iterate", raising(kind("not\nfinite")))
+    monkeypatch.setattr(Trainer, "iterate", raising(kind("not\nfinite")))
     assert train() == 2
     assert capsys.readouterr().err == "fasttrpo: not finite\n"
     assert train("--debug") == 2
@@ -253,7 +253,7 @@ def test_what_the_user_causes_is_one_line(kind, capsys, monkeypatch):
 
 @pytest.mark.parametrize("error", [ValueError("x"), TypeError("x"), MemoryError(), OSError("x")])
 def test_everything_else_has_its_traceback(error, monkeypatch):
-    monkeypatch.setattr(learning, "iterate", raising(error))
+    monkeypatch.setattr(Trainer, "iterate", raising(error))
     with pytest.raises(type(error)):
         train()
 

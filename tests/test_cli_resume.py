@@ -25,7 +25,7 @@ from fasttrpo import TRPO, cli
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli import training
 from fasttrpo.envs.classic import has_extension
-from fasttrpo.training import learning
+from fasttrpo.training.trainer import Trainer
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress", "--checkpoint-every", "0"]
 ITERATION = 120
@@ -76,15 +76,15 @@ def raising(error):
 
 def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
     """In the midst of a rollout after that many."""
-    collect = learning.collect_rollout
+    collect = Trainer.collect
 
-    def collected(model, n_steps, callback):
-        result = collect(model, n_steps, callback)
-        if model.n_updates == iterations:
+    def collected(trainer, callback):
+        result = collect(trainer, callback)
+        if trainer.n_updates == iterations:
             raise error
         return result
 
-    monkeypatch.setattr(learning, "collect_rollout", collected)
+    monkeypatch.setattr(Trainer, "collect", collected)
 
 
 # -- stopped in good order ------------------------------------------------------------------------

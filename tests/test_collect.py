@@ -6,7 +6,15 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from helpers import COUNTERS, Counter, RecordingAgent, counter_transitions, counters, small_model
+from helpers import (
+    COUNTERS,
+    Counter,
+    RecordingAgent,
+    counter_transitions,
+    counters,
+    insides,
+    small_model,
+)
 from tables import table
 
 from fasttrpo.spaces import describe
@@ -14,8 +22,8 @@ from fasttrpo.stream.make import as_vector_env
 from fasttrpo.stream.notes import is_environments
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training import learning
-from fasttrpo.training.collect import EpisodeStatistics, collect
+from fasttrpo.training.collect import collect
+from fasttrpo.training.episodes import EpisodeStatistics
 
 MODES = list(AutoresetMode)
 KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
@@ -61,7 +69,7 @@ def ridge_model(mode, n_steps):
     model = small_model(
         counters(mode), n_steps=n_steps, critic="ridge", gamma=0.5, gae_lambda=0.5, dtype="float64"
     )
-    model._agent.value_theta = np.array([0.5, 0.0, 0.0])
+    model.value_theta = np.array([0.5, 0.0, 0.0])
     return model
 
 
@@ -83,7 +91,7 @@ def test_advantages_and_returns_by_hand(mode):
     """
     adv = np.array([1.875, 2.5, 2, -1.25, 1.75, 2, -1.375, -0.5])
     model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
-    record = learning.iterate(model)
+    record = insides(model).iterate()
     assert record["n_samples"] == 8
     assert record["value_loss_before"] == pytest.approx(np.mean(adv**2), rel=1e-12)
 
@@ -92,8 +100,8 @@ def test_the_critic_learns_the_same_under_all_modes():
     fitted = []
     for mode in MODES:
         model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
-        learning.iterate(model)
-        fitted.append(np.array(model._agent.value_theta))
+        insides(model).iterate()
+        fitted.append(np.array(model.value_theta))
     np.testing.assert_allclose(fitted[1], fitted[0], rtol=1e-9)
     np.testing.assert_allclose(fitted[2], fitted[0], rtol=1e-9)
 

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
-from helpers import CC, INCLUDE, build_library
+from helpers import CC, INCLUDE, build_library, insides, replace_agent
 from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -18,7 +18,6 @@ from fasttrpo import TRPO
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.core import backend
 from fasttrpo.envs import CompiledVectorEnv
-from fasttrpo.training import learning
 
 EXAMPLE = INCLUDE.parent / "examples/balance_env.c"
 
@@ -48,7 +47,7 @@ def records(model):
 
 
 def assert_same(model, other):
-    state, expected = model._agent.state(), other._agent.state()
+    state, expected = model.snapshot().state, other.snapshot().state
     for name, values in expected.items():
         np.testing.assert_array_equal(state[name], values, err_msg=name)
     assert str(records(model)) == str(records(other))  # nan is not itself
@@ -78,10 +77,10 @@ def test_episodes_may_go_on_row_by_row(mode, tmp_path):
         go_on(other, EachRow() if i < 5 else None)
         mixed.save(tmp_path / "model", checkpoint=True)
         mixed = TRPO.load(tmp_path / "model", make())
-    assert whole._statistics.count == 4
+    assert insides(whole).statistics.count == 4
     for model in (mixed, other):
-        assert model._statistics.window == whole._statistics.window
-        np.testing.assert_array_equal(model._agent.theta, whole._agent.theta)
+        assert insides(model).statistics.window == insides(whole).statistics.window
+        np.testing.assert_array_equal(model.theta, whole.theta)
 
 
 SETTINGS = {
@@ -105,7 +104,7 @@ def test_rows_are_those_of_stepping(env_id, settings, dtype):
     keywords = {"dtype": dtype, **SETTINGS[settings]}
     kinds = [kind(env_id, 5, max_episode_steps=20) for kind in (CompiledVectorEnv, Stepped)]
     model, expected = (trained(env, **keywords) for env in kinds)
-    assert [m._stream.steps_in_c for m in (model, expected)] == [True, False]
+    assert [insides(m).stream.steps_in_c for m in (model, expected)] == [True, False]
     assert_same(model, expected)
 
 
@@ -127,7 +126,7 @@ def test_rows_of_a_library(dtype, tmp_path):
 def test_where_the_environments_are_reset_by_the_caller():
     disabled = CompiledVectorEnv("CartPole-v1", 5, autoreset_mode="Disabled")
     model = trained(disabled)
-    assert model._stream.steps_in_c
+    assert insides(model).stream.steps_in_c
     assert_same(model, trained(Stepped("CartPole-v1", 5, autoreset_mode="Disabled")))
 
 
@@ -136,7 +135,7 @@ def test_more_episodes_than_the_window_holds():
     model, expected = (trained(env) for env in kinds)
     assert model.records[0]["episodes"] == 8 * 24
     assert_same(model, expected)
-    assert model._statistics.window == expected._statistics.window
+    assert insides(model).statistics.window == insides(expected).statistics.window
 
 
 def test_going_on_goes_on():
@@ -186,9 +185,9 @@ def one_in_c(**keywords):
 def test_what_cannot_be_collected_in_c_is_stepped_from_python(make, keywords, by_hand):
     """A wrapper's own `step` must not be passed by, nor a subclass's."""
     model = TRPO("MlpPolicy", make(), n_steps=8, **keywords)
-    model._agent = Spy(model._agent)
+    replace_agent(model, Spy(insides(model).agent))
     model.learn(16)
-    assert len(model._agent.seen) == (8 if by_hand else 0)
+    assert len(insides(model).agent.seen) == (8 if by_hand else 0)
 
 
 # -- what a cut episode is worth ------------------------------------------------------------------
@@ -205,7 +204,7 @@ def test_a_cut_episode_is_bootstrapped(limit):
         TRPO("MlpPolicy", kind("MountainCar-v0", 3, max_episode_steps=limit), **keywords)
         for kind in (CompiledVectorEnv, Stepped)
     )
-    model._agent.value_theta = np.array([5.0, 0, 0, 0, 0])
+    model.value_theta = np.array([5.0, 0, 0, 0, 0])
     loss = bootstrapped_loss(twin, limit)
     record = model.learn(6).records[-1]
     assert record["value_loss_before"] == pytest.approx(loss, rel=1e-5)
@@ -213,8 +212,8 @@ def test_a_cut_episode_is_bootstrapped(limit):
 
 def bootstrapped_loss(twin, limit):
     """mean (V - ret)^2 of two steps, by the recursion written out."""
-    learning.ready_environment(twin)
-    env, agent, obs = twin.get_env(), twin._agent, twin._stream.obs
+    insides(twin).ready_environment()
+    env, agent, obs = twin.get_env(), insides(twin).agent, insides(twin).stream.obs
     before, after = [], []
     for _ in range(2):
         act, _, _ = agent.act(obs)

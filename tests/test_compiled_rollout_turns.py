@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import CC, INCLUDE, build_library
+from helpers import CC, INCLUDE, build_library, insides
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
 
@@ -82,13 +82,13 @@ def slow(tmp_path):
 @pytest.mark.parametrize("kind", [CompiledVectorEnv, Stepped])
 def test_an_observation_that_is_too_large(kind, slow):
     model = TRPO("MlpPolicy", kind(slow(0, 0), 2), n_steps=30, seed=0).learn(60)
-    before = model._agent.state()
+    before = model.snapshot().state
     words = "next observation of environment 0 is not finite.*component 1.* at step 19"
     with pytest.raises(ValueError, match=words):
         model.learn(60, reset_num_timesteps=False)
-    after = model._agent.state()
+    after = model.snapshot().state
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    assert model._agent.n_recorded == 0
+    assert insides(model).agent.n_recorded == 0
     model.learn(60)
 
 
@@ -217,15 +217,15 @@ import numpy as np
 from fasttrpo import TRPO
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 model = TRPO("MlpPolicy", sys.argv[1], n_envs=2, n_steps=5000, n_threads=2)
-before = model._agent.state()
+before = model.snapshot().state
 try:
     print("learning", flush=True)
     model.learn(10_000)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-after = model._agent.state()
+after = model.snapshot().state
 assert all(np.array_equal(before[name], after[name]) for name in before)
-assert model._agent.n_recorded == 0 and model._stream.obs is None and model.num_timesteps == 0
+assert insides(model).agent.n_recorded == 0 and insides(model).stream.obs is None and model.num_timesteps == 0
 model.predict(np.zeros(2))
 print("usable", flush=True)
 """

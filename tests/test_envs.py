@@ -222,6 +222,6 @@ print(type(sync).__name__)
             return TRPO("MlpPolicy", env, n_steps=32, seed=3).learn(256)
 
         one, other = learned(), learned()
-        np.testing.assert_array_equal(one._agent.theta, other._agent.theta)
+        np.testing.assert_array_equal(one.theta, other.theta)
         assert len(one.records) == 2
         assert one.records[-1]["episodes"] == 12

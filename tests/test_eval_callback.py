@@ -76,7 +76,7 @@ def test_an_evaluation_callback_keeps_the_last_evaluations(tmp_path):
 def test_evaluating_changes_no_bit_of_the_training(tmp_path):
     model, _ = evaluated(tmp_path, verbose=0, deterministic=False)
     twin = small_model(Pointer(), n_steps=8).learn(32)
-    np.testing.assert_array_equal(model._agent.theta, twin._agent.theta)
+    np.testing.assert_array_equal(model.theta, twin.theta)
 
 
 def test_an_evaluation_of_named_environments_is_repeatable():

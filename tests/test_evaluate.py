@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from helpers import Counter, counters, same_state, small_model
+from helpers import Counter, counters, insides, same_state, small_model
 
 from fasttrpo import evaluate_policy
 from fasttrpo.callbacks import EvalCallback
@@ -56,7 +56,7 @@ def test_the_training_environment_is_reset_afterwards():
     env = gymnasium.make("CartPole-v1")
     model = small_model(env).learn(16)
     evaluate_policy(model, env, 2)
-    assert model._stream.obs is None
+    assert insides(model).stream.obs is None
     model.learn(16, reset_num_timesteps=False)
     evaluate_policy(model, model.get_env(), 2)
     model.learn(16, reset_num_timesteps=False)

@@ -325,11 +325,11 @@ class Stepped(CompiledVectorEnv):
 def test_a_failure_in_learn_leaves_the_model_as_it_was(failing_late, kind):
     model = TRPO("MlpPolicy", kind(failing_late, 2), n_steps=15, seed=0)
     model.learn(30)
-    before = model._agent.state()
+    before = model.snapshot().state
     with pytest.raises(SimulationError, match="environment 0 at step 20 of its episode") as error:
         model.learn(30, reset_num_timesteps=False)
     assert any("step at step 4" in note for note in error.value.__notes__)
-    after = model._agent.state()
+    after = model.snapshot().state
     assert all(np.array_equal(before[name], after[name]) for name in before)
     model.learn(30)
     assert model.num_timesteps == 30

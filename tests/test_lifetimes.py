@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 from agents import needs_extension
-from helpers import Counter, small_model
+from helpers import Counter, insides, small_model
 from tables import table
 from vec_env import VecCartPole
 
@@ -40,7 +40,7 @@ def _no_collector():
 def assert_freed(make, *arguments):
     """Nothing but its name holds the model that `make` returns."""
     model = make(*arguments)
-    held = weakref.ref(model), weakref.ref(model._agent)
+    held = weakref.ref(model), weakref.ref(insides(model).agent)
     del model
     assert [ref() for ref in held] == [None, None]
 
@@ -251,7 +251,7 @@ def test_models_in_a_row_are_one_at_a_time():
     alive, most = weakref.WeakSet(), 0
     for seed in range(14):
         model = small_model(seed=seed).learn(64)
-        alive.add(model._agent)
+        alive.add(insides(model).agent)
         most = max(most, len(alive))
         del model
     assert most == 1

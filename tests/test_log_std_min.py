@@ -162,4 +162,4 @@ def test_a_model_begins_at_its_floor_and_keeps_it():
     kwargs = dict(net_arch=[4], log_std_init=-0.5, log_std_min=-0.5)
     model = small_model("Pendulum-v1", policy_kwargs=kwargs, target_kl=0.5)
     model.learn(200)
-    assert (model._agent.theta[-1:] >= -0.5).all()
+    assert (model.theta[-1:] >= -0.5).all()

@@ -203,7 +203,7 @@ def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(backend):
     ):
         evaluate_policy(model, Forbidding(act), 1)
     assert (model.num_timesteps, model.n_updates) == (0, 0)
-    np.testing.assert_array_equal(model._agent.theta, twin._agent.theta)
+    np.testing.assert_array_equal(model.theta, twin.theta)
     assert model.learn(64).n_updates == 2
 
 
@@ -290,9 +290,9 @@ def test_rollouts_with_masks(kind):
     model.learn(800)
     rollout = env.rollout()
     twin.update(rollout)
-    np.testing.assert_array_equal(model._agent.theta, twin._agent.theta)
-    np.testing.assert_array_equal(model._agent.value_theta, twin._agent.value_theta)
-    before = twin._agent.theta
+    np.testing.assert_array_equal(model.theta, twin.theta)
+    np.testing.assert_array_equal(model.value_theta, twin.value_theta)
+    before = twin.theta
     choices = choices_of(ACTIONS[kind], rollout.actions[2, 7], 1)[0]
     rollout.action_masks[2, 7, choices[0]] = False
     rollout.action_masks[2, 7, (choices[0] + 1) % parts_of(ACTIONS[kind])[0]] = True
@@ -301,7 +301,7 @@ def test_rollouts_with_masks(kind):
     rollout.action_masks = rollout.action_masks[..., 1:]
     with pytest.raises(ValueError, match=r"rollout action_masks has shape \(16, 50, "):
         twin.update(rollout)
-    np.testing.assert_array_equal(twin._agent.theta, before)
+    np.testing.assert_array_equal(twin.theta, before)
 
 
 def test_masks_of_rows_without_a_step_are_not_looked_at():

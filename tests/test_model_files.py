@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
-from helpers import SpacesOnly, same_state, small_model
+from helpers import SpacesOnly, insides, same_state, small_model
 from tables import table
 
 from fasttrpo import TRPO, FormatError
@@ -302,7 +302,7 @@ def test_threads_may_share_a_model_that_was_just_loaded(members):
 
     def first_use():
         barrier.wait()
-        agents.append(loaded._agent)
+        agents.append(insides(loaded).agent)
 
     threads = [threading.Thread(target=first_use) for _ in range(4)]
     for thread in threads:
@@ -331,10 +331,12 @@ def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, 
         critic=critic,
         policy_kwargs={"net_arch": [3, 2]},
     )
-    sizes = {name: len(value) for name, value in model._agent.state().items()}
-    assert state_sizes(model._resolved(model.settings)) == sizes
-    saved = json.loads(json.dumps([model._observations.to_json(), model._actions.to_json()]))
-    assert from_json(*saved)[0] == model._observations
+    sizes = {name: len(value) for name, value in model.snapshot().state.items()}
+    assert state_sizes(insides(model).agent.settings) == sizes
+    saved = json.loads(
+        json.dumps([insides(model).observations.to_json(), insides(model).actions.to_json()])
+    )
+    assert from_json(*saved)[0] == insides(model).observations
 
 
 @pytest.mark.parametrize(
@@ -347,8 +349,8 @@ def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, 
 )
 def test_sizes_of_features_are_counted_too(features):
     model = small_model(policy="LinearPolicy", policy_kwargs=features, normalize_observations=True)
-    sizes = {name: len(value) for name, value in model._agent.state().items()}
-    assert state_sizes(model._resolved(model.settings)) == sizes
+    sizes = {name: len(value) for name, value in model.snapshot().state.items()}
+    assert state_sizes(insides(model).agent.settings) == sizes
 
 
 # -- the command line ------------------------------------------------------------------------------

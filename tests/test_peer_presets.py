@@ -12,6 +12,7 @@ import make_peer_steps as peer
 import numpy as np
 import pytest
 from gymnasium import spaces
+from helpers import insides
 from space_envs import Identity
 from tables import table
 
@@ -209,7 +210,7 @@ def test_spinningup_measures_categorical_policies_forward():
 
     def direction(env, **keywords):
         model = TRPO("MlpPolicy", env, preset="spinningup", seed=0, **keywords)
-        assert model._resolved(model.settings).kl_direction == model.settings.kl_direction
+        assert insides(model).agent.settings.kl_direction == model.settings.kl_direction
         return model.settings.kl_direction
 
     assert direction("CartPole-v1") == "forward"

@@ -304,10 +304,10 @@ def test_a_failure_in_learn_leaves_the_model_as_it_was():
 
     env = made(step=late, observation_space=Box(0, 30, (1,)))
     model = TRPO("MlpPolicy", env, n_envs=2, n_steps=15, seed=0).learn(30)
-    before = model._agent.state()
+    before = model.snapshot().state
     with pytest.raises(SimulationError, match=r"late raised ValueError: late .* at step 21"):
         model.learn(30, reset_num_timesteps=False)
-    after = model._agent.state()
+    after = model.snapshot().state
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 

@@ -298,7 +298,7 @@ def test_it_is_learnt_in():
 def test_training_is_the_same_as_in_c():
     kwargs = {"n_envs": 4, "n_steps": 32, "seed": 0, "policy_kwargs": {"net_arch": [8]}}
     a, b = (TRPO("MlpPolicy", env, **kwargs).learn(256) for env in (cart, "CartPole-v1"))
-    ours, theirs = a._agent.state(), b._agent.state()
+    ours, theirs = a.snapshot().state, b.snapshot().state
     assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours)
 
 

@@ -102,9 +102,9 @@ MISTAKES = {
         "test_evaluate.py",
     ),
     "the environment is refused where it is free": (
-        "training/amid.py",
-        "if model._amid == ROLLOUT:",
-        "if model._amid != ROLLOUT:",
+        "training/trainer.py",
+        "if self.phase == ROLLOUT:",
+        "if self.phase != ROLLOUT:",
         "test_amid.py",
     ),
     "choices from the wrong end": (

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from helpers import insides
 
 from fasttrpo import TRPO
 from fasttrpo.training.rejections import IN_A_ROW, Rejections
@@ -48,8 +49,8 @@ def learnt(env, updates=12, **keywords):
         warnings.simplefilter("always")
         model.learn(16 * updates)
     texts = [str(each.message) for each in caught if "updates in a row" in str(each.message)]
-    assert np.isfinite(model._agent.theta).all()
-    assert np.isfinite(model._agent.value_theta).all()
+    assert np.isfinite(model.theta).all()
+    assert np.isfinite(model.value_theta).all()
     return model, texts
 
 
@@ -84,7 +85,7 @@ def test_a_streak_is_told_once_and_the_next_anew():
         bad = {"outcome": 1, "rejected": "kl", "iteration": 1}
         record = model.records[-1] | bad | changes
         for _ in range(times):
-            rejections.see(record, model.settings, model._agent, lambda: None)
+            rejections.see(record, model.settings, insides(model).agent, lambda: None)
 
     with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as told:
         see(3 * IN_A_ROW)

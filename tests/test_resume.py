@@ -16,7 +16,7 @@ from tables import table
 from fasttrpo import TRPO, FormatError
 from fasttrpo.callbacks import BaseCallback
 from fasttrpo.envs.classic import has_extension
-from fasttrpo.training.collect import EpisodeStatistics
+from fasttrpo.training.episodes import EpisodeStatistics
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "csrc/examples/balance_env.c"
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}

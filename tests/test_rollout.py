@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import same_state, small_model
+from helpers import insides, same_state, small_model
 from tables import table
 
 from fasttrpo import TRPO, Rollout
@@ -32,12 +32,12 @@ def cartpole_rollout(seed=0, shape=(T, E)):
 def test_constant_advantages_leave_the_policy_alone():
     """Every step ends an episode with reward 1, V is 0: the advantages are all 1."""
     model = small_model(critic="ridge")
-    theta = np.array(model._agent.theta)
+    theta = np.array(model.theta)
     ones = np.ones((T, E))
     rollout = replace(cartpole_rollout(), rewards=ones, terminated=ones > 0)
     assert model.update(rollout)["outcome"] == 2
-    np.testing.assert_array_equal(model._agent.theta, theta)
-    assert all(np.isfinite(values).all() for values in model._agent.state().values())
+    np.testing.assert_array_equal(model.theta, theta)
+    assert all(np.isfinite(values).all() for values in model.snapshot().state.values())
 
 
 def test_update_takes_any_shape_and_learn_goes_on(model):
@@ -58,8 +58,8 @@ def test_update_is_the_same_as_by_hand(model):
         following = rollout.obs[t + 1] if t + 1 < T else rollout.last_obs
         agent.push(rollout.rewards[t], rollout.terminated[t], rollout.truncated[t], following, None)
     agent.update()
-    np.testing.assert_array_equal(agent.theta, model._agent.theta)
-    np.testing.assert_array_equal(agent.value_theta, model._agent.value_theta)
+    np.testing.assert_array_equal(agent.theta, model.theta)
+    np.testing.assert_array_equal(agent.value_theta, model.value_theta)
 
 
 def test_update_bootstraps_from_final_obs(model):
@@ -78,7 +78,7 @@ def test_update_bootstraps_from_final_obs(model):
     final = final.copy()
     final[2, 0] += 1
     other.update(replace(cut, final_obs=final))
-    assert not np.array_equal(model._agent.value_theta, other._agent.value_theta)
+    assert not np.array_equal(model.value_theta, other.value_theta)
 
 
 def test_rows_without_a_step_are_not_looked_at(model):
@@ -93,7 +93,7 @@ def test_rows_without_a_step_are_not_looked_at(model):
         twin = small_model()
         gap = replace(rollout, obs=obs, rewards=rewards, valid=valid)
         assert twin.update(gap)["n_samples"] == T * E - 1
-        thetas.append(np.array(twin._agent.theta))
+        thetas.append(np.array(twin.theta))
     np.testing.assert_array_equal(*thetas)
 
 
@@ -131,10 +131,10 @@ def nan_at(name, index):
     ],
 )
 def test_wrong_rollouts_are_named_and_change_nothing(model, changes, error, message):
-    before = {name: np.array(values) for name, values in model._agent.state().items()}
+    before = {name: np.array(values) for name, values in model.snapshot().state.items()}
     with pytest.raises(error, match=message):
         model.update(replace(cartpole_rollout(), **changes))
-    for name, values in model._agent.state().items():
+    for name, values in model.snapshot().state.items():
         np.testing.assert_array_equal(values, before[name], err_msg=name)
     model.update(cartpole_rollout())
 
@@ -160,14 +160,14 @@ def test_an_update_that_fails_midway_changes_nothing(shape):
     model, twin = small_model(**keywords), small_model(**keywords)
     for each in (model, twin):
         each.update(cartpole_rollout())
-    agent = model._agent
+    agent = insides(model).agent
     wrong = cartpole_rollout(shape=shape)
     wrong.obs = wrong.obs.astype(float)
     wrong.obs[-1, 0, 0] = 1e200
     with pytest.raises(ValueError, match="not finite"):
         model.update(wrong)
-    assert model._agent is agent
-    assert (model._agent.n_recorded, model.n_updates) == (0, 1)
+    assert insides(model).agent is agent
+    assert (insides(model).agent.n_recorded, model.n_updates) == (0, 1)
     assert same_state(model, twin)
     for each in (model, twin):
         each.update(cartpole_rollout(seed=1))

@@ -15,7 +15,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from helpers import Counter, same_state, small_model
+from helpers import Counter, insides, same_state, small_model
 from tables import table
 from vec_env import VecCartPole
 
@@ -162,7 +162,7 @@ def test_a_setting_set_is_as_one_loaded(model, tmp_path):
     model.target_kl = 0.003
     model.learn(64)
     other = TRPO.load(tmp_path / "model", env="CartPole-v1", target_kl=0.003).learn(64)
-    np.testing.assert_array_equal(model._agent.theta, other._agent.theta)
+    np.testing.assert_array_equal(model.theta, other.theta)
 
 
 def test_a_refused_setting_changes_nothing(model):
@@ -173,13 +173,13 @@ def test_a_refused_setting_changes_nothing(model):
 
 
 def test_a_new_seed_begins_new_streams(model):
-    theta = model._agent.theta
+    theta = model.theta
     obs = np.zeros((100, 4))
     first = [model.predict(obs)[0] for _ in range(2)]
     model.set_random_seed(5)
     again = model.predict(obs)[0]
     model.set_random_seed(None)
-    np.testing.assert_array_equal(model._agent.theta, theta)
+    np.testing.assert_array_equal(model.theta, theta)
     assert model.settings.seed == 5
     assert not any(np.array_equal(again, each) for each in first)
 
@@ -210,12 +210,12 @@ def test_parameters_by_name_are_the_policy(env_id):
 def test_parameters_go_round(model):
     other = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, seed=1)
     other.set_parameters(model.get_parameters())
-    np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
-    np.testing.assert_array_equal(other._agent.value_theta, model._agent.value_theta)
+    np.testing.assert_array_equal(other.theta, model.theta)
+    np.testing.assert_array_equal(other.value_theta, model.value_theta)
 
 
 def test_parameters_that_do_not_fit_change_nothing(model):
-    given, before = model.get_parameters(), model._agent.theta
+    given, before = model.get_parameters(), model.theta
     with pytest.raises(ValueError, match=r"no parameters of \['critic'\]"):
         model.set_parameters({**given, "critic": {}})
     with pytest.raises(ValueError, match="'policy' are missing"):
@@ -228,7 +228,7 @@ def test_parameters_that_do_not_fit_change_nothing(model):
         model.policy.load_state_dict({**changed, "value_net.bias": np.zeros(2)})
     with pytest.raises(RuntimeError, match=r"value_net\.bias is not finite"):
         model.policy.load_state_dict({**changed, "value_net.bias": np.array([np.nan])})
-    np.testing.assert_array_equal(model._agent.theta, before)
+    np.testing.assert_array_equal(model.theta, before)
     model.set_parameters({"policy": {"action_net.bias": np.ones(2)}}, exact_match=False)
     np.testing.assert_array_equal(model.policy.state_dict()["action_net.bias"], np.ones(2))
 
@@ -236,7 +236,7 @@ def test_parameters_that_do_not_fit_change_nothing(model):
 def test_the_ridge_critic_has_coefficients():
     model = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, critic="ridge")
     named = model.policy.state_dict()
-    np.testing.assert_array_equal(named["value_net.coefficients"], model._agent.value_theta)
+    np.testing.assert_array_equal(named["value_net.coefficients"], model.value_theta)
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_an_open_file_will_do(model):
     model.save(file)
     file.seek(0)
     other = TRPO.load(file, device="cpu", custom_objects={"lr_schedule": None})
-    np.testing.assert_array_equal(other._agent.theta, model._agent.theta)
+    np.testing.assert_array_equal(other.theta, model.theta)
 
 
 @table(("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")])
@@ -285,7 +285,7 @@ def test_a_vec_env_learns_as_gymnasium_s():
     assert model.get_env() is theirs
     assert model.num_timesteps == 576
     other = TRPO("MlpPolicy", "CartPole-v1", n_envs=3, env_backend="gymnasium", **settings)
-    np.testing.assert_array_equal(model._agent.theta, other.learn(400)._agent.theta)
+    np.testing.assert_array_equal(model.theta, other.learn(400).theta)
 
 
 def test_truncation_is_told_from_termination():
@@ -320,7 +320,7 @@ class VecNormalize(VecCartPole):
 
 def test_returns_are_of_rewards_before_vec_normalize():
     model = TRPO("MlpPolicy", VecNormalize(2, limit=9), n_steps=32, seed=0).learn(64)
-    assert {episode.total - episode.length for episode in model._statistics.window} == {0}
+    assert {episode.total - episode.length for episode in insides(model).statistics.window} == {0}
     returns, lengths = evaluate_policy(model, VecNormalize(1), 2, return_episode_rewards=True)
     assert returns == lengths
 
@@ -358,7 +358,7 @@ def test_values(model):
     values = model.policy.predict_values(observations)
     assert values.shape == (5, 1)
     rows = observations.astype(np.float32)
-    np.testing.assert_array_equal(values[:, 0], model._agent.value(rows))
+    np.testing.assert_array_equal(values[:, 0], insides(model).agent.value(rows))
     assert model.policy.predict_values(observations[0]).shape == (1, 1)
 
 

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 from agents import needs_extension
+from helpers import insides
 from tables import table
 from tolerances import DIFFERENCES, SAMPLING, assert_close
 
@@ -171,8 +172,10 @@ def test_a_loaded_model_that_is_another_is_seen(monkeypatch):
 
     def other(path):
         model = load(path)
-        state = model._agent.state()
-        model._agent.load_state(state | {"value_theta": np.nextafter(state["value_theta"], 9)})
+        state = model.snapshot().state
+        insides(model).agent.load_state(
+            state | {"value_theta": np.nextafter(state["value_theta"], 9)}
+        )
         return model
 
     monkeypatch.setattr(TRPO, "load", other)

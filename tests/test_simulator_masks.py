@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from helpers import CC, INCLUDE, build_library, same_state, small_model
+from helpers import CC, INCLUDE, build_library, insides, same_state, small_model
 from masked_envs import PARTS, SOURCE, defined, flags
 from tables import table
 
@@ -103,10 +103,10 @@ def test_rows_are_those_of_stepping(kind, source, dtype, env_of):
     env = env_of(source, kind)
     ways = (CompiledVectorEnv, Stepped, ByInfos)
     model, stepped, told = (learned(way(env, 5), dtype=dtype) for way in ways)
-    assert [m._stream.steps_in_c for m in (model, stepped, told)] == [True, False, False]
+    assert [insides(m).stream.steps_in_c for m in (model, stepped, told)] == [True, False, False]
     assert same_state(model, stepped)
     assert same_state(model, told)
-    np.testing.assert_array_equal(model._stream.masks, stepped._stream.masks)
+    np.testing.assert_array_equal(insides(model).stream.masks, insides(stepped).stream.masks)
 
 
 @table("backend", [None, "portable"])
@@ -202,7 +202,7 @@ def test_forbidden_actions_are_never_taken(kind, source, env_of):
     """100,000 steps in a simulation that fails at the first of them."""
     env = env_of(source, kind)
     model = TRPO("MlpPolicy", env, n_envs=50, n_steps=100, policy_kwargs={"net_arch": [8]}, seed=0)
-    assert model._stream.steps_in_c
+    assert insides(model).stream.steps_in_c
     assert model.learn(100_000).num_timesteps == 100_000
 
 
@@ -283,7 +283,7 @@ def test_libraries_of_before_there_were_masks_are_taken(library):
 def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(source, way, backend, env_of):
     env = env_of(source, "multi_discrete")
     model = small_model(way(env, 3), n_steps=20, backend=backend).learn(120)
-    before = model._agent.state()
+    before = model.snapshot().state
     model.set_env(way(env, 3, shut_at=4))
     words = r"the mask forbids all 4 choices of component 2 in environment \d at step 4 of its"
     with pytest.raises(SimulationError, match=words) as error:
@@ -292,7 +292,7 @@ def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(source, way, b
     assert any("raised by the environment's step at step" in n for n in error.value.__notes__)
     with pytest.raises(SimulationError, match=words):
         evaluate_policy(model, way(env, 1, shut_at=4), 9)
-    after = model._agent.state()
+    after = model.snapshot().state
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert model.num_timesteps == 120
     model.set_env(way(env, 3))

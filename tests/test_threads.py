@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agents import bits, loaded, needs_extension, settings
-from helpers import same_state, small_model
+from helpers import insides, same_state, small_model
 from tables import table
 
 from fasttrpo import TRPO, cli
@@ -195,7 +195,7 @@ def test_a_saved_model_takes_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
         ("three", {"n_threads": 2}, 2),
     ):
         model = TRPO.load(tmp_path / name, "CartPole-v1", **overrides).learn(1)
-        assert model._agent.n_threads == n_threads
+        assert insides(model).agent.n_threads == n_threads
 
 
 # -- processes ------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_a_child_forked_during_another_thread_s_update_finds_a_whole_agent():
     fork = multiprocessing.get_context("fork")
     while learner.is_alive():
         queue = fork.Queue()
-        child = fork.Process(target=put_product_of_itself, args=(queue, model._agent))
+        child = fork.Process(target=put_product_of_itself, args=(queue, insides(model).agent))
         child.start()
         child.join(60)
         assert child.exitcode == 0
@@ -346,7 +346,7 @@ def test_a_short_call_keeps_the_gil(pulse):
 def test_threads_that_ask_one_agent_wait_for_each_other():
     """Some with rows enough to let go of the GIL, some with few, while a third one learns."""
     model = small_model(n_steps=300, n_threads=2, seed=1)
-    agent, few, many = model._agent, np.full((3, 4), 0.5), np.full((5000, 4), 0.5)
+    agent, few, many = insides(model).agent, np.full((3, 4), 0.5), np.full((5000, 4), 0.5)
     wrong, going = [], True
 
     def ask(rows):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from helpers import Pointer, SpacesOnly, same_state, small_model
+from helpers import Pointer, SpacesOnly, insides, replace_agent, same_state, small_model
 from tables import table
 
 import fasttrpo
@@ -171,9 +171,9 @@ def test_arguments_come_in_stable_baselines3_s_order(model):
 def test_running_returns_begin_anew_with_the_environments():
     """Pointer never terminates within a rollout, so its running return is not zero after one."""
     model = small_model(Pointer(length=1000), normalize_rewards=True).learn(16)
-    assert model._agent.state()["rew_running"] != 0
+    assert model.snapshot().state["rew_running"] != 0
     twin = small_model(Pointer(length=1000), normalize_rewards=True).learn(16)
-    twin._agent.load_state({**twin._agent.state(), "rew_running": np.zeros(1)})
+    insides(twin).agent.load_state({**twin.snapshot().state, "rew_running": np.zeros(1)})
     for each in (model, twin):
         each.learn(16)
     assert same_state(model, twin)
@@ -197,7 +197,7 @@ def test_only_the_environment_gets_clipped_actions():
     env = Pointer()
     model = small_model(env, policy_kwargs={"net_arch": [], "log_std_init": 2.0})
     drawn = []
-    act = model._agent.act
+    act = insides(model).agent.act
 
     class Spy:
         def __getattr__(self, name):
@@ -208,7 +208,8 @@ def test_only_the_environment_gets_clipped_actions():
             drawn.append(np.array(result[0]))
             return result
 
-    agent, model._agent = model._agent, Spy()
+    agent = insides(model).agent
+    replace_agent(model, Spy())
     model.learn(16)
     assert max(np.abs(a).max() for a in drawn) > 0.5
     expected = np.clip(np.array(drawn).reshape(-1, 2, 1), -0.5, 0.5)
@@ -231,13 +232,13 @@ def test_a_failing_environment_leaves_the_model_usable(failure, error, message, 
     env = Pointer(fail_at=32 + 21, failure=failure, length=7)
     model = small_model(env, n_steps=32).learn(32)
     model.save(tmp_path / "before")
-    episodes = model._statistics.record()
+    episodes = insides(model).statistics.record()
     with pytest.raises(error, match=message):
         model.learn(64, reset_num_timesteps=False)
-    assert (model.num_timesteps, model._agent.n_recorded) == (32, 0)
-    assert model._statistics.record() == episodes
+    assert (model.num_timesteps, insides(model).agent.n_recorded) == (32, 0)
+    assert insides(model).statistics.record() == episodes
     saved = TRPO.load(tmp_path / "before")
-    np.testing.assert_array_equal(saved._agent.theta, model._agent.theta)
+    np.testing.assert_array_equal(saved.theta, model.theta)
     resets = env.resets
     model.learn(32, reset_num_timesteps=False)
     assert model.num_timesteps == 64
@@ -285,7 +286,7 @@ def test_predict_does_not_change_training():
     asked.learn(64)
     asked.predict(np.zeros((3, 4)))
     asked.learn(64, reset_num_timesteps=False)
-    np.testing.assert_array_equal(plain._agent.theta, asked._agent.theta)
+    np.testing.assert_array_equal(plain.theta, asked.theta)
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit, TransformReward
-from helpers import Counter, counters, same_state, small_model
+from helpers import Counter, counters, insides, same_state, small_model
 from tables import table
 from vec_env import VecCartPole
 
@@ -72,7 +72,7 @@ def test_stepping_it_lets_learn_begin_anew():
     model.get_env().reset()
     model.get_env().step([0, 0, 0])
     model.learn(48, reset_num_timesteps=False)
-    assert all(each.length == each.total for each in model._statistics.window)
+    assert all(each.length == each.total for each in insides(model).statistics.window)
 
 
 def test_evaluation_on_it():
@@ -91,7 +91,7 @@ def test_it_goes_on_where_learn_stopped(env_backend):
     for _ in range(100):
         vec_env.step([0])
         lengths.append(vec_env._lengths[0])
-    begun = int(model._statistics.under_way()[1][0])
+    begun = int(insides(model).statistics.under_way()[1][0])
     assert begun > 0
     assert lengths[0] == begun + 1
     assert not model.is_amid_episodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from helpers import Counter, Pointer, counters, same_state, small_model
+from helpers import Counter, Pointer, counters, insides, replace_agent, same_state, small_model
 from recorders import Moments, Rows
 from tables import table
 from vec_env import VecCartPole
@@ -111,7 +111,7 @@ class Collected:
 
     def __init__(self, model, monkeypatch):
         self.pieces, self.acts = [], 0
-        agent, counted = model._agent, self
+        agent, counted = insides(model).agent, self
 
         class Spy:
             def __getattr__(self, name):
@@ -131,7 +131,7 @@ class Collected:
                 return agent.collect(envs, n_rows, single)
 
             Spy.collect = collect
-        model._agent = Spy()
+        replace_agent(model, Spy())
 
 
 def compiled_model(**keywords):
@@ -139,7 +139,7 @@ def compiled_model(**keywords):
         "fasttrpo.core._envs", reason="this installation has no compiled environments"
     )
     model = small_model(n_steps=32, **keywords)
-    if not hasattr(model._agent, "collect"):
+    if not hasattr(insides(model).agent, "collect"):
         pytest.skip("the portable twin steps row by row")
     return model
 

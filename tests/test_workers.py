@@ -8,7 +8,7 @@ import warnings
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from helpers import small_model
+from helpers import insides, small_model
 from process_envs import (
     LENGTH,
     SubprocVecEnv,
@@ -36,7 +36,9 @@ def asynchronous(how, mode=AutoresetMode.SAME_STEP, **keywords):
 def episodes_are_whole(model, env):
     """As nothing of the step that was broken off is left."""
     model.learn(96, reset_num_timesteps=False)
-    assert {(each.total, each.length) for each in model._statistics.window} == {(RETURN, LENGTH)}
+    assert {(each.total, each.length) for each in insides(model).statistics.window} == {
+        (RETURN, LENGTH)
+    }
     assert evaluate_policy(model, env, 3) == (RETURN, 0.0)
 
 

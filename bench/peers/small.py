@@ -39,7 +39,7 @@ def predict(shape: str, threads: int, counts: list[int], seconds: float) -> dict
 def _same_policy(shape: Shape, mine: TRPO) -> Any:
     """sb3-contrib's model with our parameters."""
     other = sb3_peer.model_of(shape, n_steps=16)
-    sb3_peer.load_network(other.policy, "policy_net", "action_net", mine._agent.theta, shape.sizes)
+    sb3_peer.load_network(other.policy, "policy_net", "action_net", mine.theta, shape.sizes)
     return other
 
 

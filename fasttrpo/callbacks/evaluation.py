@@ -11,14 +11,14 @@ import numpy as np
 
 from fasttrpo.checks.values import count, integer, optional, real
 from fasttrpo.errors import UserError
-from fasttrpo.evaluate import N_ENVS, play, rendering
+from fasttrpo.evaluate import N_ENVS, check_spaces, play, rendering
 from fasttrpo.files.atomic import replacing
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.stream.make import as_vector_env, is_name, shares
 from fasttrpo.training.callback import EVER, BaseCallback, EventCallback, adopt, rows_to_multiple
-from fasttrpo.training.collect import Episode, success_rate, successes
-from fasttrpo.training.learning import keep_last
+from fasttrpo.training.episodes import Episode, success_rate, successes
+from fasttrpo.training.trainer import keep_last
 from fasttrpo.trpo import making
 
 
@@ -97,7 +97,7 @@ class EvalCallback(EventCallback):
         named = is_name(self.eval_env)
         n_envs = min(self.n_eval_episodes, N_ENVS) if named else 1
         env = as_vector_env(self.eval_env, n_envs, **making(self.model.settings))
-        self.model._check_spaces(env)
+        check_spaces(self.model, env)
         if named:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
         if shares(self.training_env, self.eval_env):

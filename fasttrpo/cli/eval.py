@@ -63,7 +63,7 @@ def evaluate(
     from tqdm.auto import tqdm
 
     from fasttrpo.evaluate import play
-    from fasttrpo.training.collect import success_rate
+    from fasttrpo.training.episodes import success_rate
     from fasttrpo.training.progress_bar import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)

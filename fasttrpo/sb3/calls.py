@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fasttrpo.checks.values import integer
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
+from fasttrpo.training.episodes import successes
 
 _SETTINGS = frozenset(each.name for each in fields(Settings))
 
@@ -56,8 +56,7 @@ class Policy:
 
     def predict_values(self, observation: Any) -> np.ndarray:
         """The critic's values (n, 1) of one observation or n, in discounted reward."""
-        rows, _ = self._model._observations.batch(observation)
-        return np.array(self._model._agent.value(rows)).reshape(-1, 1)
+        return self._model.predict_values(observation)
 
     def state_dict(self) -> Parameters:
         """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3.parameters`)."""
@@ -94,19 +93,23 @@ class Calls:
     """
 
     device = CPU
+    settings: Any
+    episodes: Any
+    get_env: Any
+    load: Any
 
     def __getattr__(self, name: str) -> Any:
-        if name in _SETTINGS and "settings" in vars(self):
+        if name in _SETTINGS and "_trainer" in vars(self):
             return getattr(self.settings, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SETTINGS:
-            self._change({name: value})
+            self.change(**{name: value})
         else:
             object.__setattr__(self, name, value)
 
-    def _change(self, changes: Mapping[str, Any]) -> None:
+    def change(self, **changes: Any) -> None:
         raise NotImplementedError
 
     def __reduce__(self) -> tuple:
@@ -133,15 +136,13 @@ class Calls:
     @property
     def ep_info_buffer(self) -> deque[dict[str, Any]]:
         """The last `stats_window_size` episodes: r, the return, and l, the length, of each."""
-        window = self._statistics.window
-        episodes = ({"r": episode.total, "l": episode.length} for episode in window)
-        return deque(episodes, maxlen=window.maxlen)
+        episodes = ({"r": episode.total, "l": episode.length} for episode in self.episodes)
+        return deque(episodes, maxlen=self.settings.stats_window_size)
 
     @property
     def ep_success_buffer(self) -> deque[bool]:
         """What infos["is_success"] was at the end of each of these, where there was one."""
-        statistics = self._statistics
-        return deque(statistics.successes(), maxlen=statistics.window.maxlen)
+        return deque(successes(self.episodes), maxlen=self.settings.stats_window_size)
 
     def get_vec_normalize_env(self) -> Any:
         """The `VecNormalize` around the environment that was passed, or None.
@@ -167,20 +168,8 @@ class Calls:
         """
         given = load_path_or_dict
         if not isinstance(given, Mapping):
-            given = self._loaded(given).get_parameters()
+            given = type(self).load(given).get_parameters()
         set_objects(self, given, exact_match)
-
-    def set_random_seed(self, seed: int | None = None) -> None:
-        """Begins new random streams, in the environment too; None changes nothing."""
-        if seed is not None:
-            self._reseed(integer(0, 2**64 - 1)("seed", seed))
-
-    @classmethod
-    def _loaded(cls, path: Any) -> Calls:
-        raise NotImplementedError
-
-    def _reseed(self, seed: int) -> None:
-        raise NotImplementedError
 
 
 def _unpickled(kind: Any, saved: bytes, functions: dict[str, Any]) -> Any:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo import spaces
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.errors import UserError, UserRuntimeError
 from fasttrpo.settings.critics import CRITICS
-from fasttrpo.training.amid import refuse_policy
 
 Parameters = dict[str, np.ndarray]
 
@@ -36,7 +36,6 @@ def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) ->
     RuntimeError names what is missing, unknown or of another shape, as PyTorch does; and in the
     midst of a rollout.
     """
-    refuse_policy(model, "setting parameters")
     vectors = _vectors(model)
     views = dict(_views(model, *vectors))
     missing = [name for name in views if name not in given] if exact else []
@@ -50,7 +49,7 @@ def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) ->
         if not np.isfinite(values).all():
             raise UserRuntimeError(f"{name} is not finite")
         views[name][...] = values
-    model._agent.theta, model._agent.value_theta = vectors
+    model.theta, model.value_theta = vectors
 
 
 def set_objects(model: Any, given: Mapping[str, Any], exact: bool) -> None:
@@ -65,15 +64,16 @@ def set_objects(model: Any, given: Mapping[str, Any], exact: bool) -> None:
 
 
 def _vectors(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Copies of the policy's and the critic's parameters, flat, as the agent has them."""
-    return np.array(model._agent.theta), np.array(model._agent.value_theta)
+    """Copies of the policy's and the critic's parameters, flat."""
+    return model.theta, model.value_theta
 
 
 def _views(
     model: Any, theta: np.ndarray, value_theta: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Names, and the parameters as views into the flat vectors."""
-    settings, actions = model.settings, model._actions
+    settings = model.settings
+    _, actions = spaces.describe(model.observation_space, model.action_space)
     arch, outputs = settings.policy_kwargs["net_arch"], sum(actions.parts)
     n_log_std = DISTRIBUTIONS[actions.distribution].n_log_std(actions.parts)
     if n_log_std > 0:

@@ -103,7 +103,7 @@ def saved_model() -> Outcome:
     acts = [each.predict(rollout.last_obs, deterministic=True)[0] for each in (loaded, model)]
     for each in (model, loaded):
         each.update(rollout)
-    worst = max(error(*acts), state_error(loaded._agent.state(), model._agent.state()))
+    worst = max(error(*acts), state_error(loaded.snapshot().state, model.snapshot().state))
     return Outcome("the model before: its actions, its next update", worst, 0.0)
 
 

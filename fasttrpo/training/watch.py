@@ -10,7 +10,8 @@ import numpy as np
 from fasttrpo.spaces import batches
 from fasttrpo.stream.step import Step
 from fasttrpo.training.callback import EACH, rows_until_step
-from fasttrpo.training.collect import Episode, Row
+from fasttrpo.training.collect import Row
+from fasttrpo.training.episodes import Episode
 
 
 class Stopped(Exception):
@@ -23,8 +24,8 @@ class Watch:
     singly  whether it has to see each row
     """
 
-    def __init__(self, model: Any, callback: Any) -> None:
-        self._model, self._callback = model, callback
+    def __init__(self, trainer: Any, callback: Any) -> None:
+        self._trainer, self._callback = trainer, callback
         self._row = self._unseen = 0
         self.singly = rows_until_step(callback) == EACH
         self._due = self._rows_left()
@@ -41,13 +42,13 @@ class Watch:
 
         Stopped where the callback says so.
         """
-        self._model.num_timesteps += happened
+        self._trainer.num_timesteps += happened
         self._row += rows
         self._unseen += rows
         if self._unseen < self._due:
             return
         self._tell_unseen(self._unseen - 1)
-        seen = {} if row is None else _locals(self._model, row)
+        seen = {} if row is None else _locals(row, self._trainer.stream.obs)
         self._callback.update_locals({"n_steps": self._row - 1, **seen})
         if self._callback.on_step() is False:
             raise Stopped
@@ -64,7 +65,7 @@ class Watch:
         self._unseen = 0
 
 
-def _locals(model: Any, row: Row) -> dict[str, Any]:
+def _locals(row: Row, new_obs: Any) -> dict[str, Any]:
     """What Stable-Baselines3's loop has in its local variables after a step."""
     return {
         "obs": row.obs,
@@ -74,7 +75,7 @@ def _locals(model: Any, row: Row) -> dict[str, Any]:
         "log_probs": np.array(row.logp),
         "rewards": row.step.rewards,
         "dones": row.step.done,
-        "new_obs": model._stream.obs,
+        "new_obs": new_obs,
         "infos": infos(row.step, row.ended),
     }
 

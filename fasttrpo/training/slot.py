@@ -1,0 +1,94 @@
+"""The place of a run's agent: made when it is first needed, replaced where its settings change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.core import backend
+from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.schedules import SCHEDULED
+
+State = dict[str, np.ndarray]
+
+# Where threads share a loaded model, one of them makes its agent. The lock is reentrant: a signal
+# handler may save the model meanwhile, and a schedule may use another loaded model.
+_MAKING = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that an agent is made from."""
+
+    settings: AgentSettings
+    backend: str
+    dtype: str
+
+    def make(self) -> Any:
+        """A fresh agent. ValueError or MemoryError for settings that no agent can have."""
+        return backend.make_agent(self.settings, self.backend, self.dtype)
+
+    def without_schedules(self) -> Recipe:
+        """The same, as if no scheduled setting had a value."""
+        same: dict[str, Any] = dict.fromkeys(SCHEDULED, 1.0)
+        return replace(self, settings=replace(self.settings, **same))
+
+
+class AgentSlot:
+    """Holds one agent. What it has learnt moves to the agent that replaces it.
+
+    saved  what a loaded model remembers: a function of a fresh agent's state (None: nothing)
+    """
+
+    def __init__(self, recipe: Recipe, saved: Callable[[State], State] | None = None) -> None:
+        self._recipe, self._saved = recipe, saved
+        self._agent = recipe.make() if saved is None else None
+
+    @property
+    def agent(self) -> Any:
+        """The agent; of a loaded model it is made now, where nobody has needed it before."""
+        if self._agent is None:
+            with _MAKING:
+                if self._agent is None:
+                    self._agent = self._loaded()
+        return self._agent
+
+    def _loaded(self) -> Any:
+        assert self._saved is not None
+        agent = self._recipe.make()
+        state = self._saved(agent.state())
+        agent.load_state(_for_n_envs(state, self._recipe.settings.n_envs))
+        self._saved = None
+        return agent
+
+    def fit(self, recipe: Recipe) -> Any:
+        """The agent of this recipe. After an error the slot is as it was."""
+        if recipe != self._recipe:
+            if recipe.without_schedules() == self._recipe.without_schedules():
+                for name in SCHEDULED:
+                    setattr(self.agent, name, getattr(recipe.settings, name))
+            else:
+                agent = recipe.make()
+                agent.load_state(_for_n_envs(self.agent.state(), recipe.settings.n_envs))
+                self._agent = agent
+            self._recipe = recipe
+        return self.agent
+
+    def contents(self) -> tuple[Any, Recipe]:
+        """For `put_back`."""
+        return self.agent, self._recipe
+
+    def put_back(self, agent: Any, recipe: Recipe) -> None:
+        """Undoes `fit`."""
+        self._agent, self._recipe = agent, recipe
+
+
+def _for_n_envs(state: State, n_envs: int) -> State:
+    """`state` for another number of environments: their running returns start at zero."""
+    if "rew_running" not in state or len(state["rew_running"]) == n_envs:
+        return state
+    return {**state, "rew_running": np.zeros(n_envs)}
