@@ -26,11 +26,10 @@ import gymnasium
 import numpy as np
 
 from bench.numba_cartpole import cart
-from fasttrpo import TRPO
+from bench.runs import ready
 from fasttrpo.envs import CompiledVectorEnv
 from fasttrpo.envs.classic import IDS
-from fasttrpo.training import learning
-from fasttrpo.training.collect import collect
+from fasttrpo.training.trainer import no_callback
 
 SIZES = (1, 4, 64, 1024)
 STRETCH = 0.003  # seconds
@@ -173,19 +172,11 @@ class Stepped(CompiledVectorEnv):
 def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) -> float:
     """Environment steps per second of whole rollouts, thrown away each: the best."""
     n_steps = ROLLOUT // env.num_envs
-    model = TRPO(env=env, n_steps=n_steps, seed=0, **keywords)
-    learning.ready_environment(model)
-    given = (
-        insides(model).stream,
-        insides(model).observations,
-        insides(model).actions,
-        insides(model).statistics,
-        n_steps,
-    )
+    trainer = ready(env, n_steps=n_steps, seed=0, **keywords)
 
     def run(actions: np.ndarray) -> None:
-        collect(insides(model).agent, *given)
-        insides(model).agent.discard()
+        trainer.collect(no_callback(trainer))
+        trainer.agent.discard()
 
     return rate(run, np.empty((n_steps, env.num_envs)), seconds)
 

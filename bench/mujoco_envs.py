@@ -154,15 +154,14 @@ def steps(env: Any) -> Callable[[], None]:
 
 def rollout(env: Any, n_threads: int) -> Callable[[], None]:
     """The library's own rollout: policy, values, sampling, bookkeeping, environment."""
-    from fasttrpo import TRPO
-    from fasttrpo.training import learning
+    from bench.runs import ready
+    from fasttrpo.training.trainer import no_callback
 
-    model = TRPO("MlpPolicy", env, n_steps=T, seed=0, n_threads=n_threads)
-    model.learn(1)
+    trainer = ready(env, n_steps=T, seed=0, n_threads=n_threads)
 
     def run() -> None:
-        insides(model).agent.discard()
-        learning.collect_rollout(model, T)
+        trainer.collect(no_callback(trainer))
+        trainer.agent.discard()
 
     return run
 

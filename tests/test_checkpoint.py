@@ -192,7 +192,7 @@ def test_older_files_load(saved, monkeypatch):
     with np.load(path) as archive:
         members = {name: archive[name] for name in archive.files if name != "rew_count"}
     np.savez(path, **members)
-    loaded = TRPO.load(path)._agent.state()
+    loaded = TRPO.load(path).snapshot().state
     assert loaded["rew_count"] == 0
     np.testing.assert_array_equal(loaded["theta"], model.snapshot().state["theta"])
     monkeypatch.undo()

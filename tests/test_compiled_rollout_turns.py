@@ -103,7 +103,7 @@ def test_an_environment_that_is_not_reset_is_named():
 
 
 def test_agents_and_environments_that_do_not_fit():
-    agent = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, n_envs=2)._agent
+    agent = insides(TRPO("MlpPolicy", "CartPole-v1", n_steps=8, n_envs=2)).agent
     other = CompiledVectorEnv("CartPole-v1", 3)
     other.reset()
     with pytest.raises(ValueError, match="not of the agent's sizes or number"):
@@ -225,7 +225,7 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 after = model.snapshot().state
 assert all(np.array_equal(before[name], after[name]) for name in before)
-assert insides(model).agent.n_recorded == 0 and insides(model).stream.obs is None and model.num_timesteps == 0
+assert not model.is_amid_episodes and model.num_timesteps == 0
 model.predict(np.zeros(2))
 print("usable", flush=True)
 """

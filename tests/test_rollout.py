@@ -50,9 +50,9 @@ def test_update_takes_any_shape_and_learn_goes_on(model):
 
 
 def test_update_is_the_same_as_by_hand(model):
-    rollout, twin = cartpole_rollout(), small_model()
+    rollout = cartpole_rollout()
+    agent = insides(small_model(n_steps=T, n_envs=E)).agent
     model.update(rollout)
-    agent = twin._make_agent(T, E)
     for t in range(T):
         agent.record(rollout.obs[t], rollout.actions[t][:, None])
         following = rollout.obs[t + 1] if t + 1 < T else rollout.last_obs

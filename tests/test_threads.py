@@ -135,7 +135,7 @@ def test_the_cores_are_the_default(monkeypatch):
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     assert 1 <= backend.cores() <= (os.cpu_count() or 1)
     assert backend.n_threads() == backend.cores()
-    assert small_model(n_steps=10**4)._agent.n_threads == backend.cores()
+    assert insides(small_model(n_steps=10**4)).agent.n_threads == backend.cores()
 
 
 @needs_extension
@@ -152,8 +152,8 @@ def test_affinity_counts():
 @needs_extension
 def test_the_environment_says_how_many(monkeypatch, capsys):
     monkeypatch.setenv(THREADS_VARIABLE, "3")
-    assert small_model(n_steps=10**4)._agent.n_threads == 3
-    assert small_model(n_steps=10**4, n_threads=2)._agent.n_threads == 2
+    assert insides(small_model(n_steps=10**4)).agent.n_threads == 3
+    assert insides(small_model(n_steps=10**4, n_threads=2)).agent.n_threads == 2
     assert cli.main(["info"]) == 0
     assert "threads:          3\n" in capsys.readouterr().out
 

@@ -75,6 +75,7 @@ class Trainer:
         self.seed_is_given = True
         self.phase, self.is_learning = BETWEEN, False
         self.logger, self.has_own_logger = Logger(None), False
+        self._new_seed: int | None = None
         self._rejections = Rejections()
         backend.choose_aloud(settings.backend)
         # A loaded model acts in little memory, whatever its n_steps; the first rollout makes room.
@@ -120,14 +121,23 @@ class Trainer:
             raise
 
     def reseed(self, seed: int) -> None:
-        """Begins the random streams of a seed, in the environments too."""
+        """Begins the random streams of a seed, in the environments too; at once between two
+        iterations, and when the update has been made after a full rollout.
+        """
         self.refuse_environment("set_random_seed")
-        state = self.agent.state()
-        _, _, _, _, *learnt = state["counters"]
-        self.agent.load_state({**state, "counters": [seed % WORD, seed // WORD, 0, 0, *learnt]})
         self.settings = replace(self.settings, seed=seed)
-        self.seed_is_given = True
+        self.seed_is_given, self._new_seed = True, seed
+        if not self.phase:
+            self._begin_streams()
         self.interrupt()
+
+    def _begin_streams(self) -> None:
+        """Those of the new seed, if there is one."""
+        seed, self._new_seed = self._new_seed, None
+        if seed is not None:
+            state = self.agent.state()
+            _, _, _, _, *learnt = state["counters"]
+            self.agent.load_state({**state, "counters": [seed % WORD, seed // WORD, 0, 0, *learnt]})
 
     def set_parameters(self, theta: Any, value_theta: Any) -> None:
         """New parameters of policy and critic, both flat; None: they stay."""
@@ -220,6 +230,7 @@ class Trainer:
             raise
         finally:
             self.phase = BETWEEN
+            self._begin_streams()
         self.num_timesteps, self.statistics = before, statistics
         of_rollout = {**statistics.record(), "seconds_collect": collected - started}
         return self._record(result, of_rollout, started, self._last_rows)
