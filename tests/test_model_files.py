@@ -253,13 +253,19 @@ def test_headers_are_compared_with_the_arrays(changes, members):
     "text",
     [
         "[" * 100_000,
-        '{"format": 2, "a": 1, "a": 2}',
         '{"format": NaN}',
         '{"format": 1' + "0" * 9999,
     ],
 )
 def test_texts_that_are_no_header_are_refused(text, members):
     refused(written({**members, "header.npy": npy(np.array(text))}))
+
+
+def test_a_header_with_a_name_twice_is_refused(members):
+    """Whole otherwise: JSON takes the last of two."""
+    text = str(np.load(io.BytesIO(members["header.npy"])))
+    twice = npy(np.array(text[:-1] + ', "version": "9"}'))
+    assert "a name twice" in refused(written({**members, "header.npy": twice}))
 
 
 @pytest.mark.parametrize("name", ["x" * 100_000, "\x1b[2J\nsaved"])
