@@ -171,7 +171,7 @@ def test_a_batch_s_fit_is_an_update_s(implementation, critic):
     ("setting", "values"), [("learning_rate", (1e-3, 0.1)), ("batch_size", (20, 50))]
 )
 def test_a_critic_uses_the_settings_that_it_says(implementation, critic, setting, values):
-    """And no others: `settings.critics` is what users are told."""
+    """`settings.critics` documents them, and these settings change nothing for other critics."""
     ends = set()
     for value in values:
         agent, *_ = fitted(implementation, rollout_settings(critic=critic, **{setting: value}))

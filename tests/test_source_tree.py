@@ -102,6 +102,7 @@ def test_a_tree_without_extensions_says_so_once(clone):
     out, err = python(clone, "-W", "always", "-c", SHOWN)
     assert out.split()[1:] == ["portable", "False"]
     assert err.count("Warning") == 1
+    assert err.startswith("<string>:1: RuntimeWarning")  # the user's own import
     assert f"source tree, {clone}, which has no" in err
     assert f"pip install -e {clone}" in err
     assert "the compiled core is missing" not in err

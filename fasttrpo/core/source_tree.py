@@ -56,7 +56,7 @@ def complete(room: list[str]) -> None:
             f"extensions{others}: the slower portable backend runs, and there are no compiled "
             f"environments. To build them in the tree: {_command(_bare)}",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,  # the import of fasttrpo
         )
 
 

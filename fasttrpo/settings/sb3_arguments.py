@@ -100,7 +100,9 @@ def _dropped(
     """`given` without the names in `known`, whose values must be harmless."""
     for name, (harmless, reason) in known.items():
         if name in given and not any(_is(given[name], value) for value in harmless):
-            raise UserError(f"{prefix}{name}={given[name]!r} cannot be had: {reason}; leave it out")
+            raise UserError(
+                f"{prefix}{name}={given[name]!r} is not supported: {reason}; leave it out"
+            )
     return {name: value for name, value in given.items() if name not in known}
 
 
