@@ -34,7 +34,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from fasttrpo import TRPO, FormatError
 
 MEMORY = 256 * 2**20  # bytes that loading one file may take at most
-SECONDS = 20  # that it may take at most
+SECONDS = 20  # of processor time that it may take at most
 
 
 # -- models to begin with --------------------------------------------------------------------------
@@ -381,23 +381,23 @@ def run(mutants: int, seed: int = 0, first: int = 0, say: Any = None) -> Counter
     memory or time, is listed under its own words.
     """
     bases, ends = seeds_of_mutants(), Counter()
-    before = signal.signal(signal.SIGALRM, _stop)
+    before = signal.signal(signal.SIGPROF, _stop)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number in range(first, first + mutants):
             kind, data = mutant(bases, seed, number)
             peak = _peak()
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 end = load(data, number, Path(folder) / "mutant.npz")
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
             if _peak() - peak > MEMORY:
                 end = f"takes {(_peak() - peak) >> 20} MB"
             ends[end] += 1
             if say is not None and end not in ("loads", "refused"):
                 say(f"mutant {number} ({kind}): {end}")
-    signal.signal(signal.SIGALRM, before)
+    signal.signal(signal.SIGPROF, before)
     return ends
 
 
