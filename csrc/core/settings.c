@@ -137,9 +137,18 @@ static int are_sizes(const trpo_settings *s, const trpo_setting *row)
     return 1;
 }
 
-/* Flags are never out of range, and the whole of a seed's 64 bits is legal. */
+/* Numbers of features that the agent does not have. */
+static int is_unused(const trpo_settings *s, const trpo_setting *row)
+{
+    const int drawn = s->features == TRPO_FOURIER || s->features == TRPO_RBF;
+    if (row->offset == AT(n_features)) return !drawn;
+    return row->offset == AT(feature_degree) && s->features != TRPO_POLYNOMIAL;
+}
+
+/* Unused settings and flags may have any value, and all 64 bits of a seed are legal. */
 static int is_legal(const trpo_settings *s, const trpo_setting *row)
 {
+    if (is_unused(s, row)) return 1;
     switch (row->type) {
     case TRPO_SIZES: return are_sizes(s, row);
     case TRPO_FLAG:

@@ -81,17 +81,17 @@ TRPO_FLAG_SETTING(adaptive_damping, 0,
                   "start from cg_damping, which must be above 0, then multiply it by 3/2 after an "
                   "update that gained less than a quarter of the prediction, and by 2/3 after one "
                   "that gained more than three quarters (Levenberg-Marquardt; Martens 2010)")
-TRPO_INT_SETTING(cg_max_steps, 3, CLOSED(1, TRPO_LARGEST_SIZE),
+TRPO_INT_SETTING(cg_max_steps, 3, CLOSED(1, INT_MAX),
                  "maximum number of conjugate gradient steps")
 TRPO_REAL_SETTING(cg_tolerance, 1e-5, HALF_OPEN(0, 1),
                   "relative residual at which conjugate gradient stops")
 TRPO_WORD_SETTING(preconditioner, TRPO_KFAC, ("none", "kfac"),
                   "preconditioner of conjugate gradient")
-TRPO_INT_SETTING(sub_sampling_factor, 1, CLOSED(1, TRPO_LARGEST_SIZE),
+TRPO_INT_SETTING(sub_sampling_factor, 1, CLOSED(1, INT_MAX),
                  "k: the Fisher product uses every k-th row")
 TRPO_REAL_SETTING(line_search_shrinking_factor, 0.8, OPEN(0, 1),
                   "factor between the lengths of consecutive line search trials")
-TRPO_INT_SETTING(line_search_max_iter, 10, CLOSED(1, TRPO_LARGEST_SIZE),
+TRPO_INT_SETTING(line_search_max_iter, 10, CLOSED(1, INT_MAX),
                  "maximum number of line search trials")
 TRPO_WORD_SETTING(acceptance, TRPO_ACCEPT_IMPROVEMENT, ("improvement", "kl", "always"),
                   "which line search trials are accepted: improvement: inside the trust region, "
@@ -110,12 +110,12 @@ TRPO_WORD_SETTING(critic, TRPO_KFAC_STEPS, ("gauss_newton", "adam", "ridge", "kf
                   "gradient on all rows; adam: epochs of minibatches; ridge: ridge regression on "
                   "the inputs and their squares; kfac: epochs of minibatches, a natural gradient "
                   "step each")
-TRPO_INT_SETTING(n_critic_updates, 1, CLOSED(1, TRPO_LARGEST_SIZE),
+TRPO_INT_SETTING(n_critic_updates, 1, CLOSED(1, INT_MAX),
                  "epochs of adam or kfac, or steps of gauss_newton; unused by ridge")
 TRPO_REAL_SETTING(critic_damping, 0.01, OPEN(0, INFINITY),
                   "damping of the critic's systems; unused by adam")
 TRPO_REAL_SETTING(learning_rate, 1e-3, OPEN(0, INFINITY), "step size of adam")
-TRPO_INT_SETTING(batch_size, 0, CLOSED(0, TRPO_LARGEST_SIZE),
+TRPO_INT_SETTING(batch_size, 0, CLOSED(0, INT_MAX),
                  "largest number of rows in a minibatch of adam or kfac; 0: 128 for adam; for "
                  "kfac a sixteenth of the rows, within 64 and 512, or all rows if the value "
                  "function is linear")

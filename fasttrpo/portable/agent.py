@@ -34,6 +34,11 @@ class Agent:
         self.theory = Theory(memory)
 
     @property
+    def settings(self):
+        """The AgentSettings it was made from, with later changes."""
+        return self._model.settings
+
+    @property
     def real(self):
         return self._model.real
 

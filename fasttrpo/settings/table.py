@@ -89,7 +89,7 @@ ROWS = {row.name: row for row in (
         'start from cg_damping, which must be above 0, then multiply it by 3/2 after an '
         'update that gained less than a quarter of the prediction, and by 2/3 after one '
         'that gained more than three quarters (Levenberg-Marquardt; Martens 2010)'),
-    Row('cg_max_steps', 'int', 3, 1, 16777216, False, False,
+    Row('cg_max_steps', 'int', 3, 1, 2147483647, False, False,
         (),
         'maximum number of conjugate gradient steps'),
     Row('cg_tolerance', 'real', 1e-05, 0.0, 1.0, False, True,
@@ -98,13 +98,13 @@ ROWS = {row.name: row for row in (
     Row('preconditioner', 'word', 'kfac', 0, 1, False, False,
         ('none', 'kfac'),
         'preconditioner of conjugate gradient'),
-    Row('sub_sampling_factor', 'int', 1, 1, 16777216, False, False,
+    Row('sub_sampling_factor', 'int', 1, 1, 2147483647, False, False,
         (),
         'k: the Fisher product uses every k-th row'),
     Row('line_search_shrinking_factor', 'real', 0.8, 0.0, 1.0, True, True,
         (),
         'factor between the lengths of consecutive line search trials'),
-    Row('line_search_max_iter', 'int', 10, 1, 16777216, False, False,
+    Row('line_search_max_iter', 'int', 10, 1, 2147483647, False, False,
         (),
         'maximum number of line search trials'),
     Row('acceptance', 'word', 'improvement', 0, 2, False, False,
@@ -124,7 +124,7 @@ ROWS = {row.name: row for row in (
         'how the value function is fitted: gauss_newton: preconditioned conjugate gradient '
         'on all rows; adam: epochs of minibatches; ridge: ridge regression on the inputs '
         'and their squares; kfac: epochs of minibatches, a natural gradient step each'),
-    Row('n_critic_updates', 'int', 1, 1, 16777216, False, False,
+    Row('n_critic_updates', 'int', 1, 1, 2147483647, False, False,
         (),
         'epochs of adam or kfac, or steps of gauss_newton; unused by ridge'),
     Row('critic_damping', 'real', 0.01, 0.0, inf, True, True,
@@ -133,7 +133,7 @@ ROWS = {row.name: row for row in (
     Row('learning_rate', 'real', 0.001, 0.0, inf, True, True,
         (),
         'step size of adam'),
-    Row('batch_size', 'int', 0, 0, 16777216, False, False,
+    Row('batch_size', 'int', 0, 0, 2147483647, False, False,
         (),
         'largest number of rows in a minibatch of adam or kfac; 0: 128 for adam; for kfac a'
         ' sixteenth of the rows, within 64 and 512, or all rows if the value function is '
