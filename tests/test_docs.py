@@ -1,4 +1,4 @@
-"""What the documents point at exists, and their examples run."""
+"""The documents' links lead to files and headings, and their examples run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from tables import table
 import fasttrpo
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-DOCUMENTS = [p for p in (README, *ROOT.glob("*/README.md")) if p.exists()]
-LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)")
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")})
+CODE = re.compile(r"^```.*?^```$|^    [^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONG = re.compile(r"\b(\d+)_000\b")
-# What an example needs beside fasttrpo: a word in it -> the module.
+# Modules that an example needs besides fasttrpo: {a word in the example: the module}.
 NEEDS = {"NumbaEnvironment": "numba", "mujoco": "mujoco"}
-# Docstrings whose first indented block is an example, with what it takes for granted.
+# Docstrings whose first indented block is an example, with the setup it needs.
 DOCSTRINGS = {
     "fasttrpo": "",
     "fasttrpo.trpo:TRPO": "from fasttrpo import TRPO; observation = [0.0] * 4",
@@ -35,22 +36,69 @@ DOCSTRINGS = {
 }
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_links_lead_to_files(path):
-    links = LINK.findall(path.read_text(encoding="utf-8"))
-    assert not [link for link in links if not (path.parent / link).exists()]
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
 
 
-def test_a_dead_link_is_seen():
-    assert LINK.findall("[a](b/c.md#d), [e](https://f), [g](#h)") == ["b/c.md"]
+# -- links ----------------------------------------------------------------------------------------
 
 
-def blocks():
-    return BLOCK.findall(README.read_text(encoding="utf-8")) if README.exists() else []
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    slugs = [re.sub(r"[^\w\- ]", "", each).strip().lower() for each in HEADING.findall(text)]
+    return [slug.replace(" ", "-") for slug in slugs]
+
+
+def dead_links(path, text):
+    """The relative links of a page that lead to no file, or to no heading of one."""
+    dead = []
+    for link in LINK.findall(CODE.sub("", text)):
+        if link.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        if not target.exists() or (
+            anchor and anchor not in anchors(target.read_text(encoding="utf-8"))
+        ):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(path):
+    assert dead_links(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_dead_links_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A `b`, c\n\n```\n# no heading\n```\n")
+    fine = "[1](page.md) [2](page.md#a-b-c) [3](https://x) `[4](x)`"
+    assert dead_links(page, f"{fine} [5](x.md) [6](page.md#no-heading)") == [
+        "x.md",
+        "page.md#no-heading",
+    ]
+
+
+@pytest.mark.skipif(not DOCUMENTS, reason="the documents are not beside the tests")
+def test_the_index_has_every_page():
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    for index, prefix in (("README.md", "docs/"), ("docs/README.md", "")):
+        links = LINK.findall((ROOT / index).read_text(encoding="utf-8"))
+        assert {page for page in pages if prefix + page not in links} == set(), index
+
+
+# -- examples -------------------------------------------------------------------------------------
+
+EXAMPLES = {
+    f"{name_of(path)}-{number}": code
+    for path in DOCUMENTS
+    for number, code in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")))
+}
 
 
 def run(code, folder):
-    """Runs an example as a program of its own, with a fiftieth of the steps."""
+    """Run an example as a program, with a fiftieth of the steps."""
     for word, module in NEEDS.items():
         if word in code and find_spec(module) is None:
             pytest.skip(f"there is no {module}")
@@ -62,13 +110,14 @@ def run(code, folder):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("number", range(len(blocks())))
-def test_the_readme_s_examples_run(number, tmp_path):
-    run(blocks()[number], tmp_path)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_run(example, tmp_path):
+    run(EXAMPLES[example], tmp_path)
 
 
+@pytest.mark.skipif(not DOCUMENTS, reason="the documents are not beside the tests")
 def test_there_are_examples():
-    assert not README.exists() or len(blocks()) > 3
+    assert len(EXAMPLES) > 8
 
 
 def example_of(name):
@@ -86,21 +135,21 @@ def example_of(name):
 
 
 @pytest.mark.parametrize("name", DOCSTRINGS)
-def test_docstrings_examples_run(name, tmp_path):
+def test_examples_in_docstrings_run(name, tmp_path):
     if name == "fasttrpo.settings.peers":
         pytest.importorskip("mujoco")  # the example's Hopper
     run(f"{DOCSTRINGS[name]}\n{example_of(name)}", tmp_path)
 
 
-def test_type_checkers_know_that_there_are_types():
+def test_the_package_has_a_py_typed_marker():
     assert (Path(fasttrpo.__file__).parent / "py.typed").exists()
 
 
-# -- what the public names say of themselves ------------------------------------------------------
+# -- docstrings of public names --------------------------------------------------------------------
 
 
 def public():
-    """Public names, and the public methods of the classes among them."""
+    """Public names, and the public methods of public classes."""
     found = {name: getattr(fasttrpo, name) for name in fasttrpo.__all__ if name[0] != "_"}
     for name, value in list(found.items()):
         if inspect.isclass(value):
@@ -114,5 +163,5 @@ def public():
 
 
 @table("name", public())
-def test_what_is_public_is_explained(name):
+def test_public_names_have_docstrings(name):
     assert (inspect.getdoc(public()[name]) or "").strip()

@@ -32,14 +32,16 @@ class Critic(NamedTuple):
 
 CRITICS: dict[str, Critic] = {
     "kfac": Critic(
-        "an epoch of minibatches, a natural gradient step each",
+        "epochs of minibatches, a natural gradient step each",
         settings=("batch_size",),
         if_too_dear="adam",
     ),
-    "gauss_newton": Critic("a step by preconditioned conjugate gradient on all rows"),
+    "gauss_newton": Critic("preconditioned conjugate gradient on all rows"),
     "adam": Critic("epochs of minibatches", settings=("learning_rate", "batch_size"), n_updates=10),
-    "ridge": Critic("ridge regression on what the networks see and its squares", n_features=2),
+    "ridge": Critic("ridge regression on the inputs and their squares", n_features=2),
 }
+
+MEANINGS = "; ".join(f"{name}: {critic.summary}" for name, critic in CRITICS.items())
 
 
 def with_setting(name: str) -> list[str]:

@@ -121,9 +121,7 @@ ROWS = {row.name: row for row in (
         'the line search accepts a KL up to kl_slack x target_kl'),
     Row('critic', 'word', 'kfac', 0, 3, False, False,
         ('gauss_newton', 'adam', 'ridge', 'kfac'),
-        'how the value function is fitted: gauss_newton: preconditioned conjugate gradient '
-        'on all rows; adam: epochs of minibatches; ridge: ridge regression on the inputs '
-        'and their squares; kfac: epochs of minibatches, a natural gradient step each'),
+        'how the value function is fitted'),
     Row('n_critic_updates', 'int', 1, 1, 2147483647, False, False,
         (),
         'epochs of adam or kfac, or steps of gauss_newton; unused by ridge'),

@@ -18,7 +18,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
-from fasttrpo.settings.critics import CRITICS, with_setting
+from fasttrpo.settings.critics import CRITICS, MEANINGS, with_setting
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.settings.table import ROWS
@@ -189,7 +189,7 @@ class Settings:
         "preconditioner",
         check=Check(f"{ROWS['preconditioner'].check.legal} or None", _none_is_a_word),
     )
-    critic: str = _core("critic")
+    critic: str = _core("critic", meaning=MEANINGS)
     normalize_observations: bool = _core("normalize_observations")
     normalize_rewards: bool = _core("normalize_rewards")
     n_threads: int | None = _setting(
