@@ -1,4 +1,4 @@
-"""Simulations that are saved and go on: bit for bit, in each of the eleven tasks."""
+"""Saved MuJoCo simulations resume bit for bit, in each of the eleven tasks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from fasttrpo.envs.mujoco.planar import Hopper
 
 
 def steps(env, actions):
-    """All that a run returns, as bytes."""
+    """All results of a run, as bytes."""
     results = [env.step(act)[:4] for act in actions]
     return [[np.asarray(value).tobytes() for value in result] for result in results]
 
 
 @table("env_id", mujoco.IDS)
 @table("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_a_loaded_batch_goes_on_bit_for_bit(env_id, mode):
+def test_a_loaded_batch_continues_bit_for_bit(env_id, mode):
     env, fresh = (ours(env_id, 3, mode, max_episode_steps=25) for _ in range(2))
     env.reset(seed=5)
     actions = actions_for(env, 70)
@@ -57,7 +57,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(n_threads, tmp_path):
     assert whole.records[-1]["return_mean"] == resumed.records[-1]["return_mean"]
 
 
-def test_what_cannot_be_saved_or_loaded():
+def test_save_and_load_reject_invalid_states():
     env = ours("Hopper-v5", 2)
     with pytest.raises(ResetNeeded, match="call reset before save"):
         env.save()
@@ -72,7 +72,7 @@ def test_what_cannot_be_saved_or_loaded():
         env.load(saved[:-30])
 
 
-def test_a_task_that_does_not_say_what_it_remembers_is_not_saved():
+def test_a_task_that_does_not_name_what_it_remembers_is_not_savable():
     class Secretive(Hopper):
         remembered = ()
 
@@ -95,7 +95,7 @@ def changed(data, **arrays):
     return file.getvalue()
 
 
-def test_what_cannot_have_been_saved_is_refused():
+def test_impossible_saved_states_are_rejected():
     env = ours("Hopper-v5", 2)
     env.reset(seed=1)
     data, state = env.save(), env._batch.state

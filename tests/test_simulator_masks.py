@@ -214,7 +214,7 @@ def test_without_masks_they_are_taken(library):
 
 @every_kind
 @every_source
-def test_masked_spaces_are_learnt(kind, source, env_of):
+def test_masked_models_learn(kind, source, env_of):
     env = env_of(source, kind)
     model = learner(env, n_envs=8)
     one_step = {"env": CompiledVectorEnv(env, 8, max_episode_steps=1), "seed": 1}
@@ -280,7 +280,7 @@ def test_libraries_of_before_there_were_masks_are_taken(library):
 @table("backend", [None, "portable"])
 @table("way", [CompiledVectorEnv, Stepped])
 @every_source
-def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(source, way, backend, env_of):
+def test_a_mask_that_forbids_everything_raises_and_changes_nothing(source, way, backend, env_of):
     env = env_of(source, "multi_discrete")
     model = small_model(way(env, 3), n_steps=20, backend=backend).learn(120)
     before = model.snapshot().state
