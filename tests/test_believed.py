@@ -61,7 +61,7 @@ EPISODES = {
 
 
 @table("what", EPISODES)
-def test_impossible_episode_statistics_are_rejected(what):
+def test_episodes_that_cannot_have_been_are_refused(what):
     good = statistics() | {"episode_window": WINDOW}
     loaded = EpisodeStatistics(2)
     loaded.load_state(good)
