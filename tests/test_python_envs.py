@@ -1,4 +1,4 @@
-"""Environments written in Python: the same numbers compiled, interpreted and in C."""
+"""Environments in Python: the same numbers compiled, interpreted and in C."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ each_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """One cache for the whole run, away from the user's."""
+    """One cache for the whole test run, separate from the user's."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
 
 
@@ -46,8 +46,8 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @each_way
-def test_a_cart_pole_is_the_one_in_c(compiled):
-    """From random states, and in whole episodes with their resets."""
+def test_a_cart_pole_in_python_equals_the_one_in_c(compiled):
+    """From random states, and over complete episodes with resets."""
     n = 2_000 if compiled else 300
     ours, theirs = cart.make_vec(n, compiled=compiled), CompiledVectorEnv("CartPole-v1", n)
     states = np.random.default_rng(1).uniform(-1, 1, (n, 4)) * [2.5, 3, 0.22, 3]
@@ -64,7 +64,7 @@ def test_a_cart_pole_is_the_one_in_c(compiled):
 
 
 @each_env
-def test_compiled_and_interpreted_are_the_same(name):
+def test_compiled_and_interpreted_environments_are_identical(name):
     ways = [ALL[name].make_vec(5, compiled=way, max_episode_steps=20) for way in (True, False)]
     first = [env.reset(seed=3)[0] for env in ways]
     assert np.array_equal(*first)
@@ -72,8 +72,8 @@ def test_compiled_and_interpreted_are_the_same(name):
     assert ways[0].save() == ways[1].save()
 
 
-def test_draws_are_those_of_c():
-    """normal and integers, by hand from the words that the C header documents."""
+def test_random_numbers_follow_the_c_header():
+    """normal and integers, computed from the words that the C header documents."""
     words = np.array([2**40 + 7, 2**33 + 5, 3], np.uint64)
     block = draws.philox(*np.uint64([5, 3, 2, 6, 7, 2**8]))
     u, v = ((int(a) << 32 | int(b)) >> 11 for a, b in (block[:2], block[2:]))
@@ -109,10 +109,10 @@ const trpo_env *trpo_environment(void) { return &ENV; }
 """
 
 
-def test_normal_draws_are_those_of_the_c_header():
+def test_normal_numbers_equal_those_of_the_c_header():
     include, cc = README.parent / "csrc/include", os.environ.get("CC", "cc")
     if shutil.which(cc) is None or not include.exists():
-        pytest.skip("there is no C compiler, or no header beside the tests")
+        pytest.skip("no C compiler, or no header beside the tests")
     Path("draws.c").write_text(NORMAL_IN_C)
     flags = ["-shared", "-fPIC", f"-I{include}", "-o", "draws.so", "draws.c", "-lm"]
     subprocess.run([cc, "-O1", *flags], check=True)
@@ -131,7 +131,7 @@ def test_normal_draws_are_those_of_the_c_header():
     np.testing.assert_allclose(ours.reset(seed=2**40 + 1)[0], expected, 1e-14, 1e-15)
 
 
-def test_draws_are_distributed_as_they_should_be():
+def test_random_numbers_have_the_right_distribution():
     env = noise.make_vec(40_000)
     env.reset(seed=0)
     normal, integer, _ = env.states.view(np.float64).T
@@ -142,7 +142,7 @@ def test_draws_are_distributed_as_they_should_be():
 
 
 @each_way
-def test_options(compiled):
+def test_options_change_the_environment(compiled):
     usual, heavy = (cart.make_vec(3, compiled=compiled, **o) for o in ({}, {"force": 20}))
     assert (usual.envs_in_c.options, heavy.envs_in_c.options) == ({"force": 10}, {"force": 20})
     usual.reset(seed=0), heavy.reset(seed=0)
@@ -152,7 +152,7 @@ def test_options(compiled):
 
 
 @each_way
-def test_the_state_is_zero_when_an_episode_begins(compiled):
+def test_the_state_is_zero_when_an_episode_starts(compiled):
     env = noise.make_vec(4, compiled=compiled, max_episode_steps=3)
     env.reset(seed=0)
     for _ in range(9):
@@ -162,13 +162,13 @@ def test_the_state_is_zero_when_an_episode_begins(compiled):
         assert (steps < 3).all()
 
 
-# -- an ordinary vector environment ---------------------------------------------------------------
+# -- the vector environment interface -------------------------------------------------------------
 
 
 @each_mode
 @each_env
-def test_it_is_a_vector_env(name, mode):
-    """What Gymnasium's own tests of its vector environments look at."""
+def test_it_behaves_as_a_vector_env(name, mode):
+    """What Gymnasium's tests of its vector environments check."""
     env = ALL[name].make_vec(5, autoreset_mode=mode)
     assert isinstance(env, gymnasium.vector.VectorEnv)
     assert env.metadata["autoreset_mode"] is mode
@@ -186,7 +186,7 @@ def test_it_is_a_vector_env(name, mode):
         env.reset()
 
 
-def test_gymnasium_makes_it():
+def test_gymnasium_make_vec_creates_it():
     gymnasium.register("PythonCart-v0", vector_entry_point=cart.make_vec, max_episode_steps=9)
     try:
         env = gymnasium.make_vec("PythonCart-v0", num_envs=3, force=11)
@@ -198,7 +198,7 @@ def test_gymnasium_makes_it():
 
 @each_way
 @each_env
-def test_saved_environments_go_on_bit_for_bit(name, compiled):
+def test_saved_environments_continue_bit_for_bit(name, compiled):
     env, other = (ALL[name].make_vec(3, compiled=compiled, max_episode_steps=9) for _ in "ab")
     env.reset(seed=0)
     play(env, 13)
@@ -209,7 +209,7 @@ def test_saved_environments_go_on_bit_for_bit(name, compiled):
 
 
 @each_way
-def test_states_can_be_set(compiled):
+def test_states_can_be_written(compiled):
     env = noise.make_vec(2, compiled=compiled)
     env.states.view(np.float64)[:] = [[0, 1, 0], [1, -2, 0]]
     np.testing.assert_allclose(env.observe(), [[1, 0], [-2, np.tanh(1)]], 1e-15)
@@ -246,12 +246,12 @@ def test_environments_outlive_their_definition(compiled):
 
 
 @each_way
-def test_many_threads_step_their_own(compiled, monkeypatch):
-    """Compiled once, and the same numbers in each."""
+def test_threads_share_one_compilation(compiled, monkeypatch):
+    """Each thread gets the same numbers."""
     definition = pickle.loads(pickle.dumps(noise))
-    results, made = [None] * 4, []
+    results, compilations = [None] * 4, []
     make = NumbaEnvironment._make
-    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: made.append(a) or make(*a))
+    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: compilations.append(a) or make(*a))
 
     def run(i):
         env = definition.make_vec(70, compiled=compiled)
@@ -264,7 +264,7 @@ def test_many_threads_step_their_own(compiled, monkeypatch):
     for thread in threads:
         thread.join()
     assert all(same(results[0], each) for each in results[1:])
-    assert len(made) == 1
+    assert len(compilations) == 1
 
 
 def test_a_definition_can_be_pickled():
@@ -276,18 +276,18 @@ def test_a_definition_can_be_pickled():
     assert same(play(again, 5), play(other, 5))
 
 
-def test_the_struct_is_c_s():
-    """Its fields' places are those of trpo_env.h where its size is: C refuses any other."""
+def test_the_struct_has_the_layout_of_the_c_header():
+    """C rejects a struct of any other size, so equal sizes mean equal offsets."""
     assert cart.make_vec(1).envs_in_c.describe()["max_episode_steps"] == 500
     assert struct.Struct.mask.offset + ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
         struct.Struct
     )
 
 
-# -- trained in -----------------------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------------------
 
 
-def test_it_is_learnt_in():
+def test_training_in_python_environments_learns():
     model = TRPO("MlpPolicy", cart, n_envs=8, n_steps=125, seed=0)
     model.learn(15_000)
     mean, _ = evaluate_policy(model, cart, 10, seed=1)
@@ -295,7 +295,7 @@ def test_it_is_learnt_in():
     assert mean > 300
 
 
-def test_training_is_the_same_as_in_c():
+def test_training_equals_training_in_c():
     kwargs = {"n_envs": 4, "n_steps": 32, "seed": 0, "policy_kwargs": {"net_arch": [8]}}
     a, b = (TRPO("MlpPolicy", env, **kwargs).learn(256) for env in (cart, "CartPole-v1"))
     ours, theirs = a.snapshot().state, b.snapshot().state
@@ -304,29 +304,29 @@ def test_training_is_the_same_as_in_c():
 
 @pytest.fixture
 def example():
-    """The README's, in lander.py."""
+    """Writes the README's example as lander.py, with fewer steps."""
     if not README.exists():
-        pytest.skip("the sources are not beside the tests")
+        pytest.skip("the README is not beside the tests")
     section = README.read_text(encoding="utf-8").split("### Environments in Python")[1]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     assert "200_000" in code
     Path("lander.py").write_text(code.replace("200_000", "2_000"))
 
 
-def test_the_example_of_the_readme_runs(example):
+def test_the_readme_example_runs(example):
     out = subprocess.run([sys.executable, "lander.py"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\(-?\d+\.\d+, .*\)\n", out.stdout)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
-def test_a_file_whose_name_is_no_utf8(tmp_path):
-    """Numba takes no module of such a name."""
+def test_a_file_with_a_non_utf8_name_loads(tmp_path):
+    """Numba cannot import a module of such a name."""
     path = tmp_path / os.fsdecode(b"caf\xe9.py")
     shutil.copy(Path(__file__).with_name("python_envs.py"), path)
     CompiledVectorEnv(f"{path}:cart", 2).close()
 
 
-def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
+def test_the_command_line_trains_and_evaluates_a_file(example, capsys, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
     assert cli.main(["train", "lander.py:lander", *short]) == 0
@@ -344,7 +344,7 @@ def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
     del sys.modules["lander"]
 
 
-def test_a_class_of_gymnasium_s_in_a_file_is_told_how_to_be_named(tmp_path, monkeypatch, capsys):
+def test_a_gymnasium_class_in_a_file_gets_a_hint(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("own_env.py").write_text("from gymnasium.envs.classic_control import CartPoleEnv as Own\n")

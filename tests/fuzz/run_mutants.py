@@ -31,7 +31,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from run_folders import made_up, write_csv, write_evaluation, write_run
+from run_folders import example_columns, write_csv, write_evaluation, write_run
 
 import fasttrpo.report
 from fasttrpo.logs.logger import _TAGS
@@ -85,7 +85,7 @@ def base_runs(folder):
     told = {"num_timesteps": [200, 400], "mean_reward": [10.0, 20.0]}
     write_csv(folder / "run" / "evaluations.csv", told)
     (folder / "run" / "error.txt").write_text("Traceback\n  at\nValueError: boom\n")
-    tags = {_TAGS.get(name, f"train/{name}"): v for name, v in made_up(RECORDS, 0).items()}
+    tags = {_TAGS.get(name, f"train/{name}"): v for name, v in example_columns(RECORDS, 0).items()}
     (folder / "tags").mkdir()
     write_csv(folder / "tags" / "progress.csv", tags)
     (write_run(folder / "old", RECORDS) / "config.json").unlink()
