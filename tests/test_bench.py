@@ -95,7 +95,7 @@ def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
     used = iter([0, pause, pause, 1.5 * pause, 1.5 * pause, 1.6 * pause])
     monkeypatch.setattr(timing.time, "process_time", lambda: next(used))
     monkeypatch.setattr(timing.time, "sleep", pauses.append)
-    timing.rest()
+    timing.wait_for_idle_threads()
     assert pauses == [pause] * 3
 
 
@@ -123,7 +123,7 @@ def test_cases_are_chosen_by_the_beginning_of_their_names():
 @table("name", batches.SHAPES)
 def test_the_numpy_peer_computes_our_product(name):
     shape = batches.SHAPES[name]
-    batch = batches.drawn(shape, 50)
+    batch = batches.random_batch(shape, 50)
     fisher._check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
     with pytest.raises(AssertionError, match="Fisher product of wrong: error"):
         fisher._check(shape, batch, {"wrong": lambda v: v})
