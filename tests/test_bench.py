@@ -116,7 +116,7 @@ def test_every_case_can_be_called():
 def test_cases_are_chosen_by_the_beginning_of_their_names():
     assert [case.name for case in cases.chosen(["gae-2"])] == ["gae-2048x16", "gae-256x128"]
     assert cases.chosen([]) == cases.all_cases()
-    with pytest.raises(ValueError, match="no case begins with 'nothing'"):
+    with pytest.raises(ValueError, match="'nothing'"):
         cases.chosen(["gae", "nothing"])
 
 
