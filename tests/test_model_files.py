@@ -21,6 +21,7 @@ from tables import table
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.cli import main
+from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.sizes import state_sizes
 from fasttrpo.spaces import from_json
 
@@ -318,6 +319,12 @@ def test_threads_share_the_agent_of_a_loaded_model(members):
     assert len(set(map(id, agents))) == 1
 
 
+def agent_settings(model):
+    trainer = insides(model)
+    actions = trainer.actions
+    return resolve(model.settings, trainer.observations.size, actions.distribution, actions.parts)
+
+
 SPACES = [
     (Box(-np.inf, np.inf, (3,), np.float64), Box(-1, 1, (2, 2))),
     (Dict(a=Discrete(3, start=-1), b=MultiBinary((2, 2))), MultiDiscrete([2, 3], start=[1, -1])),
@@ -338,7 +345,7 @@ def test_state_sizes_match_an_agent(backend, observations, actions, critic):
         policy_kwargs={"net_arch": [3, 2]},
     )
     sizes = {name: len(value) for name, value in model.snapshot().state.items()}
-    assert state_sizes(insides(model).agent.settings) == sizes
+    assert state_sizes(agent_settings(model)) == sizes
     saved = json.loads(
         json.dumps([insides(model).observations.to_json(), insides(model).actions.to_json()])
     )
@@ -356,7 +363,7 @@ def test_state_sizes_match_an_agent(backend, observations, actions, critic):
 def test_state_sizes_match_an_agent_with_features(features):
     model = small_model(policy="LinearPolicy", policy_kwargs=features, normalize_observations=True)
     sizes = {name: len(value) for name, value in model.snapshot().state.items()}
-    assert state_sizes(insides(model).agent.settings) == sizes
+    assert state_sizes(agent_settings(model)) == sizes
 
 
 # -- the command line ------------------------------------------------------------------------------

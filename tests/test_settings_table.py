@@ -19,7 +19,7 @@ REGENERATE = "run `python -m tests.make_settings`"
 
 @needs_extension
 def test_the_python_table_equals_the_table_of_the_core():
-    from fasttrpo import _core32, _core64
+    from fasttrpo.core import _core32, _core64
 
     rows = _core64.settings_table()
     assert rows == _core32.settings_table()
