@@ -82,9 +82,9 @@ def label(value):
 @table(("env_id", "keywords"), VARIANTS, ids=label)
 def test_steps_equal_those_of_gymnasium(env_id, keywords):
     """Including episode ends and the resets after them, with the same seed."""
-    mine, other = (make(env_id, max_episode_steps=150, **keywords) for make in (ours, its))
+    mine, other = (make(env_id, max_episode_steps=60, **keywords) for make in (ours, its))
     assert_same_resets(mine, other, seed=7)
-    assert_same_steps(mine, other, actions_for(mine, 400))
+    assert_same_steps(mine, other, actions_for(mine, 140))
 
 
 @table("mode", MODES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from agents import (
@@ -20,6 +18,7 @@ from agents import (
     settings,
     shaken,
 )
+from pairs import pairwise
 from tables import table
 from tolerances import FITTED, PASSES, ROUNDING, UPDATES, assert_close
 
@@ -64,8 +63,8 @@ def test_one_pass_over_a_batch_agrees(hidden, distribution, activation, dtype):
 
 
 def complete_runs():
-    """Every critic, preconditioner, distribution and depth, alternating the other options."""
-    grid = itertools.product(CRITICS, DISTRIBUTIONS.items(), ((), (16,), (12, 7)))
+    """Every pair of critic, distribution and depth, alternating the other options."""
+    grid = pairwise(CRITICS, DISTRIBUTIONS.items(), ((), (16,), (12, 7)))
     for i, (critic, (name, distribution), hidden) in enumerate(grid):
         more = dict(
             critic=critic,

@@ -7,9 +7,7 @@ import gc
 import json
 import os
 import pickle
-import re
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +16,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from helpers import CC, INCLUDE, build_library
 from python_envs import ALL, cart, noise
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -28,8 +27,6 @@ from vector_envs import play, same
 from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
 from fasttrpo.envs.python import draws, struct
-
-README = Path(__file__).resolve().parent.parent / "README.md"
 
 each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
 each_env = pytest.mark.parametrize("name", ALL)
@@ -110,12 +107,10 @@ const trpo_env *trpo_environment(void) { return &ENV; }
 
 
 def test_normal_numbers_equal_those_of_the_c_header():
-    include, cc = README.parent / "csrc/include", os.environ.get("CC", "cc")
-    if shutil.which(cc) is None or not include.exists():
+    if shutil.which(CC) is None or not INCLUDE.exists():
         pytest.skip("no C compiler, or no header beside the tests")
     Path("draws.c").write_text(NORMAL_IN_C)
-    flags = ["-shared", "-fPIC", f"-I{include}", "-o", "draws.so", "draws.c", "-lm"]
-    subprocess.run([cc, "-O1", *flags], check=True)
+    build_library(Path("draws.c"), Path("draws.so"))
 
     def reset(state, random):
         state[0] = random.normal()
@@ -302,22 +297,6 @@ def test_training_equals_training_in_c():
     assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours)
 
 
-@pytest.fixture
-def example():
-    """Writes the README's example as lander.py, with fewer steps."""
-    if not README.exists():
-        pytest.skip("the README is not beside the tests")
-    section = README.read_text(encoding="utf-8").split("### Environments in Python")[1]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
-    assert "200_000" in code
-    Path("lander.py").write_text(code.replace("200_000", "2_000"))
-
-
-def test_the_readme_example_runs(example):
-    out = subprocess.run([sys.executable, "lander.py"], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"\(-?\d+\.\d+, .*\)\n", out.stdout)
-
-
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
 def test_a_file_with_a_non_utf8_name_loads(tmp_path):
     """Numba cannot import a module of such a name."""
@@ -326,22 +305,23 @@ def test_a_file_with_a_non_utf8_name_loads(tmp_path):
     CompiledVectorEnv(f"{path}:cart", 2).close()
 
 
-def test_the_command_line_trains_and_evaluates_a_file(example, capsys, monkeypatch):
+def test_the_command_line_trains_and_evaluates_a_file(capsys, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
+    shutil.copy(Path(__file__).with_name("python_envs.py"), "carts.py")
     short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
-    assert cli.main(["train", "lander.py:lander", *short]) == 0
-    folder = Path("runs/lander_lander-seed0")
+    assert cli.main(["train", "carts.py:cart", *short]) == 0
+    folder = Path("runs/carts_cart-seed0")
     kept = json.loads((folder / "config.json").read_text())["env_id"]
-    assert kept == f"{Path('lander.py').resolve()}:lander"
+    assert kept == f"{Path('carts.py').resolve()}:cart"
     assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
     assert "own environments" not in capsys.readouterr().out
-    assert cli.main(["train", "lander.py:lender", *short]) == 2
-    assert "did you mean 'lander'" in capsys.readouterr().err
-    assert cli.main(["train", "no.py:lander", *short]) == 2
+    assert cli.main(["train", "carts.py:kart", *short]) == 2
+    assert "did you mean 'cart'" in capsys.readouterr().err
+    assert cli.main(["train", "no.py:cart", *short]) == 2
     assert "there is no file 'no.py'" in capsys.readouterr().err
-    assert cli.main(["train", "lander.py", *short]) == 2
-    assert "id 'lander.py'; one in a file is named too: lander.py:NAME" in capsys.readouterr().err
-    del sys.modules["lander"]
+    assert cli.main(["train", "carts.py", *short]) == 2
+    assert "id 'carts.py'; one in a file is named too: carts.py:NAME" in capsys.readouterr().err
+    del sys.modules["carts"]
 
 
 def test_a_gymnasium_class_in_a_file_gets_a_hint(tmp_path, monkeypatch, capsys):

@@ -16,6 +16,7 @@ import pytest
 from agents import needs_extension
 from helpers import same_state
 from pool_tasks import work
+from run_folders import write_run
 from tables import table
 
 import fasttrpo
@@ -24,7 +25,6 @@ from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.pool import _THREADS, Pool, _Worker
 from fasttrpo.files.atomic import alone_in
-from fasttrpo.report.statistics import iqm
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
 SHORT = [*SIZES, "--total-timesteps", "480"]
@@ -176,7 +176,8 @@ def test_failures_are_reported_at_the_end_and_other_seeds_finish(capsys):
 
 
 def test_eval_rejects_a_folder_of_several_runs(capsys):
-    cli.main(["train", "CartPole-v1", "--seeds", "0-1", "--out", "group", *SHORT])
+    for seed in range(2):
+        write_run(Path("group") / f"seed{seed}", seed=seed)
     assert cli.main(["eval", "group"]) == 2
     assert (
         capsys.readouterr().err == "fasttrpo: group has runs in it; name one, 'group/seed0' say\n"
@@ -211,6 +212,8 @@ def test_a_signal_saves_all_seeds(number):
     done = [TRPO.load(f"group/seed{seed}/checkpoint.npz").num_timesteps for seed in range(3)]
     assert min(done[:2]) > 0
     assert done[2] == 0
+    if number == signal.SIGTERM:
+        return  # resumed in the same way
     total = str(max(done) + 2000)
     assert cli.main(["train", "--resume", "group", "--total-timesteps", total, *SIZES[4:]]) == 0
     alone = ["--n-envs", "10", "--n-steps", "200", "--total-timesteps", total, "--no-progress"]
@@ -247,12 +250,6 @@ def test_the_default_jobs_fill_the_cores(monkeypatch):
     assert seeds.jobs_for(None, 4, 10) == 2
     assert seeds.jobs_for(None, 16, 10) == 1
     assert seeds.jobs_for(5, 4, 10) == 5
-
-
-def test_the_interquartile_mean_drops_the_extremes():
-    assert iqm([0.0, 1.0, 2.0, 100.0]) == 1.5
-    assert iqm([3.0, 1.0, 2.0]) == 2.0
-    assert iqm([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
 
 
 @table(

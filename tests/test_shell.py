@@ -100,8 +100,15 @@ def test_selftest_ends_at_its_first_lost_line():
     assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
 
 
-@table("closed", [">&-", ">&- 2>&- <&-"])
-@table("command", ["info", "report {run}", "plot {run}", "--version"])
+@table(
+    ("command", "closed"),
+    [
+        ("info", ">&-"),
+        ("plot {run}", ">&-"),
+        ("report {run}", ">&- 2>&- <&-"),
+        ("--version", ">&- 2>&- <&-"),
+    ],
+)
 def test_closed_streams_count_as_lost(command, closed, run):
     if command.startswith("plot"):
         pytest.importorskip("matplotlib")
@@ -118,7 +125,7 @@ CLOSED = {
     ("options", "lost"),
     [
         *[("--progress --verbose", lost) for lost in (*LOST, *CLOSED)],
-        *[("--seeds 0,1 --progress", lost) for lost in ("both streams", "closed streams")],
+        *[("--seeds 0 --progress", lost) for lost in ("both streams", "closed streams")],
     ],
 )
 def test_training_continues_without_an_output(lost, options, tmp_path):
@@ -163,12 +170,11 @@ STARTED = (
 
 
 @pytest.mark.parametrize("options", ["", "--seeds 0"])
-@pytest.mark.parametrize("number", ["HUP", "TERM"])
-def test_a_closed_terminal_saves_the_run(options, number):
+def test_a_closed_terminal_saves_the_run(options):
     """The signal reaches the whole process group, twice, as when a terminal is closed."""
     script = (
         f"set -m; fasttrpo train Pendulum-v1 {LONG} --out run {options} & {STARTED}\n"
-        f"kill -{number} -$!; kill -{number} -$!; wait $!"
+        "kill -HUP -$!; kill -HUP -$!; wait $!"
     )
     out, err = shell(script, 130)
     assert "Traceback" not in err
@@ -208,11 +214,13 @@ def name_environment(env_id, folder="foreign"):
     path.write_text(path.read_text().replace('"CartPole-v1"', f'"{env_id}"'))
 
 
-COMMANDS = ["eval foreign --episodes 2", "train --resume foreign --total-timesteps 128"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("consent", ["--trust", "theirs:Own-v0"])
+@pytest.mark.parametrize(
+    ("command", "consent"),
+    [
+        ("eval foreign --episodes 2", "--trust"),
+        ("train --resume foreign --total-timesteps 128", "theirs:Own-v0"),
+    ],
+)
 def test_code_named_by_a_run_folder_runs_only_with_consent(command, consent, foreign):
     out, err = shell(f"fasttrpo {command}", 2)
     assert (out, err.count("\n")) == ("", 1)

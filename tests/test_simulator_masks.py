@@ -10,6 +10,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library, insides, same_state, small_model
 from masked_envs import PARTS, SOURCE, defined, flags
+from pairs import pairwise
 from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -176,9 +177,10 @@ def test_collection_in_c_and_in_python_may_alternate(env_of):
     assert same_state(*models)
 
 
-@table("mode", list(AutoresetMode), ids=lambda mode: mode.value)
-@table("way", [CompiledVectorEnv, Stepped])
-@table("backend", [None, "portable"])
+@table(
+    ("backend", "way", "mode"),
+    pairwise([None, "portable"], [CompiledVectorEnv, Stepped], list(AutoresetMode)),
+)
 def test_a_resumed_masked_run_equals_the_uninterrupted_one(backend, way, mode, env_of, tmp_path):
     def make():
         return way(env_of("library", "multi_discrete"), 3, autoreset_mode=mode)

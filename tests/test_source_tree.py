@@ -54,12 +54,12 @@ def installed(tmp_path, clone):
 
 
 def python(folder, *arguments, path="", **variables):
-    """Runs Python in the folder; returns (standard output, standard error)."""
+    """Runs Python in the folder, without compiling; returns (standard output, standard error)."""
     env = {name: value for name, value in os.environ.items() if name != "FASTTRPO_BACKEND"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=env | {"PYTHONPATH": str(path)} | variables,
+        env=env | {"PYTHONPATH": str(path), "FASTTRPO_NUMBA": "0"} | variables,
         capture_output=True,
         text=True,
         timeout=120,

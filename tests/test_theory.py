@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import reference
-from agents import DISTRIBUTIONS, O, every_distribution, needs_extension, random_batch, settings
+from agents import O, every_distribution, random_batch, settings
 from tables import table
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
@@ -387,18 +387,3 @@ def test_the_functions_make_a_natural_gradient_step(distribution):
     assert found.accepted
     assert 0 < found.kl <= 0.01
     assert found.surrogate > advantages.mean()
-
-
-@needs_extension
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_both_backends_agree(monkeypatch, name):
-    policy = Policy(O, *DISTRIBUTIONS[name], hidden=(4,))
-    obs, act, adv, _, _ = random_batch(settings((4,), DISTRIBUTIONS[name]), 100)
-    answers = []
-    for each in ("compiled", "portable"):
-        monkeypatch.setenv(backend.VARIABLE, each)
-        theta = policy.initial(seed=5)
-        g = theory.gradient(policy, theta, obs, act, adv)
-        answers.append((theta, g, theory.fisher_vector_product(policy, theta, obs, g)))
-    for compiled, portable in zip(*answers, strict=True):
-        assert_close(compiled, portable, ROUNDING)
