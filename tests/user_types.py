@@ -36,7 +36,7 @@ from fasttrpo.envs import (
 )
 from fasttrpo.envs import nothing as nothing  # type: ignore[attr-defined]
 from fasttrpo.envs.mujoco import MujocoVectorEnv, Task, from_model
-from fasttrpo.envs.mujoco import missing as missing  # type: ignore[attr-defined]
+from fasttrpo.envs.mujoco import absent as absent  # type: ignore[attr-defined]
 from fasttrpo.logs.logger import Logger
 from fasttrpo.settings import Settings
 
