@@ -28,15 +28,15 @@ def steps(env, actions):
 @table("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
 def test_a_loaded_batch_continues_bit_for_bit(env_id, mode):
     """Also where saving is at an episode's end: at 12, and at 24 or 25."""
-    env, whole, fresh = (ours(env_id, 3, mode, max_episode_steps=12) for _ in range(3))
+    env, uninterrupted, fresh = (ours(env_id, 3, mode, max_episode_steps=12) for _ in range(3))
     actions, saved, results = actions_for(env, 40), {}, []
-    for each in (env, whole):
+    for each in (env, uninterrupted):
         each.reset(seed=5)
     for k, act in enumerate(actions, start=1):
         results += steps(env, [act])
         if k in (1, 12, 13, 25):
             saved[k] = env.save()
-    assert results == steps(whole, actions)  # saving has no effect
+    assert results == steps(uninterrupted, actions)  # saving has no effect
     for k, data in saved.items():
         obs = fresh.load(data)
         np.testing.assert_array_equal(obs, fresh._obs)
@@ -49,12 +49,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(n_threads, tmp_path):
         return ours("Hopper-v5", 3, n_threads=n_threads)
 
     keywords = {"n_steps": 40, "normalize_observations": True}
-    whole = small_model(make(), **keywords).learn(600)
+    uninterrupted = small_model(make(), **keywords).learn(600)
     small_model(make(), **keywords).learn(240).save(tmp_path / "half", checkpoint=True)
     resumed = TRPO.load(tmp_path / "half", env=make())
     resumed.learn(360, reset_num_timesteps=False)
-    assert same_state(whole, resumed)
-    assert whole.records[-1]["return_mean"] == resumed.records[-1]["return_mean"]
+    assert same_state(uninterrupted, resumed)
+    assert uninterrupted.records[-1]["return_mean"] == resumed.records[-1]["return_mean"]
 
 
 def test_save_and_load_reject_invalid_states():

@@ -71,16 +71,16 @@ def learn_with_checkpoints(model, folder):
 def test_a_resumed_run_equals_the_uninterrupted_one(name, n_threads, tmp_path):
     env, keywords = environment(name, tmp_path)
     keywords = {**keywords, **SIZES, "n_threads": n_threads}
-    whole = small_model(env, **keywords)
-    whole.learn(N_ITERATIONS * ITERATION)
+    uninterrupted = small_model(env, **keywords)
+    uninterrupted.learn(N_ITERATIONS * ITERATION)
     observed = learn_with_checkpoints(small_model(env, **keywords), tmp_path)
-    assert same_state(whole, observed)  # saving has no effect
+    assert same_state(uninterrupted, observed)  # saving has no effect
     for done in range(1, N_ITERATIONS):
         resumed = TRPO.load(tmp_path / f"{done}.npz", env=env)
         resumed.learn((N_ITERATIONS - done) * ITERATION, reset_num_timesteps=False)
-        assert same_state(whole, resumed)
-        assert resumed.num_timesteps == whole.num_timesteps
-        assert_same_records(resumed.records, whole.records[done:])
+        assert same_state(uninterrupted, resumed)
+        assert resumed.num_timesteps == uninterrupted.num_timesteps
+        assert_same_records(resumed.records, uninterrupted.records[done:])
 
 
 @in_c
@@ -94,22 +94,24 @@ def test_every_autoreset_mode_resumes_exactly(backend, mode, tmp_path):
         return CompiledVectorEnv("Pendulum-v1", 3, autoreset_mode=mode, max_episode_steps=40)
 
     keywords = {"n_steps": 40, "backend": backend, "normalize_rewards": True}
-    whole = learn_with_checkpoints(small_model(make(), **keywords), tmp_path)
-    assert any(record["episodes"] for record in whole.records)
+    uninterrupted = learn_with_checkpoints(small_model(make(), **keywords), tmp_path)
+    assert any(record["episodes"] for record in uninterrupted.records)
     for done in range(1, N_ITERATIONS):
         resumed = TRPO.load(tmp_path / f"{done}", env=make())
-        rest = whole.records[-1]["num_timesteps"] - resumed.num_timesteps
+        rest = uninterrupted.records[-1]["num_timesteps"] - resumed.num_timesteps
         resumed.learn(rest, reset_num_timesteps=False)
-        assert same_state(whole, resumed)
-        assert_same_records(resumed.records, whole.records[done:])
+        assert same_state(uninterrupted, resumed)
+        assert_same_records(resumed.records, uninterrupted.records[done:])
 
 
 @in_c
 def test_the_number_of_threads_may_change_on_resume(tmp_path):
-    whole = learn_with_checkpoints(small_model("Pendulum-v1", **SIZES, n_threads=1), tmp_path)
+    uninterrupted = learn_with_checkpoints(
+        small_model("Pendulum-v1", **SIZES, n_threads=1), tmp_path
+    )
     resumed = TRPO.load(tmp_path / "2", env="Pendulum-v1", n_threads=2)
     resumed.learn(3 * ITERATION, reset_num_timesteps=False)
-    assert same_state(whole, resumed)
+    assert same_state(uninterrupted, resumed)
 
 
 def test_gymnasium_environments_restart_from_the_documented_seed(tmp_path):

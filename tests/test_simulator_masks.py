@@ -185,18 +185,18 @@ def test_a_resumed_masked_run_equals_the_uninterrupted_one(backend, way, mode, e
     def make():
         return way(env_of("library", "multi_discrete"), 3, autoreset_mode=mode)
 
-    whole = small_model(make(), n_steps=40, backend=backend)
+    uninterrupted = small_model(make(), n_steps=40, backend=backend)
 
     def save(record):
-        whole.save(tmp_path / f"{record['iteration']}", checkpoint=True)
+        uninterrupted.save(tmp_path / f"{record['iteration']}", checkpoint=True)
 
-    whole.learn(480, save)
-    assert len(whole.records) >= 4
+    uninterrupted.learn(480, save)
+    assert len(uninterrupted.records) >= 4
     for done in range(1, 4):
         resumed = TRPO.load(tmp_path / f"{done}", env=make())
-        rest = whole.num_timesteps - resumed.num_timesteps
+        rest = uninterrupted.num_timesteps - resumed.num_timesteps
         resumed.learn(rest, reset_num_timesteps=False)
-        assert same_state(whole, resumed)
+        assert same_state(uninterrupted, resumed)
 
 
 # -- the effect of masks --------------------------------------------------------------------------
