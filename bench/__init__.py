@@ -1,8 +1,8 @@
 """Benchmarks: `python -m bench.peers`, `python -m bench.profile`, `pytest bench`.
 
-What is measured is the installed fasttrpo. Where Python starts in the repository, the sources
-there would hide it; so the repository's root goes to the end of the path, where it still serves a
-library that was built in place.
+The installed fasttrpo is measured. When Python starts in the repository, the sources there would
+shadow it, so the repository's root moves to the end of the path, where it still serves a library
+built in place.
 """
 
 import sys

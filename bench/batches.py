@@ -1,12 +1,12 @@
-"""Batches to measure on: recorded ones where the numbers matter, drawn ones where only speed does.
+"""Batches to measure on: recorded ones where the values matter, random ones for speed only.
 
-Recorded rollouts are HalfCheetah's:
+The recorded rollouts are of HalfCheetah:
 
-    small    N = 2,048, from sb3-contrib's own half-trained agent (tests/data/halfcheetah.npz)
-    large    N = 16,384, from this library's, after 61,440 steps of training (bench/record.py)
+    small    N = 2,048, from sb3-contrib's half-trained agent (tests/data/halfcheetah.npz)
+    large    N = 16,384, from this library's after 61,440 training steps (bench/record.py)
     linear   N = 16,384, the same with a linear policy and a ridge critic
 
-each with both networks' parameters and the batch that followed, for held-out checks.
+each with the parameters of both networks, and the batch that followed for held-out checks.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Shape:
 
     @property
     def is_gaussian(self) -> bool:
-        """Else it is categorical, with one action component."""
+        """Otherwise it is categorical, with one action component."""
         return self.distribution == "gaussian"
 
     def settings(self, n: int, n_envs: int = 1, **changes: object) -> AgentSettings:
-        """For an agent of this policy, the value network as wide, and batches of n rows."""
+        """Settings for this policy, a value network of equal width, and batches of n rows."""
         values: dict[str, object] = {
             "obs_size": self.obs_size,
             "distribution": self.distribution,
@@ -65,8 +65,8 @@ SHAPES = {
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Rows that were never lived: obs (N, O), act (N, D), adv (N,), v a direction (P,)."""
+class RandomBatch:
+    """Random rows: obs (N, O), act (N, D), adv (N,), a direction v (P,)."""
 
     obs: np.ndarray
     act: np.ndarray
@@ -75,15 +75,15 @@ class Drawn:
     v: np.ndarray
 
 
-def drawn(shape: Shape, n: int, seed: int = 0) -> Drawn:
-    """Standard normal observations; weights of variance 1 / inputs, as trained ones have."""
+def random_batch(shape: Shape, n: int, seed: int = 0) -> RandomBatch:
+    """Standard normal observations; weights of variance 1 / inputs, as trained networks have."""
     draw = np.random.default_rng(seed)
     layers = [draw.normal(size=(k + 1, m)) / np.sqrt(k) for k, m in pairwise(shape.sizes)]
     log_std = draw.uniform(-0.7, 0, shape.outputs if shape.is_gaussian else 0)
     theta = np.concatenate([*(layer.ravel() for layer in layers), log_std])
     choices = draw.integers(0, shape.outputs, (n, 1)).astype(np.float32)
     act = draw.normal(size=(n, shape.outputs)) if shape.is_gaussian else choices
-    return Drawn(
+    return RandomBatch(
         draw.normal(size=(n, shape.obs_size)).astype(np.float32),
         act.astype(np.float32),
         draw.normal(size=n),
@@ -94,7 +94,7 @@ def drawn(shape: Shape, n: int, seed: int = 0) -> Drawn:
 
 @dataclass(frozen=True)
 class Rollout:
-    """obs (T, E, O), act (T, E, D), rew, term, trunc (T, E); next_obs (T, E, O) the observation
+    """obs (T, E, O), act (T, E, D), rew, term, trunc (T, E); next_obs (T, E, O), the observation
     after each step, before any reset.
     """
 
@@ -108,10 +108,10 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Recorded(Rollout):
-    """A rollout, and the one that followed it.
+    """A rollout and the one that followed it.
 
-    theta and value_theta are the networks that lived it; held_obs (N', O) and held_ret (N',) the
-    next rollout's observations and returns.
+    theta and value_theta are the networks that acted; held_obs (N', O) and held_ret (N',) the next
+    rollout's observations and returns.
     """
 
     shape: Shape
@@ -123,12 +123,12 @@ class Recorded(Rollout):
 
     @property
     def n(self) -> int:
-        """Rows."""
+        """The number of rows."""
         return self.rew.size
 
     @property
     def n_envs(self) -> int:
-        """E"""
+        """The number of environments."""
         return self.rew.shape[1]
 
     def flat(self, name: str) -> np.ndarray:
@@ -138,7 +138,7 @@ class Recorded(Rollout):
 
 
 def recorded(name: str) -> Recorded:
-    """The recorded rollout of that name. ImportError names what recording it needs."""
+    """The recorded rollout of that name. ImportError says what recording needs."""
     if name == "small":
         return _small()
     from bench import record
@@ -147,11 +147,11 @@ def recorded(name: str) -> Recorded:
 
 
 def _small(steps: int = 256, envs: int = 8) -> Recorded:
-    """tests/data/halfcheetah.npz as a rollout whose advantages are those recorded.
+    """tests/data/halfcheetah.npz as a rollout with the recorded advantages.
 
-    No episode ends in it, so the rewards follow from advantages and values,
-    r_t = A_t - gamma lambda A_{t+1} + V_t - gamma V_{t+1}. The row after the last is not in the
-    file: the last step counts as terminal, with the reward that gives its recorded advantage.
+    No episode ends in it, so the rewards follow from advantages and values, r_t = A_t - gamma
+    lambda A_{t+1} + V_t - gamma V_{t+1}. The file lacks the row after the last, so the last step
+    counts as terminal, with the reward that gives its recorded advantage.
     """
     with np.load(ROOT / "tests" / "data" / "halfcheetah.npz") as file:
         data = dict(file)

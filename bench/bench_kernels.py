@@ -1,11 +1,11 @@
-"""Time of what Python reaches of the kernels, beside NumPy.
+"""Times of the kernels that Python can call, compared with NumPy.
 
     pytest bench/bench_kernels.py
 
 Needs the `test` extra. Before a kernel is timed its result is compared with NumPy's in float64.
-The dense kernels are timed by what is made of them: the Fisher product of each policy's size, in
-each instruction set that the compiled core has for this machine. Each kernel by itself:
-`python -m bench.kernels`.
+The dense kernels are timed through the Fisher product for each policy's size, on each instruction
+set that the compiled core has for this machine. For individual kernels, see `python -m
+bench.kernels`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.batches import SHAPES, drawn
+from bench.batches import SHAPES, random_batch
 from bench.peers import ours, small
 from bench.peers.cases import FUNCTIONS, PRODUCTS, ROLLOUTS
 from fasttrpo.core.backend import has_extension
 
 SETS = ("baseline", "avx2", "avx512", "neon")
-needs_core = pytest.mark.skipif(not has_extension(), reason="there is no compiled core")
+needs_core = pytest.mark.skipif(not has_extension(), reason="the compiled core is missing")
 
 
 @needs_core
 @pytest.mark.parametrize("instruction_set", SETS)
 @pytest.mark.parametrize(("name", "n"), PRODUCTS, ids=lambda value: str(value))
 def test_fisher_product(benchmark, monkeypatch, name, n, instruction_set):
-    shape, batch = SHAPES[name], drawn(SHAPES[name], n)
+    shape, batch = SHAPES[name], random_batch(SHAPES[name], n)
     monkeypatch.setenv("FASTTRPO_INSTRUCTION_SET", instruction_set)
     try:
         agent = ours.loaded(shape, batch)
@@ -41,7 +41,7 @@ def test_fisher_product(benchmark, monkeypatch, name, n, instruction_set):
 @pytest.mark.parametrize("who", ["ours", "numpy"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(benchmark, name, who):
-    """Float32 numbers that stay in the cache; divide by their number for a time per element."""
+    """Float32 numbers that stay in the cache; divide by their count for the time per element."""
     function = getattr(ours.stage_functions() if who == "ours" else np, name, None)
     if function is None:
         pytest.skip(f"this fasttrpo has no {name}")

@@ -1,9 +1,9 @@
-"""Time of each stage of an update, compiled and portable side by side.
+"""Times of each stage of an update, compiled and portable, next to each other.
 
     pytest bench/bench_stages.py
 
-Needs the `test` extra. 64-64 tanh networks, N = 2,048, HalfCheetah's and CartPole's sizes, float32,
-one thread (set OPENBLAS_NUM_THREADS=1 for the portable backend's share). Before a stage is timed
+Needs the `test` extra. 64-64 tanh networks, N = 2,048, the sizes of HalfCheetah and CartPole,
+float32, one thread (set OPENBLAS_NUM_THREADS=1 for the portable backend). Before a stage is timed
 its result is compared with the same stage in NumPy and float64.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.batches import SHAPES, Shape, drawn
+from bench.batches import SHAPES, Shape, random_batch
 from bench.peers.ours import relative_error
 from fasttrpo.core.backend import has_extension, make_agent
 
@@ -43,8 +43,8 @@ def shape(request) -> Shape:
 
 
 def agent_of(shape: Shape, backend: str, dtype: str, **changes: Any) -> Any:
-    """At the drawn parameters, the drawn batch in it."""
-    batch = drawn(shape, T * E)
+    """An agent with the random parameters and the random batch."""
+    batch = random_batch(shape, T * E)
     agent = make_agent(shape.settings(T * E, E, seed=1, **changes), backend, dtype)
     agent.theta = batch.theta
     agent.theory.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
@@ -63,9 +63,9 @@ def oracle(shape):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage(benchmark, agent, oracle, shape, stage):
-    batch, run = drawn(shape, T * E), STAGES[stage]
+    batch, run = random_batch(shape, T * E), STAGES[stage]
     found, expected = (np.asarray(run(each, batch), float) for each in (agent, oracle))
-    if stage == "predict" and not shape.is_gaussian:  # a tie may fall either way
+    if stage == "predict" and not shape.is_gaussian:  # ties may differ
         assert (found != expected).mean() < TOLERANCE
     else:
         assert relative_error(found, expected) < TOLERANCE
@@ -73,8 +73,8 @@ def test_stage(benchmark, agent, oracle, shape, stage):
 
 
 def test_factors(benchmark, agent, shape):
-    """K-FAC's factors, their inverses, and one application."""
-    batch = drawn(shape, T * E)
+    """K-FAC's factors, their inverses and one application."""
+    batch = random_batch(shape, T * E)
 
     def load():
         agent.theory.load_batch(batch.obs, batch.act, batch.adv, batch.adv)
@@ -88,35 +88,35 @@ def test_factors(benchmark, agent, shape):
 @pytest.mark.parametrize("preconditioner", ["kfac", "none"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_solve(benchmark, shape, backend, preconditioner):
-    """Gradient and five iterations of CG, with the factors where there are any."""
+    """Gradient and five iterations of CG, with the factors if there are any."""
     changes = {"preconditioner": preconditioner, "cg_max_steps": 5}
-    made, exact = (
+    agent, exact = (
         agent_of(shape, b, d, **changes) for b, d in ((backend, "float32"), ("portable", "float64"))
     )
-    assert relative_error(made.theory.solve()[0], exact.theory.solve()[0]) < 10 * TOLERANCE
-    benchmark(made.theory.solve)
+    assert relative_error(agent.theory.solve()[0], exact.theory.solve()[0]) < 10 * TOLERANCE
+    benchmark(agent.theory.solve)
 
 
 @pytest.mark.parametrize("rows", [1, 8, 256])
 def test_predict_rows(benchmark, agent, shape, rows):
-    benchmark(agent.predict, drawn(shape, T * E).obs[:rows], True)
+    benchmark(agent.predict, random_batch(shape, T * E).obs[:rows], True)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("critic", ["kfac", "gauss_newton", "adam", "ridge"])
 def test_update(benchmark, shape, backend, critic):
-    """A whole update: policy and critic, on a recorded rollout."""
+    """A complete update of policy and critic on a recorded rollout."""
     epochs = 10 if critic == "adam" else 1
     settings = replace(shape.settings(T * E, E, seed=1), critic=critic, n_critic_updates=epochs)
-    made, flags = make_agent(settings, backend, "float32"), np.zeros(E, bool)
+    agent, flags = make_agent(settings, backend, "float32"), np.zeros(E, bool)
 
     def record():
         draw = np.random.default_rng(2)
         for _ in range(T):
             obs = draw.normal(size=(E, shape.obs_size))
-            act = made.act(obs)[0]
-            made.push(np.tanh(obs[:, 0]) + 0.1 * act[:, 0], flags, flags, obs)
+            act = agent.act(obs)[0]
+            agent.push(np.tanh(obs[:, 0]) + 0.1 * act[:, 0], flags, flags, obs)
 
     record()
-    assert made.update()["outcome"] == 0
-    benchmark.pedantic(made.update, setup=record, rounds=10, warmup_rounds=1)
+    assert agent.update()["outcome"] == 0
+    benchmark.pedantic(agent.update, setup=record, rounds=10, warmup_rounds=1)

@@ -1,15 +1,15 @@
-"""The critics by quality and cost while an agent learns: `python -m bench.critics [ENV_ID ...]`.
+"""Quality and cost of the critics while an agent learns: `python -m bench.critics [ENV_ID ...]`.
 
-An agent of this library's defaults learns, and its rollouts are recorded. Then each critic lives
-through the same rollouts from its own start, fitting itself to each in turn, so that the critics
-differ in nothing but the fit. Held-out EV is the explained variance of a rollout by the values
-from before the fit to it, as a mean over the first and the second half of the rollouts, of
+An agent with this library's defaults trains, and its rollouts are recorded. Each critic is then
+fitted to the same rollouts in order, from its own initial parameters, so that the critics differ
+only in the fit. Held-out EV is the explained variance of a rollout by the values from before the
+fit to it, averaged over the first and over the second half of the rollouts, for two targets:
 
-    sums      discounted rewards to the end of the episode; beyond the end of the rollout the
+    sums      discounted rewards to the end of the episode; beyond the end of the rollout, the
               recording agent's values: the same target for every critic
-    returns   advantages plus values, with the critic's own values in them: what it is fitted to
+    returns   advantages plus the critic's own values: what it is fitted to
 
-Cost is that of one fit: in passes, operations over those of one forward pass over all rows (a
+The cost of one fit is given in passes, operations relative to one forward pass over all rows (a
 gradient adds almost two, a Fisher product almost four), and in time.
 """
 
@@ -34,7 +34,7 @@ from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.theory import gae
 
 ENV_IDS = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5", "Hopper-v5")
-SAME_LOSS = 1e-2  # float32 against the portable backend's float64, relative
+SAME_LOSS = 1e-2  # float32 relative to the portable backend's float64
 CRITICS: dict[str, dict[str, Any]] = {
     "kfac, 1 epoch": {"critic": "kfac"},
     "kfac, 2 epochs": {"critic": "kfac", "n_critic_updates": 2},
@@ -47,16 +47,16 @@ CRITICS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Lived(Rollout):
-    """A rollout of an agent that learns; sums (T, E): the common target."""
+class TrainingRollout(Rollout):
+    """A rollout of a learning agent; sums (T, E) are the common target."""
 
     sums: np.ndarray
 
 
 @dataclass(frozen=True)
-class Course:
-    """One critic's held-out explained variances, one per rollout but the first, and its agent as
-    it was before the last fit.
+class Replay:
+    """One critic's held-out explained variances, one per rollout but the first, and its agent
+    before the last fit.
     """
 
     of_sums: np.ndarray
@@ -84,15 +84,15 @@ def settings_for(environments: Environments, n_steps: int) -> AgentSettings:
 
 def record(
     env_id: str, n_rollouts: int, n_steps: int, n_envs: int
-) -> tuple[AgentSettings, list[Lived]]:
-    """The rollouts of an agent as it learns. Gymnasium's errors if it cannot make the task."""
+) -> tuple[AgentSettings, list[TrainingRollout]]:
+    """The rollouts of a learning agent. Raises what `gymnasium.make` raises."""
     environments = Environments(n_envs, env_id)
     settings = settings_for(environments, n_steps)
     agent = make_agent(settings)
-    return settings, [_live(agent, environments) for _ in range(n_rollouts)]
+    return settings, [_iteration(agent, environments) for _ in range(n_rollouts)]
 
 
-def _live(agent: Any, environments: Environments) -> Lived:
+def _iteration(agent: Any, environments: Environments) -> TrainingRollout:
     rows = []
     for _ in range(agent.settings.n_steps):
         obs = environments.obs
@@ -104,14 +104,15 @@ def _live(agent: Any, environments: Environments) -> Lived:
     rew, term, trunc, next_obs = fields[2:]
     beyond = agent.value(next_obs.reshape(rew.size, -1)).reshape(rew.shape)
     agent.update()
-    return Lived(*fields, gae(rew, np.zeros(rew.shape), term, trunc, beyond, GAMMA, 1.0)[1])
+    sums = gae(rew, np.zeros(rew.shape), term, trunc, beyond, GAMMA, 1.0)[1]
+    return TrainingRollout(*fields, sums)
 
 
 # -- replaying ------------------------------------------------------------------------------------
 
 
-def replay(settings: AgentSettings, rollouts: Sequence[Lived]) -> Course:
-    """A critic's course through the rollouts. Its policy is small: nobody looks at it."""
+def replay(settings: AgentSettings, rollouts: Sequence[TrainingRollout]) -> Replay:
+    """Fits a critic to the rollouts in order. Its policy is minimal, since it does not matter."""
     agent = make_agent(replace(settings, policy_hidden=()))
     of_sums, of_returns = [], []
     for rollout in rollouts:
@@ -119,11 +120,11 @@ def replay(settings: AgentSettings, rollouts: Sequence[Lived]) -> Course:
         of_sums.append(explained(values, rollout.sums))
         of_returns.append(agent.update()["explained_variance"])
     agent.load_state(before)
-    return Course(np.array(of_sums[1:]), np.array(of_returns[1:]), agent)
+    return Replay(np.array(of_sums[1:]), np.array(of_returns[1:]), agent)
 
 
-def _record(agent: Any, rollout: Lived) -> np.ndarray:
-    """The rollout in the agent; its values (T, E)."""
+def _record(agent: Any, rollout: TrainingRollout) -> np.ndarray:
+    """Records the rollout in the agent; returns its values (T, E)."""
     values = []
     for t in range(len(rollout.rew)):
         values.append(agent.record(rollout.obs[t], rollout.act[t])[1])
@@ -141,24 +142,24 @@ def explained(values: np.ndarray, target: np.ndarray) -> float:
 
 
 def passes(settings: AgentSettings) -> float:
-    """Operations of a fit over those of a forward pass of a network with the default's widths."""
+    """Operations of a fit relative to one forward pass of a network with the default's widths."""
     n, updates = settings.n_steps * settings.n_envs, settings.n_critic_updates
     sizes = (settings.obs_size, *settings.value_hidden, 1)
-    whole, gradient = n * flops.forward(sizes), n * flops.gradient(sizes)
+    forward, gradient = n * flops.forward(sizes), n * flops.gradient(sizes)
     if settings.critic == "ridge":
         features = (2 * settings.obs_size, 1)
         used = n * (2 * flops.forward(features) + flops.gradient(features))
-        return (used + flops.preconditioning(n, features, True, 0)) / whole
+        return (used + flops.preconditioning(n, features, True, 0)) / forward
     if settings.critic == "adam":
-        return (updates * (whole + gradient) + whole) / whole
+        return (updates * (forward + gradient) + forward) / forward
     if settings.critic == "kfac":
-        return flops.kfac_critic(n, sizes, updates, settings.batch_size) / whole
+        return flops.kfac_critic(n, sizes, updates, settings.batch_size) / forward
     solve = 5 * n * flops.fisher_product(sizes) + flops.preconditioning(n, sizes, True, 5)
-    return updates * (gradient + solve + whole) / whole
+    return updates * (gradient + solve + forward) / forward
 
 
-def fit_of(agent: Any, rollout: Lived) -> Contestant:
-    """One fit to the sums of a rollout, again and again from the same parameters."""
+def fit_of(agent: Any, rollout: TrainingRollout) -> Contestant:
+    """One fit to the sums of a rollout, repeated from the same parameters."""
     start = agent.value_theta
     agent.theory.load_batch(*_rows(rollout))
 
@@ -168,15 +169,15 @@ def fit_of(agent: Any, rollout: Lived) -> Contestant:
     return Contestant(agent.theory.fit_value, prepare)
 
 
-def _rows(rollout: Lived) -> tuple[np.ndarray, ...]:
-    """obs, act, adv and ret as load_batch takes them."""
+def _rows(rollout: TrainingRollout) -> tuple[np.ndarray, ...]:
+    """obs, act, adv and ret in the form of load_batch."""
     n = rollout.rew.size
     obs, act = (field.reshape(n, -1) for field in (rollout.obs, rollout.act))
     return obs, act, np.zeros(n), rollout.sums.ravel()
 
 
-def check(name: str, agent: Any, rollout: Lived) -> None:
-    """AssertionError unless a fit ends with the loss that the portable twin's, in float64, has."""
+def check(name: str, agent: Any, rollout: TrainingRollout) -> None:
+    """Raises AssertionError unless the fit's loss equals that of the portable twin in float64."""
     losses = []
     for backend, dtype in ((None, "float32"), ("portable", "float64")):
         same = make_agent(agent.settings, backend, dtype)
@@ -189,23 +190,23 @@ def check(name: str, agent: Any, rollout: Lived) -> None:
 
 
 def compare(
-    settings: AgentSettings, rollouts: Sequence[Lived], time: float
-) -> tuple[dict[str, Course], dict[str, Times]]:
-    """Every critic's course, and the times of their fits, which are checked first."""
-    courses = {
+    settings: AgentSettings, rollouts: Sequence[TrainingRollout], time: float
+) -> tuple[dict[str, Replay], dict[str, Times]]:
+    """Every critic's replay, and the times of their fits, which are checked first."""
+    replays = {
         name: replay(replace(settings, **changes), rollouts) for name, changes in CRITICS.items()
     }
-    for name, course in courses.items():
-        check(name, course.agent, rollouts[-1])
-    fits = {name: fit_of(course.agent, rollouts[-1]) for name, course in courses.items()}
-    return courses, alternate(fits, time)
+    for name, replayed in replays.items():
+        check(name, replayed.agent, rollouts[-1])
+    fits = {name: fit_of(replayed.agent, rollouts[-1]) for name, replayed in replays.items()}
+    return replays, alternate(fits, time)
 
 
-def show(settings: AgentSettings, courses: dict[str, Course], times: dict[str, Times]) -> str:
+def show(settings: AgentSettings, replays: dict[str, Replay], times: dict[str, Times]) -> str:
     """The table of one environment."""
     rows = []
-    for name, course in courses.items():
-        halves = [np.array_split(each, 2) for each in (course.of_sums, course.of_returns)]
+    for name, replayed in replays.items():
+        halves = [np.array_split(each, 2) for each in (replayed.of_sums, replayed.of_returns)]
         qualities = [f"{np.mean(half):.3f}" for pair in halves for half in pair]
         cost = digits(passes(replace(settings, **CRITICS[name])))
         rows.append([name, cost, seconds(times[name].median), *qualities])
@@ -214,17 +215,17 @@ def show(settings: AgentSettings, courses: dict[str, Course], times: dict[str, T
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 if a task could not be made."""
+    """Returns 0, or 1 if an environment could not be made."""
     parser = argparse.ArgumentParser(prog="python -m bench.critics", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("env_id", nargs="*", default=ENV_IDS)
     parser.add_argument("--rollouts", type=int, default=20, help="one update each [20]")
     parser.add_argument("--n-steps", type=int, default=256, help="steps of a rollout [256]")
-    parser.add_argument("--n-envs", type=int, default=8, help="environments side by side [8]")
+    parser.add_argument("--n-envs", type=int, default=8, help="parallel environments [8]")
     parser.add_argument("--seconds", type=float, default=2.0, help="timing per table [2]")
     chosen = parser.parse_args(arguments)
     if chosen.rollouts < 3:
-        parser.error("--rollouts must be at least 3: the first is not held out, two make halves")
+        parser.error("--rollouts must be at least 3: one is not held out, two make halves")
     return max(_one(env_id, chosen) for env_id in chosen.env_id)
 
 

@@ -1,16 +1,15 @@
-"""Environment steps per second: with given actions, beside Gymnasium and EnvPool; in a rollout.
+"""Environment steps per second: with given actions, next to Gymnasium and EnvPool; in rollouts.
 
     python -m bench.envs [ENV_ID ...] [--seconds S]
 
-Prints two Markdown tables of one run. Given actions are random and drawn beforehand, resets
-included, one thread (a process for each environment of Gymnasium's async). "in C" steps without
-Python in between, as a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole
-written in Python, first checked against the one in C); the others are `VectorEnv.step` calls.
-EnvPool is left out where it is not installed. The rollouts are those of `learn`, whole: the
-policy's outputs, its draws, steps, values, log-probabilities and episodes, 4,096 steps in all, by
-one thread and by two; "by step" is the same from Python, row by row, on one thread. Each figure is
-the best of many stretches of a few milliseconds, so that it says what the code can do and not what
-else the machine was doing.
+Prints two Markdown tables. Given actions are random and generated beforehand; resets are included;
+one thread (a process per environment for Gymnasium's async). "in C" steps without Python in
+between, as a compiled rollout does, and so does "Numba" (numba_cartpole.py: CartPole in Python,
+first checked against the one in C). The others are `VectorEnv.step` calls. EnvPool is left out if
+it is not installed. Rollouts are those of `learn`, complete: policy outputs, sampling, steps,
+values, log-probabilities and episodes, 4,096 steps in all, with one thread and with two. "by step"
+is the same from Python, row by row, on one thread. Each figure is the best of many intervals of a
+few milliseconds, so that it measures the code and not what else the machine was doing.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from fasttrpo.envs.classic import IDS
 from fasttrpo.training.trainer import no_callback
 
 SIZES = (1, 4, 64, 1024)
-STRETCH = 0.003  # seconds
+INTERVAL = 0.003  # seconds
 LARGEST_ASYNC = 4  # a process each
 IN_C, NUMBA = "fasttrpo in C", "fasttrpo Numba"
-WRITTEN = {"CartPole-v1": cart}
+PYTHON_ENVS = {"CartPole-v1": cart}
 
-# A rollout's policies and values, and its numbers of environments.
+# A rollout's policy and value networks, and its numbers of environments.
 NETWORKS = {
     "64-64, values 64-64": {"policy": "MlpPolicy"},
     "linear, values 64-64": {"policy": "LinearPolicy"},
@@ -50,21 +49,21 @@ Step = Callable[[np.ndarray], Any]
 
 
 def ours(env_id: str, n_envs: int) -> tuple[Step, Callable[[], None]]:
-    """`step` of a batch of actions, and how to close."""
+    """`step` for a batch of actions, and the function that closes the environment."""
     env = CompiledVectorEnv(env_id, n_envs)
     env.reset(seed=0)
     return env.step, env.close
 
 
-def gymnasium_s(env_id: str, n_envs: int, mode: str) -> tuple[Step, Callable[[], None]]:
-    """Gymnasium's "sync", "async" or "vector_entry_point" (NumPy, CartPole alone has it)."""
+def gymnasium_env(env_id: str, n_envs: int, mode: str) -> tuple[Step, Callable[[], None]]:
+    """Gymnasium's "sync", "async" or "vector_entry_point" (NumPy; only CartPole has it)."""
     env = gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=mode)
     env.reset(seed=0)
     return env.step, env.close
 
 
-def envpool_s(env_id: str, n_envs: int, n_threads: int) -> tuple[Step, Callable[[], None]]:
-    """EnvPool; it takes float32 and int32."""
+def envpool_env(env_id: str, n_envs: int, n_threads: int) -> tuple[Step, Callable[[], None]]:
+    """EnvPool, which accepts float32 and int32 actions."""
     import envpool
 
     env = envpool.make_gymnasium(env_id, num_envs=n_envs, num_threads=n_threads)
@@ -80,19 +79,19 @@ def contenders(env_id: str) -> dict[str, Callable[[int], Any]]:
     """Name -> maker of (step, close) for a number of environments."""
     makers = {
         "fasttrpo": partial(ours, env_id),
-        "gymnasium sync": partial(gymnasium_s, env_id, mode="sync"),
-        "gymnasium async": partial(gymnasium_s, env_id, mode="async"),
+        "gymnasium sync": partial(gymnasium_env, env_id, mode="sync"),
+        "gymnasium async": partial(gymnasium_env, env_id, mode="async"),
     }
     if gymnasium.spec(env_id).vector_entry_point:
-        makers["gymnasium NumPy"] = partial(gymnasium_s, env_id, mode="vector_entry_point")
+        makers["gymnasium NumPy"] = partial(gymnasium_env, env_id, mode="vector_entry_point")
     if has_envpool():
-        makers["envpool"] = partial(envpool_s, env_id, n_threads=1)
-        makers["envpool, 2 threads"] = partial(envpool_s, env_id, n_threads=2)
+        makers["envpool"] = partial(envpool_env, env_id, n_threads=1)
+        makers["envpool, 2 threads"] = partial(envpool_env, env_id, n_threads=2)
     return makers
 
 
 def has_envpool() -> bool:
-    """Whether it can be imported."""
+    """Whether EnvPool can be imported."""
     try:
         import envpool  # noqa: F401
     except ImportError:
@@ -100,7 +99,7 @@ def has_envpool() -> bool:
     return True
 
 
-def drawn(env_id: str, n_envs: int, n_steps: int) -> np.ndarray:
+def random_actions(env_id: str, n_envs: int, n_steps: int) -> np.ndarray:
     """(T, E) or (T, E, D) random actions."""
     space = CompiledVectorEnv(env_id, n_envs).action_space
     space.seed(0)
@@ -108,11 +107,11 @@ def drawn(env_id: str, n_envs: int, n_steps: int) -> np.ndarray:
 
 
 def rate(run: Callable[[np.ndarray], None], actions: np.ndarray, seconds: float) -> float:
-    """Environment steps per second of `run` over the actions, again and again: the best."""
-    rates, begun = [], perf_counter()
-    while perf_counter() - begun < seconds:
-        started, steps = perf_counter(), 0
-        while (passed := perf_counter() - started) < STRETCH:
+    """The best rate, in environment steps per second, of repeated runs over the actions."""
+    rates, start = [], perf_counter()
+    while perf_counter() - start < seconds:
+        interval_start, steps = perf_counter(), 0
+        while (passed := perf_counter() - interval_start) < INTERVAL:
             run(actions)
             steps += actions.shape[0] * actions.shape[1]
         rates.append(steps / passed)
@@ -120,7 +119,7 @@ def rate(run: Callable[[np.ndarray], None], actions: np.ndarray, seconds: float)
 
 
 def stepping(step: Step) -> Callable[[np.ndarray], None]:
-    """One call per step."""
+    """Makes one call per step."""
 
     def run(actions: np.ndarray) -> None:
         for action in actions:
@@ -130,7 +129,7 @@ def stepping(step: Step) -> Callable[[np.ndarray], None]:
 
 
 def in_c(env: Any) -> Callable[[np.ndarray], None]:
-    """All steps of a compiled environment in one call."""
+    """Makes all steps of a compiled environment in one call."""
     env.reset(seed=0)
 
     def run(actions: np.ndarray) -> None:
@@ -141,12 +140,12 @@ def in_c(env: Any) -> Callable[[np.ndarray], None]:
 
 def row(env_id: str, n_envs: int, seconds: float) -> dict[str, float]:
     """{contender: steps per second}"""
-    actions = drawn(env_id, n_envs, max(2, 64 // n_envs))
-    many = drawn(env_id, n_envs, max(16, 4096 // n_envs)).astype(np.float64)
+    actions = random_actions(env_id, n_envs, max(2, 64 // n_envs))
+    many = random_actions(env_id, n_envs, max(16, 4096 // n_envs)).astype(np.float64)
     rates = {IN_C: rate(in_c(CompiledVectorEnv(env_id, n_envs)), many, seconds)}
-    if env_id in WRITTEN:
-        check(env_id, WRITTEN[env_id], many)
-        rates[NUMBA] = rate(in_c(WRITTEN[env_id].make_vec(n_envs)), many, seconds)
+    if env_id in PYTHON_ENVS:
+        check(env_id, PYTHON_ENVS[env_id], many)
+        rates[NUMBA] = rate(in_c(PYTHON_ENVS[env_id].make_vec(n_envs)), many, seconds)
     for name, maker in contenders(env_id).items():
         if name == "gymnasium async" and n_envs > LARGEST_ASYNC:
             continue
@@ -156,21 +155,21 @@ def row(env_id: str, n_envs: int, seconds: float) -> dict[str, float]:
     return rates
 
 
-def check(env_id: str, written: Any, actions: np.ndarray) -> None:
-    """RuntimeError unless an environment written in Python steps as the one in C, bit for bit."""
-    envs = [CompiledVectorEnv(env, actions.shape[1]) for env in (env_id, written)]
+def check(env_id: str, python_env: Any, actions: np.ndarray) -> None:
+    """Raises RuntimeError unless the Python environment equals the one in C, bit for bit."""
+    envs = [CompiledVectorEnv(env, actions.shape[1]) for env in (env_id, python_env)]
     for env in envs:
         in_c(env)(actions)
     if not np.array_equal(*(env.states for env in envs)):
-        raise RuntimeError(f"{env_id} in Python is not the one in C")
+        raise RuntimeError(f"{env_id} in Python differs from the one in C")
 
 
 class Stepped(CompiledVectorEnv):
-    """Which `learn` steps from Python."""
+    """A subclass, so that `learn` steps it from Python."""
 
 
 def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) -> float:
-    """Environment steps per second of whole rollouts, thrown away each: the best."""
+    """The best rate, in environment steps per second, of complete rollouts that are discarded."""
     n_steps = ROLLOUT // env.num_envs
     trainer = ready(env, n_steps=n_steps, seed=0, **keywords)
 
@@ -182,7 +181,7 @@ def rollout(env: CompiledVectorEnv, keywords: dict[str, Any], seconds: float) ->
 
 
 def rollouts(env_id: str, n_envs: int, keywords: dict[str, Any], seconds: float) -> list[float]:
-    """By one thread, by two, and by step."""
+    """With one thread, with two, and by step."""
     kinds = (CompiledVectorEnv, 1), (CompiledVectorEnv, 2), (Stepped, 1)
     return [
         rollout(kind(env_id, n_envs), {**keywords, "n_threads": threads}, seconds)
@@ -221,7 +220,7 @@ def print_rollouts(env_ids: list[str], seconds: float) -> None:
 
 
 def main() -> None:
-    """Both tables for all environments."""
+    """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("env_ids", nargs="*", default=IDS, metavar="ENV_ID")
     parser.add_argument("--seconds", type=float, default=0.5, help="per figure (default 0.5)")

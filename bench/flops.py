@@ -1,8 +1,8 @@
-"""Floating-point operations of each stage: a multiply-add counts as two.
+"""Floating-point operations of each stage; a multiply-add counts as two.
 
-Only the dense layers count, per row and times the rows; activations, biases, distributions and
-vectors of CG are left out, so that a share of the peak never flatters. `sizes` are a network's
-(inputs, hidden widths..., outputs); K and M a layer's inputs and outputs.
+Only the dense layers count, per row times rows. Activations, biases, distributions and CG's vectors
+are left out, so that a share of the peak is never overstated. `sizes` are a network's (inputs,
+hidden widths..., outputs); K and M are a layer's inputs and outputs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def tangent(sizes: Sizes) -> int:
 
 
 def adjoint(sizes: Sizes) -> int:
-    """dW = h' dz and, but in the first layer, dh = dz W': 4 K M, and 2 K M there."""
+    """dW = h' dz and, except in the first layer, dh = dz W': 4 K M, and 2 K M there."""
     return 2 * forward(sizes) - forward(sizes[:2])
 
 
@@ -35,18 +35,18 @@ def fisher_product(sizes: Sizes) -> int:
 
 
 def gradient(sizes: Sizes) -> int:
-    """Adjoint backward on activations that stand already."""
+    """Adjoint backward with the activations available."""
     return adjoint(sizes)
 
 
 def factor_sums(sizes: Sizes, exact_head: bool) -> int:
-    """K-FAC's factors, per row that they are estimated on: [h 1]'[h 1] and dz'dz of each layer.
+    """K-FAC's factors, per estimated row: [h 1]'[h 1] and dz'dz of each layer.
 
-    exact_head: the last layer's dz'dz is known, as a Gaussian policy's or critic's is.
+    exact_head: the last layer's dz'dz is known, as for a Gaussian policy or a critic.
     """
     inner = sizes[1:-1] if exact_head else sizes[1:]
     sums = sum(2 * (k + 1) ** 2 for k in sizes[:-1]) + sum(2 * m * m for m in inner)
-    return sums + adjoint(sizes) - forward(sizes)  # dz' W' alone: no dW is formed
+    return sums + adjoint(sizes) - forward(sizes)  # only dz' W', no dW
 
 
 def factor_inverses(sizes: Sizes, exact_head: bool) -> int:
@@ -59,7 +59,7 @@ def factor_inverses(sizes: Sizes, exact_head: bool) -> int:
 
 
 def precondition(sizes: Sizes, exact_head: bool) -> int:
-    """A^-1 V G^-1 in every layer; two triangular solves per exact output. Rows do not matter."""
+    """A^-1 V G^-1 in every layer; two triangular solves per exact output. Independent of rows."""
     layers = list(pairwise(sizes))
     head = 0
     if exact_head:
@@ -69,12 +69,12 @@ def precondition(sizes: Sizes, exact_head: bool) -> int:
 
 
 def kfac_rows(n: int, sizes: Sizes, exact_head: bool) -> int:
-    """Rows that the factors are estimated on: a tenth, at least 256; all for an exact network."""
+    """Rows that estimate the factors: a tenth, at least 256; all of them for an exact network."""
     return n if len(sizes) == 2 and exact_head else min(n, max(256, n // 10))
 
 
 def update(settings: Any, record: Mapping[str, Any]) -> int:
-    """A whole update by what its record says it did; the critic's share for K-FAC only."""
+    """A complete update, counted by its record; the critic's part for K-FAC only."""
     n, outputs = record["n_samples"], sum(settings.parts)
     policy = (settings.obs_size, *settings.policy_hidden, outputs)
     exact = settings.distribution == "gaussian"
@@ -105,8 +105,8 @@ def minibatch(n: int, sizes: Sizes, batch_size: int = 0) -> int:
 
 
 def kfac_critic(n: int, sizes: Sizes, epochs: int = 1, batch_size: int = 0) -> int:
-    """Factors; in each epoch every row once forward, in a gradient and in a slope (half a Fisher
-    product), every minibatch one application; and the forward pass that tries the whole.
+    """Factors; in each epoch a forward pass, a gradient and a slope (half a Fisher product) for
+    every row, and one application per minibatch; and the forward pass that evaluates the result.
     """
     steps = epochs * -(-n // minibatch(n, sizes, batch_size))
     passes = epochs * (forward(sizes) + gradient(sizes) + fisher_product(sizes) // 2)

@@ -1,8 +1,9 @@
-"""Time of each kernel by itself, in each instruction set: `python -m bench.kernels [--rounds N]`.
+"""Time of each kernel on each instruction set: `python -m bench.kernels [--rounds N]`.
 
-A table of bench/c/kernels.c's figures: kernels by sets, with the share of the set's own peak
-(bench/c/peak.c) where operations are counted; kernels in double count against half of it. A size
-"17x64" is a layer's inputs and outputs, for 64 rows; a matrix; steps and environments; numbers.
+A table of the figures of bench/c/kernels.c: kernels by instruction set, with the share of the set's
+own peak (bench/c/peak.c) where operations are counted; kernels in double count against half of it.
+Sizes: "17x64" are a layer's inputs and outputs, for 64 rows; a matrix; steps and environments; or
+numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Time(NamedTuple):
 
 
 def times(rounds: int = 101) -> dict[tuple[str, str], dict[str, Time]]:
-    """{(kernel, size): {instruction set: its time}}."""
+    """{(kernel, size): {instruction set: time}}."""
     command = [str(machine.compiled("kernels", with_core=True)), str(rounds)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     found: dict[tuple[str, str], dict[str, Time]] = {}
@@ -46,7 +47,7 @@ def _cell(kernel: str, time: Time, gflops: float) -> str:
 
 
 def show(found: dict[tuple[str, str], dict[str, Time]], peaks: dict[str, float]) -> str:
-    """The table; in brackets the share of the peak."""
+    """The table, with the share of the peak in brackets."""
     sets = list(next(iter(found.values())))
     rows = [
         [kernel, size, *(_cell(kernel, of_set[name], peaks[name]) for name in sets)]
@@ -56,10 +57,10 @@ def show(found: dict[tuple[str, str], dict[str, Time]], peaks: dict[str, float])
 
 
 def main() -> None:
-    """The program."""
+    """Runs the program."""
     parser = argparse.ArgumentParser(prog="python -m bench.kernels", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=101, help="of each kernel [101]")
+    parser.add_argument("--rounds", type=int, default=101, help="rounds per kernel [101]")
     print(show(times(parser.parse_args().rounds), machine.peak()))
 
 

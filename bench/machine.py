@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast it can multiply and add (bench/c/peak.c)."""
+"""The machine: its description, and its rate of multiply-adds (bench/c/peak.c)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "sb3-contrib", "tian
 
 
 def describe() -> dict[str, object]:
-    """Processor, cores, instruction sets, system, compiler, versions: what a result depends on."""
+    """What results depend on: processor, cores, instruction sets, system, compiler, versions."""
     return {
         "processor": _processor(),
         "cores": cores(),
@@ -36,7 +36,7 @@ def describe() -> dict[str, object]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -49,7 +49,7 @@ def _processor() -> str:
 
 
 def _library() -> str:
-    """Which kernels run, and whether it is the sources' or an installed one."""
+    """The kernels in use, and whether the library is built in place or installed."""
     where = "in place" if Path(fasttrpo.__file__).resolve().is_relative_to(ROOT) else "installed"
     found = backend.describe()
     return f"{found['backend']}, {found['instruction set']}, {where}"
@@ -60,7 +60,7 @@ def _first_line(command: list[str]) -> str:
 
 
 def version(package: str) -> str | None:
-    """Of an installed package; None if it is not installed."""
+    """The version of an installed package, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -71,16 +71,16 @@ def version(package: str) -> str | None:
 
 
 def compiler() -> str:
-    """The C compiler: CC, else cc. RuntimeError if there is none."""
+    """The C compiler: CC, or cc. Raises RuntimeError if there is none."""
     name = os.environ.get("CC", "cc")
     if shutil.which(name) is None:
-        raise RuntimeError(f"there is no C compiler ({name}); set CC to one")
+        raise RuntimeError(f"no C compiler ({name}) was found; set CC")
     return name
 
 
 def cache_folder() -> Path:
-    """Where compiled programs and recorded batches are kept: FASTTRPO_BENCH_CACHE, else a folder
-    in the repository that git ignores.
+    """The folder of compiled programs and recorded batches: FASTTRPO_BENCH_CACHE, or a folder in
+    the repository that git ignores.
     """
     folder = Path(os.environ.get("FASTTRPO_BENCH_CACHE") or ROOT / ".benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,9 @@ def cache_folder() -> Path:
 
 
 def compiled(name: str, with_core: bool = False) -> Path:
-    """The program of bench/c/<name>.c, compiled if it is not there yet or older than a source.
+    """The program of bench/c/<name>.c, compiled if it is missing or older than a source.
 
-    with_core: together with all of csrc.
+    with_core: linked with all of csrc.
     """
     sources = [ROOT / "bench" / "c" / f"{name}.c"]
     if with_core:
@@ -107,7 +107,7 @@ def compiled(name: str, with_core: bool = False) -> Path:
 
 
 def executor() -> list[Path]:
-    """The thread pool's sources, where there are any."""
+    """The thread pool's sources, if there are any."""
     return sorted(CSRC.glob("executor/*.c"))
 
 
@@ -119,7 +119,7 @@ def peak(seconds: float = 0.1, threads: int = 1) -> dict[str, float]:
 
 
 class Peak:
-    """One core's peak, sampled now and then while something is timed; the best counts."""
+    """One core's peak: the best of samples taken while something else is timed."""
 
     def __init__(self) -> None:
         self.sets: dict[str, float] = {}
@@ -127,7 +127,7 @@ class Peak:
         self.sample()
 
     def sample(self, every: float = 0.0) -> None:
-        """Measure again, if the last time was `every` seconds ago."""
+        """Measures again if the last sample is at least `every` seconds old."""
         if time.perf_counter() - self._last < every:
             return
         for name, rate in peak(0.05).items():
@@ -136,9 +136,9 @@ class Peak:
 
     @property
     def gflops(self) -> float:
-        """Of the machine's best instruction set."""
+        """The peak of the machine's best instruction set."""
         return max(self.sets.values())
 
     def share(self, flops: float, seconds: float, threads: int = 1) -> float:
-        """Which part of `threads` cores' peak a computation reached."""
+        """The share of `threads` cores' peak that a computation reached."""
         return flops / seconds / (threads * self.gflops * 1e9)

@@ -1,17 +1,17 @@
-"""MuJoCo's tasks: steps per second of ours beside bare physics, Gymnasium and EnvPool, by turns.
+"""MuJoCo tasks: steps per second of ours, bare physics, Gymnasium and EnvPool.
 
     pip install '.[mujoco]' envpool
     python -m bench.mujoco_envs                                     # HalfCheetah-v5, half a minute
     python -m bench.mujoco_envs Hopper-v5 Ant-v5 --threads 2 --seconds 20
 
-All contestants step the same number of environments, T steps a turn with the same actions, and take
-turns (`timing.py`); a rate is that of the median turn. Bare physics is `mujoco.batch`'s compiled
-loop over mj_step, one call for all T steps, without observations, rewards or resets: what no
-environment can exceed. Before anything is timed, ours is compared with Gymnasium's (1e-9). EnvPool
-is left out where it is not installed.
+All contestants step the same number of environments, T steps per turn with the same actions, and
+alternate (`timing.py`); a rate is that of the median turn. Bare physics is `mujoco.batch`'s
+compiled loop over mj_step, one call for all T steps, without observations, rewards or resets: an
+upper limit for any environment. Before anything is timed, ours is compared with Gymnasium's (1e-9).
+EnvPool is left out if it is not installed.
 
-Bare physics never resets. Where episodes end early (Hopper, Walker2d, Humanoid), its bodies lie on
-the floor, so its row says little there.
+Bare physics never resets. Where episodes end early (Hopper, Walker2d, Humanoid) its bodies lie on
+the floor, so its row means little there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHARE, BEYOND_ENVPOOL, BEYOND_GYMNASIUM = 0.85, 1.6, 2.5
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a table for each environment; 1 if ours differs from Gymnasium's."""
+    """Prints a table per environment; returns 1 if ours differs from Gymnasium's."""
     parser = argparse.ArgumentParser(prog="python -m bench.mujoco_envs")
     parser.add_argument("env_ids", nargs="*", default=["HalfCheetah-v5"], metavar="ENV_ID")
     parser.add_argument("--num-envs", type=int, default=64)
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check(env_id: str, n_steps: int = 50) -> float:
-    """The largest difference of an observation or reward from Gymnasium's, same seeds."""
+    """The largest difference in observations or rewards from Gymnasium's, with the same seeds."""
     mine, its = ours(env_id, 2, 1), gymnasium_sync(env_id, 2)
     worst = np.abs(mine.reset(seed=0)[0] - its.reset(seed=0)[0]).max()
     for act in _actions(mine, n_steps):
@@ -80,7 +80,7 @@ def measure(
 
 
 def table(rates: dict[tuple[str, int], float], threads: list[int]) -> str:
-    """Rates, and as shares of the bare physics on as many threads; then the targets."""
+    """Rates, and their share of bare physics on the same number of threads; then the targets."""
     rows = []
     for (who, n), rate in rates.items():
         physics = rates.get(("bare physics", n))
@@ -105,7 +105,7 @@ def _targets(rates: dict[tuple[str, int], float], n: int) -> str:
     return tables.table((f"the rollout, {n} threads, against", "ratio", "target"), rows)
 
 
-# -- contestants: each a function that takes T steps of every environment --------------------------
+# -- contestants: functions that make T steps of every environment ---------------------------------
 
 
 def ours(env_id: str, num_envs: int, n_threads: int) -> Any:
@@ -116,7 +116,7 @@ def ours(env_id: str, num_envs: int, n_threads: int) -> Any:
 
 
 def gymnasium_sync(env_id: str, num_envs: int) -> Any:
-    """Gymnasium's, one after the other."""
+    """Gymnasium's environments, stepped in turn."""
     import gymnasium
     from gymnasium.vector import AutoresetMode
 
@@ -129,7 +129,7 @@ def gymnasium_sync(env_id: str, num_envs: int) -> Any:
 
 
 def envpool(env_id: str, num_envs: int, n_threads: int) -> Any:
-    """EnvPool's, synchronous; None where it is not installed."""
+    """EnvPool's environments, synchronous; None if it is not installed."""
     try:
         import envpool as library
     except ImportError:
@@ -140,7 +140,7 @@ def envpool(env_id: str, num_envs: int, n_threads: int) -> Any:
 
 
 def steps(env: Any) -> Callable[[], None]:
-    """`step` with given actions."""
+    """Calls `step` with given actions."""
     env.reset()
     size = np.shape(env.action_space.low)
     actions = _actions(env) if len(size) == 2 else _actions_of_one(env)
@@ -153,7 +153,7 @@ def steps(env: Any) -> Callable[[], None]:
 
 
 def rollout(env: Any, n_threads: int) -> Callable[[], None]:
-    """The library's own rollout: policy, values, sampling, bookkeeping, environment."""
+    """The library's rollout: policy, values, sampling, bookkeeping, environment."""
     from bench.runs import ready
     from fasttrpo.training.trainer import no_callback
 
@@ -167,7 +167,7 @@ def rollout(env: Any, n_threads: int) -> Callable[[], None]:
 
 
 def batch(env: Any, n_threads: int) -> Callable[[], None]:
-    """A step of `mujoco.batch` for each step of the environment: physics, a fork and a join."""
+    """One `mujoco.batch` step per step of the environment: physics, with a fork and a join."""
     simulations, ctrl, actions = _simulations(env, n_threads)
     skip = env.task.frame_skip
 
@@ -192,7 +192,7 @@ def bare(env: Any, n_threads: int, n_steps: int = T) -> Callable[[], None]:
 
 
 def _simulations(env: Any, n_threads: int, n_steps: int = T) -> tuple[Any, np.ndarray, np.ndarray]:
-    """A batch of the environment's model, started as the environment starts; ctrl; actions."""
+    """A batch of the environment's model in its initial states; ctrl; actions."""
     from mujoco.batch import Batch
 
     simulations = Batch(env.task.model, env.num_envs, n_threads)
@@ -210,14 +210,14 @@ def _actions(env: Any, n_steps: int = T) -> np.ndarray:
 
 
 def _actions_of_one(env: Any) -> np.ndarray:
-    """The same where `action_space` is a single environment's (EnvPool), in its type."""
+    """The same for a single environment's `action_space` (EnvPool), in its dtype."""
     space, num_envs = env.action_space, len(env.reset()[0])
     shape = (T, num_envs, *space.shape)
     return np.random.default_rng(0).uniform(space.low, space.high, shape).astype(space.dtype)
 
 
 def quiet() -> None:
-    """Without MuJoCo's warnings about the models that ship with Gymnasium."""
+    """Silences MuJoCo's warnings about the models that ship with Gymnasium."""
     import mujoco
 
     mujoco.set_mju_user_warning(lambda _: None)

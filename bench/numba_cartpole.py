@@ -1,4 +1,4 @@
-"""CartPole-v1 written in Python, for `bench.envs`: operation by operation csrc/envs/cartpole.c."""
+"""CartPole-v1 in Python for `bench.envs`, operation by operation as csrc/envs/cartpole.c."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""Where the time of one update goes: `python -m bench.profile [--batch small|large] [--threads N]`.
+"""Where an update's time goes: `python -m bench.profile [--batch small|large] [--threads N]`.
 
-A table of stages: how often the update runs each, the time of one, the sum, floating-point
-operations, and the share of the machine's peak measured in the same run. The settings are the
-defaults, the batch a recorded one (bench/batches.py).
+A table of stages: calls per update, the time of one call, their sum, floating-point operations, and
+the share of the machine's peak, measured in the same run. The settings are the defaults, and the
+batch is a recorded one (bench/batches.py).
 
-The stages are timed one by one through an agent's own methods, by turns with the whole update; so
-the core carries no clock. "The rest" is the whole update less
-the sum: CG's vectors, statistics, normalising, and what a stage costs more after another one than
-after itself.
+The stages are timed individually through an agent's methods, alternating with the complete update,
+so the core needs no clock. "The rest" is the complete update less the sum: CG's vectors,
+statistics, normalisation, and the extra cost of a stage that runs after a different one.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WHOLE = "whole update"
 
 @dataclass(frozen=True)
 class Stage:
-    """How often an update runs it, and the operations of once (0: not counted)."""
+    """A stage's calls per update, and its operations per call (0: not counted)."""
 
     name: str
     calls: int
@@ -42,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Profile:
-    """The stages, the time of each by name (and of WHOLE), and one core's peak."""
+    """The stages, their times by name (and of WHOLE), and one core's peak."""
 
     stages: list[Stage]
     times: dict[str, Times]
@@ -50,11 +49,11 @@ class Profile:
     threads: int
 
 
-# -- the two agents whose methods are the stages -------------------------------------------------
+# -- the agents whose methods are the stages -----------------------------------------------------
 
 
 def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
-    """At the update's start, with the rollout as a batch."""
+    """An agent in the state before the update."""
     update.prepare()
     agent = make_agent(update.settings)
     agent.load_state(update.agent.state())
@@ -62,7 +61,7 @@ def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
 
 
 def _fit(update: ours.Update, batch: Recorded) -> Contestant:
-    """The critic's whole fit, to the rollout's returns, from where the update starts."""
+    """The critic's fit to the rollout's returns, from the state before the update."""
     update.prepare()
     agent = make_agent(update.settings)
     agent.load_state(update.agent.state())
@@ -76,29 +75,29 @@ def _fit(update: ours.Update, batch: Recorded) -> Contestant:
 
 
 def _rows(agent: Any, batch: Recorded) -> tuple[np.ndarray, ...]:
-    """obs, act, advantages and returns of the rollout, as load_batch takes them."""
+    """obs, act, advantages and returns of the rollout, in the form of load_batch."""
     act = batch.flat("act")[:, : len(agent.settings.parts)]
     adv, ret = (each.ravel() for each in _advantages(agent, batch)())
     return batch.flat("obs"), act, (adv - adv.mean()) / adv.std(), ret
 
 
 def _model_entries(agent: Any, rows: tuple, names: Sequence[str]) -> dict[str, Contestant]:
-    """Gradient, factors with one application, application, product of the agent's policy."""
+    """Gradient, factors with one application, one application, and Fisher product."""
     v = np.random.default_rng(1).normal(size=agent.theta.size)
 
-    def loaded() -> None:
+    def load() -> None:
         agent.theory.load_batch(*rows)
 
-    def factorized() -> None:
+    def factorize() -> None:
         agent.theory.precondition(v)
 
-    loaded()
+    load()
     gradient, factors, precondition, product = names
     return {
         gradient: Contestant(agent.theory.gradient),
         product: Contestant(lambda: agent.theory.fisher_product(v)),
-        factors: Contestant(factorized, loaded),
-        precondition: Contestant(lambda: agent.theory.precondition(v), factorized),
+        factors: Contestant(factorize, load),
+        precondition: Contestant(lambda: agent.theory.precondition(v), factorize),
     }
 
 
@@ -107,7 +106,7 @@ ADVANTAGES, TRIAL, CRITIC = "advantages (GAE)", "line search trial", "critic: K-
 
 
 def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
-    """Every stage, and the whole."""
+    """Every stage, and the complete update."""
     policy = _policy_agent(update, batch)
     entries = _model_entries(policy, _rows(policy, batch), POLICY)
     trial = policy.theta + 1e-3
@@ -119,7 +118,7 @@ def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
 
 
 def _advantages(agent: Any, batch: Recorded) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """(adv, ret), by the agent's critic."""
+    """A function that computes (adv, ret) with the agent's critic."""
     val, after = (
         agent.value(batch.flat(name)).reshape(batch.rew.shape) for name in ("obs", "next_obs")
     )
@@ -133,18 +132,18 @@ def _advantages(agent: Any, batch: Recorded) -> Callable[[], tuple[np.ndarray, n
 
 
 def profile(batch: Recorded, threads: int, length: float) -> Profile:
-    """Times every stage by turns for `length` seconds."""
+    """Times every stage in turns for `length` seconds."""
     of = ours.with_threads(ours.defaults(batch), threads)
     update = ours.Update(of, batch)
     entries, peak = _entries(update, batch), machine.Peak()
     times = alternate(entries, length, between=lambda: peak.sample(every=0.3))
-    _, factors, application, _ = POLICY  # the factors were timed with one application
+    _, factors, application, _ = POLICY  # the factors were timed together with one application
     times[factors] = _less(times[factors], times[application])
     return Profile(stages(update.settings, update.record), times, peak.gflops, threads)
 
 
 def stages(settings: Any, record: dict[str, Any]) -> list[Stage]:
-    """In the order of the update, counted by its record."""
+    """The stages in the order of the update, with the calls of its record."""
     n, outputs = record["n_samples"], sum(settings.parts)
     policy = (settings.obs_size, *settings.policy_hidden, outputs)
     critic = (settings.obs_size, *settings.value_hidden, 1)
@@ -174,7 +173,7 @@ def _less(times: Times, other: Times) -> Times:
 
 
 def rows(found: Profile) -> list[list[str]]:
-    """The table's: each stage, the rest, the whole."""
+    """The table's rows: each stage, the rest, the complete update."""
     whole = found.times[WHOLE].median
     cells, total, work = [], 0.0, 0.0
     for stage in found.stages:
@@ -203,7 +202,7 @@ def _of(part: float, whole: float) -> list[str]:
 
 
 def seconds_signed(value: float) -> str:
-    """A duration that noise may have made negative."""
+    """A duration that may be negative because of noise."""
     return seconds(value) if value >= 0 else f"-{seconds(-value)}"
 
 
@@ -211,7 +210,7 @@ HEADER = ("stage", "calls", "once", "together", "of update", "MFLOP", "GFLOP/s",
 
 
 def show(name: str, batch: Recorded, found: Profile) -> str:
-    """Heading and table."""
+    """The heading and the table."""
     plural = "s" if found.threads > 1 else ""
     peak = found.threads * found.gflops
     return (
@@ -221,13 +220,13 @@ def show(name: str, batch: Recorded, found: Profile) -> str:
 
 
 def main() -> None:
-    """The program."""
+    """Runs the program."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--batch", choices=("small", "large"), nargs="+", default=["small"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N")
     parser.add_argument("--seconds", type=float, default=4.0, help="timing per table [4]")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     arguments = parser.parse_args()
     if arguments.threads != [1] and not ours.HAS_THREADS:
         parser.error(ours.WITHOUT_THREADS)

@@ -1,8 +1,9 @@
 """Records HalfCheetah rollouts of a half-trained agent: `python -m bench.record [NAME...]`.
 
-Needs MuJoCo (in the `bench` extra). Trains this library's agent for 61,440 steps with normalised
-observations and rewards, then runs it, its normalisers frozen, for two rollouts of 2,048 steps in
-8 environments: the batch and the one that follows it. Kept in machine.cache_folder(), about 10 s.
+Needs MuJoCo (in the `bench` extra). Trains an agent of this library for 61,440 steps with
+normalised observations and rewards, then runs it with frozen normalisers for two rollouts of 2,048
+steps in 8 environments: the batch and the following one. Takes about 10 s; kept in
+machine.cache_folder().
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ POLICIES = {"large": ("MlpPolicy", "gauss_newton"), "linear": ("LinearPolicy", "
 
 
 def load(name: str) -> Recorded:
-    """The recorded rollout, made if it is not there yet. ImportError where MuJoCo is missing."""
+    """The recorded rollout, recorded now if it is missing. Raises ImportError without MuJoCo."""
     path = machine.cache_folder() / f"halfcheetah-{name}.npz"
     if not path.exists():
         _make(name, path)
@@ -38,7 +39,7 @@ def load(name: str) -> Recorded:
 
 @contextlib.contextmanager
 def quiet_mujoco() -> Iterator[None]:
-    """No warnings, and MuJoCo's log among what is kept. ImportError where MuJoCo is missing."""
+    """Silences MuJoCo's warnings and keeps its log in the cache. ImportError without MuJoCo."""
     import mujoco
 
     with contextlib.chdir(machine.cache_folder()):
@@ -59,7 +60,7 @@ def _make(name: str, path: Path) -> None:
 
 
 class Environments:
-    """A row of environments, each reset as it ends."""
+    """A list of environments, each reset when its episode ends."""
 
     def __init__(self, n: int, env_id: str = ENV):
         import gymnasium
@@ -69,7 +70,7 @@ class Environments:
         self.obs = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.all)])
 
     def step(self, act: np.ndarray) -> tuple[np.ndarray, ...]:
-        """rew, term, trunc, next_obs; `obs` is then what to act on."""
+        """rew, term, trunc, next_obs; afterwards `obs` holds the observations to act on."""
         steps = [env.step(self._legal(a)) for env, a in zip(self.all, act, strict=True)]
         next_obs = np.stack([step[0] for step in steps])
         self.obs = next_obs.copy()
@@ -86,7 +87,7 @@ class Environments:
 
 
 def _trained(name: str) -> tuple[Any, Environments]:
-    """An agent of half-trained networks, and its environments where they stand."""
+    """A half-trained agent, and its environments in their current states."""
     critic = POLICIES[name][1]
     shape = SHAPES["linear" if name == "linear" else "halfcheetah"]
     normalized = {"normalize_observations": True, "normalize_rewards": True}
@@ -102,7 +103,7 @@ def _trained(name: str) -> tuple[Any, Environments]:
 
 
 def _rollout(agent: Any, environments: Environments) -> dict[str, np.ndarray]:
-    """STEPS rows with the normalisers as they stand: what the networks see, scaled rewards."""
+    """STEPS rows with frozen normalisers: observations as the networks see them, scaled rewards."""
     rows = []
     for _ in range(STEPS):
         obs = environments.obs
@@ -118,7 +119,7 @@ def _rollout(agent: Any, environments: Environments) -> dict[str, np.ndarray]:
 
 
 def _normalized(rollout: dict[str, np.ndarray], state: dict) -> dict[str, np.ndarray]:
-    """As csrc/core/normalizer.c does it."""
+    """Normalises as csrc/core/normalizer.c does."""
     mean, m2, count = (state[f"obs_{part}"] for part in ("mean", "m2", "count"))
     for name in ("obs", "next_obs"):
         scaled = (rollout[name] - mean) / np.sqrt(m2 / count + 1e-8)
@@ -129,7 +130,7 @@ def _normalized(rollout: dict[str, np.ndarray], state: dict) -> dict[str, np.nda
 
 
 def _returns(rollout: dict[str, np.ndarray]) -> np.ndarray:
-    """(N,): what a critic is fitted to on this rollout."""
+    """(N,): the returns that a critic is fitted to."""
     fields = (rollout[name] for name in ("rew", "value", "term", "trunc", "next_value"))
     return gae(*fields, GAMMA, GAE_LAMBDA)[1].ravel()
 

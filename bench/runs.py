@@ -1,4 +1,4 @@
-"""The inside of a run, for benchmarks of its parts."""
+"""Internals of a run, for benchmarks of its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fasttrpo.training.trainer import Trainer
 
 
 def ready(env: Any, policy: str = "MlpPolicy", **settings: Any) -> Trainer:
-    """A run in a vector environment, which is reset."""
+    """A trainer attached to a vector environment, which is reset."""
     described = spaces.describe(env.single_observation_space, env.single_action_space)
     trainer = Trainer(make_settings(policy, {"n_envs": env.num_envs, **settings}), *described)
     trainer.attach(env)

@@ -27,19 +27,19 @@ def seconds(value: float) -> str:
 
 
 def spread(median: float, low: float, high: float) -> str:
-    """The median, and half the distance between the quartiles in per cent of it."""
+    """The median, and half the interquartile range in per cent of it."""
     return f"{seconds(median)} ±{50 * (high - low) / median:.0f}%"
 
 
 def digits(value: float) -> str:
-    """Three significant digits, never as 1e+03."""
+    """Three significant digits, never in the form 1e+03."""
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def ratio(value: float) -> str:
-    """How many times as fast; a loss is marked."""
+    """A speed ratio; a loss is marked."""
     return f"{digits(value)}x" if value >= 1 else f"**{digits(value)}x (loss)**"
 
 
@@ -49,7 +49,7 @@ def percent(value: float | None) -> str:
 
 
 def verdict(value: float | None, target: float | None) -> str:
-    """Whether a target of at least `target` was met; empty where there is none."""
+    """Whether a target of at least `target` was met; empty if there is none."""
     if target is None or value is None:
         return ""
     return f"{'met' if value >= target else '**missed**'} (>= {target:g})"

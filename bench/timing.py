@@ -1,7 +1,7 @@
-"""Times of functions that are to be compared: taken by turns, told by medians.
+"""Times of functions to compare: measured in turns and summarised by medians.
 
-A machine that others use changes its speed within a second. So contestants run one after the
-other, A B C A B C ..., many short turns each, and a ratio is one of two medians of the same run.
+The speed of a shared machine changes within a second. So contestants run alternately,
+A B C A B C ..., in many short turns each, and a ratio is that of two medians of the same run.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-TURN = 0.02  # seconds that a turn of a fast function takes
-PAUSE = 0.02  # seconds, between turns: several ticks of the clock that counts a thread's time
+TURN = 0.02  # seconds per turn of a fast function
+PAUSE = 0.02  # seconds between turns: several ticks of the clock that counts a thread's time
 MOST_PAUSES = 100
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """What is timed, and what must be done before each call, outside the time."""
+    """A timed function, and an untimed setup before each call."""
 
     run: Callable[[], object]
     setup: Callable[[], object] | None = None
@@ -41,7 +41,7 @@ def alternate(
     min_rounds: int = 5,
     between: Callable[[], object] | None = None,
 ) -> dict[str, Times]:
-    """Times of all contestants by turns, until `seconds` have passed, at least `min_rounds` each.
+    """Times of all contestants in turns, until `seconds` have passed, at least `min_rounds` each.
 
     between: called before each round.
     """
@@ -52,15 +52,15 @@ def alternate(
         if between:
             between()
         for name, each in contestants.items():
-            rest()
+            wait_for_idle_threads()
             turns[name].append(_turn(each, repetitions[name]))
         rounds += 1
     return {name: summary(of) for name, of in turns.items()}
 
 
-def rest() -> None:
-    """Until the threads of the one before sleep: some spin for 0.2 s after their work is done, on
-    the core that the next one needs.
+def wait_for_idle_threads() -> None:
+    """Waits until the previous contestant's threads sleep: some spin for 0.2 s after their work is
+    done, on the core that the next one needs.
     """
     for _ in range(MOST_PAUSES):
         used = time.process_time()
@@ -76,7 +76,7 @@ def summary(turns: list[float]) -> Times:
 
 
 def _calibrate(each: Contestant) -> int:
-    """Calls per turn, after a call to warm up. One where each call needs its setup."""
+    """Calls per turn, after a warm-up call; one if each call needs its setup."""
     _turn(each, 1)
     if each.setup:
         return 1

@@ -1,6 +1,6 @@
-"""Agents, batches and made-up environments that the tests of the theory share.
+"""Agents, batches and synthetic environments shared by the tests of the theory.
 
-Everything is float64 and small, so that the matrices an agent never forms can be formed.
+Everything is float64 and small, so that tests can form the matrices that agents never form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fasttrpo.settings.sizes import state_sizes
 
 needs_extension = pytest.mark.skipif(
     not has_extension() or os.environ.get(VARIABLE) == "portable",
-    reason="the compiled core is not there, or not wanted",
+    reason="the compiled core is missing or disabled",
 )
 
 
@@ -38,12 +38,12 @@ class Implementation(NamedTuple):
 
     @property
     def stages(self):
-        """The module with the stages that stand alone: gae, conjugate_gradient, line_search."""
+        """The module with the stand-alone stages: gae, conjugate_gradient, line_search."""
         module = "core._core64" if self.name == "compiled" else "portable.stages"
         return importlib.import_module(f"fasttrpo.{module}")
 
 
-# One case per backend; with FASTTRPO_BACKEND in the environment, that one alone.
+# One case per backend; only FASTTRPO_BACKEND's if that is set.
 IMPLEMENTATIONS = [
     pytest.param(
         Implementation(name), id=name, marks=[needs_extension] if name == "compiled" else []
@@ -63,7 +63,7 @@ every_policy = pytest.mark.parametrize(("hidden", "distribution", "activation"),
 every_distribution = pytest.mark.parametrize(
     "distribution", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS
 )
-# n_features beyond what the kernels call short, and none of their vectors' multiples.
+# More features than the kernels' short case, and no multiple of a vector's width.
 FEATURES = {
     "fourier": dict(features="fourier", n_features=11),
     "rbf": dict(features="rbf", n_features=11, feature_bandwidth=1.5),
@@ -87,12 +87,12 @@ def settings(hidden=(4,), distribution=("gaussian", (1, 1)), activation="tanh", 
 
 
 def rollout_settings(**more):
-    """24 steps of 5 environments."""
+    """Settings of 24 steps in 5 environments."""
     return settings(**(dict(hidden=(6,), n_steps=24, n_envs=5) | more))
 
 
 def shaken(implementation, s, scale=0.7, dtype="float64"):
-    """An agent with parameters far from its initial, small ones."""
+    """An agent with parameters far from the small initial ones."""
     agent, draw = implementation.agent(s, dtype), np.random.default_rng(3)
     agent.theta = agent.theta + scale * draw.normal(size=agent.theta.size)
     agent.value_theta = agent.value_theta + scale * draw.normal(size=agent.value_theta.size)
@@ -111,15 +111,15 @@ class Samples(NamedTuple):
 
 def random_batch(s, n=N, seed=0):
     draw = np.random.default_rng(seed)
-    obs = draw.normal(size=(n, reference.n_inputs(s)))  # as the networks see them
+    obs = draw.normal(size=(n, reference.n_inputs(s)))  # network inputs
     policy = reference.dense_policy(s)
-    nowhere = np.zeros(state_sizes(s)["theta"])
-    act = policy.of.draw(draw, *policy.parameters(nowhere, obs))
+    zeros = np.zeros(state_sizes(s)["theta"])
+    act = policy.of.draw(draw, *policy.parameters(zeros, obs))
     return Samples(obs, act, draw.normal(size=n), draw.normal(size=n))
 
 
 def loaded(implementation, s, n=N, off_policy=False):
-    """A shaken agent with a random batch of its own actions in it, and the batch."""
+    """A perturbed agent with a random batch of its own actions loaded, and the batch."""
     assert n <= s.n_steps * s.n_envs
     agent, batch, dense = shaken(implementation, s), random_batch(s, n), reference.dense_policy(s)
     at = dense.parameters(agent.theta, batch.obs)
@@ -132,14 +132,14 @@ def loaded(implementation, s, n=N, off_policy=False):
     return agent, batch
 
 
-# -- whole rollouts -------------------------------------------------------------------------------
+# -- complete rollouts ----------------------------------------------------------------------------
 
 
 class World:
-    """A made-up environment with terminations and truncations.
+    """A synthetic environment with terminations and truncations.
 
-    next_step: after each end comes a row in which no step happens; otherwise the next row starts
-    with the observation after the reset. gaps: such rows come within episodes too.
+    next_step: each end is followed by a row without a step; otherwise the next row starts with the
+    observation after the reset. gaps: such rows also occur within episodes.
     """
 
     def __init__(self, n_envs, seed=1, next_step=True, gaps=False):
@@ -164,7 +164,7 @@ class World:
 
 
 class Log(NamedTuple):
-    """What went into and came out of an agent, (T, E) or (T, E, size)."""
+    """An agent's inputs and outputs, (T, E) or (T, E, size)."""
 
     obs: np.ndarray
     act: np.ndarray
@@ -179,7 +179,7 @@ class Log(NamedTuple):
 
 
 def collect(agent, world, T):
-    """T steps."""
+    """Runs T steps."""
     rows = []
     for _ in range(T):
         obs = world.obs
@@ -191,7 +191,7 @@ def collect(agent, world, T):
 
 
 def samples_of(log, s):
-    """The rows kept, with advantages and returns by the reference."""
+    """The valid rows, with advantages and returns computed by the reference."""
     keep, done = ~log.skip, log.term | log.trunc
     rew, boot = np.where(log.skip, 0, log.rew), np.where(log.term, 0, log.next_val)
     adv = reference.gae(rew, log.val, boot, done, log.skip, s.gamma, s.gae_lambda)
@@ -202,5 +202,5 @@ def samples_of(log, s):
 
 
 def bits(agent):
-    """The whole state, as bytes."""
+    """The complete state, as bytes."""
     return {name: vector.tobytes() for name, vector in agent.state().items()}

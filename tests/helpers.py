@@ -1,4 +1,4 @@
-"""Environments whose every number is known, and small models, for the tests."""
+"""Environments with known numbers, small models and other helpers for the tests."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from fasttrpo.training.collect import collect
 from fasttrpo.training.episodes import EpisodeStatistics
 from fasttrpo.training.trainer import Trainer
 
-# Of a Discrete, which has int64 only before Gymnasium 1.2.
+# Discrete has no dtype argument before Gymnasium 1.2.
 INT8 = {"dtype": np.int8} if "dtype" in signature(spaces.Discrete).parameters else {}
 SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
 
 
 def insides(model: TRPO) -> Trainer:
-    """The owner of a model's run: the tests' one door to what users do not see."""
+    """The model's trainer: the only access to private state that tests use."""
     return model._trainer
 
 
 def replace_agent(model: TRPO, agent: Any) -> None:
-    """Puts a stand-in where the model's agent is."""
+    """Replaces the model's agent with a stand-in."""
     model._trainer._slot._agent = agent
 
 
 def small_model(env: Any = "CartPole-v1", policy: str = "MlpPolicy", **keywords: Any) -> TRPO:
-    """A model that learns in milliseconds."""
+    """A model that trains in milliseconds."""
     n_envs = {"n_envs": 4} if isinstance(env, str) else {}
     kwargs = {} if policy == "LinearPolicy" else SMALL
     return TRPO(policy, env, **{"n_steps": 16, "seed": 3, **kwargs, **n_envs, **keywords})
 
 
 class Counter(gymnasium.Env):
-    """Counts its steps; what is done to it has no effect.
+    """Counts its steps; actions have no effect.
 
     Step t = 1, 2, ... of episode k = 0, 1, ... gives observation 10 k + t and reward t; an
     episode starts at observation 10 k and ends after `length` steps.
@@ -74,7 +74,7 @@ class Counter(gymnasium.Env):
         return np.array([10 * self.episode + self.t], np.float32)
 
 
-# (length, truncates) of the environments that `counters` puts side by side.
+# (length, truncates) of the environments that `counters` combines.
 COUNTERS = ((3, False), (2, True))
 
 
@@ -85,7 +85,7 @@ def counters(mode: Any, kind: Any = gymnasium.vector.SyncVectorEnv, **keywords: 
 
 
 def counter_transitions(length: int, truncates: bool, n: int) -> list[tuple]:
-    """The first n transitions (obs, rew, term, trunc, next_obs) of a counter, by its docstring."""
+    """The first n transitions (obs, rew, term, trunc, next_obs), from Counter's docstring."""
     steps = []
     for start in range(0, 10 * n, 10):
         for obs, following in pairwise(range(start, start + length + 1)):
@@ -99,8 +99,8 @@ def counter_transitions(length: int, truncates: bool, n: int) -> list[tuple]:
 class Pointer(gymnasium.Env):
     """Two-dimensional observations and a 2 x 1 Box action; reward falls with the distance to it.
 
-    `seen` holds every action that came in. `fail_at` is the number of the step that goes wrong,
-    counted over all episodes, and `failure` how: an exception, "obs" or "reward" (nan).
+    `seen` holds every action received. Step number `fail_at`, counted over all episodes, fails as
+    `failure` says: raises an exception, or returns NaN as "obs" or "reward".
     """
 
     observation_space = spaces.Box(-1, 1, (2, 1), np.float64)
@@ -131,14 +131,14 @@ class Pointer(gymnasium.Env):
 
 
 class SpacesOnly(gymnasium.Env):
-    """Nothing but spaces."""
+    """Has spaces and nothing else."""
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         self.observation_space, self.action_space = observation_space, action_space
 
 
 class RecordingAgent:
-    """Stands in for an agent where a test is about what an agent is told."""
+    """Stands in for an agent and records the calls it gets."""
 
     def __init__(self, n_envs: int) -> None:
         self.n_envs = n_envs
@@ -156,7 +156,7 @@ class RecordingAgent:
         self.rows.append((self._obs, *copies))
 
     def transitions(self, env: int) -> list[tuple]:
-        """(obs, rew, term, trunc, next_obs) of the rows in which a step happened."""
+        """(obs, rew, term, trunc, next_obs) of the rows in which a step was taken."""
         return [
             (obs[env, 0], rew[env], term[env], trunc[env], next_obs[env, 0])
             for obs, rew, term, trunc, next_obs, skip in self.rows
@@ -165,7 +165,7 @@ class RecordingAgent:
 
 
 def same_state(a: TRPO, b: TRPO) -> bool:
-    """Whether two models are the same bits."""
+    """Whether two models have bit-identical state."""
     left, right = a.snapshot().state, b.snapshot().state
     return list(left) == list(right) and all(
         np.array_equal(left[name], right[name], equal_nan=True) for name in left
@@ -178,7 +178,7 @@ CC = os.environ.get("CC", "cc")
 
 @contextmanager
 def disk_of(size: int) -> Iterator[None]:
-    """No file may be larger than that in here, as on a disk that is nearly full."""
+    """Limits the size of every file written inside, as a nearly full disk does."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -192,7 +192,7 @@ def disk_of(size: int) -> Iterator[None]:
 
 
 def build_library(source: Path, library: Path, *flags: str) -> str:
-    """An environment in C as a shared library; its path."""
+    """Compiles an environment in C into a shared library; returns its path."""
     command = [CC, "-O1", "-shared", "-fPIC", f"-I{INCLUDE}", *flags, "-o", library, source, "-lm"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -200,7 +200,7 @@ def build_library(source: Path, library: Path, *flags: str) -> str:
 
 
 def collected(env, n_steps, rollouts):
-    """What an agent records of so many rollouts; the environment is closed then."""
+    """What an agent records in this number of rollouts. Closes the environment."""
     agent = RecordingAgent(env.num_envs)
     stream = Stream(env)
     stream.reset(seed=0)

@@ -1,11 +1,12 @@
-"""Hashes of what 24 configurations have learnt after five iterations: what a refactoring must keep.
+"""Hashes of 24 configurations after five iterations, which a refactoring must not change.
 
-    python tests/make_hashes.py > before.json     # again after the change, then compare the files
+    python tests/make_hashes.py > before.json     # repeat after the change and compare the files
 
 The configurations cover every pair of policy, distribution, critic and preconditioner, and each
-other setting that changes bits. Three classes: the compiled core with fused multiply-add, the same
-in portable C (baseline), and the portable twin. Hashes of one class are equal on any number of
-threads; those of the twin hang on NumPy's build and the machine, so compare them on one machine.
+other setting that changes bits. There are three classes: the compiled core with fused multiply-add,
+the same in portable C (baseline), and the portable twin. Hashes of one class do not depend on the
+number of threads. Those of the twin depend on NumPy's build and the machine, so compare them on one
+machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from fasttrpo import TRPO
 
 
 class Masked(Identity):
-    """One choice is closed at each step, never the best one."""
+    """Closes one choice at each step, never the best one."""
 
     def reset(self, *, seed=None, options=None):
         obs, _ = super().reset(seed=seed)
@@ -93,8 +94,8 @@ def configurations():
         yield f"{number:02d}-{kind}", kind, policy, settings
 
 
-def learnt(kind, policy, settings):
-    """What a model remembers after five iterations, hashed."""
+def hash_of_training(kind, policy, settings):
+    """A hash of the model's state after five iterations."""
     env = ENVIRONMENTS[kind]()
     n_envs = {"n_envs": 3} if isinstance(env, str) else {}
     with warnings.catch_warnings():
@@ -109,7 +110,7 @@ def learnt(kind, policy, settings):
 
 
 def digest(arrays):
-    """One hash of named arrays, in the order of their names."""
+    """One hash of named arrays, in order of their names."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         total.update(name.encode())
@@ -118,9 +119,9 @@ def digest(arrays):
 
 
 def main():
-    """The hashes of this process's class; without one in the environment, those of all classes."""
+    """Prints the hashes of this process's class, or of all classes if none is set."""
     if "FASTTRPO_HASHES" in os.environ:
-        print(json.dumps({name: learnt(*rest) for name, *rest in configurations()}))
+        print(json.dumps({name: hash_of_training(*rest) for name, *rest in configurations()}))
         return
     result = {}
     for name, variables in CLASSES.items():

@@ -1,4 +1,4 @@
-"""Makes ``tests/data/*.npz``: recorded batches, and the policy step sb3-contrib takes on each.
+"""Makes ``tests/data/*.npz``: recorded batches, and sb3-contrib's policy step on each.
 
 Run by hand, with the peer installed (``pip install 'fasttrpo[peer]'``)::
 
@@ -13,13 +13,13 @@ row n = t * E + e. Networks are stored as this library lays them out: ``theta`` 
 layer, the ((in + 1) x out) row-major matrix whose last row is the bias, then ``log_std``;
 ``value_theta`` the same without ``log_std``; ``*_hidden`` are the widths of the hidden layers.
 
-Each batch then goes through ``sb3_contrib.TRPO.train()``, its code untouched, with its default
-trust region (target_kl 0.01, cg_damping 0.1, 15 iterations, backtracking 0.8 x 10); ``peer_*``
-is what came out, ``peer_step`` being theta after minus theta before. Before a file is written,
-the same step is computed a second way (`dense_step`): NumPy, the Fisher matrix formed densely.
+Each batch then goes through the unmodified ``sb3_contrib.TRPO.train()`` with its default trust
+region (target_kl 0.01, cg_damping 0.1, 15 iterations, backtracking 0.8 x 10). ``peer_*`` are the
+results; ``peer_step`` is theta after minus theta before. Before a file is written, the same step
+is computed a second way (`dense_step`): in NumPy with a dense Fisher matrix.
 
-What makes the peer's step comparable with this library's
----------------------------------------------------------
+How the peer's step is made comparable with this library's
+-----------------------------------------------------------
 * Trust region. For a Gaussian over A action dimensions the peer averages the KL over dimensions
   as well as samples; here it is summed over dimensions. Its Hessian is therefore F/A + 0.1 I
   with F our Fisher matrix, and its step is ours at target_kl = A * 0.01, cg_damping = A * 0.1:
@@ -31,23 +31,23 @@ What makes the peer's step comparable with this library's
   not depend on the direction; log_std is included (a 2 I block, 2/A I after averaging).
 * Damping is inside the step length on both sides: beta = sqrt(2 target_kl / x'(F + damping I)x).
 * Line search. The peer accepts on KL(new || old) < target_kl and surrogate > the old one, this
-  library on KL(old || new) <= target_kl. The two can only part when a trial lies on the boundary;
-  on these batches both take the full step (``peer_backtracks`` 0, KL about half the budget).
+  library on KL(old || new) <= target_kl. They only differ for a trial on the boundary; on these
+  batches both take the full step (``peer_backtracks`` 0, KL about half the budget).
   The peer's logged KL (``peer_kl``) is new || old and a mean over dimensions.
 * Conjugate gradients. The peer starts from x0 = 1e-4 * noise and stops when ||r||^2 < 1e-10.
-  Both are absolute, so their effect depends on the scale of the advantages, on which the step
-  does not otherwise depend. At unit variance they move the step by 0.5e-4 (CartPole, where CG
+  Both are absolute, so their effect depends on the scale of the advantages, while the step
+  itself does not. At unit variance they move the step by 0.5e-4 (CartPole, where CG
   stops after 9 iterations), 1.2e-4 (HalfCheetah) and 3.7e-4 (Hopper), relative. The peer is
   therefore given 1,000 times the normalised advantages (and normalize_advantage=False), which
   makes both negligible; ``peer_surr`` is divided by 1,000 again.
-* Advantages are normalised before either side sees them, (adv - mean) / (std + 1e-8) with the
-  population's std. The peer's own normalisation takes the sample's (N - 1): a constant factor.
+* Advantages are normalised beforehand for both sides, (adv - mean) / (std + 1e-8) with the
+population's std. The peer's own normalisation uses the sample's (N - 1): a constant factor.
 * Rounding. In float32 the peer's step changes with the seed, which decides x0 and the order of
-  the rows, because 15 iterations of CG amplify rounding: over 20 seeds it is 0.5e-4 (CartPole),
-  1.2e-4 to 2.1e-4 (HalfCheetah), 3.7e-4 to 2e-3 (Hopper) away, x0 included. ``peer_step`` is
-  therefore run in float64: torch's default dtype, and a features extractor that passes the
-  observations on in it. It agrees with `dense_step` to 1e-6. ``peer_stock_difference`` is how far
-  the peer exactly as it comes (float32, x0, its own normalisation) is from it for seeds 0 to 3.
+  the rows, because 15 iterations of CG amplify rounding: over 20 seeds it differs by 0.5e-4
+  (CartPole), 1.2e-4 to 2.1e-4 (HalfCheetah), 3.7e-4 to 2e-3 (Hopper), x0 included. ``peer_step`` is
+  therefore computed in float64: torch's default dtype, and a features extractor that keeps it for
+  the observations. It agrees with `dense_step` to 1e-6. ``peer_stock_difference`` is the difference
+  of the unmodified peer (float32, x0, its own normalisation) from it for seeds 0 to 3.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def normalized_advantages(batch):
 
 
 def kl_dims(batch):
-    """How many times the peer's mean KL fits into our summed KL: A if Gaussian, else 1."""
+    """The ratio of our summed KL to the peer's mean KL: A if Gaussian, else 1."""
     return int(batch["n_outputs"]) if batch["is_gaussian"] else 1
 
 
@@ -212,7 +212,7 @@ def peer_model(batch, seed, advantages, **kwargs):
     from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.torch_layers import FlattenExtractor
 
-    class DefaultDtype(FlattenExtractor):  # the peer's preprocessing leaves float32
+    class DefaultDtype(FlattenExtractor):  # the peer's preprocessing produces float32
         def forward(self, observations):
             return super().forward(observations).to(th.get_default_dtype())
 
@@ -239,18 +239,18 @@ def peer_model(batch, seed, advantages, **kwargs):
 def train(model, batch):
     """Run the peer's own ``train()``; returns (theta after - theta before, what it logged).
 
-    Its critic is a network of its own, so the one critic step it takes leaves the policy alone.
+    Its critic is a separate network, so its one critic step leaves the policy unchanged.
     """
     before = read_theta(model.policy, batch)
     if not np.array_equal(before, batch["theta"]):
-        raise AssertionError("the peer did not take over the recorded weights")
+        raise AssertionError("the peer did not load the recorded weights")
     model.train()
     return read_theta(model.policy, batch) - before, model.logger.name_to_value
 
 
 @contextlib.contextmanager
 def torch_dtype(name):
-    """Torch's default dtype set to `name`, one thread (one order of summation), then restored."""
+    """Sets torch's default dtype and one thread (one order of summation), then restores both."""
     import torch as th
 
     dtype, threads = th.get_default_dtype(), th.get_num_threads()
@@ -264,7 +264,7 @@ def torch_dtype(name):
 
 
 def peer_step(batch, seed=0):
-    """The peer's step in float64 with x0 and CG's tolerance out of the way: ``peer_*`` arrays."""
+    """The peer's step in float64 with negligible x0 and CG tolerance: ``peer_*`` arrays."""
     with torch_dtype("float64"):
         advantages = normalized_advantages(batch) * ADVANTAGE_SCALE
         model = peer_model(batch, seed, advantages, normalize_advantage=False)
@@ -280,13 +280,13 @@ def peer_step(batch, seed=0):
 
 
 def stock_step(batch, seed):
-    """The peer's step as it comes: float32, its own normalisation of the recorded advantages."""
+    """The unmodified peer's step: float32, its own normalisation of the recorded advantages."""
     with torch_dtype("float32"):
         return train(peer_model(batch, seed, batch["advantages"]), batch)[0]
 
 
 def peer_versions():
-    """["torch 2.x", ...]: what the step was computed with."""
+    """["torch 2.x", ...]: the versions that computed the step."""
     packages = ("torch", "stable-baselines3", "sb3-contrib")
     return [f"{name} {importlib.metadata.version(name)}" for name in packages]
 

@@ -1,9 +1,9 @@
-"""A simulation with masks, for the tests: in C, and the same in Python.
+"""A simulation with masks for the tests, in C and in Python.
 
-Each step deals a goal to every part and some random bits. A choice is open if it is the goal or if
-its bit is set, and is paid for if it is the goal. To take a forbidden one is an error of the
-simulation's. Options: at step `shut_at` of an episode the last part has no choice left; at step
-`odd_at` (in C) the first choice's mask is 2.
+Each step draws a goal for every part and random bits. A choice is open if it is the goal or its bit
+is set, and pays if it is the goal. Taking a forbidden choice is an error of the simulation. At step
+`shut_at` (an option) of an episode the last part has no open choice; at step `odd_at` (in C) the
+first choice's mask is 2.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ static int mask(const void *config, const void *state_at, uint8_t *mask)
     return FAILURE;
 }
 
-/* For changes of the struct below: what may always be done, and what never can. */
+/* For the struct's changes below: a step that is always allowed, a mask that opens nothing. */
 static int easy(const void *config, void *state_at, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {
@@ -116,7 +116,7 @@ const trpo_env *trpo_environment(void)
 
 
 def flags(kind, change="", failure="0"):
-    """What SOURCE is compiled with."""
+    """Compiler flags for SOURCE."""
     parts = PARTS[kind]
     sizes = f"-DN_PARTS={len(parts)}", f"-DN_CHOICES={sum(parts)}"
     text = ",".join(map(str, parts))
@@ -132,7 +132,7 @@ def several(action):
 
 
 def defined(kind):  # noqa: C901
-    """The same in Python."""
+    """The same simulation in Python."""
     parts = PARTS[kind]
     count = len(parts)
     chosen = one if count == 1 else several

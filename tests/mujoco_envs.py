@@ -1,4 +1,4 @@
-"""MuJoCo's tasks twice, ours and Gymnasium's `SyncVectorEnv`, and the comparison of the two."""
+"""MuJoCo tasks as ours and as Gymnasium's `SyncVectorEnv`, and comparisons of the two."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def its(env_id, num_envs=2, mode=AutoresetMode.SAME_STEP, **kwargs):
     )
 
 
-# There Gymnasium's costs, a float32 times a Python float, are of another type than since NumPy 2.
+# With NumPy 1, Gymnasium's costs (a float32 times a Python float) have another dtype.
 IS_NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 
 
 def actions_for(env, n_steps, seed=1, scale=1.0):
-    """(T, E, A), uniform within the bounds: float32, with NumPy 1 as float64."""
+    """(T, E, A), uniform within the bounds: float32, or float64 with NumPy 1."""
     space = env.action_space
     drawn = np.random.default_rng(seed).uniform(space.low, space.high, (n_steps, *space.shape))
     return (scale * drawn).astype(np.float32).astype(np.float64 if IS_NUMPY_1 else np.float32)
 
 
 def assert_same_infos(mine, other, where="infos"):
-    """The same keys, types and shapes; numbers to the tolerance."""
+    """The same keys, types and shapes, and numbers within the tolerance."""
     assert mine.keys() == other.keys(), (where, mine.keys() ^ other.keys())
     for key, value in mine.items():
         path = f"{where}[{key!r}]"
@@ -59,9 +59,9 @@ def assert_same_infos(mine, other, where="infos"):
 
 
 def assert_same_steps(mine, other, actions):
-    """Steps both; observation and reward to the tolerance, flags exactly. Ended episodes: how many.
+    """Steps both: observations and rewards within the tolerance, flags exactly.
 
-    In DISABLED mode, episodes that ended are reset in both.
+    In DISABLED mode, ended episodes are reset in both. Returns the number of ended episodes.
     """
     ended = 0
     for t, act in enumerate(actions):
@@ -89,15 +89,15 @@ def assert_same_resets(mine, other, seed=None, options=lambda: None):
 
 
 def run(env, actions, seed=0, each=None):
-    """Every array that reset and the steps return, with final observations, for bitwise checks."""
-    seen = [env.reset(seed=seed)[0]]
+    """Every array returned by reset and steps, with final observations, for bitwise comparison."""
+    result = [env.reset(seed=seed)[0]]
     for t, act in enumerate(actions):
         *arrays, infos = env.step(act)
-        seen += [*arrays, *(infos[key] for key in sorted(infos) if "final" not in key)]
-        seen += [x for x in infos.get("final_obs", ()) if x is not None]
+        result += [*arrays, *(infos[key] for key in sorted(infos) if "final" not in key)]
+        result += [x for x in infos.get("final_obs", ()) if x is not None]
         if each is not None:
             each(t)
-    return seen
+    return result
 
 
 def assert_same_bits(one, other):

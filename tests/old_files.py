@@ -1,10 +1,10 @@
-"""Models and run folders of an earlier version, and what must come of them: the same bits as then.
+"""Models and run folders of an earlier version must give the same bits as they did then.
 
-    python tests/old_files.py write      # with that earlier version: tests/data/old and its results
-    python tests/old_files.py results    # what comes of the files now, as JSON
+    python tests/old_files.py write      # with the earlier version: tests/data/old and its results
+    python tests/old_files.py results    # the results of these files now, as JSON
 
-Both run the compiled core in portable C, whose bits depend on the machine's kind and its C library
-(whose log and exp are used) alone.
+Both run the compiled core in portable C, whose bits depend only on the kind of machine and on its C
+library (for log and exp).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fasttrpo import TRPO
 FOLDER = Path(__file__).resolve().parent / "data" / "old"
 RESULTS = FOLDER / "results.json"
 CLASS = {"FASTTRPO_INSTRUCTION_SET": "baseline", "FASTTRPO_BACKEND": "compiled"}
-# Between them: every kind of action, feature, critic, preconditioner, precision and schedule.
+# Together: every kind of action, feature, critic, preconditioner, precision and schedule.
 MODELS = range(0, 24, 3)
 RUNS = {
     "cartpole": ["CartPole-v1", "--set", "policy_kwargs={'net_arch': [8]}", "--seed", "3"],
@@ -37,7 +37,7 @@ STEPS, MORE_STEPS = 4096, 8192
 
 
 def is_here() -> bool:
-    """Whether this process runs what the results were made by."""
+    """Whether this process runs the class that made the results."""
     return all(os.environ.get(name) == value for name, value in CLASS.items())
 
 
@@ -45,18 +45,18 @@ def is_here() -> bool:
 
 
 def chosen():
-    """(name, kind of environment, policy, settings) of the models kept."""
+    """(name, kind of environment, policy, settings) of the kept models."""
     every = list(configurations())
     return [every[number] for number in MODELS]
 
 
 def steps(model) -> int:
-    """Of one iteration."""
+    """The steps of one iteration."""
     return model.settings.n_steps * model.settings.n_envs
 
 
 def write_model(name, kind, policy, settings):
-    """Three iterations, then a checkpoint."""
+    """Saves a checkpoint after three iterations."""
     env = ENVIRONMENTS[kind]()
     n_envs = {"n_envs": 3} if isinstance(env, str) else {}
     model = TRPO(policy, env, n_steps=24, seed=7, **n_envs, **settings)
@@ -65,7 +65,7 @@ def write_model(name, kind, policy, settings):
 
 
 def model_results(name, kind, *_):
-    """What it does, and what it has learnt after two more iterations."""
+    """Hashes of its actions, and of its parameters after two more iterations."""
     model = TRPO.load(FOLDER / f"{name}.npz", ENVIRONMENTS[kind]())
     obs = model.observation_space
     rng = np.random.default_rng(0)
@@ -79,18 +79,18 @@ def model_results(name, kind, *_):
 
 
 def fasttrpo(*arguments):
-    """The command line's output."""
+    """Runs the command line; returns its output."""
     command = [sys.executable, "-m", "fasttrpo", *map(str, arguments)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def write_run(name, arguments):
-    """A run, or a group of them, by the command line."""
+    """Makes a run, or a group of runs, with the command line."""
     fasttrpo("train", *arguments, "--total-timesteps", STEPS, "--out", FOLDER / name)
 
 
 def run_results(name):
-    """The evaluation, and the runs' parameters after as many steps again."""
+    """The evaluations, and hashes of the parameters after doubling the steps."""
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, name)
@@ -103,7 +103,7 @@ def run_results(name):
 
 
 def write():
-    """Everything anew."""
+    """Makes all files again."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     for model in chosen():
@@ -119,7 +119,7 @@ def system():
 
 
 def results():
-    """Of every file, by name."""
+    """The results of every file, by name."""
     return (
         {"system": system()}
         | {name: model_results(name, *rest) for name, *rest in chosen()}
@@ -128,7 +128,7 @@ def results():
 
 
 def main():
-    """In a process of the class that the results were made in."""
+    """Runs in a process of the class that made the results."""
     if not is_here():
         environment = {**os.environ, **CLASS}
         sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)

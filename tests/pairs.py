@@ -1,6 +1,6 @@
-"""Pairwise coverage: of a full product of parameters, few cases in which every pair still occurs.
+"""Pairwise coverage: from a full product of parameters, select few cases that cover every pair.
 
-Almost every fault of a combination shows in a pair of values (Kuhn, Wallace and Gallo, Software
+Almost every interaction fault shows in a pair of values (Kuhn, Wallace and Gallo, Software
 fault interactions and implications for software testing, IEEE TSE 30(6), 2004). conftest.py applies
 this to each test with three or more parameters; @pytest.mark.full_product exempts a test, and
 `pytest --full-product` all of them.
@@ -12,11 +12,11 @@ from itertools import combinations, product
 
 
 def cover(rows):
-    """Indices, in order, of rows that together hold each pair of values that some row holds.
+    """Indices, in order, of rows that together contain each pair of values found in any row.
 
-    rows: tuples of one length, of hashable values. Pairs that no row holds are not asked for, so
-    constraints need no description. Greedy and deterministic: the row with most new pairs, the
-    first of equals.
+    rows: tuples of one length, of hashable values. Pairs that occur in no row are not required, so
+    constraints need no description. Greedy and deterministic: repeatedly picks the row with the
+    most uncovered pairs, the first one on a tie.
     """
     pairs = [set(combinations(enumerate(row), 2)) for row in rows]
     missing, chosen = set().union(*pairs), []
@@ -28,7 +28,7 @@ def cover(rows):
 
 
 def key(value):
-    """A parameter's value as something hashable: 1, 1.0 and True differ."""
+    """A hashable key for a parameter's value: 1, 1.0 and True differ."""
     try:
         hash(value)
     except TypeError:
@@ -37,7 +37,7 @@ def key(value):
 
 
 def pairwise(*axes):
-    """Rows for a table: of the axes' product, those that hold every pair of values."""
+    """Rows for a table: a subset of the axes' product that contains every pair of values."""
     rows = list(product(*axes))
     return [rows[i] for i in cover([tuple(map(key, row)) for row in rows])]
 

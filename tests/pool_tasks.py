@@ -1,4 +1,4 @@
-"""What the processes of a pool do in the tests."""
+"""Tasks for the tests' process pool."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 
 def work(task, tell):
-    """Does what its name says, and tells its process.
+    """Does what its name says, and reports its process id.
 
-    "threads"   how many it has after linear algebra that is worth some
-    "variable"  one of the environment's
+    "threads"   returns the number of threads after some linear algebra
+    "variable"  returns an environment variable
     """
     tell(os.getpid())
     if task == "fail":

@@ -1,4 +1,4 @@
-"""Environments in processes of their own that break off a step or a reset, each in a way."""
+"""Environments in subprocesses, each interrupting a step or a reset in a different way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT = 13
 
 
 def interrupt(env):
-    """Ctrl-C in the main process, while this one is in a step."""
+    """Ctrl-C in the main process during a step of this one."""
     os.kill(MAIN, signal.SIGINT)
     time.sleep(0.2)
 
@@ -36,13 +36,13 @@ def die(env):
 
 
 class Breaking(Counter):
-    """Its first instance does `how` in step AT; those that are made later do not."""
+    """Its first instance does `how` in step AT; later instances do not."""
 
     def __init__(self, how, made):
         super().__init__(LENGTH)
         self.how, self.count, self.seeds = how, 0, []
         with made.get_lock():
-            self.is_first = made.value < 2  # vector environments make one to look at first
+            self.is_first = made.value < 2  # vector environments make a first one for its spaces
             made.value += 1
 
     def reset(self, *, seed=None, options=None):
@@ -59,20 +59,20 @@ class Breaking(Counter):
 
 
 def makers(how):
-    """Of three environments, of which the second breaks off."""
+    """Makers of three environments; the second one fails."""
     counts = [multiprocessing.Value("i", 0 if e == 0 else 1) for e in range(3)]
     hows = (None, how, None)
     return [lambda h=h, c=c: Breaking(h, c) for h, c in zip(hows, counts, strict=True)]
 
 
 class SubprocVecEnv:
-    """Stable-Baselines3's, as far as it is needed here, written from its documentation."""
+    """The part of SB3's SubprocVecEnv that is needed here, written from its documentation."""
 
     def __init__(self, env_fns):
         self.num_envs, self.waiting, self.closed = len(env_fns), False, False
         context = multiprocessing.get_context("fork")
         self.remotes, self.processes = [], []
-        for make in env_fns:  # so that no process holds another one's end
+        for make in env_fns:  # one at a time, so that no process holds another one's end
             remote, work = context.Pipe()
             process = context.Process(target=_serve, args=(work, remote, make), daemon=True)
             process.start()

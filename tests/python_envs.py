@@ -1,4 +1,4 @@
-"""Environments written in Python, for the tests: ordinary code, as a user would write it."""
+"""Environments in Python for the tests, written as a user would."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ cart = NumbaEnvironment(
     step=cart_step,
 )
 
-# -- everything else that there is: noise, several actions, an observation of its own --------------
+# -- the remaining features: noise, several actions, an observation function ----------------------
 
 
 def noise_reset(state, random):

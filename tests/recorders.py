@@ -1,4 +1,4 @@
-"""Callbacks that write down what they are called for."""
+"""Callbacks that record their calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fasttrpo.callbacks import BaseCallback
 
 
 class Moments(BaseCallback):
-    """Writes down what is called; sees every row only in the subclass below."""
+    """Records every hook that is called, except `_on_step`."""
 
     def __init__(self):
         super().__init__()
@@ -32,7 +32,7 @@ class Moments(BaseCallback):
 
 
 class Rows(Moments):
-    """Sees every row."""
+    """Also records every step."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Run folders made up in a moment: what `fasttrpo train` leaves, with numbers that tests choose."""
+"""Synthetic run folders: what `fasttrpo train` leaves, with numbers that tests choose."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fasttrpo.settings import Settings
 
 
 def write_run(folder, n=40, seed=0, env_id="CartPole-v1", total=None, settings=None, **columns):
-    """A run of n records of 100 steps; columns replace the made-up ones (None: leaves it out).
+    """Writes a run of n records of 100 steps; `columns` replace defaults (None omits the column).
 
-    settings: those that are not the defaults.
+    settings: those that differ from the defaults.
     """
     folder.mkdir(parents=True)
     config = {
@@ -25,12 +25,12 @@ def write_run(folder, n=40, seed=0, env_id="CartPole-v1", total=None, settings=N
         "versions": {"python": "3.11.2", "numpy": "2.0.0"},
     }
     (folder / "config.json").write_text(json.dumps(config))
-    write_csv(folder / "progress.csv", made_up(n, seed) | columns)
+    write_csv(folder / "progress.csv", example_columns(n, seed) | columns)
     return folder
 
 
-def made_up(n, seed):
-    """Columns of a run that goes well."""
+def example_columns(n, seed):
+    """Columns of a successful run."""
     draw, t = np.random.default_rng(seed), np.arange(1, n + 1)
     noise = draw.uniform(0.9, 1.1, size=n)
     return {

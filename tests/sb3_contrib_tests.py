@@ -1,12 +1,12 @@
-"""Runs sb3-contrib's own tests of TRPO on ours. Not part of the test run: it needs the network.
+"""Runs sb3-contrib's own tests of TRPO with ours. Not part of the test suite: needs the network.
 
     pip install 'fasttrpo[peer]' pytest && python tests/sb3_contrib_tests.py [--version X.Y.Z]
 
-pip fetches the source distribution of the sb3-contrib that is installed, or of the version told,
-into a folder that is thrown away; nothing of it stays. Of its tests those run that make a TRPO
-(`is_trpos`), with the one import changed (`REWRITINGS`, which says each change and why) and without
-what only PyTorch can do (`SKIPS`). Both lists are printed, with the outcome of every test. The exit
-status is pytest's, or 1 where a rewriting or a skip met nothing: the list is then out of date.
+pip fetches the source distribution of the installed sb3-contrib, or of the given version, into a
+temporary folder. Only the tests that make a TRPO run (`makes_trpo`), with the one import changed
+(`REWRITINGS` lists each change with its reason) and without what only PyTorch can do (`SKIPS`).
+Both lists are printed, with the outcome of every test. The exit status is pytest's, or 1 if a
+rewriting or a skip matched nothing: the list is then out of date.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ REWRITINGS = (
         ("test_save_load.py",),
         r'(assert model\.verbose == 2\n(?:.*\n)*?.*os\.remove\(tmp_path / "test_save)\.zip',
         r"\1.npz",
-        "the file that save(.../test_save) made ends in .npz here; load finds it as .zip too",
+        "the file of save(.../test_save) ends in .npz here; load finds it as .zip too",
     ),
     Rewriting(
         ("test_run.py",),
         r"(def test_trpo_params\(\):(?:\n.*?)*?)\n *use_sde=True,",
         r"\1",
-        "gSDE is not offered (use_sde=True is refused with that reason); the rest of it runs",
+        "gSDE is not supported (use_sde=True is rejected with that reason); the rest of it runs",
     ),
 )
 
@@ -88,7 +88,7 @@ SKIPS = {
 
 
 def fetch(version: str, folder: Path) -> None:
-    """Puts sb3-contrib's tests of TRPO into `folder`."""
+    """Downloads sb3-contrib's tests of TRPO into `folder`."""
     name = f"sb3-contrib=={version}"
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
     subprocess.run([*pip, "--dest", str(folder), name], check=True)
@@ -101,7 +101,7 @@ def fetch(version: str, folder: Path) -> None:
 
 
 def rewrite(folder: Path) -> list[str]:
-    """Applies `REWRITINGS`; one line on each."""
+    """Applies `REWRITINGS`; returns one line about each."""
     lines = []
     for rewriting in REWRITINGS:
         count = 0
@@ -118,7 +118,7 @@ def rewrite(folder: Path) -> list[str]:
     return lines
 
 
-def is_trpos(item: pytest.Item) -> bool:
+def makes_trpo(item: pytest.Item) -> bool:
     """Whether a test makes a TRPO: one of its parameters is the class, or its source names it."""
     from fasttrpo import TRPO
 
@@ -129,13 +129,13 @@ def is_trpos(item: pytest.Item) -> bool:
 
 
 class Selection:
-    """A plugin of pytest's: keeps the tests of TRPO, and skips those in `SKIPS`."""
+    """A pytest plugin that keeps the tests of TRPO and skips those in `SKIPS`."""
 
     def __init__(self) -> None:
         self.unmet = dict(SKIPS)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list) -> None:
-        kept = [item for item in items if is_trpos(item)]
+        kept = [item for item in items if makes_trpo(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
         for item in items:
@@ -147,7 +147,7 @@ class Selection:
 
 
 def main() -> int:
-    """Fetches, rewrites, runs and tells."""
+    """Fetches, rewrites and runs the tests, and prints the outcome."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--version", help="of sb3-contrib (default: the one installed)")
     parser.add_argument("-k", default="", help="as pytest's")
@@ -166,7 +166,7 @@ def main() -> int:
         options = ["-v", "-rs", "-p", "no:cacheprovider", f"--rootdir={name}", "-c", "/dev/null"]
         status = pytest.main([*options, "-k", args.k, name], plugins=[selection])
     if selection.unmet and not args.k:
-        print(f"skips that met no test: {sorted(selection.unmet)}")
+        print(f"skips that matched no test: {sorted(selection.unmet)}")
         status = status or 1
     return int(status)
 

@@ -1,4 +1,4 @@
-"""Environments of every space whose best action can be read off the observation."""
+"""Environments of every space whose best action can be read from the observation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEEN = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
 
 class PartedCounter(Counter):
-    """A `Counter` whose number is seen in every part of a Dict: as it is, in one-hot, in bits."""
+    """A `Counter` that shows its number in every part of a Dict: plain, one-hot and as bits."""
 
     observation_space = spaces.Dict(
         {
@@ -31,7 +31,7 @@ class PartedCounter(Counter):
 
 
 class TupleCounter(PartedCounter):
-    """The same in a Tuple."""
+    """The same as a Tuple."""
 
     observation_space = spaces.Tuple(list(PartedCounter.observation_space.values()))
 
@@ -43,9 +43,8 @@ class Identity(gymnasium.Env):
     """The best action is the observation; each of 16 steps pays 1 - the distance to it.
 
     act     the space of actions, from which the goal is drawn
-    seen    "itself": the goal as it is; "row": as Gymnasium flattens it; "parts": as a Dict with
-            a Tuple in it
-    choose  what makes the mask of a goal, (random, goal) -> mask, given in info["action_mask"]
+    seen    the observation: "itself": the goal; "row": as Gymnasium flattens it; "parts": a Dict
+            that contains a Tuple
     """
 
     def __init__(self, act, seen="row"):

@@ -1,4 +1,4 @@
-"""A table in a test: one statement about many rows is one case, which names each row that fails."""
+"""Table tests: one statement about many rows is one case that names each failing row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def own_folder(fixtures, i):
-    """The fixtures with a folder of row i's own, in which the row works."""
+    """The fixtures with a separate tmp_path for row i, made the working directory."""
     if "tmp_path" not in fixtures:
         yield fixtures
         return
@@ -22,16 +22,16 @@ def own_folder(fixtures, i):
 
 
 def table(names, rows, ids=None):
-    """Runs a test for each row, all in one case; otherwise as pytest.mark.parametrize.
+    """Runs a test once per row within one case; otherwise like pytest.mark.parametrize.
 
-    For rows that are quick and leave the fixtures as they are: these are made once, but each row
-    gets a `tmp_path` of its own to work in. All rows run, whichever fail; a skipped row skips the
-    case, after the others have run.
+    For quick rows that do not change the fixtures: fixtures are created once, but each row gets
+    its own `tmp_path` as working directory. All rows run even if some fail. A skipped row skips
+    the case after the others have run.
     """
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     rows, ids = list(rows), ids if ids is None or callable(ids) else list(ids)
-    assert rows, "a table without rows tests nothing"
-    assert not any(getattr(row, "marks", ()) for row in rows), "a row of a table takes no marks"
+    assert rows, "a table needs rows"
+    assert not any(getattr(row, "marks", ()) for row in rows), "rows of a table cannot have marks"
 
     def values_of(row):
         row = row.values if hasattr(row, "marks") else row if len(names) > 1 else (row,)
@@ -44,7 +44,7 @@ def table(names, rows, ids=None):
 
     def decorate(test):
         @functools.wraps(test)
-        def in_turn(**fixtures):
+        def run_all(**fixtures):
             failures, skipped = [], None
             for i, row in enumerate(rows):
                 try:
@@ -64,7 +64,7 @@ def table(names, rows, ids=None):
         missing = set(names) - set(signature.parameters)
         assert not missing, f"{test.__name__} does not take {missing}"
         fixtures = [p for p in signature.parameters.values() if p.name not in names]
-        in_turn.__signature__ = signature.replace(parameters=fixtures)
-        return in_turn
+        run_all.__signature__ = signature.replace(parameters=fixtures)
+        return run_all
 
     return decorate

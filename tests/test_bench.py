@@ -95,7 +95,7 @@ def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
     used = iter([0, pause, pause, 1.5 * pause, 1.5 * pause, 1.6 * pause])
     monkeypatch.setattr(timing.time, "process_time", lambda: next(used))
     monkeypatch.setattr(timing.time, "sleep", pauses.append)
-    timing.rest()
+    timing.wait_for_idle_threads()
     assert pauses == [pause] * 3
 
 
@@ -116,14 +116,14 @@ def test_every_case_can_be_called():
 def test_cases_are_chosen_by_the_beginning_of_their_names():
     assert [case.name for case in cases.chosen(["gae-2"])] == ["gae-2048x16", "gae-256x128"]
     assert cases.chosen([]) == cases.all_cases()
-    with pytest.raises(ValueError, match="no case begins with 'nothing'"):
+    with pytest.raises(ValueError, match="'nothing'"):
         cases.chosen(["gae", "nothing"])
 
 
 @table("name", batches.SHAPES)
 def test_the_numpy_peer_computes_our_product(name):
     shape = batches.SHAPES[name]
-    batch = batches.drawn(shape, 50)
+    batch = batches.random_batch(shape, 50)
     fisher._check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
     with pytest.raises(AssertionError, match="Fisher product of wrong: error"):
         fisher._check(shape, batch, {"wrong": lambda v: v})

@@ -113,10 +113,10 @@ def balancing(obs):
 def test_a_policy_is_judged_off_the_clock_until_the_last_target(monkeypatch):
     monkeypatch.setattr(child, "EPISODES", (2, 5))
     judge = child.Judge("CartPole-v1", [20, 400], budget=1e6)
-    assert judge.goes_on(Acting(clumsy), 10)
+    assert judge.should_continue(Acting(clumsy), 10)
     assert judge.reached == []
     before = judge.clock
-    assert not judge.goes_on(Acting(balancing), 20)
+    assert not judge.should_continue(Acting(balancing), 20)
     assert [(each["target"], each["steps"]) for each in judge.reached] == [(20, 20), (400, 20)]
     assert all(before <= each["seconds"] <= judge.clock for each in judge.reached)
     assert all(each["mean"] >= each["target"] for each in judge.reached)
@@ -128,7 +128,7 @@ def test_a_target_counts_if_every_evaluation_reaches_it(monkeypatch):
     judge = child.Judge("CartPole-v1", [100], budget=1e6)
     means = iter([(120, 0), (110, 0), (99, 0)])
     monkeypatch.setattr("fasttrpo.evaluate_policy", lambda *given, seed: next(means))
-    assert judge.goes_on(None, 1)
+    assert judge.should_continue(None, 1)
     assert not judge.reached
     assert next(means, None) is None
 
@@ -136,7 +136,7 @@ def test_a_target_counts_if_every_evaluation_reaches_it(monkeypatch):
 @needs_extension
 def test_a_run_ends_with_its_time():
     judge = child.Judge("CartPole-v1", [500], budget=0.0)
-    assert not judge.goes_on(Acting(clumsy), 1)
+    assert not judge.should_continue(Acting(clumsy), 1)
     assert not judge.reached
 
 

@@ -1,4 +1,4 @@
-"""Whole models with action masks: what is forbidden is never done, and masks help to learn."""
+"""Models with action masks: forbidden actions are never taken, and masks help learning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from helpers import Pointer, same_state, small_model
 from space_envs import Identity
-from tables import table
 
 from fasttrpo import TRPO, Rollout, evaluate_policy
 
@@ -17,7 +16,7 @@ ACTIONS = {
     "discrete": spaces.Discrete(6, start=-2),
     "multi_discrete": spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 1], [-1, 4]]),
 }
-# Whichever version this Gymnasium has.
+# Registered versions differ between Gymnasium releases.
 TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))
 every_kind = pytest.mark.parametrize("kind", ACTIONS)
 
@@ -27,7 +26,7 @@ def parts_of(act):
 
 
 def random_masks(random, n, parts, goals=None):
-    """(n, A) bool with about half of the choices open, those of goals (n, D) in any case."""
+    """(n, A) bool with about half of the choices open, always including those of goals (n, D)."""
     masks = random.random((n, sum(parts))) < 0.5
     starts = np.cumsum(parts) - parts
     goals = random.integers(0, parts, (n, len(parts))) if goals is None else goals
@@ -46,9 +45,9 @@ def allowed(masks, choices, parts):
 
 
 class MaskedIdentity(Identity):
-    """Its goal is always open and half of the rest is; to do what is forbidden raises.
+    """Its goal and half of the other choices are open; a forbidden action raises.
 
-    form  how the mask is told: "info", "parts" (a tuple in the info) or "method"
+    form  how the mask is passed: "info", "parts" (a tuple in the info) or "method"
     """
 
     def __init__(self, act, form="info"):
@@ -91,11 +90,19 @@ def learner(act, form, mode=AutoresetMode.SAME_STEP, **keywords):
 
 
 @every_kind
-@table("form", ["info", "parts", "method"])
-def test_masked_spaces_are_learnt(kind, form):
+def test_every_form_of_masks_gives_the_same_rows(kind):
+    """In training, and in an evaluation, where a forbidden action raises."""
+    models = {form: learner(ACTIONS[kind], form).learn(512) for form in ("info", "parts", "method")}
+    assert all(same_state(model, models["info"]) for model in models.values())
+    for form, model in models.items():
+        env = (WithMethod if form == "method" else MaskedIdentity)(ACTIONS[kind], form)
+        evaluate_policy(model, env, 2, deterministic=False, seed=1)
+
+
+@every_kind
+def test_masked_models_learn(kind):
     act = ACTIONS[kind]
-    model = learner(act, form)
-    env = (WithMethod if form == "method" else MaskedIdentity)(act, form)
+    model, env = learner(act, "info"), MaskedIdentity(act)
     before, _ = evaluate_policy(model, env, 20, deterministic=False, seed=1)
     model.learn(4_096)
     after, _ = evaluate_policy(model, env, 20, seed=1)
@@ -104,12 +111,12 @@ def test_masked_spaces_are_learnt(kind, form):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_nothing_forbidden_is_done_under_any_mode(mode):
+def test_no_forbidden_action_is_taken_under_any_autoreset_mode(mode):
     learner(ACTIONS["discrete"], "info", mode).learn(1_000)
 
 
 class Fast(VectorEnv):
-    """Fifty environments with masks drawn anew at every step; counts the steps that it took."""
+    """Fifty environments with new random masks at every step; counts its steps."""
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
     num_envs = 50
@@ -140,7 +147,7 @@ class Fast(VectorEnv):
 
 @every_kind
 def test_masked_actions_are_never_taken(kind):
-    """100,000 steps of a policy that is drawn from and learns to want the largest numbers."""
+    """100,000 sampled steps of a policy that learns to prefer the largest numbers."""
     env = Fast(ACTIONS[kind])
     TRPO("MlpPolicy", env, n_steps=100, policy_kwargs={"net_arch": [8]}, seed=0).learn(100_000)
     assert env.steps == 100_000
@@ -160,7 +167,7 @@ class Watched(gymnasium.Wrapper):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_taxi(mode):
+def test_taxi_masks_are_followed(mode):
     env = SyncVectorEnv([lambda: Watched(gymnasium.make(TAXI))] * 2, autoreset_mode=mode)
     model = small_model(env, n_steps=64).learn(256)
     assert model.observation_space == spaces.Discrete(500)
@@ -169,7 +176,7 @@ def test_taxi(mode):
     assert small_model(TAXI).learn(64).num_timesteps == 64
 
 
-# -- what is wrong --------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------------
 
 
 class Forbidding(MaskedIdentity):
@@ -186,7 +193,7 @@ class Forbidding(MaskedIdentity):
 
 
 @pytest.mark.parametrize("backend", [None, "portable"])
-def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(backend):
+def test_a_mask_that_forbids_everything_raises_and_changes_nothing(backend):
     act = ACTIONS["multi_discrete"]
     env = SyncVectorEnv(
         [lambda: MaskedIdentity(act), lambda: Forbidding(act)],
@@ -207,11 +214,11 @@ def test_a_mask_that_forbids_everything_is_named_and_does_no_harm(backend):
     assert model.learn(64).n_updates == 2
 
 
-# -- by hand --------------------------------------------------------------------------------------
+# -- predict, update and evaluate -----------------------------------------------------------------
 
 
 @every_kind
-def test_predict_takes_masks(kind):
+def test_predict_follows_masks(kind):
     act = ACTIONS[kind]
     parts = parts_of(act)
     model = learner(act, "info")
@@ -233,7 +240,7 @@ def test_predict_takes_masks(kind):
     np.testing.assert_array_equal(free, opened)
 
 
-def test_predict_refuses_other_masks():
+def test_predict_rejects_invalid_masks():
     model = learner(ACTIONS["discrete"], "info")
     obs = np.zeros((2, 6))
     with pytest.raises(ValueError, match=r"action_masks has shape \(6,\) .* shape \(2, 6\)"):
@@ -247,44 +254,44 @@ def test_predict_refuses_other_masks():
 
 
 class Recorded(Fast):
-    """Keeps all that a rollout is made of."""
+    """Records everything that a rollout consists of."""
 
     def __init__(self, act):
         super().__init__(act)
-        self.seen, self.told, self.sent, self.paid = [], [], [], []
+        self.observations, self.masks_sent, self.actions, self.rewards = [], [], [], []
 
     def _obs(self):
-        self.seen.append(super()._obs())
-        return self.seen[-1]
+        self.observations.append(super()._obs())
+        return self.observations[-1]
 
     def _infos(self):
         infos = super()._infos()
-        self.told.append(self.masks)
+        self.masks_sent.append(self.masks)
         return infos
 
     def step(self, actions):
         answer = super().step(actions)
-        self.sent.append(np.array(actions))
-        self.paid.append(answer[1])
+        self.actions.append(np.array(actions))
+        self.rewards.append(answer[1])
         return answer
 
     def rollout(self):
-        no = np.zeros(np.shape(self.paid), bool)
-        seen = np.array(self.seen)
+        no = np.zeros(np.shape(self.rewards), bool)
+        observations = np.array(self.observations)
         return Rollout(
-            seen[:-1],
-            np.array(self.sent),
-            np.array(self.paid),
+            observations[:-1],
+            np.array(self.actions),
+            np.array(self.rewards),
             no,
             no,
-            seen[-1],
-            action_masks=np.array(self.told[:-1]),
+            observations[-1],
+            action_masks=np.array(self.masks_sent[:-1]),
         )
 
 
 @every_kind
-def test_rollouts_with_masks(kind):
-    """What learn collected, given to update, leads to the same policy."""
+def test_update_with_a_masked_rollout_equals_learn(kind):
+    """`update` with the rollout that `learn` collected gives the same policy."""
     env = Recorded(ACTIONS[kind])
     model, twin = small_model(env), small_model(Fast(ACTIONS[kind]))
     model.learn(800)
@@ -304,7 +311,7 @@ def test_rollouts_with_masks(kind):
     np.testing.assert_array_equal(twin.theta, before)
 
 
-def test_masks_of_rows_without_a_step_are_not_looked_at():
+def test_masks_of_invalid_rows_are_ignored():
     env = Recorded(ACTIONS["discrete"])
     small_model(env).learn(800)
     first, second = small_model(Fast(ACTIONS["discrete"])), small_model(Fast(ACTIONS["discrete"]))
@@ -320,10 +327,10 @@ def test_masks_of_rows_without_a_step_are_not_looked_at():
 
 
 class Other:
-    """A model of somebody else's, which takes no masks."""
+    """Another library's model, whose predict has no action_masks."""
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
-        self.asked = True
+        self.called = True
         return np.zeros(len(observation), int), None
 
 
@@ -333,8 +340,8 @@ class OtherWithMasks(Other):
         return action_masks.argmax(axis=1) - 2, None
 
 
-def test_other_s_models_get_masks_if_they_take_them():
+def test_evaluate_passes_masks_only_to_models_that_accept_them():
     assert evaluate_policy(OtherWithMasks(), MaskedIdentity(ACTIONS["discrete"]), 2)[0] > 0
     other = Other()
     evaluate_policy(other, gymnasium.make(TAXI), 1)
-    assert other.asked
+    assert other.called

@@ -1,4 +1,4 @@
-"""Action masks: a policy over the choices that are left, in the draw and in all that is learnt."""
+"""Action masks: the policy over the remaining choices, in sampling and in every derivative."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Samples(NamedTuple):
 
 
 def loaded(implementation, s, n=N):
-    """A shaken agent with a masked batch of another policy's actions in it, and the batch."""
+    """A perturbed agent loaded with a masked off-policy batch, the batch, and the dense policy."""
     agent, mask = shaken(implementation, s), random_mask(s.parts, n)
     obs, _, adv, ret, _ = random_batch(s, n)
     act, dense = opened(s.parts, mask), reference.dense_policy(s, mask)
@@ -71,7 +71,7 @@ def loaded(implementation, s, n=N):
 
 @every_choice
 @pytest.mark.parametrize("hidden", [(), (4, 3)])
-def test_surrogate_kl_and_entropy_are_those_of_the_choices_left(implementation, parts, hidden):
+def test_surrogate_kl_and_entropy_use_the_open_choices(implementation, parts, hidden):
     agent, batch, dense = loaded(implementation, choosing(parts, hidden))
     theta = agent.theta + 0.3 * np.random.default_rng(1).normal(size=agent.theta.size)
     expected = (
@@ -85,7 +85,7 @@ def test_surrogate_kl_and_entropy_are_those_of_the_choices_left(implementation, 
 
 @every_choice
 @pytest.mark.parametrize("hidden", [(), (4, 3)])
-def test_gradient_and_fisher_product_are_those_of_the_choices_left(implementation, parts, hidden):
+def test_gradient_and_fisher_product_use_the_open_choices(implementation, parts, hidden):
     agent, batch, dense = loaded(implementation, choosing(parts, hidden))
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
     assert_close(agent.theory.gradient(), expected, DENSE)
@@ -94,7 +94,7 @@ def test_gradient_and_fisher_product_are_those_of_the_choices_left(implementatio
 
 
 @every_choice
-def test_derivatives_are_the_differences_of_what_they_derive(implementation, parts):
+def test_derivatives_with_masks_match_finite_differences(implementation, parts):
     agent, _, _ = loaded(implementation, choosing(parts))
     numeric = reference.differences(
         lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, 1e-4
@@ -117,7 +117,7 @@ def test_sub_sampled_rows_keep_their_masks(implementation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [1e10, 1e31, 1e37])
-def test_no_output_is_so_low_that_a_forbidden_choice_is_taken(implementation, dtype, size):
+def test_extreme_outputs_never_select_a_forbidden_choice(implementation, dtype, size):
     agent = implementation.agent(choosing((3,), ()), dtype)
     draw = np.random.default_rng(0)
     agent.theta = size * draw.normal(size=agent.theta.size)
@@ -127,9 +127,9 @@ def test_no_output_is_so_low_that_a_forbidden_choice_is_taken(implementation, dt
         assert np.take_along_axis(mask, act, axis=1).all()
 
 
-def test_preconditioner_draws_from_the_choices_left(implementation):
-    """All rows are in the factors, and those of the one-choice head are known: G = mean (p - pp')
-    for actions drawn; here, where one choice is left, exactly 0."""
+def test_preconditioner_samples_from_the_open_choices(implementation):
+    """The factors use all rows. A head with one open choice has the known factor
+    G = mean (p - pp') = 0 for sampled actions."""
     s = choosing((3,), ())
     agent = shaken(implementation, s)
     batch = random_batch(s)
@@ -145,8 +145,8 @@ def test_preconditioner_draws_from_the_choices_left(implementation):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_choice_that_is_never_open_is_not_moved(implementation, dtype):
-    """Gradient and Fisher product are exactly 0 there, whatever the direction."""
+def test_parameters_of_a_never_open_choice_get_no_gradient(implementation, dtype):
+    """Gradient and Fisher product are exactly 0 there, for any direction."""
     s = choosing((2, 3), ())
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     mask = np.ones((N, 5), bool)
@@ -155,12 +155,12 @@ def test_a_choice_that_is_never_open_is_not_moved(implementation, dtype):
     v = np.random.default_rng(0).normal(size=agent.theta.size)
     for vector in (agent.theory.gradient(), agent.theory.fisher_product(v)):
         columns = vector.reshape(O + 1, 5)
-        assert not columns[:, [0, 1, 3]].any()  # 0 is the only choice of its part that is left
+        assert not columns[:, [0, 1, 3]].any()  # choice 0 is the only open one of its component
         assert columns[:, [2, 4]].any()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_choice_left_is_certain(implementation, dtype):
+def test_a_single_open_choice_is_certain(implementation, dtype):
     s = choosing((1, 3))
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     act = np.hstack([np.zeros((N, 1)), np.random.default_rng(0).integers(3, size=(N, 1))])
@@ -173,31 +173,31 @@ def test_one_choice_left_is_certain(implementation, dtype):
         assert np.array_equal(agent.predict(batch.obs, deterministic, mask), act)
 
 
-def test_a_batch_keeps_its_masks_when_theta_is_set(implementation):
+def test_setting_theta_keeps_the_masks_of_the_batch(implementation):
     agent, batch, dense = loaded(implementation, choosing((2, 3)))
     agent.theta = agent.theta + 0.2
     expected = dense.gradient(agent.theta, batch.obs, batch.act, batch.adv, batch.logp)
     assert_close(agent.theory.gradient(), expected, DENSE)
 
 
-# -- draws ----------------------------------------------------------------------------------------
+# -- sampling -------------------------------------------------------------------------------------
 
 
 @every_choice
-def test_draws_have_the_frequencies_of_the_choices_left(implementation, parts):
+def test_sampled_frequencies_match_the_open_choices_probabilities(implementation, parts):
     s = choosing(parts)
     agent, obs = shaken(implementation, s), np.tile([[0.3, -1.0, 0.8]], (ROWS, 1))
     mask = random_mask(parts, 1)
     act = agent.predict(obs, False, np.repeat(mask, ROWS, axis=0))
     dense = reference.dense_policy(s, mask)
     p = np.exp(dense.of.log_probabilities(dense.outputs(agent.theta, obs[:1])))[0]
-    seen = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(parts)]).mean(axis=0)
-    assert not seen[~mask[0]].any()
-    assert (abs(seen - p) <= SAMPLING * np.sqrt(p * (1 - p) / ROWS)).all()
+    frequency = np.hstack([act[:, [d]] == np.arange(k) for d, k in enumerate(parts)]).mean(axis=0)
+    assert not frequency[~mask[0]].any()
+    assert (abs(frequency - p) <= SAMPLING * np.sqrt(p * (1 - p) / ROWS)).all()
 
 
 @every_choice
-def test_the_mode_is_the_likeliest_choice_left(implementation, parts):
+def test_the_mode_is_the_most_probable_open_choice(implementation, parts):
     s = choosing(parts)
     agent, obs, mask = shaken(implementation, s), random_batch(s).obs, random_mask(parts, N)
     dense = reference.dense_policy(s, mask)
@@ -208,7 +208,7 @@ def test_the_mode_is_the_likeliest_choice_left(implementation, parts):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_choice
 def test_a_forbidden_action_is_never_taken(implementation, parts, dtype):
-    """100,000 steps, under a policy that would much rather do what is forbidden."""
+    """100,000 steps of a policy that strongly prefers forbidden choices."""
     s = choosing(parts, (), n_envs=1000, n_steps=100)
     agent = implementation.agent(s, dtype)
     theta = np.zeros((O + 1, sum(parts)))
@@ -228,17 +228,17 @@ def test_a_forbidden_action_is_never_taken(implementation, parts, dtype):
 
 
 def update(agent):
-    """The record, but for what is different each time."""
+    """The update's record without its timings."""
     return {name: value for name, value in agent.update().items() if name != "seconds"}
 
 
 def same(record, other):
-    """Bit for bit; NaN is NaN."""
+    """Bit-identical; NaN equals NaN."""
     return repr(record) == repr(other)
 
 
 def run(implementation, s, mask_of, iterations=2):
-    """An agent after whole updates in a made-up world, and the records; mask_of(t) -> mask."""
+    """An agent after complete updates in a synthetic world, and the records; mask_of(t) -> mask."""
     agent, world, records = implementation.agent(s), World(s.n_envs, gaps=True), []
     for _ in range(iterations):
         for t in range(s.n_steps):
@@ -252,7 +252,7 @@ def rollouts(parts=(2, 3), **more):
     return rollout_settings(distribution=("categorical", parts), **more)
 
 
-def test_a_mask_that_opens_everything_changes_no_bit(implementation):
+def test_an_all_open_mask_changes_no_bit(implementation):
     s = rollouts(sub_sampling_factor=2)
     ones = np.ones((s.n_envs, 5), np.uint8)
     plain, records = run(implementation, s, lambda t: None)
@@ -262,8 +262,8 @@ def test_a_mask_that_opens_everything_changes_no_bit(implementation):
         assert all(map(same, others, records))
 
 
-def test_rows_keep_their_masks_where_others_are_dropped(implementation):
-    """The world skips rows; what is left is the batch of those rows with their masks."""
+def test_rows_keep_their_masks_when_invalid_rows_are_dropped(implementation):
+    """The batch after dropping invalid rows equals those rows loaded with their masks."""
     s = rollouts()
     agent, other = shaken(implementation, s), shaken(implementation, s)
     world, rows = World(s.n_envs, gaps=True), []
@@ -289,19 +289,19 @@ def test_rows_keep_their_masks_where_others_are_dropped(implementation):
     assert not np.array_equal(theta, agent.theta)
 
 
-def test_record_is_act_under_the_same_mask(implementation):
+def test_record_under_a_mask_equals_act(implementation):
     s = rollouts()
-    acting, told = shaken(implementation, s), shaken(implementation, s)
+    acting, recording = shaken(implementation, s), shaken(implementation, s)
     obs, mask = random_batch(s, s.n_envs).obs, random_mask(s.parts, s.n_envs)
     act, logp, val = acting.act(obs, mask)
-    logp_told, val_told = told.record(obs, act, mask)
-    assert logp.tobytes() == logp_told.tobytes()
-    assert val.tobytes() == val_told.tobytes()
+    recorded_logp, recorded_val = recording.record(obs, act, mask)
+    assert logp.tobytes() == recorded_logp.tobytes()
+    assert val.tobytes() == recorded_val.tobytes()
     dense = reference.dense_policy(s, mask)
     assert_close(logp, dense.logp(acting.theta, obs, act), ROUNDING)
 
 
-def test_a_dropped_rollout_s_masks_are_forgotten(implementation):
+def test_discard_forgets_masks(implementation):
     s = rollouts()
     plain, records = run(implementation, s, lambda t: None, 1)
     agent, world = implementation.agent(s), World(s.n_envs, gaps=True)
@@ -316,8 +316,8 @@ def test_a_dropped_rollout_s_masks_are_forgotten(implementation):
     assert bits(agent) == bits(plain)
 
 
-def test_masks_of_the_last_rollout_are_forgotten(implementation):
-    """A second iteration without masks is that of an agent that never saw one."""
+def test_an_update_forgets_masks(implementation):
+    """A later iteration without masks equals that of an agent that never had masks."""
     s = rollouts()
     agent, _ = run(implementation, s, lambda t: random_mask(s.parts, s.n_envs, t), 1)
     fresh = implementation.agent(s)
@@ -333,11 +333,11 @@ def test_masks_of_the_last_rollout_are_forgotten(implementation):
     assert bits(agent) == bits(fresh)
 
 
-# -- what is refused ------------------------------------------------------------------------------
+# -- rejected input -------------------------------------------------------------------------------
 
 
-def refused(agent, message, *calls):
-    """Each call is refused with the message, and nothing has changed."""
+def assert_rejected(agent, message, *calls):
+    """Each call raises the message and changes nothing."""
     before = bits(agent), agent.n_recorded
     for call in calls:
         with pytest.raises(ValueError, match=message):
@@ -345,7 +345,7 @@ def refused(agent, message, *calls):
         assert (bits(agent), agent.n_recorded) == before
 
 
-def test_a_mask_that_forbids_everything_is_refused_by_name(implementation):
+def test_a_mask_that_forbids_everything_is_rejected_with_its_place(implementation):
     s = rollouts()
     agent, obs = implementation.agent(s), np.zeros((5, O))
     mask = np.ones((5, 5), bool)
@@ -354,8 +354,10 @@ def test_a_mask_that_forbids_everything_is_refused_by_name(implementation):
     agent.act(obs)
     agent.push(np.zeros(5), *np.zeros((2, 5), bool), obs)
     where = r"mask of environment 3 forbids all 3 choices \(component 1\) at step 1$"
-    refused(agent, where, lambda: agent.act(obs, mask), lambda: agent.record(obs, act, mask))
-    refused(
+    assert_rejected(
+        agent, where, lambda: agent.act(obs, mask), lambda: agent.record(obs, act, mask)
+    )
+    assert_rejected(
         agent,
         r"mask of row 3 forbids all 3 choices \(component 1\)$",
         lambda: agent.predict(obs, True, mask),
@@ -364,27 +366,27 @@ def test_a_mask_that_forbids_everything_is_refused_by_name(implementation):
     )
 
 
-def test_a_given_action_that_is_forbidden_is_refused(implementation):
+def test_recording_a_forbidden_action_is_rejected(implementation):
     s = rollouts()
     agent, obs = implementation.agent(s), np.zeros((5, O))
     mask, act = np.ones((5, 5), bool), np.zeros((5, 2))
     act[4, 1], mask[4, 4] = 2, False
     forbidden = r"is 2, which its mask forbids \(component 1\)"
-    refused(
+    assert_rejected(
         agent,
         f"action of environment 4 {forbidden} at step 0$",
         lambda: agent.record(obs, act, mask),
     )
-    refused(
+    assert_rejected(
         agent,
         f"action of row 4 {forbidden}$",
         lambda: agent.theory.load_batch(obs, act, np.zeros(5), mask=mask),
     )
 
 
-def refused_by_all(agent, message, obs, mask):
+def assert_all_reject(agent, message, obs, mask):
     act = np.zeros((5, 2))
-    refused(
+    assert_rejected(
         agent,
         message,
         lambda: agent.act(obs, mask),
@@ -403,13 +405,13 @@ def refused_by_all(agent, message, obs, mask):
         (np.full((5, 5), np.nan), "mask has nan in row 0, not 0 or 1"),
     ],
 )
-def test_a_mask_of_another_shape_or_kind_is_refused(implementation, mask, message):
+def test_a_mask_of_wrong_shape_or_values_is_rejected(implementation, mask, message):
     agent, obs = implementation.agent(rollouts()), np.zeros((5, O))
-    refused_by_all(agent, message, obs, mask)
+    assert_all_reject(agent, message, obs, mask)
 
 
-def test_a_policy_without_choices_takes_no_mask(implementation):
+def test_a_policy_without_choices_rejects_masks(implementation):
     agent, obs = implementation.agent(rollout_settings()), np.zeros((5, O))
     mask = np.ones((5, 2), bool)
     message = "a gaussian policy takes no mask: masks are for actions that are choices"
-    refused_by_all(agent, message, obs, mask)
+    assert_all_reject(agent, message, obs, mask)

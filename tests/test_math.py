@@ -1,5 +1,5 @@
-"""exp, expm1, tanh and sin of the kernels, on every instruction set that this machine runs: how far
-from the truth, and what must hold exactly. The truth is NumPy's in the next wider type.
+"""exp, expm1, tanh and sin of the kernels, on every instruction set that this machine supports:
+their errors, and exact properties. The reference is NumPy in the next wider type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tables import table
 from fasttrpo.core.backend import has_extension
 
 if not has_extension():
-    pytest.skip("the compiled core is not there", allow_module_level=True)
+    pytest.skip("the compiled core is missing", allow_module_level=True)
 
 pytestmark = needs_extension
 
@@ -23,7 +23,7 @@ VARIABLE = "FASTTRPO_INSTRUCTION_SET"
 MODULES = {np.float32: "fasttrpo.core._core32", np.float64: "fasttrpo.core._core64"}
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 MOST_ULPS = 4
-WIDEST = 64  # numbers; more than the widest vector holds, several times over
+WIDEST = 64  # numbers; several times the widest vector
 
 sets = importlib.import_module(MODULES[np.float32]).instruction_sets()
 every_type = pytest.mark.parametrize("dtype", MODULES, ids=lambda dtype: dtype.__name__)
@@ -36,7 +36,7 @@ def instruction_set(request, monkeypatch):
 
 
 def apply(name, x):
-    """The kernel's function of x, and x as it was."""
+    """The kernel's function of x. Checks that x is unchanged."""
     x = np.ascontiguousarray(x)
     given, y = x.copy(), np.full_like(x, 7)
     getattr(importlib.import_module(MODULES[x.dtype.type]), name)(x, y)
@@ -48,13 +48,13 @@ def bits(x):
     return x.view(f"u{x.itemsize}")
 
 
-def true(name, x):
+def exact_values(name, x):
     with np.errstate(all="ignore"):
         return getattr(np, name)(x.astype(WIDER[x.dtype.type]))
 
 
 def ulps(y, exact):
-    """|y - exact| in units of y's last place around exact; subnormal numbers have the smallest."""
+    """|y - exact| in units in the last place around exact; subnormals use the smallest unit."""
     kind = np.finfo(y.dtype)
     _, exponent = np.frexp(exact)
     place = np.maximum(exponent - 1 - kind.nmant, kind.minexp - kind.nmant)
@@ -66,14 +66,14 @@ def with_both_signs(x):
 
 
 def all_magnitudes(dtype):
-    """Bit patterns evenly spread over all finite numbers: so many for each exponent."""
-    step = {np.float32: 997, np.float64: (1 << 44) - 3}[dtype]
+    """Bit patterns evenly spread over all finite numbers: equally many per exponent."""
+    step = {np.float32: 2999, np.float64: (1 << 44) - 3}[dtype]
     x = np.arange(0, int(bits(np.array([np.inf], dtype))[0]), step, f"u{dtype().itemsize}")
     return with_both_signs(x.view(dtype))
 
 
 def around_one(dtype):
-    """Where the functions are neither x, nor constant, nor out of range, more densely."""
+    """A denser grid where the functions are neither x, nor constant, nor out of range."""
     bounds = [int(bits(np.array([x], dtype))[0]) for x in (1e-5, 800.0)]
     step = {np.float32: 97, np.float64: (1 << 40) - 87}[dtype]
     return with_both_signs(np.arange(*bounds, step, f"u{dtype().itemsize}").view(dtype))
@@ -89,7 +89,7 @@ def neighbours(x, n=40):
 
 
 def edges(dtype):
-    """Around zero, overflow, underflow to subnormal numbers and to zero, and halves of ln 2."""
+    """Around zero, overflow, underflow to subnormals and to zero, and multiples of ln 2 / 2."""
     kind = np.finfo(dtype)
     where = [0, kind.tiny, *np.log(2) * np.arange(-64.5, 65, 0.5)]
     where += [np.log(x) for x in (kind.max, kind.tiny, kind.smallest_subnormal, kind.eps)]
@@ -102,9 +102,9 @@ def edges(dtype):
 @table("numbers", [all_magnitudes, around_one, edges])
 def test_errors_are_below_four_units_in_the_last_place(name, dtype, numbers):
     if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
-        pytest.skip("NumPy has no wider type here")
+        pytest.skip("NumPy has no wider type on this platform")
     x = numbers(dtype)
-    y, exact = apply(name, x), true(name, x)
+    y, exact = apply(name, x), exact_values(name, x)
     with np.errstate(over="ignore"):
         rounded = exact.astype(dtype)
     huge = np.isinf(rounded)
@@ -118,7 +118,7 @@ SIN_MOST = {np.float32: 2.0**15, np.float64: 2.0**26}
 
 
 def half_turns(dtype):
-    """Around whole and half multiples of pi, small and large, where sin is 0 or 1."""
+    """Around multiples of pi / 2, small and large, where sin is 0 or 1."""
     n = np.concatenate([np.arange(0, 40, 0.5), np.linspace(40, SIN_MOST[dtype] / np.pi - 1, 500)])
     x = np.round(2 * n) / 2 * np.longdouble(np.pi)
     return with_both_signs(np.concatenate([neighbours(each) for each in x.astype(dtype)]))
@@ -128,10 +128,10 @@ def half_turns(dtype):
 @table("numbers", [all_magnitudes, around_one, half_turns])
 def test_errors_of_sin_are_below_two_units_in_the_last_place_of_one(dtype, numbers):
     if np.finfo(WIDER[dtype]).nmant < np.finfo(dtype).nmant + 10:
-        pytest.skip("NumPy has no wider type here")
+        pytest.skip("NumPy has no wider type on this platform")
     x = numbers(dtype)
     x = x[np.abs(x) <= SIN_MOST[dtype]]
-    y, exact = apply("sin", x), true("sin", x)
+    y, exact = apply("sin", x), exact_values("sin", x)
     errors = np.abs(y - exact) / np.finfo(dtype).eps
     assert errors.max() <= 2, x[np.argmax(errors)]
     small = np.abs(x) < 1
@@ -139,7 +139,7 @@ def test_errors_of_sin_are_below_two_units_in_the_last_place_of_one(dtype, numbe
 
 
 @every_type
-def test_sin_is_odd_and_constant_far_out(dtype):
+def test_sin_is_odd_and_constant_for_huge_arguments(dtype):
     x = np.concatenate([all_magnitudes(dtype), around_one(dtype), half_turns(dtype)])
     y = apply("sin", x)
     assert np.abs(y).max() <= 1
@@ -165,7 +165,7 @@ def values(name, dtype, *numbers):
 
 
 @every_type
-def test_values_that_are_exact(dtype):
+def test_exact_values(dtype):
     inf = np.inf
     assert values("exp", dtype, 0, -0.0, inf, -inf) == [1, 1, inf, 0]
     assert values("expm1", dtype, 0, -0.0, inf, -inf) == [0, 0, inf, -1]
@@ -179,8 +179,8 @@ def test_values_that_are_exact(dtype):
 
 @every_type
 @every_function
-def test_what_is_no_number_stays_none(name, dtype):
-    """Wherever it stands, and beside it nothing changes."""
+def test_nan_stays_nan(name, dtype):
+    """At every position, without changing its neighbours."""
     x = np.linspace(-3, 3, WIDEST).astype(dtype)
     for place in range(WIDEST):
         for nan in (np.nan, -np.nan):
@@ -193,8 +193,8 @@ def test_what_is_no_number_stays_none(name, dtype):
 
 @every_type
 @every_function
-def test_a_result_depends_on_nothing_but_its_number(name, dtype):
-    """Not on its place, nor on how many there are; and nothing is written behind the last."""
+def test_a_result_depends_only_on_its_argument(name, dtype):
+    """Not on its position or on the count; and nothing is written past the end."""
     x = np.random.default_rng(0).normal(0, 4, 2 * WIDEST).astype(dtype)
     alone = np.concatenate([apply(name, x[i : i + 1]) for i in range(x.size)])
     function = getattr(importlib.import_module(MODULES[dtype]), name)
@@ -218,7 +218,7 @@ def test_in_place(name, dtype, count):
 
 @every_type
 @every_function
-def test_all_sets_with_fused_multiply_add_give_the_same_bits(name, dtype, monkeypatch):
+def test_all_fused_instruction_sets_give_the_same_bits(name, dtype, monkeypatch):
     x = np.concatenate([all_magnitudes(dtype)[::7], around_one(dtype)[::7], edges(dtype)])
     found = []
     for each in sets:

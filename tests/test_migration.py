@@ -11,7 +11,7 @@ OURS = """\
 from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.callbacks import CheckpointCallback, EvalCallback
 """
-# Stable-Baselines3's own objects around our model: the one import is TRPO's.
+# SB3's own callbacks and evaluation with fasttrpo's model: only TRPO's import changes.
 THEIRS = """\
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -74,11 +74,11 @@ def run(imports, folder):
     return done.stdout
 
 
-def test_with_our_callbacks(tmp_path):
+def test_an_sb3_contrib_script_runs_with_our_callbacks(tmp_path):
     assert run(OURS, tmp_path).splitlines()[-1] == "done"
 
 
-def test_with_the_peer_s_callbacks_and_evaluation(tmp_path):
+def test_an_sb3_contrib_script_runs_with_sb3_callbacks(tmp_path):
     pytest.importorskip("stable_baselines3")
     out = run(THEIRS, tmp_path)
     assert "New best mean reward!" in out

@@ -1,4 +1,4 @@
-"""Damaged and hostile model files: one error that names the file, and little memory."""
+"""Damaged and hostile model files raise one error that names the file, and take little memory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tables import table
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.cli import main
+from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.sizes import state_sizes
 from fasttrpo.spaces import from_json
 
@@ -52,7 +53,7 @@ def npy(array):
 
 
 def with_header(members, **changes):
-    """With other entries in the JSON header; settings are given by their names."""
+    """The members with changed entries in the JSON header, or in its settings by name."""
     header = json.loads(str(np.load(io.BytesIO(members["header.npy"]))))
     for name, value in changes.items():
         (header if name in header else header["settings"])[name] = value
@@ -68,7 +69,7 @@ def written(members, compression=zipfile.ZIP_STORED):
     return file
 
 
-def refused(file):
+def load_error(file):
     """The message of FormatError; loading must take less than 64 MiB."""
     tracemalloc.start()
     try:
@@ -83,12 +84,12 @@ def refused(file):
 # -- mutants ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there are no alarms")
-def test_a_few_hundred_mutants(mutator):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no alarm signal")
+def test_mutated_files_load_or_are_rejected(mutator):
     assert set(mutator.run(200, seed=1)) == {"loads", "refused"}
 
 
-def test_the_same_number_makes_the_same_mutant(mutator):
+def test_a_mutant_is_reproducible_from_its_number(mutator):
     bases = [written({"header.npy": npy(np.array("{}"))}).getvalue()]
     assert mutator.mutant(bases, 0, 1) == mutator.mutant(bases, 0, 1)
 
@@ -97,43 +98,43 @@ def test_the_same_number_makes_the_same_mutant(mutator):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_compressed_files_are_not_unpacked(method, members):
+def test_compressed_files_are_rejected_without_unpacking(method, members):
     huge = members | {"theta.npy": npy(np.zeros(2**20))}
-    assert "compressed or encrypted" in refused(written(huge, method))
+    assert "compressed or encrypted" in load_error(written(huge, method))
 
 
 @table("name", ["more.npy", "run.more.npy", "theta", "../theta.npy", "policy"])
-def test_unknown_members_are_refused(name, members):
-    assert "damaged" in refused(written({**members, name: members["theta.npy"]}))
+def test_unknown_members_are_rejected(name, members):
+    assert "damaged" in load_error(written({**members, name: members["theta.npy"]}))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_members_of_one_name_are_refused(members):
+def test_duplicate_members_are_rejected(members):
     file = written(members)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("theta.npy", members["theta.npy"])
     file.seek(0)
-    assert "two members of one name" in refused(file)
+    assert "two members of one name" in load_error(file)
 
 
-def test_an_archive_of_very_many_members_is_refused(members):
+def test_an_archive_with_too_many_members_is_rejected(members):
     many = {f"run.{n}.npy": b"" for n in range(2000)}
-    assert "members, not 1..100" in refused(written(members | many))
+    assert "members, not 1..100" in load_error(written(members | many))
 
 
-def test_members_that_share_bytes_are_refused(members):
+def test_overlapping_members_are_rejected(members):
     file = written(members)
     data = bytearray(file.getvalue())
     with zipfile.ZipFile(file) as archive:
         first, second = archive.infolist()[1:3]
-    # The directory says that the second member is where the first one is.
+    # Point the directory entry of the second member at the first one.
     at = data.rindex(second.filename.encode()) - 4
     data[at : at + 4] = first.header_offset.to_bytes(4, "little")
-    assert "overlaps" in refused(io.BytesIO(data))
+    assert "overlaps" in load_error(io.BytesIO(data))
 
 
-def test_archives_of_gigabytes_have_wider_numbers(members, monkeypatch):
-    """As zipfile writes them; here with a low limit."""
+def test_zip64_archives_load(members, monkeypatch):
+    """As zipfile writes them beyond its limit, lowered here."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     file = written(members)
     monkeypatch.undo()
@@ -141,8 +142,8 @@ def test_archives_of_gigabytes_have_wider_numbers(members, monkeypatch):
     assert TRPO.load(file).num_timesteps == 64
 
 
-def test_a_model_that_an_older_python_wrote_loads(model):
-    """Before 3.11.4 local headers had the sizes both in their fields and in 64 bits beside them."""
+def test_a_model_written_by_an_older_python_loads(model):
+    """Before 3.11.4, local headers stored sizes in their fields and in the 64-bit extra field."""
     file = io.BytesIO()
     model.save(file)
     data = bytearray(file.getvalue())
@@ -152,9 +153,9 @@ def test_a_model_that_an_older_python_wrote_loads(model):
     assert same_state(TRPO.load(io.BytesIO(data)), model)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
-def test_a_model_that_went_through_a_pipe_loads(model):
-    """Where nothing can be gone back to, sizes follow the data."""
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_model_written_through_a_pipe_loads(model):
+    """In a stream without seek, sizes follow the data."""
     out, into = os.pipe()
     read = []
     with open(out, "rb") as source:
@@ -170,7 +171,7 @@ def test_a_model_that_went_through_a_pipe_loads(model):
 
 
 def header_of(members, old, new):
-    """theta with another text in its own header, of the same length."""
+    """The members with `old` in theta's header replaced by `new`, padded to the same length."""
     content = members["theta.npy"]
     assert old in content
     return {**members, "theta.npy": content.replace(old, new.ljust(len(old)), 1)}
@@ -187,13 +188,13 @@ def header_of(members, old, new):
         (b"\x93NUMPY\x01", b"\x93NUMPY\x03"),
     ],
 )
-def test_an_array_is_checked_before_it_is_read(old, new, members):
-    assert "damaged: theta" in refused(written(header_of(members, old, new)))
+def test_array_headers_are_checked_before_reading(old, new, members):
+    assert "damaged: theta" in load_error(written(header_of(members, old, new)))
 
 
 @pytest.mark.parametrize("array", [np.zeros(58, [("a", "<f8")]), np.zeros(58, "S8"), np.zeros(59)])
-def test_arrays_of_other_types_and_sizes_are_refused(array, members):
-    assert "theta" in refused(written({**members, "theta.npy": npy(array)}))
+def test_arrays_of_wrong_type_or_size_are_rejected(array, members):
+    assert "theta" in load_error(written({**members, "theta.npy": npy(array)}))
 
 
 @table(
@@ -206,12 +207,12 @@ def test_arrays_of_other_types_and_sizes_are_refused(array, members):
         {"episode_totals": None},
     ],
 )
-def test_episodes_that_cannot_have_been_are_refused(run, members):
+def test_impossible_episode_statistics_are_rejected(run, members):
     for name, array in run.items():
         members.pop(f"run.{name}.npy")
         if array is not None:
             members[f"run.{name}.npy"] = npy(array)
-    assert "episodes" in refused(written(members))
+    assert "episodes" in load_error(written(members))
 
 
 # -- the header ------------------------------------------------------------------------------------
@@ -245,8 +246,8 @@ BOX = {"kind": "box", "shape": [4], "low": [0.0] * 4, "high": [1.0] * 4, "dtype"
         {"observations": {"kind": "dict", "parts": NESTED["parts"] * 2}},
     ],
 )
-def test_headers_are_compared_with_the_arrays(changes, members):
-    assert refused(written(with_header(members, **changes))).startswith("the open file ")
+def test_inconsistent_headers_are_rejected(changes, members):
+    assert load_error(written(with_header(members, **changes))).startswith("the open file ")
 
 
 @table(
@@ -257,34 +258,34 @@ def test_headers_are_compared_with_the_arrays(changes, members):
         '{"format": 1' + "0" * 9999,
     ],
 )
-def test_texts_that_are_no_header_are_refused(text, members):
-    refused(written({**members, "header.npy": npy(np.array(text))}))
+def test_invalid_header_texts_are_rejected(text, members):
+    load_error(written({**members, "header.npy": npy(np.array(text))}))
 
 
-def test_a_header_with_a_name_twice_is_refused(members):
-    """Whole otherwise: JSON takes the last of two."""
+def test_a_header_with_a_duplicate_name_is_rejected(members):
+    """Otherwise valid: JSON keeps the last of two."""
     text = str(np.load(io.BytesIO(members["header.npy"])))
     twice = npy(np.array(text[:-1] + ', "version": "9"}'))
-    assert "a name twice" in refused(written({**members, "header.npy": twice}))
+    assert "a name twice" in load_error(written({**members, "header.npy": twice}))
 
 
 @pytest.mark.parametrize("name", ["x" * 100_000, "\x1b[2J\nsaved"])
-def test_what_a_file_says_fills_no_screen(name, members):
+def test_error_messages_quote_little_of_the_file(name, members):
     settings = json.loads(str(np.load(io.BytesIO(members["header.npy"]))))["settings"]
-    reason = refused(written(with_header(members, settings={**settings, name: 1})))
+    reason = load_error(written(with_header(members, settings={**settings, name: 1})))
     assert len(reason) < 400
     assert reason.isprintable()
 
 
-def test_a_nested_space_is_refused_however_deep(members):
+def test_deeply_nested_spaces_are_rejected(members):
     text = str(np.load(io.BytesIO(members["header.npy"])))
     deep = '{"kind": "tuple", "parts": [' * 5000
     text = text.replace('"observations": ', f'"observations": {deep}', 1)
-    refused(written({**members, "header.npy": npy(np.array(text + "]}" * 5000))}))
+    load_error(written({**members, "header.npy": npy(np.array(text + "]}" * 5000))}))
 
 
-def test_a_rollout_takes_no_memory_before_it_is_collected(members):
-    """n_steps is in no array; the agent is made when it is first needed."""
+def test_loading_allocates_no_rollout_memory(members):
+    """No array's size depends on n_steps; the agent is created at its first use."""
     tracemalloc.start()
     loaded = TRPO.load(written(with_header(members, n_steps=2**24, backend="portable")))
     assert tracemalloc.get_traced_memory()[1] < 2**26
@@ -292,8 +293,8 @@ def test_a_rollout_takes_no_memory_before_it_is_collected(members):
     assert loaded.settings.n_steps == 2**24
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak has other units there")
-def test_acting_takes_no_memory_for_rollouts(members):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss has other units")
+def test_predict_allocates_no_rollout_memory(members):
     import resource
 
     loaded = TRPO.load(written(with_header(members, n_steps=2**21)))
@@ -302,7 +303,7 @@ def test_acting_takes_no_memory_for_rollouts(members):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
 
 
-def test_threads_may_share_a_model_that_was_just_loaded(members):
+def test_threads_share_the_agent_of_a_loaded_model(members):
     loaded = TRPO.load(written(members))
     agents, barrier = [], threading.Barrier(4)
 
@@ -318,6 +319,12 @@ def test_threads_may_share_a_model_that_was_just_loaded(members):
     assert len(set(map(id, agents))) == 1
 
 
+def agent_settings(model):
+    trainer = insides(model)
+    actions = trainer.actions
+    return resolve(model.settings, trainer.observations.size, actions.distribution, actions.parts)
+
+
 SPACES = [
     (Box(-np.inf, np.inf, (3,), np.float64), Box(-1, 1, (2, 2))),
     (Dict(a=Discrete(3, start=-1), b=MultiBinary((2, 2))), MultiDiscrete([2, 3], start=[1, -1])),
@@ -330,7 +337,7 @@ SPACES = [
 @table("backend", ["compiled", "portable"])
 @table(("observations", "actions"), SPACES)
 @table("critic", ["kfac", "adam", "ridge"])
-def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, critic):
+def test_state_sizes_match_an_agent(backend, observations, actions, critic):
     model = small_model(
         SpacesOnly(observations, actions),
         backend=backend,
@@ -338,7 +345,7 @@ def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, 
         policy_kwargs={"net_arch": [3, 2]},
     )
     sizes = {name: len(value) for name, value in model.snapshot().state.items()}
-    assert state_sizes(insides(model).agent.settings) == sizes
+    assert state_sizes(agent_settings(model)) == sizes
     saved = json.loads(
         json.dumps([insides(model).observations.to_json(), insides(model).actions.to_json()])
     )
@@ -353,10 +360,10 @@ def test_sizes_are_counted_as_an_agent_has_them(backend, observations, actions, 
         {"features": "polynomial", "feature_degree": 3},
     ],
 )
-def test_sizes_of_features_are_counted_too(features):
+def test_state_sizes_match_an_agent_with_features(features):
     model = small_model(policy="LinearPolicy", policy_kwargs=features, normalize_observations=True)
     sizes = {name: len(value) for name, value in model.snapshot().state.items()}
-    assert state_sizes(insides(model).agent.settings) == sizes
+    assert state_sizes(agent_settings(model)) == sizes
 
 
 # -- the command line ------------------------------------------------------------------------------
@@ -376,21 +383,21 @@ def bombs(members):
 
 
 @pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "config.json", "evaluation.json"])
-def test_a_damaged_run_ends_in_one_line(name, run, members, capsys):
+def test_damaged_run_files_are_reported_in_one_line(name, run, members, capsys):
     (run / name).write_bytes(bombs(members) if name.endswith("npz") else DEEP.encode())
     line = "eval run" if name == "model.npz" else "train --resume run"
     capsys.readouterr()
     code = main(line.split())
     err = capsys.readouterr().err
-    if name == "evaluation.json":  # a finished run's is not read
+    if name == "evaluation.json":  # not read for a finished run
         assert (code, err) == (0, "")
     else:
         assert (code, err.count("\n")) == (2, 1)
         assert name in err
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
-def test_a_pipe_in_a_run_s_folder_is_not_waited_for(run, capsys):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this platform has no named pipes")
+def test_a_named_pipe_in_a_run_folder_does_not_block(run, capsys):
     (run / "config.json").unlink()
     os.mkfifo(run / "config.json")
     for line in ("eval run", "train --resume run"):
@@ -399,7 +406,7 @@ def test_a_pipe_in_a_run_s_folder_is_not_waited_for(run, capsys):
 
 
 @table("total", [True, -1, 10**30, 1.5])
-def test_steps_that_no_run_has_are_refused(total, run, capsys):
+def test_an_invalid_total_timesteps_is_rejected_on_resume(total, run, capsys):
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"total_timesteps": total}))
     assert main(["train", "--resume", "run"]) == 2

@@ -1,4 +1,4 @@
-"""A model of one's own: the example of `fasttrpo.envs.mujoco.custom`, run as it stands there."""
+"""Custom MuJoCo models: the example of `fasttrpo.envs.mujoco.custom`, run as written there."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def arm(tmp_path, monkeypatch):
 
 
 def example():
-    """The docstring's code."""
+    """The code in the module's docstring."""
     lines = [line for line in custom.__doc__.splitlines() if line.startswith("    ") or not line]
     return textwrap.dedent("\n".join(lines))
 
 
-def test_the_example_runs(arm):
-    """Twenty lines, trained (fewer steps than there)."""
+def test_the_example_in_the_docstring_runs(arm):
+    """Twenty lines of code, with fewer training steps."""
     code = example()
     assert 15 <= sum(bool(line.strip()) for line in code.splitlines()) <= 24
     shorter = code.replace('"MlpPolicy", env', '"MlpPolicy", env, n_steps=4')
@@ -81,8 +81,8 @@ def make(arm, num_envs=3, obs=observation, rew=reward, **kwargs):
 
 
 @pytest.mark.parametrize("contact_forces", [False, True])
-def test_steps_are_mujoco_s(arm, contact_forces):
-    """Against one mjData stepped by hand."""
+def test_steps_equal_those_of_mj_step(arm, contact_forces):
+    """Against one MjData stepped directly."""
     library = pytest.importorskip("mujoco")
     env = make(arm, start=start, frame_skip=3, contact_forces=contact_forces)
     obs, infos = env.reset(seed=0)
@@ -98,8 +98,8 @@ def test_steps_are_mujoco_s(arm, contact_forces):
         assert rewards[1] == -np.abs(data.qpos).sum()
 
 
-def test_fields_that_only_the_reward_looks_at(arm):
-    """A field is bound when it is first looked at, and then lags: that has to be before."""
+def test_fields_used_only_by_the_reward_are_current(arm):
+    """Fields are bound at their first use and may lag afterwards: they must be bound in time."""
     env = make(arm, rew=lambda batch, actions: batch.site_xpos[:, 0, 2])
     twin = make(arm, obs=lambda batch: batch.site_xpos[:, 0])
     env.reset(seed=0)
@@ -110,7 +110,7 @@ def test_fields_that_only_the_reward_looks_at(arm):
     assert np.all(rewards != 0)
 
 
-def test_episodes_end_as_the_functions_say(arm):
+def test_episodes_end_as_terminated_and_the_limit_say(arm):
     env = make(arm, terminated=lambda batch: batch.time > 0.035, max_episode_steps=3)
     env.reset(seed=0)
     flags = [env.step(act)[2:4] for act in actions_for(env, 6)]
@@ -122,26 +122,26 @@ def test_episodes_end_as_the_functions_say(arm):
     np.testing.assert_array_equal([f[0][2] for f in flags], [0, 0, 0, 1, 0, 0, 0, 1])
 
 
-def test_a_model_in_memory(arm):
+def test_a_model_may_be_an_mjmodel(arm):
     library = pytest.importorskip("mujoco")
     env, twin = make(library.MjModel.from_xml_path(str(arm))), make(arm)
     actions = actions_for(env, 5)
     assert_same_bits(run(env, actions), run(twin, actions))
 
 
-def test_motors_without_limits(arm):
+def test_motors_without_limits_have_unbounded_actions(arm):
     arm.write_text(ARM.replace('ctrlrange="-0.5 0.5"', ""))
     space = make(arm).single_action_space
     np.testing.assert_array_equal(space.low, np.float32([-1, -np.inf]))
     np.testing.assert_array_equal(space.high, np.float32([1, np.inf]))
 
 
-def test_without_a_start_it_is_the_model_s_own(arm):
+def test_episodes_start_from_the_model_by_default(arm):
     obs, _ = make(arm).reset(seed=0)
     np.testing.assert_array_equal(obs, np.zeros((3, 4)))
 
 
-def test_seeds_and_threads(arm):
+def test_the_number_of_threads_changes_no_bit_of_a_custom_model(arm):
     env = make(arm, 5, start=start, max_episode_steps=7)
     actions = actions_for(env, 20)
     more = mujoco.from_model(
@@ -163,21 +163,21 @@ WRONG = [
 
 
 @table(("functions", "message"), WRONG)
-def test_a_function_of_another_shape_is_named(arm, functions, message):
-    """When the environment is made; a start when it is first asked for."""
+def test_functions_that_return_wrong_shapes_are_named(arm, functions, message):
+    """When the environment is created; for `start`, at the first reset."""
     with pytest.raises(ValueError, match=message):
         make(arm, **functions).reset(seed=0)
 
 
-def test_a_model_that_is_not_there(arm):
+def test_a_missing_file_and_an_unknown_keyword_raise(arm):
     with pytest.raises(OSError, match=r"nothing\.xml"):
         make("nothing.xml")
     with pytest.raises(TypeError, match="max_steps"):
         make(arm, max_steps=3)
 
 
-def test_a_task_of_one_s_own(arm):
-    """What `from_model` does not have: a reward from before and after, infos, other modes."""
+def test_a_custom_task_adds_infos_and_autoreset_modes(arm):
+    """What `from_model` lacks: rewards from two states, infos, autoreset modes."""
 
     class Swing(mujoco.Task):
         def remember(self):

@@ -1,4 +1,4 @@
-"""The batched MuJoCo environment: seeds, resets, threads, what it refuses, what it warns of."""
+"""The batched MuJoCo environment: seeds, resets, threads, errors, warnings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tables import table
 
 from fasttrpo.envs.mujoco.versions import require_mujoco
 
-# One on mujoco.batch.Batch, one on the batch with contact forces.
+# The first runs on mujoco.batch.Batch, the second on the batch with contact forces.
 BOTH = ["Hopper-v5", "Ant-v5"]
 
 
 @table("env_id", mujoco.IDS)
-def test_what_it_returns_fits_what_it_says(env_id):
-    """Gymnasium's own checks of spaces and of what a reset returns; steps by shape and type."""
+def test_returned_values_fit_the_spaces(env_id):
+    """Gymnasium's checks of spaces and resets; shapes and types of steps."""
     env = ours(env_id, 3)
     assert isinstance(env, gymnasium.vector.VectorEnv)
     check_observation_space(env.single_observation_space)
@@ -40,7 +40,7 @@ def test_what_it_returns_fits_what_it_says(env_id):
 
 
 @pytest.mark.parametrize("env_id", BOTH)
-def test_seeds_reproduce(env_id):
+def test_equal_seeds_give_equal_runs(env_id):
     env = ours(env_id, 3)
     actions = actions_for(env, 40)
     first = run(env, actions, seed=5)
@@ -49,8 +49,8 @@ def test_seeds_reproduce(env_id):
     assert not np.array_equal(first[0], run(env, actions[:1], seed=6)[0])
 
 
-def test_seeds_are_each_environment_s():
-    """Environment i of seed s is environment 0 of seed s + i, whatever runs beside it."""
+def test_each_environment_has_its_own_seed():
+    """Environment i of seed s is environment 0 of seed s + i, whatever the others do."""
     actions = actions_for(ours("Hopper-v5", 4), 60)
     together, alone = ours("Hopper-v5", 4), ours("Hopper-v5", 1)
     a, _ = together.reset(seed=10)
@@ -64,7 +64,7 @@ def test_seeds_are_each_environment_s():
     assert together.np_random_seed == (10, 11, 12, 13)
 
 
-def test_without_a_seed_the_streams_run_on():
+def test_reset_without_a_seed_continues_the_streams():
     env, twin = ours("Hopper-v5", 2), ours("Hopper-v5", 2)
     for each in (env, twin):
         each.reset(seed=[3, None])
@@ -85,7 +85,7 @@ def test_the_number_of_threads_changes_no_bit(env_id):
         assert_same_bits(one, run(more, actions))
 
 
-def test_threads_by_default_are_the_cores_at_hand():
+def test_the_default_number_of_threads_is_that_of_available_cores():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert mujoco.make("HalfCheetah-v5", 64).n_threads == min(64, cores)
     assert mujoco.make("HalfCheetah-v5", 1).n_threads == 1
@@ -93,7 +93,7 @@ def test_threads_by_default_are_the_cores_at_hand():
 
 @table("mode", MODES)
 @table("env_id", BOTH)
-def test_a_partial_reset_leaves_the_others_alone(env_id, mode):
+def test_a_partial_reset_leaves_other_environments_unchanged(env_id, mode):
     actions = actions_for(ours(env_id, 3), 30, scale=0.3)
     env, twin = (ours(env_id, 3, mode, terminate_when_unhealthy=False) for _ in "ab")
     env.reset(seed=0)
@@ -112,7 +112,7 @@ def test_a_partial_reset_leaves_the_others_alone(env_id, mode):
     assert not np.array_equal(a[0][1], b[0][1])
 
 
-def test_a_partial_reset_restarts_the_count_of_steps():
+def test_a_partial_reset_restarts_the_step_count():
     env = ours("HalfCheetah-v5", 2, AutoresetMode.DISABLED, max_episode_steps=5)
     env.reset(seed=0)
     actions = actions_for(env, 5)
@@ -125,7 +125,7 @@ def test_a_partial_reset_restarts_the_count_of_steps():
 
 
 @pytest.mark.parametrize("limit", [None, -1])
-def test_no_step_limit(limit):
+def test_episodes_without_a_step_limit_are_never_truncated(limit):
     env = ours("HalfCheetah-v5", 1, max_episode_steps=limit)
     env.reset(seed=0)
     env._elapsed[:] = 10**9
@@ -133,7 +133,7 @@ def test_no_step_limit(limit):
 
 
 @pytest.mark.parametrize("env_id", BOTH)
-def test_arrays_returned_are_the_caller_s_own(env_id):
+def test_returned_arrays_belong_to_the_caller(env_id):
     actions = actions_for(ours(env_id, 3), 30)
     env = ours(env_id, 3)
     expected = run(ours(env_id, 3), actions)
@@ -150,7 +150,7 @@ def test_arrays_returned_are_the_caller_s_own(env_id):
     assert not np.any(obs == 77)
 
 
-def test_final_observations_are_not_the_next_ones():
+def test_final_observations_differ_from_the_next_ones():
     env = ours("HalfCheetah-v5", 2, max_episode_steps=3)
     env.reset(seed=0)
     for act in actions_for(env, 3):
@@ -160,13 +160,13 @@ def test_final_observations_are_not_the_next_ones():
     assert data_equivalence(infos["final_info"]["_x_velocity"], np.array([True, True]))
 
 
-# -- what MuJoCo gives up -------------------------------------------------------------------------
+# -- simulations that MuJoCo aborts ---------------------------------------------------------------
 
 
 @table("mode", MODES)
 @table("env_id", BOTH)
 @table(("field", "value"), [("qvel", np.nan), ("qpos", np.inf), ("qvel", 1e15)])
-def test_an_unstable_simulation_is_named_and_the_rest_intact(env_id, mode, field, value):
+def test_an_unstable_simulation_is_reported_and_others_are_unaffected(env_id, mode, field, value):
     env, twin = (ours(env_id, 3, mode, reset_noise_scale=0) for _ in "ab")
     env.reset(seed=0)
     twin.reset(seed=0)
@@ -181,13 +181,13 @@ def test_an_unstable_simulation_is_named_and_the_rest_intact(env_id, mode, field
         np.testing.assert_array_equal(mine[[0, 2]], its[[0, 2]])
     assert (rewards[1], terminated[1], truncated[1]) == (0.0, False, True)
     same = mode is AutoresetMode.SAME_STEP
-    told = infos["final_info"] if same else infos
-    np.testing.assert_array_equal(told["unstable"], [False, True, False])
+    reported = infos["final_info"] if same else infos
+    np.testing.assert_array_equal(reported["unstable"], [False, True, False])
     np.testing.assert_array_equal(infos["final_obs"][1] if same else obs[1], last)
-    assert_goes_on(env, twin, actions, mode)
+    assert_continues(env, twin, actions, mode)
 
 
-def assert_goes_on(env, twin, actions, mode):
+def assert_continues(env, twin, actions, mode):
     """The others as if nothing had happened, the restarted one healthy, without a warning."""
     if mode is AutoresetMode.DISABLED:
         env.reset(options={"reset_mask": np.array([False, True, False])})
@@ -201,7 +201,7 @@ def assert_goes_on(env, twin, actions, mode):
 
 
 def crowded(folder, memory):
-    """Ten boxes, and memory for the contacts of too few of them."""
+    """Ten boxes, and memory for the contacts of only some of them."""
     bodies = "".join(
         f'<body pos="{2 * x} 0 1"><freejoint/><geom type="box" size=".3 .3 .3"/></body>'
         for x in range(10)
@@ -229,8 +229,8 @@ def crowd(path, contact_forces):
 
 
 @pytest.mark.parametrize("contact_forces", [False, True])
-def test_an_error_inside_mujoco_is_named_and_the_rest_intact(tmp_path, contact_forces):
-    """Some size of memory makes MuJoCo raise an error when the boxes of one simulation land."""
+def test_an_error_inside_mujoco_is_reported_and_others_are_unaffected(tmp_path, contact_forces):
+    """Some memory sizes make MuJoCo raise an error when the boxes of one simulation land."""
     no_actions, found = np.zeros((3, 0)), 0
     for memory in range(48, 112, 8):
         env, before = crowd(crowded(tmp_path, memory), contact_forces)
@@ -247,10 +247,10 @@ def test_an_error_inside_mujoco_is_named_and_the_rest_intact(tmp_path, contact_f
     assert found
 
 
-# -- what it refuses ------------------------------------------------------------------------------
+# -- rejected input -------------------------------------------------------------------------------
 
 
-def test_steps_out_of_turn():
+def test_calls_in_the_wrong_order_are_rejected():
     env = ours("Hopper-v5", 2, AutoresetMode.DISABLED, max_episode_steps=2)
     act = actions_for(env, 1)[0]
     with pytest.raises(ResetNeeded, match="call reset before step"):
@@ -272,7 +272,7 @@ def test_steps_out_of_turn():
 
 
 @pytest.mark.filterwarnings("error")
-def test_arguments_that_do_not_exist():
+def test_unknown_or_invalid_arguments_are_rejected():
     with pytest.raises(TypeError, match=r"Hopper-v5.*'helthy_reward'.*'healthy_reward'"):
         ours("Hopper-v5", helthy_reward=1)
     with pytest.raises(TypeError, match=r"'n_thread'.*'n_threads'"):
@@ -295,7 +295,7 @@ def test_arguments_that_do_not_exist():
         ours("Hopper-v5", mode="sometimes")
 
 
-def test_actions_and_resets_of_another_form():
+def test_invalid_actions_and_reset_options_are_rejected():
     env = ours("Hopper-v5", 2)
     env.reset(seed=0)
     for shape in ((2,), (3, 3), (2, 4), (6,)):
@@ -311,21 +311,21 @@ def test_actions_and_resets_of_another_form():
             env.reset(options={"reset_mask": mask})
 
 
-def test_pictures():
+def test_rgb_arrays_are_rendered():
     env = ours("Hopper-v5", 2, render_mode="rgb_array", width=64, height=48)
     env.reset(seed=0)
     assert ours("Hopper-v5").render() is None
     try:
         frames = env.render()
-    except Exception as error:  # whatever the platform's library says
-        pytest.skip(f"no OpenGL here: {error}")
+    except Exception as error:  # depends on the platform's library
+        pytest.skip(f"OpenGL is not available: {error}")
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 2
     assert frames[0].std() > 0
     env.close()
 
 
 class Camera:
-    """Stands in for Gymnasium's renderer: the picture is the position."""
+    """Stands in for Gymnasium's renderer: its picture is qpos."""
 
     def __init__(self, model, data, camera, width, height, *rest):
         self.data, self.camera, self.size, self.closed = data, camera, (width, height), 0
@@ -338,7 +338,7 @@ class Camera:
 
 
 @pytest.mark.parametrize("env_id", BOTH)
-def test_pictures_are_of_each_simulation(env_id, monkeypatch):
+def test_each_simulation_is_rendered_without_side_effects(env_id, monkeypatch):
     rendering = pytest.importorskip("gymnasium.envs.mujoco.mujoco_rendering")
     monkeypatch.setattr(rendering, "MujocoRenderer", Camera)
     env = ours(env_id, 3, render_mode="rgb_array", width=32)
@@ -358,7 +358,7 @@ def test_pictures_are_of_each_simulation(env_id, monkeypatch):
 
 
 def test_views_outlive_the_environment():
-    """The batch of the C interface goes with the last view of it."""
+    """The batch of the C interface lives as long as its last view."""
     env = ours("Ant-v5", 2)
     env.reset(seed=0)
     qpos, forces = env.task.qpos, env.task._forces
@@ -371,7 +371,7 @@ def test_views_outlive_the_environment():
     assert np.isfinite(forces).all()
 
 
-def test_the_two_batches_bind_alike():
+def test_both_batches_bind_the_same_fields():
     from fasttrpo.envs.mujoco.forces import ForcesBatch
 
     library = require_mujoco()
@@ -399,7 +399,7 @@ def test_the_two_batches_bind_alike():
 
 
 def test_contact_forces_are_the_same_without_the_extension(monkeypatch):
-    """Where MuJoCo's batches call back into Python."""
+    """Without it, MuJoCo's batches call back into Python."""
     forces = importlib.import_module("fasttrpo.envs.mujoco.forces")
 
     def observed():

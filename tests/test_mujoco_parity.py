@@ -1,4 +1,4 @@
-"""MuJoCo's tasks against Gymnasium's v5 environments: the same numbers, from the same seeds."""
+"""MuJoCo tasks against Gymnasium's v5 environments: the same numbers from the same seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mujoco_envs import (
 )
 from tables import table
 
-# Every keyword argument with another value than its default; xml_file has a test of its own.
+# Every keyword argument with a non-default value; xml_file has a separate test.
 SMALLER = {"exclude_current_positions_from_observation": False}
 BODY = {
     **SMALLER,
@@ -66,9 +66,9 @@ CHANGED = {
     | {"terminate_when_unhealthy": False, "healthy_z_range": (0.5, 1.3)}
     | {"healthy_angle_range": (-0.4, 0.3), "reset_noise_scale": 0.1},
 }
-# Keywords that are about pictures or files.
+# Keywords about pictures or files.
 ELSEWHERE = {"xml_file", "default_camera_config"}
-# Defaults, but the episodes go on to the step limit.
+# Defaults, but episodes continue to the step limit.
 ENDLESS = {"terminate_when_unhealthy": False}
 VARIANTS = [(env_id, {}) for env_id in mujoco.IDS]
 VARIANTS += list(CHANGED.items())
@@ -80,17 +80,17 @@ def label(value):
 
 
 @table(("env_id", "keywords"), VARIANTS, ids=label)
-def test_hundreds_of_steps(env_id, keywords):
-    """Through episodes' ends and the resets after them, with the same seed."""
-    mine, other = (make(env_id, max_episode_steps=150, **keywords) for make in (ours, its))
+def test_steps_equal_those_of_gymnasium(env_id, keywords):
+    """Including episode ends and the resets after them, with the same seed."""
+    mine, other = (make(env_id, max_episode_steps=60, **keywords) for make in (ours, its))
     assert_same_resets(mine, other, seed=7)
-    assert_same_steps(mine, other, actions_for(mine, 400))
+    assert_same_steps(mine, other, actions_for(mine, 140))
 
 
 @table("mode", MODES)
 @table("env_id", ["Ant-v5", "Hopper-v5", "InvertedPendulum-v5", "Reacher-v5"])
-def test_autoreset_modes(env_id, mode):
-    """Terminations and truncations, at different times and at once."""
+def test_autoreset_modes_equal_those_of_gymnasium(env_id, mode):
+    """Terminations and truncations, at different times and together."""
     mine, other = (make(env_id, 3, mode, max_episode_steps=12) for make in (ours, its))
     assert_same_resets(mine, other, seed=3)
     assert assert_same_steps(mine, other, actions_for(mine, 60)) >= 9
@@ -99,14 +99,14 @@ def test_autoreset_modes(env_id, mode):
 @pytest.mark.parametrize(
     "kind", [np.float64, np.int64] if IS_NUMPY_1 else [np.float32, np.float64, np.int64]
 )
-def test_actions_of_other_types(kind):
-    """Gymnasium sums the squares in the type that it is given."""
+def test_rewards_follow_the_dtype_of_actions(kind):
+    """Gymnasium sums the squares in the dtype of the action."""
     mine, other = ours("Hopper-v5"), its("Hopper-v5")
     assert_same_resets(mine, other, seed=3)
     assert_same_steps(mine, other, (3 * actions_for(mine, 20)).astype(kind))
 
 
-def test_actions_in_another_order_of_memory():
+def test_fortran_ordered_actions_are_accepted():
     mine, other = ours("Ant-v5", 3), its("Ant-v5", 3)
     assert_same_resets(mine, other, seed=3)
     actions = actions_for(mine, 10)
@@ -114,7 +114,7 @@ def test_actions_in_another_order_of_memory():
 
 
 @table("env_id", mujoco.IDS)
-def test_spaces_metadata_and_limits(env_id):
+def test_spaces_metadata_and_limits_equal_those_of_gymnasium(env_id):
     mine, other = ours(env_id), its(env_id)
     for name in ("single_observation_space", "single_action_space", "observation_space"):
         assert getattr(mine, name) == getattr(other, name)
@@ -125,20 +125,20 @@ def test_spaces_metadata_and_limits(env_id):
 
 
 @table("env_id", mujoco.IDS)
-def test_arguments_are_gymnasium_s(env_id):
-    """Names, order and defaults; and each of them is tried with another value above."""
+def test_arguments_equal_those_of_gymnasium(env_id):
+    """Names, order and defaults; the steps above use a non-default value of each."""
     its_class = load_env_creator(gymnasium.spec(env_id).entry_point)
     parameters = inspect.signature(its_class).parameters.values()
     expected = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
     mine = vars(mujoco.task_class(env_id)()).copy()
-    for defaults in (mine, expected):  # the renderer looks Gymnasium's up
+    for defaults in (mine, expected):  # only the renderer reads it
         defaults.pop("default_camera_config")
     assert mine == expected
     assert set(CHANGED[env_id]) == set(mine) - ELSEWHERE
     assert all(value != mine[name] for name, value in CHANGED[env_id].items())
 
 
-def test_a_model_of_another_file(tmp_path):
+def test_xml_file_replaces_the_model(tmp_path):
     shipped = gymnasium.make("HalfCheetah-v5").unwrapped.fullpath
     with open(shipped) as file:
         text = file.read().replace('timestep="0.01"', 'timestep="0.004"')
@@ -156,7 +156,7 @@ def test_a_model_of_another_file(tmp_path):
 
 
 def starts(env_id, n):
-    """qpos and qvel (n, nq + nv) after a reset: ours in one batch, Gymnasium's one by one."""
+    """qpos and qvel (n, nq + nv) after a reset: our batch, and Gymnasium's environments in turn."""
     mine, other = ours(env_id, n), gymnasium.make(env_id).unwrapped
     mine.reset(seed=1_000_000)
     rows = []
@@ -167,11 +167,11 @@ def starts(env_id, n):
 
 
 @table("env_id", mujoco.IDS)
-def test_starts_are_distributed_alike(env_id):
-    """Other seeds than Gymnasium's: means, spreads, and two-sample Kolmogorov-Smirnov.
+def test_initial_states_are_distributed_as_in_gymnasium(env_id):
+    """Means, standard deviations and two-sample Kolmogorov-Smirnov, with unequal seeds.
 
-    In each of at most 47 components; D > 2.4 sqrt(2 / n) has a chance of 2e-5, and 6 standard
-    errors (a normal's spread has at most std / sqrt(2 n)) less.
+    Over at most 47 components, D > 2.4 sqrt(2 / n) has probability 2e-5, and 6 standard errors
+    (a normal's standard deviation has at most std / sqrt(2 n)) less.
     """
     n = 1000
     mine, other = starts(env_id, n)
@@ -186,15 +186,15 @@ def test_starts_are_distributed_alike(env_id):
 
 
 @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Hopper-v5", "Humanoid-v5"])
-def test_gymnasium_s_own_match(env_id):
-    """Its check is written for single environments, and takes vectors of one: bit for bit."""
+def test_check_environments_match_finds_no_difference(env_id):
+    """It compares single environments, or vector environments of one: bit for bit."""
     mode = AutoresetMode.DISABLED
     mine, other = ours(env_id, 1, mode), its(env_id, 1, mode)
     check_environments_match(other, mine, 100, info_comparison="keys-equivalence")
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_gymnasium_s_wrappers(mode):
+def test_vector_wrappers_see_the_same_episodes(mode):
     """(In DISABLED mode, Gymnasium 1.4's own environment hides the mask from its wrapper.)"""
     envs = [make("Hopper-v5", 3, mode, max_episode_steps=15) for make in (ours, its)]
     wrapped = [RecordEpisodeStatistics(env) for env in envs]
@@ -211,7 +211,7 @@ def test_gymnasium_s_wrappers(mode):
     assert len(wrapped[0].length_queue) >= 3
 
 
-def test_infos_as_lists():
+def test_infos_convert_to_lists():
     env = DictInfoToList(ours("Hopper-v5", 3))
     _, infos = env.reset(seed=0)
     assert [sorted(info) for info in infos] == [["x_position", "z_distance_from_origin"]] * 3

@@ -1,4 +1,4 @@
-"""Simulations that are saved and go on: bit for bit, in each of the eleven tasks."""
+"""Saved MuJoCo simulations resume bit for bit, in each of the eleven tasks."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from fasttrpo.envs.mujoco.planar import Hopper
 
 
 def steps(env, actions):
-    """All that a run returns, as bytes."""
+    """All results of a run, as bytes."""
     results = [env.step(act)[:4] for act in actions]
     return [[np.asarray(value).tobytes() for value in result] for result in results]
 
 
 @table("env_id", mujoco.IDS)
 @table("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_a_loaded_batch_goes_on_bit_for_bit(env_id, mode):
-    env, fresh = (ours(env_id, 3, mode, max_episode_steps=25) for _ in range(2))
-    env.reset(seed=5)
-    actions = actions_for(env, 70)
-    for k in range(1, 60):
-        env.step(actions[k - 1])
-        if k not in (1, 25, 26, 51):  # episodes end at 25, and at 50 or 51
-            continue
-        saved = env.save()
-        shown = fresh.load(saved)
-        np.testing.assert_array_equal(shown, fresh._obs)
-        whole = ours(env_id, 3, mode, max_episode_steps=25)
-        whole.reset(seed=5)
-        steps(whole, actions[:k])
-        assert steps(fresh, actions[k:]) == steps(whole, actions[k:])
+def test_a_loaded_batch_continues_bit_for_bit(env_id, mode):
+    """Also where saving is at an episode's end: at 12, and at 24 or 25."""
+    env, uninterrupted, fresh = (ours(env_id, 3, mode, max_episode_steps=12) for _ in range(3))
+    actions, saved, results = actions_for(env, 40), {}, []
+    for each in (env, uninterrupted):
+        each.reset(seed=5)
+    for k, act in enumerate(actions, start=1):
+        results += steps(env, [act])
+        if k in (1, 12, 13, 25):
+            saved[k] = env.save()
+    assert results == steps(uninterrupted, actions)  # saving has no effect
+    for k, data in saved.items():
+        obs = fresh.load(data)
+        np.testing.assert_array_equal(obs, fresh._obs)
+        assert steps(fresh, actions[k:]) == results[k:]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -49,15 +49,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(n_threads, tmp_path):
         return ours("Hopper-v5", 3, n_threads=n_threads)
 
     keywords = {"n_steps": 40, "normalize_observations": True}
-    whole = small_model(make(), **keywords).learn(600)
+    uninterrupted = small_model(make(), **keywords).learn(600)
     small_model(make(), **keywords).learn(240).save(tmp_path / "half", checkpoint=True)
     resumed = TRPO.load(tmp_path / "half", env=make())
     resumed.learn(360, reset_num_timesteps=False)
-    assert same_state(whole, resumed)
-    assert whole.records[-1]["return_mean"] == resumed.records[-1]["return_mean"]
+    assert same_state(uninterrupted, resumed)
+    assert uninterrupted.records[-1]["return_mean"] == resumed.records[-1]["return_mean"]
 
 
-def test_what_cannot_be_saved_or_loaded():
+def test_save_and_load_reject_invalid_states():
     env = ours("Hopper-v5", 2)
     with pytest.raises(ResetNeeded, match="call reset before save"):
         env.save()
@@ -72,7 +72,7 @@ def test_what_cannot_be_saved_or_loaded():
         env.load(saved[:-30])
 
 
-def test_a_task_that_does_not_say_what_it_remembers_is_not_saved():
+def test_a_task_that_does_not_name_what_it_remembers_is_not_savable():
     class Secretive(Hopper):
         remembered = ()
 
@@ -95,7 +95,7 @@ def changed(data, **arrays):
     return file.getvalue()
 
 
-def test_what_cannot_have_been_saved_is_refused():
+def test_impossible_saved_states_are_rejected():
     env = ours("Hopper-v5", 2)
     env.reset(seed=1)
     data, state = env.save(), env._batch.state

@@ -1,4 +1,4 @@
-"""Names that are no UTF-8, and letters that a locale does not have: printed, written, read."""
+"""Non-UTF-8 names, and letters missing from a locale, are printed, written and read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fasttrpo.files.atomic import write_text
 from fasttrpo.logs.writers import ProgressFile
 
 NO_UTF8 = os.fsdecode(b"caf\xe9")
-# The C locale as it is, without Python's remedies for it, and streams that take ASCII alone.
+# The plain C locale, also without Python's workarounds for it, and streams that accept ASCII only.
 PLACES = {
     "C": {"LC_ALL": "C"},
     "C without UTF-8": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -29,7 +29,7 @@ PLACES = {
 
 
 def fasttrpo(folder, place, *args):
-    """The command's output; it must succeed."""
+    """Runs the command, which must succeed; returns its output."""
     command = [sys.executable, "-m", "fasttrpo", *args]
     path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), os.getcwd()])
     env = {**os.environ, "PYTHONPATH": path, **PLACES[place]}
@@ -41,7 +41,7 @@ def fasttrpo(folder, place, *args):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", ["caf\u00e9\u65e5", NO_UTF8], ids=["UTF-8", "no UTF-8"])
-def test_reports_of_any_name_in_any_locale(place, name, tmp_path):
+def test_a_report_is_written_for_any_name_in_any_locale(place, name, tmp_path):
     write_run(tmp_path / name / "seed0", env_id="\u00dcn\u00ef-v0")
     (write_run(tmp_path / name / "damaged", seed=1) / "config.json").write_text("{")
     out = fasttrpo(tmp_path, place, "report", name, "--out", f"{name}.html")
@@ -55,8 +55,8 @@ def test_reports_of_any_name_in_any_locale(place, name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", ["caf\u00e9", NO_UTF8], ids=["UTF-8", "no UTF-8"])
-def test_a_run_of_any_name_in_any_locale(place, name, tmp_path):
-    """Trained, resumed, evaluated."""
+def test_a_run_of_any_name_trains_in_any_locale(place, name, tmp_path):
+    """It is also resumed, evaluated and reported."""
     short = ["--n-envs", "2", "--n-steps", "32", "--no-progress"]
     train = ["train", "CartPole-v1", *short, "--total-timesteps", "64", "--out", name]
     assert b"saved in caf" in fasttrpo(tmp_path, place, *train, "--verbose")
@@ -73,9 +73,9 @@ gymnasium.register("\u00dcn\u00ef-v0", CartPoleEnv, max_episode_steps=20)
 """
 
 
-@pytest.mark.parametrize("place", ["C", "C without UTF-8"])
-def test_a_typed_environment_is_the_run_s_in_any_locale(place, tmp_path):
-    """Wherever in the command it stands."""
+def test_a_typed_environment_id_is_understood_in_any_locale(tmp_path):
+    """At any position in the command. In the plain C locale Python uses UTF-8 as elsewhere."""
+    place = "C without UTF-8"
     (tmp_path / "own_module.py").write_text(REGISTERS, encoding="utf-8")
     env_id = "own_module:\u00dcn\u00ef-v0"
     short = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "32", "--no-progress"]
@@ -85,7 +85,7 @@ def test_a_typed_environment_is_the_run_s_in_any_locale(place, tmp_path):
     fasttrpo(tmp_path, place, "train", "--resume", "run", "--total-timesteps", "64", env_id)
 
 
-def test_a_png_of_any_name(tmp_path, capsys):
+def test_a_plot_of_any_name_is_written(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     write_run(tmp_path / NO_UTF8, env_id="\udce9\ud800")
     write_run(tmp_path / "other", env_id="\udce9\ud800", settings={"target_kl": 0.5})
@@ -100,17 +100,17 @@ def test_printing_never_fails(encoding, errors, monkeypatch):
     make_streams_safe()
     print("\u65e5 \ud800", NO_UTF8, flush=True)
     text = stream.buffer.getvalue()
-    assert (b"caf\xe9" in text) == (errors == "surrogateescape")  # the file's own name
+    assert (b"caf\xe9" in text) == (errors == "surrogateescape")  # the original bytes
     assert b"\\ud800" in text
 
 
-def test_streams_of_other_programs_are_left_alone(monkeypatch):
+def test_streams_without_an_encoding_are_left_alone(monkeypatch):
     for stream in (None, io.StringIO()):
         monkeypatch.setattr(sys, "stdout", stream)
         make_streams_safe()
 
 
-def test_files_are_utf8_whatever_is_in_them(tmp_path):
+def test_files_are_utf8_whatever_they_contain(tmp_path):
     write_text(tmp_path / "a.txt", f"{NO_UTF8} \ud800")
     with ProgressFile(tmp_path / "b.csv") as file:
         file.write({"num_timesteps": 1, "where": NO_UTF8})
@@ -118,15 +118,15 @@ def test_files_are_utf8_whatever_is_in_them(tmp_path):
         assert "caf\\udce9" in (tmp_path / name).read_text(encoding="utf-8")
 
 
-def test_what_controls_a_terminal_is_shown_as_an_escape():
+def test_terminal_control_characters_are_escaped():
     assert readable("a\x1b[31m\x00\u202eb\u00e9\u65e5\n") == "a\\x1b[31m\\x00\\u202eb\u00e9\u65e5\n"
     assert readable(NO_UTF8) == "caf\\xe9"
     assert readable("\ud800") == "\\ud800"
-    assert readable("\udcc3\udca9") == "\u00e9"  # as a C locale has it
+    assert readable("\udcc3\udca9") == "\u00e9"  # as decoded in a C locale
 
 
-def test_an_environment_is_the_same_wherever_it_was_typed():
-    """Its module is found by the disk's name, what it registers by its letters."""
+def test_an_environment_id_does_not_depend_on_the_locale():
+    """Its module is found by its name on disk, its registered id by its letters."""
     typed = "\udcc3\udca9:\udcc3\udc9cn\udcc3\udcaf-v0"
     assert as_typed(typed) == as_typed("\u00e9:\u00dcn\u00ef-v0")
     assert as_typed(typed).endswith(":\u00dcn\u00ef-v0")

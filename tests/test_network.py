@@ -1,4 +1,4 @@
-"""The networks: what they compute, and where their parameters start."""
+"""The networks: their outputs and their initial parameters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from agents import SEED, every_policy, loaded, random_batch, rollout_settings, s
 from tables import table
 from tolerances import DENSE, ROUNDING, assert_close
 
-# Around the core's tiles of 64 rows, and sizes that four at a time do not divide.
+# Around the core's tiles of 64 rows, and sizes that are no multiple of four.
 ROWS = (1, 2, 63, 64, 65, 130)
 WIDTHS = ((1,), (5,), (9, 2), (1, 7, 6))
 
 
 @every_policy
-def test_outputs_are_the_layers_one_after_the_other(
-    implementation, hidden, distribution, activation
-):
+def test_outputs_are_those_of_the_layers_in_order(implementation, hidden, distribution, activation):
     s = settings(hidden, distribution, activation)
     agent, batch = loaded(implementation, s)
     expected = reference.dense_policy(s).outputs(agent.theta, batch.obs)
@@ -29,7 +27,7 @@ def test_outputs_are_the_layers_one_after_the_other(
 
 @table("hidden", WIDTHS)
 @table("obs_size", [1, 4, 5])
-def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_size):
+def test_outputs_are_right_for_any_number_of_rows_and_columns(implementation, hidden, obs_size):
     s = replace(settings(hidden, n_steps=max(ROWS)), obs_size=obs_size)
     agent = shaken(implementation, s)
     for n in ROWS:
@@ -42,7 +40,7 @@ def test_outputs_for_any_number_of_rows_and_columns(implementation, hidden, obs_
 
 @table("activation", ["tanh", "relu", "identity"])
 @table("n", [1, 12, 150])
-def test_values_are_the_value_network_s(implementation, activation, n):
+def test_values_are_those_of_the_value_network(implementation, activation, n):
     s = settings(activation=activation, value_hidden=(4, 3))
     agent, obs = shaken(implementation, s), random_batch(s, n).obs
     expected = reference.forward(agent.value_theta, (s.obs_size, 4, 3, 1), activation, obs)[1]
@@ -57,7 +55,7 @@ def test_the_ridge_critic_is_linear_in_the_observations_and_their_squares(implem
 
 
 def test_relu_has_slope_zero_at_zero(implementation):
-    """With nothing coming out of layer 1, what goes into layer 2 is 0 exactly."""
+    """With layer 1's outputs 0, layer 2's inputs are exactly 0."""
     s = settings((4,), activation="relu")
     agent, _ = loaded(implementation, s)
     theta = agent.theta
@@ -82,7 +80,7 @@ def test_parameters_are_copied_in_and_out(implementation):
 
 
 def gram_schmidt(lines):
-    """Each line made orthogonal to those before it, of length 1, along what is left of it."""
+    """Orthonormalises each line against the previous ones, keeping the sign of the remainder."""
     done = []
     for line in lines:
         rest = line - sum(q * (q @ line) for q in done)
@@ -91,7 +89,7 @@ def gram_schmidt(lines):
 
 
 def expected_weights(first_count, sizes, gains):
-    """Orthonormal columns where a layer has fewer outputs than inputs, else rows; biases 0."""
+    """Orthonormal columns where a layer has fewer outputs than inputs, otherwise rows; biases 0."""
     vectors = []
     for layer, (_, K, M) in enumerate(reference.layers(sizes)):
         stream = (SEED, reference.INIT, first_count + layer)

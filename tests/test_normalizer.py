@@ -1,4 +1,4 @@
-"""Running statistics: what they are, when they change, and what they do."""
+"""Running statistics: their values, when they change, and their effects."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from agents import O, World, collect, rollout_settings, samples_of, shaken
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
 
-def normalised(x, seen):
-    return np.clip((x - seen.mean(axis=0)) / np.sqrt(seen.var(axis=0) + 1e-8), -10, 10)
+def normalised(x, rows):
+    return np.clip((x - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-8), -10, 10)
 
 
-def test_observation_statistics_are_those_of_the_rows_kept(implementation):
+def test_observation_statistics_are_those_of_the_valid_rows(implementation):
     s, world, kept = rollout_settings(normalize_observations=True), World(5, gaps=True), []
     agent = shaken(implementation, s)
     for _ in range(3):
         log = collect(agent, world, 24)
         kept.append(log.obs[~log.skip])
         agent.update()
-        seen, state = np.concatenate(kept), agent.state()
-        assert state["obs_count"] == len(seen)
-        assert_close(state["obs_mean"], seen.mean(axis=0), ROUNDING)
-        assert_close(state["obs_m2"] / len(seen), seen.var(axis=0), ROUNDING)
+        rows, state = np.concatenate(kept), agent.state()
+        assert state["obs_count"] == len(rows)
+        assert_close(state["obs_mean"], rows.mean(axis=0), ROUNDING)
+        assert_close(state["obs_m2"] / len(rows), rows.var(axis=0), ROUNDING)
 
 
 def test_observations_are_normalised_and_clipped_for_both_networks(implementation):
@@ -45,10 +45,10 @@ def test_observations_are_normalised_and_clipped_for_both_networks(implementatio
 
 
 def test_statistics_are_frozen_within_an_iteration(implementation):
-    """The policy that is improved is the one that acted: on observations as it saw them."""
+    """The update uses the observations as the acting policy saw them."""
     s, world = rollout_settings(normalize_observations=True), World(5, gaps=True)
     agent, twin = (shaken(implementation, s) for _ in range(2))
-    seen = collect(agent, world, 24)
+    first = collect(agent, world, 24)
     agent.update()
     statistics = agent.state()
     twin.load_state(statistics)
@@ -56,13 +56,13 @@ def test_statistics_are_frozen_within_an_iteration(implementation):
     for name in ("obs_count", "obs_mean", "obs_m2"):
         assert np.array_equal(agent.state()[name], statistics[name])
     samples = samples_of(log, s)
-    samples = samples._replace(obs=normalised(samples.obs, seen.obs[~seen.skip]))
+    samples = samples._replace(obs=normalised(samples.obs, first.obs[~first.skip]))
     twin.theory.load_batch(*samples)
     grad_norm = np.linalg.norm(twin.theory.gradient())
     assert agent.update()["grad_norm"] == pytest.approx(grad_norm, rel=SOLVED)
 
 
-def test_load_batch_takes_observations_as_they_are(implementation):
+def test_load_batch_does_not_normalise_observations(implementation):
     s = rollout_settings(normalize_observations=True)
     agent, plain = shaken(implementation, s), shaken(implementation, rollout_settings())
     collect(agent, World(5), 24)
@@ -75,7 +75,7 @@ def test_load_batch_takes_observations_as_they_are(implementation):
 
 
 def discounted(log, running, gamma):
-    """R = gamma R + rew over the rows kept, per environment; 0 again after an end, or a gap."""
+    """R = gamma R + rew over the valid rows of each environment; 0 after an end or a gap."""
     ends, returns = log.term | log.trunc, []
     ends[:-1] |= log.skip[1:]
     for t, e in np.argwhere(~log.skip):
@@ -85,32 +85,32 @@ def discounted(log, running, gamma):
     return returns
 
 
-def test_rewards_are_scaled_and_the_critic_with_them(implementation):
-    """By the standard deviation of the discounted return before this rollout."""
+def test_rewards_and_the_critic_are_rescaled_together(implementation):
+    """By the standard deviation of the discounted returns before this rollout."""
     s = rollout_settings(normalize_rewards=True, critic="ridge", gamma=0.9)
     agent, world = shaken(implementation, s), World(5, gaps=True)
-    running, seen, scale = np.zeros(5), [], 1.0
+    running, returns, scale = np.zeros(5), [], 1.0
     for _ in range(3):
         log = collect(agent, world, 24)
         ret = samples_of(log._replace(rew=np.clip(log.rew * scale, -10, 10)), s).ret
-        seen += discounted(log, running, 0.9)
+        returns += discounted(log, running, 0.9)
         obs = log.obs[~log.skip]
         X = reference.with_one(np.hstack([obs, obs**2]))
         A = X.T @ X / len(X) + s.critic_damping * np.eye(2 * O + 1)
         w = np.linalg.solve(A, X.T @ ret / len(X))
         agent.update()
-        new_scale = 1 / np.sqrt(np.var(seen) + 1e-8)
+        new_scale = 1 / np.sqrt(np.var(returns) + 1e-8)
         assert_close(agent.value_theta, w * new_scale / scale, SOLVED)
         scale = new_scale
     state = agent.state()
-    assert state["rew_count"] == len(seen)
-    assert state["rew_mean"] == pytest.approx(np.mean(seen), rel=DENSE)
-    assert state["rew_m2"] == pytest.approx(np.var(seen) * len(seen), rel=DENSE)
+    assert state["rew_count"] == len(returns)
+    assert state["rew_mean"] == pytest.approx(np.mean(returns), rel=DENSE)
+    assert state["rew_m2"] == pytest.approx(np.var(returns) * len(returns), rel=DENSE)
     assert_close(state["rew_running"], running, ROUNDING)
 
 
-def test_values_keep_their_meaning_when_the_scale_moves(implementation):
-    """A deep critic's last layer is multiplied, bias included; so its values are."""
+def test_values_keep_their_units_when_the_scale_changes(implementation):
+    """A deep critic's last layer is rescaled, bias included, and so are its values."""
     s = rollout_settings(normalize_rewards=True, critic="adam", learning_rate=1e-30)
     agent = shaken(implementation, s)
     obs = np.random.default_rng(0).normal(size=(9, O))
@@ -124,7 +124,7 @@ def test_values_keep_their_meaning_when_the_scale_moves(implementation):
 
 
 def test_scaled_rewards_are_clipped(implementation):
-    """Rewards of 1 set the scale; then one of 1e6 counts as 10."""
+    """Rewards of about 1 set the scale; then one of 1e6 counts as 10."""
     s = rollout_settings(n_steps=4, normalize_rewards=True, gamma=0.0, normalize_advantage=False)
     agent, draw = shaken(implementation, s), np.random.default_rng(0)
     end, obs = np.ones(5, bool), draw.normal(size=(5, O))
@@ -141,7 +141,7 @@ def test_scaled_rewards_are_clipped(implementation):
     assert loss == pytest.approx(np.mean(([10, -10, 10, 10, -10] - values) ** 2), rel=DENSE)
 
 
-def test_without_normalisers_nothing_is_counted(implementation):
+def test_without_normalisation_statistics_stay_zero(implementation):
     agent = shaken(implementation, rollout_settings())
     collect(agent, World(5), 24)
     agent.update()

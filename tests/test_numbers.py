@@ -1,4 +1,4 @@
-"""Numbers that a user passes: NumPy's scalars and 0-d arrays are the numbers in them."""
+"""Numbers from users: NumPy scalars and 0-d arrays count as their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fasttrpo.settings import make_settings
 
 FLOATS = [np.float16, np.float32, np.float64, np.longdouble, np.array, Fraction, Decimal]
 INTEGERS = [np.int8, np.uint8, np.int64, np.uint64, np.array]
-NO_NUMBERS = [
+NOT_NUMBERS = [
     True,
     np.True_,
     np.array(True),
@@ -48,7 +48,7 @@ number = real("a number", lambda x: True)
 
 
 @table("kind", FLOATS)
-def test_every_kind_of_number_is_a_number(kind):
+def test_every_kind_of_number_is_accepted(kind):
     assert type(number("x", kind(0.5))) is float
     assert number("x", kind(0.5)) == 0.5
     assert count(1)("x", kind(1000.0)) == 1000
@@ -58,25 +58,25 @@ def test_every_kind_of_number_is_a_number(kind):
 
 
 @table("kind", INTEGERS)
-def test_every_kind_of_integer_is_an_integer(kind):
+def test_every_kind_of_integer_is_accepted(kind):
     assert integer(0)("x", kind(100)) == count(0)("x", kind(100)) == number("x", kind(100)) == 100
     assert type(integer(0)("x", kind(100))) is int
 
 
-@table("value", NO_NUMBERS, ids=repr)
-def test_what_is_no_number_is_none_anywhere(value):
+@table("value", NOT_NUMBERS, ids=repr)
+def test_values_that_are_not_numbers_are_rejected(value):
     for check in (number, integer(0), count(0)):
         with pytest.raises(ValueError, match=r"^x must be"):
             check("x", value)
 
 
-def test_a_number_is_judged_as_the_float_that_it_becomes():
+def test_ranges_apply_to_the_converted_float():
     positive = real("a number > 0", lambda x: x > 0)
     with pytest.raises(ValueError, match="a number > 0"):
         positive("x", Fraction(1, 10**400))
 
 
-def test_flags_are_truths_of_any_kind_but_no_numbers():
+def test_flags_are_booleans_of_any_kind_and_not_numbers():
     assert flag("x", np.array(True)) is flag("x", np.True_) is True
     for value in (1, np.int64(1), np.array(1), "True", np.array([True])):
         with pytest.raises(ValueError, match="True or False"):
@@ -84,7 +84,7 @@ def test_flags_are_truths_of_any_kind_but_no_numbers():
 
 
 @table("steps", [np.float32(128), np.float16(128), np.array(128), Fraction(128)])
-def test_learn_takes_steps_of_any_kind(steps):
+def test_learn_accepts_any_kind_of_number(steps):
     model = small_model().learn(steps, log_interval=np.array(1), max_seconds=np.float32(1e6))
     assert model.num_timesteps == 128
 
@@ -114,7 +114,7 @@ NUMERIC = {
 
 
 @pytest.mark.parametrize("kind", [np.array, np.int16, np.float32])
-def test_settings_take_numbers_of_any_kind(kind):
+def test_settings_accept_any_kind_of_number(kind):
     given = {
         name: kind(value) if isinstance(value, float) else np.int16(value)
         for name, value in NUMERIC.items()
@@ -126,7 +126,7 @@ def test_settings_take_numbers_of_any_kind(kind):
         assert type(getattr(settings, name)) is type(NUMERIC[name])
 
 
-def test_settings_within_settings_take_them_too():
+def test_policy_kwargs_accept_any_kind_of_number():
     kwargs = {
         "net_arch": np.array([32, 16]),
         "log_std_init": np.float32(-1),
@@ -141,12 +141,12 @@ def test_settings_within_settings_take_them_too():
     assert (network["n_features"], network["feature_bandwidth"]) == (8, 2.0)
 
 
-def test_schedules_may_give_them():
+def test_schedules_may_return_any_kind_of_number():
     model = small_model(target_kl=lambda remaining: np.array(0.01 * remaining, np.float32))
     assert model.learn(64).records[-1]["target_kl"] == pytest.approx(0.01)
 
 
-def test_callbacks_and_functions_take_them(tmp_path):
+def test_callbacks_and_functions_accept_any_kind_of_number(tmp_path):
     callbacks = [
         CheckpointCallback(np.float32(16), tmp_path),
         EvalCallback(
@@ -170,14 +170,14 @@ def test_callbacks_and_functions_take_them(tmp_path):
 
 
 @table("indices", [1, np.int64(1), np.array(1), [1], np.array([1])])
-def test_indices_of_environments(indices):
+def test_environment_indices_may_be_of_any_kind(indices):
     vec_env = small_model(env_backend="gymnasium").get_env()
     assert len(vec_env.get_attr("spec", indices)) == 1
     assert len(vec_env.env_is_wrapped(object, indices)) == 1
 
 
 @needs_extension
-def test_compiled_environments_take_them():
+def test_compiled_environments_accept_any_kind_of_number():
     from fasttrpo.envs import CompiledVectorEnv
 
     env = CompiledVectorEnv("CartPole-v1", np.array(2), max_episode_steps=np.int16(9))

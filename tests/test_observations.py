@@ -1,4 +1,4 @@
-"""Observations of every space as rows: Gymnasium's `flatten` is what they must be."""
+"""Observations of every space as rows, as Gymnasium's `flatten` defines them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ SPACES = {
 every_space = table("space", SPACES.values(), ids=SPACES)
 
 
-def of(space):
+def describe_obs(space):
     return describe(space, ACTION)[0]
 
 
 def samples(space, n, seed=0):
-    """n observations in a row, and the batch that a vector environment makes of them."""
+    """n observations, and the batch that a vector environment makes of them."""
     batch_of = batch_space(space, n)
     batch_of.seed(seed)
     batch = batch_of.sample()
@@ -59,60 +59,60 @@ def samples(space, n, seed=0):
 
 
 @every_space
-def test_rows_are_what_gymnasium_flattens_to(space):
+def test_rows_equal_gymnasium_flatten(space):
     each, batch = samples(space, 7)
-    rows = of(space).rows(batch, (7,))
-    assert of(space).size == flatdim(space)
+    rows = describe_obs(space).rows(batch, (7,))
+    assert describe_obs(space).size == flatdim(space)
     np.testing.assert_array_equal(rows, [flatten(space, one) for one in each])
 
 
 @every_space
-def test_one_or_a_batch(space):
+def test_a_single_observation_and_a_batch_are_told_apart(space):
     each, batch = samples(space, 3)
-    rows, single = of(space).batch(batch)
+    rows, single = describe_obs(space).batch(batch)
     assert (rows.shape, single) == ((3, flatdim(space)), False)
-    row, single = of(space).batch(each[1])
+    row, single = describe_obs(space).batch(each[1])
     assert single
     np.testing.assert_array_equal(row[0], rows[1])
 
 
 @every_space
-def test_observations_survive_json(space):
-    again = observations.from_json(json.loads(json.dumps(of(space).to_json())))
-    assert again == of(space)
-    assert again.matches(of(space))
+def test_descriptions_survive_json(space):
+    again = observations.from_json(json.loads(json.dumps(describe_obs(space).to_json())))
+    assert again == describe_obs(space)
+    assert again.matches(describe_obs(space))
     assert again.to_space() == space
     np.testing.assert_array_equal(
-        again.rows(samples(space, 2)[1], (2,)), of(space).rows(samples(space, 2)[1], (2,))
+        again.rows(samples(space, 2)[1], (2,)), describe_obs(space).rows(samples(space, 2)[1], (2,))
     )
 
 
-def test_no_two_spaces_match_but_those_of_the_same_parts():
-    kinds = {name: of(space) for name, space in SPACES.items()}
+def test_only_spaces_with_the_same_parts_match():
+    kinds = {name: describe_obs(space) for name, space in SPACES.items()}
     for name, own in kinds.items():
         same = {"dict", "ordered"} if name in ("dict", "ordered") else {name}
         assert {other for other in kinds if own.matches(kinds[other])} == same
 
 
-def test_a_model_takes_observations_by_their_names():
-    """Whatever the order of the keys is in the environment."""
-    own, other = of(SPACES["dict"]), of(SPACES["ordered"])
+def test_dict_observations_are_read_by_key():
+    """Columns follow the order of the space's keys."""
+    own, other = describe_obs(SPACES["dict"]), describe_obs(SPACES["ordered"])
     obs = {"a": np.ones((2, 2)), "b": np.array([0, 2])}
     np.testing.assert_array_equal(own.rows(obs, (2,)), [[1, 1, 1, 0, 0], [1, 1, 0, 0, 1]])
     np.testing.assert_array_equal(other.rows(obs, (2,)), [[1, 0, 0, 1, 1], [0, 0, 1, 1, 1]])
 
 
-# -- bytes ----------------------------------------------------------------------------------------
+# -- images ---------------------------------------------------------------------------------------
 
 
-def test_images_are_scaled_by_stable_baselines3_s_rule():
+def test_images_are_scaled_by_the_rule_of_stable_baselines3():
     obs = np.arange(0, 252, 42, np.uint8).reshape(1, 2, 3, 1)
-    np.testing.assert_array_equal(of(IMAGE).rows(obs, (1,)), obs.reshape(1, 6) / 255)
-    parts = of(spaces.Dict(eye=IMAGE, ram=spaces.Box(0, 255, (4,), np.uint8)))
+    np.testing.assert_array_equal(describe_obs(IMAGE).rows(obs, (1,)), obs.reshape(1, 6) / 255)
+    parts = describe_obs(spaces.Dict(eye=IMAGE, ram=spaces.Box(0, 255, (4,), np.uint8)))
     assert parts.images() == ["observation['eye']"]
-    seen = {"eye": obs, "ram": np.full((1, 4), 255, np.uint8)}
+    observation = {"eye": obs, "ram": np.full((1, 4), 255, np.uint8)}
     np.testing.assert_array_equal(
-        parts.rows(seen, (1,)), [[*obs.ravel() / 255, 255, 255, 255, 255]]
+        parts.rows(observation, (1,)), [[*obs.ravel() / 255, 255, 255, 255, 255]]
     )
 
 
@@ -127,43 +127,45 @@ def test_images_are_scaled_by_stable_baselines3_s_rule():
     ],
     ids=str,
 )
-def test_other_bytes_are_as_they_are(space):
+def test_boxes_that_are_not_images_are_not_scaled(space):
     obs = np.arange(6, dtype=space.dtype)
-    np.testing.assert_array_equal(of(space).rows(obs.reshape(1, *space.shape), (1,)), [obs])
+    np.testing.assert_array_equal(
+        describe_obs(space).rows(obs.reshape(1, *space.shape), (1,)), [obs]
+    )
 
 
-def test_a_picture_without_channels_is_told():
+def test_an_image_without_channels_warns():
     with pytest.warns(UserWarning, match="flattened and not scaled, as it has no axis of channels"):
-        warn_of_images(of(spaces.Box(0, 255, (2, 3), np.uint8)))
+        warn_of_images(describe_obs(spaces.Box(0, 255, (2, 3), np.uint8)))
 
 
-def test_bytes_and_other_numbers_are_no_match():
-    floats = of(spaces.Box(0, 1, (2, 3, 1)))
-    assert not of(IMAGE).matches(floats)
-    assert not floats.matches(of(IMAGE))
+def test_images_and_float_boxes_do_not_match():
+    floats = describe_obs(spaces.Box(0, 1, (2, 3, 1)))
+    assert not describe_obs(IMAGE).matches(floats)
+    assert not floats.matches(describe_obs(IMAGE))
 
 
 @table(("shape", "scaled"), [((2, 3, 1), None), ((6,), True), ((2, 3), True), ((6,), False)])
-def test_a_saved_model_sees_what_it_was_trained_on(shape, scaled):
-    """None: from before anything was scaled."""
+def test_a_saved_model_scales_images_as_in_training(shape, scaled):
+    """None: saved before images were scaled."""
     space = spaces.Box(0, 255, shape, np.uint8)
-    data = {**of(space).to_json(), "scaled": scaled}
+    data = {**describe_obs(space).to_json(), "scaled": scaled}
     if scaled is None:
         del data["scaled"]
     old = observations.from_json(json.loads(json.dumps(data)))
-    assert old.matches(of(space))
-    seen = old.rows(np.full((1, *shape), 255, np.uint8), (1,))
-    np.testing.assert_array_equal(seen, np.full((1, 6), 1 if scaled else 255))
+    assert old.matches(describe_obs(space))
+    row = old.rows(np.full((1, *shape), 255, np.uint8), (1,))
+    np.testing.assert_array_equal(row, np.full((1, 6), 1 if scaled else 255))
     assert json.loads(json.dumps(old.to_json()))["scaled"] is bool(scaled)
 
 
-# -- what is wrong --------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------------
 
 NESTED = SPACES["nested"]
 
 
 def broken(**changes):
-    """A batch of two of NESTED with some of it replaced."""
+    """A batch of two of NESTED with some parts replaced."""
     return {**samples(NESTED, 2)[1], **changes}
 
 
@@ -199,12 +201,12 @@ def broken(**changes):
         ),
     ],
 )
-def test_wrong_observations_are_named(observation, error, message):
+def test_errors_name_the_wrong_part(observation, error, message):
     with pytest.raises(error, match=message):
-        of(NESTED).batch(observation)
+        describe_obs(NESTED).batch(observation)
 
 
-def test_keys_are_such_as_a_file_keeps():
+def test_keys_of_dict_spaces_must_survive_a_file():
     given = spaces.Dict([(np.int64(1), spaces.Discrete(2)), (2, spaces.Discrete(3))])
     kind = observations.of(given)
     assert observations.from_json(json.loads(json.dumps(kind.to_json()))) == kind
@@ -214,22 +216,22 @@ def test_keys_are_such_as_a_file_keeps():
 
 
 @table("wrong", [5, -1, 1.5, np.nan, np.inf, 1e30])
-def test_integers_outside_of_a_space_are_named(wrong):
+def test_integers_outside_a_space_are_named(wrong):
     with pytest.raises(ValueError, match=r"observation \S+ of row 1 is not an integer from 0 to 4"):
-        of(spaces.Discrete(5)).batch([0, wrong])
+        describe_obs(spaces.Discrete(5)).batch([0, wrong])
     with pytest.raises(ValueError, match=r"observation \S+ is not an integer from 0 to 4$"):
-        of(spaces.Discrete(5)).batch(wrong)
+        describe_obs(spaces.Discrete(5)).batch(wrong)
 
 
-def test_what_is_not_valid_is_not_looked_at():
+def test_invalid_rows_are_not_checked():
     space = SPACES["grid"]
     _, batch = samples(space, 6)
     obs = batch.reshape(3, 2, 2, 2).astype(float)
     valid = np.ones((3, 2), bool)
     valid[1, 0] = False
-    expected = of(space).rows(obs, (3, 2))[valid]
+    expected = describe_obs(space).rows(obs, (3, 2))[valid]
     obs[1, 0] = np.nan
-    rows = of(space).rows(obs, (3, 2), "rollout obs", valid)
+    rows = describe_obs(space).rows(obs, (3, 2), "rollout obs", valid)
     np.testing.assert_array_equal(rows[valid], expected)
     with pytest.raises(ValueError, match=r"rollout obs nan of environment 0 at step 1"):
-        of(space).rows(obs, (3, 2), "rollout obs")
+        describe_obs(space).rows(obs, (3, 2), "rollout obs")

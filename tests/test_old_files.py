@@ -1,4 +1,4 @@
-"""Models and run folders of an earlier version load, act, evaluate and resume alike."""
+"""Models and run folders from an earlier version load, act, evaluate and resume identically."""
 
 import json
 import os
@@ -10,13 +10,13 @@ import pytest
 
 from fasttrpo.core.backend import has_extension
 
-pytestmark = pytest.mark.skipif(not has_extension(), reason="the results are the compiled core's")
+pytestmark = pytest.mark.skipif(not has_extension(), reason="the results need the compiled core")
 
 
-def test_files_of_an_earlier_version_come_to_the_same_bits():
+def test_files_of_an_earlier_version_give_the_same_bits():
     expected = json.loads(old_files.RESULTS.read_text())
     if expected["system"] != old_files.system():
-        pytest.skip(f"the results are those of {expected['system']}")
+        pytest.skip(f"the results were recorded on {expected['system']}")
     done = subprocess.run(
         [sys.executable, old_files.__file__, "results"],
         env={**os.environ, **old_files.CLASS},

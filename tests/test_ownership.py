@@ -1,7 +1,7 @@
-"""Who closes environments: the user what was passed, fasttrpo what it made from an id.
+"""Who closes environments: the user those passed in, fasttrpo those created from an id.
 
-Under Gymnasium 1.1 to 1.2.3 a vector environment that is collected closes itself; later ones do
-not, so that the tests put this back.
+Under Gymnasium 1.1 to 1.2.3, garbage collection of a vector environment closes it. Later versions
+do not, so the tests restore that behaviour.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from fasttrpo.callbacks import EvalCallback
 
 
 def close_when_collected(self):
-    """As Gymnasium 1.1 to 1.2.3 have it."""
+    """As in Gymnasium 1.1 to 1.2.3."""
     if not getattr(self, "closed", True):
         self.close()
 
 
 @pytest.fixture(autouse=True)
-def _old_gymnasium(monkeypatch):
+def _closing_on_collection(monkeypatch):
     monkeypatch.setattr(VectorEnv, "__del__", close_when_collected, raising=False)
 
 
 class Connected(Counter):
-    """Must not be used once it is closed."""
+    """Fails when used after close."""
 
     closed = 0
 
@@ -50,7 +50,7 @@ class Connected(Counter):
 
 
 class Closable(VecCartPole):
-    """Counts how often it was closed."""
+    """Counts its calls of close."""
 
     closed = 0
 
@@ -95,7 +95,7 @@ USES = [evaluate_twice, evaluate_by_callback, train_in, load_for, refuse]
 
 @table("use", USES, ids=lambda use: use.__name__)
 @table("kind", ["env", "vec_env"])
-def test_what_is_passed_stays_open(kind, use):
+def test_environments_passed_in_stay_open(kind, use):
     env, own = (Connected(), Counter()) if kind == "env" else (Closable(2), VecCartPole(2))
     use(small_model(own), env)
     gc.collect()
@@ -108,7 +108,7 @@ def test_what_is_passed_stays_open(kind, use):
     env.reset()
 
 
-def test_it_is_closed_where_the_user_says_so():
+def test_closing_the_view_closes_the_environment():
     env, vec_env = Connected(), Closable(1)
     small_model(env).get_env().close()
     small_model(vec_env).get_env().close()
@@ -116,48 +116,48 @@ def test_it_is_closed_where_the_user_says_so():
 
 
 @pytest.fixture
-def made():
-    """The environments that an id made."""
-    made = []
+def created():
+    """The environments created from an id."""
+    created = []
 
     def make():
-        made.append(Connected())
-        return made[-1]
+        created.append(Connected())
+        return created[-1]
 
     gymnasium.register("Connected-v0", entry_point=make)
-    yield made
+    yield created
     del gymnasium.registry["Connected-v0"]
 
 
-def times_closed(made):
+def times_closed(envs):
     gc.collect()
-    return [env.closed for env in made]
+    return [env.closed for env in envs]
 
 
-def test_what_was_made_from_an_id_is_closed_with_the_last_who_holds_it(made, monkeypatch):
+def test_environments_from_an_id_are_closed_with_their_last_holder(created, monkeypatch):
     monkeypatch.delattr(VectorEnv, "__del__")
     model = TRPO("MlpPolicy", "Connected-v0", n_envs=2, n_steps=8)
     view = model.get_env()
     model.learn(16)
     model.set_env(Counter())
-    assert times_closed(made[-2:]) == [0, 0]
+    assert times_closed(created[-2:]) == [0, 0]
     view.reset()
     del view
-    assert times_closed(made[-2:]) == [1, 1]
+    assert times_closed(created[-2:]) == [1, 1]
 
 
-def test_what_was_closed_is_not_closed_again(made):
+def test_environments_are_closed_only_once(created):
     model = TRPO("MlpPolicy", "Connected-v0", n_envs=2, n_steps=8)
     for _ in range(2):
         model.get_env().close()
     del model
-    assert times_closed(made[-2:]) == [1, 1]
+    assert times_closed(created[-2:]) == [1, 1]
 
 
-def test_an_evaluation_closes_what_it_made(made):
+def test_an_evaluation_closes_the_environments_it_created(created):
     model = small_model(Counter())
     evaluate_policy(model, "Connected-v0", 2)
-    assert times_closed(made) == [1, 1]
+    assert times_closed(created) == [1, 1]
     with pytest.raises(ValueError, match="was made for"):
         small_model("CartPole-v1").set_env("Connected-v0")
-    assert set(times_closed(made)) == {1}
+    assert set(times_closed(created)) == {1}

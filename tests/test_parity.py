@@ -1,8 +1,6 @@
-"""The compiled core against the portable twin: two derivations of the same numbers."""
+"""The compiled core against the portable twin: independent derivations of the same numbers."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from agents import (
     settings,
     shaken,
 )
+from pairs import pairwise
 from tables import table
 from tolerances import FITTED, PASSES, ROUNDING, UPDATES, assert_close
 
@@ -28,7 +27,7 @@ from fasttrpo.settings.critics import CRITICS
 pytestmark = needs_extension
 
 DTYPES = ("float32", "float64")
-# Residuals of solved systems are rounding itself; the outcomes are compared exactly.
+# Residuals of solved systems are rounding noise; outcomes are compared exactly.
 NOISE = {"cg_residual"}
 EXACT = {"outcome", "n_samples", "cg_steps", "line_search_steps"}
 
@@ -39,7 +38,7 @@ def pair(s, dtype, scale=0.7):
 
 @table("dtype", DTYPES)
 @table(("hidden", "distribution", "activation"), CASES)
-def test_one_pass_over_a_batch(hidden, distribution, activation, dtype):
+def test_one_pass_over_a_batch_agrees(hidden, distribution, activation, dtype):
     s = settings(hidden, distribution, activation, n_steps=300, sub_sampling_factor=2)
     agents, batch = pair(s, dtype, 0.4), random_batch(s, 300)
     v = np.random.default_rng(1).normal(size=agents[0].theta.size)
@@ -63,9 +62,9 @@ def test_one_pass_over_a_batch(hidden, distribution, activation, dtype):
         assert_close(compiled, portable, PASSES[dtype])
 
 
-def whole_runs():
-    """Every critic, preconditioner, distribution and depth, and what else is either on or off."""
-    grid = itertools.product(CRITICS, DISTRIBUTIONS.items(), ((), (16,), (12, 7)))
+def complete_runs():
+    """Every pair of critic, distribution and depth, alternating the other options."""
+    grid = pairwise(CRITICS, DISTRIBUTIONS.items(), ((), (16,), (12, 7)))
     for i, (critic, (name, distribution), hidden) in enumerate(grid):
         more = dict(
             critic=critic,
@@ -88,9 +87,9 @@ def whole_runs():
 
 
 @table("dtype", DTYPES)
-@table(("more", "index"), list(whole_runs()))
-def test_whole_updates(more, index, dtype):
-    """Three in a row: collected by themselves, with truncations, terminations, skips and gaps."""
+@table(("more", "index"), list(complete_runs()))
+def test_complete_updates_agree(more, index, dtype):
+    """Three updates on self-collected rollouts with truncations, terminations, skips and gaps."""
     s, runs = rollout_settings(n_steps=60, **more), []
     for agent in pair(s, dtype, scale=0.1):
         world, logs, records = World(5, seed=index, next_step=index % 3 != 0, gaps=True), [], []
@@ -108,7 +107,7 @@ def test_whole_updates(more, index, dtype):
         assert one["rejected"] == two["rejected"]
         for name in set(one) - NOISE - {"seconds", "rejected"}:
             tolerance = 0 if name in EXACT else UPDATES[dtype]
-            origin = 1 if name == "explained_variance" else 0  # it is 1 - var / var
+            origin = 1 if name == "explained_variance" else 0  # 1 - a ratio of variances
             assert_close(one[name] - origin, two[name] - origin, tolerance, name)
     states = compiled.state(), portable.state()
     assert list(states[0]) == list(states[1])
@@ -119,8 +118,8 @@ def test_whole_updates(more, index, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_state_means_the_same_to_both(dtype):
-    """A model saved with one backend goes on with the other."""
+def test_a_state_moves_between_backends(dtype):
+    """A model saved with one backend continues with the other."""
     s = rollout_settings(normalize_observations=True, normalize_rewards=True, critic="adam")
     compiled, portable = pair(s, dtype)
     collect(compiled, World(5), 24)
@@ -132,16 +131,15 @@ def test_a_state_means_the_same_to_both(dtype):
 
 
 @table("critic", CRITICS)
-def test_initial_parameters(critic):
+def test_initial_parameters_agree(critic):
     s = settings((16, 9), DISTRIBUTIONS["several categoricals"], critic=critic)
     compiled, portable = (Implementation(n).agent(s) for n in ("compiled", "portable"))
     assert_close(compiled.theta, portable.theta, ROUNDING)
     assert_close(compiled.value_theta, portable.value_theta, ROUNDING)
 
 
-def test_the_same_door():
-    """The same names, with the same arguments."""
+def test_both_backends_have_the_same_methods():
     compiled, portable = (Implementation(n).agent(settings()) for n in ("compiled", "portable"))
-    own = {"settings", "save_bytes", "load_bytes", "collect"}  # of the compiled one alone
+    own = {"settings", "save_bytes", "load_bytes", "collect"}  # compiled only
     public = [{n for n in dir(agent) if not n.startswith("_")} for agent in (compiled, portable)]
     assert public[0] - own == public[1]

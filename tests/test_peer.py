@@ -1,7 +1,7 @@
-"""The policy step against sb3-contrib's, on batches recorded from it.
+"""The policy step against sb3-contrib's, on recorded batches.
 
-``data/*.npz`` and what makes the two comparable: see ``make_peer_steps.py``. The last tests run
-the peer itself, where it is installed (``pip install 'fasttrpo[peer]'``).
+``make_peer_steps.py`` describes ``data/*.npz`` and how the two are made comparable. The last tests
+run the peer where it is installed (``pip install 'fasttrpo[peer]'``).
 """
 
 import os
@@ -40,7 +40,7 @@ def batches():
 
 
 def agent_settings(batch, **changes):
-    """The batch's policy, and the peer's trust region in this library's units (summed KL)."""
+    """Settings for the batch's policy, with the peer's trust region in this library's summed KL."""
     n_outputs, dims = int(batch["n_outputs"]), peer.kl_dims(batch)
     is_gaussian = bool(batch["is_gaussian"])
     values = {
@@ -77,7 +77,7 @@ def policy_step(agent, target_kl):
 
 @table("dtype", DTYPES)
 @table("name", peer.NAMES)
-def test_step_equals_the_peers(batches, name, dtype, backend):
+def test_the_step_equals_that_of_the_peer(batches, name, dtype, backend):
     batch = batches[name]
     agent = loaded_agent(batch, backend, dtype)
     step = policy_step(agent, agent_settings(batch).target_kl)
@@ -86,12 +86,12 @@ def test_step_equals_the_peers(batches, name, dtype, backend):
 
 @table("dtype", DTYPES)
 @table("name", peer.NAMES)
-def test_peers_step_passes_the_line_search_here_too(batches, name, dtype, backend):
+def test_the_step_of_the_peer_passes_our_line_search(batches, name, dtype, backend):
     batch = batches[name]
     agent = loaded_agent(batch, backend, dtype)
     surr, kl, _ = agent.theory.evaluate(batch["theta"] + batch["peer_step"].astype(np.float64))
     assert batch["peer_backtracks"] == 0
-    # the peer's batch-mean surrogate starts from 0, the mean of the normalised advantages
+    # the surrogate's batch mean starts from 0, the mean of the normalised advantages
     assert surr == pytest.approx(float(batch["peer_surr"]), rel=1e-3)
     assert 0 < kl <= agent_settings(batch).target_kl
     # KL(old || new) here, KL(new || old) there: equal up to third order in the step
@@ -104,7 +104,7 @@ def gain(agent, x, damping):
 
 
 def gain_of(batch, backend, dtype, **changes):
-    """The gain of the direction that CG finds with these settings."""
+    """The gain of CG's direction with these settings."""
     settings = agent_settings(batch, **changes)
     agent = loaded_agent(batch, backend, dtype, **changes)
     x, info = agent.theory.solve()
@@ -150,7 +150,7 @@ def test_five_preconditioned_iterations_gain_at_least_as_much_as_plain_ones(
 
 
 @pytest.mark.parametrize("name", peer.NAMES)
-def test_live_peer_takes_the_recorded_step(batches, name):
+def test_the_peer_repeats_its_recorded_step(batches, name):
     pytest.importorskip("sb3_contrib")
     again = peer.peer_step(batches[name])
     assert again["peer_accepted"]
@@ -158,7 +158,7 @@ def test_live_peer_takes_the_recorded_step(batches, name):
 
 
 @pytest.mark.parametrize("name", peer.NAMES)
-def test_live_peer_as_it_comes_takes_the_recorded_step_up_to_its_rounding(batches, name):
+def test_the_unmodified_peer_takes_the_recorded_step_up_to_rounding(batches, name):
     pytest.importorskip("sb3_contrib")
     # 0.5e-4 to 2e-3 over 20 seeds
     stock = peer.stock_step(batches[name], seed=0)

@@ -1,7 +1,7 @@
-"""The presets of the peers' semantics: each number as the peer's own source has it.
+"""The presets with peers' semantics: each number as in the peer's source.
 
-`QUOTED` has the peers' words and values, with the repository, commit and file they were read from,
-beside ours. The step of sb3's is the recorded one of sb3-contrib (`make_peer_steps.py`).
+`QUOTED` pairs our values with the peer's lines, and names the repository, commit and file. The
+step of sb3's preset is compared with one recorded from sb3-contrib (`make_peer_steps.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.peers import PEERS, expand
 
 NET = {"pi": [64, 64], "vf": [64, 64]}
-# Ours: name -> value; the comment is the peer's line.
+# Our setting -> value; the comment quotes the peer's line.
 QUOTED = {
     # sb3-contrib 2.9.2, sb3_contrib/trpo/trpo.py, TRPO.__init__
     "sb3": {
@@ -176,14 +176,14 @@ def test_every_preset_is_quoted():
 
 
 @table("name", PEERS)
-def test_numbers_are_the_peer_s(name):
+def test_presets_have_the_quoted_numbers(name):
     settings = flat(settings_of(name))
     assert {key: settings[key] for key in QUOTED[name]} == QUOTED[name]
     assert (settings["preconditioner"], settings["critic"]) == ("none", "adam")
 
 
 @table("name", PEERS)
-def test_nothing_is_set_that_is_not_quoted(name):
+def test_presets_set_only_quoted_settings(name):
     settings = PEERS[name].settings
     nested = settings["policy_kwargs"]
     unquoted = (set(settings) | set(nested)) - set(QUOTED[name])
@@ -204,9 +204,9 @@ def test_explicit_keywords_win():
     assert settings.policy_kwargs["net_arch"]["pi"] == [32, 32]
 
 
-def test_spinningup_measures_categorical_policies_forward():
+def test_spinningup_uses_the_forward_kl_for_categorical_policies():
     """spinup/algos/tf1/trpo/core.py: d_kl = categorical_kl(logp_all, old_logp_all_ph), which is
-    tf.reduce_sum(tf.exp(logp1) * (logp1 - logp0), axis=1): the old one's expectation."""
+    tf.reduce_sum(tf.exp(logp1) * (logp1 - logp0), axis=1): the expectation under the old policy."""
 
     def direction(env, **keywords):
         model = TRPO("MlpPolicy", env, preset="spinningup", seed=0, **keywords)
@@ -219,7 +219,7 @@ def test_spinningup_measures_categorical_policies_forward():
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiBinary(3)], ids=str)
-def test_tianshou_scales_the_actions_of_a_box_alone(space, recwarn):
+def test_tianshou_scales_only_the_actions_of_a_box(space, recwarn):
     """tianshou 2.0.1, algorithm/algorithm_base.py: Policy.__init__: "action_scaling can only be
     True when action_space is Box"."""
     model = TRPO("MlpPolicy", Identity(space), preset="tianshou", batch_size=64)
@@ -228,13 +228,13 @@ def test_tianshou_scales_the_actions_of_a_box_alone(space, recwarn):
     assert TRPO("MlpPolicy", "Pendulum-v1", preset="tianshou").settings.scale_actions
 
 
-def test_an_iteration_has_as_many_rows_with_other_environments():
+def test_other_numbers_of_environments_keep_the_rows_per_iteration():
     assert settings_of("tianshou", n_envs=4).n_steps == 256
     assert settings_of("tianshou", n_envs=4, n_steps=8).n_steps == 8
     assert expand("MlpPolicy", {"preset": "tianshou"}, n_envs=2)["n_steps"] == 512
 
 
-def test_a_linear_policy_has_the_preset_s_critic():
+def test_a_linear_policy_keeps_the_critic_of_the_preset():
     arch = settings_of("mjrl", "LinearPolicy").policy_kwargs["net_arch"]
     assert arch == {"pi": [], "vf": [128, 128]}
 
@@ -245,7 +245,7 @@ def test_an_unknown_preset_suggests_the_nearest():
 
 
 @table("n_envs", ["3", 2.5, -1, 0])
-def test_a_wrong_number_of_environments_is_named(n_envs):
+def test_an_invalid_number_of_environments_is_named(n_envs):
     with pytest.raises(ValueError, match="n_envs must be an integer from 1"):
         TRPO("MlpPolicy", "Pendulum-v1", preset="sb3", n_envs=n_envs)
 
@@ -262,7 +262,7 @@ def test_a_saved_model_keeps_its_preset(tmp_path):
 
 
 def agent_of(batch):
-    """An agent as the preset makes it, in float64, with the batch's policy and rows."""
+    """A float64 agent with the preset's settings and the batch's policy and rows."""
     arch = {"pi": batch["policy_hidden"].tolist(), "vf": batch["value_hidden"].tolist()}
     settings = settings_of("sb3", policy_kwargs={"net_arch": arch})
     n = int(batch["n_outputs"])
@@ -275,10 +275,10 @@ def agent_of(batch):
 
 
 @pytest.mark.parametrize("name", peer.NAMES)
-def test_sb3_takes_the_recorded_step(name):
-    """The step of sb3-contrib's own code on the same batch, and the KL that it logs.
+def test_the_sb3_preset_takes_the_recorded_step(name):
+    """The step of sb3-contrib's code on the same batch, and the KL it logs.
 
-    1e-4: on CartPole CG ends at its relative residual of 1e-5, where the recorded one went on.
+    1e-4: on CartPole CG ends at its relative residual of 1e-5, where the recorded one continued.
     """
     with np.load(Path(__file__).parent / "data" / f"{name}.npz") as file:
         batch = dict(file)

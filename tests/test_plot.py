@@ -1,4 +1,4 @@
-"""`fasttrpo plot`: what is in the picture, and what it says where there is none to draw."""
+"""`fasttrpo plot`: the contents of the picture, and messages where nothing can be drawn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def seeds(tmp_path):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that were saved, for a look at their parts."""
+    """Collects the saved figures, so that tests can inspect them."""
     figure = pytest.importorskip("matplotlib.figure", reason="no matplotlib").Figure
     saved, save = [], figure.savefig
     monkeypatch.setattr(
@@ -38,7 +38,7 @@ def drawn(monkeypatch):
     return saved
 
 
-def test_a_png_is_written_and_said_where(seeds, drawn, capsys):
+def test_a_png_is_written_and_its_path_printed(seeds, drawn, capsys):
     assert cli.main(["plot", str(seeds)]) == 0
     assert capsys.readouterr().out == f"saved {seeds / 'plot.png'}\n"
     assert (seeds / "plot.png").read_bytes().startswith(PNG)
@@ -47,7 +47,7 @@ def test_a_png_is_written_and_said_where(seeds, drawn, capsys):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("seconds", "KL divergence")
 
 
-def test_groups_have_names_bands_and_seeds(seeds, drawn, tmp_path):
+def test_groups_show_labels_bands_and_seeds(seeds, drawn, tmp_path):
     plot(grouped(load([seeds])[0]), tmp_path / "a.png")
     (ax,) = drawn[0].axes
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -60,16 +60,16 @@ def test_groups_have_names_bands_and_seeds(seeds, drawn, tmp_path):
     assert bold[1].get_xdata()[[0, -1]] == pytest.approx([100.0, 4000.0])
 
 
-@pytest.mark.parametrize(("n", "told"), [(3, "band: the seeds' range"), (5, "band: 95% of 2,000")])
-def test_what_the_band_is_stands_below(n, told, drawn, tmp_path):
+@pytest.mark.parametrize(("n", "text"), [(3, "band: the seeds' range"), (5, "band: 95% of 2,000")])
+def test_the_caption_explains_the_band(n, text, drawn, tmp_path):
     for seed in range(n):
         write_run(tmp_path / f"seed{seed}", seed=seed)
     plot(grouped(load([tmp_path])[0]), tmp_path / "a.png")
-    assert told in drawn[0].get_supxlabel()
+    assert text in drawn[0].get_supxlabel()
     assert ("bootstrap" in drawn[0].get_supxlabel()) == (n == 5)
 
 
-def test_environments_have_panels_of_their_own(seeds, drawn, tmp_path):
+def test_each_environment_has_its_own_panel(seeds, drawn, tmp_path):
     for i in range(4):
         write_run(seeds / f"other{i}", env_id=f"Other{i}-v0")
     plot(grouped(load([seeds])[0]), tmp_path / "a.png")
@@ -86,26 +86,26 @@ def test_the_picture_is_not_blank(seeds, drawn, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a $x_1^$ b", "<script>", "100%"])
-def test_any_name_is_drawn_as_it_stands(name, drawn, tmp_path):
+def test_any_environment_id_is_drawn_literally(name, drawn, tmp_path):
     write_run(tmp_path / "run", env_id=name)
     plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
     assert drawn[0].axes[0].get_title(loc="left").replace("\\", "") == name
 
 
-def test_one_record_is_drawn(drawn, tmp_path):
+def test_a_single_record_is_drawn(drawn, tmp_path):
     write_run(tmp_path / "run", n=1)
     plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
     assert drawn[0].axes[0].lines[0].get_marker() == "o"
 
 
-def test_what_was_left_out_is_said(seeds, drawn, capsys):
+def test_runs_left_out_are_reported(seeds, drawn, capsys):
     empty = write_run(seeds / "starting", seed=9)
     (empty / "progress.csv").unlink()
     assert cli.main(["plot", str(seeds)]) == 0
     assert "left out: " in capsys.readouterr().err
 
 
-# -- refusals -------------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------------
 
 
 @table(
@@ -118,7 +118,7 @@ def test_what_was_left_out_is_said(seeds, drawn, capsys):
         (["--y", "std"], "no run has a finite value of std yet"),
     ],
 )
-def test_mistakes_are_one_line(more, message, seeds, capsys):
+def test_wrong_arguments_are_one_line(more, message, seeds, capsys):
     if "std" in more:
         pytest.importorskip("matplotlib")
     assert cli.main(["plot", str(seeds), *more]) == 2
@@ -137,7 +137,7 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     ],
     ids=["no folder", "a file", "no run", "no record"],
 )
-def test_what_is_no_run_is_one_line(command, prepare, message, tmp_path, capsys):
+def test_missing_runs_are_reported_in_one_line(command, prepare, message, tmp_path, capsys):
     prepare(tmp_path / "run")
     assert cli.main([command, "run"]) == 2
     out, err = capsys.readouterr()
@@ -146,7 +146,7 @@ def test_what_is_no_run_is_one_line(command, prepare, message, tmp_path, capsys)
     assert len(err.splitlines()) == 1
 
 
-def test_without_matplotlib_the_command_to_install_it(seeds, capsys, monkeypatch):
+def test_without_matplotlib_the_error_says_how_to_install_it(seeds, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert cli.main(["plot", str(seeds)]) == 2
     err = capsys.readouterr().err

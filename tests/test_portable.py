@@ -1,4 +1,4 @@
-"""What can only be seen from inside the portable twin: its parts that the door does not show."""
+"""Parts of the portable twin that the agents' common interface does not show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fasttrpo.portable import advantages, jit, network, normalizer, precondition
 from fasttrpo.portable.normalizer import Moments
 
 
-def test_inverse_and_its_guard():
+def test_inverse_skips_vanishing_pivots():
     root = np.random.default_rng(0).normal(size=(6, 6))
     matrix = root @ root.T + 0.01 * np.eye(6)
     np.testing.assert_allclose(preconditioner.inverse(matrix) @ matrix, np.eye(6), atol=1e-9)
@@ -33,8 +33,8 @@ def test_activation_slopes_are_derivatives():
     assert network.ACTIVATIONS["relu"][1](np.zeros(1)) == 0
 
 
-def test_moments_merge_as_if_all_came_at_once():
-    """Far from 0, where a sum of squares would have lost every digit."""
+def test_moments_merge_like_one_batch():
+    """Far from 0, where a plain sum of squares would lose every digit."""
     x = 1e8 + np.random.default_rng(0).normal(size=(100, 2))
     moments = Moments.empty(2)
     assert moments.scale.tolist() == [1, 1]
@@ -45,7 +45,7 @@ def test_moments_merge_as_if_all_came_at_once():
     np.testing.assert_allclose(moments.m2, 100 * x.var(axis=0), rtol=1e-6)
 
 
-# -- compiled by Numba and plain ------------------------------------------------------------------
+# -- compiled by Numba ----------------------------------------------------------------------------
 
 
 def compiled_examples():
@@ -62,7 +62,7 @@ def compiled_examples():
 
 
 def source(function):
-    """What was compiled: a jitted function keeps it, an elementwise one keeps it one level down."""
+    """The Python function that Numba compiled; elementwise functions keep it one level deeper."""
     return getattr(function, "_dispatcher", function).py_func
 
 

@@ -1,4 +1,4 @@
-"""The K-FAC preconditioner against its blocks written out as one matrix."""
+"""The K-FAC preconditioner against its explicitly formed matrix."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from fasttrpo import TRPO
 
 
 def dense_preconditioner(agent, s, obs, n_updates=0):
-    """The matrix M. obs: the Fisher rows."""
+    """The matrix M; obs are the Fisher rows."""
     dense, theta = reference.dense_policy(s), agent.theta
     stream, N = (SEED, reference.KFAC, n_updates), len(obs)
     rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
     scores = reference.scores(dense, theta, obs[rows], stream)
     of_rows = dense.of.metric(*dense.parameters(theta, obs))
-    metric = np.diag(of_rows[0]) if dense.of.log_std_curvature > 0 else None  # it is constant
+    metric = np.diag(of_rows[0]) if dense.of.log_std_curvature > 0 else None  # constant over rows
     M = reference.kronecker_matrix(
         theta, dense.sizes, s.activation, obs[rows], scores, s.cg_damping, metric
     )
@@ -55,19 +55,19 @@ def test_preconditioner_is_the_dense_kronecker_matrix(
 
 @every_distribution
 @table("n", [5, 3000])
-def test_a_tenth_of_the_rows_but_at_least_256(implementation, distribution, n):
+def test_factors_use_a_tenth_of_the_rows_but_at_least_256(implementation, distribution, n):
     s = settings((2,), distribution, n_steps=n)
     agent, batch = loaded(implementation, s, n)
     assert_inverse(agent, dense_preconditioner(agent, s, batch.obs))
 
 
-def test_rows_are_chosen_among_those_of_the_fisher_product(implementation):
+def test_factors_use_rows_of_the_fisher_product(implementation):
     s = settings((4,), n_steps=900, sub_sampling_factor=3)
     agent, batch = loaded(implementation, s, 900)
     assert_inverse(agent, dense_preconditioner(agent, s, batch.obs[::3]))
 
 
-def test_draws_differ_from_update_to_update(implementation):
+def test_sampled_rows_differ_between_updates(implementation):
     s = settings((), DISTRIBUTIONS["several categoricals"], n_steps=30)
     agent, batch = loaded(implementation, s, 30)
     for n_updates in (1, 2**32 + 1):
@@ -81,7 +81,7 @@ def test_draws_differ_from_update_to_update(implementation):
 @pytest.mark.parametrize("n", [12, 3000])
 @pytest.mark.parametrize("k", [1, 3])
 def test_linear_gaussian_block_is_the_damped_fisher_matrix(implementation, n, k):
-    """Of all rows, whatever their number, so that CG ends after one step."""
+    """It uses all rows, whatever their number, so that CG ends after one step."""
     s = settings((), n_steps=n, sub_sampling_factor=k)
     agent, batch = loaded(implementation, s, n)
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs[::k])
@@ -99,7 +99,7 @@ def test_factors_follow_the_parameters(implementation):
 
 
 def test_a_direction_without_curvature_gets_no_step(implementation):
-    """Without damping: an input that is always 0, and one that repeats another."""
+    """Without damping: an input that is always 0, and one that duplicates another."""
     s = settings((), cg_damping=0.0)
     agent, batch = shaken(implementation, s), random_batch(s)
     obs = batch.obs.copy()
@@ -116,8 +116,8 @@ def test_a_direction_without_curvature_gets_no_step(implementation):
 
 @pytest.mark.parametrize("damping", [0.0, 0.1])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_dead_units_do_no_harm(implementation, damping, activation):
-    """A hidden layer whose units are all 0 has second moments 0 in its factors."""
+def test_dead_units_keep_steps_finite(implementation, damping, activation):
+    """A hidden layer whose outputs are all 0 has zero second moments in its factors."""
     s = settings((4, 3), DISTRIBUTIONS["categorical"], activation, cg_damping=damping)
     agent, batch = loaded(implementation, s)
     theta = agent.theta
@@ -131,8 +131,8 @@ def test_dead_units_do_no_harm(implementation, damping, activation):
 
 
 @pytest.mark.parametrize("damping", [1e-4, 1e-12, 0.0])
-def test_estimated_factors_have_a_damping_of_their_own(implementation, damping):
-    """That of 1e-3, bit for bit, but for log_std, whose block is exact."""
+def test_estimated_factors_have_a_minimum_damping(implementation, damping):
+    """It is 1e-3, bit for bit, except for log_std, whose block is exact."""
     r = np.random.default_rng(2).normal(size=shaken(implementation, settings()).theta.size)
     small, least = (
         loaded(implementation, settings(cg_damping=each))[0].theory.precondition(r)
@@ -144,15 +144,15 @@ def test_estimated_factors_have_a_damping_of_their_own(implementation, damping):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("damping", [1e-6, 1e-12, 0.0])
-def test_steps_are_taken_with_little_damping(implementation, dtype, damping):
-    """The line search refused them all."""
+def test_steps_are_accepted_with_little_damping(implementation, dtype, damping):
+    """A regression test: the line search rejected all of them."""
     keywords = dict(n_envs=8, n_steps=64, seed=0, dtype=dtype, backend=implementation.name)
     model = TRPO("MlpPolicy", "Pendulum-v1", cg_damping=damping, **keywords).learn(5 * 512)
     assert [record["outcome"] for record in model.records] == [0] * 5
     assert {record["cg_damping"] for record in model.records} == {damping}
 
 
-def test_without_a_preconditioner_there_is_none(implementation):
+def test_without_a_preconditioner_precondition_raises(implementation):
     agent, _ = loaded(implementation, settings((4,), preconditioner="none"))
     with pytest.raises(RuntimeError, match="preconditioner='none'"):
         agent.theory.precondition(np.ones(agent.theta.size))

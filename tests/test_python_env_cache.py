@@ -1,4 +1,4 @@
-"""Compiled environments kept on disk: found again by another process, and never when changed."""
+"""The disk cache of compiled environments: shared between processes, never used after a change."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def compiles(monkeypatch):
-    """Whatever the other tests are run with."""
+    """Compiles even if the other tests run without Numba."""
     monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
 
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs a program in a new process, with the cache in ./cache: the reward, whether compiled."""
+    """Runs a program in a new process with the cache in ./cache; returns (reward, was compiled)."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(Path("cache").resolve()))
-    # `edit` keeps a file's time and length, by which Python's own cache of modules goes.
+    # `edit` keeps a file's time and size, which Python's own module cache relies on.
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     Path("kept.py").write_text(SOURCE)
     Path("constants.py").write_text("START = 1.0\n")
@@ -97,8 +97,34 @@ def run(monkeypatch):
     return result
 
 
+RERUN = """
+import runpy, sys
+for _ in sys.stdin:
+    sys.modules.pop("constants", None)
+    runpy.run_path("kept.py", run_name="__main__")
+    sys.stdout.flush()
+"""
+
+
+@pytest.fixture
+def rerun(run):
+    """As `run`, but in one process that reads the sources again each time."""
+    Path("rerun.py").write_text(RERUN)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "rerun.py"], **pipes) as process:
+
+        def result():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            reward, was_compiled = process.stdout.readline().split()
+            return float(reward), was_compiled == "True"
+
+        yield result
+        process.stdin.close()
+
+
 def edit(file, old, new):
-    """A change of the same length, within the same second, that keeps the file's time."""
+    """Replaces text by text of the same length and keeps the file's modification time."""
     path = Path(file)
     times, text = path.stat(), path.read_text()
     assert old in text
@@ -106,13 +132,16 @@ def edit(file, old, new):
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_it_is_kept_across_processes(run):
-    """Of a script, and of closures, which Numba's own cache does not keep."""
+def test_compiled_code_is_shared_between_processes_unless_damaged(run):
+    """Also for scripts and closures, which Numba's own cache does not keep."""
     assert run() == (3.5, True)
     assert run() == (3.5, False)
+    for path in Path("cache/__pycache__").glob("*.nbi"):
+        path.write_bytes(b"rubbish")
+    assert run() == (3.5, True)
 
 
-# What is changed: (file, as it is, as it is then, the reward then).
+# What changes: (file, old text, new text, the reward afterwards).
 CHANGES = {
     "a global": ("kept.py", "GRAVITY = 2.0", "GRAVITY = 3.0", 4.5),
     "a helper": ("kept.py", "x + GRAVITY", "x - GRAVITY", -0.5),
@@ -125,39 +154,31 @@ CHANGES = {
 }
 
 
-def test_every_change_is_seen(run):
-    """Each from the same start, which is still kept in the end, as is what was changed last."""
-    assert run() == (3.5, True)
+def test_every_change_is_recompiled(rerun):
+    """Each change starts from the same source, which stays cached, as does the last change."""
+    assert rerun() == (3.5, True)
     for what, (file, old, new, reward) in CHANGES.items():
         edit(file, old, new)
-        assert run() == (reward, True), what
+        assert rerun() == (reward, True), what
         edit(file, new, old)
-    assert run() == (3.5, False)
+    assert rerun() == (3.5, False)
     edit(file, old, new)
-    assert run() == (reward, False)
+    assert rerun() == (reward, False)
 
 
-def test_code_that_stands_in_no_file_is_kept_too(run):
+def test_code_without_a_file_is_cached(run):
     assert run("-c", SOURCE) == (3.5, True)
     assert run("-c", SOURCE) == (3.5, False)
 
 
-def test_damaged_and_foreign_entries_are_compiled_anew(run):
-    assert run() == (3.5, True)
-    for path in Path("cache/__pycache__").glob("*.nbi"):
-        path.write_bytes(b"rubbish")
-    assert run() == (3.5, True)
-
-
-def test_where_nothing_can_be_kept_it_works_all_the_same(run, monkeypatch):
+def test_without_a_writable_cache_environments_still_compile(run, monkeypatch):
     Path("file").write_text("no folder")
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(Path("file").resolve()))
     assert run() == (3.5, True)
-    assert run() == (3.5, True)
 
 
-def test_what_nobody_can_identify_is_not_kept(run):
-    """An object of the user's, which Numba itself could take, whose change cannot be told."""
+def test_code_that_uses_unidentifiable_objects_is_not_cached(run):
+    """A user's object that Numba could accept, but whose changes cannot be detected."""
     from fasttrpo.envs.python.functions import NoIdentityError, identity
 
     thing = object()
@@ -169,8 +190,8 @@ def test_what_nobody_can_identify_is_not_kept(run):
         identity(uses_it)
 
 
-def test_what_identifies_a_class():
-    """Its name is not enough; what holds something that nobody can identify is not kept."""
+def test_classes_are_identified_by_their_contents():
+    """A name is not enough; a class that holds an unidentifiable object is not cached."""
     from collections import namedtuple
     from enum import Enum
 
@@ -199,7 +220,7 @@ def test_what_identifies_a_class():
         of(fault(thing=object()))
 
 
-def test_old_entries_are_dropped(tmp_path, monkeypatch):
+def test_the_oldest_cache_entries_are_removed(tmp_path, monkeypatch):
     from fasttrpo.envs.python import jit
 
     monkeypatch.setattr(jit, "MOST_KEPT", 3)

@@ -1,4 +1,4 @@
-"""Environments written in Python that are wrong: what cannot be compiled, what fails, bad specs."""
+"""Errors of environments in Python: functions that do not compile or fail, and bad definitions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "
 
 @pytest.fixture(autouse=True)
 def compiles(monkeypatch):
-    """Whatever the other tests are run with."""
+    """Compiles even if the other tests run without Numba."""
     monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """One cache for the whole run, away from the user's."""
+    """One cache for the whole test run, separate from the user's."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
 
 
@@ -41,8 +41,8 @@ def step(state, action):
     return 0.0, False
 
 
-def made(**changes):
-    """An environment of one number, with these changes."""
+def environment(**changes):
+    """An environment with a state of one number, with these changes."""
     usual = {
         "name": "Mine",
         "state_size": 1,
@@ -54,7 +54,7 @@ def made(**changes):
     return NumbaEnvironment(**usual | changes)
 
 
-# -- what cannot be compiled ----------------------------------------------------------------------
+# -- functions that do not compile ----------------------------------------------------------------
 
 
 class Thing:
@@ -103,7 +103,7 @@ def has_no_such_attribute(state, action):
     return np.linalg.no_such(state), False  # here
 
 
-def draws_unheard_of(state, action, random):
+def draws_unknown(state, action, random):
     return random.gauss(0, 1), False  # here
 
 
@@ -142,7 +142,7 @@ def observes_into_the_state(state, obs):
         (is_two_things, {}, "'x' is float in one place and array in another", None),
         (imports, {}, r"unsupported opcode \(IMPORT_NAME\)", None),
         (has_no_such_attribute, {}, "has no attribute 'no_such'", None),
-        (draws_unheard_of, {}, "Unknown attribute 'gauss' of type Random", None),
+        (draws_unknown, {}, "Unknown attribute 'gauss' of type Random", None),
         (has_no_such_option, {"options": {"gravity": 1}}, "Unknown attribute 'gravit'", None),
         (writes_the_action, {"action_space": Box(-1, 1, (1,))}, "only to be read", None),
         (returns_one, {}, r"step must return \(reward, terminated\), and returns float", None),
@@ -152,9 +152,9 @@ def observes_into_the_state(state, obs):
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
-def test_what_cannot_be_compiled_is_told_with_its_line(function, changes, words, where):
+def test_compile_errors_name_the_line(function, changes, words, where):
     role = {"resets_with_a_value": "reset", "observes_into_the_state": "observe"}
-    env = made(**changes, **{role.get(function.__name__, "step"): function})
+    env = environment(**changes, **{role.get(function.__name__, "step"): function})
     with pytest.raises(CompileError, match=words) as error:
         env.make_vec(2)
     text, (lines, first) = str(error.value), inspect.getsourcelines(where or function)
@@ -168,13 +168,13 @@ def test_what_cannot_be_compiled_is_told_with_its_line(function, changes, words,
         assert error.value.__cause__ is not None
 
 
-def test_what_cannot_be_compiled_can_be_interpreted():
-    env = made(step=uses_an_object).make_vec(2, compiled=False)
+def test_functions_that_do_not_compile_can_be_interpreted():
+    env = environment(step=uses_an_object).make_vec(2, compiled=False)
     env.reset()
     assert list(env.step(np.zeros(2, int))[1]) == [3, 3]
 
 
-# -- what fails while it runs ----------------------------------------------------------------------
+# -- functions that fail at run time ---------------------------------------------------------------
 
 
 def check(x):
@@ -217,8 +217,8 @@ def line(mark):
     ],
     ids=["raises", "observes nan", "index", "is paid infinity", "a helper raises"],
 )
-def test_what_fails_is_named_and_the_others_are_intact(compiled, action, words, cause):
-    env = made(step=fails).make_vec(3, compiled=compiled)
+def test_a_failing_environment_is_named_and_others_continue(compiled, action, words, cause):
+    env = environment(step=fails).make_vec(3, compiled=compiled)
     env.reset()
     env.step(np.zeros(3, int))
     with pytest.raises(SimulationError, match=words) as error:
@@ -233,76 +233,76 @@ def test_what_fails_is_named_and_the_others_are_intact(compiled, action, words, 
     assert list(env.envs_in_c.episode_length) == [3, 1, 2]
 
 
-def test_where_compiled_code_does_not_know_its_line_it_says_who_does():
-    env = made(step=fails).make_vec(2)
+def test_a_compiled_failure_without_a_line_says_how_to_find_it():
+    env = environment(step=fails).make_vec(2)
     env.reset()
     with pytest.raises(SimulationError, match="compiled=False shows the line"):
         env.step(np.array([3, 0]))
-    env = made(step=fails).make_vec(2, compiled=False)
+    env = environment(step=fails).make_vec(2, compiled=False)
     env.reset()
     with pytest.raises(SimulationError, match=rf"line {line('index')}\)"):
         env.step(np.array([3, 0]))
 
 
 @each_way
-def test_a_failing_reset(compiled):
+def test_a_failing_reset_is_named(compiled):
     def bad(state):
         raise ValueError("no")
 
-    env = made(reset=bad).make_vec(2, compiled=compiled)
+    env = environment(reset=bad).make_vec(2, compiled=compiled)
     with pytest.raises(SimulationError, match=r"bad raised ValueError: no .* in environment 0;"):
         env.reset()
 
 
 @each_way
-def test_an_observation_that_is_not_written(compiled):
+def test_an_unwritten_observation_is_an_error(compiled):
     def observe(state, obs):
         obs[0] = 1
 
     wide = {"observation_space": Box(-9, 9, (2,)), "observe": observe}
     with pytest.raises(SimulationError, match="component 1 of the observation is nan"):
-        made(**wide).make_vec(2, compiled=compiled).reset()
+        environment(**wide).make_vec(2, compiled=compiled).reset()
 
 
 @each_way
-def test_an_observation_beyond_its_size(compiled):
+def test_writing_beyond_the_observation_is_an_error(compiled):
     def observe(state, obs):
         obs[1] = 1
 
     with pytest.raises(SimulationError, match="observe raised IndexError"):
-        made(observe=observe).make_vec(2, compiled=compiled).reset()
+        environment(observe=observe).make_vec(2, compiled=compiled).reset()
 
 
 @pytest.mark.parametrize("function", [returns_one, returns_text, writes_the_action])
-def test_wrong_answers_in_the_interpreter(function):
+def test_interpreted_functions_are_checked_too(function):
     space = Box(-1, 1, (1,)) if function is writes_the_action else Discrete(3)
-    env = made(step=function, action_space=space).make_vec(2, compiled=False)
+    env = environment(step=function, action_space=space).make_vec(2, compiled=False)
     env.reset()
     if function is returns_text:
-        return  # any object is true or false there
+        return  # in the interpreter, any object is true or false
     words = "it must return|read-only"
     with pytest.raises(SimulationError, match=words):
         env.step(env.action_space.sample())
 
 
-def test_ctrl_c_and_the_end_of_a_debugger_come_through():
+def test_keyboard_interrupts_pass_through():
     def interrupted(state, action):
         raise KeyboardInterrupt
 
-    env = made(step=interrupted).make_vec(2, compiled=False)
+    env = environment(step=interrupted).make_vec(2, compiled=False)
     env.reset()
     with pytest.raises(KeyboardInterrupt):
         env.step(np.zeros(2, int))
 
 
-def test_a_failure_in_learn_leaves_the_model_as_it_was():
+def test_a_failure_during_learn_keeps_the_last_update():
     def late(state, action):
         state[0] += 1
         if state[0] > 20:
             raise ValueError("late")
         return 1.0, False
 
-    env = made(step=late, observation_space=Box(0, 30, (1,)))
+    env = environment(step=late, observation_space=Box(0, 30, (1,)))
     model = TRPO("MlpPolicy", env, n_envs=2, n_steps=15, seed=0).learn(30)
     before = model.snapshot().state
     with pytest.raises(SimulationError, match=r"late raised ValueError: late .* at step 21"):
@@ -312,8 +312,8 @@ def test_a_failure_in_learn_leaves_the_model_as_it_was():
 
 
 @each_way
-def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
-    """Of the environments that fail in one rollout one is told; the others' causes are dropped."""
+def test_a_failure_never_reports_an_earlier_exception(compiled):
+    """When several environments fail in one rollout, one is reported and the others are dropped."""
 
     def fails(state, action, options):
         state[0] += 1
@@ -321,7 +321,7 @@ def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
             raise ValueError("no fuel")
         return math.nan if options.what == 2 else 1.0, False
 
-    env = made(step=fails, options={"what": 1}).make_vec(3, compiled=compiled)
+    env = environment(step=fails, options={"what": 1}).make_vec(3, compiled=compiled)
     with pytest.raises(SimulationError, match="no fuel"):
         TRPO("MlpPolicy", env, n_steps=8, seed=0).learn(24)
     assert failures._raised == {}
@@ -331,12 +331,12 @@ def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
         env.step(np.zeros(3, int))
     env.envs_in_c.set_options({"what": 0})
     state = env.states[1].ctypes.data
-    failures.note(state, "step", ValueError("of a time before"), "")
+    failures.note(state, "step", ValueError("from an earlier rollout"), "")
     env.reset()
     assert failures._raised == {}
 
 
-# -- bad specs ------------------------------------------------------------------------------------
+# -- bad definitions ------------------------------------------------------------------------------
 
 
 @table(
@@ -364,33 +364,33 @@ def test_what_one_raised_is_not_told_of_a_later_failure(compiled):
         ({"reset": lambda state, action: 0}, TypeError, "unknown parameter 'action'"),
     ],
 )
-def test_what_it_cannot_be_made_of(changes, error, words):
+def test_bad_definitions_are_rejected(changes, error, words):
     with pytest.raises(error, match=words):
-        made(**changes)
+        environment(**changes)
 
 
-def test_without_numba_it_says_what_to_install():
+def test_without_numba_the_error_says_how_to_install_it():
     code = """
 import sys
 sys.modules["numba"] = None
-from test_python_env_errors import made, step
+from test_python_env_errors import environment, step
 from gymnasium.spaces import Box
 try:
-    made().make_vec(2)
+    environment().make_vec(2)
 except ImportError as error:
     print(error)
-env = made().make_vec(2, compiled=False)
+env = environment().make_vec(2, compiled=False)
 env.reset()
 print(env.step([0, 1])[1])
 """
-    code = code.replace("from test_python_env_errors import made, step", _without_pytest())
+    code = code.replace("from test_python_env_errors import environment, step", _without_pytest())
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'fasttrpo[numba]'; or run them in the interpreter: FASTTRPO_N" in out.stdout
     assert out.stdout.endswith("[0. 0.]\n")
 
 
 def _without_pytest():
-    """The source of `made`, by itself."""
-    parts = "".join(inspect.getsource(function) for function in (reset, step, made))
+    """The source of `environment` and what it needs."""
+    parts = "".join(inspect.getsource(function) for function in (reset, step, environment))
     imports = "from gymnasium.spaces import Box, Discrete\n"
     return imports + "from fasttrpo.envs import NumbaEnvironment\n" + parts

@@ -1,6 +1,6 @@
-"""`mask` functions of environments in Python: what they may be, and what is wrong with them.
+"""`mask` functions of environments in Python: what is accepted, and their errors.
 
-What comes of the masks is in test_simulator_masks.py.
+test_simulator_masks.py tests the effects of masks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """Compiled whatever the other tests are run with; one cache for the whole run."""
+    """Always compiles; one cache for the whole test run."""
     monkeypatch.delenv("FASTTRPO_NUMBA", raising=False)
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
 
@@ -85,13 +85,13 @@ def truthy(state, mask):
         (out_of_bounds, r"out_of_bounds raised IndexError: index .*out of bounds.* environment 0;"),
     ],
 )
-def test_a_function_whose_first_mask_is_wrong(mask, words, compiled):
+def test_a_wrong_first_mask_is_named(mask, words, compiled):
     with pytest.raises(SimulationError, match=words):
         small(mask).make_vec(2, compiled=compiled).reset(seed=0)
 
 
 @each_way
-def test_what_a_mask_raises_is_the_simulation_s(compiled):
+def test_an_exception_in_a_mask_names_the_simulation(compiled):
     env = small(raising).make_vec(2, compiled=compiled)
     env.reset(seed=0)
     env.step(np.zeros(2, int))
@@ -102,13 +102,13 @@ def test_what_a_mask_raises_is_the_simulation_s(compiled):
 
 
 @each_way
-def test_numbers_that_are_true_are_open(compiled):
+def test_nonzero_numbers_count_as_open(compiled):
     env = small(truthy).make_vec(2, compiled=compiled)
     env.reset(seed=0)
     np.testing.assert_array_equal(env.action_masks(), [[True, True, False]] * 2)
 
 
-def test_a_mask_writes_to_nothing_else():
+def test_mask_functions_write_only_to_the_mask():
     with pytest.raises(CompileError, match="mask: it writes to an array that is only to be read"):
         small(writing).make_vec(1)
     with pytest.raises(SimulationError, match=r"writing raised ValueError: .*read-only"):
@@ -119,7 +119,7 @@ def test_a_mask_writes_to_nothing_else():
         small(returning).make_vec(1, compiled=False).reset(seed=0)
 
 
-def test_masks_that_cannot_be():
+def test_invalid_mask_definitions_are_rejected():
     with pytest.raises(ValueError, match=r"Mine: mask= forbids choices, .* these are Box"):
         small(nothing_open, action_space=Box(-1, 1, (2,)))
     with pytest.raises(TypeError, match="mask must take 'mask'"):
@@ -131,8 +131,8 @@ def test_masks_that_cannot_be():
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_the_cache_knows_masks_apart(first):
-    """An environment with another mask, or none, is another."""
+def test_the_cache_distinguishes_masks(first):
+    """An environment with another mask, or none, is compiled separately."""
 
     def closed(state, mask):
         mask[0 if first else 2] = True

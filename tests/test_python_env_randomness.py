@@ -1,4 +1,4 @@
-"""Functions of an environment that draw from elsewhere than their argument `random`."""
+"""Environment functions that draw random numbers from another source than `random`."""
 
 # ruff: noqa: NPY002
 from __future__ import annotations
@@ -175,7 +175,7 @@ STEPS = [
 
 @table("step", STEPS, ids=lambda step: step.__name__)
 @table("compiled", [True, False], ids=["compiled", "interpreted"])
-def test_randomness_of_the_process_is_refused(step, compiled):
+def test_foreign_randomness_is_rejected(step, compiled):
     if compiled:
         pytest.importorskip("numba")
     with pytest.raises(ValueError, match=r"^Mine: step uses .* the argument `random`") as error:
@@ -184,7 +184,7 @@ def test_randomness_of_the_process_is_refused(step, compiled):
 
 
 @pytest.mark.parametrize("role", ["reset", "observe"])
-def test_every_function_is_looked_at(role):
+def test_every_function_is_checked_for_randomness(role):
     def reset(state):
         state[0] = np.random.rand()
 
@@ -196,8 +196,8 @@ def test_every_function_is_looked_at(role):
         environment(**{role: function}).make_vec(2, compiled=False)
 
 
-def test_the_simulation_s_own_stream_is_taken():
-    """Under whatever name a helper has for it, and beside what else NumPy has."""
+def test_randomness_from_the_argument_is_accepted():
+    """Also through helpers that use another name, and with other NumPy functions."""
 
     def helper(stream):
         return stream.uniform(0, 1) * constant[0] + np.sin(0.5)

@@ -1,4 +1,4 @@
-"""Environments written in Python: the same numbers compiled, interpreted and in C."""
+"""Environments in Python: the same numbers compiled, interpreted and in C."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import gc
 import json
 import os
 import pickle
-import re
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +16,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from helpers import CC, INCLUDE, build_library
 from python_envs import ALL, cart, noise
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -29,9 +28,6 @@ from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
 from fasttrpo.envs.python import draws, struct
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs/environments.md"
-
 each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
 each_env = pytest.mark.parametrize("name", ALL)
 each_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
@@ -39,7 +35,7 @@ each_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    """One cache for the whole run, away from the user's."""
+    """One cache for the whole test run, separate from the user's."""
     monkeypatch.setenv("FASTTRPO_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "compiled"))
 
 
@@ -47,8 +43,8 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @each_way
-def test_a_cart_pole_is_the_one_in_c(compiled):
-    """From random states, and in whole episodes with their resets."""
+def test_a_cart_pole_in_python_equals_the_one_in_c(compiled):
+    """From random states, and over complete episodes with resets."""
     n = 2_000 if compiled else 300
     ours, theirs = cart.make_vec(n, compiled=compiled), CompiledVectorEnv("CartPole-v1", n)
     states = np.random.default_rng(1).uniform(-1, 1, (n, 4)) * [2.5, 3, 0.22, 3]
@@ -65,7 +61,7 @@ def test_a_cart_pole_is_the_one_in_c(compiled):
 
 
 @each_env
-def test_compiled_and_interpreted_are_the_same(name):
+def test_compiled_and_interpreted_environments_are_identical(name):
     ways = [ALL[name].make_vec(5, compiled=way, max_episode_steps=20) for way in (True, False)]
     first = [env.reset(seed=3)[0] for env in ways]
     assert np.array_equal(*first)
@@ -73,8 +69,8 @@ def test_compiled_and_interpreted_are_the_same(name):
     assert ways[0].save() == ways[1].save()
 
 
-def test_draws_are_those_of_c():
-    """normal and integers, by hand from the words that the C header documents."""
+def test_random_numbers_follow_the_c_header():
+    """normal and integers, computed from the words that the C header documents."""
     words = np.array([2**40 + 7, 2**33 + 5, 3], np.uint64)
     block = draws.philox(*np.uint64([5, 3, 2, 6, 7, 2**8]))
     u, v = ((int(a) << 32 | int(b)) >> 11 for a, b in (block[:2], block[2:]))
@@ -110,13 +106,11 @@ const trpo_env *trpo_environment(void) { return &ENV; }
 """
 
 
-def test_normal_draws_are_those_of_the_c_header():
-    include, cc = ROOT / "csrc/include", os.environ.get("CC", "cc")
-    if shutil.which(cc) is None or not include.exists():
-        pytest.skip("there is no C compiler, or no header beside the tests")
+def test_normal_numbers_equal_those_of_the_c_header():
+    if shutil.which(CC) is None or not INCLUDE.exists():
+        pytest.skip("no C compiler, or no header beside the tests")
     Path("draws.c").write_text(NORMAL_IN_C)
-    flags = ["-shared", "-fPIC", f"-I{include}", "-o", "draws.so", "draws.c", "-lm"]
-    subprocess.run([cc, "-O1", *flags], check=True)
+    build_library(Path("draws.c"), Path("draws.so"))
 
     def reset(state, random):
         state[0] = random.normal()
@@ -132,7 +126,7 @@ def test_normal_draws_are_those_of_the_c_header():
     np.testing.assert_allclose(ours.reset(seed=2**40 + 1)[0], expected, 1e-14, 1e-15)
 
 
-def test_draws_are_distributed_as_they_should_be():
+def test_random_numbers_have_the_right_distribution():
     env = noise.make_vec(40_000)
     env.reset(seed=0)
     normal, integer, _ = env.states.view(np.float64).T
@@ -143,7 +137,7 @@ def test_draws_are_distributed_as_they_should_be():
 
 
 @each_way
-def test_options(compiled):
+def test_options_change_the_environment(compiled):
     usual, heavy = (cart.make_vec(3, compiled=compiled, **o) for o in ({}, {"force": 20}))
     assert (usual.envs_in_c.options, heavy.envs_in_c.options) == ({"force": 10}, {"force": 20})
     usual.reset(seed=0), heavy.reset(seed=0)
@@ -153,7 +147,7 @@ def test_options(compiled):
 
 
 @each_way
-def test_the_state_is_zero_when_an_episode_begins(compiled):
+def test_the_state_is_zero_when_an_episode_starts(compiled):
     env = noise.make_vec(4, compiled=compiled, max_episode_steps=3)
     env.reset(seed=0)
     for _ in range(9):
@@ -163,13 +157,13 @@ def test_the_state_is_zero_when_an_episode_begins(compiled):
         assert (steps < 3).all()
 
 
-# -- an ordinary vector environment ---------------------------------------------------------------
+# -- the vector environment interface -------------------------------------------------------------
 
 
 @each_mode
 @each_env
-def test_it_is_a_vector_env(name, mode):
-    """What Gymnasium's own tests of its vector environments look at."""
+def test_it_behaves_as_a_vector_env(name, mode):
+    """What Gymnasium's tests of its vector environments check."""
     env = ALL[name].make_vec(5, autoreset_mode=mode)
     assert isinstance(env, gymnasium.vector.VectorEnv)
     assert env.metadata["autoreset_mode"] is mode
@@ -187,7 +181,7 @@ def test_it_is_a_vector_env(name, mode):
         env.reset()
 
 
-def test_gymnasium_makes_it():
+def test_gymnasium_make_vec_creates_it():
     gymnasium.register("PythonCart-v0", vector_entry_point=cart.make_vec, max_episode_steps=9)
     try:
         env = gymnasium.make_vec("PythonCart-v0", num_envs=3, force=11)
@@ -199,7 +193,7 @@ def test_gymnasium_makes_it():
 
 @each_way
 @each_env
-def test_saved_environments_go_on_bit_for_bit(name, compiled):
+def test_saved_environments_continue_bit_for_bit(name, compiled):
     env, other = (ALL[name].make_vec(3, compiled=compiled, max_episode_steps=9) for _ in "ab")
     env.reset(seed=0)
     play(env, 13)
@@ -210,7 +204,7 @@ def test_saved_environments_go_on_bit_for_bit(name, compiled):
 
 
 @each_way
-def test_states_can_be_set(compiled):
+def test_states_can_be_written(compiled):
     env = noise.make_vec(2, compiled=compiled)
     env.states.view(np.float64)[:] = [[0, 1, 0], [1, -2, 0]]
     np.testing.assert_allclose(env.observe(), [[1, 0], [-2, np.tanh(1)]], 1e-15)
@@ -247,12 +241,12 @@ def test_environments_outlive_their_definition(compiled):
 
 
 @each_way
-def test_many_threads_step_their_own(compiled, monkeypatch):
-    """Compiled once, and the same numbers in each."""
+def test_threads_share_one_compilation(compiled, monkeypatch):
+    """Each thread gets the same numbers."""
     definition = pickle.loads(pickle.dumps(noise))
-    results, made = [None] * 4, []
+    results, compilations = [None] * 4, []
     make = NumbaEnvironment._make
-    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: made.append(a) or make(*a))
+    monkeypatch.setattr(NumbaEnvironment, "_make", lambda *a: compilations.append(a) or make(*a))
 
     def run(i):
         env = definition.make_vec(70, compiled=compiled)
@@ -265,7 +259,7 @@ def test_many_threads_step_their_own(compiled, monkeypatch):
     for thread in threads:
         thread.join()
     assert all(same(results[0], each) for each in results[1:])
-    assert len(made) == 1
+    assert len(compilations) == 1
 
 
 def test_a_definition_can_be_pickled():
@@ -277,18 +271,18 @@ def test_a_definition_can_be_pickled():
     assert same(play(again, 5), play(other, 5))
 
 
-def test_the_struct_is_c_s():
-    """Its fields' places are those of trpo_env.h where its size is: C refuses any other."""
+def test_the_struct_has_the_layout_of_the_c_header():
+    """C rejects a struct of any other size, so equal sizes mean equal offsets."""
     assert cart.make_vec(1).envs_in_c.describe()["max_episode_steps"] == 500
     assert struct.Struct.mask.offset + ctypes.sizeof(ctypes.c_void_p) == ctypes.sizeof(
         struct.Struct
     )
 
 
-# -- trained in -----------------------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------------------
 
 
-def test_it_is_learnt_in():
+def test_training_in_python_environments_learns():
     model = TRPO("MlpPolicy", cart, n_envs=8, n_steps=125, seed=0)
     model.learn(15_000)
     mean, _ = evaluate_policy(model, cart, 10, seed=1)
@@ -296,49 +290,41 @@ def test_it_is_learnt_in():
     assert mean > 300
 
 
-def test_training_is_the_same_as_in_c():
+def test_training_equals_training_in_c():
     kwargs = {"n_envs": 4, "n_steps": 32, "seed": 0, "policy_kwargs": {"net_arch": [8]}}
     a, b = (TRPO("MlpPolicy", env, **kwargs).learn(256) for env in (cart, "CartPole-v1"))
     ours, theirs = a.snapshot().state, b.snapshot().state
     assert all(np.array_equal(ours[key], theirs[key], equal_nan=True) for key in ours)
 
 
-@pytest.fixture
-def example():
-    """The page's example, in lander.py."""
-    if not PAGE.exists():
-        pytest.skip("the documents are not beside the tests")
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    Path("lander.py").write_text(next(code for code in blocks if "lander = " in code))
-
-
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
-def test_a_file_whose_name_is_no_utf8(tmp_path):
-    """Numba takes no module of such a name."""
+def test_a_file_with_a_non_utf8_name_loads(tmp_path):
+    """Numba cannot import a module of such a name."""
     path = tmp_path / os.fsdecode(b"caf\xe9.py")
     shutil.copy(Path(__file__).with_name("python_envs.py"), path)
     CompiledVectorEnv(f"{path}:cart", 2).close()
 
 
-def test_the_command_line_trains_and_evaluates_it(example, capsys, monkeypatch):
+def test_the_command_line_trains_and_evaluates_a_file(capsys, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
+    shutil.copy(Path(__file__).with_name("python_envs.py"), "carts.py")
     short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
-    assert cli.main(["train", "lander.py:lander", *short]) == 0
-    folder = Path("runs/lander_lander-seed0")
+    assert cli.main(["train", "carts.py:cart", *short]) == 0
+    folder = Path("runs/carts_cart-seed0")
     kept = json.loads((folder / "config.json").read_text())["env_id"]
-    assert kept == f"{Path('lander.py').resolve()}:lander"
+    assert kept == f"{Path('carts.py').resolve()}:cart"
     assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
     assert "own environments" not in capsys.readouterr().out
-    assert cli.main(["train", "lander.py:lender", *short]) == 2
-    assert "did you mean 'lander'" in capsys.readouterr().err
-    assert cli.main(["train", "no.py:lander", *short]) == 2
+    assert cli.main(["train", "carts.py:kart", *short]) == 2
+    assert "did you mean 'cart'" in capsys.readouterr().err
+    assert cli.main(["train", "no.py:cart", *short]) == 2
     assert "there is no file 'no.py'" in capsys.readouterr().err
-    assert cli.main(["train", "lander.py", *short]) == 2
-    assert "id 'lander.py'; one in a file is named too: lander.py:NAME" in capsys.readouterr().err
-    del sys.modules["lander"]
+    assert cli.main(["train", "carts.py", *short]) == 2
+    assert "id 'carts.py'; one in a file is named too: carts.py:NAME" in capsys.readouterr().err
+    del sys.modules["carts"]
 
 
-def test_a_class_of_gymnasium_s_in_a_file_is_told_how_to_be_named(tmp_path, monkeypatch, capsys):
+def test_a_gymnasium_class_in_a_file_gets_a_hint(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("own_env.py").write_text("from gymnasium.envs.classic_control import CartPoleEnv as Own\n")

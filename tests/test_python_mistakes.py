@@ -1,5 +1,5 @@
-"""The tests are worth their name in Python too: with one mistake in a copy of the library, they
-fail. tests/test_c.py does the same with the core.
+"""Mutation tests of the Python layers: with one mistake in a copy of the library, the named tests
+must fail. tests/test_c.py does the same for the core.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# {what is wrong: (file, as it is, as it must not be, the tests that fail then)}
+# {mistake: (file, right text, wrong text, the tests that must fail)}
 MISTAKES = {
-    "a finished episode's return goes on": (
+    "a finished episode's return continues": (
         "training/collect.py",
         "self._totals[ended] = 0.0",
         "self._totals[ended] = 1.0",
@@ -35,25 +35,25 @@ MISTAKES = {
         ")",
         "test_collect.py",
     ),
-    "the observation after a cut is the next episode's": (
+    "the observation after a truncation is the next episode's": (
         "training/rollout.py",
         "np.where(truncated[..., None], final, following)",
         "np.where(truncated[..., None], following, final)",
         "test_rollout.py",
     ),
-    "an end may not be followed by a row without a step": (
+    "an end may not be followed by an invalid row": (
         "training/rollout.py",
         "valid[:-1] & ~valid[1:] & ~done[:-1]",
         "valid[:-1] & ~valid[1:]",
         "test_rollout.py",
     ),
-    "an episode that was cut goes on": (
+    "a truncated episode continues": (
         "stream/stream.py",
         "self.obs, self._over = obs, done",
         "self.obs, self._over = obs, terminated",
         "test_collect.py",
     ),
-    "a reset is taken for a step": (
+    "a reset counts as a step": (
         "stream/stream.py",
         "skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere",
         "skip = self._nowhere",
@@ -65,19 +65,19 @@ MISTAKES = {
         "% LIMIT",
         "test_environment_seeds.py",
     ),
-    "a schedule that rises": (
+    "a schedule rises": (
         "settings/schedules.py",
         "else start) * remaining",
         "else start) * (1 - remaining)",
         "test_schedules.py",
     ),
-    "a schedule from the default alone": (
+    "a schedule ignores its start": (
         "settings/schedules.py",
         "(default if start is None else start)",
         "default",
         "test_schedules.py",
     ),
-    "a name twice in a header": (
+    "a header with a duplicate name": (
         "files/checkpoint.py",
         "if len(data) < len(pairs):",
         "if not data and pairs:",
@@ -89,61 +89,61 @@ MISTAKES = {
         'observations.size != count.get("obs_mean") and prod',
         "test_model_files.py",
     ),
-    "a count in the place of another": (
+    "one counter saved as another": (
         "files/checkpoint.py",
         '"n_updates": checkpoint.n_updates',
         '"n_updates": checkpoint.num_timesteps',
         "test_checkpoint.py",
     ),
-    "a threshold that is met is not passed": (
+    "reaching the reward threshold does not pass": (
         "evaluate.py",
         "not mean > reward_threshold",
         "not mean >= reward_threshold",
         "test_evaluate.py",
     ),
-    "the environment is refused where it is free": (
+    "the environment is unavailable outside rollouts": (
         "training/trainer.py",
         "if self.phase == ROLLOUT:",
         "if self.phase != ROLLOUT:",
         "test_amid.py",
     ),
-    "choices from the wrong end": (
+    "actions counted from the wrong start": (
         "spaces/actions.py",
         "act[:, 0].astype(np.int64) + self.start",
         "act[:, 0].astype(np.int64) - self.start",
         "test_spaces.py",
     ),
-    "a scaled action comes back shifted": (
+    "a scaled action is read back shifted": (
         "spaces/actions.py",
         "np.divide(actions - middle, half",
         "np.divide(actions + middle, half",
         "test_spaces.py",
     ),
-    "the twin lets forbidden choices through": (
+    "the twin allows forbidden choices": (
         "portable/masks.py",
         "np.where(mask, ",
         "np.where(~mask, ",
         "test_masks.py",
     ),
-    "the twin's advantages see the next episode": (
+    "the twin's advantages include the next episode": (
         "portable/advantages.py",
         "later = 0.0 if cut else adv[t + 1, e]",
         "later = 0.0 if t == T - 1 else adv[t + 1, e]",
         "test_advantages.py::test_recursion_is_the_sum_written_out",
     ),
-    "the twin's scale of rewards forgets episodes' ends": (
+    "the twin's reward scale ignores episode ends": (
         "portable/normalizer.py",
         "0.0 if done[t, e] or not np",
         "0.0 if not np",
         "test_normalizer.py",
     ),
-    "the twin's line search shrinks once": (
+    "the twin's line search shrinks only once": (
         "portable/line_search.py",
         "shrink**j * step",
         "shrink ** min(j, 1) * step",
         "test_line_search.py",
     ),
-    "the twin's line search takes what gains nothing": (
+    "the twin's line search accepts a step without gain": (
         "portable/line_search.py",
         "surr > surr_old else",
         "surr >= surr_old else",
@@ -161,7 +161,7 @@ MISTAKES = {
         "v",
         "test_critic.py::test_adam_by_hand",
     ),
-    "the twin's ridge pushes weights up": (
+    "the twin's ridge critic grows its weights": (
         "portable/critic.py",
         "+ s.critic_damping * w",
         "- s.critic_damping * w",
@@ -177,7 +177,7 @@ MISTAKES = {
 
 
 def library_with(mistake: str, folder: Path) -> None:
-    """A copy of the library that is being tested, with the mistake in it."""
+    """A copy of the installed library with the mistake in it."""
     name, right, wrong, _ = MISTAKES[mistake]
     spec = importlib.util.find_spec("fasttrpo")
     assert spec is not None
@@ -185,13 +185,13 @@ def library_with(mistake: str, folder: Path) -> None:
     copy = folder / "fasttrpo"
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.c", "*.pyx", "__pycache__"))
     text = (copy / name).read_text(encoding="utf-8")
-    assert text.count(right) == 1, f"{name} has no single {right!r} any more: choose another"
+    assert text.count(right) == 1, f"{name} no longer has a single {right!r}: update the table"
     (copy / name).write_text(text.replace(right, wrong), encoding="utf-8")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_python_is_noticed(mistake, tmp_path):
+def test_a_mistake_in_python_is_caught(mistake, tmp_path):
     library_with(mistake, tmp_path)
     files = [str(TESTS / name) for name in MISTAKES[mistake][-1].split()]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-c", str(TESTS.parent / "pyproject.toml")]
@@ -202,4 +202,4 @@ def test_a_mistake_in_python_is_noticed(mistake, tmp_path):
         text=True,
         check=False,
     )
-    assert done.returncode == 1, done.stdout[-3000:] + done.stderr  # 1: tests failed; else not run
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr  # 1: failed; others: not run

@@ -1,4 +1,4 @@
-"""Warnings of many updates in a row that took no step: once a streak, with cause and remedy."""
+"""Warnings after many consecutive rejected updates: once per streak, with cause and remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fasttrpo.training.rejections import IN_A_ROW, Rejections
 
 
 class Scaled(gymnasium.Env):
-    """Observations and rewards of any magnitude."""
+    """Observations and rewards of chosen magnitudes."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
     action_space = spaces.Box(-1, 1, (1,))
@@ -41,8 +41,8 @@ class Scaled(gymnasium.Env):
         )
 
 
-def learnt(env, updates=12, **keywords):
-    """A model after so many updates, and the warnings of rejections."""
+def train(env, updates=12, **keywords):
+    """A model after this number of updates, and its warnings about rejections."""
     kwargs = dict(n_steps=16, seed=0, policy_kwargs={"net_arch": [4]}) | keywords
     model = TRPO("MlpPolicy", env, **kwargs)
     with warnings.catch_warnings(record=True) as caught:
@@ -62,15 +62,15 @@ def learnt(env, updates=12, **keywords):
     ],
     ids=["rewards", "critic"],
 )
-def test_a_streak_of_rejected_updates_is_told_with_its_cause(env, keywords, words):
-    model, texts = learnt(env, **keywords)
+def test_a_streak_of_rejected_updates_warns_with_its_cause(env, keywords, words):
+    model, texts = train(env, **keywords)
     assert model.records[-1]["outcome"] != 0
     assert len(texts) == 1
     assert re.search(words, texts[0])
 
 
-def test_huge_observations_are_named():
-    model, texts = learnt(Scaled(obs=1e30))
+def test_a_warning_names_huge_observations():
+    model, texts = train(Scaled(obs=1e30))
     rejected = [record["outcome"] != 0 for record in model.records]
     assert len(texts) == all(rejected[:10])
     if texts:
@@ -78,18 +78,18 @@ def test_huge_observations_are_named():
         assert "normalize_observations=True" in texts[0]
 
 
-def test_a_streak_is_told_once_and_the_next_anew():
+def test_each_streak_warns_once():
     model, rejections = TRPO("MlpPolicy", Scaled(), n_steps=8, seed=0).learn(8), Rejections()
 
-    def see(times, **changes):
+    def add(times, **changes):
         bad = {"outcome": 1, "rejected": "kl", "iteration": 1}
         record = model.records[-1] | bad | changes
         for _ in range(times):
             rejections.see(record, model.settings, insides(model).agent, lambda: None)
 
-    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as told:
-        see(3 * IN_A_ROW)
-    assert len(told) == 1
-    see(1, outcome=0)
+    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as warned:
+        add(3 * IN_A_ROW)
+    assert len(warned) == 1
+    add(1, outcome=0)
     with pytest.warns(UserWarning, match="updates in a row"):
-        see(IN_A_ROW)
+        add(IN_A_ROW)

@@ -1,4 +1,4 @@
-"""`fasttrpo report`: the page's words, that a browser shows its charts, and that it is safe."""
+"""`fasttrpo report`: the page's texts, its charts in a browser, and its safety."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from run_folders import made_up, write_csv, write_evaluation, write_run
+from run_folders import example_columns, write_csv, write_evaluation, write_run
 from tables import table
 
 from fasttrpo import cli
@@ -28,7 +28,7 @@ VOID = {"meta", "path", "circle", "br"}
 
 
 class Reader(HTMLParser):
-    """Checks that tags close as they opened; collects tags and text."""
+    """Checks that tags are balanced; collects tags and text."""
 
     def __init__(self, text):
         super().__init__()
@@ -60,14 +60,14 @@ class Reader(HTMLParser):
 
 
 def report(*folders):
-    """The page about the folders; any warning on the way is an error."""
+    """The page about the folders; any warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runs, left_out = load(folders)
         return page(grouped(runs), left_out)
 
 
-def said(folder):
+def remarks_of(folder):
     (group,) = grouped(load([folder])[0])
     return " | ".join(f"{remark.level}: {remark.text}" for remark in remarks(group))
 
@@ -91,7 +91,7 @@ def test_the_command_writes_one_file(seeds, capsys):
     assert cli.main(["report", str(seeds), "--out", str(seeds)]) == 2
 
 
-def test_it_loads_nothing_from_elsewhere(seeds):
+def test_the_page_loads_no_other_resources(seeds):
     text = report(seeds)
     reader = Reader(text)
     assert not [a for _, a in reader.tags if {"src", "href", "srcset", "xlink:href"} & set(a)]
@@ -99,7 +99,7 @@ def test_it_loads_nothing_from_elsewhere(seeds):
     assert not re.search(r"@import|url\(|fetch\(|https?://(?!www\.w3\.org/2000/svg)", text)
 
 
-def test_steps_of_runs_that_ended_at_others_are_a_range(tmp_path):
+def test_steps_of_unequal_runs_are_shown_as_a_range(tmp_path):
     write_run(tmp_path / "seed0", n=40)
     write_run(tmp_path / "seed1", n=10, seed=1, total=4000)
     text = " ".join(Reader(report(tmp_path)).text.split())
@@ -107,20 +107,20 @@ def test_steps_of_runs_that_ended_at_others_are_a_range(tmp_path):
     assert "1k to 4k environment steps each" in text
 
 
-def test_the_headline_says_what_came_of_it(seeds):
+def test_the_headline_states_the_result(seeds):
     text = Reader(report(seeds)).text
     assert "CartPole-v1: 3 seeds of TRPO, 4k steps each." in text
     assert "reached 201 (range of the seeds 200 to 202)" in text
     assert "evaluated, each policy got 500." in text
 
 
-@pytest.mark.parametrize(("n", "told"), [(3, "range of the seeds"), (5, "95% band")])
-def test_a_band_is_called_what_it_is(n, told, tmp_path):
-    """Below five seeds nowhere a per cent, nor an interquartile mean that is the mean."""
+@pytest.mark.parametrize(("n", "name"), [(3, "range of the seeds"), (5, "95% band")])
+def test_the_band_is_named_by_its_kind(n, name, tmp_path):
+    """With fewer than five seeds there is no percentage, and no IQM that equals the mean."""
     for seed in range(n):
         write_run(tmp_path / f"seed{seed}", seed=seed)
     text = " ".join(Reader(report(tmp_path)).text.split())
-    assert f"({told} " in text
+    assert f"({name} " in text
     assert ("bootstrap" in text) == ("95%" in text) == (n >= 5)
     assert ("interquartile" in text) == (n >= 4)
 
@@ -132,7 +132,7 @@ def test_an_average_that_ends_early_says_where_and_why(seeds):
     assert "The average ends at step 1,000, where seed 7 stopped before it had finished" in text
 
 
-def test_every_diagnostic_has_a_chart_and_how_to_read_it(seeds):
+def test_every_diagnostic_has_a_chart_and_an_explanation(seeds):
     reader = Reader(report(seeds))
     titles = {attrs["aria-label"] for attrs in reader.charts()}
     absent = {"Damping", "Standard deviation of actions"}  # constant; not of this distribution
@@ -152,7 +152,7 @@ def test_charts_have_finite_coordinates(seeds):
     assert len(re.findall(r'class="band c0"', text)) > 8
 
 
-def test_settings_that_are_not_the_defaults_are_marked(tmp_path):
+def test_settings_that_differ_from_defaults_are_marked(tmp_path):
     write_run(tmp_path / "run", settings={"target_kl": 0.05})
     text = report(tmp_path)
     assert '<tr class="marked"><td>target_kl</td><td class="num">0.05</td>' in text
@@ -161,7 +161,7 @@ def test_settings_that_are_not_the_defaults_are_marked(tmp_path):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_networks_are_marked_only_where_they_are_not_their_policy_s(policy, tmp_path):
+def test_networks_are_marked_only_if_they_differ_from_their_policy_defaults(policy, tmp_path):
     marked = '<tr class="marked"><td>policy_kwargs</td>'
     write_run(tmp_path / "a", settings={"policy": policy})
     assert marked not in report(tmp_path)
@@ -194,25 +194,25 @@ def test_evaluations_and_versions_are_tables(seeds):
 
 
 def test_evaluations_during_training_are_drawn(seeds):
-    told = {"num_timesteps": [1000, 2000], "mean_reward": [10.0, 300.0]}
-    write_csv(seeds / "seed0" / "evaluations.csv", told)
+    columns = {"num_timesteps": [1000, 2000], "mean_reward": [10.0, 300.0]}
+    write_csv(seeds / "seed0" / "evaluations.csv", columns)
     reader = Reader(report(seeds))
     assert any("seed 0, evaluated" in attrs["data-points"] for attrs in reader.charts())
     assert "Dashed: evaluations during training." in reader.text
 
 
-# -- runs of every kind ---------------------------------------------------------------------------
+# -- unusual runs ---------------------------------------------------------------------------------
 
 
-@table("left_out", sorted(made_up(1, 0)))
+@table("left_out", sorted(example_columns(1, 0)))
 def test_any_column_may_be_missing(left_out, tmp_path):
     if left_out in {"num_timesteps"}:
-        pytest.skip("a record without steps is none")
+        pytest.skip("num_timesteps is required")
     write_run(tmp_path / "run", **{left_out: None})
     Reader(report(tmp_path))
 
 
-def test_a_record_with_steps_alone(tmp_path):
+def test_records_with_only_steps_are_reported(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     write_csv(folder / "progress.csv", {"num_timesteps": [100, 200]})
@@ -222,24 +222,24 @@ def test_a_record_with_steps_alone(tmp_path):
 @table("value", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300])
 def test_any_number_may_be_in_any_column(value, tmp_path):
     keep = {"num_timesteps", "iteration", "outcome", "rejected", "steps_per_second"}
-    columns = {name: np.full(40, value) for name in made_up(1, 0) if name not in keep}
+    columns = {name: np.full(40, value) for name in example_columns(1, 0) if name not in keep}
     write_run(tmp_path / "run", **columns)
     assert not re.search(r'd="[^"]*(nan|inf)', report(tmp_path))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_short_runs(n, tmp_path):
+def test_short_runs_are_reported(n, tmp_path):
     write_run(tmp_path / "run", n=n, total=4000)
     text = Reader(report(tmp_path)).text
     assert f"seed 0 is at {100 * n} of 4,000 steps" in text
 
 
-def test_a_run_that_has_only_begun_is_left_out_aloud(seeds):
+def test_a_run_without_records_is_listed_as_left_out(seeds):
     (write_run(seeds / "new", seed=9) / "progress.csv").unlink()
     assert "Left out:" in Reader(report(seeds)).text
 
 
-def test_no_text_of_a_folder_becomes_markup(tmp_path):
+def test_texts_from_a_folder_are_escaped(tmp_path):
     evil = "<script>alert(1)</script>\"'&"
     name = "<script>alert(1)<"
     write_evaluation(write_run(tmp_path / name / "a", env_id=evil, settings={"gamma": 0.5}))
@@ -255,10 +255,10 @@ def test_no_text_of_a_folder_becomes_markup(tmp_path):
 
 
 def outcomes(**rejected):
-    """40 records with so many rejected for each reason."""
-    told = [reason.replace("_", " ") for reason, n in rejected.items() for _ in range(n)]
-    told += [""] * (40 - len(told))
-    return {"outcome": [int(bool(reason)) for reason in told], "rejected": told}
+    """Columns of 40 records with these numbers of rejections per reason."""
+    reasons = [reason.replace("_", " ") for reason, n in rejected.items() for _ in range(n)]
+    reasons += [""] * (40 - len(reasons))
+    return {"outcome": [int(bool(reason)) for reason in reasons], "rejected": reasons}
 
 
 REMARKS = {
@@ -292,50 +292,49 @@ REMARKS = {
 
 
 @table(("columns", "remark"), REMARKS.values(), ids=REMARKS)
-def test_remarks(columns, remark, tmp_path):
+def test_remarks_on_a_run(columns, remark, tmp_path):
     write_run(tmp_path / "run", **columns)
-    assert remark in said(tmp_path)
+    assert remark in remarks_of(tmp_path)
 
 
 def test_a_straggler_is_named(tmp_path):
     for seed in range(6):
         scale = 0.1 if seed == 4 else 1.0
         write_run(tmp_path / f"seed{seed}", seed=seed, return_mean=scale * np.arange(1, 41))
-    assert "seed 4 ended at 4, far below the others (40)" in said(tmp_path)
+    assert "seed 4 ended at 4, far below the others (40)" in remarks_of(tmp_path)
 
 
-def test_a_failure_and_an_early_end_are_told(tmp_path):
+def test_failures_and_early_ends_are_reported(tmp_path):
     failed = write_run(tmp_path / "a", seed=1, total=9000)
     (failed / "error.txt").write_text("Traceback ...\nValueError: the wheel <came> off\n")
     write_run(tmp_path / "b", seed=2, total=9000, ended=[""] * 39 + ["max_seconds"])
-    assert "warning: seed 1 failed at step 4,000: ValueError: the wheel <came> off" in said(
-        tmp_path
-    )
-    assert "seed 2 is at 4,000 of 9,000 steps (44 %): ended by max_seconds." in said(tmp_path)
+    text = remarks_of(tmp_path)
+    assert "warning: seed 1 failed at step 4,000: ValueError: the wheel <came> off" in text
+    assert "seed 2 is at 4,000 of 9,000 steps (44 %): ended by max_seconds." in text
     assert "the wheel &lt;came&gt; off" in report(tmp_path)
 
 
-def test_the_same_seed_twice_is_no_second_one(tmp_path):
+def test_duplicate_seeds_are_reported(tmp_path):
     write_run(tmp_path / "a", seed=3)
     write_run(tmp_path / "b", seed=3)
-    assert "Seed 3 is there more than once" in said(tmp_path)
+    assert "Seed 3 is there more than once" in remarks_of(tmp_path)
     for name in ("c", "d"):
         write_run(tmp_path / name, seed=4)
-    assert "Seeds 3 and 4 are there more than once" in said(tmp_path)
+    assert "Seeds 3 and 4 are there more than once" in remarks_of(tmp_path)
 
 
 def test_warnings_come_first(tmp_path):
     write_run(tmp_path / "run", explained_variance=[0.1] * 40, **outcomes(kl=1))
-    levels = [part.split(":")[0] for part in said(tmp_path).split(" | ")]
+    levels = [part.split(":")[0] for part in remarks_of(tmp_path).split(" | ")]
     assert levels == sorted(levels, key=("warning", "note", "good").index)
 
 
-# -- words ----------------------------------------------------------------------------------------
+# -- number formats -------------------------------------------------------------------------------
 
 
-def test_numbers_are_short():
-    given = (0.0, 1.0, 1234567.0, 0.012345, 251.75, -157.3, 1e-9, float("nan"))
-    assert [number(x) for x in given] == (
+def test_numbers_are_formatted_briefly():
+    values = (0.0, 1.0, 1234567.0, 0.012345, 251.75, -157.3, 1e-9, float("nan"))
+    assert [number(x) for x in values] == (
         ["0", "1", "1,234,567", "0.01235", "251.8", "-157.3", "1e-09", "-"]
     )
     assert [count(x) for x in (5, 999, 30720, 1.5e6, 2e9)] == ["5", "999", "30.7k", "1.5M", "2G"]
@@ -349,19 +348,19 @@ def test_numbers_are_short():
 
 FOUND = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
 CHROMIUM = next(filter(None, FOUND), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
-# Measures each chart that is shown, moves a pointer over one, and leaves what it saw as the title.
+# Measures the visible charts, moves a pointer over one, and stores the results as the title.
 PROBE = """<script>{
 const shown = [...document.querySelectorAll("svg.chart")].filter((svg) => svg.clientWidth);
 const lengths = (svg) => [...svg.querySelectorAll("path.line")].map((p) => p.getTotalLength());
 const box = shown[0].getBoundingClientRect();
 const at = {clientX: box.left + box.width / 2, clientY: box.top};
 shown[0].dispatchEvent(new PointerEvent("pointermove", at));
-const said = document.getElementById("tip").innerText;
+const tip = document.getElementById("tip").innerText;
 const shortest = Math.min(...shown.map((svg) => Math.max(...lengths(svg))));
 const widths = [document.body.scrollWidth, innerWidth];
-document.title = JSON.stringify([shown.length, shortest, ...widths, said]);
+document.title = JSON.stringify([shown.length, shortest, ...widths, tip]);
 }</script>"""
 
 
@@ -374,7 +373,7 @@ def browse(path, *options):
 @needs_browser
 @pytest.mark.parametrize("width", [1200, 500])
 def test_a_browser_draws_the_charts(width, seeds, tmp_path):
-    """Each has a curve of some length, nothing is wider than the window, and there is a tooltip."""
+    """Each has a curve of some length, nothing is wider than the window, and tooltips work."""
     path = tmp_path / "page.html"
     path.write_text(report(seeds) + PROBE)
     dom = browse(path, f"--window-size={width},900", "--dump-dom")
@@ -387,7 +386,7 @@ def test_a_browser_draws_the_charts(width, seeds, tmp_path):
 
 
 @needs_browser
-def test_a_picture_of_it_is_not_blank(seeds, tmp_path):
+def test_a_screenshot_is_not_blank(seeds, tmp_path):
     image = pytest.importorskip("matplotlib.image", reason="no matplotlib to read a PNG")
     path = tmp_path / "page.html"
     path.write_text(report(seeds))

@@ -1,4 +1,4 @@
-"""Averages over seeds: against values known otherwise, and what happens where runs differ."""
+"""Averages over seeds: against known values, and for runs that differ."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
     ("values", "expected"),
     [
         ([3.0], 3.0),
-        ([1.0, 2.0, 9.0], 4.0),  # of three, none is left out
+        ([1.0, 2.0, 9.0], 4.0),  # three values: none is left out
         ([100.0, 1.0, 2.0, -50.0], 1.5),
-        ([0.0, 1.0, 2.0, 3.0, 1000.0], 2.0),  # a quarter of five is one
+        ([0.0, 1.0, 2.0, 3.0, 1000.0], 2.0),  # a quarter of five rounds to one
         ([*range(8), 99.0, -99.0], 3.5),
     ],
 )
@@ -30,8 +30,8 @@ def test_interquartile_mean_of_known_values(values, expected):
     assert iqm(columns) == pytest.approx([expected, expected + 10])
 
 
-def test_the_band_covers_as_often_as_it_says():
-    """A mean of normals, where the interval is known: about 95 of 100 cover 0."""
+def test_the_band_has_its_nominal_coverage():
+    """For the mean of normals, whose interval is known, about 95 of 100 bands cover 0."""
     draw = np.random.default_rng(0)
     covered = 0
     for _ in range(200):
@@ -41,7 +41,7 @@ def test_the_band_covers_as_often_as_it_says():
     assert 0.87 <= covered / 200 <= 0.99
 
 
-def test_the_band_has_the_width_of_theory():
+def test_the_band_has_the_theoretical_width():
     """The bootstrap's standard error of a mean is std / sqrt(n)."""
     runs = np.random.default_rng(1).normal(3, 2, size=(400, 1))
     low, high = stratified_bootstrap([runs], lambda x: x.mean(axis=0))
@@ -50,8 +50,8 @@ def test_the_band_has_the_width_of_theory():
     assert (high + low)[0] / 2 == pytest.approx(runs.mean(), abs=0.1 * width)
 
 
-def test_strata_are_drawn_from_apart():
-    """Two tasks of which each has equal runs: no resample differs, whatever lies between them."""
+def test_strata_are_resampled_separately():
+    """Two tasks with constant results: all resamples are equal, however far apart the tasks are."""
     strata = [np.zeros((3, 2)), np.full((5, 2), 100.0)]
     low, high = stratified_bootstrap(strata, lambda x: x.mean(axis=0))
     assert np.array_equal(low, high)
@@ -60,8 +60,8 @@ def test_strata_are_drawn_from_apart():
     assert mixed[0][0] < mixed[1][0]
 
 
-def test_whole_runs_are_drawn():
-    """A run's points stay together: the sum of two that cancel in each run is always 0."""
+def test_complete_runs_are_resampled():
+    """A run's points stay together: two that cancel in each run always sum to 0."""
     one = np.random.default_rng(2).normal(size=(6, 1))
     low, high = stratified_bootstrap([np.hstack([one, -one])], lambda x: x.sum(axis=0).sum()[None])
     assert np.abs([low, high]).max() < 1e-12
@@ -82,7 +82,7 @@ def group_of(folder):
 
 
 def test_seeds_are_averaged_where_all_have_values(tmp_path):
-    """Records at other steps are interpolated; the grid begins and ends inside of all."""
+    """Records at different steps are interpolated; the grid lies within all runs."""
     for seed, (n, every) in enumerate([(40, 100), (25, 150), (30, 110)]):
         steps = every * np.arange(1, n + 1)
         columns = {"num_timesteps": steps, "return_mean": 2.0 * steps}
@@ -94,7 +94,7 @@ def test_seeds_are_averaged_where_all_have_values(tmp_path):
     assert [c.x[-1] for c in found.curves] == [4000, 3750, 3300]
 
 
-def test_the_band_holds_the_interquartile_mean(tmp_path):
+def test_the_band_contains_the_interquartile_mean(tmp_path):
     for seed in range(6):
         write_run(tmp_path / f"seed{seed}", seed=seed)
     found = average(group_of(tmp_path), "return_mean")
@@ -115,30 +115,30 @@ def test_the_band_of_few_seeds_is_their_range(n, tmp_path):
 
 
 def ends(folder, x):
-    """Where the average of all seeds in the folder ends, its last value, and who stopped it."""
+    """Where the average of the folder's seeds ends, its last value, and the run that ended it."""
     found = average(group_of(folder), "return_mean", x)
     stopped = found.stopped
     values = pytest.approx(found.x[-1]), pytest.approx(found.mean[-1])
     return *values, stopped and stopped.name
 
 
-def test_a_seed_that_has_finished_keeps_its_last_value(tmp_path):
-    """Over seconds, the fastest; over steps, one that a callback ended early."""
+def test_a_finished_seed_keeps_its_last_value(tmp_path):
+    """Over seconds, the fastest seed; over steps, a seed that a callback ended early."""
     values = [np.full(40, 10.0), np.full(40, 30.0)]
     for seed, speed in enumerate((1000.0, 250.0)):
-        told = {"steps_per_second": np.full(40, speed), "return_mean": values[seed]}
-        write_run(tmp_path / "fast" / f"seed{seed}", seed=seed, **told)
+        columns = {"steps_per_second": np.full(40, speed), "return_mean": values[seed]}
+        write_run(tmp_path / "fast" / f"seed{seed}", seed=seed, **columns)
     assert ends(tmp_path / "fast", "seconds") == (16.0, 20.0, None)
     write_run(tmp_path / "early" / "seed0", total=4000, return_mean=values[0])
-    told = {"ended": [""] * 9 + ["callback"], "return_mean": np.full(10, 30.0)}
-    write_run(tmp_path / "early" / "seed1", 10, 1, total=4000, **told)
+    columns = {"ended": [""] * 9 + ["callback"], "return_mean": np.full(10, 30.0)}
+    write_run(tmp_path / "early" / "seed1", 10, 1, total=4000, **columns)
     assert ends(tmp_path / "early", "steps") == (4000.0, 20.0, None)
 
 
 @table("x", ["steps", "seconds"])
 @table("failed", [True, False])
-def test_of_a_seed_that_stopped_nobody_knows_more(failed, x, tmp_path):
-    """The average ends there, and says at whom."""
+def test_the_average_ends_where_a_seed_stopped(failed, x, tmp_path):
+    """And names that seed."""
     for seed in range(2):
         write_run(tmp_path / f"seed{seed}", seed=seed)
     stopped = write_run(tmp_path / "seed2", 10, 2, total=4000)
@@ -147,13 +147,13 @@ def test_of_a_seed_that_stopped_nobody_knows_more(failed, x, tmp_path):
     assert ends(tmp_path, x) == ({"steps": 1000.0, "seconds": 1.0}[x], 51.0, "seed 2")
 
 
-def test_without_config_the_longest_run_says_how_long(tmp_path):
+def test_without_config_the_longest_run_sets_the_total(tmp_path):
     for seed, n in enumerate((40, 40, 25)):
         (write_run(tmp_path / f"seed{seed}", n, seed) / "config.json").unlink()
     assert ends(tmp_path, "steps") == (2500.0, 126.0, "seed2")
 
 
-def test_a_single_run_is_itself(tmp_path):
+def test_the_average_of_one_run_is_that_run(tmp_path):
     found = average(group_of(write_run(tmp_path / "run")), "return_mean")
     assert found.iqm == pytest.approx(5.0 * np.arange(1, 41))
     assert found.low is None
@@ -170,7 +170,7 @@ def test_rows_before_the_first_episode_and_missing_columns_are_left_out(tmp_path
     assert average(group, "no such column") is None
 
 
-def test_runs_without_a_step_in_common_have_no_average(tmp_path):
+def test_runs_without_common_steps_have_no_average(tmp_path):
     write_run(tmp_path / "a", total=20_000, num_timesteps=100 * np.arange(1, 41))
     write_run(tmp_path / "b", seed=1, total=20_000, num_timesteps=9000 + 100 * np.arange(1, 41))
     found = average(group_of(tmp_path), "return_mean")
@@ -178,20 +178,20 @@ def test_runs_without_a_step_in_common_have_no_average(tmp_path):
     assert len(found.curves) == 2
 
 
-def test_a_grid_of_one_point(tmp_path):
+def test_a_grid_may_have_one_point(tmp_path):
     run = write_run(tmp_path / "seed0", n=1)
     curves = [curve(group_of(run).runs[0], "return_mean")] * 2
     assert common_grid(curves, 100.0).tolist() == [100.0]
 
 
-def test_seconds_add_up_from_steps_per_second(tmp_path):
+def test_seconds_are_summed_from_steps_per_second(tmp_path):
     speed = np.where(np.arange(40) < 20, 1000.0, 500.0)
     run = group_of(write_run(tmp_path / "run", steps_per_second=speed)).runs[0]
     assert axis(run, "seconds")[[0, 19, 39]] == pytest.approx([0.1, 2.0, 6.0])
 
 
-def test_bins_hold_all_iterations(tmp_path):
-    """Few records: themselves. Many: medians and percentiles of what falls together."""
+def test_bins_cover_all_iterations(tmp_path):
+    """Few records stay as they are; many become medians and percentiles of bins."""
     few = binned(group_of(write_run(tmp_path / "few")), "return_mean")
     assert few.median == pytest.approx(5.0 * np.arange(1, 41))
     assert np.array_equal(few.low, few.high)

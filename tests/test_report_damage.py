@@ -1,4 +1,4 @@
-"""Damaged, hostile, odd and very long runs: each is left out by name, or read for what it is."""
+"""Damaged, hostile, odd and very long runs are read, or left out by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 from fuzz.run_mutants import check_page, run_mutants
-from run_folders import made_up, write_csv, write_evaluation, write_run
+from run_folders import example_columns, write_csv, write_evaluation, write_run
 from tables import table
 
 from fasttrpo import cli
@@ -31,11 +31,11 @@ def with_config(**values):
 
 
 def with_text(name, text):
-    return lambda folder: (folder / name).write_bytes(text if isinstance(text, bytes) else text())
+    return lambda folder: (folder / name).write_bytes(text)
 
 
 def with_column(**columns):
-    return lambda folder: write_csv(folder / "progress.csv", made_up(40, 0) | columns)
+    return lambda folder: write_csv(folder / "progress.csv", example_columns(40, 0) | columns)
 
 
 def as_folder(folder):
@@ -105,21 +105,21 @@ DAMAGES = {
 
 
 @table(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_run_is_left_out_by_name(damage, why, tmp_path):
-    write_run(tmp_path / "whole", seed=1)
+def test_a_damaged_run_is_left_out_and_named(damage, why, tmp_path):
+    write_run(tmp_path / "valid", seed=1)
     damage(write_run(tmp_path / "damaged"))
     runs, left_out = load([tmp_path])
-    assert [run.folder.name for run in runs] == ["whole"]
+    assert [run.folder.name for run in runs] == ["valid"]
     assert len(left_out) == 1
     assert left_out[0].startswith(str(tmp_path / "damaged"))
     assert why in left_out[0]
 
 
 @pytest.mark.parametrize("command", ["report", "plot"])
-def test_both_commands_go_on_without_it(command, tmp_path, capsys):
+def test_both_commands_continue_without_a_damaged_run(command, tmp_path, capsys):
     if command == "plot":
         pytest.importorskip("matplotlib")
-    write_run(tmp_path / "whole")
+    write_run(tmp_path / "valid")
     with_config(settings=None)(write_run(tmp_path / "damaged", seed=1))
     assert cli.main([command, str(tmp_path)]) == 0
     err = capsys.readouterr().err
@@ -127,7 +127,7 @@ def test_both_commands_go_on_without_it(command, tmp_path, capsys):
 
 
 def with_target(value):
-    """A target that only the settings tell."""
+    """A target that only the settings contain."""
 
     def change(folder):
         with_column(target_kl=None)(folder)
@@ -146,10 +146,10 @@ ODD = {
     "words in a column": with_column(kl=["a", "b"] * 20),
     "outcomes": with_column(**OUTCOME),
     "no speed": with_column(steps_per_second=[0.0, -1.0, "", "inf", *["1000"] * 36]),
-    "a range of next to nothing": with_column(return_mean=[0.0] * 39 + [5e-324]),
-    "a logarithm's whole range": with_column(value_loss=[5e-324] * 20 + [1e300] * 20),
+    "a subnormal range": with_column(return_mean=[0.0] * 39 + [5e-324]),
+    "the full range of a logarithm": with_column(value_loss=[5e-324] * 20 + [1e300] * 20),
     "critics below -1": with_column(explained_variance=[-5.0] * 40),
-    "steps from 0 again": with_column(num_timesteps=[*range(1, 21), *range(1, 21)]),
+    "steps restart from 0": with_column(num_timesteps=[*range(1, 21), *range(1, 21)]),
     "another version's settings": with_config(settings={"policy": "CnnPolicy", "new": {"a": [1]}}),
     "a target beyond all floats": with_target(10**400),
     "a target of zero": with_target(0),
@@ -163,7 +163,7 @@ ODD = {
 
 @pytest.mark.filterwarnings("error")
 @table("change", ODD.values(), ids=ODD)
-def test_what_is_only_odd_is_read(change, tmp_path):
+def test_odd_runs_are_read(change, tmp_path):
     folder = write_run(tmp_path / EVIL.replace("/", ""))
     write_evaluation(folder)
     change(folder)
@@ -173,14 +173,14 @@ def test_what_is_only_odd_is_read(change, tmp_path):
     check_page(page(grouped(runs)))
 
 
-def test_markup_in_what_was_left_out_is_text(tmp_path):
-    write_run(tmp_path / "whole")
+def test_names_of_left_out_runs_are_escaped(tmp_path):
+    write_run(tmp_path / "valid")
     with_config(env_id=[EVIL])(write_run(tmp_path / "<b>", seed=1))
     check_page(page(grouped(load([tmp_path])[0]), load([tmp_path])[1]))
 
 
-def test_deep_folders_and_links_in_a_circle(tmp_path):
-    """Deeper than Python's recursion, and than a path may be long."""
+def test_deep_folders_and_circular_links_are_searched(tmp_path):
+    """Deeper than Python's recursion limit and the longest path."""
     write_run(tmp_path / "a" / "run")
     (tmp_path / "a" / "circle").symlink_to(tmp_path)
     (tmp_path / "a" / "itself").symlink_to("itself")
@@ -192,12 +192,12 @@ def test_deep_folders_and_links_in_a_circle(tmp_path):
         here = below
     os.close(here)
     assert [folder.name for folder in find(tmp_path)] == ["run"]
-    subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)  # pytest itself could not
+    subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)  # too deep for pytest
     with pytest.raises(FileNotFoundError, match="there is no run"):
         load([tmp_path / ("x" * 300)])
 
 
-def test_mutants_take_nothing_down(tmp_path):
+def test_mutated_runs_are_read_or_left_out(tmp_path):
     counts = run_mutants(40, 0, tmp_path)
     assert set(counts) == {"read", "left out"}
 
@@ -219,28 +219,28 @@ def test_thinned_curves_keep_every_peak():
     assert kept(x[:800], (y[:800],), 200).tolist() == list(range(800))
 
 
-def test_a_long_run_has_a_short_page(tmp_path):
+def test_the_page_of_a_long_run_is_short(tmp_path):
     n = 20_000
     returns = np.random.default_rng(0).normal(size=n)
     returns[12_345] = 500.0
     outcome = np.arange(n) % 7 == 0
-    told = {"outcome": outcome * 1, "rejected": np.where(outcome, "kl", "")}
-    runs, _ = load([write_run(tmp_path / "run", n, return_mean=returns, **told)])
+    steps = {"outcome": outcome * 1, "rejected": np.where(outcome, "kl", "")}
+    runs, _ = load([write_run(tmp_path / "run", n, return_mean=returns, **steps)])
     text = page(grouped(runs))
     check_page(text)
     assert len(text) < 400_000
-    assert "&quot;500&quot;" in text  # the peak is under the pointer
+    assert "&quot;500&quot;" in text  # the peak is in the tooltip's data
 
 
-def test_many_runs_have_a_page_of_some_megabytes_at_most(tmp_path):
+def test_the_page_of_many_runs_stays_below_a_megabyte(tmp_path):
     for seed in range(30):
         write_run(tmp_path / f"seed{seed}", 200, seed)
     text = page(grouped(load([tmp_path])[0]))
     assert len(text) < 700_000
 
 
-def test_cells_are_read_alike_fast_or_not(tmp_path):
-    """NumPy's reader and Python's, which takes over where a cell is empty."""
+def test_both_csv_readers_read_the_same_values(tmp_path):
+    """NumPy's reader, and Python's for files with empty cells."""
     columns = {"a": [1.5, -2e-7, np.inf], "rejected": ["", "kl", ""], "b": [1, 2, 3]}
     write_csv(tmp_path / "fast.csv", columns)
     write_csv(tmp_path / "slow.csv", columns | {"c": ["", "x", "True"]})
@@ -251,12 +251,12 @@ def test_cells_are_read_alike_fast_or_not(tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-def test_empty_lines_are_no_records(tmp_path):
+def test_empty_lines_are_ignored(tmp_path):
     (tmp_path / "a.csv").write_bytes(HEAD + b"\n\r\n\n")
     assert read_csv(tmp_path / "a.csv") == {}
 
 
-def test_quoted_texts_may_have_lines_of_their_own(tmp_path):
+def test_quoted_texts_may_contain_line_breaks(tmp_path):
     text = '"a","b ""c"""\n1,"x\ny"\n2,z\n'
     (tmp_path / "a.csv").write_text(text)
     found = read_csv(tmp_path / "a.csv")

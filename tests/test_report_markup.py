@@ -1,4 +1,4 @@
-"""Markup is made by one module, which escapes all text: no other can write a tag."""
+"""One module makes markup and escapes all text; no other module writes a tag."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_text_and_attributes_are_escaped():
 
 
 def test_markup_in_a_text_is_text():
-    """An element that is put into a string is escaped as one."""
+    """An element formatted into a string is escaped like any text."""
     assert str(element("p", f"{element('b', 'x')}")) == "<p>&lt;b&gt;x&lt;/b&gt;</p>"
 
 
-def test_attributes():
+def test_attributes_and_void_elements():
     drawn = element("i", class_="a", data_points=1.5, hidden=True, id=None, lang=False)
     assert str(drawn) == '<i class="a" data-points="1.5" hidden></i>'
     assert str(element("path", d="M0 0")) == '<path d="M0 0"/>'

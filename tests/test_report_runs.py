@@ -1,4 +1,4 @@
-"""Run folders: which are found, what is read of them, and which belong together."""
+"""Run folders: which are found, what is read, and how they are grouped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def names(folder):
     return [(group.name, len(group.runs)) for group in grouped(load([folder])[0])]
 
 
-def test_seeds_are_found_in_their_order(tmp_path):
+def test_seeds_are_found_in_numeric_order(tmp_path):
     for seed in (0, 2, 10):
         write_run(tmp_path / "CartPole" / f"seed{seed}", seed=seed)
     assert [p.name for p in find(tmp_path)] == ["seed0", "seed2", "seed10"]
@@ -27,7 +27,7 @@ def test_seeds_are_found_in_their_order(tmp_path):
     assert [run.name for run in runs] == ["seed 0", "seed 2", "seed 10"]  # each once
 
 
-def test_seeds_of_the_same_settings_are_a_group(tmp_path):
+def test_seeds_with_the_same_settings_form_a_group(tmp_path):
     for seed in range(3):
         write_run(tmp_path / f"a{seed}", seed=seed)
         write_run(tmp_path / f"b{seed}", seed=seed, settings={"target_kl": 0.02, "n_threads": 1})
@@ -39,7 +39,7 @@ def test_seeds_of_the_same_settings_are_a_group(tmp_path):
     ]
 
 
-def test_of_policies_what_differs_is_named(tmp_path):
+def test_groups_are_named_by_their_differences(tmp_path):
     def kwargs(sizes):
         return {"policy_kwargs": {"net_arch": {"pi": sizes, "vf": [8]}, "activation_fn": "tanh"}}
 
@@ -51,35 +51,35 @@ def test_of_policies_what_differs_is_named(tmp_path):
     ]
 
 
-def test_threads_make_no_group(tmp_path):
+def test_the_number_of_threads_does_not_separate_groups(tmp_path):
     write_run(tmp_path / "a", seed=0, settings={"n_threads": 1})
     write_run(tmp_path / "b", seed=1, settings={"n_threads": 2})
     assert names(tmp_path) == [("CartPole-v1", 2)]
 
 
 @pytest.mark.parametrize(("target_kl", "n_groups"), [("linear", 2), ("linear_0.02", 2), (0.02, 1)])
-def test_a_schedule_over_other_totals_makes_a_group(target_kl, n_groups, tmp_path):
+def test_a_schedule_over_another_total_is_another_group(target_kl, n_groups, tmp_path):
     settings = {"target_kl": target_kl}
     for seed, total in enumerate((4000, 8000)):
         write_run(tmp_path / f"seed{seed}", seed=seed, total=total, settings=settings)
     assert len(grouped(load([tmp_path])[0])) == n_groups
 
 
-def test_many_differences_are_called_by_their_folder(tmp_path):
+def test_groups_with_many_differences_are_named_by_folder(tmp_path):
     more = {"gamma": 0.9, "gae_lambda": 0.8, "target_kl": 0.1, "cg_damping": 1.0}
     write_run(tmp_path / "plain")
     write_run(tmp_path / "tuned", settings=more)
     assert names(tmp_path) == [("plain", 1), ("tuned", 1)]
 
 
-def test_without_config_folders_are_groups(tmp_path):
+def test_without_config_folders_form_the_groups(tmp_path):
     for where in ("x/one", "x/two", "y/one"):
         folder = write_run(tmp_path / where)
         (folder / "config.json").unlink()
     assert [len(group.runs) for group in grouped(load([tmp_path])[0])] == [2, 1]
 
 
-def test_a_line_that_is_being_written_is_left_out(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     folder = write_run(tmp_path / "run")
     with open(folder / "progress.csv", "a") as file:
         file.write("41,4100,2")
@@ -87,7 +87,7 @@ def test_a_line_that_is_being_written_is_left_out(tmp_path):
     assert not np.isnan(read(folder).column("return_mean")).any()
 
 
-def test_numbers_and_reasons_are_read(tmp_path):
+def test_columns_of_numbers_and_texts_are_read(tmp_path):
     folder = write_run(tmp_path / "run", n=2, rejected=["kl", ""], explained_variance=["", "nan"])
     run = read(folder)
     assert list(run.columns["rejected"]) == ["kl", ""]
@@ -96,15 +96,15 @@ def test_numbers_and_reasons_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "eval.json"])
-def test_evaluations_are_read_older_ones_too(name, tmp_path):
+def test_evaluations_are_read_including_older_files(name, tmp_path):
     folder = write_run(tmp_path / "run")
     assert read(folder).evaluation is None
     write_evaluation(folder, 499.0, name)
     assert read(folder).evaluation["mean_return"] == 499.0
 
 
-def test_what_learn_records_is_what_is_read(tmp_path):
-    """A real record's keys: every column that the report knows is there."""
+def test_records_of_learn_have_the_columns_that_are_read(tmp_path):
+    """Every column that the report uses exists in a real record."""
     model = small_model()
     model.learn(64)
     write_csv(tmp_path / "progress.csv", {k: [v] for k, v in model.records[0].items()})
@@ -113,8 +113,8 @@ def test_what_learn_records_is_what_is_read(tmp_path):
         assert np.isfinite(run.column(name)).all(), name
 
 
-def test_what_a_model_logs_from_python_is_a_run(tmp_path):
-    """Its tags are the columns; the lines of an evaluation alone are no records."""
+def test_a_log_folder_from_python_is_a_run(tmp_path):
+    """Its tags become columns; rows that hold only an evaluation are not records."""
     model = small_model()
     model.set_logger(configure(tmp_path, ["csv"]))
     evaluate = EvalCallback("CartPole-v1", eval_freq=24, verbose=0, log_path=tmp_path)
@@ -127,23 +127,23 @@ def test_what_a_model_logs_from_python_is_a_run(tmp_path):
     assert cli.main(["report", str(tmp_path)]) == 0
 
 
-# -- what is wrong --------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------------
 
 
-def test_no_such_folder_names_the_nearest(tmp_path):
+def test_a_missing_folder_suggests_the_nearest(tmp_path):
     write_run(tmp_path / "CartPole-v1-seed0")
     with pytest.raises(FileNotFoundError, match=r"did you mean '.*CartPole-v1-seed0'"):
         load([tmp_path / "CartPole-v1-seed1"])
 
 
-def test_a_folder_without_runs(tmp_path):
+def test_a_folder_without_runs_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"is no run: there is no progress\.csv in it"):
         load([tmp_path])
 
 
 @pytest.mark.parametrize("text", [None, "", "iteration,num_timesteps\n"])
-def test_a_run_without_a_record(text, tmp_path):
+def test_a_run_without_records_is_an_error_or_left_out(text, tmp_path):
     folder = write_run(tmp_path / "run")
     (folder / "progress.csv").unlink()
     if text is not None:
@@ -169,7 +169,7 @@ def test_damaged_files_are_named(tmp_path):
         load([folder])
 
 
-def test_one_damaged_or_failed_run_takes_no_other_along(tmp_path):
+def test_damaged_and_failed_runs_do_not_affect_others(tmp_path):
     write_run(tmp_path / "a")
     (write_run(tmp_path / "b", seed=1) / "config.json").write_text("{")
     failed = write_run(tmp_path / "c", seed=2)
@@ -182,7 +182,7 @@ def test_one_damaged_or_failed_run_takes_no_other_along(tmp_path):
 
 
 @pytest.mark.parametrize("words", ["the wheel came off", "the wheel came off\nat noon"])
-def test_the_error_of_a_traceback_is_found_above_notes(words, tmp_path):
+def test_the_error_is_found_above_its_notes(words, tmp_path):
     try:
         raise ValueError(words)
     except ValueError as error:
@@ -192,7 +192,7 @@ def test_the_error_of_a_traceback_is_found_above_notes(words, tmp_path):
     assert load([tmp_path])[0][0].error == "ValueError: the wheel came off"
 
 
-def test_a_mistyped_column_names_the_nearest(tmp_path):
+def test_an_unknown_column_suggests_the_nearest(tmp_path):
     runs, _ = load([write_run(tmp_path / "run")])
     check_column(runs, "kl")
     with pytest.raises(ValueError, match="unknown column 'return_men'; did you mean 'return_mean"):

@@ -1,4 +1,4 @@
-"""Runs that were stopped and go on: the same bits as if they never had been."""
+"""Interrupted and resumed runs give the same bits as uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fasttrpo.training.episodes import EpisodeStatistics
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "csrc/examples/balance_env.c"
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
-SIZES = {"n_steps": 40, "n_envs": 3}  # iterations end in the midst of episodes
+SIZES = {"n_steps": 40, "n_envs": 3}  # iterations end within episodes
 ITERATION = 120
 N_ITERATIONS = 5
 
@@ -30,10 +30,10 @@ in_c = pytest.mark.skipif(
 
 
 def environment(name, tmp_path):
-    """What TRPO takes, and the settings to go with it."""
+    """TRPO's env argument, and settings to use with it."""
     if name == "balance":
         if shutil.which(CC) is None or not INCLUDE.exists():
-            pytest.skip("no compiler, or no sources")
+            pytest.skip("no C compiler, or no sources beside the tests")
         return build_library(EXAMPLE, tmp_path / "balance_env.so"), NORMALIZED
     if name == "numba":
         pytest.importorskip("numba")
@@ -43,21 +43,21 @@ def environment(name, tmp_path):
     return name, NORMALIZED if name == "Pendulum-v1" else {}
 
 
-def timeless(record):
-    """What of a record does not depend on the clock."""
+def without_times(record):
+    """The entries of a record that do not depend on the clock."""
     is_time = ("seconds", "steps_per_second")
     return {name: value for name, value in record.items() if not name.startswith(is_time)}
 
 
-def same_records(records, others):
+def assert_same_records(records, others):
     assert len(records) == len(others)
     for one, other in zip(records, others, strict=True):
         assert list(one) == list(other)
-        np.testing.assert_equal(timeless(one), timeless(other))
+        np.testing.assert_equal(without_times(one), without_times(other))
 
 
-def saved_at_each_boundary(model, folder):
-    """The whole run, and a checkpoint after each iteration."""
+def learn_with_checkpoints(model, folder):
+    """Runs all iterations and saves a checkpoint after each."""
 
     def save(record):
         model.save(folder / f"{record['iteration']}", checkpoint=True)
@@ -68,52 +68,54 @@ def saved_at_each_boundary(model, folder):
 @in_c
 @table("n_threads", [1, 2])
 @table("name", ["CartPole-v1", "Pendulum-v1", "balance", "numba"])
-def test_resumed_is_bitwise_the_uninterrupted_run(name, n_threads, tmp_path):
+def test_a_resumed_run_equals_the_uninterrupted_one(name, n_threads, tmp_path):
     env, keywords = environment(name, tmp_path)
     keywords = {**keywords, **SIZES, "n_threads": n_threads}
-    whole = small_model(env, **keywords)
-    whole.learn(N_ITERATIONS * ITERATION)
-    watched = saved_at_each_boundary(small_model(env, **keywords), tmp_path)
-    assert same_state(whole, watched)  # saving disturbs nothing
+    uninterrupted = small_model(env, **keywords)
+    uninterrupted.learn(N_ITERATIONS * ITERATION)
+    observed = learn_with_checkpoints(small_model(env, **keywords), tmp_path)
+    assert same_state(uninterrupted, observed)  # saving has no effect
     for done in range(1, N_ITERATIONS):
         resumed = TRPO.load(tmp_path / f"{done}.npz", env=env)
         resumed.learn((N_ITERATIONS - done) * ITERATION, reset_num_timesteps=False)
-        assert same_state(whole, resumed)
-        assert resumed.num_timesteps == whole.num_timesteps
-        same_records(resumed.records, whole.records[done:])
+        assert same_state(uninterrupted, resumed)
+        assert resumed.num_timesteps == uninterrupted.num_timesteps
+        assert_same_records(resumed.records, uninterrupted.records[done:])
 
 
 @in_c
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("backend", [pytest.param("compiled", marks=needs_extension), "portable"])
-def test_so_it_is_step_by_step_in_every_mode(backend, mode, tmp_path):
+def test_every_autoreset_mode_resumes_exactly(backend, mode, tmp_path):
     from fasttrpo.envs import CompiledVectorEnv
 
     def make():
-        # The first episodes end with the first iteration.
+        # The first episodes end together with the first iteration.
         return CompiledVectorEnv("Pendulum-v1", 3, autoreset_mode=mode, max_episode_steps=40)
 
     keywords = {"n_steps": 40, "backend": backend, "normalize_rewards": True}
-    whole = saved_at_each_boundary(small_model(make(), **keywords), tmp_path)
-    assert any(record["episodes"] for record in whole.records)
+    uninterrupted = learn_with_checkpoints(small_model(make(), **keywords), tmp_path)
+    assert any(record["episodes"] for record in uninterrupted.records)
     for done in range(1, N_ITERATIONS):
         resumed = TRPO.load(tmp_path / f"{done}", env=make())
-        rest = whole.records[-1]["num_timesteps"] - resumed.num_timesteps
+        rest = uninterrupted.records[-1]["num_timesteps"] - resumed.num_timesteps
         resumed.learn(rest, reset_num_timesteps=False)
-        assert same_state(whole, resumed)
-        same_records(resumed.records, whole.records[done:])
+        assert same_state(uninterrupted, resumed)
+        assert_same_records(resumed.records, uninterrupted.records[done:])
 
 
 @in_c
-def test_the_number_of_threads_is_free(tmp_path):
-    whole = saved_at_each_boundary(small_model("Pendulum-v1", **SIZES, n_threads=1), tmp_path)
+def test_the_number_of_threads_may_change_on_resume(tmp_path):
+    uninterrupted = learn_with_checkpoints(
+        small_model("Pendulum-v1", **SIZES, n_threads=1), tmp_path
+    )
     resumed = TRPO.load(tmp_path / "2", env="Pendulum-v1", n_threads=2)
     resumed.learn(3 * ITERATION, reset_num_timesteps=False)
-    assert same_state(whole, resumed)
+    assert same_state(uninterrupted, resumed)
 
 
-def test_other_environments_begin_anew(tmp_path):
-    """Gymnasium's cannot be saved: reset with the documented seed, twice the same."""
+def test_gymnasium_environments_restart_from_the_documented_seed(tmp_path):
+    """Their state cannot be saved; two resumed runs are equal."""
     keywords = {"env_backend": "gymnasium", **SIZES}
     model = small_model("CartPole-v1", **keywords).learn(2 * ITERATION)
     model.save(tmp_path / "half", checkpoint=True)
@@ -122,14 +124,13 @@ def test_other_environments_begin_anew(tmp_path):
     resumed = TRPO.load(tmp_path / "half", env="CartPole-v1")
     resumed.learn(ITERATION, reset_num_timesteps=False)
     assert same_state(model, resumed)
-    same_records(resumed.records, model.records[2:])
+    assert_same_records(resumed.records, model.records[2:])
 
 
-@in_c
 @in_c
 @pytest.mark.parametrize("moment", ["_on_step", "_on_rollout_end"])
-def test_saved_in_the_midst_of_a_rollout_it_begins_anew(moment, tmp_path):
-    """The rollout's episodes are in no file, so the environments may not stand amid them."""
+def test_a_checkpoint_within_a_rollout_restarts_episodes(moment, tmp_path):
+    """It stores no rollout in progress, so resuming must not continue its episodes."""
 
     def save(callback):
         callback.model.save(tmp_path / "model", checkpoint=True)
@@ -142,7 +143,7 @@ def test_saved_in_the_midst_of_a_rollout_it_begins_anew(moment, tmp_path):
     assert loaded.records[-1]["length_mean"] >= 8  # no episode of CartPole is shorter
 
 
-def test_another_number_of_environments_begins_anew(tmp_path):
+def test_another_number_of_environments_restarts_episodes(tmp_path):
     model = small_model("CartPole-v1", **SIZES, normalize_rewards=True).learn(2 * ITERATION)
     model.save(tmp_path / "half", checkpoint=True)
     resumed = TRPO.load(tmp_path / "half", env="CartPole-v1", n_envs=2)
@@ -151,7 +152,7 @@ def test_another_number_of_environments_begins_anew(tmp_path):
 
 
 @in_c
-def test_without_an_environment_a_checkpoint_is_a_model(tmp_path):
+def test_a_checkpoint_loads_without_an_environment(tmp_path):
     model = small_model("CartPole-v1", **SIZES).learn(ITERATION)
     model.save(tmp_path / "checkpoint", checkpoint=True)
     model.save(tmp_path / "model")
@@ -164,8 +165,8 @@ def test_without_an_environment_a_checkpoint_is_a_model(tmp_path):
 
 
 @in_c
-def test_another_environment_s_bytes_are_refused(tmp_path):
-    """Of the same spaces, but no CartPole."""
+def test_the_state_of_another_environment_is_rejected(tmp_path):
+    """Of the same spaces, but not CartPole."""
     pytest.importorskip("numba")
     from python_envs import cart, cart_reset, cart_step
 
@@ -185,14 +186,14 @@ def test_another_environment_s_bytes_are_refused(tmp_path):
         TRPO.load(tmp_path / "one", env=other)
 
 
-def test_a_wrapper_hides_that_an_environment_can_be_saved(tmp_path):
+def test_wrapped_environments_are_not_saved(tmp_path):
     env = gymnasium.make_vec("CartPole-v1", num_envs=3)
     wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(env)
     model = small_model(wrapped, n_steps=40).learn(ITERATION)
     assert not any(name.startswith("environment") for name in model.snapshot().run)
 
 
-def test_damaged_episodes_are_refused():
+def test_inconsistent_episode_statistics_are_rejected():
     statistics = EpisodeStatistics(2)
     with pytest.raises(ValueError, match="do not fit together"):
         statistics.load_state({**statistics.state(), "episode_totals": np.zeros(3)})

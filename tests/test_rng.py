@@ -1,7 +1,7 @@
-"""Random numbers: the published generator, and counters that say which number is meant.
+"""Random numbers: the published generator, and counters that identify each number.
 
-Draws of actions, minibatches and preconditioner rows are checked where they are used: against
-reference.py, which this file ties to the published vectors.
+Actions, minibatches and preconditioner rows are tested where they are used, against reference.py;
+this file ties reference.py to the published vectors.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ KNOWN = [  # the vectors published with Random123, philox4x32-10
 
 
 @pytest.mark.parametrize(("counter_and_key", "answer"), KNOWN)
-def test_known_answers(counter_and_key, answer):
-    """Of the reference, and of the portable generator. The compiled one draws what these do."""
+def test_the_generator_gives_the_published_numbers(counter_and_key, answer):
+    """The reference and the portable generator; the compiled one is compared with these."""
     lanes = rng.philox(np.arange(4, dtype=np.uint64), *np.array(counter_and_key, np.uint64))
     assert [f"{int(lane):08x}" for lane in lanes] == answer.split()
     expected = reference.philox(counter_and_key[:4], counter_and_key[4:])
@@ -61,24 +61,24 @@ def test_actions_depend_on_every_word_of_seed_and_count(implementation, seed, co
     assert agent.state()["counters"][2:4].tolist() == [count + 1, count + 1]
 
 
-def test_an_environment_s_actions_do_not_depend_on_those_beside_it(implementation):
+def test_actions_of_an_environment_do_not_depend_on_the_others(implementation):
     few, many = (implementation.agent(settings(n_envs=n)) for n in (2, 70))
     obs = np.random.default_rng(0).normal(size=(70, O))
     assert np.array_equal(few.act(obs[:2])[0], many.act(obs)[0][:2])
 
 
-def test_looking_does_not_change_training(implementation):
+def test_predict_does_not_change_training(implementation):
     one, two = (shaken(implementation, settings()) for _ in range(2))
     obs = np.ones((1, O))
-    looks = [two.predict(obs, False) for _ in range(2)]
+    draws = [two.predict(obs, False) for _ in range(2)]
     two.predict(obs, True)
     two.value(obs)
-    assert not np.array_equal(*looks)
+    assert not np.array_equal(*draws)
     assert np.array_equal(one.act(obs)[0], two.act(obs)[0])
     assert two.state()["counters"][2:].tolist() == [1, 2, 0, 0, 0]
 
 
-def test_recording_draws_nothing(implementation):
+def test_recording_consumes_no_random_numbers(implementation):
     agent, obs = implementation.agent(settings()), np.ones((1, O))
     agent.record(obs, np.zeros((1, 2)))
     agent.push(np.zeros(1), *np.zeros((2, 1), bool), obs)

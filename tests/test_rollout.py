@@ -1,4 +1,4 @@
-"""Rollouts of the user's own: `TRPO.update`, and that a wrong one changes nothing."""
+"""`TRPO.update` with the user's own rollouts; an invalid one changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T, E = 6, 3
 
 
 def cartpole_rollout(seed=0, shape=(T, E)):
-    """Made-up numbers of the right form for CartPole."""
+    """Synthetic numbers in the right form for CartPole."""
     random = np.random.default_rng(seed)
     terminated = np.zeros(shape, dtype=bool)
     terminated[2, 0] = True
@@ -29,8 +29,8 @@ def cartpole_rollout(seed=0, shape=(T, E)):
     )
 
 
-def test_constant_advantages_leave_the_policy_alone():
-    """Every step ends an episode with reward 1, V is 0: the advantages are all 1."""
+def test_constant_advantages_do_not_change_the_policy():
+    """Every step ends an episode with reward 1 and V is 0, so all advantages are 1."""
     model = small_model(critic="ridge")
     theta = np.array(model.theta)
     ones = np.ones((T, E))
@@ -40,7 +40,7 @@ def test_constant_advantages_leave_the_policy_alone():
     assert all(np.isfinite(values).all() for values in model.snapshot().state.values())
 
 
-def test_update_takes_any_shape_and_learn_goes_on(model):
+def test_update_accepts_any_shape_and_learn_continues(model):
     record = model.update(cartpole_rollout())
     assert record["n_samples"] == T * E
     assert model.update(cartpole_rollout(shape=(9, 2)))["n_samples"] == 18
@@ -49,7 +49,7 @@ def test_update_takes_any_shape_and_learn_goes_on(model):
     assert model.num_timesteps == 100
 
 
-def test_update_is_the_same_as_by_hand(model):
+def test_update_equals_recording_row_by_row(model):
     rollout = cartpole_rollout()
     agent = insides(small_model(n_steps=T, n_envs=E)).agent
     model.update(rollout)
@@ -63,7 +63,7 @@ def test_update_is_the_same_as_by_hand(model):
 
 
 def test_update_bootstraps_from_final_obs(model):
-    """Truncated at step 2: what follows is the value of final_obs, not of the next row."""
+    """After truncation at step 2, the value of final_obs counts, not that of the next row."""
     plain = cartpole_rollout()
     final = np.full((T, E, 4), np.nan)
     final[2, 0] = plain.obs[3, 0]
@@ -81,8 +81,8 @@ def test_update_bootstraps_from_final_obs(model):
     assert not np.array_equal(model.value_theta, other.value_theta)
 
 
-def test_rows_without_a_step_are_not_looked_at(model):
-    """A gap after the terminated step 2 of environment 0 makes the batch shorter by one."""
+def test_invalid_rows_are_ignored(model):
+    """A gap after the terminated step 2 of environment 0 shortens the batch by one."""
     rollout = cartpole_rollout()
     valid = np.ones((T, E), dtype=bool)
     valid[3, 0] = False
@@ -130,7 +130,7 @@ def nan_at(name, index):
         (nan_at("last_obs", (0, 0)), ValueError, "^last observation of environment 0 .* at step 5"),
     ],
 )
-def test_wrong_rollouts_are_named_and_change_nothing(model, changes, error, message):
+def test_invalid_rollouts_are_named_and_change_nothing(model, changes, error, message):
     before = {name: np.array(values) for name, values in model.snapshot().state.items()}
     with pytest.raises(error, match=message):
         model.update(replace(cartpole_rollout(), **changes))
@@ -139,7 +139,7 @@ def test_wrong_rollouts_are_named_and_change_nothing(model, changes, error, mess
     model.update(cartpole_rollout())
 
 
-def test_a_final_observation_is_named_where_it_is_needed(model):
+def test_final_observations_are_checked_only_where_needed(model):
     cut = replace(cartpole_rollout(), truncated=np.arange(T)[:, None] == [2, T, T])
     final = np.full((T, E, 4), np.nan)
     with pytest.raises(ValueError, match=r"^final observation of environment 0 .* at step 2"):
@@ -148,14 +148,14 @@ def test_a_final_observation_is_named_where_it_is_needed(model):
     model.update(replace(cut, final_obs=final))
 
 
-def test_only_rollouts_are_taken(model):
+def test_update_accepts_only_rollouts(model):
     with pytest.raises(TypeError, match=r"update takes a fasttrpo\.Rollout, got int"):
         model.update(3)
 
 
 @pytest.mark.parametrize("shape", [(T, E), (9, 2)])
 def test_an_update_that_fails_midway_changes_nothing(shape):
-    """1e200 is finite, but not as a float32, which the agent sees at the last step only."""
+    """1e200 is finite but overflows float32, which the agent detects only at the last step."""
     keywords = {"normalize_observations": True, "normalize_rewards": True}
     model, twin = small_model(**keywords), small_model(**keywords)
     for each in (model, twin):
@@ -174,7 +174,7 @@ def test_an_update_that_fails_midway_changes_nothing(shape):
     assert same_state(model, twin)
 
 
-def test_a_loaded_model_needs_no_environment(model, tmp_path):
+def test_a_loaded_model_updates_without_an_environment(model, tmp_path):
     model.save(tmp_path / "model")
     loaded = TRPO.load(tmp_path / "model")
     assert loaded.update(cartpole_rollout())["n_samples"] == T * E

@@ -1,7 +1,7 @@
-"""What scripts for Stable-Baselines3 call: its arguments and environments, parameters by name.
+"""The calls of Stable-Baselines3 scripts: arguments, environments, named parameters.
 
-The environments here have the calls of its `VecEnv`, without the library; `test_migration.py` runs
-with the library itself where it is installed.
+The environments here implement `VecEnv`'s calls without the library. test_migration.py runs with
+the library where it is installed.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ def model():
 
 
 class ActorCriticPolicy:
-    """Named as Stable-Baselines3's class."""
+    """Has the name of Stable-Baselines3's class."""
 
 
 @pytest.mark.parametrize("policy", ["MultiInputPolicy", ActorCriticPolicy])
-def test_names_of_the_same_policy(policy):
+def test_other_names_of_the_mlp_policy_are_accepted(policy):
     assert TRPO(policy, "CartPole-v1", n_steps=8).settings.policy == "MlpPolicy"
 
 
-def test_convolutions_are_refused_with_the_remedy():
+def test_convolutions_are_rejected_with_an_alternative():
     with pytest.raises(ValueError, match=r"CnnPolicy has convolutions.*'MlpPolicy' flattens"):
         TRPO("CnnPolicy", "CartPole-v1")
 
 
-def test_harmless_arguments_are_taken():
+def test_harmless_arguments_are_accepted():
     given = {"use_sde": False, "sde_sample_freq": 4, "device": "auto", "_init_setup_model": True}
     kwargs = {"share_features_extractor": False, "normalize_images": True, "net_arch": [8]}
     with warnings.catch_warnings():
@@ -64,7 +64,7 @@ def test_harmless_arguments_are_taken():
         ("device", "tpu", "'auto' or 'cpu'"),
     ],
 )
-def test_others_are_refused_with_the_reason(name, value, reason):
+def test_unsupported_arguments_are_rejected_with_the_reason(name, value, reason):
     with pytest.raises(ValueError, match=reason):
         TRPO("MlpPolicy", "CartPole-v1", **{name: value})
 
@@ -78,17 +78,17 @@ def test_others_are_refused_with_the_reason(name, value, reason):
         ("features_extractor_class", object, "flattened"),
     ],
 )
-def test_policy_kwargs_likewise(name, value, reason):
+def test_unsupported_policy_kwargs_are_rejected_with_the_reason(name, value, reason):
     with pytest.raises(ValueError, match=reason):
         TRPO("MlpPolicy", "CartPole-v1", policy_kwargs={name: value})
 
 
-def test_a_gpu_is_warned_of():
+def test_a_gpu_device_warns():
     with pytest.warns(UserWarning, match="runs on the CPU"):
         TRPO("MlpPolicy", "CartPole-v1", n_steps=8, device="cuda:0")
 
 
-def test_one_row_is_an_error_of_both_kinds():
+def test_a_single_row_raises_both_error_types():
     with pytest.raises(ValueError, match="at least 2"):
         TRPO("MlpPolicy", "CartPole-v1", n_steps=1)
     with pytest.raises(AssertionError):
@@ -96,16 +96,16 @@ def test_one_row_is_an_error_of_both_kinds():
     TRPO("MlpPolicy", "CartPole-v1", n_steps=1, normalize_advantage=False)
 
 
-def test_a_batch_beyond_the_rows_is_warned_of():
+def test_a_batch_size_beyond_the_rows_warns():
     with pytest.warns(UserWarning, match="batch_size=8, but an iteration has .* = 6 rows"):
         TRPO("MlpPolicy", "CartPole-v1", n_steps=6, batch_size=8)
 
 
-# -- observations too large for K-FAC -------------------------------------------------------------
+# -- layers too large for K-FAC -------------------------------------------------------------------
 
 
 class Wide(gymnasium.Env):
-    """2,000 components, which K-FAC would need a matrix of 32 MB for."""
+    """2,000 components, for which K-FAC would need a matrix of 32 MB."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (2000,))
     action_space = gymnasium.spaces.Discrete(2)
@@ -118,7 +118,7 @@ class Wide(gymnasium.Env):
         return self.np_random.uniform(-1, 1, 2000).astype(np.float32), 1.0, False, False, {}
 
 
-def test_wide_observations_do_without_kfac():
+def test_wide_observations_switch_kfac_off():
     with pytest.warns(UserWarning, match=r"critic='adam' instead of 'kfac'.* 2000-4-2"):
         model = TRPO("MlpPolicy", Wide(), n_steps=16, policy_kwargs={"net_arch": [4]})
     assert (model.preconditioner, model.critic) == ("none", "adam")
@@ -129,8 +129,8 @@ def test_wide_observations_do_without_kfac():
     ("actions", "n"),
     [(gymnasium.spaces.Discrete(2000), 2000), (gymnasium.spaces.MultiDiscrete([700, 700]), 1400)],
 )
-def test_many_choices_do_without_kfac(actions, n):
-    """Whose factor would take minutes in every update; the critic has one output."""
+def test_many_choices_switch_kfac_off(actions, n):
+    """Their factor would take minutes per update; the critic has one output and keeps K-FAC."""
     env = Counter(4)
     env.action_space = actions
     what = rf"^preconditioner='none' instead of 'kfac'.* layers are 1-4-{n}"
@@ -143,7 +143,7 @@ def test_many_choices_do_without_kfac(actions, n):
 # -- settings as attributes -----------------------------------------------------------------------
 
 
-def test_settings_are_attributes(model):
+def test_settings_can_be_read_and_set_as_attributes(model):
     assert (model.gamma, model.n_steps, model.verbose) == (0.99, 32, 0)
     model.target_kl = 0.02
     model.verbose = 1
@@ -156,8 +156,8 @@ def test_settings_are_attributes(model):
         _ = model.gama
 
 
-def test_a_setting_set_is_as_one_loaded(model, tmp_path):
-    """The next iteration is, to the bit, that of a model loaded with the setting."""
+def test_a_setting_set_later_equals_one_loaded(model, tmp_path):
+    """The next iteration is bit-identical to that of a model loaded with the setting."""
     model.save(tmp_path / "model")
     model.target_kl = 0.003
     model.learn(64)
@@ -165,14 +165,14 @@ def test_a_setting_set_is_as_one_loaded(model, tmp_path):
     np.testing.assert_array_equal(model.theta, other.theta)
 
 
-def test_a_refused_setting_changes_nothing(model):
+def test_a_rejected_setting_changes_nothing(model):
     before = model.settings
     with pytest.raises(ValueError, match="gamma"):
         model.gamma = 2
     assert model.settings == before
 
 
-def test_a_new_seed_begins_new_streams(model):
+def test_set_random_seed_starts_new_streams(model):
     theta = model.theta
     obs = np.zeros((100, 4))
     first = [model.predict(obs)[0] for _ in range(2)]
@@ -188,8 +188,8 @@ def test_a_new_seed_begins_new_streams(model):
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-def test_parameters_by_name_are_the_policy(env_id):
-    """The mean action, or the likeliest, from the named arrays by plain algebra."""
+def test_named_parameters_compute_the_policy(env_id):
+    """Plain algebra on the named arrays gives the mean, or the most probable, action."""
     kwargs = {"net_arch": {"pi": [5, 7], "vf": [3]}}
     model = TRPO("MlpPolicy", env_id, n_steps=8, policy_kwargs=kwargs, seed=0)
     named = model.policy.state_dict()
@@ -207,7 +207,7 @@ def test_parameters_by_name_are_the_policy(env_id):
     assert named["value_net.weight"].shape == (1, 3)
 
 
-def test_parameters_go_round(model):
+def test_parameters_round_trip(model):
     other = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, seed=1)
     other.set_parameters(model.get_parameters())
     np.testing.assert_array_equal(other.theta, model.theta)
@@ -233,7 +233,7 @@ def test_parameters_that_do_not_fit_change_nothing(model):
     np.testing.assert_array_equal(model.policy.state_dict()["action_net.bias"], np.ones(2))
 
 
-def test_the_ridge_critic_has_coefficients():
+def test_the_ridge_critic_has_named_coefficients():
     model = TRPO("MlpPolicy", "CartPole-v1", n_steps=8, critic="ridge")
     named = model.policy.state_dict()
     np.testing.assert_array_equal(named["value_net.coefficients"], model.value_theta)
@@ -242,7 +242,7 @@ def test_the_ridge_critic_has_coefficients():
 # -- files ----------------------------------------------------------------------------------------
 
 
-def test_an_open_file_will_do(model):
+def test_open_files_are_accepted(model):
     file = io.BytesIO()
     model.save(file)
     file.seek(0)
@@ -251,12 +251,12 @@ def test_an_open_file_will_do(model):
 
 
 @table(("saved", "loaded"), [("m", "m.zip"), ("m.zip", "m"), ("m", "m"), ("m.zip", "m.zip")])
-def test_either_ending_is_found(model, tmp_path, saved, loaded):
+def test_a_model_is_found_with_and_without_the_zip_suffix(model, tmp_path, saved, loaded):
     model.save(tmp_path / saved)
     TRPO.load(str(tmp_path / loaded))
 
 
-def test_settings_may_be_left_out(model, tmp_path):
+def test_save_excludes_settings(model, tmp_path):
     model.target_kl = 0.5
     model.save(tmp_path / "m", exclude=["target_kl", "gamma"], include=["gamma"])
     assert TRPO.load(tmp_path / "m").settings.target_kl == 0.01
@@ -264,7 +264,7 @@ def test_settings_may_be_left_out(model, tmp_path):
         model.save(tmp_path / "m", exclude=["gama"])
 
 
-def test_the_policy_alone(model, tmp_path):
+def test_the_policy_is_saved_alone(model, tmp_path):
     model.policy.save(tmp_path / "policy.pkl")
     policy = type(model.policy).load(tmp_path / "policy.pkl").to("cpu")
     obs = np.random.default_rng(0).normal(size=(9, 4))
@@ -277,18 +277,18 @@ def test_the_policy_alone(model, tmp_path):
 # -- vector environments --------------------------------------------------------------------------
 
 
-def test_a_vec_env_learns_as_gymnasium_s():
-    """The same environments under either interface: the same rollouts, to the bit."""
+def test_a_vec_env_trains_like_a_gymnasium_vector_env():
+    """The same environments under either interface give bit-identical rollouts."""
     settings = {"n_steps": 64, "seed": 3}
-    theirs = VecCartPole(3)
-    model = TRPO("MlpPolicy", theirs, **settings).learn(400)
-    assert model.get_env() is theirs
+    vec_env = VecCartPole(3)
+    model = TRPO("MlpPolicy", vec_env, **settings).learn(400)
+    assert model.get_env() is vec_env
     assert model.num_timesteps == 576
     other = TRPO("MlpPolicy", "CartPole-v1", n_envs=3, env_backend="gymnasium", **settings)
     np.testing.assert_array_equal(model.theta, other.learn(400).theta)
 
 
-def test_truncation_is_told_from_termination():
+def test_truncation_is_distinguished_from_termination():
     env = WrappedVecEnv(VecCartPole(2, limit=5))
     env.reset(seed=0)
     for step in range(5):
@@ -299,7 +299,7 @@ def test_truncation_is_told_from_termination():
     assert not np.array_equal(infos["final_obs"][0], obs[0])
 
 
-def test_an_episode_buffer():
+def test_the_episode_buffer_holds_the_last_episodes():
     model = TRPO("MlpPolicy", "CartPole-v1", n_steps=128, stats_window_size=3)
     model.learn(256)
     buffer = model.ep_info_buffer
@@ -308,7 +308,7 @@ def test_an_episode_buffer():
 
 
 class VecNormalize(VecCartPole):
-    """Named as the wrapper; halves the rewards, which are all 1."""
+    """Has the name of SB3's wrapper; halves the rewards, which are all 1."""
 
     def step_wait(self):
         obs, self.rewards, dones, infos = super().step_wait()
@@ -318,7 +318,7 @@ class VecNormalize(VecCartPole):
         return self.rewards.copy()
 
 
-def test_returns_are_of_rewards_before_vec_normalize():
+def test_returns_use_rewards_before_vec_normalize():
     model = TRPO("MlpPolicy", VecNormalize(2, limit=9), n_steps=32, seed=0).learn(64)
     assert {episode.total - episode.length for episode in insides(model).statistics.window} == {0}
     returns, lengths = evaluate_policy(model, VecNormalize(1), 2, return_episode_rewards=True)
@@ -326,8 +326,8 @@ def test_returns_are_of_rewards_before_vec_normalize():
 
 
 @pytest.mark.parametrize("form", ["alone", "side by side"])
-def test_returns_are_what_a_monitor_tells(form):
-    """Wrappers around it change rewards and steps as they like."""
+def test_returns_come_from_a_monitor_if_there_is_one(form):
+    """Wrappers around it may change rewards and steps."""
     from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 
     def halved():
@@ -339,7 +339,7 @@ def test_returns_are_what_a_monitor_tells(form):
     assert evaluate_policy(model, halved(), 2) == (6.0, 0.0)
 
 
-def test_copies_and_pickles_are_whole():
+def test_copies_and_pickles_are_complete():
     model = small_model(target_kl=half_way).learn(64)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert same_state(twin, model)
@@ -353,7 +353,7 @@ def half_way(remaining):
     return 0.01 * remaining
 
 
-def test_values(model):
+def test_predict_values_are_the_critic_values(model):
     observations = np.random.default_rng(0).normal(size=(5, 4))
     values = model.policy.predict_values(observations)
     assert values.shape == (5, 1)
@@ -362,7 +362,7 @@ def test_values(model):
     assert model.policy.predict_values(observations[0]).shape == (1, 1)
 
 
-def test_vec_normalize_is_found():
+def test_vec_normalize_is_found_within_wrappers():
     inner = VecNormalize(1)
     outer = VecCartPole(1)
     outer.venv = inner
@@ -371,28 +371,28 @@ def test_vec_normalize_is_found():
     assert model.get_vec_normalize_env() is inner
 
 
-class Learnt(VecNormalize):
-    """With statistics, and a file of them."""
+class WithStatistics(VecNormalize):
+    """Has running statistics and saves them."""
 
     norm_obs = True
     obs_rms = ret_rms = None
 
     def reset(self):
-        self.seen = self.obs_rms, self.ret_rms
+        self.used = self.obs_rms, self.ret_rms
         return super().reset()
 
     def save(self, path):
         Path(path).write_text(str(self.obs_rms))
 
 
-def test_an_evaluation_sees_through_the_same_vec_normalize():
-    env, own = Learnt(1), Learnt(1)
+def test_an_evaluation_uses_the_training_statistics():
+    env, own = WithStatistics(1), WithStatistics(1)
     model = TRPO("MlpPolicy", env, n_steps=8)
     evaluate = EvalCallback(own, eval_freq=8, n_eval_episodes=1, verbose=0)
     for rms in ([1.0], [2.0]):
         env.obs_rms, env.ret_rms = rms, [*rms, 0.0]
         model.learn(8, evaluate)
-        assert own.seen == (env.obs_rms, env.ret_rms)
+        assert own.used == (env.obs_rms, env.ret_rms)
         assert own.obs_rms is not env.obs_rms
     with pytest.raises(ValueError, match="has none: pass VecNormalize"):
         model.learn(8, EvalCallback("CartPole-v1"))
@@ -400,8 +400,8 @@ def test_an_evaluation_sees_through_the_same_vec_normalize():
     model.learn(8, EvalCallback("CartPole-v1", eval_freq=8, n_eval_episodes=1, verbose=0))
 
 
-def test_checkpoints_have_the_vec_normalize_s_file(tmp_path):
-    env = Learnt(1)
+def test_checkpoints_include_vec_normalize(tmp_path):
+    env = WithStatistics(1)
     env.obs_rms = 7
     model = TRPO("MlpPolicy", env, n_steps=8)
     model.learn(8, CheckpointCallback(4, tmp_path / "a", "run", save_vecnormalize=True))
@@ -416,8 +416,8 @@ def test_checkpoints_have_the_vec_normalize_s_file(tmp_path):
 # -- loggers --------------------------------------------------------------------------------------
 
 
-class TheirLogger:
-    """The calls of Stable-Baselines3's, whose values and exclusions are kept."""
+class SB3Logger:
+    """The calls of SB3's Logger; keeps values and exclusions."""
 
     def __init__(self):
         self.values, self.excluded, self.dumped, self.is_closed = {}, {}, [], False
@@ -442,25 +442,25 @@ class TheirLogger:
         self.is_closed = True
 
 
-def test_a_logger_of_theirs_is_kept(model):
-    theirs = TheirLogger()
-    model.set_logger(theirs)
-    theirs.record("custom/by_script", 1)
+def test_an_sb3_logger_is_used_as_it_is(model):
+    logger = SB3Logger()
+    model.set_logger(logger)
+    logger.record("custom/by_script", 1)
     model.learn(128, lambda record: model.logger.record("custom/by_callback", 2))
-    (step, first), (_, second) = theirs.dumped
+    (step, first), (_, second) = logger.dumped
     assert step == 64
     assert first["rollout/ep_rew_mean"] == model.records[0]["return_mean"]
     assert first["custom/by_script"] == 1
     assert second["custom/by_callback"] == 2
-    assert {"stdout", "log"} <= set(theirs.excluded["train/curvature"])
-    assert "tensorboard" in theirs.excluded["train/rejected"]
+    assert {"stdout", "log"} <= set(logger.excluded["train/curvature"])
+    assert "tensorboard" in logger.excluded["train/rejected"]
     model.logger.info("so far")
     model.logger.close()
-    assert theirs.dumped[-1] == ("so far",)
-    assert theirs.is_closed
+    assert logger.dumped[-1] == ("so far",)
+    assert logger.is_closed
 
 
-@pytest.mark.parametrize("wrong", [None, "stdout", TheirLogger])
-def test_what_is_no_logger_is_refused_at_once(model, wrong):
+@pytest.mark.parametrize("wrong", [None, "stdout", SB3Logger])
+def test_values_that_are_not_loggers_are_rejected_at_once(model, wrong):
     with pytest.raises(TypeError, match=r"set_logger takes what fasttrpo\.configure"):
         model.set_logger(wrong)

@@ -1,4 +1,4 @@
-"""Settings that change with the remaining progress."""
+"""Settings that depend on the remaining progress."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ def budgets(model):
     return [record["target_kl"] for record in model.records]
 
 
-def test_linear_begins_at_the_default_and_stays_above_zero():
+def test_linear_starts_at_the_default_and_stays_positive():
     model = small_model(target_kl="linear").learn(256)
     np.testing.assert_allclose(budgets(model), [0.01, 0.0075, 0.005, 0.0025])
     assert all(r["kl"] <= r["target_kl"] * (1 + 1e-6) for r in model.records)
 
 
-def test_linear_from_a_number_of_one_s_own():
+def test_linear_may_start_at_another_number():
     model = small_model(target_kl="linear_0.02").learn(128)
     np.testing.assert_allclose(budgets(model), [0.02, 0.01])
 
 
-def test_a_schedule_is_in_the_units_of_kl_reduction():
-    """Pointer has two action components: the mean's budget is half of the sum's."""
+def test_a_schedule_uses_the_units_of_kl_reduction():
+    """Pointer has two action components, so the mean's budget is half of the sum's."""
     mean = small_model(Pointer(), target_kl="linear_0.02", kl_reduction="mean", cg_damping=0.05)
     summed = small_model(Pointer(), target_kl="linear_0.04", cg_damping=0.1)
     assert same_state(mean.learn(64), summed.learn(64))
     np.testing.assert_allclose(budgets(summed), [0.04, 0.03, 0.02, 0.01])
 
 
-def test_a_function_of_the_remaining_progress():
-    seen = []
+def test_a_schedule_may_be_a_function():
+    progress = []
 
     def schedule(remaining):
-        seen.append(remaining)
+        progress.append(remaining)
         return 0.001 + 0.01 * remaining**2
 
     model = small_model(target_kl=schedule).learn(256)
     np.testing.assert_allclose(budgets(model), [0.001 + 0.01 * p**2 for p in (1, 0.75, 0.5, 0.25)])
-    assert set(seen) == {1.0, 0.75, 0.5, 0.25}
+    assert set(progress) == {1.0, 0.75, 0.5, 0.25}
     assert same_state(model, small_model(target_kl=schedule).learn(256))
 
 
-def test_a_constant_function_is_the_constant():
+def test_a_constant_function_equals_the_constant():
     settings = {"critic": "adam", "learning_rate": lambda remaining: 0.004}
     model = small_model(target_kl=lambda remaining: 0.02, **settings).learn(256)
     constant = small_model(target_kl=0.02, critic="adam", learning_rate=0.004).learn(256)
     assert same_state(model, constant)
 
 
-def test_the_learning_rate_is_recorded_where_it_is_used():
+def test_the_learning_rate_is_recorded_if_it_is_used():
     model = small_model(critic="adam", learning_rate="linear").learn(128)
     assert [r["learning_rate"] for r in model.records] == [1e-3, 5e-4]
     assert "learning_rate" not in small_model().learn(64).records[-1]
 
 
-def test_going_on_is_part_of_the_whole():
+def test_continued_training_counts_all_its_steps():
     model = small_model(target_kl="linear").learn(64)
     model.learn(64, reset_num_timesteps=False)
     np.testing.assert_allclose(budgets(model), [0.01, 0.01 * (1 - 64 / 128)])
@@ -75,13 +75,13 @@ def test_named_schedules_are_saved(tmp_path):
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_functions_are_not_saved_and_loading_says_so(tmp_path, checkpoint):
+def test_functions_are_not_saved_and_loading_warns(tmp_path, checkpoint):
     def schedule(remaining):
         return 0.02 * remaining
 
     small_model(target_kl=schedule).learn(128).save(tmp_path / "model", checkpoint=checkpoint)
-    told = r"target_kl was a function.*stays at 0\.01; pass target_kl=\.\.\. to load"
-    with pytest.warns(UserWarning, match=told):
+    message = r"target_kl was a function.*stays at 0\.01; pass target_kl=\.\.\. to load"
+    with pytest.warns(UserWarning, match=message):
         loaded = TRPO.load(tmp_path / "model")
     assert loaded.settings.target_kl == 0.01
     again = TRPO.load(tmp_path / "model", "CartPole-v1", target_kl=schedule)
@@ -103,12 +103,12 @@ def test_functions_are_not_saved_and_loading_says_so(tmp_path, checkpoint):
         (lambda p: p - 1, r"target_kl must be a number > 0, got 0.0 .* at remaining progress 1$"),
     ],
 )
-def test_wrong_schedules(value, message):
+def test_invalid_schedules_are_rejected(value, message):
     with pytest.raises(ValueError, match=message):
         small_model(target_kl=value)
 
 
-def test_a_function_that_goes_wrong_later(model):
+def test_a_schedule_is_checked_at_every_iteration(model):
     model = small_model(target_kl=lambda remaining: remaining - 0.5)
     message = r"target_kl must be a number > 0, got 0\.0 by its function at remaining progress 0\.5"
     with pytest.raises(ValueError, match=message):

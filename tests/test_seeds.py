@@ -1,4 +1,4 @@
-"""`fasttrpo train --seeds`: many runs side by side, each as it is alone."""
+"""`fasttrpo train --seeds`: runs in parallel, each identical to a solo run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from agents import needs_extension
 from helpers import same_state
 from pool_tasks import work
+from run_folders import write_run
 from tables import table
 
 import fasttrpo
@@ -24,12 +25,11 @@ from fasttrpo.cli import seeds
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.pool import _THREADS, Pool, _Worker
 from fasttrpo.files.atomic import alone_in
-from fasttrpo.report.statistics import iqm
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
 SHORT = [*SIZES, "--total-timesteps", "480"]
 
-no_signals = pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+no_signals = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
 
 def same_runs(one, other):
@@ -43,7 +43,7 @@ def same_runs(one, other):
 
 
 @no_signals
-def test_a_task_that_fails_or_dies_takes_no_other_along():
+def test_failed_and_killed_tasks_do_not_affect_others():
     heard = []
     pool = Pool(work, 2, lambda task, message: heard.append((task, message)))
     tasks = ["a", "fail", "die", "b", "exit", "c"]
@@ -61,7 +61,7 @@ def test_a_task_that_fails_or_dies_takes_no_other_along():
     ]
     assert [o.error for o in outcomes] == errors
     assert "in work" in outcomes[1].traceback
-    assert 3 <= len({pid for _, pid in heard}) <= 4  # two died; the others are used again
+    assert 3 <= len({pid for _, pid in heard}) <= 4  # two died; the others were reused
 
 
 def by(tasks):
@@ -69,25 +69,25 @@ def by(tasks):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_processes_have_one_thread_and_the_variables_of_now(monkeypatch):
+def test_workers_have_one_thread_and_the_current_variables(monkeypatch):
     monkeypatch.setenv("SET_IN_BETWEEN", "yes")
     outcomes, _ = Pool(work, 1).run(["threads", "variable"])
     assert [(o.value, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
 
 
 @no_signals
-def test_ctrl_c_reaches_all_and_lets_them_end():
+def test_ctrl_c_reaches_every_worker_and_waits_for_it():
     heard = []
 
-    def told(task, message):
+    def listen(task, message):
         heard.append(message)
-        if len(heard) == 2:  # both are at it
+        if len(heard) == 2:  # both are running
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         started = time.monotonic()
-        outcomes, interrupted = Pool(work, 2, told).run(["wait", "wait", "a"])
+        outcomes, interrupted = Pool(work, 2, listen).run(["wait", "wait", "a"])
     finally:
         signal.signal(signal.SIGINT, before)
     assert interrupted
@@ -97,14 +97,14 @@ def test_ctrl_c_reaches_all_and_lets_them_end():
 
 
 @no_signals
-def test_ctrl_c_as_processes_end_loses_nothing(monkeypatch):
+def test_ctrl_c_while_workers_end_loses_no_result(monkeypatch):
     end = _Worker.end
 
-    def pressed(worker):
+    def interrupted_end(worker):
         os.kill(os.getpid(), signal.SIGINT)
         end(worker)
 
-    monkeypatch.setattr(_Worker, "end", pressed)
+    monkeypatch.setattr(_Worker, "end", interrupted_end)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         outcomes, _ = Pool(work, 2).run(["a", "b"])
@@ -117,15 +117,15 @@ def test_ctrl_c_as_processes_end_loses_nothing(monkeypatch):
 
 
 def train_alone(*options):
-    """In a process with one thread for linear algebra, as in a pool: NumPy's bits, which are the
-    portable backend's, depend on their number.
+    """Trains in a process with one thread for linear algebra, as the pool does: the portable
+    backend's bits depend on NumPy's number of threads.
     """
     command = [sys.executable, "-m", "fasttrpo", "train", *options]
     env = os.environ | dict.fromkeys(_THREADS, "1")
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
 
 
-def test_the_same_seed_alone_has_the_same_bits(capsys):
+def test_a_seed_equals_its_solo_run(capsys):
     assert cli.main(["train", "CartPole-v1", "--seeds", "1,3", "--jobs", "2", *SHORT]) == 0
     out = capsys.readouterr().out
     group = Path("runs/CartPole-v1")
@@ -147,12 +147,12 @@ def test_the_same_seed_alone_has_the_same_bits(capsys):
     assert (config["settings"]["seed"], config["settings"]["n_threads"]) == (1, 1)
 
 
-def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
+def test_failures_are_reported_at_the_end_and_other_seeds_finish(capsys):
     options = ["--out", "group", *SHORT]
     assert cli.main(["train", "CartPole-v1", "--seeds", "0-1", *options]) == 0
     checkpoint = Path("group/seed0/checkpoint.npz")
-    whole = checkpoint.read_bytes()
-    checkpoint.write_bytes(whole[:100])
+    complete = checkpoint.read_bytes()
+    checkpoint.write_bytes(complete[:100])
     more = ["train", "--resume", "group", "--total-timesteps", "960", "--no-progress"]
     capsys.readouterr()
     assert cli.main(more) == 1
@@ -164,8 +164,8 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
     assert out[-1] == "saved in group; go on with: fasttrpo train --resume group"
     assert "Traceback" in Path("group/seed0/error.txt").read_text()
     assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
-    checkpoint.write_bytes(whole)
-    with alone_in(Path("group/seed1")):  # as another process may be
+    checkpoint.write_bytes(complete)
+    with alone_in(Path("group/seed1")):  # as another process would
         Path("group/seed1/evaluation.json").unlink()
         assert cli.main(more) == 1
     assert "seed1: InUseError: another process is training in" in capsys.readouterr().out
@@ -175,8 +175,9 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
     assert not Path("group/seed0/error.txt").exists()
 
 
-def test_a_folder_of_seeds_is_no_run_to_evaluate(capsys):
-    cli.main(["train", "CartPole-v1", "--seeds", "0-1", "--out", "group", *SHORT])
+def test_eval_rejects_a_folder_of_several_runs(capsys):
+    for seed in range(2):
+        write_run(Path("group") / f"seed{seed}", seed=seed)
     assert cli.main(["eval", "group"]) == 2
     assert (
         capsys.readouterr().err == "fasttrpo: group has runs in it; name one, 'group/seed0' say\n"
@@ -193,10 +194,10 @@ def start(*options):
     )
 
 
-@needs_extension  # or it takes a minute
+@needs_extension  # otherwise it takes a minute
 @no_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_all_and_saves_all(number):
+def test_a_signal_saves_all_seeds(number):
     sizes = ["--n-envs", "10", "--n-steps", "200", "--jobs", "2"]
     options = ["--out", "group", "--total-timesteps", "10000000", *sizes]
     process = start("Pendulum-v1", "--seeds", "0-2", *options)
@@ -211,6 +212,8 @@ def test_ctrl_c_ends_all_and_saves_all(number):
     done = [TRPO.load(f"group/seed{seed}/checkpoint.npz").num_timesteps for seed in range(3)]
     assert min(done[:2]) > 0
     assert done[2] == 0
+    if number == signal.SIGTERM:
+        return  # resumed in the same way
     total = str(max(done) + 2000)
     assert cli.main(["train", "--resume", "group", "--total-timesteps", total, *SIZES[4:]]) == 0
     alone = ["--n-envs", "10", "--n-steps", "200", "--total-timesteps", total, "--no-progress"]
@@ -220,39 +223,33 @@ def test_ctrl_c_ends_all_and_saves_all(number):
 
 def is_training(seed):
     path = Path(f"group/seed{seed}/progress.csv")
-    return path.exists() and len(path.read_text().splitlines()) > 2  # one is done, surely
+    return path.exists() and len(path.read_text().splitlines()) > 2  # at least one record
 
 
-# -- what is given --------------------------------------------------------------------------------
+# -- arguments ------------------------------------------------------------------------------------
 
 
 @table(
-    ("text", "meant"),
+    ("text", "expected"),
     [("0-3", [0, 1, 2, 3]), ("7", [7]), ("0,3,5", [0, 3, 5]), ("4-5, 0", [4, 5, 0])],
 )
-def test_seeds_are_parsed(text, meant):
-    assert seeds.parse(text) == meant
+def test_seeds_are_parsed(text, expected):
+    assert seeds.parse(text) == expected
 
 
 @table("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
-def test_what_are_no_seeds(text):
+def test_invalid_seeds_are_rejected(text):
     with pytest.raises(UsageError, match="--seeds takes seeds like 0-9 or 0,3,5, got"):
         seeds.parse(text)
 
 
-def test_as_many_at_once_as_there_are_cores(monkeypatch):
+def test_the_default_jobs_fill_the_cores(monkeypatch):
     monkeypatch.setattr(fasttrpo.core.backend, "cores", lambda: 8)
     assert seeds.jobs_for(None, 1, 10) == 8
     assert seeds.jobs_for(None, 1, 3) == 3
     assert seeds.jobs_for(None, 4, 10) == 2
     assert seeds.jobs_for(None, 16, 10) == 1
     assert seeds.jobs_for(5, 4, 10) == 5
-
-
-def test_the_interquartile_mean_leaves_the_extremes_out():
-    assert iqm([0.0, 1.0, 2.0, 100.0]) == 1.5
-    assert iqm([3.0, 1.0, 2.0]) == 2.0
-    assert iqm([9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 99.0]) == 3.5
 
 
 @table(
@@ -269,7 +266,7 @@ def test_the_interquartile_mean_leaves_the_extremes_out():
         (["--seeds", "0-1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamma'"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(options, message, capsys, tmp_path):
+def test_wrong_arguments_are_one_line_and_leave_no_files(options, message, capsys, tmp_path):
     assert cli.main(["train", "CartPole-v1", *options]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)

@@ -1,4 +1,4 @@
-"""The selftest passes on a sound installation, and fails for whatever is broken in it."""
+"""The selftest passes on a working installation and fails on a broken one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from fasttrpo.selftest.result import Outcome, Result, error, state_error
 
 
 def outcomes(*wanted):
-    """The results of the checks whose names start so."""
+    """The statuses of the checks whose names start with one of these."""
     chosen = [(name, check) for name, check in selftest.checks() if name.startswith(wanted)]
     assert chosen
     return {name: Result(name, check()).status for name, check in chosen}
 
 
-# -- a sound installation -------------------------------------------------------------------------
+# -- a working installation -----------------------------------------------------------------------
 
 
-def test_all_is_well(capsys):
+def test_the_selftest_passes(capsys):
     assert cli.main(["selftest"]) == 0
-    *lines, nothing, verdict = capsys.readouterr().out.splitlines()
-    assert nothing == ""
+    *lines, empty, verdict = capsys.readouterr().out.splitlines()
+    assert empty == ""
     assert {line.split()[0] for line in lines} <= {"ok", "-"}
     assert verdict.startswith("All ")
     assert f"{backend.choose()} backend" in verdict
@@ -49,13 +49,13 @@ def test_every_instruction_set_and_number_of_threads_is_checked():
     assert outcomes("threads") == {"threads": "ok"}
 
 
-def test_the_portable_backend_says_what_does_not_apply(monkeypatch):
+def test_checks_that_do_not_apply_to_the_portable_backend_are_skipped(monkeypatch):
     monkeypatch.setenv(backend.VARIABLE, "portable")
     assert set(outcomes("threads", "instruction sets agree").values()) == {"-"}
     assert machine.instruction_sets() == []
 
 
-def test_forcing_an_instruction_set_ends(monkeypatch):
+def test_forcing_an_instruction_set_restores_the_environment(monkeypatch):
     monkeypatch.delenv(machine.VARIABLE, raising=False)
     for before in (None, "avx2"):
         if before:
@@ -65,17 +65,17 @@ def test_forcing_an_instruction_set_ends(monkeypatch):
         assert os.environ.get(machine.VARIABLE) == before
 
 
-# -- a broken one ---------------------------------------------------------------------------------
+# -- a broken installation ------------------------------------------------------------------------
 
 
 class Broken:
-    """An agent of which one method answers something else."""
+    """An agent with one method's results changed."""
 
     def __init__(self, agent, method, change):
-        object.__setattr__(self, "_given", (agent, method, change))
+        object.__setattr__(self, "_parts", (agent, method, change))
 
     def __getattr__(self, name):
-        agent, method, change = self._given
+        agent, method, change = self._parts
         attribute = getattr(agent, name)
         if name == "theory":
             return Broken(attribute, method, change)
@@ -84,7 +84,7 @@ class Broken:
         return lambda *args, **kwargs: change(attribute(*args, **kwargs))
 
     def __setattr__(self, name, value):
-        setattr(self._given[0], name, value)
+        setattr(self._parts[0], name, value)
 
 
 def break_agents(monkeypatch, method, change, when=lambda settings: True):
@@ -98,38 +98,38 @@ def break_agents(monkeypatch, method, change, when=lambda settings: True):
     monkeypatch.setattr(backend, "make_agent", broken)
 
 
-def off(vector):
-    """One entry a millionth wrong."""
+def perturbed(vector):
+    """The vector with its largest entry off by a millionth."""
     vector = vector.copy()
     vector[np.argmax(np.abs(vector))] *= 1 + 1e-6
     return vector
 
 
 BREAKS = {
-    "gradient": ("gradient", off, ["gradient"]),
-    "Fisher": ("fisher_product", off, ["Fisher product"]),
+    "gradient": ("gradient", perturbed, ["gradient"]),
+    "Fisher": ("fisher_product", perturbed, ["Fisher product"]),
     "metric": ("fisher_product", lambda v: 1.01 * v, ["Fisher product", "KL Hessian"]),
     "KL": ("evaluate", lambda t: (t[0], 1.001 * t[1], t[2]), ["densities", "KL Hessian"]),
     "surrogate": ("evaluate", lambda t: (t[0] + 1e-9, *t[1:]), ["densities"]),
     "log-density": ("act", lambda t: (t[0], t[1] + 1e-6, t[2]), ["densities"]),
-    "solution": ("solve", lambda t: (off(t[0]), t[1]), ["conjugate gradient"]),
+    "solution": ("solve", lambda t: (perturbed(t[0]), t[1]), ["conjugate gradient"]),
     "record": ("update", lambda r: r | {"kl": 1.001 * r["kl"]}, ["update"]),
     "trust region": ("update", lambda r: r | {"kl": 0.02}, ["update"]),
-    "value gradient": ("value_gradient", off, ["critic"]),
-    "value product": ("value_product", off, ["critic"]),
+    "value gradient": ("value_gradient", perturbed, ["critic"]),
+    "value product": ("value_product", perturbed, ["critic"]),
     "not finite": ("gradient", lambda g: g * np.nan, ["gradient"]),
     "shape": ("gradient", lambda g: g[:-1], ["gradient"]),
 }
 
 
 @pytest.mark.parametrize(("method", "change", "checks"), BREAKS.values(), ids=BREAKS)
-def test_whatever_breaks_is_seen(method, change, checks, monkeypatch):
+def test_a_wrong_result_fails_its_checks(method, change, checks, monkeypatch):
     break_agents(monkeypatch, method, change)
     assert set(outcomes(*checks).values()) == {"FAILED"}
 
 
 @needs_extension
-def test_threads_that_disagree_are_seen(monkeypatch):
+def test_threads_that_disagree_fail(monkeypatch):
     def change(state):
         return state | {"theta": np.nextafter(state["theta"], 9)}
 
@@ -139,7 +139,7 @@ def test_threads_that_disagree_are_seen(monkeypatch):
 
 @needs_extension
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_instruction_set_that_is_wrong_is_seen(dtype, monkeypatch):
+def test_a_wrong_instruction_set_fails(dtype, monkeypatch):
     broken = machine.instruction_sets()[0]
     factor = 1 + 10 * machine.UPDATES[dtype]
 
@@ -158,7 +158,7 @@ def test_an_instruction_set_that_is_wrong_is_seen(dtype, monkeypatch):
         assert outcomes("instruction sets agree")[f"instruction sets agree, {dtype}"] == "FAILED"
 
 
-def test_advantages_and_rejected_steps_that_are_wrong_are_seen(monkeypatch):
+def test_wrong_advantages_and_rejected_steps_fail(monkeypatch):
     gae, search = theory.gae, theory.line_search
     monkeypatch.setattr(theory, "gae", lambda *args: [1.000001 * x for x in gae(*args)])
     found = search(lambda trial: (1.0, 0.0), np.ones(50), np.ones(50), 0.0)
@@ -167,7 +167,7 @@ def test_advantages_and_rejected_steps_that_are_wrong_are_seen(monkeypatch):
     assert outcomes("advantages", "rejected") == wanted
 
 
-def test_a_loaded_model_that_is_another_is_seen(monkeypatch):
+def test_a_model_that_loads_differently_fails(monkeypatch):
     load = TRPO.load
 
     def other(path):
@@ -182,7 +182,7 @@ def test_a_loaded_model_that_is_another_is_seen(monkeypatch):
     assert outcomes("save and load") == {"save and load": "FAILED"}
 
 
-def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
+def test_a_failure_is_named_and_exits_with_code_1(monkeypatch, capsys):
     def fails():
         raise RuntimeError("no such kernel")
 
@@ -194,15 +194,15 @@ def test_a_failure_ends_with_code_1_and_is_named(monkeypatch, capsys):
     assert "1 of 2 checks FAILED (broken one): do not trust" in out
 
 
-# -- its parts ------------------------------------------------------------------------------------
+# -- the parts of the selftest --------------------------------------------------------------------
 
 
 DRAWS = 2000
 
 
 @table("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_formulas_agree_with_each_other(kind):
-    """Density, divergence, metric and entropy are derived one by one: each against the density."""
+def test_the_formulas_agree_with_the_densities(kind):
+    """Density, divergence, metric and entropy are derived separately: compared by sampling."""
     draw, n = np.random.default_rng(0), 4
     obs, mask = draw.normal(size=(n, 3)), kind.mask(draw, n)
     old = 0.5 * draw.normal(size=Case(kind).theta.size)
@@ -214,15 +214,15 @@ def test_the_formulas_agree_with_each_other(kind):
     many = kind.policy(None if mask is None else mask[rows])
     act = many.of.draw(draw, *many.parameters(old, obs[rows]))
     logp, logp_new = (many.logp(theta, obs[rows], act) for theta in (old, new))
-    for seen, expected in (
+    for sampled, expected in (
         (-logp, policy.entropy(old, obs)),
         (logp - logp_new, policy.kl(old, new, obs)),
         (np.exp(logp_new - logp), 1),
     ):
-        assert abs(seen.mean() - expected) < SAMPLING * seen.std() / np.sqrt(len(rows))
+        assert abs(sampled.mean() - expected) < SAMPLING * sampled.std() / np.sqrt(len(rows))
 
 
-def test_masks_leave_a_choice_and_forbid_some():
+def test_sampled_masks_open_and_forbid_some_choices():
     kind = next(kind for kind in KINDS if kind.masked)
     draw = np.random.default_rng(0)
     mask = kind.mask(draw, 200)
@@ -235,21 +235,21 @@ def test_masks_leave_a_choice_and_forbid_some():
     assert second[np.arange(200), act[:, 1]].all()
 
 
-def test_errors_are_relative_to_what_is_expected():
+def test_errors_are_relative_to_the_expected_value():
     assert error([1.0, 200.0], [1.0, 100.0]) == 1.0
     assert error([1e-3], [0.0]) == 1e-3
     assert error([1.0], [1.0, 2.0]) == np.inf
     assert error([np.nan], [np.nan]) == np.inf
 
 
-def test_states_are_compared_by_their_bits():
+def test_states_are_compared_bit_for_bit():
     one = {"theta": np.array([0.0, 1.0])}
     assert state_error(one, {"theta": np.array([0.0, 1.0])}) == 0.0
     assert state_error(one, {"theta": np.array([-0.0, 1.0])}) > 0
     assert state_error(one, {"value": np.array([0.0, 1.0])}) == np.inf
 
 
-def test_lines_say_how_far_off():
+def test_lines_show_the_error_and_its_bound():
     assert "2.0e-09 <= 1e-07" in Result("x", Outcome("y", 2e-9, 1e-7)).line()
     assert "3.0e-06 >  1e-07" in Result("x", Outcome("y", 3e-6, 1e-7)).line()
     assert "other bits" in Result("x", Outcome("y", 1e-300, 0.0)).line()

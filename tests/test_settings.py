@@ -76,7 +76,7 @@ def agent_settings(**keywords):
 
 
 @table(("name", "value"), OUT_OF_RANGE)
-def test_out_of_range_names_setting_value_and_range(name, value):
+def test_an_out_of_range_error_names_setting_value_and_range(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*, got ") as error:
         make_settings("MlpPolicy", {name: value})
     assert repr(value) in str(error.value)
@@ -89,7 +89,7 @@ def test_the_rows_of_a_rollout_are_limited():
         make_settings("MlpPolicy", {"n_steps": 2**24, "n_envs": 128})
 
 
-def test_the_spaces_are_limited():
+def test_the_sizes_of_spaces_are_limited():
     with pytest.raises(ValueError, match="number of observation components must be an integer"):
         resolve(Settings(), 2**24 + 1, "gaussian", (1,))
     with pytest.raises(ValueError, match="number of action outputs must be an integer"):
@@ -101,12 +101,12 @@ def test_every_setting_has_an_out_of_range_case():
     assert names | {"policy"} == set(asdict(Settings()))
 
 
-def test_unknown_policy():
+def test_an_unknown_policy_is_rejected():
     with pytest.raises(ValueError, match="policy must be 'MlpPolicy' or 'LinearPolicy'"):
         make_settings("LstmPolicy", {})
 
 
-def test_unknown_setting_suggests_the_nearest():
+def test_an_unknown_setting_suggests_the_nearest():
     with pytest.raises(TypeError, match="unknown setting 'gama'; did you mean 'gamma'"):
         make_settings("MlpPolicy", {"gama": 0.9})
 
@@ -131,25 +131,25 @@ def test_settings_of_another_critic_warn():
     assert (resolved.learning_rate, resolved.batch_size) == (1e-2, 64)
 
 
-def test_numpy_numbers_become_plain():
+def test_numpy_numbers_become_python_numbers():
     settings = make_settings("MlpPolicy", {"n_steps": np.int64(5), "gamma": np.float32(0.5)})
     assert type(settings.n_steps) is int
     assert type(settings.gamma) is float
     json.dumps(asdict(settings))
 
 
-def test_seed_is_drawn_and_recorded():
+def test_a_missing_seed_is_drawn_and_recorded():
     seeds = {make_settings("MlpPolicy", {"seed": None}).seed for _ in range(8)}
     assert len(seeds) == 8
     assert all(type(seed) is int for seed in seeds)
 
 
-def test_dtype_also_as_a_numpy_type():
+def test_dtype_may_be_a_numpy_type():
     assert make_settings("MlpPolicy", {"dtype": np.float64}).dtype == "float64"
     assert make_settings("MlpPolicy", {"dtype": np.dtype("float32")}).dtype == "float32"
 
 
-def test_net_arch_as_a_list_or_a_dict():
+def test_net_arch_may_be_a_list_or_a_dict():
     both = agent_settings(policy_kwargs={"net_arch": [32]})
     assert (both.policy_hidden, both.value_hidden) == ((32,), (32,))
     apart = agent_settings(policy_kwargs={"net_arch": {"pi": [16], "vf": (8, 4)}})
@@ -161,12 +161,12 @@ def test_net_arch_of_the_old_style_warns():
     with pytest.warns(UserWarning, match=r"write net_arch=dict\(pi=\.\.\., vf=\.\.\.\)") as caught:
         settings = make_settings("MlpPolicy", {"policy_kwargs": {"net_arch": old}})
     assert settings.policy_kwargs["net_arch"] == {"pi": [32], "vf": [16, 16]}
-    replace(settings, gamma=0.5)  # it is plain by now: no other warning
+    replace(settings, gamma=0.5)  # already converted: no second warning
     assert len(caught) == 1
 
 
 @table("shared", [[64, {"pi": [32]}], [{"vf": [8]}, 8], (64, {}), [{}, {}]])
-def test_net_arch_with_shared_layers_is_refused_with_the_remedy(shared):
+def test_net_arch_with_shared_layers_is_rejected_with_an_alternative(shared):
     with pytest.raises(ValueError, match=r"share no layers.*net_arch=dict\(pi=\[\.\.\.\], vf="):
         make_settings("MlpPolicy", {"policy_kwargs": {"net_arch": shared}})
 
@@ -178,7 +178,7 @@ def test_linear_policy_keeps_a_value_network():
         make_settings("LinearPolicy", {"policy_kwargs": {"net_arch": [64]}})
 
 
-def test_activation_by_name_or_by_a_class_of_that_name():
+def test_activation_fn_may_be_a_name_a_class_or_a_function():
     class Tanh:
         pass
 
@@ -209,18 +209,18 @@ def test_activation_by_name_or_by_a_class_of_that_name():
         ({"log_std_init": -3, "log_std_min": -2}, ValueError, "to log_std_init, got -2"),
     ],
 )
-def test_wrong_policy_kwargs(kwargs, error, message):
+def test_invalid_policy_kwargs_are_rejected(kwargs, error, message):
     with pytest.raises(error, match=message):
         make_settings("MlpPolicy", {"policy_kwargs": kwargs})
 
 
-def test_damping_that_adapts_starts_above_zero():
+def test_adaptive_damping_must_start_above_zero():
     with pytest.raises(ValueError, match="cg_damping must be a number > 0 with adaptive_damping"):
         make_settings("MlpPolicy", {"adaptive_damping": True, "cg_damping": 0})
     assert make_settings("MlpPolicy", {"cg_damping": 0}).cg_damping == 0
 
 
-def test_the_step_s_rules_reach_the_agent():
+def test_step_rules_reach_the_agent():
     given = dict(acceptance="kl", kl_direction="reverse", kl_slack=1.5, adaptive_damping=True)
     s = agent_settings(**given, policy_kwargs={"log_std_init": -0.5, "log_std_min": -2})
     assert {name: getattr(s, name) for name in given} == given
@@ -233,19 +233,19 @@ def test_the_step_s_rules_reach_the_agent():
     [("kl_slack", 0.5), ("log_std_min", 0.5), ("log_std_min", -21.0), ("cg_damping", 0.0)],
 )
 def test_the_core_has_the_same_ranges(name, value):
-    """And the same names, for who comes past the settings."""
+    """With the same names, for callers that bypass the settings."""
     s = replace(agent_settings(), adaptive_damping=True, **{name: value})
     with pytest.raises(ValueError, match=f"^setting {name} is out of range: {value!r}$"):
         make_agent(s)
 
 
-def test_ortho_init_true_is_what_happens_anyway():
+def test_ortho_init_true_is_the_default():
     given = make_settings("MlpPolicy", {"policy_kwargs": {"ortho_init": True}, "seed": 1})
     assert given == make_settings("MlpPolicy", {"seed": 1})
 
 
 @needs_extension
-def test_more_memory_than_there_is_is_an_error_at_once():
+def test_impossible_memory_demands_fail_at_once():
     s = AgentSettings(
         obs_size=2, distribution="gaussian", parts=(1,) * 4096, policy_hidden=(2**24,)
     )

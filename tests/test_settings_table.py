@@ -1,4 +1,4 @@
-"""The core's table of settings: what is generated from it is current, and its rows make checks."""
+"""The core's table of settings: generated files are current, and its rows make valid checks."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ REGENERATE = "run `python -m tests.make_settings`"
 
 
 @needs_extension
-def test_python_s_table_is_the_core_s():
-    from fasttrpo import _core32, _core64
+def test_the_python_table_equals_the_table_of_the_core():
+    from fasttrpo.core import _core32, _core64
 
     rows = _core64.settings_table()
     assert rows == _core32.settings_table()
     assert TABLE.read_text(encoding="utf-8") == table_text(rows), REGENERATE
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="the documents are not beside the tests")
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the docs are not beside the tests")
 def test_the_reference_is_current():
     assert REFERENCE.read_text(encoding="utf-8") == reference_text(), REGENERATE
 
 
-def test_every_default_is_legal():
+def test_every_default_is_valid():
     for row in ROWS.values():
         if row.default is not None and row.type != "sizes":
             assert row.check(row.name, row.default) == row.default
 
 
-def test_settings_of_the_core_have_its_defaults():
-    """But those that are None here because their default depends on others."""
+def test_settings_have_the_defaults_of_the_core():
+    """Except those that are None because their default depends on others."""
     own = {each.name: each.default for each in fields(Settings) if each.name in ROWS}
     resolved = {"seed", "learning_rate", "batch_size", "cg_max_steps", "n_critic_updates"}
     assert {n: v for n, v in own.items() if n not in resolved} == {
@@ -58,7 +58,7 @@ def test_settings_of_the_core_have_its_defaults():
         ((1, inf, False, True), "a number >= 1", (1,), (0.99, inf)),
     ],
 )
-def test_a_range_makes_a_check_that_says_it(bounds, legal, inside, outside):
+def test_a_range_makes_a_check_with_a_message(bounds, legal, inside, outside):
     check = Row("x", "real", None, *bounds, (), "a number").check
     assert [check("x", value) for value in inside] == list(inside)
     for value in outside:

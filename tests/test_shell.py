@@ -1,4 +1,4 @@
-"""The command line as a shell runs it: lost output, signals, code in folders of other people."""
+"""The command line in a shell: lost output, signals, and untrusted code in run folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import fasttrpo
 from fasttrpo.cli.streams import DISCARD, END, OutputEndedError, guarded
 
 pytestmark = pytest.mark.skipif(
-    os.name == "nt" or shutil.which("bash") is None, reason="there is no bash"
+    os.name == "nt" or shutil.which("bash") is None, reason="bash is not installed"
 )
 
 SHORT = "--n-envs 2 --n-steps 16 --total-timesteps 64"
@@ -45,10 +45,10 @@ def in_a_new_folder(tmp_path, monkeypatch):
 
 
 def shell(script, status=0, stdin=subprocess.DEVNULL):
-    """(standard output, standard error)"""
+    """Runs a script that must exit with `status`; returns (standard output, standard error)."""
     home = str(Path(fasttrpo.__file__).parents[1])
     env = {**os.environ, "PYTHONPATH": home, "PYTHON": sys.executable}
-    env.pop("PYTHONUNBUFFERED", None)  # most errors then come as Python ends
+    env.pop("PYTHONUNBUFFERED", None)  # without it, most errors appear when Python exits
     done = subprocess.run(
         ["bash", "-c", script],
         env=env,
@@ -63,7 +63,7 @@ def shell(script, status=0, stdin=subprocess.DEVNULL):
 
 # -- output ---------------------------------------------------------------------------------------
 
-# Where output goes that nobody takes.
+# Shell commands that lose the output.
 LOST = {
     "a closed pipe": "{command} | true; exit ${{PIPESTATUS[0]}}",
     "a full disk": "{command} > /dev/full",
@@ -92,17 +92,24 @@ def run(on_the_path, tmp_path_factory):
 )
 def test_a_command_whose_output_is_lost_ends_quietly(command, lost, run):
     command = f"fasttrpo {command.format(run=run)}"
-    # The reader is gone before anything is written.
+    # The reader exits before anything is written.
     assert shell(LOST[lost].format(command=f"{{ sleep 0.1; {command}; }}"), 141) == ("", "")
 
 
-def test_selftest_ends_at_its_first_line_that_is_lost():
+def test_selftest_ends_at_its_first_lost_line():
     assert shell("fasttrpo selftest | head -n 1; exit ${PIPESTATUS[0]}", 141)[1] == ""
 
 
-@table("closed", [">&-", ">&- 2>&- <&-"])
-@table("command", ["info", "report {run}", "plot {run}", "--version"])
-def test_a_closed_output_is_lost_too(command, closed, run):
+@table(
+    ("command", "closed"),
+    [
+        ("info", ">&-"),
+        ("plot {run}", ">&-"),
+        ("report {run}", ">&- 2>&- <&-"),
+        ("--version", ">&- 2>&- <&-"),
+    ],
+)
+def test_closed_streams_count_as_lost(command, closed, run):
     if command.startswith("plot"):
         pytest.importorskip("matplotlib")
     assert shell(f"fasttrpo {command.format(run=run)} {closed}", 141) == ("", "")
@@ -118,10 +125,10 @@ CLOSED = {
     ("options", "lost"),
     [
         *[("--progress --verbose", lost) for lost in (*LOST, *CLOSED)],
-        *[("--seeds 0,1 --progress", lost) for lost in ("both streams", "closed streams")],
+        *[("--seeds 0 --progress", lost) for lost in ("both streams", "closed streams")],
     ],
 )
-def test_training_goes_on_without_an_output(lost, options, tmp_path):
+def test_training_continues_without_an_output(lost, options, tmp_path):
     command = f"fasttrpo train CartPole-v1 {SHORT} --out run {options}"
     _, err = shell((LOST | CLOSED)[lost].format(command=command))
     assert "Traceback" not in err
@@ -129,33 +136,33 @@ def test_training_goes_on_without_an_output(lost, options, tmp_path):
     assert list((tmp_path / "run").glob("**/evaluation.json"))
 
 
-def test_training_that_fails_says_so_by_its_status_though_its_output_is_lost():
+def test_failed_training_returns_its_status_even_if_output_is_lost():
     assert shell("fasttrpo train NoSuch-v1 > /dev/full 2>&1", 2) == ("", "")
     assert shell("fasttrpo train NoSuch-v1 >&- 2>&-", 2) == ("", "")
 
 
-def test_closed_streams_are_no_files_to_write_into(run):
-    """The next file that is opened has their number: nothing that is printed lands in it."""
+def test_output_to_closed_streams_lands_in_no_file(run):
+    """The next file to be opened reuses their descriptors: nothing printed may land in it."""
     shell(f"fasttrpo report {run} --out r.html <&- >&- 2>&-", 141)
     assert Path("r.html").read_text().lstrip().startswith("<!")
 
 
-def print_where_somebody_closed_the_stream(policy):
+def print_to_a_closed_stream(policy):
     with redirect_stdout(io.StringIO()), guarded(policy):
         sys.stdout.close()
-        print("nobody reads this")
+        print("this is lost")
 
 
-def test_a_stream_that_somebody_closes_is_lost_too():
-    print_where_somebody_closed_the_stream(DISCARD)
+def test_streams_closed_by_user_code_count_as_lost():
+    print_to_a_closed_stream(DISCARD)
     with pytest.raises(OutputEndedError):
-        print_where_somebody_closed_the_stream(END)
+        print_to_a_closed_stream(END)
 
 
 # -- signals --------------------------------------------------------------------------------------
 
 LONG = "--n-envs 10 --n-steps 200 --total-timesteps 1e9 --no-progress"
-# Until it trains.
+# Waits until training has records.
 STARTED = (
     "until [[ $(cat run/progress.csv run/seed*/progress.csv 2>/dev/null | wc -l) -gt 2 ]]; "
     "do sleep 0.02; done"
@@ -163,12 +170,11 @@ STARTED = (
 
 
 @pytest.mark.parametrize("options", ["", "--seeds 0"])
-@pytest.mark.parametrize("number", ["HUP", "TERM"])
-def test_a_terminal_s_end_saves(options, number):
-    """The signal comes to the whole group, and twice, as where a terminal is closed."""
+def test_a_closed_terminal_saves_the_run(options):
+    """The signal reaches the whole process group, twice, as when a terminal is closed."""
     script = (
         f"set -m; fasttrpo train Pendulum-v1 {LONG} --out run {options} & {STARTED}\n"
-        f"kill -{number} -$!; kill -{number} -$!; wait $!"
+        "kill -HUP -$!; kill -HUP -$!; wait $!"
     )
     out, err = shell(script, 130)
     assert "Traceback" not in err
@@ -176,7 +182,7 @@ def test_a_terminal_s_end_saves(options, number):
     assert next(Path("run").glob("**/model.npz")).exists()
 
 
-def test_nohup_is_obeyed():
+def test_nohup_is_respected():
     script = (
         f"trap '' HUP; set -m; fasttrpo train Pendulum-v1 {LONG} --out run & {STARTED}\n"
         "kill -HUP -$!; sleep 0.3; kill -0 $! && kill -TERM -$!; wait $!"
@@ -184,7 +190,7 @@ def test_nohup_is_obeyed():
     assert "interrupted at step" in shell(script, 130)[0]
 
 
-# -- code of others -------------------------------------------------------------------------------
+# -- untrusted code -------------------------------------------------------------------------------
 
 PYTHON = """
 import pathlib
@@ -197,7 +203,7 @@ gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=20)
 
 @pytest.fixture
 def foreign(run):
-    """A folder from somebody else, whose environment is a module in the working folder."""
+    """Another user's run folder, whose environment is a module in the working directory."""
     shutil.copytree(run, "foreign")
     Path("theirs.py").write_text(PYTHON)
     name_environment("theirs:Own-v0")
@@ -208,12 +214,14 @@ def name_environment(env_id, folder="foreign"):
     path.write_text(path.read_text().replace('"CartPole-v1"', f'"{env_id}"'))
 
 
-COMMANDS = ["eval foreign --episodes 2", "train --resume foreign --total-timesteps 128"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("consent", ["--trust", "theirs:Own-v0"])
-def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign):
+@pytest.mark.parametrize(
+    ("command", "consent"),
+    [
+        ("eval foreign --episodes 2", "--trust"),
+        ("train --resume foreign --total-timesteps 128", "theirs:Own-v0"),
+    ],
+)
+def test_code_named_by_a_run_folder_runs_only_with_consent(command, consent, foreign):
     out, err = shell(f"fasttrpo {command}", 2)
     assert (out, err.count("\n")) == ("", 1)
     assert "theirs.py" in err
@@ -227,14 +235,14 @@ def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign
     "env_id",
     ["theirs.py:own", "./theirs.so", "theirs.so", "fasttrpo.envs:./theirs.py:own", "theirs.sub:X"],
 )
-def test_every_form_of_code_is_asked_for(env_id, foreign):
+def test_every_form_of_code_needs_consent(env_id, foreign):
     path = Path("foreign/config.json")
     path.write_text(path.read_text().replace("theirs:Own-v0", env_id))
     assert "say --trust" in shell("fasttrpo eval foreign", 2)[1]
     assert not Path("it_ran").exists()
 
 
-def test_any_seed_s_code_is_asked_for(foreign, run):
+def test_code_of_any_seed_needs_consent(foreign, run):
     shutil.copytree(run, "group/seed0")
     shutil.copytree("foreign", "group/seed1")
     resume = "fasttrpo train --resume group --total-timesteps 128 --no-progress"
@@ -244,7 +252,7 @@ def test_any_seed_s_code_is_asked_for(foreign, run):
     assert Path("it_ran").exists()
 
 
-def test_what_a_folder_says_does_not_control_the_terminal(foreign):
+def test_texts_of_a_folder_do_not_control_the_terminal(foreign):
     path = Path("foreign/config.json")
     path.write_text(path.read_text().replace("theirs:Own-v0", "\\u001b[2J\\u202e"))
     for command in ("eval foreign X-v0", "train --resume foreign X-v0", "eval foreign"):
@@ -253,7 +261,7 @@ def test_what_a_folder_says_does_not_control_the_terminal(foreign):
         assert not {"\x1b", "\u202e"} & {*err}
 
 
-def test_another_environment_than_the_run_s_is_no_consent(foreign):
+def test_naming_another_environment_is_not_consent(foreign):
     for command in ("eval foreign CartPole-v1", "train --resume foreign CartPole-v1"):
         assert (
             "foreign is a run of theirs:Own-v0, not CartPole-v1"
@@ -262,9 +270,9 @@ def test_another_environment_than_the_run_s_is_no_consent(foreign):
 
 
 @pytest.mark.parametrize("answer", ["y", "n", ""])
-def test_on_a_terminal_it_asks(answer, foreign):
+def test_a_terminal_asks_for_consent(answer, foreign):
     if shutil.which("script") is None:
-        pytest.skip("there is no script")
+        pytest.skip("the script command is not installed")
     command = f"{sys.executable} -P -m fasttrpo eval foreign --episodes 2"
     script = f"{{ sleep 1; echo {answer}; sleep 2; }} | script -qec '{command}' /dev/null"
     out, _ = shell(script, 0 if answer == "y" else 2)
@@ -273,15 +281,15 @@ def test_on_a_terminal_it_asks(answer, foreign):
     assert Path("it_ran").exists() == (answer == "y")
 
 
-def test_the_command_to_go_on_names_what_is_trusted(foreign):
+def test_the_resume_command_names_the_trusted_environment(foreign):
     script = f"""fasttrpo train theirs:Own-v0 {LONG} --out run & {STARTED}
     kill -TERM $!; wait $!"""
     out, _ = shell(f"set -m\n{script}", 130)
     assert "go on with: fasttrpo train --resume run theirs:Own-v0" in out
 
 
-def test_reports_run_nothing_even_of_the_working_folder(foreign):
-    """A missing extra is not looked for there, either."""
+def test_reports_run_no_code_from_the_working_directory(foreign):
+    """Nor do they look there for missing extras."""
     for name in ("matplotlib", "numba", "tensorboard", "mujoco", "tqdm", "numpy", "json"):
         Path(f"{name}.py").write_text(PYTHON)
     shell("fasttrpo report foreign && fasttrpo info")

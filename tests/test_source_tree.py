@@ -1,4 +1,4 @@
-"""Python started in a clone: the sources there take an installation's extensions, or say so."""
+"""Python started in a clone uses an installation's extensions, or says what is missing."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ NOT_BUILT = shutil.ignore_patterns(
 )
 
 pytestmark = pytest.mark.skipif(
-    not (ROOT / "setup.py").exists(), reason="the sources are not beside the tests"
+    not (ROOT / "setup.py").exists(), reason="setup.py is not beside the tests"
 )
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """The sources as git has them, but for a line that no installation was built from."""
+    """The sources as in git, plus a line that no installation was built from."""
     folder = tmp_path / "clone"
     for name in ("fasttrpo", "csrc"):
         shutil.copytree(ROOT / name, folder / name, ignore=NOT_BUILT)
     shutil.copy(ROOT / "setup.py", folder)
     with open(folder / "csrc" / "core" / "update.c", "a") as file:
-        file.write("/* this test's */\n")
+        file.write("/* added by a test */\n")
     return folder
 
 
 @pytest.fixture
 def installed(tmp_path, clone):
-    """What `pip install clone` installs, but that nothing is compiled again."""
+    """What `pip install clone` installs, without compiling again."""
     site = tmp_path / "site"
     shutil.copytree(clone / "fasttrpo", site / "fasttrpo")
     from fasttrpo import core
@@ -54,12 +54,12 @@ def installed(tmp_path, clone):
 
 
 def python(folder, *arguments, path="", **variables):
-    """Runs Python there; (standard output, standard error)."""
+    """Runs Python in the folder, without compiling; returns (standard output, standard error)."""
     env = {name: value for name, value in os.environ.items() if name != "FASTTRPO_BACKEND"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env=env | {"PYTHONPATH": str(path)} | variables,
+        env=env | {"PYTHONPATH": str(path), "FASTTRPO_NUMBA": "0"} | variables,
         capture_output=True,
         text=True,
         timeout=120,
@@ -68,7 +68,7 @@ def python(folder, *arguments, path="", **variables):
     return done.stdout, done.stderr
 
 
-SHOWN = (
+PROGRAM = (
     "import fasttrpo; from fasttrpo import TRPO; from fasttrpo.core import backend\n"
     "from fasttrpo.envs import classic\n"
     "for seed in range(2): TRPO('MlpPolicy', 'CartPole-v1', n_steps=8, seed=seed)\n"
@@ -77,9 +77,9 @@ SHOWN = (
 
 
 @needs_extension
-def test_the_tree_takes_the_extensions_that_were_built_from_it(clone, installed):
-    (clone / "fasttrpo" / "_version.py").write_text("__version__ = '9.9'\n")  # no C
-    out, err = python(clone, "-W", "error", "-c", SHOWN, path=installed)
+def test_a_source_tree_uses_extensions_built_from_it(clone, installed):
+    (clone / "fasttrpo" / "_version.py").write_text("__version__ = '9.9'\n")  # changes no C
+    out, err = python(clone, "-W", "error", "-c", PROGRAM, path=installed)
     assert (out.split(), err) == ([str(clone / "fasttrpo/__init__.py"), "compiled", "True"], "")
     out, err = python(clone, "-m", "fasttrpo", "info", path=installed)
     lines = [line.split() for line in out.splitlines()]
@@ -88,25 +88,25 @@ def test_the_tree_takes_the_extensions_that_were_built_from_it(clone, installed)
 
 
 @needs_extension
-def test_extensions_of_other_sources_are_not_taken(clone, installed):
+def test_extensions_of_other_sources_are_rejected(clone, installed):
     path = clone / "csrc" / "core" / "update.c"
     path.write_text(path.read_text() + "\n/* changed */\n")
-    out, err = python(clone, "-c", SHOWN, path=installed)
+    out, err = python(clone, "-c", PROGRAM, path=installed)
     assert out.split()[1:] == ["portable", "False"]
     assert f"(those in {installed / 'fasttrpo' / 'core'} were built from other sources)" in err
     (installed / "fasttrpo" / "core" / source_tree.RECORD).unlink()
-    assert "were built from other sources" in python(clone, "-c", SHOWN, path=installed)[1]
+    assert "were built from other sources" in python(clone, "-c", PROGRAM, path=installed)[1]
 
 
-def test_a_tree_without_extensions_says_so_once(clone):
-    out, err = python(clone, "-W", "always", "-c", SHOWN)
+def test_a_tree_without_extensions_warns_once(clone):
+    out, err = python(clone, "-W", "always", "-c", PROGRAM)
     assert out.split()[1:] == ["portable", "False"]
     assert err.count("Warning") == 1
     assert err.startswith("<string>:1: RuntimeWarning")  # the user's own import
     assert f"source tree, {clone}, which has no" in err
     assert f"pip install -e {clone}" in err
     assert "the compiled core is missing" not in err
-    _, err = python(clone, "-c", SHOWN, FASTTRPO_BACKEND="portable")
+    _, err = python(clone, "-c", PROGRAM, FASTTRPO_BACKEND="portable")
     assert "is imported from its source tree" not in err
 
 
@@ -117,13 +117,13 @@ def test_a_tree_without_extensions_says_so_once(clone):
         "from fasttrpo.core import backend; backend.choose('compiled')",
     ],
 )
-def test_what_is_missing_is_told_with_the_same_remedy(code, clone):
+def test_missing_extensions_are_reported_with_the_same_remedy(code, clone):
     tried = f"try:\n    {code}\nexcept ImportError as error: print(error)"
     out, _ = python(clone, "-W", "ignore", "-c", tried)
     assert f"source tree that is imported: pip install -e {clone}" in out
 
 
-def test_the_fingerprint_is_of_what_is_compiled(clone):
+def test_the_fingerprint_depends_only_on_compiled_sources(clone):
     first = source_tree.fingerprint(clone)
     (clone / "fasttrpo" / "core" / "_core32.c").write_text("generated")
     (clone / "fasttrpo" / "trpo.py").write_text("")

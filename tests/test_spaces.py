@@ -1,4 +1,4 @@
-"""Spaces: shapes and types in and out, and a named error for what is not supported."""
+"""Spaces: shapes and types in and out, and a named error for unsupported ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_observations_are_flattened():
     assert observations.size == 6
 
 
-def test_wrong_observations_are_refused():
+def test_invalid_observations_are_rejected():
     observations, _ = describe(OBS, BOX)
     with pytest.raises(ValueError, match=r"shape \(2, 3\), expected \(4, 2, 3\)"):
         observations.rows(np.zeros((2, 3)), (4,))
@@ -57,8 +57,8 @@ def test_box_actions_are_clipped_for_the_environment_only():
 
 @table("wide", [np.float32, np.float64])
 @table("dtype", [np.float16, np.float32, np.float64])
-def test_bounds_are_exact_in_the_space_s_type(dtype, wide):
-    """0.1 has another value in each precision; actions come in the agent's."""
+def test_bounds_are_exact_in_the_dtype_of_the_space(dtype, wide):
+    """0.1 differs between precisions; actions arrive in the agent's."""
     space = spaces.Box(-0.1, 0.1, (3,), dtype)
     sent = describe(OBS, space)[1].to_env(np.array([[1, -1e30, 0.05]], wide))
     expected = [[space.high[0], space.low[0], dtype(wide(0.05))]]
@@ -67,7 +67,7 @@ def test_bounds_are_exact_in_the_space_s_type(dtype, wide):
     assert space.contains(sent[0])
 
 
-def test_one_observation_or_a_batch():
+def test_a_single_observation_and_a_batch_are_distinguished():
     observations, _ = describe(OBS, BOX)
     rows, single = observations.batch(np.arange(6).reshape(2, 3))
     assert single
@@ -82,8 +82,8 @@ def test_one_observation_or_a_batch():
         observations.batch(np.full((2, 3), "x"))
 
 
-def test_numbers_without_axes():
-    """A Box of shape (): one number is an observation, a list of them is a batch."""
+def test_spaces_may_have_no_axes():
+    """With a Box of shape (), one number is an observation and a list is a batch."""
     observations, actions = describe(spaces.Box(-1, 1, ()), spaces.Box(-1, 1, ()))
     for given, alone in ((0.5, True), ([0.5, 0.5], False)):
         rows, single = observations.batch(given)
@@ -91,13 +91,13 @@ def test_numbers_without_axes():
     assert actions.to_env(np.zeros((5, 1))).shape == (5,)
 
 
-def test_box_actions_of_any_shape():
+def test_box_actions_may_have_any_shape():
     _, actions = describe(OBS, spaces.Box(-1, 1, (2, 1, 2)))
     assert actions.to_env(np.zeros((5, 4))).shape == (5, 2, 1, 2)
     assert actions.from_user(np.zeros((3, 5, 2, 1, 2))).shape == (3, 5, 4)
 
 
-def test_discrete_actions_with_a_start():
+def test_discrete_actions_include_the_start():
     _, actions = describe(OBS, spaces.Discrete(3, start=-1))
     sent = actions.to_env(np.array([[0.0], [2.0]], np.float32))
     np.testing.assert_array_equal(sent, [-1, 1])
@@ -127,13 +127,13 @@ NO_KIND = "fasttrpo takes Box, Discrete, MultiDiscrete and MultiBinary, and Dict
         (spaces.Dict(a=spaces.Tuple([OBS, spaces.Text(4)])), r"observation space\['a'\]\[1\] Text"),
     ],
 )
-def test_unsupported_observations_are_named_with_what_would_do(observation, named):
+def test_unsupported_observations_are_named_with_alternatives(observation, named):
     with pytest.raises(ValueError, match=f"{named}.* is not supported: {NO_KIND}"):
         describe(observation, BOX)
 
 
 @pytest.mark.parametrize("nothing", [spaces.Box(0, 1, (0,)), spaces.Dict(), spaces.Tuple([])])
-def test_there_must_be_something_to_see(nothing):
+def test_an_empty_observation_space_is_rejected(nothing):
     with pytest.raises(ValueError, match=r"observation space .* has nothing in it to see"):
         describe(nothing, BOX)
 
@@ -151,7 +151,7 @@ def test_there_must_be_something_to_see(nothing):
         (spaces.Tuple([BOX]), r"gymnasium\.wrappers\.TransformAction"),
     ],
 )
-def test_unsupported_actions_are_named_with_what_would_do(action, message):
+def test_unsupported_actions_are_named_with_alternatives(action, message):
     with pytest.raises(ValueError, match=f"action space .* is not supported: .*{message}"):
         describe(OBS, action)
 
@@ -166,8 +166,8 @@ def test_actions_survive_json(action):
 
 
 @table("action", ACTIONS.values())
-def test_what_is_sent_is_in_the_space(action):
-    """Through a vector environment, which hands each environment its own."""
+def test_sent_actions_are_in_the_space(action):
+    """Through a vector environment, which passes each environment its own action."""
     actions = describe(OBS, action)[1]
     random = np.random.default_rng(0)
     drawn = random.normal(size=(20, len(actions.parts))) * 3
@@ -182,7 +182,7 @@ def test_what_is_sent_is_in_the_space(action):
 
 
 @pytest.mark.parametrize("kind", ["discrete", "multi_discrete", "multi_binary"])
-def test_actions_outside_of_the_space_are_named(kind):
+def test_actions_outside_the_space_are_named(kind):
     action = ACTIONS[kind]
     actions = describe(OBS, action)[1]
     given = np.array([[action.sample()] * 3] * 2).astype(float)
@@ -196,7 +196,7 @@ def test_actions_outside_of_the_space_are_named(kind):
             actions.from_user(given)
 
 
-def test_scaled_actions():
+def test_scaled_actions_map_to_the_bounds_and_back():
     space = spaces.Box(np.float32([-1, 0, 2]), np.float32([3, 0.1, 2]))
     actions = describe(OBS, space)[1].sent(clip=True, scale=True)
     drawn = np.array([[-1, -1, -1], [0, 0, 0], [1, 1, 1], [-9, 9, 9], [0.5, 0.5, 0.5]], np.float32)
@@ -211,7 +211,7 @@ def test_scaled_actions():
     assert np.isfinite(back).all()
 
 
-def test_how_actions_are_sent_is_a_setting_and_not_the_space_s():
+def test_the_form_of_sent_actions_does_not_belong_to_the_space():
     actions = describe(OBS, spaces.Box(-1, 1, (2,)))[1]
     scaled = actions.sent(clip=False, scale=True)
     assert scaled.to_json() == actions.to_json()
@@ -219,13 +219,13 @@ def test_how_actions_are_sent_is_a_setting_and_not_the_space_s():
     assert scaled.matches(actions)
 
 
-def test_actions_as_drawn():
+def test_actions_may_be_sent_unclipped():
     _, actions = describe(OBS, BOX)
     np.testing.assert_array_equal(actions.sent(False, False).to_env(np.full((1, 2), 9)), [[9, 9]])
 
 
 @pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-np.inf, np.inf)])
-def test_what_has_no_bounds_cannot_be_scaled(bounds):
+def test_spaces_without_bounds_are_not_scaled(bounds):
     space = spaces.Box(
         *(np.float32([zero, bound]) for zero, bound in zip((0, 1), bounds, strict=True))
     )
@@ -235,7 +235,7 @@ def test_what_has_no_bounds_cannot_be_scaled(bounds):
         describe(OBS, spaces.Discrete(2))[1].sent(clip=True, scale=True)
 
 
-def test_matching_spaces():
+def test_spaces_match_by_shape_and_kind():
     observations, actions = describe(OBS, BOX)
     wider = describe(spaces.Box(-9, 9, (2, 3)), spaces.Discrete(2))
     assert observations.matches(wider[0])
@@ -244,7 +244,7 @@ def test_matching_spaces():
     assert not actions.matches(describe(OBS, spaces.Box(-1, 1, (2,)))[1])
 
 
-def test_no_two_kinds_of_actions_match():
+def test_different_action_spaces_do_not_match():
     kinds = [describe(OBS, action)[1] for action in ACTIONS.values()]
     for i, own in enumerate(kinds):
         assert [own.matches(other) for other in kinds] == [i == j for j in range(len(kinds))]

@@ -1,4 +1,4 @@
-"""What an agent remembers, and that nothing else decides what it does next."""
+"""An agent's state determines all that it does next."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DTYPES = ("float32", "float64")
 
 
 def learn(agent, world, updates):
-    """The records of some updates, but for the time they took."""
+    """The records of some updates, without their timings."""
     records = []
     for _ in range(updates):
         collect(agent, world, 24)
@@ -56,7 +56,7 @@ def learn(agent, world, updates):
 
 @table("dtype", DTYPES)
 @table("critic", CRITICS)
-def test_saved_and_resumed_in_the_middle_is_the_same_bits(implementation, dtype, critic):
+def test_a_restored_agent_continues_bit_for_bit(implementation, dtype, critic):
     s = rollout_settings(critic=critic, batch_size=32, **EVERYTHING)
     agent, world = implementation.agent(s, dtype), World(5, gaps=True)
     learn(agent, world, 2)
@@ -72,7 +72,7 @@ def test_saved_and_resumed_in_the_middle_is_the_same_bits(implementation, dtype,
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_seed_is_the_same_bits(implementation, dtype):
+def test_equal_seeds_give_equal_bits(implementation, dtype):
     one, two = (implementation.agent(rollout_settings(**EVERYTHING), dtype) for _ in range(2))
     assert learn(one, World(5), 3) == learn(two, World(5), 3)
     assert bits(one) == bits(two)
@@ -82,7 +82,7 @@ def test_the_same_seed_is_the_same_bits(implementation, dtype):
 
 
 def digest(name):
-    """A fingerprint of everything after three updates in both precisions."""
+    """A hash of all records and states after three updates in both precisions."""
     total = hashlib.sha256()
     for dtype in DTYPES:
         agent = Implementation(name).agent(rollout_settings(**EVERYTHING), dtype)
@@ -91,7 +91,7 @@ def digest(name):
     return total.hexdigest()
 
 
-def test_another_process_has_the_same_bits(implementation):
+def test_another_process_gives_the_same_bits(implementation):
     here = str(Path(__file__).parent)
     code = (
         f"import sys; sys.path.insert(0, {here!r}); import test_state\n"
@@ -101,8 +101,8 @@ def test_another_process_has_the_same_bits(implementation):
     assert out.stdout.strip() == digest(implementation.name)
 
 
-def test_a_discarded_rollout_leaves_nothing(implementation):
-    """A run in which a rollout failed is the run in which it did not happen, draws included."""
+def test_discard_restores_the_state(implementation):
+    """As if the rollout had not happened, random numbers included."""
     agent = shaken(implementation, rollout_settings(**EVERYTHING))
     before = bits(agent)
     collect(agent, World(5), 3)
@@ -111,7 +111,7 @@ def test_a_discarded_rollout_leaves_nothing(implementation):
     assert bits(agent) == before
 
 
-def test_restart_forgets_unfinished_episodes(implementation):
+def test_restart_forgets_running_returns(implementation):
     agent = shaken(implementation, rollout_settings(normalize_rewards=True, gamma=1.0))
     no = np.zeros(5, bool)
     for _ in range(3):
@@ -125,7 +125,7 @@ def test_restart_forgets_unfinished_episodes(implementation):
     assert {k: v for k, v in bits(agent).items() if v != before[k]}.keys() == {"rew_running"}
 
 
-def test_names_in_order_as_float64_copies(implementation):
+def test_the_state_is_a_dict_of_float64_copies_in_order(implementation):
     agent = implementation.agent(settings())
     state = agent.state()
     assert list(state) == NAMES
@@ -156,7 +156,7 @@ BAD = [
 
 
 @table(("break_it", "message"), BAD, ids=[message for _, message in BAD])
-def test_a_bad_state_is_refused_whole(implementation, break_it, message):
+def test_an_invalid_state_is_rejected_and_changes_nothing(implementation, break_it, message):
     agent = shaken(implementation, settings(n_envs=5))
     agent.act(np.ones((5, O)))
     agent.push(np.zeros(5), *np.zeros((2, 5), bool), np.ones((5, O)))
@@ -169,7 +169,7 @@ def test_a_bad_state_is_refused_whole(implementation, break_it, message):
     assert agent.n_recorded == 1
 
 
-# -- the compiled core's own bytes ----------------------------------------------------------------
+# -- the serialised state of the compiled core ----------------------------------------------------
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_bytes_round_trip(compiled):
 
 
 @needs_extension
-def test_damaged_bytes_are_refused(compiled):
+def test_damaged_bytes_are_rejected(compiled):
     saved = compiled.save_bytes()
     other = Implementation("compiled").agent(replace(compiled.settings, seed=3))
     before = bits(other)
@@ -218,7 +218,7 @@ def test_damaged_bytes_are_refused(compiled):
     ],
     ids=str,
 )
-def test_another_model_s_bytes_are_refused(compiled, other):
+def test_bytes_of_another_model_are_rejected(compiled, other):
     s = rollout_settings(**(dict(critic="adam") | EVERYTHING | other))
     with pytest.raises(ValueError, match="another model's"):
         Implementation("compiled").agent(s).load_bytes(compiled.save_bytes())

@@ -1,4 +1,4 @@
-"""How far a step may go: rules of acceptance, the KL's direction, slack and reduction."""
+"""How far a step may go: acceptance rules, the KL's direction, slack and reduction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ every_direction = pytest.mark.parametrize("kl_direction", KL_DIRECTIONS)
 
 
 class Quiet(World):
-    """Small actions are good, so that log_std falls; loud: large ones are."""
+    """Rewards small actions, so that log_std falls; with `loud`, large ones."""
 
     loud = False
 
@@ -48,7 +48,7 @@ class Quiet(World):
 
 
 def updated(agent, seed=1, T=24):
-    """A rollout of a world, the parameters before the update, and its record."""
+    """A rollout of a world, the parameters before the update, and the update's record."""
     log = collect(agent, World(5, seed), T)
     return log, agent.theta, agent.update()
 
@@ -61,8 +61,8 @@ def passes(s, surr, kl, surr_old):
     return {"improvement": within and better, "kl": within, "always": True}[s.acceptance]
 
 
-def first_taken(twin, s, x, curvature):
-    """The line search once more, with the twin's own evaluations: theta and its place, or None."""
+def first_accepted(twin, s, x, curvature):
+    """The line search by hand with the twin's evaluations: (theta, trials, gain, KL), or None."""
     beta, theta = np.sqrt(2 * s.target_kl / curvature), twin.theta
     surr_old = twin.theory.evaluate(theta)[0]
     for j in range(s.line_search_max_iter):
@@ -77,10 +77,10 @@ def first_taken(twin, s, x, curvature):
 @every_rule
 @every_direction
 @table("kl_slack", [1.0, 1.5])
-def test_the_first_trial_that_the_rule_takes(
+def test_the_first_trial_that_satisfies_the_rule_is_taken(
     implementation, distribution, acceptance, kl_direction, kl_slack
 ):
-    """Trust regions from small to far beyond where quadratics hold."""
+    """Trust regions from small to far beyond the quadratic range."""
     for target_kl in (0.01, 0.3, 3.0):
         s = rollout_settings(
             distribution=distribution,
@@ -94,7 +94,7 @@ def test_the_first_trial_that_the_rule_takes(
         samples = samples_of(collect(agent, World(5), 24), s)
         twin.theory.load_batch(*samples)
         x, info = twin.theory.solve()
-        expected = first_taken(twin, s, x, info["curvature"])
+        expected = first_accepted(twin, s, x, info["curvature"])
         record = agent.update()
         assert (record["outcome"] == OK) == (expected is not None)
         if expected is None:
@@ -106,8 +106,8 @@ def test_the_first_trial_that_the_rule_takes(
         assert record["kl"] == pytest.approx(kl, rel=1e-6)
 
 
-def test_the_rules_part_where_they_should(implementation):
-    """One far step: of the rules each takes another trial, and with slack one sooner."""
+def test_the_rules_differ_on_a_long_step(implementation):
+    """Each rule accepts another trial, and slack accepts an earlier one."""
     s = rollout_settings(
         distribution=DISTRIBUTIONS["categorical"], target_kl=0.5, cg_damping=1e-6, cg_max_steps=9
     )
@@ -126,8 +126,8 @@ def test_the_rules_part_where_they_should(implementation):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @every_rule
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_is_not_finite_is_never_taken(implementation, acceptance, dtype):
-    """A step so long that log_std falls to its floor, where the KL is beyond all numbers."""
+def test_a_step_that_is_not_finite_is_never_taken(implementation, acceptance, dtype):
+    """A step so long that log_std falls to its floor, where the KL overflows."""
     s = rollout_settings(acceptance=acceptance, target_kl=1e300, line_search_max_iter=2)
     agent = shaken(implementation, s, dtype=dtype)
     before = agent.theta
@@ -144,7 +144,7 @@ def test_what_is_not_finite_is_never_taken(implementation, acceptance, dtype):
 
 @every_distribution
 @table("hidden", [(), (4, 3)])
-def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distribution, hidden):
+def test_the_reverse_kl_swaps_its_arguments(implementation, distribution, hidden):
     s = settings(hidden, distribution, kl_direction="reverse")
     agent, batch = loaded(implementation, s)
     dense, theta = reference.dense_policy(s), agent.theta
@@ -156,8 +156,8 @@ def test_reverse_is_the_dense_kl_the_other_way_round(implementation, distributio
 
 @every_distribution
 @every_direction
-def test_the_fisher_matrix_is_the_hessian_of_both(implementation, distribution, kl_direction):
-    """Second differences of the KL at the present parameters, whichever way it is measured."""
+def test_the_fisher_matrix_is_the_hessian_of_either_kl(implementation, distribution, kl_direction):
+    """Second differences of the KL at the current parameters."""
     agent, _ = loaded(implementation, settings((4,), distribution, kl_direction=kl_direction))
     theta, h = agent.theta, 1e-3
     for seed in range(3):
@@ -170,7 +170,7 @@ def test_the_fisher_matrix_is_the_hessian_of_both(implementation, distribution, 
 # -- the reduction of the KL ----------------------------------------------------------------------
 
 
-def test_a_mean_kl_is_a_summed_one_of_so_many_components():
+def test_a_mean_kl_scales_target_and_damping_by_the_components():
     mean = make_settings(
         "MlpPolicy", dict(kl_reduction="mean", target_kl=0.02, cg_damping=0.3, seed=1)
     )
@@ -190,7 +190,7 @@ def test_a_mean_kl_is_a_summed_one_of_so_many_components():
         ("categorical", (2, 3), 1),  # th.stack([...], dim=1).sum(dim=1) before .mean()
     ],
 )
-def test_a_mean_kl_averages_what_sb3_averages(distribution, parts, components):
+def test_a_mean_kl_averages_over_the_components_of_sb3(distribution, parts, components):
     """stable_baselines3 2.9, common/distributions.py, kl_divergence; sb3-contrib's trpo.py."""
     for given in (dict(kl_reduction="mean"), expand("MlpPolicy", dict(preset="sb3"))):
         resolved = resolve(make_settings("MlpPolicy", given), 3, distribution, parts)
@@ -198,8 +198,8 @@ def test_a_mean_kl_averages_what_sb3_averages(distribution, parts, components):
         assert resolved.cg_damping == pytest.approx(components * 0.1)
 
 
-def test_a_mean_kl_gives_the_step_of_its_own_matrix(implementation):
-    """Against dense algebra with F/D, on the KL divided by D."""
+def test_a_mean_kl_gives_the_step_of_the_averaged_matrix(implementation):
+    """Dense algebra with F/D, and the KL divided by D."""
     D, delta, damping = 3, 0.002, 0.05
     given = make_settings(
         "LinearPolicy", dict(kl_reduction="mean", target_kl=delta, cg_damping=damping, n_envs=5)
@@ -218,18 +218,18 @@ def test_a_mean_kl_gives_the_step_of_its_own_matrix(implementation):
     assert dense.kl(before, agent.theta, samples.obs) / D <= delta
 
 
-def test_a_schedule_is_reduced_alike():
-    """Two action components: every update of the mean's has twice the sum's trust region."""
-    told = {}
+def test_a_scheduled_target_is_reduced_like_a_constant():
+    """With two action components, the mean's trust region is twice the sum's in every update."""
+    targets = {}
     for reduction in ("sum", "mean"):
         model = small_model(Pointer(), target_kl="linear_0.02", kl_reduction=reduction)
         model.learn(48)
-        told[reduction] = np.array([record["target_kl"] for record in model.records])
-    assert len(set(told["sum"])) == 3
-    assert np.array_equal(told["mean"], 2 * told["sum"])
+        targets[reduction] = np.array([record["target_kl"] for record in model.records])
+    assert len(set(targets["sum"])) == 3
+    assert np.array_equal(targets["mean"], 2 * targets["sum"])
 
 
-# -- both backends, any threads -------------------------------------------------------------------
+# -- both backends, any number of threads ---------------------------------------------------------
 
 RULES = [
     dict(acceptance=acceptance, kl_direction=direction, kl_slack=1.5, adaptive_damping=True)
@@ -242,8 +242,8 @@ RULES = [
     ("rule", "distribution", "dtype"),
     pairwise(RULES, DISTRIBUTIONS.values(), ["float32", "float64"]),
 )
-def test_both_backends_step_alike(rule, distribution, dtype):
-    """Four updates in a row, with a floor that is reached."""
+def test_both_backends_take_the_same_steps(rule, distribution, dtype):
+    """Four updates, with a log_std_min that is reached."""
     s = rollout_settings(
         distribution=distribution, n_steps=60, target_kl=0.1, log_std_min=-0.2, **rule
     )
@@ -267,7 +267,7 @@ def test_both_backends_step_alike(rule, distribution, dtype):
 
 
 @needs_extension
-def test_threads_cannot_be_told_from_the_bits():
+def test_the_number_of_threads_changes_no_bit_under_any_rule():
     kwargs = dict(net_arch=[8], log_std_min=-0.1)
     models = [
         small_model(

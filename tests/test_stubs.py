@@ -1,4 +1,4 @@
-"""The types of the extensions (.pyi): the names that these really have, with their parameters."""
+"""The extensions' type stubs (.pyi) list their names and parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import fasttrpo
 CORE = "fasttrpo.core._core32"
 
 
-def of_stub(name):
+def names_in_stub(name):
     """{dotted name: parameters, or None for a class or an attribute}."""
     path = Path(fasttrpo.__file__).parent / f"core/{name.rpartition('.')[2]}.pyi"
     return _named(ast.parse(path.read_text()).body)
@@ -31,18 +31,18 @@ def _named(body, prefix=""):
         elif isinstance(node, ast.AnnAssign):
             found[prefix + node.target.id] = None
         elif isinstance(node, ast.ImportFrom) and node.module == CORE:
-            whole = of_stub(CORE)
+            whole = names_in_stub(CORE)
             names = [alias.asname for alias in node.names]
             found |= {k: v for k, v in whole.items() if k.partition(".")[0] in names}
     return {each: value for each, value in found.items() if not _is_private(each)}
 
 
-def of_extension(owner, module, prefix=""):
-    """The same, of the extension itself."""
+def names_in_extension(owner, module, prefix=""):
+    """The same for the extension itself."""
     found = {}
     for name, value in vars(owner).items():
         if inspect.isclass(value) and value.__module__ == module:
-            found |= {name: None} | of_extension(value, module, f"{name}.")
+            found |= {name: None} | names_in_extension(value, module, f"{name}.")
         elif type(value).__name__ == "cython_function_or_method":
             found[prefix + name] = list(inspect.signature(value).parameters)
         elif inspect.isdatadescriptor(value) or (name.isupper() and not prefix):
@@ -55,8 +55,8 @@ def _is_private(name):
 
 
 @pytest.mark.parametrize("name", [CORE, "fasttrpo.core._core64", "fasttrpo.core._envs"])
-def test_a_stub_says_what_its_extension_has(name):
-    actual = of_extension(pytest.importorskip(name), name)
+def test_a_stub_matches_its_extension(name):
+    actual = names_in_extension(pytest.importorskip(name), name)
     actual.pop("RESERVED", None)  # from fasttrpo.envs.names
-    assert of_stub(name) == actual
+    assert names_in_stub(name) == actual
     assert {"Agent.act", "line_search"} <= set(actual) or "Envs.step" in actual

@@ -1,4 +1,4 @@
-"""Episodes that succeed or fail, as environments tell in info["is_success"]."""
+"""Successful episodes, as environments report them in info["is_success"]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fasttrpo.stream.step import info_of
 
 
 class Trying(Counter):
-    """Every second episode succeeds, the first one not; a reset tells of no success."""
+    """Every second episode succeeds, starting with the second; resets report no success."""
 
     def reset(self, **keywords):
         return super().reset(**keywords)[0], {"is_success": False}
@@ -41,7 +41,7 @@ def trying(mode=AutoresetMode.SAME_STEP):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_the_rate_is_of_the_last_episodes(mode, tmp_path):
+def test_the_success_rate_covers_the_last_episodes(mode, tmp_path):
     model = small_model(trying(mode), n_steps=12, stats_window_size=4).learn(24)
     assert model.records[-1]["success_rate"] == 0.5
     assert list(model.ep_success_buffer) in ([False, False, True, True], [True, True, False, False])
@@ -50,18 +50,18 @@ def test_the_rate_is_of_the_last_episodes(mode, tmp_path):
     assert list(again.ep_success_buffer) == list(model.ep_success_buffer)
 
 
-def test_environments_that_do_not_tell_have_no_rate(model):
+def test_without_is_success_there_is_no_rate(model):
     model.learn(256)
     assert "success_rate" not in model.records[-1]
     assert not model.ep_success_buffer
 
 
-def test_a_vec_env_s_episodes_succeed():
+def test_a_vec_env_reports_successes():
     model = small_model(VecTrying(2, limit=3), n_steps=8).learn(16)
     assert model.records[-1]["success_rate"] == 1.0
 
 
-def test_the_log_has_stable_baselines3_s_tags(tmp_path):
+def test_the_log_uses_the_tags_of_stable_baselines3(tmp_path):
     model = small_model(trying(), n_steps=12)
     model.set_logger(configure(tmp_path, ["csv"]))
     callback = EvalCallback(Trying(3), n_eval_episodes=4, eval_freq=6, log_path=tmp_path, verbose=0)
@@ -74,7 +74,7 @@ def test_the_log_has_stable_baselines3_s_tags(tmp_path):
         assert file["successes"].shape == file["results"].shape == (2, 4)
 
 
-def test_an_evaluation_is_told_with_it():
+def test_an_evaluation_reports_the_success_rate():
     model = small_model(Trying(3))
     assert [episode.success for episode in play(model, Trying(3), 4)] == [0, 1, 0, 1]
     result = evaluate(model, Trying(3), 4, 0, True, False)
@@ -105,7 +105,7 @@ ODD = [
 
 
 class Odd(Counter):
-    """Says what nobody expects."""
+    """Returns unexpected infos."""
 
     def __init__(self, info):
         super().__init__(3)
@@ -118,7 +118,7 @@ class Odd(Counter):
 
 @table("info", ODD, ids=str)
 @table("mode", list(AutoresetMode))
-def test_learning_does_not_die_of_an_odd_info(mode, info):
+def test_learning_survives_odd_infos(mode, info):
     env = SyncVectorEnv([lambda: Odd(info), lambda: Odd(info)], autoreset_mode=mode)
     model = small_model(env, n_steps=12)
     model.learn(24, callback=lambda locals_, globals_: True)
@@ -130,13 +130,13 @@ def test_learning_does_not_die_of_an_odd_info(mode, info):
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_a_return_in_an_array_counts(shape):
-    told = {"episode": {"r": np.full(shape, 7.0), "l": np.full(shape, 2)}}
-    told["is_success"] = np.full(shape, True)
-    (episode,) = play(small_model(Counter(3)), Odd(told), 1)
+    info = {"episode": {"r": np.full(shape, 7.0), "l": np.full(shape, 2)}}
+    info["is_success"] = np.full(shape, True)
+    (episode,) = play(small_model(Counter(3)), Odd(info), 1)
     assert (episode.total, episode.length, episode.success) == (7.0, 2, True)
 
 
-def test_a_vector_environment_s_own_infos_may_be_ragged_lists():
+def test_infos_of_a_vector_environment_may_be_ragged_lists():
     assert info_of({"parts": [[1], [2, 3]]}, 1) == {"parts": [2, 3]}
     assert info_of({"final_info": [None, {"a": 1}]}, 1, done=True) == {"a": 1}
     assert info_of([3, {"a": 1}], 0) == {}

@@ -1,4 +1,4 @@
-"""What makes many cases few: pairwise coverage, and tables."""
+"""The test suite's means to run few cases: pairwise coverage and tables."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def test_every_pair_is_covered_by_few_rows(sizes):
     assert chosen == cover(rows)
 
 
-def test_pairs_that_never_occur_are_not_asked_for():
-    """A linear policy has no activation: the rows say so, and nothing else must."""
+def test_pairs_that_never_occur_are_not_required():
+    """A linear policy has no activation: that the rows show it suffices."""
     rows = [(depth, act, dist) for depth, act, dist in product((0, 1, 2), "ab", "xyz")]
     rows = [row for row in rows if row[0] or row[1] == "a"]
     assert pairs_of(rows[i] for i in cover(rows)) == pairs_of(rows)
 
 
-def test_rows_of_a_table_may_be_the_pairs():
-    axes = [[{}, {"a": 1}], [1, True, 1.0], "xyz", [None]]  # a dict cannot be hashed
+def test_pairwise_rows_contain_every_pair():
+    axes = [[{}, {"a": 1}], [1, True, 1.0], "xyz", [None]]  # dicts are not hashable
     rows = pairwise(*axes)
     assert len(rows) < 18
     assert {(repr(row[1]), row[2]) for row in rows} == {
@@ -41,56 +41,56 @@ def test_rows_of_a_table_may_be_the_pairs():
     assert len({(id(row[0]), row[2]) for row in rows}) == 6
 
 
-def test_values_that_are_equal_but_of_two_types_are_two():
+def test_equal_values_of_different_types_differ():
     assert len({key(1), key(1.0), key(True), key("1")}) == 4
     assert key([1]) != key([1])
 
 
-def run_of(rows, names="n"):
-    seen = []
+def make_table(rows, names="n"):
+    values = []
 
     @table(names, rows)
     def test(fixture, n):
-        seen.append(n)
+        values.append(n)
         if n == "skip":
             pytest.skip("why")
         assert n % 2, "even"
 
-    return seen, test
+    return values, test
 
 
-def test_a_table_runs_every_row_and_names_those_that_fail():
-    seen, test = run_of([1, 2, pytest.param(3), 4])
+def test_a_table_runs_every_row_and_names_failures():
+    values, test = make_table([1, 2, pytest.param(3), 4])
     with pytest.raises(BaseExceptionGroup, match="2 of 4 rows fail") as failed:
         test(fixture=None)
-    assert seen == [1, 2, 3, 4]
+    assert values == [1, 2, 3, 4]
     notes = [error.__notes__ for error in failed.value.exceptions]
     assert notes == [["row 1: {'n': 2}"], ["row 3: {'n': 4}"]]
 
 
-def test_a_skipped_row_is_seen_and_hides_no_failure():
-    seen, test = run_of(["skip", 1])
+def test_a_skipped_row_is_reported_and_hides_no_failure():
+    values, test = make_table(["skip", 1])
     with pytest.raises(pytest.skip.Exception, match="why"):
         test(fixture=None)
-    assert seen == ["skip", 1]
+    assert values == ["skip", 1]
     with pytest.raises(BaseExceptionGroup):
-        run_of(["skip", 2])[1](fixture=None)
+        make_table(["skip", 2])[1](fixture=None)
 
 
-def test_a_table_that_tests_nothing_is_refused():
-    with pytest.raises(AssertionError, match="without rows"):
-        run_of([])
+def test_a_table_that_tests_nothing_is_rejected():
+    with pytest.raises(AssertionError, match="needs rows"):
+        make_table([])
     with pytest.raises(AssertionError, match="does not take"):
-        run_of([1], names="m")
-    with pytest.raises(AssertionError, match="no marks"):
-        run_of([pytest.param(1, marks=pytest.mark.slow)])
+        make_table([1], names="m")
+    with pytest.raises(AssertionError, match="cannot have marks"):
+        make_table([pytest.param(1, marks=pytest.mark.slow)])
 
 
 @table("b", [1, 2])
 @pytest.mark.parametrize("a", [1, 2])
 @table("c, d", [(1, 2), (3, 4)])
 def test_tables_and_parameters_may_be_stacked(a, b, c, d, tmp_path):
-    """And each row has an empty folder of its own, in which it works."""
+    """Each row has its own empty folder as working directory."""
     assert (b, d - c) in ((1, 1), (2, 1))
     assert list(tmp_path.iterdir()) == []
     assert Path.cwd() == tmp_path

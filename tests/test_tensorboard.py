@@ -1,4 +1,4 @@
-"""What callbacks log beside numbers: TensorBoard reads it back, and no format drops it silently."""
+"""Logged media and texts: TensorBoard reads them back, and no format drops them silently."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_back(folder):
 
 
 def logged(folder, **values):
-    """What TensorBoard reads of the values."""
+    """What TensorBoard reads back of the values."""
     logger = configure(folder, ["tensorboard"])
     for tag, value in values.items():
         logger.record(tag, value)
@@ -37,7 +37,7 @@ def logged(folder, **values):
 
 
 def decoded(event):
-    """The pictures (T, height, width, channels) in an image's event, and ms between them."""
+    """An image event's pictures (T, height, width, channels), and ms between them."""
     pillow = pytest.importorskip("PIL.Image")
     picture = pillow.open(io.BytesIO(event.encoded_image_string))
     frames = []
@@ -50,7 +50,7 @@ def decoded(event):
 
 
 class Tensor:
-    """Like PyTorch's: it has to be detached before NumPy can read it."""
+    """Like PyTorch's: must be detached before NumPy can read it."""
 
     def __init__(self, array):
         self._array = np.asarray(array)
@@ -88,20 +88,20 @@ def test_arrays_are_histograms(kind, tmp_path):
     np.testing.assert_array_equal(np.cumsum(histogram.bucket), below)
 
 
-def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
+def test_histograms_leave_out_nonfinite_numbers(tmp_path):
     (event,) = logged(tmp_path, x=np.array([1.0, np.nan, np.inf, 3.0])).Histograms("x")
     assert (event.histogram_value.num, event.histogram_value.max) == (2, 3.0)
 
 
 @pytest.mark.parametrize("values", [[1e308, -1e308], [1.7e18] * 3, [2.0**63]], ids=str)
-def test_numbers_too_near_or_too_far_apart_have_one_bin(values, tmp_path):
+def test_histograms_of_extreme_numbers_have_one_bin(values, tmp_path):
     (event,) = logged(tmp_path, x=np.array(values)).Histograms("x")
     histogram = event.histogram_value
     assert (histogram.min, histogram.max) == (min(values), max(values))
     assert (histogram.bucket_limit, histogram.bucket) == ([max(values)], [len(values)])
 
 
-def test_texts_are_texts(tmp_path):
+def test_texts_are_logged_as_texts(tmp_path):
     events = logged(tmp_path, note="**bold** ü")
     (event,) = events.Tensors("note/text_summary")
     assert [text.decode() for text in event.tensor_proto.string_val] == ["**bold** ü"]
@@ -124,7 +124,7 @@ RGB = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
         (np.stack([RGB, RGB, RGB, RGB]), "NHWC", np.tile(RGB, (2, 2, 1))),
     ],
 )
-def test_images(image, dataformats, shown, tmp_path):
+def test_images_are_shown_in_any_format(image, dataformats, shown, tmp_path):
     (event,) = logged(tmp_path, x=Image(image, dataformats)).Images("x")
     frames, _ = decoded(event)
     np.testing.assert_allclose(frames[0].astype(int), shown, atol=1)
@@ -151,7 +151,7 @@ def test_figures_are_drawn_and_closed(tmp_path):
     pyplot.close(kept)
 
 
-def test_settings_of_a_run(tmp_path):
+def test_hyperparameters_are_logged(tmp_path):
     plugin = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
     settings = {"lr": np.float32(0.5), "algo": "TRPO", "on": True, "none": None, "arch": [64, 64]}
     events = logged(tmp_path, x=HParam(settings, {"rollout/ep_rew_mean": 0.0}))
@@ -160,28 +160,28 @@ def test_settings_of_a_run(tmp_path):
         content = events.SummaryMetadata(f"_hparams_/{name}").plugin_data.content
         return plugin.HParamsPluginData.FromString(content)
 
-    told = part("session_start_info").session_start_info.hparams
-    assert set(told) == {"lr", "algo", "on", "arch"}
-    assert told["lr"].number_value == 0.5
-    assert told["algo"].string_value == "TRPO"
-    assert told["on"].bool_value is True
-    assert told["arch"].string_value == "[64, 64]"
+    params = part("session_start_info").session_start_info.hparams
+    assert set(params) == {"lr", "algo", "on", "arch"}
+    assert params["lr"].number_value == 0.5
+    assert params["algo"].string_value == "TRPO"
+    assert params["on"].bool_value is True
+    assert params["arch"].string_value == "[64, 64]"
     (metric,) = part("experiment").experiment.metric_infos
     assert metric.name.tag == "rollout/ep_rew_mean"
 
 
-class TheirImage:
-    """Like Stable-Baselines3's class of this name."""
+class SB3Image:
+    """Like Stable-Baselines3's class Image."""
 
     def __init__(self, image, dataformats):
         self.image, self.dataformats = image, dataformats
 
 
-TheirImage.__name__ = "Image"
+SB3Image.__name__ = "Image"
 
 
-def test_stable_baselines3_s_classes_serve_as_well(tmp_path):
-    (event,) = logged(tmp_path, x=TheirImage(RGB, "HWC")).Images("x")
+def test_classes_of_stable_baselines3_are_accepted(tmp_path):
+    (event,) = logged(tmp_path, x=SB3Image(RGB, "HWC")).Images("x")
     np.testing.assert_array_equal(decoded(event)[0][0], RGB)
 
 
@@ -213,24 +213,26 @@ def dump_twice(logger, key, value):
 
 
 @table("value", NOT_SHOWN, ids=lambda value: type(value).__name__)
-def test_what_tensorboard_cannot_show_is_told_once_by_name(value, tmp_path):
+def test_values_that_tensorboard_cannot_show_warn_once(value, tmp_path):
     logger = configure(tmp_path, ["tensorboard"])
-    with pytest.warns(UserWarning, match=r"TensorBoard cannot show 'odd/one', of type ") as told:
+    with pytest.warns(UserWarning, match=r"TensorBoard cannot show 'odd/one', of type ") as caught:
         dump_twice(logger, "odd/one", value)
-    assert len(told) == 1
+    assert len(caught) == 1
     assert len(read_back(tmp_path).Scalars("other")) == 2
 
 
 @table("name", ["stdout", "log", "csv", "json"])
-def test_formats_that_show_no_pictures_say_so_once(name, tmp_path):
+def test_formats_without_images_warn_once(name, tmp_path):
     logger = configure(tmp_path, [name])
-    with pytest.warns(UserWarning, match=f"format '{name}' cannot show 'x', of type Image") as told:
+    with pytest.warns(
+        UserWarning, match=f"format '{name}' cannot show 'x', of type Image"
+    ) as caught:
         dump_twice(logger, "x", Image(RGB))
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
-def test_excluded_formats_say_nothing(tmp_path):
-    """ "stdout" and "log" are one, as in Stable-Baselines3."""
+def test_excluded_formats_do_not_warn(tmp_path):
+    """ "stdout" and "log" exclude the same formats, as in Stable-Baselines3."""
     logger = configure(tmp_path, ["stdout", "rows", "log", "csv", "json", "tensorboard"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -243,30 +245,30 @@ def test_excluded_formats_say_nothing(tmp_path):
     assert json.loads((tmp_path / "progress.json").read_text())["note"] == "two\nlines"
 
 
-def test_a_run_logs_media_and_keeps_its_records_small(tmp_path):
+def test_training_logs_media_and_keeps_records_small(tmp_path):
     model = small_model(tensorboard_log=str(tmp_path))
 
     def show(locals_, globals_):
-        model.logger.record("seen", Image(RGB))
+        model.logger.record("image", Image(RGB))
         model.logger.record("weights", model.policy.state_dict()["action_net.weight"])
         model.logger.record("note", "a text")
         model.logger.record("height", np.array(1.5))
 
     model.learn(128, show)
     events = read_back(tmp_path / "TRPO_1")
-    assert [event.step for event in events.Images("seen")] == [64, 128]
+    assert [event.step for event in events.Images("image")] == [64, 128]
     assert len(events.Histograms("weights")) == 2
     assert [tag for tag in events.Tags()["tensors"] if "train" in tag] == []
     assert len(events.Tensors("note/text_summary")) == 2
-    assert "train/height" not in events.Tags()["scalars"]  # it is there, under its own tag
+    assert "train/height" not in events.Tags()["scalars"]  # it has its own tag
     record = model.records[-1]
     assert (record["note"], record["height"]) == ("a text", 1.5)
-    assert not {"seen", "weights"} & set(record)
+    assert not {"image", "weights"} & set(record)
     assert "torch" not in sys.modules
 
 
 @pytest.mark.parametrize("moment", ["_on_record", "_on_training_end"])
-def test_what_is_recorded_at_the_end_is_shown(moment, tmp_path):
+def test_values_recorded_at_the_end_are_logged(moment, tmp_path):
     callback, model = BaseCallback(), small_model(tensorboard_log=str(tmp_path))
     setattr(callback, moment, lambda *_: callback.logger.record("last/one", 5.0))
     model.learn(64, callback)
@@ -274,8 +276,8 @@ def test_what_is_recorded_at_the_end_is_shown(moment, tmp_path):
     assert (event.step, event.value) == (64, 5.0)
 
 
-def test_a_logger_of_theirs_gets_texts_and_media_too():
-    class Theirs:
+def test_an_sb3_logger_gets_texts_and_media():
+    class SB3Logger:
         def __init__(self):
             self.values = {}
 
@@ -290,14 +292,14 @@ def test_a_logger_of_theirs_gets_texts_and_media_too():
 
         log = set_level = close = dump
 
-    theirs, image = Theirs(), Image(RGB)
-    logger = as_logger(theirs)
+    sb3_logger, image = SB3Logger(), Image(RGB)
+    logger = as_logger(sb3_logger)
     logger.record("note", "a text")
     logger.record("x", image, exclude="csv")
     logger.dump(1)
-    assert theirs.values == {"note": ("a text", ()), "x": (image, ("csv",))}
+    assert sb3_logger.values == {"note": ("a text", ()), "x": (image, ("csv",))}
 
 
-def test_a_png_of_too_many_channels_is_refused():
+def test_a_png_of_too_many_channels_is_rejected():
     with pytest.raises(ValueError, match="1 to 4 channels"):
         png(np.zeros((1, 2, 2, 5), np.uint8))

@@ -1,4 +1,4 @@
-"""`fasttrpo.theory`: the theory's pieces as plain functions, on both backends."""
+"""`fasttrpo.theory`: the parts of the algorithm as plain functions, on both backends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import reference
-from agents import DISTRIBUTIONS, O, every_distribution, needs_extension, random_batch, settings
+from agents import O, every_distribution, random_batch, settings
 from tables import table
 from tolerances import DENSE, ROUNDING, SOLVED, assert_close
 
@@ -25,16 +25,16 @@ def _choose(implementation, monkeypatch):
     monkeypatch.setenv(backend.VARIABLE, implementation.name)
 
 
-def refuses(message, call, *arguments, error=ValueError, **keywords):
+def assert_refuses(message, call, *arguments, error=ValueError, **keywords):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         call(*arguments, **keywords)
 
 
 def test_every_public_name_has_a_test():
-    """A new function needs one with values worked out by hand, a new class any."""
+    """Functions need one with values computed by hand, classes any test."""
     for name in theory.__all__:
         prefix = "test_policy" if name == "Policy" else f"test_{name}_by_hand"
-        is_result = name in ("Solution", "Search")  # what two of the functions return
+        is_result = name in ("Solution", "Search")  # return types
         assert is_result or any(test.startswith(prefix) for test in globals()), name
 
 
@@ -43,7 +43,7 @@ def test_every_public_name_has_a_test():
 
 @every_distribution
 @table("hidden", [(), (5,), (4, 3)])
-def test_policy_initial_parameters(implementation, distribution, hidden):
+def test_policy_initial_parameters_are_those_of_an_agent(implementation, distribution, hidden):
     kind, parts = distribution
     policy = Policy(O, kind, list(parts), list(hidden), "relu")
     theta = policy.initial(seed=3)
@@ -54,7 +54,7 @@ def test_policy_initial_parameters(implementation, distribution, hidden):
     assert not np.array_equal(theta, policy.initial(seed=4))
 
 
-def test_policy_refuses_what_is_none():
+def test_policy_rejects_invalid_arguments():
     good = dict(obs_size=2, distribution="gaussian", parts=(1, 1))
     for message, bad in (
         ("obs_size must be an integer >= 1, got 0", dict(obs_size=0)),
@@ -68,8 +68,8 @@ def test_policy_refuses_what_is_none():
         ("each of hidden must be an integer >= 1, got 1.5", dict(hidden=(1.5,))),
         ("activation must be 'tanh' or 'identity' or 'relu', got 'gelu'", dict(activation="gelu")),
     ):
-        refuses(message, Policy, **(good | bad))
-    refuses(f"seed must be an integer from 0 to {2**64 - 1}, got -1", LINEAR.initial, -1)
+        assert_refuses(message, Policy, **(good | bad))
+    assert_refuses(f"seed must be an integer from 0 to {2**64 - 1}, got -1", LINEAR.initial, -1)
 
 
 # -- gae ------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def column(*values):
 
 
 def test_gae_by_hand():
-    """gamma = 1/2, lambda = 1/2: a truncation, a termination, and an episode left open."""
+    """gamma = 1/2, lambda = 1/2: a truncation, a termination, and an unfinished episode."""
     rewards = column(1.0, 2.0, 4.0, 8.0)
     values = column(10.0, 20.0, 30.0, 40.0)
     final = column(np.nan, 100.0, np.nan, 60.0)
@@ -92,7 +92,7 @@ def test_gae_by_hand():
     assert ret[:, 0].tolist() == [a + v for a, v in zip(expected, values[:, 0], strict=True)]
 
 
-def test_gae_of_several_environments_against_the_sum_written_out():
+def test_gae_of_several_environments_equals_the_explicit_sum():
     draw = np.random.default_rng(0)
     rew, val, final = draw.normal(size=(3, 30, 4))
     term, trunc = draw.random((2, 30, 4)) < 0.1
@@ -107,22 +107,26 @@ def test_gae_of_several_environments_against_the_sum_written_out():
     assert np.array_equal(theory.gae(*lists)[0], adv)
 
 
-def test_gae_names_what_does_not_fit():
+def test_gae_names_invalid_arguments():
     x, no = np.zeros((3, 2)), np.zeros((3, 2), bool)
     good = dict(rewards=x, values=x, terminated=no, truncated=no, final_values=x)
     for name in good:
         other = "(T, E) with T, E > 0" if name == "rewards" else "(3, 2)"
-        refuses(f"{name} has shape (3,), not {other}", theory.gae, **(good | {name: x[:, 0]}))
+        assert_refuses(
+            f"{name} has shape (3,), not {other}", theory.gae, **(good | {name: x[:, 0]})
+        )
     empty = dict.fromkeys(good, np.zeros((0, 2)))
-    refuses("rewards has shape (0, 2), not (T, E) with T, E > 0", theory.gae, **empty)
-    refuses("gamma must be a number from 0 to 1, got 2", theory.gae, **good, gamma=2)
-    refuses("gae_lambda must be a number from 0 to 1, got -1", theory.gae, **good, gae_lambda=-1)
+    assert_refuses("rewards has shape (0, 2), not (T, E) with T, E > 0", theory.gae, **empty)
+    assert_refuses("gamma must be a number from 0 to 1, got 2", theory.gae, **good, gamma=2)
+    assert_refuses(
+        "gae_lambda must be a number from 0 to 1, got -1", theory.gae, **good, gae_lambda=-1
+    )
     bad = good | {"values": np.full((3, 2), "x")}
     with pytest.raises(TypeError, match="values must be an array of real numbers"):
         theory.gae(**bad)
 
 
-# -- on a policy and a batch ----------------------------------------------------------------------
+# -- functions of a policy and a batch -------------------------------------------------------------
 
 
 def test_surrogate_by_hand():
@@ -164,7 +168,7 @@ def test_fisher_vector_product_by_hand():
 
 
 @every_distribution
-def test_surrogate_kl_gradient_and_product_against_dense_algebra(distribution):
+def test_surrogate_kl_gradient_and_product_equal_dense_algebra(distribution):
     s = settings((4,), distribution)
     policy, dense = Policy(O, *distribution, hidden=(4,)), reference.dense_policy(s)
     obs, act, adv, _, _ = random_batch(s, 100)
@@ -181,7 +185,7 @@ def test_surrogate_kl_gradient_and_product_against_dense_algebra(distribution):
     assert_close(product, dense.fisher(old, obs) @ new + 0.1 * new, DENSE)
 
 
-def test_bad_batches_are_named_by_all_that_take_one():
+def test_every_function_names_invalid_batches():
     theta, obs, act, adv = np.zeros(3), np.ones((4, 1)), np.zeros(4), np.zeros(4)
     calls = {
         theory.gradient: lambda t, o: theory.gradient(LINEAR, t, o, act, adv),
@@ -193,39 +197,39 @@ def test_bad_batches_are_named_by_all_that_take_one():
     }
     for function, call in calls.items():
         name = "theta_old" if function in (theory.surrogate, theory.kl) else "theta"
-        refuses(f"{name} has shape (2,), not (3,)", call, theta[:2], obs)
+        assert_refuses(f"{name} has shape (2,), not (3,)", call, theta[:2], obs)
         message = f"{name} is not finite (nan in component 0)"
-        refuses(message, call, theta * np.nan, obs)
-        refuses("obs has shape (4,), not (N, 1) with N > 0", call, theta, obs[:, 0])
-        refuses("obs has shape (0, 1), not (N, 1) with N > 0", call, theta, obs[:0])
-        refuses("observation has shape (4, 2), not (4, 1)", call, theta, np.ones((4, 2)))
+        assert_refuses(message, call, theta * np.nan, obs)
+        assert_refuses("obs has shape (4,), not (N, 1) with N > 0", call, theta, obs[:, 0])
+        assert_refuses("obs has shape (0, 1), not (N, 1) with N > 0", call, theta, obs[:0])
+        assert_refuses("observation has shape (4, 2), not (4, 1)", call, theta, np.ones((4, 2)))
         message = "observation of row 0 is not finite (nan in component 0)"
-        refuses(message, call, theta, obs * np.nan)
+        assert_refuses(message, call, theta, obs * np.nan)
 
 
-def test_bad_actions_advantages_and_vectors_are_named():
+def test_invalid_actions_advantages_and_vectors_are_named():
     obs, zeros, theta = np.ones((4, 1)), np.zeros(4), np.zeros(3)
-    refuses(
+    assert_refuses(
         "action has shape (3,), not (4, 1)", theory.gradient, LINEAR, theta, obs, zeros[:3], zeros
     )
-    refuses(
+    assert_refuses(
         "advantage has shape (3,), not (4,)", theory.gradient, LINEAR, theta, obs, zeros, zeros[:3]
     )
     message = "action of row 0 is 2, not one of 0..1 (component 0)"
-    refuses(message, theory.gradient, COIN, zeros, obs, zeros + 2, zeros)
+    assert_refuses(message, theory.gradient, COIN, zeros, obs, zeros + 2, zeros)
     product = theory.fisher_vector_product
-    refuses("v has shape (2,), not (3,)", product, LINEAR, theta, obs, [0, 0])
-    refuses("damping must be a number >= 0, got -1", product, LINEAR, theta, obs, theta, -1)
-    refuses("theta has shape (2,), not (3,)", theory.kl, LINEAR, [0, 0], theta, obs)
+    assert_refuses("v has shape (2,), not (3,)", product, LINEAR, theta, obs, [0, 0])
+    assert_refuses("damping must be a number >= 0, got -1", product, LINEAR, theta, obs, theta, -1)
+    assert_refuses("theta has shape (2,), not (3,)", theory.kl, LINEAR, [0, 0], theta, obs)
 
 
-# -- with functions -------------------------------------------------------------------------------
+# -- functions of functions -----------------------------------------------------------------------
 
 H, G = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
 
 
 def test_conjugate_gradient_by_hand():
-    """The textbook's two by two system: x = (1/11, 7/11) after two steps."""
+    """A two by two system: x = (1/11, 7/11) after two steps."""
     found = theory.conjugate_gradient(lambda v: H @ v, G)
     assert_close(found.x, [1 / 11, 7 / 11], SOLVED)
     assert found.steps == 2
@@ -240,7 +244,7 @@ def test_conjugate_gradient_by_hand():
     assert_close(exact.x, [1 / 11, 7 / 11], SOLVED)
 
 
-def test_conjugate_gradient_solution_is_a_tuple_with_names():
+def test_conjugate_gradient_returns_a_named_tuple():
     solution = theory.conjugate_gradient(lambda v: v, [3.0])
     assert isinstance(solution, theory.Solution)
     x, steps, residual, curvature = solution
@@ -248,7 +252,7 @@ def test_conjugate_gradient_solution_is_a_tuple_with_names():
     assert [type(v) for v in (steps, residual, curvature)] == [int, float, float]
 
 
-def test_conjugate_gradient_is_not_hurt_by_what_functions_do_to_their_argument():
+def test_conjugate_gradient_protects_its_vectors_from_callbacks():
     def product(v):
         out = H @ v
         v[:] = np.nan
@@ -272,15 +276,15 @@ def boom(*arguments):
     raise Boom("bang")
 
 
-def test_conjugate_gradient_lets_exceptions_through():
+def test_conjugate_gradient_passes_exceptions_through():
     def later(v, calls=[]):  # noqa: B006 - remembers its calls
         calls.append(v)
         return boom() if len(calls) == 2 else H @ v
 
     for arguments in ((boom, G), (later, G)):
-        refuses("bang", theory.conjugate_gradient, *arguments, error=Boom)
+        assert_refuses("bang", theory.conjugate_gradient, *arguments, error=Boom)
     keywords = dict(precondition=boom, error=Boom)
-    refuses("bang", theory.conjugate_gradient, lambda v: H @ v, G, **keywords)
+    assert_refuses("bang", theory.conjugate_gradient, lambda v: H @ v, G, **keywords)
 
     def stop(v):
         raise KeyboardInterrupt
@@ -289,34 +293,34 @@ def test_conjugate_gradient_lets_exceptions_through():
         theory.conjugate_gradient(stop, G)
 
 
-def test_conjugate_gradient_names_what_does_not_fit():
+def test_conjugate_gradient_names_invalid_arguments():
     cg = theory.conjugate_gradient
-    refuses("what product returned has shape (), not (2,)", cg, lambda v: 1.0, G)
-    refuses("what product returned has shape (3,), not (2,)", cg, lambda v: np.ones(3), G)
+    assert_refuses("what product returned has shape (), not (2,)", cg, lambda v: 1.0, G)
+    assert_refuses("what product returned has shape (3,), not (2,)", cg, lambda v: np.ones(3), G)
     message = "what precondition returned has shape (1,), not (2,)"
-    refuses(message, cg, lambda v: v, G, precondition=lambda r: r[:1])
-    refuses("g is not finite (inf in component 1)", cg, lambda v: v, [1.0, np.inf])
-    refuses("g has shape (2, 2), not (4,)", cg, lambda v: v, H)
-    refuses("max_steps must be an integer >= 1, got 0", cg, lambda v: v, G, 0)
-    refuses("tolerance must be a number >= 0, got -1", cg, lambda v: v, G, 5, -1)
+    assert_refuses(message, cg, lambda v: v, G, precondition=lambda r: r[:1])
+    assert_refuses("g is not finite (inf in component 1)", cg, lambda v: v, [1.0, np.inf])
+    assert_refuses("g has shape (2, 2), not (4,)", cg, lambda v: v, H)
+    assert_refuses("max_steps must be an integer >= 1, got 0", cg, lambda v: v, G, 0)
+    assert_refuses("tolerance must be a number >= 0, got -1", cg, lambda v: v, G, 5, -1)
 
 
 def test_line_search_by_hand():
     """surrogate -(x - 1)^2 from x = 0, KL x^2 <= 1/2: of 4, 2, 1, 1/2 the last."""
-    asked = []
+    trials = []
 
     def evaluate(theta):
-        asked.append(theta[0])
+        trials.append(theta[0])
         return -((theta[0] - 1) ** 2), theta[0] ** 2
 
     found = theory.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5)
     assert found == theory.Search(np.array([0.5]), True, 4, -0.25, 0.25)
-    assert asked == [4, 2, 1, 0.5]
+    assert trials == [4, 2, 1, 0.5]
     refused = theory.line_search(evaluate, [0.0], [4.0], -1.0, 0.5, 0.5, max_iter=3)
     assert refused == theory.Search(np.array([0.0]), False, 3, 0.0, 1.0, "kl")
 
 
-def test_line_search_gives_theta_back_bit_for_bit():
+def test_line_search_returns_theta_bit_for_bit_if_it_fails():
     theta = np.array([0.1, 1e-300, -0.0])
     found = theory.line_search(lambda t: (math.nan, 0.0), theta, np.ones(3), 0.0)
     assert isinstance(found, theory.Search)
@@ -325,7 +329,7 @@ def test_line_search_gives_theta_back_bit_for_bit():
     assert found.theta is not theta
 
 
-def test_line_search_is_not_hurt_by_what_evaluate_does_to_its_argument():
+def test_line_search_protects_its_vectors_from_evaluate():
     def evaluate(theta):
         theta[:] = 7
         return np.float32(1.0), np.array(0.0)
@@ -335,34 +339,34 @@ def test_line_search_is_not_hurt_by_what_evaluate_does_to_its_argument():
     assert [type(v) for v in found[1:]] == [bool, int, float, float, str]
 
 
-def test_line_search_lets_exceptions_through():
-    refuses("bang", theory.line_search, boom, G, G, 0.0, error=Boom)
+def test_line_search_passes_exceptions_through():
+    assert_refuses("bang", theory.line_search, boom, G, G, 0.0, error=Boom)
 
     def later(theta):
         return boom() if abs(theta).max() < 3 else (0.0, 1.0)
 
-    refuses("bang", theory.line_search, later, G, 10 * G, 0.0, max_iter=50, error=Boom)
+    assert_refuses("bang", theory.line_search, later, G, 10 * G, 0.0, max_iter=50, error=Boom)
 
 
-def test_line_search_names_what_does_not_fit():
+def test_line_search_names_invalid_arguments():
     search, good = theory.line_search, lambda theta: (1.0, 0.0)
-    refuses("step has shape (1,), not (2,)", search, good, G, [1.0], 0.0)
-    refuses("theta is not finite (nan in component 0)", search, good, G * np.nan, G, 0.0)
-    refuses("max_iter must be an integer >= 1, got 0", search, good, G, G, 0.0, max_iter=0)
+    assert_refuses("step has shape (1,), not (2,)", search, good, G, [1.0], 0.0)
+    assert_refuses("theta is not finite (nan in component 0)", search, good, G * np.nan, G, 0.0)
+    assert_refuses("max_iter must be an integer >= 1, got 0", search, good, G, G, 0.0, max_iter=0)
     message = "shrinking_factor must be a number between 0 and 1, got 1"
-    refuses(message, search, good, G, G, 0.0, shrinking_factor=1)
-    refuses("target_kl must be a number >= 0, got -1", search, good, G, G, 0.0, target_kl=-1)
-    refuses("surrogate_old must be a number, got nan", search, good, G, G, math.nan)
+    assert_refuses(message, search, good, G, G, 0.0, shrinking_factor=1)
+    assert_refuses("target_kl must be a number >= 0, got -1", search, good, G, G, 0.0, target_kl=-1)
+    assert_refuses("surrogate_old must be a number, got nan", search, good, G, G, math.nan)
     with pytest.raises(ValueError, match="too many values to unpack"):
         search(lambda theta: (1.0, 0.0, 0.0), G, G, 0.0)
 
 
-# -- together -------------------------------------------------------------------------------------
+# -- all together ---------------------------------------------------------------------------------
 
 
 @every_distribution
-def test_the_pieces_make_a_natural_gradient_step(distribution):
-    """The module's own example, then a line search along it."""
+def test_the_functions_make_a_natural_gradient_step(distribution):
+    """The example in the module's docstring, then a line search along the step."""
     policy = Policy(O, *distribution, hidden=(4,))
     theta = policy.initial(seed=0)
     obs, actions, advantages, _, _ = random_batch(settings((4,), distribution), 100)
@@ -383,18 +387,3 @@ def test_the_pieces_make_a_natural_gradient_step(distribution):
     assert found.accepted
     assert 0 < found.kl <= 0.01
     assert found.surrogate > advantages.mean()
-
-
-@needs_extension
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_both_backends_answer_alike(monkeypatch, name):
-    policy = Policy(O, *DISTRIBUTIONS[name], hidden=(4,))
-    obs, act, adv, _, _ = random_batch(settings((4,), DISTRIBUTIONS[name]), 100)
-    answers = []
-    for each in ("compiled", "portable"):
-        monkeypatch.setenv(backend.VARIABLE, each)
-        theta = policy.initial(seed=5)
-        g = theory.gradient(policy, theta, obs, act, adv)
-        answers.append((theta, g, theory.fisher_vector_product(policy, theta, obs, g)))
-    for compiled, portable in zip(*answers, strict=True):
-        assert_close(compiled, portable, ROUNDING)

@@ -1,4 +1,4 @@
-"""Threads: how many there are, and that they can be seen in nothing but the time."""
+"""Threads: how many there are, and that they change no bit."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ N = 10_000
 MANY = (1, 2, 3, 4, 16)
 TASKS = Path("/proc/self/task")
 
-counts_tasks = pytest.mark.skipif(not TASKS.exists(), reason="no /proc to count threads in")
+counts_tasks = pytest.mark.skipif(not TASKS.exists(), reason="threads are counted in /proc")
 
 
 def big_agent(n_threads, dtype="float32", **more):
-    """An agent with a batch of N rows in it: work for 32 threads."""
+    """An agent with a batch of N rows: work for 32 threads."""
     s = AgentSettings(
         obs_size=5,
         distribution="gaussian",
@@ -49,14 +49,14 @@ def big_agent(n_threads, dtype="float32", **more):
 
 
 def passes(agent):
-    """What each pass over the batch gives, as one array."""
+    """The results of each pass over the batch, as one array."""
     v = np.random.default_rng(1).normal(size=len(agent.theta))
     x, _ = agent.theory.solve()
     trial = agent.theory.evaluate(agent.theta + 0.01 * v)
     return np.concatenate([agent.theory.gradient(), agent.theory.fisher_product(v), x, trial])
 
 
-def learnt(n_threads, seed=0, **more):
+def trained(n_threads, seed=0, **more):
     model = small_model(n_steps=300, n_threads=n_threads, seed=seed, **more)
     return model.learn(2400)
 
@@ -66,7 +66,7 @@ def learnt(n_threads, seed=0, **more):
 
 @needs_extension
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_passes_give_the_same_bits(dtype):
+def test_passes_give_the_same_bits_with_any_number_of_threads(dtype):
     alone = passes(big_agent(1, dtype)).tobytes()
     for n in MANY[1:]:
         assert passes(big_agent(n, dtype)).tobytes() == alone, n
@@ -74,32 +74,32 @@ def test_passes_give_the_same_bits(dtype):
 
 @needs_extension
 @table("critic", CRITICS)
-def test_learning_gives_the_same_bits(critic):
-    alone = learnt(1, critic=critic)
+def test_learning_gives_the_same_bits_with_any_number_of_threads(critic):
+    alone = trained(1, critic=critic)
     for n in MANY[1:]:
-        assert same_state(learnt(n, critic=critic), alone), n
+        assert same_state(trained(n, critic=critic), alone), n
 
 
 @needs_extension
 @pytest.mark.parametrize("features", ["fourier", "rbf", "polynomial"])
-def test_features_give_the_same_bits(features):
-    """In rollouts row by row, whose rows of one step are dealt out too."""
+def test_features_give_the_same_bits_with_any_number_of_threads(features):
+    """Also in rollouts stepped from Python, where the rows of a step are divided among threads."""
     more = {
         "policy": "LinearPolicy",
         "policy_kwargs": {"features": features},
         "normalize_observations": True,
         "env_backend": "gymnasium",
     }
-    alone = learnt(1, **more)
+    alone = trained(1, **more)
     for n in MANY[1:]:
-        assert same_state(learnt(n, **more), alone), n
+        assert same_state(trained(n, **more), alone), n
 
 
-# -- how many -------------------------------------------------------------------------------------
+# -- the number of threads ------------------------------------------------------------------------
 
 
 def threads_left():
-    """How many there are, once those that were joined are gone: they are counted for a moment."""
+    """The number of threads once it is stable: the system counts joined threads for a moment."""
     counts = [len(list(TASKS.iterdir()))]
     while len(counts) < 20 or (len(set(counts[-20:])) > 1 and len(counts) < 1000):
         time.sleep(0.001)
@@ -122,7 +122,7 @@ def test_threads_start_with_the_first_work_and_end_with_the_agent():
 
 
 @needs_extension
-def test_no_more_threads_than_have_work(implementation):
+def test_threads_are_limited_by_the_work(implementation):
     if implementation.name == "compiled":
         assert implementation.agent(settings(n_steps=64, n_threads=8)).n_threads == 1
         assert implementation.agent(settings(n_steps=150, n_threads=8)).n_threads == 3
@@ -131,7 +131,7 @@ def test_no_more_threads_than_have_work(implementation):
 
 
 @needs_extension
-def test_the_cores_are_the_default(monkeypatch):
+def test_the_default_is_the_number_of_cores(monkeypatch):
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     assert 1 <= backend.cores() <= (os.cpu_count() or 1)
     assert backend.n_threads() == backend.cores()
@@ -139,8 +139,8 @@ def test_the_cores_are_the_default(monkeypatch):
 
 
 @needs_extension
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to set")
-def test_affinity_counts():
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity here")
+def test_cores_respect_the_affinity():
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
@@ -150,7 +150,7 @@ def test_affinity_counts():
 
 
 @needs_extension
-def test_the_environment_says_how_many(monkeypatch, capsys):
+def test_an_environment_variable_sets_the_number(monkeypatch, capsys):
     monkeypatch.setenv(THREADS_VARIABLE, "3")
     assert insides(small_model(n_steps=10**4)).agent.n_threads == 3
     assert insides(small_model(n_steps=10**4, n_threads=2)).agent.n_threads == 2
@@ -159,7 +159,7 @@ def test_the_environment_says_how_many(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "1025", "\N{SUPERSCRIPT TWO}"])
-def test_a_bad_number_in_the_environment_is_named(monkeypatch, text):
+def test_an_invalid_environment_variable_is_named(monkeypatch, text):
     monkeypatch.setenv(THREADS_VARIABLE, text)
     with pytest.raises(ValueError, match=f"{THREADS_VARIABLE} must be an integer from 1 to 1024"):
         small_model()
@@ -167,13 +167,13 @@ def test_a_bad_number_in_the_environment_is_named(monkeypatch, text):
 
 
 @table("value", [0, -1, 1.5, "2", True, 1025])
-def test_a_bad_setting_is_named(value):
+def test_an_invalid_setting_is_named(value):
     with pytest.raises(ValueError, match="n_threads must be an integer from 1 to 1024"):
         small_model(n_threads=value)
 
 
 @needs_extension
-def test_the_command_line_takes_a_number(capsys, tmp_path):
+def test_the_command_line_sets_the_number(capsys, tmp_path):
     given = ["train", "CartPole-v1", "--total-timesteps", "64", "--n-steps", "16", "--n-envs", "4"]
     assert cli.main([*given, "--n-threads", "2", "--out", str(tmp_path / "run")]) == 0
     assert TRPO.load(tmp_path / "run/model.npz").settings.n_threads == 2
@@ -184,7 +184,7 @@ def test_the_command_line_takes_a_number(capsys, tmp_path):
 
 
 @needs_extension
-def test_a_saved_model_takes_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
+def test_a_saved_default_follows_the_machine_it_is_loaded_on(monkeypatch, tmp_path):
     monkeypatch.setenv(THREADS_VARIABLE, "2")
     small_model(n_steps=10**4).save(tmp_path / "default")
     small_model(n_steps=10**4, n_threads=3).save(tmp_path / "three")
@@ -208,7 +208,7 @@ def put_product(queue, agent, v):
 @needs_extension
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_has_threads_of_its_own():
+def test_a_forked_child_starts_its_own_threads():
     agent = big_agent(3)
     v = np.ones(len(agent.theta))
     expected = agent.theory.fisher_product(v).tobytes()
@@ -225,7 +225,7 @@ def test_a_forked_child_has_threads_of_its_own():
 @needs_extension
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_during_another_thread_s_update_finds_a_whole_agent():
+def test_a_child_forked_during_an_update_finds_a_consistent_agent():
     model = small_model(n_steps=300, n_envs=2, n_threads=2, policy_kwargs={"net_arch": [128, 128]})
     learner = threading.Thread(target=model.learn, args=(12_000,))
     learner.start()
@@ -241,7 +241,7 @@ def test_a_child_forked_during_another_thread_s_update_finds_a_whole_agent():
 
 
 def put_product_of_itself(queue, agent):
-    """Whether updates in the child begin where the parent's stood."""
+    """Reports whether the child can read the parameters and predict."""
     theta, rows = agent.theta, np.zeros((200, agent.settings.obs_size))
     agent.predict(rows, False)
     queue.put(bool(np.isfinite(theta).all()))
@@ -253,7 +253,7 @@ def product_in_a_new_process(queue):
 
 
 @needs_extension
-def test_a_spawned_child_gets_the_same(monkeypatch):
+def test_a_spawned_child_gets_the_same_bits(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parent), *sys.path])
     spawn = multiprocessing.get_context("spawn")
     queue = spawn.Queue()
@@ -264,44 +264,43 @@ def test_a_spawned_child_gets_the_same(monkeypatch):
     child.join(60)
 
 
-def test_the_portable_backend_takes_the_setting_and_runs_one(implementation):
-    """And gives what it always gave."""
+def test_the_portable_backend_accepts_the_setting_and_uses_one_thread(implementation):
     one, _ = loaded(implementation, settings(n_threads=1))
     four, _ = loaded(implementation, settings(n_threads=4))
     assert bits(one) == bits(four)
     assert backend.describe("portable")["threads"] == 1
 
 
-# -- Python's own threads -------------------------------------------------------------------------
+# -- Python threads -------------------------------------------------------------------------------
 
 
 class Pulse(threading.Thread):
-    """Counts while it is let; by itself it lasts only as long as the test."""
+    """Counts while it may run; a daemon, so that it ends with the tests."""
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.beats, self.going = 0, True
+        self.beats, self.is_running = 0, True
 
     def run(self):
-        while self.going:
+        while self.is_running:
             self.beats += 1
             time.sleep(0)
 
 
 @pytest.fixture
 def pulse():
-    """Beats in the background, when whoever has the GIL lets go of it by itself."""
+    """A background thread that only runs when the holder of the GIL releases it."""
     interval, pulse = sys.getswitchinterval(), Pulse()
     sys.setswitchinterval(1000)
     pulse.start()
     yield pulse
-    pulse.going = False
+    pulse.is_running = False
     sys.setswitchinterval(interval)
     pulse.join(60)
 
 
 def beats_during(pulse, call):
-    """Whether it beat while the call was under way; on a busy machine, while one of many was."""
+    """Whether it counted during the call; repeated, since a busy machine may not schedule it."""
     for _ in range(1000):
         before = pulse.beats
         call()
@@ -315,7 +314,7 @@ def beats_during(pulse, call):
     "name",
     ["predict", "value", "gradient", "fisher_product", "evaluate", "value_gradient", "load_batch"],
 )
-def test_what_is_long_lets_other_threads_run(name, pulse):
+def test_long_calls_release_the_gil(name, pulse):
     agent, draw = big_agent(2), np.random.default_rng(2)
     obs, act = draw.normal(size=(N, 5)).astype(agent.real), np.ones((N, 2), agent.real)
     ones, theta = np.ones(N), agent.theta
@@ -343,31 +342,31 @@ def test_a_short_call_keeps_the_gil(pulse):
 
 
 @needs_extension
-def test_threads_that_ask_one_agent_wait_for_each_other():
-    """Some with rows enough to let go of the GIL, some with few, while a third one learns."""
+def test_calls_of_one_agent_from_several_threads_are_serialised():
+    """Some have enough rows to release the GIL, some few, while another thread learns."""
     model = small_model(n_steps=300, n_threads=2, seed=1)
     agent, few, many = insides(model).agent, np.full((3, 4), 0.5), np.full((5000, 4), 0.5)
-    wrong, going = [], True
+    wrong, is_running = [], True
 
-    def ask(rows):
-        while going:
+    def call(rows):
+        while is_running:
             answer = agent.value(rows)
             if not (answer == answer[0]).all():
                 wrong.append(answer)
 
-    askers = [threading.Thread(target=ask, args=(rows,)) for rows in (few, many, many)]
-    for asker in askers:
-        asker.start()
+    callers = [threading.Thread(target=call, args=(rows,)) for rows in (few, many, many)]
+    for caller in callers:
+        caller.start()
     model.learn(2400)
-    going = False
-    for asker in askers:
-        asker.join(60)
+    is_running = False
+    for caller in callers:
+        caller.join(60)
     assert not wrong
-    assert same_state(model, learnt(1, seed=1))
+    assert same_state(model, trained(1, seed=1))
 
 
-def at_once(*calls):
-    """Runs each in a thread of its own, 50 times."""
+def run_at_once(*calls):
+    """Runs each call 50 times in its own thread."""
     threads = [threading.Thread(target=lambda c=call: [c() for _ in range(50)]) for call in calls]
     for thread in threads:
         thread.start()
@@ -377,27 +376,27 @@ def at_once(*calls):
 
 @needs_extension
 @table("name", ["fisher_product", "value_product", "precondition", "evaluate", "solve"])
-def test_passes_of_two_threads_over_one_batch_do_not_mix(name):
+def test_passes_of_two_threads_do_not_interfere(name):
     agent = big_agent(1)
     size = len(agent.value_theta if name == "value_product" else agent.theta)
     given = [() if name == "solve" else (np.full(size, 0.1 * i),) for i in (1, 2)]
 
     def answer(arguments):
-        found = getattr(agent, name)(*arguments)
+        found = getattr(agent.theory, name)(*arguments)
         return np.array(found[0] if name == "solve" else found).tobytes()
 
     expected, wrong = [answer(each) for each in given], []
 
-    def ask(i):
+    def check(i):
         if answer(given[i]) != expected[i]:
             wrong.append(i)
 
-    at_once(lambda: ask(0), lambda: ask(1))
+    run_at_once(lambda: check(0), lambda: check(1))
     assert not wrong
 
 
 @needs_extension
-def test_parameters_are_read_and_written_whole():
+def test_parameters_are_read_and_written_atomically():
     agent, torn = big_agent(1), []
     one = np.ones(len(agent.theta))
 
@@ -411,5 +410,5 @@ def test_parameters_are_read_and_written_whole():
             torn.append(theta)
 
     write()
-    at_once(write, read, agent.theory.gradient)
+    run_at_once(write, read, agent.theory.gradient)
     assert not torn

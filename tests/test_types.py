@@ -1,4 +1,4 @@
-"""What type checkers see of names that are only imported when they are used: not Any."""
+"""Type checkers see lazily imported names with their types, not as Any."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 LAZY = ["fasttrpo", "fasttrpo.envs", "fasttrpo.envs.mujoco"]
 
 
-def seen(body):
-    """Names that a type checker finds in a module: it knows that TYPE_CHECKING is true."""
+def visible_names(body):
+    """The names a type checker finds in a module, for which TYPE_CHECKING is true."""
     for node in body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            yield from seen(node.body)
+            yield from visible_names(node.body)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -27,15 +27,15 @@ def seen(body):
 
 
 @pytest.mark.parametrize("name", LAZY)
-def test_a_type_checker_finds_what_there_is_and_nothing_else(name):
+def test_a_type_checker_finds_exactly_the_public_names(name):
     module = importlib.import_module(name)
-    names = set(seen(ast.parse(Path(module.__file__).read_text()).body))
+    names = set(visible_names(ast.parse(Path(module.__file__).read_text()).body))
     assert set(module.__all__) | set(getattr(module, "TASKS", ())) <= names
-    assert "__getattr__" not in names  # else any other name would be right, and Any
+    assert "__getattr__" not in names  # would make any name valid, with type Any
 
 
 @pytest.mark.slow
-def test_a_user_s_script_has_no_faults_and_no_any():
+def test_a_user_script_type_checks_without_any():
     api = pytest.importorskip("mypy.api")
     root = Path(__file__).parents[1]
     options = ["--config-file", str(root / "pyproject.toml")]

@@ -1,4 +1,4 @@
-"""One whole iteration: the stages put together. Its other outcomes: `test_update_outcomes`."""
+"""One complete iteration composed of the stages; `test_update_outcomes` has its failures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ STAGES = ["advantages", "gradient", "solve", "line_search", "critic"]
 
 
 def search(twin, s, x, curvature):
-    """The line search once more, with the twin's own evaluations: theta, trials, its answers."""
+    """The line search by hand with the twin's evaluations: (beta, theta, trials, results...)."""
     beta, theta = np.sqrt(2 * s.target_kl / curvature), twin.theta
     for j in range(s.line_search_max_iter):
         trial = theta + beta * s.line_search_shrinking_factor**j * x
@@ -65,9 +65,7 @@ def search(twin, s, x, curvature):
 @every_distribution
 @table("preconditioner", ["kfac", "none"])
 @table("world", [dict(), dict(next_step=False), dict(gaps=True)], ids=str)
-def test_update_is_the_stages_one_after_the_other(
-    implementation, distribution, preconditioner, world
-):
+def test_an_update_equals_its_stages_in_order(implementation, distribution, preconditioner, world):
     s = rollout_settings(distribution=distribution, preconditioner=preconditioner)
     agent, twin = shaken(implementation, s), shaken(implementation, s)
     log = collect(agent, World(5, **world), 20)
@@ -117,7 +115,7 @@ def test_the_record_has_its_names_in_order(implementation):
 @table("hidden", [(), (6,)])
 @table("target_kl", [0.5, 0.01, 1e-5])
 def test_the_trust_region_holds(implementation, distribution, hidden, target_kl):
-    """After every accepted update, by a KL computed another way."""
+    """After every accepted update, measured by the reference's KL."""
     s = rollout_settings(
         hidden=hidden, distribution=distribution, target_kl=target_kl, cg_damping=1e-3
     )
@@ -139,8 +137,8 @@ def test_the_trust_region_holds(implementation, distribution, hidden, target_kl)
 
 @every_distribution
 @table("target_kl", [1e-7, 1e-4])
-def test_small_steps_spend_the_predicted_kl(implementation, distribution, target_kl):
-    """The quadratic model is that of the KL: within a per cent, and nearer the smaller the step."""
+def test_small_steps_have_the_predicted_kl(implementation, distribution, target_kl):
+    """The quadratic model approximates the KL, the better the smaller the step."""
     s = rollout_settings(distribution=distribution, target_kl=target_kl, cg_damping=1e-3)
     agent = shaken(implementation, s)
     collect(agent, World(5), 24)
@@ -151,7 +149,7 @@ def test_small_steps_spend_the_predicted_kl(implementation, distribution, target
     assert record["kl_predicted"] <= target_kl
 
 
-def test_damping_is_inside_the_step_size_and_not_in_the_predicted_kl(implementation):
+def test_damping_limits_the_step_and_is_not_part_of_the_predicted_kl(implementation):
     predicted = []
     for damping in (1e-6, 1.0):
         agent = shaken(implementation, rollout_settings(cg_damping=damping, target_kl=1e-6))
@@ -163,7 +161,7 @@ def test_damping_is_inside_the_step_size_and_not_in_the_predicted_kl(implementat
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_linear_gaussian_follows_the_exact_natural_gradient(implementation, k):
-    """Update after update: one CG step, and theta on the line that dense algebra gives."""
+    """Each update takes one CG step and follows the direction of dense algebra."""
     s = rollout_settings(hidden=(), cg_max_steps=10, sub_sampling_factor=k)
     agent, world, dense = shaken(implementation, s), World(5, gaps=True), reference.dense_policy(s)
     for _ in range(4):
@@ -178,7 +176,7 @@ def test_linear_gaussian_follows_the_exact_natural_gradient(implementation, k):
         assert_close(agent.theta - before, scale * exact, SOLVED)
 
 
-# -- what an update tells, and what may change between two of them ---------------------------------
+# -- records and changed settings ------------------------------------------------------------------
 
 
 @every_distribution
@@ -195,17 +193,17 @@ def test_std_is_the_mean_over_components_after_the_step(implementation, distribu
         assert math.isnan(record["std"])
 
 
-def test_every_stage_takes_its_time(implementation):
-    """And together they take no more than the update."""
+def test_every_stage_is_timed(implementation):
+    """Together they take no longer than the update."""
     agent = shaken(implementation, rollout_settings())
     collect(agent, World(5), 24)
-    began = time.perf_counter()
+    start = time.perf_counter()
     seconds = agent.update()["seconds"]
     assert all(value > 0 for value in seconds.values())
-    assert sum(seconds.values()) <= time.perf_counter() - began
+    assert sum(seconds.values()) <= time.perf_counter() - start
 
 
-def test_a_new_target_kl_holds_from_the_next_update_on(implementation):
+def test_a_new_target_kl_applies_from_the_next_update(implementation):
     agent = shaken(implementation, rollout_settings())
     twin = shaken(implementation, rollout_settings(target_kl=1e-4))
     assert agent.target_kl == 0.01
@@ -220,7 +218,7 @@ def test_a_new_target_kl_holds_from_the_next_update_on(implementation):
     assert bits(agent) == bits(twin)
 
 
-def test_a_new_learning_rate_holds_from_the_next_update_on(implementation):
+def test_a_new_learning_rate_applies_from_the_next_update(implementation):
     agent = shaken(implementation, rollout_settings(critic="adam"))
     twin = shaken(implementation, rollout_settings(critic="adam", learning_rate=0.05))
     other = shaken(implementation, rollout_settings(critic="adam"))
@@ -235,7 +233,7 @@ def test_a_new_learning_rate_holds_from_the_next_update_on(implementation):
 
 @table("name", ["target_kl", "learning_rate"])
 @table("value", [0.0, -1.0, math.inf, math.nan, "linear", None, True])
-def test_a_new_value_out_of_range_changes_nothing(implementation, name, value):
+def test_an_invalid_new_value_changes_nothing(implementation, name, value):
     agent = implementation.agent(rollout_settings())
     before = getattr(agent, name)
     with pytest.raises(ValueError, match=rf"^{name} must be a number > 0, got {value!r}$"):

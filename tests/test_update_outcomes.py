@@ -1,4 +1,4 @@
-"""Updates that leave the policy as it was, and why: their records, and what else they change."""
+"""Updates that leave the policy unchanged: their causes, records and side effects."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from fasttrpo.settings.critics import CRITICS
 OK, REJECTED, ZERO_GRADIENT, NO_CURVATURE = range(4)
 
 
-def test_rejected_update_leaves_theta_bitwise(implementation):
-    """The step is too far for a quadratic, and may not shrink enough; the critic learns."""
+def test_a_rejected_update_keeps_theta_bit_for_bit(implementation):
+    """The step is too long for the quadratic model and may not shrink enough; the critic trains."""
     s = rollout_settings(target_kl=0.3, cg_damping=1e-6, cg_max_steps=30, line_search_max_iter=2)
     s = replace(s, distribution="categorical", parts=(2, 3))
     agent = shaken(implementation, s)
@@ -53,7 +53,7 @@ def numbers(record):
 
 
 def learn_from(agent, rewards):
-    """An update on random observations and rewards() (5,)."""
+    """An update on random observations with rewards() (5,) per step."""
     draw, no = np.random.default_rng(0), np.zeros(5, bool)
     for _ in range(24):
         agent.act(draw.normal(size=(5, O)))
@@ -63,7 +63,7 @@ def learn_from(agent, rewards):
 
 @table("dtype", ["float32", "float64"])
 @every_distribution
-def test_constant_advantages_move_nothing(implementation, dtype, distribution):
+def test_constant_advantages_change_no_parameter(implementation, dtype, distribution):
     s = rollout_settings(distribution=distribution, gamma=0.0, normalize_advantage=True)
     agent = implementation.agent(s, dtype)
     agent.value_theta = np.zeros_like(agent.value_theta)
@@ -82,8 +82,8 @@ def test_constant_advantages_move_nothing(implementation, dtype, distribution):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_advantages_that_differ_by_rounding_move_nothing(implementation, dtype):
-    """Rewards of 10, give or take the last digit, and no values."""
+def test_advantages_that_differ_by_rounding_change_no_parameter(implementation, dtype):
+    """Rewards of 10 up to the last digit, and values of zero."""
     agent, draw = implementation.agent(rollout_settings(gamma=0.0), dtype), np.random.default_rng(0)
     agent.value_theta = np.zeros_like(agent.value_theta)
     before = agent.theta
@@ -92,8 +92,8 @@ def test_advantages_that_differ_by_rounding_move_nothing(implementation, dtype):
     assert agent.theta.tobytes() == before.tobytes()
 
 
-def test_no_advantage_anywhere_is_a_zero_gradient(implementation):
-    """Without normalisation too; the variance of returns that do not vary is nothing."""
+def test_zero_advantages_are_a_zero_gradient(implementation):
+    """Also without normalisation; constant returns have no explained variance."""
     agent = implementation.agent(rollout_settings(normalize_advantage=False, critic="ridge"))
     before, no = agent.theta, np.zeros(5, bool)
     for _ in range(3):
@@ -107,8 +107,10 @@ def test_no_advantage_anywhere_is_a_zero_gradient(implementation):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(("preconditioner", "size"), [("none", 1e120), ("kfac", 1e200)])
-def test_no_curvature_is_an_outcome(implementation, preconditioner, size):
-    """Observations so large that p'Fp overflows: no step, no NaN left behind."""
+def test_overflowing_curvature_is_reported_and_changes_nothing(
+    implementation, preconditioner, size
+):
+    """Observations so large that p'Fp overflows: no step, and no NaN in the state."""
     s = settings((), DISTRIBUTIONS["categorical"], n_steps=24, preconditioner=preconditioner)
     agent = shaken(implementation, s)
     agent.theta = before = np.zeros_like(agent.theta)
@@ -125,7 +127,7 @@ def test_no_curvature_is_an_outcome(implementation, preconditioner, size):
     assert np.isfinite(np.concatenate(list(agent.state().values()))).all()
 
 
-def test_one_row_is_a_rollout(implementation):
+def test_a_rollout_may_have_one_row(implementation):
     agent = shaken(implementation, settings(normalize_advantage=False))
     agent.act(np.ones((1, O)))
     agent.push([1.0], [True], [False], np.ones((1, O)))
@@ -133,7 +135,7 @@ def test_one_row_is_a_rollout(implementation):
     assert (record["outcome"], record["n_samples"]) == (OK, 1)
 
 
-def test_a_rollout_of_skipped_rows_changes_nothing(implementation):
+def test_a_rollout_without_valid_rows_changes_nothing(implementation):
     agent, yes = shaken(implementation, rollout_settings(normalize_rewards=True)), np.ones(5, bool)
     agent.act(np.ones((5, O)))
     agent.push(np.full(5, np.nan), yes, yes, np.full((5, O), np.nan), yes)
@@ -146,7 +148,7 @@ def test_a_rollout_of_skipped_rows_changes_nothing(implementation):
     assert agent.n_recorded == 0
 
 
-def test_float32_follows_float64(implementation):
+def test_float32_updates_approximate_float64(implementation):
     thetas = []
     for dtype in ("float32", "float64"):
         agent = implementation.agent(rollout_settings(), dtype)
@@ -159,7 +161,7 @@ def test_float32_follows_float64(implementation):
     assert np.max(np.abs(thetas[0] - thetas[1])) > DENSE
 
 
-def test_constant_advantages_move_nothing_without_normalisation_either(implementation):
+def test_constant_advantages_change_no_parameter_without_normalisation(implementation):
     agent = shaken(implementation, rollout_settings(normalize_advantage=False))
     no = np.zeros(5, bool)
     agent.value_theta = np.zeros_like(agent.value_theta)
@@ -174,7 +176,7 @@ def test_constant_advantages_move_nothing_without_normalisation_either(implement
 @table("critic", CRITICS)
 @table("dtype", ["float32", "float64"])
 def test_huge_numbers_never_reach_the_state(implementation, critic, dtype):
-    """Finite numbers whose squares are not: whatever the iteration makes of them, it can go on."""
+    """Finite numbers with infinite squares: the agent stays finite and can continue."""
     s = rollout_settings(critic=critic, normalize_observations=True, normalize_rewards=True)
     agent, no = implementation.agent(s, dtype), np.zeros(5, bool)
     huge = 1e30 if dtype == "float32" else 1e200
@@ -187,8 +189,8 @@ def test_huge_numbers_never_reach_the_state(implementation, critic, dtype):
     assert np.isfinite(np.concatenate(list(agent.state().values()))).all()
 
 
-def test_rewards_that_do_not_vary_are_not_scaled(implementation):
-    """The first rollouts of a task with sparse rewards: V stays as large as it was."""
+def test_constant_rewards_are_not_scaled(implementation):
+    """As in the first rollouts of a task with sparse rewards: V keeps its scale."""
     s = rollout_settings(normalize_rewards=True)
     agent, no = implementation.agent(s), np.zeros(5, bool)
     for _ in range(2):
@@ -199,7 +201,7 @@ def test_rewards_that_do_not_vary_are_not_scaled(implementation):
     assert record["value_loss_before"] < 1.0
 
 
-def test_a_stride_longer_than_the_batch_is_one_fisher_row(implementation):
+def test_a_stride_beyond_the_batch_leaves_one_fisher_row(implementation):
     s = rollout_settings(sub_sampling_factor=2**24)
     agent = shaken(implementation, s)
     collect(agent, World(5), 3)

@@ -1,4 +1,4 @@
-"""`VecEnv`s that only look like Stable-Baselines3's: much of it may be missing, or says nothing."""
+"""`VecEnv`s that implement only a part of Stable-Baselines3's interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from helpers import Counter, small_model
+from helpers import Counter, insides, small_model
 from tables import table
 from vec_env import VecCartPole
 
@@ -19,7 +19,7 @@ MISSING = [AttributeError, NotImplementedError, RuntimeError]
 
 
 class Bare:
-    """CartPoles with what has to be there: reset, step_async, step_wait and spaces."""
+    """CartPoles with only the required members: reset, step_async, step_wait and spaces."""
 
     def __init__(self, num_envs=2, limit=500):
         self._inside = VecCartPole(num_envs, limit)
@@ -45,13 +45,13 @@ def raising(error):
 
 
 def lacking(error):
-    """What wrappers in use answer: SuperSuit's around PettingZoo, say."""
+    """Raises as real wrappers do, such as SuperSuit's around PettingZoo."""
     names = ("seed", "get_attr", "has_attr", "env_method", "render", "close")
     return type("Lacking", (Bare,), {name: raising(error) for name in names})
 
 
 def silent():
-    """Answers None to everything."""
+    """Returns None from every optional method."""
     names = ("get_attr", "has_attr", "env_method", "render", "close")
     return type("Silent", (Bare,), dict.fromkeys(names, lambda self, *args, **keywords: None))
 
@@ -60,8 +60,8 @@ KINDS = [Bare, silent(), *map(lacking, MISSING)]
 
 
 @table("kind", KINDS)
-def test_it_learns_and_is_evaluated(kind, tmp_path):
-    """Without a seed nothing is seeded, in a loaded model neither, and nobody warns."""
+def test_incomplete_vec_envs_train_and_evaluate(kind, tmp_path):
+    """Without a seed nothing is seeded, in loaded models too, and nothing warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = TRPO("MlpPolicy", kind(), n_steps=16)
@@ -77,30 +77,30 @@ def test_it_learns_and_is_evaluated(kind, tmp_path):
     assert model.num_timesteps == 64
 
 
-def test_a_seed_is_passed_on_where_the_user_gave_one(tmp_path):
-    seen = []
+def test_vec_envs_are_seeded_only_if_the_user_gave_a_seed(tmp_path):
+    seeds = []
 
-    class Noting(VecCartPole):
+    class Recording(VecCartPole):
         def seed(self, seed):
-            seen.append(seed)
+            seeds.append(seed)
             super().seed(seed)
 
-    TRPO("MlpPolicy", Noting(2), n_steps=16).learn(32)
-    assert seen == []
-    model = TRPO("MlpPolicy", Noting(2), n_steps=16, seed=1)
+    TRPO("MlpPolicy", Recording(2), n_steps=16).learn(32)
+    assert seeds == []
+    model = TRPO("MlpPolicy", Recording(2), n_steps=16, seed=1)
     model.learn(32)
-    assert len(seen) == 1
+    assert len(seeds) == 1
     model.save(tmp_path / "model")
-    TRPO.load(tmp_path / "model", Noting(2)).learn(32)
-    assert len(seen) == 2
-    asked = TRPO("MlpPolicy", Noting(2), n_steps=16)
-    asked.set_random_seed(3)
-    asked.learn(32)
-    assert len(seen) == 3
+    TRPO.load(tmp_path / "model", Recording(2)).learn(32)
+    assert len(seeds) == 2
+    model = TRPO("MlpPolicy", Recording(2), n_steps=16)
+    model.set_random_seed(3)
+    model.learn(32)
+    assert len(seeds) == 3
 
 
 @pytest.mark.parametrize("error", MISSING)
-def test_a_seed_that_it_cannot_take_is_told(error):
+def test_a_vec_env_that_cannot_be_seeded_warns(error):
     model = TRPO("MlpPolicy", lacking(error)(), n_steps=16, seed=1)
     with pytest.warns(RuntimeWarning, match=f"cannot be seeded.*{error.__name__}: not here"):
         model.learn(32)
@@ -119,7 +119,7 @@ class Masked(VecCartPole):
 
 
 @pytest.mark.parametrize("lacks", [(), ("env_method",)])
-def test_masks_are_found_with_what_is_there(lacks):
+def test_masks_are_read_by_whichever_method_exists(lacks):
     kind = type("Some", (Masked,), dict.fromkeys(lacks))
     model = small_model(kind(2))
     actions = []
@@ -127,13 +127,13 @@ def test_masks_are_found_with_what_is_there(lacks):
     assert not np.any(actions)
 
 
-def ending(said, truncates=False, mode=None):
-    """One environment; an episode of three steps ends with that last observation."""
+def ending(last_obs, truncates=False, mode=None):
+    """One environment whose episodes of three steps end with this observation."""
 
     class Ending(Counter):
         def step(self, action):
             obs, *rest = super().step(action)
-            return (said if rest[1] or rest[2] else obs), *rest
+            return (last_obs if rest[1] or rest[2] else obs), *rest
 
     class VecEnv(Bare):
         def __init__(self):
@@ -151,7 +151,7 @@ def ending(said, truncates=False, mode=None):
             obs, reward, terminated, truncated, info = self.env.step(self.action)
             if terminated or truncated:
                 info = {"TimeLimit.truncated": truncated}
-                info |= {} if said == "missing" else {"terminal_observation": said}
+                info |= {} if last_obs == "missing" else {"terminal_observation": last_obs}
                 obs, _ = self.env.reset()
             return obs[None], np.array([reward]), np.array([terminated or truncated]), [info]
 
@@ -160,21 +160,21 @@ def ending(said, truncates=False, mode=None):
     return SyncVectorEnv([lambda: Ending(3, truncates)], autoreset_mode=mode)
 
 
-@pytest.mark.parametrize("said", ["missing", None, np.array([np.nan], np.float32)], ids=str)
-def test_a_terminated_episode_needs_no_last_observation(said):
-    model = small_model(ending(said)).learn(48)
+@pytest.mark.parametrize("last_obs", ["missing", None, np.array([np.nan], np.float32)], ids=str)
+def test_terminated_episodes_need_no_last_observation(last_obs):
+    model = small_model(ending(last_obs)).learn(48)
     assert model.records[-1]["length_mean"] == 3
-    assert evaluate_policy(model, ending(said), 2) == (6.0, 0.0)
+    assert evaluate_policy(model, ending(last_obs), 2) == (6.0, 0.0)
 
 
-@pytest.mark.parametrize("said", ["missing", None, np.array([np.nan], np.float32)], ids=str)
-def test_a_truncated_one_does(said):
+@pytest.mark.parametrize("last_obs", ["missing", None, np.array([np.nan], np.float32)], ids=str)
+def test_truncated_episodes_need_a_last_observation(last_obs):
     with pytest.raises(ValueError, match=r"last observation|not finite"):
-        small_model(ending(said, truncates=True)).learn(48)
+        small_model(ending(last_obs, truncates=True)).learn(48)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_nor_does_one_of_gymnasium_s(mode):
+def test_gymnasium_needs_a_last_observation_only_if_truncated(mode):
     nothing = np.array([np.nan], np.float32)
     model = small_model(ending(nothing, mode=mode)).learn(48)
     assert model.records[-1]["length_mean"] == 3
@@ -182,8 +182,8 @@ def test_nor_does_one_of_gymnasium_s(mode):
         small_model(ending(nothing, truncates=True, mode=mode)).learn(48)
 
 
-def test_a_mode_that_is_not_declared_has_a_remedy():
-    """And that remedy works."""
+def test_an_undeclared_autoreset_mode_warns_with_a_remedy():
+    """The remedy in the warning works when executed."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.SAME_STEP)
     env.metadata = {}
     with pytest.warns(UserWarning, match="taken for NEXT_STEP") as caught:
@@ -193,15 +193,15 @@ def test_a_mode_that_is_not_declared_has_a_remedy():
     exec(remedy, {"env": env, "gymnasium": gymnasium})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert small_model(env)._stream._mode is AutoresetMode.SAME_STEP
+        assert insides(small_model(env)).stream._mode is AutoresetMode.SAME_STEP
 
 
-def test_modes_of_one_class_are_told_apart():
-    """Gymnasium 1.1 writes an environment's mode into what all of its class share."""
+def test_environments_of_one_class_may_have_different_modes():
+    """Gymnasium 1.1 writes the mode into metadata shared by the class."""
 
     class Shared(Counter):
         metadata = {"render_modes": []}  # noqa: RUF012
 
     kinds = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
     envs = [SyncVectorEnv([Shared], autoreset_mode=mode) for mode in kinds]
-    assert [small_model(env)._stream._mode for env in envs] == kinds
+    assert [insides(small_model(env)).stream._mode for env in envs] == kinds

@@ -1,4 +1,4 @@
-"""What `get_env` gives where an id or one environment was passed: the calls of a `VecEnv`."""
+"""`get_env` returns a `VecEnv` view of environments passed as an id or singly."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def cart_poles(n_envs=3, env_backend="gymnasium"):
 
 
 @pytest.mark.parametrize("env_backend", BACKENDS)
-def test_a_vec_env_s_loop(env_backend):
-    """Step by step against Gymnasium's environments by themselves."""
+def test_a_vec_env_loop_steps_the_environments(env_backend):
+    """Step by step against separate Gymnasium environments."""
     model = cart_poles(env_backend=env_backend)
     vec_env = model.get_env()
     assert vec_env.seed(5) == [5, 6, 7]
@@ -59,7 +59,7 @@ def test_a_vec_env_s_loop(env_backend):
     assert ends > 5
 
 
-def test_a_truncated_episode():
+def test_a_truncated_episode_is_marked():
     vec_env = small_model(Counter(3, truncates=True)).get_env()
     vec_env.reset()
     *_, (info,) = [vec_env.step([0])[3] for _ in range(3)]
@@ -67,7 +67,7 @@ def test_a_truncated_episode():
     assert info["episode"] == {"r": 6.0, "l": 3}
 
 
-def test_stepping_it_lets_learn_begin_anew():
+def test_stepping_the_view_makes_learn_reset():
     model = cart_poles(env_backend="native").learn(48)
     model.get_env().reset()
     model.get_env().step([0, 0, 0])
@@ -75,7 +75,7 @@ def test_stepping_it_lets_learn_begin_anew():
     assert all(each.length == each.total for each in insides(model).statistics.window)
 
 
-def test_evaluation_on_it():
+def test_evaluation_may_use_the_training_environments():
     model, twin = (cart_poles(2).learn(32) for _ in range(2))
     assert evaluate_policy(model, model.get_env(), 4)[0] > 1
     assert isinstance(model.get_env(), VecEnvView)
@@ -84,20 +84,20 @@ def test_evaluation_on_it():
 
 
 @pytest.mark.parametrize("env_backend", BACKENDS)
-def test_it_goes_on_where_learn_stopped(env_backend):
-    """Episodes and all; compiled rollouts know of theirs too."""
+def test_the_view_continues_where_learn_stopped(env_backend):
+    """Unfinished episodes continue too, also those collected in C."""
     model = cart_poles(1, env_backend).learn(16)
     lengths, vec_env = [], model.get_env()
     for _ in range(100):
         vec_env.step([0])
         lengths.append(vec_env._lengths[0])
-    begun = int(insides(model).statistics.under_way()[1][0])
-    assert begun > 0
-    assert lengths[0] == begun + 1
+    start = int(insides(model).statistics.under_way()[1][0])
+    assert start > 0
+    assert lengths[0] == start + 1
     assert not model.is_amid_episodes
 
 
-def test_stepping_it_after_an_evaluation_is_noticed_too():
+def test_moving_the_view_after_an_evaluation_is_noticed():
     model = cart_poles(2)
     vec_env = model.get_env()
     evaluate_policy(model.learn(32), vec_env, 2)
@@ -109,7 +109,7 @@ def test_stepping_it_after_an_evaluation_is_noticed_too():
     model.learn(32)
     model.set_env("CartPole-v1")
     model.learn(32)
-    vec_env.reset()  # of environments that it has no more
+    vec_env.reset()  # of environments that the model no longer uses
     assert model.is_amid_episodes
 
 
@@ -124,7 +124,7 @@ def test_stepping_it_after_an_evaluation_is_noticed_too():
     ],
     ids=["reset", "step", "evaluation", "seed"],
 )
-def test_a_callback_that_moves_it_in_a_rollout_is_told(move, env_backend):
+def test_a_callback_must_not_move_the_view_within_a_rollout(move, env_backend):
     class Moving(BaseCallback):
         def __init__(self, moment):
             super().__init__()
@@ -142,20 +142,20 @@ def test_a_callback_that_moves_it_in_a_rollout_is_told(move, env_backend):
         assert model.learn(64, Moving(moment)).num_timesteps == 64
 
 
-def test_another_model_learns_in_it():
+def test_another_model_can_train_in_the_view():
     vec_env = cart_poles(2).get_env()
     model = TRPO("MlpPolicy", vec_env, n_steps=8).learn(16)
     assert model.get_env().vector_env is vec_env.vector_env
 
 
-def test_what_was_passed_as_many_is_given_back():
+def test_vector_environments_are_returned_unchanged():
     from gymnasium.vector import AutoresetMode
 
     for env in (counters(AutoresetMode.SAME_STEP), VecCartPole(2)):
         assert TRPO("MlpPolicy", env, n_steps=8).get_env() is env
 
 
-def test_environments_inside():
+def test_attributes_and_methods_of_the_environments_are_accessible():
     env = TimeLimit(Counter(), 100)
     vec_env = small_model(env).get_env()
     assert vec_env.num_envs == 1
@@ -176,7 +176,7 @@ def test_environments_inside():
     )
 
 
-def test_the_environments_in_one_picture():
+def test_pictures_of_all_environments_are_tiled():
     class Painted(Counter):
         render_mode = "rgb_array"
 
@@ -196,7 +196,7 @@ def test_the_environments_in_one_picture():
     assert picture[::2, ::4, 0].tolist() == [[1, 2], [3, 0]]
 
 
-def test_options_of_all_as_a_list():
+def test_options_may_be_a_list_of_equal_dicts():
     vec_env = cart_poles(2).get_env()
     vec_env.set_options([{"low": 0.01, "high": 0.01}] * 2)
     assert (vec_env.reset() == np.float32(0.01)).all()
@@ -204,7 +204,7 @@ def test_options_of_all_as_a_list():
         vec_env.set_options([{"low": 0.0}, {"low": 0.01}])
 
 
-def test_compiled_environments_are_one():
+def test_compiled_environments_share_their_attributes():
     vec_env = cart_poles(2, "native").get_env()
     assert vec_env.get_attr("name") == [vec_env.name] * 2
     assert vec_env.env_is_wrapped(TimeLimit) == [False, False]
@@ -212,8 +212,8 @@ def test_compiled_environments_are_one():
         vec_env.env_method("render")
 
 
-def test_what_an_episode_begins_with_is_in_reset_infos():
-    """Masks say what is open in the next episode, not in the one that ended."""
+def test_reset_infos_are_those_of_the_new_episode():
+    """Their masks are for the next episode, not for the one that ended."""
 
     class Masked(Counter):
         def reset(self, **keywords):
@@ -224,7 +224,7 @@ def test_what_an_episode_begins_with_is_in_reset_infos():
 
     vec_env = small_model(Masked(2)).get_env()
     vec_env.reset()
-    vec_env.reset_infos.clear()  # what `reset` told is not what is meant
+    vec_env.reset_infos.clear()  # remove those of `reset`
     vec_env.reset_infos.append({})
     vec_env.step([0])
     assert vec_env.reset_infos == [{}]
@@ -236,7 +236,7 @@ def test_what_an_episode_begins_with_is_in_reset_infos():
 
 
 @pytest.mark.parametrize("imported", ["before", "after"])
-def test_it_is_a_vec_env_where_stable_baselines3_is_imported(imported, monkeypatch):
+def test_the_view_is_a_vec_env_if_stable_baselines3_is_imported(imported, monkeypatch):
     model = small_model(Counter()) if imported == "after" else None
     module = types.ModuleType("base_vec_env")
     module.VecEnv = type("VecEnv", (ABC,), {})

@@ -1,4 +1,4 @@
-"""What callbacks see of a rollout, and which rows of compiled environments they need to see."""
+"""What callbacks see of a rollout, and which rows of compiled environments they need."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fasttrpo.callbacks import (
 from fasttrpo.training.callback import EACH, EVER, rows_until_step
 
 
-def test_every_row_is_seen():
+def test_callbacks_see_every_row():
     callback = Rows()
     model = small_model(counters(AutoresetMode.SAME_STEP), n_steps=6).learn(12, callback=callback)
     assert [row["n_calls"] for row in callback.rows] == [1, 2, 3, 4, 5, 6]
@@ -45,14 +45,14 @@ def test_every_row_is_seen():
     assert model.num_timesteps == 12
 
 
-def test_infos_of_the_environments_come_one_by_one():
-    class Telling(Counter):
+def test_infos_are_split_by_environment():
+    class Informing(Counter):
         def step(self, action):
             *answer, _ = super().step(action)
             return *answer, {"half": self.t / 2, "nested": {"t": self.t}} if self.t == 1 else {}
 
     callback = Rows()
-    makers = [lambda: Telling(3), lambda: Telling(2)]
+    makers = [lambda: Informing(3), lambda: Informing(2)]
     env = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
     small_model(env, n_steps=3).learn(6, callback=callback)
     first, second, third = (row["infos"] for row in callback.rows)
@@ -62,10 +62,10 @@ def test_infos_of_the_environments_come_one_by_one():
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_infos_at_an_end_are_of_the_end(mode):
-    """Where the next episode begins in the same step, Gymnasium's infos are of its reset."""
+def test_infos_of_a_last_step_are_not_those_of_the_reset(mode):
+    """Where the next episode starts in the same step, Gymnasium's infos come from its reset."""
 
-    class Telling(Counter):
+    class Informing(Counter):
         def reset(self, **keywords):
             return super().reset(**keywords)[0], {"t": -1}
 
@@ -74,13 +74,13 @@ def test_infos_at_an_end_are_of_the_end(mode):
             return *answer, {"t": self.t}
 
     callback = Rows()
-    env = SyncVectorEnv([lambda: Telling(3), lambda: Telling(2)], autoreset_mode=mode)
+    env = SyncVectorEnv([lambda: Informing(3), lambda: Informing(2)], autoreset_mode=mode)
     small_model(env, n_steps=3).learn(6, callback=callback)
-    seen = [[info["t"] for info in row["infos"]] for row in callback.rows[:3]]
-    assert seen == [[1, 1], [2, 2], [3, -1 if mode is AutoresetMode.NEXT_STEP else 1]]
+    times = [[info["t"] for info in row["infos"]] for row in callback.rows[:3]]
+    assert times == [[1, 1], [2, 2], [3, -1 if mode is AutoresetMode.NEXT_STEP else 1]]
 
 
-def test_a_vec_env_s_own_infos_are_seen():
+def test_infos_of_a_vec_env_are_passed_on():
     callback = Rows()
     small_model(VecCartPole(2, limit=3), n_steps=4).learn(8, callback=callback)
     last = callback.rows[2]["infos"][0]
@@ -88,7 +88,7 @@ def test_a_vec_env_s_own_infos_are_seen():
     assert last["terminal_observation"].shape == (4,)
 
 
-def test_box_actions_are_seen_as_drawn_and_as_sent():
+def test_callbacks_see_sampled_and_clipped_actions():
     class Actions(BaseCallback):
         def _on_step(self):
             drawn, sent = self.locals["actions"], self.locals["clipped_actions"]
@@ -107,7 +107,7 @@ def test_box_actions_are_seen_as_drawn_and_as_sent():
 
 
 class Collected:
-    """Counts how a model's rows are collected."""
+    """Counts how the model's rows are collected."""
 
     def __init__(self, model, monkeypatch):
         self.pieces, self.acts = [], 0
@@ -144,7 +144,7 @@ def compiled_model(**keywords):
     return model
 
 
-def test_rows_stay_in_c_where_no_callback_needs_them(monkeypatch, tmp_path):
+def test_rows_stay_in_c_if_no_callback_needs_them(monkeypatch, tmp_path):
     model = compiled_model()
     collected = Collected(model, monkeypatch)
     given = [
@@ -161,14 +161,14 @@ def test_rows_stay_in_c_where_no_callback_needs_them(monkeypatch, tmp_path):
     assert ends[-1] == 64
 
 
-def test_a_user_s_own_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_path):
+def test_a_user_defined_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_path):
     class Mine(EvalCallback):
-        """Knows nothing of the rows that its own step needs."""
+        """Does not declare the rows that its own `_on_step` needs."""
 
         def _on_step(self):
-            goes_on = super()._on_step()
+            proceed = super()._on_step()
             calls.append((self.n_calls, self.locals["rewards"].shape))
-            return goes_on
+            return proceed
 
     calls = []
     model, plain, cut = (compiled_model() for _ in range(3))
@@ -200,11 +200,11 @@ def test_a_user_s_own_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_pa
         (object(), EACH),
     ],
 )
-def test_how_many_rows_may_pass(callback, rows):
+def test_the_rows_until_a_callback_needs_one(callback, rows):
     assert rows_until_step(callback) == rows
 
 
-def test_a_method_put_on_an_object_counts_as_its_own():
+def test_a_method_set_on_an_instance_counts_as_overridden():
     callback = CheckpointCallback(7, ".")
     callback._on_step = lambda: True
     assert rows_until_step(callback) == EACH

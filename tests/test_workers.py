@@ -1,4 +1,4 @@
-"""Environments in processes of their own: after a call that was broken off, `learn` goes on."""
+"""Environments in subprocesses: after an interrupted call, `learn` continues."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def asynchronous(how, mode=AutoresetMode.SAME_STEP, **keywords):
     return AsyncVectorEnv(makers(how), autoreset_mode=mode, context="fork", **keywords)
 
 
-def episodes_are_whole(model, env):
-    """As nothing of the step that was broken off is left."""
+def assert_episodes_are_complete(model, env):
+    """Nothing is left of the interrupted step."""
     model.learn(96, reset_num_timesteps=False)
     assert {(each.total, each.length) for each in insides(model).statistics.window} == {
         (RETURN, LENGTH)
@@ -44,14 +44,14 @@ def episodes_are_whole(model, env):
 
 @table("mode", list(AutoresetMode))
 @table("how", [interrupt, "interrupted reset"])
-def test_after_an_interrupt_it_goes_on_with_the_same_processes(how, mode):
+def test_after_an_interrupt_the_same_processes_continue(how, mode):
     env = asynchronous(how, mode)
     model, before = small_model(env), [each.pid for each in env.processes]
     with pytest.raises(KeyboardInterrupt):
         model.learn(96)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        episodes_are_whole(model, env)
+        assert_episodes_are_complete(model, env)
     assert [each.pid for each in env.processes] == before
     env.close()
 
@@ -61,7 +61,7 @@ def test_after_an_interrupt_it_goes_on_with_the_same_processes(how, mode):
     [(interrupt_all, KeyboardInterrupt), (fail, OSError), (die, RuntimeError)],
 )
 @table("shared", [True, False])
-def test_processes_that_ended_are_started_anew(how, error, shared):
+def test_ended_processes_are_restarted(how, error, shared):
     inside = asynchronous(how, shared_memory=shared)
     env = RecordEpisodeStatistics(inside)
     model = small_model(env)
@@ -71,13 +71,13 @@ def test_processes_that_ended_are_started_anew(how, error, shared):
         assert "1 (exit code 3)" in str(raised.value)
         assert "raised by the environment's step at step 12" in raised.value.__notes__
     with pytest.warns(RuntimeWarning, match="new ones are started"):
-        episodes_are_whole(model, env)
+        assert_episodes_are_complete(model, env)
     assert inside.shared_memory == shared
     assert all(each.is_alive() for each in inside.processes)
     env.close()
 
 
-def test_an_evaluation_that_was_interrupted_leaves_nothing_behind():
+def test_an_interrupted_evaluation_leaves_nothing_behind():
     env = asynchronous(interrupt)
     model = small_model(asynchronous(None))
     with pytest.raises(KeyboardInterrupt):
@@ -88,27 +88,27 @@ def test_an_evaluation_that_was_interrupted_leaves_nothing_behind():
 
 
 def test_an_action_that_cannot_be_sent_leaves_nothing_behind():
-    """Some processes have it by then, though the environment does not know."""
+    """Some processes have received it, although the vector environment does not know."""
     env = asynchronous(None)
     env.reset()
     env.parent_pipes[0].send(("step", 0))
-    episodes_are_whole(small_model(env), env)
+    assert_episodes_are_complete(small_model(env), env)
     env.close()
 
 
 @pytest.mark.parametrize("how", [interrupt, "interrupted reset"])
-def test_a_subproc_vec_env_goes_on(how):
+def test_a_subproc_vec_env_continues_after_an_interrupt(how):
     env = SubprocVecEnv(makers(how))
     model = small_model(env)
     with pytest.raises(KeyboardInterrupt):
         model.learn(96)
-    episodes_are_whole(model, env)
+    assert_episodes_are_complete(model, env)
     env.close()
 
 
 @pytest.mark.parametrize(("how", "code"), [(die, 3), (fail, 1), (interrupt_all, 0)])
-def test_a_subproc_vec_env_whose_process_ended_is_named(how, code):
-    """It does not know how its environments are made."""
+def test_ended_processes_of_a_subproc_vec_env_are_named(how, code):
+    """fasttrpo cannot restart them, since it does not know how they were created."""
     env = SubprocVecEnv(makers(how))
     model = small_model(env)
     with pytest.raises((RuntimeError, KeyboardInterrupt)):
@@ -118,6 +118,6 @@ def test_a_subproc_vec_env_whose_process_ended_is_named(how, code):
         model.learn(96)
     fresh = SubprocVecEnv(makers(None))
     model.set_env(fresh)
-    episodes_are_whole(model, fresh)
+    assert_episodes_are_complete(model, fresh)
     env.close()
     fresh.close()

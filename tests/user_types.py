@@ -1,7 +1,7 @@
-"""A user's script, for type checkers: `mypy tests/user_types.py` finds nothing wrong in it.
+"""A user's script for type checkers: `mypy tests/user_types.py` reports no error in it.
 
-Each line says a type that is none but Any where a name of fasttrpo's is Any. Names that there are
-not must be errors: unused `type: ignore` comments are reported.
+Each line asserts a type that fails if fasttrpo's name is Any. Names that do not exist must be
+errors: mypy reports unused `type: ignore` comments.
 """
 
 # mypy: warn-unused-ignores
@@ -36,13 +36,13 @@ from fasttrpo.envs import (
 )
 from fasttrpo.envs import nothing as nothing  # type: ignore[attr-defined]
 from fasttrpo.envs.mujoco import MujocoVectorEnv, Task, from_model
-from fasttrpo.envs.mujoco import nobody as nobody  # type: ignore[attr-defined]
+from fasttrpo.envs.mujoco import absent as absent  # type: ignore[attr-defined]
 from fasttrpo.logs.logger import Logger
 from fasttrpo.settings import Settings
 
 
 def train() -> TRPO:
-    """What most scripts do."""
+    """The calls of most scripts."""
     model = TRPO("MlpPolicy", "CartPole-v1", n_envs=8, seed=0)
     stop = StopTrainingOnRewardThreshold(475)
     evaluate = EvalCallback("CartPole-v1", stop, eval_freq=1000)
@@ -57,8 +57,8 @@ def train() -> TRPO:
     return TRPO.load("model", "CartPole-v1").learn(1)
 
 
-def ask(model: TRPO, rollout: Rollout) -> None:
-    """The other names of the package."""
+def use_other_names(model: TRPO, rollout: Rollout) -> None:
+    """The other public names."""
     assert_type(
         evaluate_policy(model, "CartPole-v1"), tuple[float, float] | tuple[list[float], list[int]]
     )
@@ -75,7 +75,7 @@ def ask(model: TRPO, rollout: Rollout) -> None:
 
 
 def simulate(walk: NumbaEnvironment, task: Task) -> None:
-    """Environments."""
+    """The names for environments."""
     assert_type(CompiledVectorEnv(walk, 4).num_envs, int)
     assert_type(walk.make_vec(4), CompiledVectorEnv)
     assert_type(is_library("x"), bool)
@@ -87,5 +87,5 @@ def simulate(walk: NumbaEnvironment, task: Task) -> None:
     assert_type(mujoco.make("Hopper-v5"), MujocoVectorEnv)
     assert_type(mujoco.Hopper(num_envs=3).n_threads, int)
     assert_type(task.contact_forces, bool)
-    see = from_model("arm.xml", lambda sim: sim.qpos, lambda sim, before: sim.qpos[:, 0])
-    assert_type(see, MujocoVectorEnv)
+    env = from_model("arm.xml", lambda sim: sim.qpos, lambda sim, before: sim.qpos[:, 0])
+    assert_type(env, MujocoVectorEnv)

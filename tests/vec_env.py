@@ -5,7 +5,7 @@ import numpy as np
 
 
 class VecCartPole:
-    """E of Gymnasium's, the next episode starting in the step that ended one."""
+    """E Gymnasium environments; an episode's last step starts the next episode."""
 
     def __init__(self, num_envs, limit=500):
         self.envs = [

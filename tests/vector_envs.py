@@ -1,4 +1,4 @@
-"""What tests of vector environments share."""
+"""Helpers for tests of vector environments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode
 
 
 def play(env, n, seed=0):
-    """n steps of random actions, resetting where that is the caller's: the answers, in a row."""
+    """The results of n steps of random actions; resets where the caller must."""
     env.action_space.seed(seed)
     answers = []
     for _ in range(n):
@@ -19,6 +19,6 @@ def play(env, n, seed=0):
 
 
 def same(a, b):
-    """The same bits, infos aside."""
+    """Whether the results are bit-identical, ignoring infos."""
     pairs = [pair for p, q in zip(a, b, strict=True) for pair in zip(p[:4], q[:4], strict=True)]
     return all(np.array_equal(x, y) for x, y in pairs)

@@ -1,1 +1,1 @@
-"""Whole runs: the wall clock of processes that train until a target is reached."""
+"""Wall-clock time of complete processes that train until a target is reached."""

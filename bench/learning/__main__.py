@@ -1,7 +1,7 @@
-"""Whole runs, the wall clock of the process: `python -m bench.learning [ENV_ID...]`.
+"""Complete runs, timed as processes: `python -m bench.learning [ENV_ID...]`.
 
-Each run is a process of its own that trains until a target is reached, by this library with its
-built-in settings and by sb3-contrib's TRPO with rl-baselines3-zoo's. See bench/README.md.
+Each run is a process that trains until a target is reached: with this library and its built-in
+settings, or with sb3-contrib's TRPO and rl-baselines3-zoo's settings. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "gymnasium", "mujoco", "torch", "sb3-contrib")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; 1 if a process failed."""
+    """Prints the table; returns 1 if a process failed."""
     arguments = _arguments(argv)
     tasks, throughputs = chosen(arguments.env_ids)
     results: list[dict[str, Any]] = []
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _races(task: Task, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Ours and the peer's by turns, seed by seed; a peer that is missing is asked once."""
+    """Runs ours and the peer's alternately, seed by seed; a missing peer is tried only once."""
     runs: list[dict[str, Any]] = []
     absent = {processes.PEER} if arguments.alone else set()
     for seed in range(arguments.seeds):
@@ -63,17 +63,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.learning", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("env_ids", nargs="*", metavar="ENV_ID", help="none: all")
+    parser.add_argument("env_ids", nargs="*", metavar="ENV_ID", help="default: all")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each [5]")
-    most = "seconds after which a run is stopped, evaluations off [60]"
+    most = "seconds, without evaluations, after which a run is stopped [60]"
     parser.add_argument("--budget", type=float, default=60.0, metavar="S", help=most)
-    peers = "of torch's pool, in the races [all cores, as by itself]"
+    peers = "size of torch's thread pool in the races [all cores, torch's default]"
     cores = machine.cores()
     parser.add_argument("--peer-threads", type=int, default=cores, metavar="N", help=peers)
-    long = "of the throughput's turns [20]"
+    long = "seconds of the throughput measurement [20]"
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help=long)
     parser.add_argument("--alone", action="store_true", help="without sb3-contrib")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     arguments = parser.parse_args(argv)
     try:
         chosen(arguments.env_ids)

@@ -1,4 +1,4 @@
-"""Starts the processes, one after the other, and times each from its start to its end."""
+"""Starts the processes in turn, and times each from start to exit."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bench import ROOT
 from bench.learning.tasks import Task, Throughput
 from bench.peers.processes import POOLS
 
-# Steps at which a run ends, reached or not.
+# The step at which a run ends even if no target is reached.
 LIMIT = 10_000_000
 OURS, PEER = "ours", "sb3-contrib"
 
 
 def race(task: Task, who: str, seed: int, budget: float, threads: int) -> dict[str, Any]:
-    """One run: `reached`, for each target in order, `seconds` of the whole process and `steps`.
+    """One run: `reached` has the process's `seconds` and `steps` for each target, in order.
 
-    threads  of the peer's pools
+    threads  size of the peer's thread pools
     """
     arguments = {
         "env_id": task.env_id,
@@ -41,7 +41,7 @@ def race(task: Task, who: str, seed: int, budget: float, threads: int) -> dict[s
 
 
 def _with_all(found: dict[str, Any], wall: float) -> dict[str, Any]:
-    """Adds to each time what passed outside the module: the interpreter's start and end."""
+    """Adds the time outside the module to each time: the interpreter's start and exit."""
     outside = wall - found.get("lived", wall)
     for each in found.get("reached", []):
         each["seconds"] += outside
@@ -49,7 +49,7 @@ def _with_all(found: dict[str, Any], wall: float) -> dict[str, Any]:
 
 
 def throughput(task: Throughput, threads: int, seconds: float, with_peer: bool) -> dict[str, Any]:
-    """Times by turns, in one process."""
+    """Alternating measurements in one process."""
     arguments = {
         "env_id": task.env_id,
         "n_envs": task.n_envs,
@@ -63,11 +63,11 @@ def throughput(task: Throughput, threads: int, seconds: float, with_peer: bool) 
 
 
 def _process(request: dict[str, Any], variables: dict[str, str]) -> tuple[dict[str, Any], float]:
-    """What the child found, and the seconds it lived; `variables` of its environment."""
+    """What the child found, and its duration in seconds; `variables` are set in its environment."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "bench.learning.child", json.dumps(request), str(result)]
-        started = perf_counter()
+        start = perf_counter()
         done = subprocess.run(
             command,
             cwd=ROOT,
@@ -76,8 +76,8 @@ def _process(request: dict[str, Any], variables: dict[str, str]) -> tuple[dict[s
             text=True,
             check=False,
         )
-        wall = perf_counter() - started
+        wall = perf_counter() - start
         if done.returncode != 0 or not result.exists():
             lines = done.stderr.strip().splitlines() or ["no message"]
-            return {"failed": f"ended with {done.returncode}: {lines[-1]}"}, wall
+            return {"failed": f"exited with {done.returncode}: {lines[-1]}"}, wall
         return json.loads(result.read_text()), wall

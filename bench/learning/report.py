@@ -1,4 +1,4 @@
-"""Runs as a Markdown table: medians, spread, ratios, and the targets that were missed."""
+"""Runs as a Markdown table: medians, spread, ratios, and missed targets."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def progress(run: Run) -> str:
         f"({each['mean']:.1f})"
         for each in run["reached"]
     ]
-    told = ", ".join(marks) or f"nothing in {seconds(run['stopped'])}"
+    reached = ", ".join(marks) or f"nothing in {seconds(run['stopped'])}"
     return (
-        f"{run['env_id']}, {run['who']}, seed {run['seed']}: {told}; "
+        f"{run['env_id']}, {run['who']}, seed {run['seed']}: {reached}; "
         f"start and end {seconds(run['outside'])}, evaluations {seconds(run['evaluating'])}"
     )
 
 
 def tables(rows: Sequence[Sequence[str]], results: Sequence[Run]) -> str:
-    """The table, and below it what was skipped or failed."""
+    """The table, followed by what was skipped or failed."""
     kinds = ("skipped", "failed")
     found = [f"{k}: {r['env_id']}: {r[k]}" for r in results for k in kinds if k in r]
     return "\n".join([table(HEADER, rows), *(f"- {note}" for note in dict.fromkeys(found))])
 
 
 def learning(task: Task, runs: Sequence[Run], budget: float) -> list[list[str]]:
-    """A row for each target: medians, with the least and the most."""
+    """A row per target: medians with minimum and maximum."""
     return [_row(task, target, runs, budget) for target in task.targets]
 
 
@@ -70,7 +70,7 @@ def of_target(runs: Sequence[Run], target: float, key: str) -> list[float]:
 
 
 def _times(times: list[float], budget: float) -> str:
-    """Median, least and most, and how many runs there were if not all came there."""
+    """Median, minimum and maximum, and the number of runs if some missed the target."""
     if not times:
         return ""
     reached = sum(map(math.isfinite, times))
@@ -90,7 +90,7 @@ def _count(steps: float) -> str:
 
 
 def _faster(peers: float, mine: float, budget: float) -> tuple[float, str]:
-    """How many times as fast; at least so many where the peer's time was over."""
+    """The ratio of speeds, or a lower bound where the peer ran out of time."""
     if math.isnan(peers) or not math.isfinite(mine):
         return math.nan, ""
     if math.isinf(peers):
@@ -107,7 +107,7 @@ def _least(faster: float, least: float) -> str:
 
 
 def throughput(task: Throughput, found: Run) -> list[str]:
-    """The row of steps per second: as a share of bare physics, and times the peer's."""
+    """The row of steps per second: as a share of bare physics, and relative to the peer's."""
     rates = {who: found["rows"] / each["median"] for who, each in found["times"].items()}
     share = rates[OURS] / rates[PHYSICS]
     mine = f"{rates[OURS]:,.0f} steps/s, {percent(share)} of {PHYSICS}"

@@ -1,4 +1,4 @@
-"""sb3-contrib's TRPO as its users run it, and asked after each iteration whether it goes on."""
+"""sb3-contrib's TRPO as its users run it, with a function that ends training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Acting:
-    """`predict` on observations as the environment has them."""
+    """`predict` on unnormalised observations."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._normalizer = model, model.get_vec_normalize_env()
@@ -19,7 +19,7 @@ class _Acting:
 
 
 def make(env_id: str, seed: int, settings: dict[str, Any], **keywords: Any) -> Any:
-    """The model; of `settings`, `n_envs` and `normalize` are about its environments."""
+    """Makes the model; `n_envs` and `normalize` in `settings` concern its environments."""
     from sb3_contrib import TRPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
@@ -36,22 +36,22 @@ def train(
     seed: int,
     settings: dict[str, Any],
     limit: int,
-    goes_on: Callable[[Any, int], bool],
+    should_continue: Callable[[Any, int], bool],
 ) -> None:
-    """Until `goes_on(model, steps)`, called after each iteration, says no."""
+    """Trains until `should_continue(model, steps)`, called after each iteration, returns False."""
     from stable_baselines3.common.callbacks import BaseCallback
 
     model = make(env_id, seed, settings)
     acting = _Acting(model)
 
-    class Asking(BaseCallback):
-        going = True
+    class Stopping(BaseCallback):
+        is_running = True
 
         def _on_rollout_start(self) -> None:
             if self.num_timesteps:
-                self.going = goes_on(acting, self.num_timesteps)
+                self.is_running = should_continue(acting, self.num_timesteps)
 
         def _on_step(self) -> bool:
-            return self.going
+            return self.is_running
 
-    model.learn(limit, callback=Asking())
+    model.learn(limit, callback=Stopping())

@@ -1,4 +1,4 @@
-"""What is to be learnt, how fast, and the peer's settings for it."""
+"""The tasks to learn, their targets, and the peer's settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Target(NamedTuple):
-    """A mean return, and what our median run may need for it."""
+    """A mean return, and the limits on our median run."""
 
     mean: float
     seconds: float
@@ -14,15 +14,15 @@ class Target(NamedTuple):
 
 
 class Task(NamedTuple):
-    """An environment to be learnt by us, with the built-in settings, and by sb3-contrib."""
+    """An environment to learn, by us with built-in settings and by sb3-contrib."""
 
     env_id: str
     targets: tuple[Target, ...]
-    """the easier ones first"""
+    """in increasing difficulty"""
     peer: dict[str, Any]
-    """of rl-baselines3-zoo: sb3-contrib's keywords, n_envs, and normalize (its VecNormalize)"""
+    """rl-baselines3-zoo's: sb3-contrib's keywords, n_envs, and normalize (its VecNormalize)"""
     ratio: float | None = None
-    """how many times as fast as the peer's our median run must be"""
+    """by how many times our median run must be faster than the peer's"""
 
 
 TASKS = (
@@ -62,7 +62,7 @@ TASKS = (
 
 
 class Throughput(NamedTuple):
-    """Steps per second of whole training: at least a share of bare physics, times the peer's."""
+    """Steps per second of complete training: at least a share of bare physics and of the peer's."""
 
     env_id: str
     n_envs: int
@@ -75,10 +75,10 @@ THROUGHPUT = Throughput("HalfCheetah-v5", n_envs=64, rows=2048, share=0.7, ratio
 
 
 def chosen(env_ids: list[str]) -> tuple[list[Task], list[Throughput]]:
-    """Those named, or all. ValueError for a name that is none."""
+    """The named tasks, or all. Raises ValueError for an unknown name."""
     known = {task.env_id: task for task in (*TASKS, THROUGHPUT)}
     unknown = [env_id for env_id in env_ids if env_id not in known]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        raise ValueError(f"unknown environment {unknown[0]!r}: choose from {', '.join(known)}")
     of = [known[env_id] for env_id in env_ids or known]
     return [t for t in of if isinstance(t, Task)], [t for t in of if isinstance(t, Throughput)]

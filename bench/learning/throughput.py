@@ -1,4 +1,4 @@
-"""Steps per second of whole training in MuJoCo's tasks, beside bare physics, by turns."""
+"""Steps per second of complete training in MuJoCo tasks, alternating with bare physics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OURS, PHYSICS, PEER = "ours", "bare mj_step loops", "sb3-contrib"
 def measure(
     env_id: str, n_envs: int, rows: int, threads: int, seconds: float, sb3_contrib: bool
 ) -> dict[str, Any]:
-    """Times of `rows` steps: an iteration of ours, physics alone, an iteration of the peer's."""
+    """Times of `rows` steps: one of our iterations, physics alone, one of the peer's iterations."""
     mujoco_envs.quiet()
     size = env_id, n_envs, rows, threads
     runs = {PHYSICS: physics(*size), OURS: ours(*size)}
@@ -38,7 +38,7 @@ def physics(env_id: str, n_envs: int, rows: int, threads: int) -> Callable[[], N
 
 
 def ours(env_id: str, n_envs: int, rows: int, threads: int) -> Callable[[], None]:
-    """`learn` for one iteration, going on where the last one stopped."""
+    """`learn` for one iteration that continues the previous one."""
     from fasttrpo import TRPO
 
     env = mujoco_envs.ours(env_id, n_envs, threads)
@@ -47,7 +47,7 @@ def ours(env_id: str, n_envs: int, rows: int, threads: int) -> Callable[[], None
 
 
 def peer(env_id: str, rows: int) -> Callable[[], None]:
-    """The same of sb3-contrib's, with its defaults in one of Gymnasium's environments."""
+    """The same for sb3-contrib, with its defaults in one Gymnasium environment."""
     from bench.learning import sb3
 
     model = sb3.make(env_id, 0, {"n_steps": rows})

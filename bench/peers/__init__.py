@@ -1,4 +1,4 @@
-"""This library beside its peers: `python -m bench.peers`. See bench/README.md."""
+"""Comparison of this library with its peers: `python -m bench.peers`. See bench/README.md."""
 
-# What brings a peer that is missing.
+# The command that installs missing peers.
 INSTALL = "pip install '.[bench]'"

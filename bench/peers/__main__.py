@@ -1,7 +1,7 @@
-"""This library beside its peers, in one run: `python -m bench.peers [CASE...]`.
+"""Comparison of this library with its peers in one run: `python -m bench.peers [CASE...]`.
 
-Prints Markdown tables; what is missing is skipped with a line that says how to install it. Ends
-with 1 if a contestant computed something else than it should, which is then not timed.
+Prints Markdown tables; missing peers are skipped with a line that says how to install them. Exits
+with 1 if a contestant computed a wrong result, which is then not timed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.peers.cases import chosen
 
 
 def main() -> int:
-    """The program."""
+    """Runs the program."""
     arguments = _arguments()
     cases = chosen(arguments.cases)
     if arguments.list:
@@ -40,12 +40,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.peers", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="beginnings of names; none: all")
-    parser.add_argument("--list", action="store_true", help="the names of the cases, and end")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="prefixes of names [all cases]")
+    parser.add_argument("--list", action="store_true", help="list the cases and exit")
     default = sorted({1, min(2, machine.cores())})
     parser.add_argument("--threads", type=_count, nargs="+", default=default, metavar="N")
     parser.add_argument("--seconds", type=float, default=1.5, help="timing per process [1.5]")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     arguments = parser.parse_args()
     arguments.threads = sorted(set(arguments.threads))
     try:

@@ -1,4 +1,4 @@
-"""What can be measured: each case's name, its function, and what it must reach."""
+"""The cases: names, functions and targets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bench.batches import SHAPES
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison, which runs in processes of its own.
+    """One comparison, measured in its own processes.
 
-    group      the table it goes to
-    function   module.function in bench.peers, which gets `arguments`, threads, counts, seconds
-    per_count  a process per thread count (the peer's best one then counts); else one process
-    targets    what ours must reach, see report.py
+    group      the table it belongs to
+    function   module.function in bench.peers, called with `arguments`, threads, counts, seconds
+    per_count  one process per thread count (the peer's best one counts); otherwise one process
+    targets    the targets of ours, see report.py
     """
 
     name: str
@@ -34,7 +34,7 @@ PRODUCTS = {
     ("cartpole", 2048): 0.55,
 }
 PRODUCT_PEERS = {"torch": 4.5, "jax": 1.6, "numpy": None, "portable": None}
-# (peer, batch): times as fast on one thread, and on two, as the peer at its best.
+# (peer, batch): the required speed ratio on one thread and on two, relative to the peer's best.
 UPDATES = {
     ("sb3-contrib", "small"): {"1": 25, "2": 40},
     ("sb3-contrib", "large"): {"1": 30, "2": 50},
@@ -47,7 +47,7 @@ ROLLOUTS = ((2048, 16), (32_768, 1), (256, 128))
 
 
 def all_cases() -> list[Case]:
-    """In the order of the tables."""
+    """All cases in the order of the tables."""
     return [*_products(), *_updates(), *_small()]
 
 
@@ -111,15 +111,15 @@ def _small() -> list[Case]:
 def chosen(names: list[str]) -> list[Case]:
     """The cases whose name starts with one of these; all if there are none.
 
-    ValueError for a name that no case starts with.
+    Raises ValueError for a prefix that matches no case.
     """
     cases = all_cases()
     for name in names:
         if not any(case.name.startswith(name) for case in cases):
-            raise ValueError(f"no case begins with {name!r}; --list shows all")
+            raise ValueError(f"no case starts with {name!r}; --list shows all")
     return [case for case in cases if not names or case.name.startswith(tuple(names))]
 
 
 def policy(name: str) -> str:
-    """A shape as 17-64-64-6."""
+    """A shape written as 17-64-64-6."""
     return "-".join(map(str, SHAPES[name].sizes))

@@ -1,8 +1,8 @@
-"""One process that measures one case at one thread count: `python -m bench.peers.child`.
+"""Measures one case at one thread count in a process: `python -m bench.peers.child`.
 
 Started by `processes.py`, which sets the environment variables that size the peers' thread pools
-before anything is imported. Reads the request from its first argument (JSON) and writes what was
-found to the file named by its second.
+before anything is imported. The first argument is the request (JSON), the second the file for the
+result.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bench.peers import INSTALL
 
 
 def main() -> None:
-    """Measures, and writes {"skipped": why} where a peer is missing, {"failed": why} where a
-    contestant computes something else.
+    """Measures, and writes {"skipped": why} if a peer is missing, or {"failed": why} if a
+    contestant computes a wrong result.
     """
     warnings.simplefilter("ignore")
     request, result = json.loads(sys.argv[1]), Path(sys.argv[2])
@@ -43,7 +43,7 @@ def _measured(
 
 
 def _limit_torch(function: str, arguments: dict[str, Any], threads: int) -> None:
-    """torch's own pool; torch is imported only where it is the peer."""
+    """Sizes torch's pool; torch is imported only if it is the peer."""
     if {"torch", "sb3-contrib", "tianshou"} & {str(value) for value in arguments.values()}:
         import torch
 
@@ -51,7 +51,7 @@ def _limit_torch(function: str, arguments: dict[str, Any], threads: int) -> None
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
+    """Converts a value for JSON."""
     if is_dataclass(value):
         return asdict(value)
     return value.item()

@@ -1,4 +1,4 @@
-"""Fisher products: ours and one peer's, on the same rows at the same parameters."""
+"""Fisher products of ours and of one peer, on the same rows at the same parameters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from bench import flops
-from bench.batches import SHAPES, Drawn, Shape, drawn
+from bench.batches import SHAPES, RandomBatch, Shape, random_batch
 from bench.machine import Peak
 from bench.peers import jax_peer, numpy_peer, ours, torch_peer
 from bench.timing import Contestant, Times, alternate
 
-TOLERANCE = 1e-3  # relative to the product in float64; the peers work in float32
+TOLERANCE = 1e-3  # relative to the product in float64; the peers use float32
 PEERS = {
     "torch": torch_peer.Product,
     "jax": jax_peer.Product,
@@ -21,24 +21,24 @@ PEERS = {
 
 
 class Portable:
-    """Our own second backend, in NumPy (and Numba, where it is)."""
+    """Our portable backend, in NumPy (and Numba if it is installed)."""
 
     per_run = 1
 
-    def __init__(self, shape: Shape, batch: Drawn):
+    def __init__(self, shape: Shape, batch: RandomBatch):
         self._agent, self._v = ours.loaded(shape, batch, kind="portable"), batch.v
         self.product = self._agent.theory.fisher_product
 
     def run(self) -> None:
-        """per_run products."""
+        """Computes per_run products."""
         self.product(self._v)
 
 
 def compare(
     shape: str, n: int, peer: str, threads: int, counts: list[int], seconds: float
 ) -> dict[str, Any]:
-    """Times per product of both at `threads` threads, and the peak beside them."""
-    of, batch = SHAPES[shape], drawn(SHAPES[shape], n)
+    """Times per product of both at `threads` threads, and the peak measured at the same time."""
+    of, batch = SHAPES[shape], random_batch(SHAPES[shape], n)
     other = (PEERS | {"portable": Portable})[peer](of, batch)
     count = ours.thread_counts([threads])[0]
     agent, name = ours.loaded(of, batch, count), ours.label(count)
@@ -55,7 +55,7 @@ def compare(
 
 def scaling(shape: str, n: int, threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
     """Ours at one thread and at `threads`."""
-    of, batch = SHAPES[shape], drawn(SHAPES[shape], n)
+    of, batch = SHAPES[shape], random_batch(SHAPES[shape], n)
     both = ours.thread_counts([1, threads])
     agents = {ours.label(count): ours.loaded(of, batch, count) for count in both}
     _check(of, batch, {k: a.theory.fisher_product for k, a in agents.items()})
@@ -68,15 +68,15 @@ def scaling(shape: str, n: int, threads: int, counts: list[int], seconds: float)
 
 
 def timed(entries: dict[str, Contestant], seconds: float) -> tuple[dict[str, Times], Peak]:
-    """Times by turns, and the peak sampled between the rounds."""
+    """Alternating times, and the peak sampled between the rounds."""
     peak = Peak()
     times = alternate(entries, seconds, between=lambda: peak.sample(every=0.4))
     peak.sample()
     return times, peak
 
 
-def _check(shape: Shape, batch: Drawn, products: dict[str, Any]) -> None:
-    """Every contestant's product against ours in float64."""
+def _check(shape: Shape, batch: RandomBatch, products: dict[str, Any]) -> None:
+    """Compares every contestant's product with ours in float64."""
     expected = ours.loaded(shape, batch, dtype="float64").theory.fisher_product(batch.v)
     for name, product in products.items():
         error = ours.relative_error(np.asarray(product(batch.v), np.float64), expected)

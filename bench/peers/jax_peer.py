@@ -1,8 +1,8 @@
 """The Gauss-Newton product in JAX, jitted: tangent forward, metric, adjoint backward.
 
-What is timed is a conjugate gradient of PER_RUN iterations inside one jitted loop, so that neither
-dispatch nor the way in and out of Python counts; the time of a product is a part of that.
-`linearize` runs the forward pass once, outside the loop, and keeps the activations.
+A conjugate gradient of PER_RUN iterations is timed inside one jitted loop, so that neither dispatch
+nor calls from Python count; the time of a product is a fraction of it. `linearize` runs the forward
+pass once, outside the loop, and keeps the activations.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.batches import Drawn, Shape
+from bench.batches import RandomBatch, Shape
 
 PER_RUN = 20
 
 
 class Product:
-    """F v by jax.linearize and its transpose."""
+    """F v with jax.linearize and its transpose."""
 
     per_run = PER_RUN
 
-    def __init__(self, shape: Shape, batch: Drawn):
+    def __init__(self, shape: Shape, batch: RandomBatch):
         import jax
         import jax.numpy as jnp
 
@@ -94,7 +94,7 @@ class Product:
         return np.asarray(self._product(self._theta, self._obs, np.asarray(v, np.float32)))
 
     def run(self) -> None:
-        """per_run products."""
+        """Computes per_run products."""
         self._loop(self._theta, self._obs, self._v).block_until_ready()
 
 

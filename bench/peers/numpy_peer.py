@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.batches import Drawn, Shape
+from bench.batches import RandomBatch, Shape
 
 
 class Product:
-    """F v of a tanh network on cached activations, as one would write it down."""
+    """F v of a tanh network with cached activations, written directly."""
 
     per_run = 1
 
-    def __init__(self, shape: Shape, batch: Drawn):
+    def __init__(self, shape: Shape, batch: RandomBatch):
         self._shape, self._n = shape, len(batch.obs)
         self._layers = self._split(batch.theta)
         self._h = self._forward(batch.obs)
@@ -65,5 +65,5 @@ class Product:
         return p * (tz - (p * tz).sum(axis=1, keepdims=True))
 
     def run(self) -> None:
-        """per_run products."""
+        """Computes per_run products."""
         self.product(self._v)

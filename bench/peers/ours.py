@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.batches import GAE_LAMBDA, GAMMA, Drawn, Recorded, Shape
+from bench.batches import GAE_LAMBDA, GAMMA, RandomBatch, Recorded, Shape
 from fasttrpo.core.backend import choose, make_agent
 from fasttrpo.settings.agent import AgentSettings
 
 HAS_THREADS = "n_threads" in {each.name for each in fields(AgentSettings)}
-WITHOUT_THREADS = "this fasttrpo has no n_threads: ours ran on one thread"
+WITHOUT_THREADS = "this fasttrpo has no n_threads: ours used one thread"
 
 
 def thread_counts(wanted: list[int]) -> list[int]:
-    """Those of the wanted counts that this library can run at."""
+    """The requested counts that this library supports."""
     return sorted(set(wanted)) if HAS_THREADS else [1]
 
 
 def with_threads(of: AgentSettings, threads: int) -> AgentSettings:
-    """The settings for an agent on that many threads."""
+    """The settings with this number of threads."""
     return replace(of, n_threads=threads) if HAS_THREADS else of
 
 
@@ -33,13 +33,17 @@ def label(threads: int, what: str = "ours") -> str:
 
 
 def stage_functions() -> Any:
-    """The module with the stages that stand alone, gae among them, in float32."""
+    """The module of stand-alone stages, such as gae, in float32."""
     name = "core._core32" if choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")
 
 
 def loaded(
-    shape: Shape, batch: Drawn, threads: int = 1, kind: str | None = None, dtype: str = "float32"
+    shape: Shape,
+    batch: RandomBatch,
+    threads: int = 1,
+    kind: str | None = None,
+    dtype: str = "float32",
 ) -> Any:
     """An agent at the batch's parameters with the batch in it."""
     of = with_threads(shape.settings(len(batch.obs)), threads)
@@ -60,7 +64,7 @@ def settings(batch: Recorded, **changes: Any) -> AgentSettings:
 
 
 def defaults(batch: Recorded) -> AgentSettings:
-    """What a user gets who sets nothing; for a linear policy, the ridge critic."""
+    """The default settings; for a linear policy, with the ridge critic."""
     return settings(batch, **({} if batch.shape.hidden else {"critic": "ridge"}))
 
 
@@ -80,14 +84,14 @@ def like_sb3(batch: Recorded) -> AgentSettings:
 
 
 def like_tianshou(batch: Recorded) -> AgentSettings:
-    """The policy step of tianshou's TRPO: plain CG of 10 iterations, KL summed."""
+    """The policy step of tianshou's TRPO: plain CG of 10 iterations, summed KL."""
     return settings(
         batch, preconditioner="none", cg_max_steps=10, cg_tolerance=1e-12, cg_damping=0.1
     )
 
 
 class Update:
-    """One update on a recorded rollout, again and again from the same start."""
+    """One update on a recorded rollout, repeated from the same state."""
 
     def __init__(self, of: AgentSettings, batch: Recorded, kind: str | None = None):
         self._batch, self.settings = batch, of
@@ -99,11 +103,11 @@ class Update:
         self.record: dict[str, Any] = {}
 
     def seed(self, seed: int) -> None:
-        """Of the minibatches and the factors' draws from now on; < 2^32."""
+        """Sets the seed of minibatches and factors from now on; < 2^32."""
         self._start["counters"][0] = seed
 
     def prepare(self) -> None:
-        """The agent as it was, its rollout recorded: outside the time, as collecting is."""
+        """Restores the agent and records its rollout: untimed, as collecting is."""
         batch = self._batch
         self.agent.load_state(self._start)
         for t in range(len(batch.rew)):
@@ -111,7 +115,7 @@ class Update:
             self.agent.push(batch.rew[t], batch.term[t], batch.trunc[t], batch.next_obs[t])
 
     def run(self) -> None:
-        """The update."""
+        """Runs the update."""
         self.record = self.agent.update()
 
     @property
@@ -120,12 +124,12 @@ class Update:
         return self.agent.theta - self._batch.theta
 
     def values(self, obs: np.ndarray) -> np.ndarray:
-        """V (n,) as the critic is now."""
+        """V (n,) of the current critic."""
         return self.agent.value(obs)
 
 
 class Judge:
-    """What a policy step and a critic are worth, by the same float64 arithmetic for everybody."""
+    """The quality of a policy step and of a critic, computed in float64 for every contestant."""
 
     def __init__(self, batch: Recorded, adv: np.ndarray):
         self._batch = batch
@@ -141,11 +145,11 @@ class Judge:
         return float(self._gradient @ step / np.sqrt(curvature)) if curvature > 0 else 0.0
 
     def kl(self, step: np.ndarray) -> float:
-        """Of the step as it was taken, summed over action components."""
+        """The KL of the step as taken, summed over action components."""
         return float(self._agent.theory.evaluate(self._batch.theta + step)[1])
 
     def explained_variance(self, values: Callable[[np.ndarray], np.ndarray]) -> float:
-        """Of the next rollout's returns, which nobody has seen."""
+        """The explained variance of the next rollout's returns, which no contestant has used."""
         held_ret = self._batch.held_ret
         left = held_ret - np.asarray(values(self._batch.held_obs), np.float64)
         return float(1 - left.var() / held_ret.var())
@@ -158,6 +162,6 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def require(what: str, error: float, most: float) -> None:
-    """Nothing wrong is timed: AssertionError if the error is too large."""
+    """Raises AssertionError if the error is too large, so that nothing wrong is timed."""
     if not error <= most:
-        raise AssertionError(f"{what}: error {error:.1e}, at most {most:.1e} is allowed")
+        raise AssertionError(f"{what}: error {error:.1e} exceeds {most:.1e}")

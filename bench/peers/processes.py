@@ -1,4 +1,4 @@
-"""Runs the cases: a fresh process for each, and for each thread count where that matters."""
+"""Runs each case in a fresh process, and for each thread count where that matters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from bench import ROOT
 from bench.peers.cases import Case
 
-# What sizes the thread pools of OpenMP (torch), OpenBLAS (NumPy), MKL, Numba and XLA (JAX).
+# Variables that size the pools of OpenMP (torch), OpenBLAS (NumPy), MKL, Numba and XLA (JAX).
 POOLS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -25,13 +25,13 @@ POOLS = (
 
 
 def environment(threads: int) -> dict[str, str]:
-    """This process's, with every pool limited."""
+    """This process's environment variables, with every pool limited."""
     limits = dict.fromkeys(POOLS, str(threads))
     return os.environ | limits | {"JAX_PLATFORMS": "cpu"}
 
 
 def run(cases: Sequence[Case], counts: list[int], seconds: float) -> Iterator[dict[str, Any]]:
-    """A result per process, as it comes: case, group, threads, arguments, targets, and found."""
+    """Yields a result per process: case, group, threads, arguments, targets, and what was found."""
     for case in cases:
         for threads in counts if case.per_count else [max(counts)]:
             found = _found(case, threads, counts, seconds)
@@ -61,5 +61,5 @@ def _found(case: Case, threads: int, counts: list[int], seconds: float) -> dict[
         )
         if done.returncode != 0 or not result.exists():
             lines = done.stderr.strip().splitlines() or ["no message"]
-            return {"failed": f"ended with {done.returncode}: {lines[-1]}"}
+            return {"failed": f"exited with {done.returncode}: {lines[-1]}"}
         return json.loads(result.read_text())

@@ -1,4 +1,4 @@
-"""Results as Markdown tables, losses and missed targets included."""
+"""Results as Markdown tables, including losses and missed targets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def header(about: Result) -> str:
 
 
 def tables(results: Sequence[Result]) -> str:
-    """A table per group, and below it what was skipped or failed."""
+    """A table per group, each followed by what was skipped or failed."""
     parts = []
     for group, (title, make) in GROUPS.items():
         of = [result for result in results if result["group"] == group]
@@ -51,12 +51,12 @@ def tables(results: Sequence[Result]) -> str:
 
 
 def _notes(results: Sequence[Result]) -> list[str]:
-    seen: dict[str, None] = {}
+    notes: dict[str, None] = {}
     for result in results:
         for kind in ("skipped", "failed"):
             if kind in result:
-                seen[f"- {kind}: {result['case']}: {result[kind]}"] = None
-    return [*seen, ""] if seen else []
+                notes[f"- {kind}: {result['case']}: {result[kind]}"] = None
+    return [*notes, ""] if notes else []
 
 
 # -- reading a result ----------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def _spread(result: Result, name: str) -> str:
 
 
 def _share(result: Result, name: str, threads: int) -> float | None:
-    """Of the peak of that many cores, measured in the same process."""
+    """The share of the peak of that many cores, measured in the same process."""
     if "flops" not in result:
         return None
     peak = threads * max(result["peak"].values()) * 1e9
@@ -80,12 +80,12 @@ def _share(result: Result, name: str, threads: int) -> float | None:
 
 
 def _threads_of(name: str) -> int:
-    """From a contestant's name: "ours, 2 threads"."""
+    """The number of threads in a contestant's name: "ours, 2 threads"."""
     return int(name.split(", ")[1].split()[0])
 
 
 def _best(results: Sequence[Result], peer: Callable[[Result], str]) -> list[Result]:
-    """Of the processes of each case, the one in which the peer was fastest."""
+    """For each case, the process in which the peer was fastest."""
     best: dict[str, Result] = {}
     for result in results:
         case = result["case"]
@@ -98,7 +98,7 @@ def _size(result: Result) -> list[str]:
     return [policy(result["arguments"]["shape"]), f"{result['arguments']['n']:,}"]
 
 
-# -- the tables ----------------------------------------------------------------------------------
+# -- tables --------------------------------------------------------------------------------------
 
 
 def _product(results: Sequence[Result]) -> str:
@@ -176,7 +176,7 @@ def _worth(quality: Result, peer: str, name: str, key: str) -> str:
 
 
 def _digits(quality: dict[str, float], key: str) -> str:
-    """With its spread over seeds, where there is one."""
+    """The number with its spread over seeds, if there is one."""
     spread = quality.get(f"{key}, spread")
     return f"{quality[key]:.3f}" + ("" if spread is None else f" ±{spread:.3f}")
 

@@ -1,6 +1,6 @@
-"""sb3-contrib's TRPO on a recorded rollout: its own `train()`, its defaults, its rollout buffer.
+"""sb3-contrib's TRPO on a recorded rollout: its `train()`, its defaults, its rollout buffer.
 
-Outside the time: filling the buffer, and its advantage estimation, which ours has inside.
+Not timed: filling the buffer, and its advantage estimation, which is included in ours.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def model_of(shape: Shape, n_steps: int = 2048, n_envs: int = 1) -> Any:
 
 
 def load_network(policy: Any, net: str, head: str, theta: np.ndarray, sizes: tuple) -> None:
-    """Our layers into its parameters of that network."""
+    """Copies our layers into its parameters of that network."""
     import torch
 
     layers, state = layers_of(theta, sizes), policy.state_dict()
@@ -72,7 +72,7 @@ def _names(net: str, head: str, n_layers: int) -> list[str]:
 
 
 class Update:
-    """One `train()`, again and again from the same start."""
+    """One `train()`, repeated from the same state."""
 
     def __init__(self, batch: Recorded):
         self._batch = batch
@@ -99,17 +99,17 @@ class Update:
         return {name: rows[name].numpy().reshape(shape).astype(np.float32) for name in rows}
 
     def seed(self, seed: int) -> None:
-        """Of the minibatches from now on."""
+        """Sets the seed of minibatches from now on."""
         import torch
 
-        np.random.seed(seed)  # noqa: NPY002 (its buffers draw from the global generator)
+        np.random.seed(seed)  # noqa: NPY002 (its buffers use the global generator)
         torch.manual_seed(seed)
 
     def prepare(self, values: np.ndarray | None = None, after: np.ndarray | None = None) -> None:
-        """The networks and the optimizer as they were, the buffer filled as after a rollout.
+        """Restores networks and optimizer, and fills the buffer as after a rollout.
 
-        values, after: of each step's observation and the one that follows, where the critic that
-        lived the rollout is another's.
+        values, after: of each step's observation and the following one, if the rollout was
+        collected with another critic.
         """
         batch, buffer, model = self._batch, self.model.rollout_buffer, self.model
         model.policy.load_state_dict(self._start)
@@ -133,11 +133,11 @@ class Update:
 
     @property
     def advantages(self) -> np.ndarray:
-        """(T, E), as its buffer holds them before training."""
+        """(T, E), as in its buffer before training."""
         return self.model.rollout_buffer.advantages.copy()
 
     def run(self) -> None:
-        """The update."""
+        """Runs the update."""
         self.model.train()
 
     @property
@@ -153,7 +153,7 @@ class Update:
         return np.concatenate([*blocks, *log_std]) - self._batch.theta
 
     def values(self, obs: np.ndarray) -> np.ndarray:
-        """V (n,) as the critic is now."""
+        """V (n,) of the current critic."""
         import torch
 
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is small but often: predict, import, tanh, advantages."""
+"""Short but frequent operations: predict, import, tanh, advantages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fasttrpo import TRPO
 
 
 def predict(shape: str, threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
-    """`model.predict` on one observation, deterministic, the same weights on both sides."""
+    """`model.predict` on one observation, deterministic, with the same weights on both sides."""
     of = SHAPES[shape]
     mine = TRPO("MlpPolicy", sb3_peer.spaces_only(of)(), seed=0, n_steps=16)
     models, missing = {"ours": mine}, _missing()
@@ -44,7 +44,7 @@ def _same_policy(shape: Shape, mine: TRPO) -> Any:
 
 
 def _missing() -> dict[str, str]:
-    """What a result adds where sb3-contrib is not there: ours is measured alone."""
+    """The entry of a result if sb3-contrib is missing and only ours is measured."""
     try:
         importlib.import_module("sb3_contrib")
     except ImportError as error:
@@ -53,7 +53,7 @@ def _missing() -> dict[str, str]:
 
 
 def predict_c(threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
-    """trpo_predict in a C program, its actions checked there."""
+    """trpo_predict in a C program, which checks its actions."""
     command = [str(machine.compiled("predict", with_core=True))]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     times = {}
@@ -76,7 +76,7 @@ IMPORTS = {
 
 
 def imports(threads: int, counts: list[int], seconds: float, rounds: int = 9) -> dict[str, Any]:
-    """Seconds of each import beyond numpy's, in fresh processes by turns."""
+    """Seconds of each import beyond numpy's, alternating in fresh processes."""
     missing = _missing()
     turns: dict[str, list[float]] = {
         name: [] for name in IMPORTS if not missing or "sb3" not in name
@@ -99,43 +99,43 @@ def _import_time(statement: str) -> float:
 # -- tanh and advantages --------------------------------------------------------------------------
 
 N_ELEMENTS = 16_384
-# Largest relative error of a float32 function that is off by 4 units in the last place.
+# The largest relative error of a float32 function with errors up to 4 units in the last place.
 FOUR_ULP = 4 * 2.0**-23
 
 
 def elementwise(name: str, threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
     """tanh, exp or expm1 of float32 numbers that stay in the cache; ours and NumPy's."""
-    mine, theirs = getattr(ours.stage_functions(), name, None), getattr(np, name)
+    mine, numpys = getattr(ours.stage_functions(), name, None), getattr(np, name)
     if mine is None:
         return {"skipped": f"this fasttrpo has no _core32.{name}"}
     x = np.random.default_rng(0).normal(size=N_ELEMENTS).astype(np.float32)
     out, other = np.empty_like(x), np.empty_like(x)
     mine(x, out)
-    expected = theirs(x.astype(np.float64))
+    expected = numpys(x.astype(np.float64))
     worst = float(np.max(np.abs(out - expected) / np.abs(expected)))
     ours.require(name, worst, FOUR_ULP)
     entries = {"ours": Contestant(lambda: mine(x, out))}
-    entries["numpy"] = Contestant(lambda: theirs(x, out=other))
+    entries["numpy"] = Contestant(lambda: numpys(x, out=other))
     return {"times": timed(entries, seconds)[0], "elements": N_ELEMENTS, "worst": worst}
 
 
 def advantages(
     steps: int, envs: int, threads: int, counts: list[int], seconds: float
 ) -> dict[str, Any]:
-    """Generalised advantage estimation; ours and a loop over time in NumPy."""
-    given = rollout(steps, envs)
+    """Generalised advantage estimation; ours, and a loop over time in NumPy."""
+    arguments = rollout(steps, envs)
     mine = ours.stage_functions().gae
-    for found, expected in zip(mine(*given, 0.99, 0.95), numpy_gae(*given), strict=True):
+    for found, expected in zip(mine(*arguments, 0.99, 0.95), numpy_gae(*arguments), strict=True):
         ours.require("advantages", ours.relative_error(found, expected), 1e-6)
     entries = {
-        "ours": Contestant(lambda: mine(*given, 0.99, 0.95)),
-        "numpy": Contestant(lambda: numpy_gae(*given)),
+        "ours": Contestant(lambda: mine(*arguments, 0.99, 0.95)),
+        "numpy": Contestant(lambda: numpy_gae(*arguments)),
     }
     return {"times": timed(entries, seconds)[0]}
 
 
 def rollout(steps: int, envs: int) -> tuple[np.ndarray, ...]:
-    """rew, val, boot, done, skip: an episode in a hundred steps."""
+    """rew, val, boot, done, skip; an episode ends about every hundred steps."""
     draw = np.random.default_rng(0)
     rew = draw.normal(size=(steps, envs))
     val, boot = draw.normal(size=(2, steps, envs)).astype(np.float32)
@@ -148,8 +148,8 @@ def numpy_gae(
     """adv, ret (T, E): delta_t + gamma lambda adv_{t+1}, backwards, a row at a time."""
     adv, carry, following = np.empty_like(rew), np.zeros(rew.shape[1]), boot[-1]
     for t in reversed(range(len(rew))):
-        going = ~done[t]
-        delta = rew[t] + 0.99 * np.where(going, following, boot[t]) - val[t]
-        carry = delta + 0.99 * 0.95 * going * carry
+        alive = ~done[t]
+        delta = rew[t] + 0.99 * np.where(alive, following, boot[t]) - val[t]
+        carry = delta + 0.99 * 0.95 * alive * carry
         adv[t], following = carry, val[t]
     return adv, adv + val

@@ -1,6 +1,6 @@
-"""tianshou's TRPO on a recorded rollout: its own update of actor and critic, its defaults.
+"""tianshou's TRPO on a recorded rollout: its update of actor and critic, with its defaults.
 
-Outside the time: its preprocessing (advantages, old log-probabilities), which ours has inside.
+Not timed: its preprocessing (advantages, old log-probabilities), which is included in ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.peers.torch_peer import layers_of
 
 
 def _algorithm(batch: Recorded) -> Any:
-    """TRPO with its defaults over 64-64 networks."""
+    """TRPO with its defaults and 64-64 networks."""
     import gymnasium as gym
     import torch
     from tianshou.algorithm import TRPO
@@ -44,7 +44,7 @@ def _algorithm(batch: Recorded) -> Any:
 
 
 def _linears(module: Any) -> list:
-    """Its Linear layers, inputs first."""
+    """The Linear layers of a module, inputs first."""
     import torch
 
     return [each for each in module.modules() if isinstance(each, torch.nn.Linear)]
@@ -60,7 +60,7 @@ def _load(module: Any, theta: np.ndarray, sizes: tuple[int, ...]) -> None:
 
 
 class Update:
-    """One update, again and again from the same start."""
+    """One update, repeated from the same state."""
 
     def __init__(self, batch: Recorded, adv: np.ndarray, ret: np.ndarray):
         import torch
@@ -77,7 +77,7 @@ class Update:
         self._data = self._preprocessed(adv.ravel(), ret.ravel())
 
     def _preprocessed(self, adv: np.ndarray, ret: np.ndarray) -> Any:
-        """What its preprocessing hands to its update: advantages by the sample's deviation."""
+        """The data that its preprocessing passes to its update, normalised by the sample's std."""
         import torch
         from tianshou.data import Batch
 
@@ -90,20 +90,20 @@ class Update:
         return Batch(**fields, logp_old=logp, info=Batch())
 
     def seed(self, seed: int) -> None:
-        """Of the minibatches from now on."""
+        """Sets the seed of minibatches from now on."""
         import torch
 
-        np.random.seed(seed)  # noqa: NPY002 (its buffers draw from the global generator)
+        np.random.seed(seed)  # noqa: NPY002 (its buffers use the global generator)
         torch.manual_seed(seed)
 
     def prepare(self) -> None:
-        """The networks and the optimizer as they were."""
+        """Restores networks and optimizer."""
         self._algorithm.load_state_dict(copy.deepcopy(self._start))
 
     def run(self) -> None:
-        """The update."""
+        """Runs the update."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of each backtracked step
+            warnings.simplefilter("ignore")  # it warns at each backtracked step
             self._algorithm._update_with_batch(self._data, batch_size=None, repeat=1)
 
     @property
@@ -117,7 +117,7 @@ class Update:
         return np.concatenate([*blocks, log_std]).astype(np.float64) - self._batch.theta
 
     def values(self, obs: np.ndarray) -> np.ndarray:
-        """V (n,) as the critic is now."""
+        """V (n,) of the current critic."""
         import torch
 
         with torch.no_grad():

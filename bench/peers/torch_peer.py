@@ -1,7 +1,7 @@
 """The Fisher product in torch as sb3-contrib's TRPO computes it: double backpropagation.
 
 The gradient of the mean KL is built once with its graph; a product is the gradient of
-(gradient . v), the graph being kept. The KL is summed over action components, as here.
+(gradient . v) with the graph retained. The KL is summed over action components, as in ours.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.batches import Drawn, Shape
+from bench.batches import RandomBatch, Shape
 
 
 def layers_of(theta: np.ndarray, sizes: tuple[int, ...]) -> list[np.ndarray]:
-    """Our ((K+1) x M) matrices, whose last row is the bias; what follows them is left out."""
+    """Our ((K+1) x M) matrices, with the bias in the last row; later entries are left out."""
     layers, start = [], 0
     for k, m in pairwise(sizes):
         layers.append(theta[start : start + (k + 1) * m].reshape(k + 1, m))
@@ -30,7 +30,7 @@ def to_torch(theta: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def from_torch(vector: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """The reverse."""
+    """The inverse of `to_torch`."""
     n_net = sum((k + 1) * m for k, m in pairwise(sizes))
     start = vector.size - n_net
     blocks, log_std = [], vector[:start]
@@ -46,7 +46,7 @@ class Product:
 
     per_run = 1
 
-    def __init__(self, shape: Shape, batch: Drawn):
+    def __init__(self, shape: Shape, batch: RandomBatch):
         import torch
 
         self._torch, self._sizes = torch, shape.sizes
@@ -99,5 +99,5 @@ class Product:
         return from_torch(self._times(vector).numpy(), self._sizes)
 
     def run(self) -> None:
-        """per_run products."""
+        """Computes per_run products."""
         self._times(self._v)

@@ -1,4 +1,4 @@
-"""Whole updates on one recorded rollout, and what they are worth."""
+"""Complete updates on one recorded rollout, and their quality."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bench.peers.fisher import timed
 from bench.timing import Contestant
 from fasttrpo.theory import gae
 
-# Our step with the peer's settings against its own, relative. Both work in float32; sb3-contrib
-# starts CG from random numbers, which moves its own step by up to 2e-3 from seed to seed.
+# Relative difference between our step with the peer's settings and its own. Both use float32;
+# sb3-contrib starts CG from random numbers, which moves its step by up to 2e-3 between seeds.
 SAME_STEP = 2e-2
 SAME_ADVANTAGES = 1e-4
-SEEDS = 5  # of which explained variances are means
+SEEDS = 5  # over which explained variances are averaged
 
 
 def compare(
     peer: str, name: str, threads: int, counts: list[int], seconds: float
 ) -> dict[str, Any]:
-    """The peer at `threads` threads, ours with its settings, and our defaults at each of `counts`:
-    seconds per update, gain at equal KL, held-out explained variance.
+    """Seconds per update, gain at equal KL and held-out explained variance of the peer at `threads`
+    threads, ours with its settings, and our defaults at each of `counts`.
     """
     batch = recorded(name)
     values, after = _values(batch)
@@ -51,7 +51,7 @@ def compare(
 
 
 def critics(name: str, threads: int, counts: list[int], seconds: float) -> dict[str, Any]:
-    """Our critics by cost and quality, the policy's step being the same."""
+    """Cost and quality of our critics, with the same policy step."""
     batch = recorded(name)
     adv, _ = _advantages(batch, *_values(batch))
     updates = {
@@ -79,17 +79,17 @@ CRITICS = {
 
 
 class Sb3(sb3_peer.Update):
-    """With the values that the rollout was lived with, and its advantages checked."""
+    """Uses the values with which the rollout was collected, and checks its advantages."""
 
     def __init__(self, batch: Recorded, values, after, adv, ret):
         super().__init__(batch)
-        self._lived = values.astype(np.float32), after.astype(np.float32)
+        self._collected_with = values.astype(np.float32), after.astype(np.float32)
         self.prepare()
         error = ours.relative_error(self.advantages, adv)
         ours.require("advantages of sb3-contrib", error, SAME_ADVANTAGES)
 
     def prepare(self) -> None:
-        super().prepare(*self._lived)
+        super().prepare(*self._collected_with)
 
 
 def _tianshou(batch: Recorded, values, after, adv, ret) -> tianshou_peer.Update:
@@ -101,7 +101,7 @@ LIKE = {"sb3-contrib": ours.like_sb3, "tianshou": ours.like_tianshou}
 
 
 def _values(batch: Recorded) -> tuple[np.ndarray, np.ndarray]:
-    """V of each step's observation and of the one that follows it, (T, E)."""
+    """V of each step's observation and of the following one, (T, E)."""
     agent = ours.Update(ours.defaults(batch), batch).agent
     return tuple(
         agent.value(batch.flat(name)).reshape(batch.rew.shape).astype(np.float64)
@@ -115,8 +115,8 @@ def _advantages(batch: Recorded, values: np.ndarray, after: np.ndarray):
 
 
 def _quality(updates: dict[str, Any], judge: ours.Judge) -> dict[str, dict[str, float]]:
-    """Each contestant's update run with SEEDS seeds, for minibatches come in random order; means,
-    and the standard deviation of the explained variance.
+    """Runs each update with SEEDS seeds, since minibatches are shuffled; returns means, and the
+    standard deviation of the explained variance.
     """
     quality = {}
     for name, update in updates.items():
@@ -139,6 +139,6 @@ def _judged(update: Any, seed: int, judge: ours.Judge) -> dict[str, float]:
 
 
 def _check_step(peer: Any, same: ours.Update, batch: Recorded) -> None:
-    """Each has run once: both took the same step, up to what rounding and its noise do."""
+    """Checks that both took the same step up to rounding and the peer's noise, after one run."""
     error = ours.relative_error(same.step, peer.step)
     ours.require(f"policy step with the peer's settings on {batch.source}", error, SAME_STEP)

@@ -1,11 +1,11 @@
-/* Small agents of every kind for the fuzzers, and what their rows are. */
+/* Small agents of every kind for the fuzzers, and their rows. */
 #ifndef TRPO_TESTS_FUZZ_AGENT_H
 #define TRPO_TESTS_FUZZ_AGENT_H
 
 #include "../../csrc/include/trpo.h"
 #include "input.h"
 
-/* A small one of any kind; its arrays live for ever. */
+/* Small settings of any kind; their arrays are static. */
 static inline trpo_settings small_kind(input *in)
 {
     static const int ones[] = {1, 1}, choices[] = {3, 2}, hidden[] = {5, 3};
@@ -36,7 +36,7 @@ static inline trpo_settings small_kind(input *in)
     return s;
 }
 
-/* One of these settings, in exactly the bytes that it needs: to be freed. */
+/* An agent with these settings in exactly the bytes it needs; the caller frees it. */
 static inline void *born(trpo_agent **agent, const trpo_settings *s)
 {
     const size_t bytes = trpo_bytes(s, NULL);
@@ -53,7 +53,7 @@ static inline int n_outputs(const trpo_settings *s)
     return A;
 }
 
-/* Arrays of a row, each of exactly its size. */
+/* The arrays of a row, each of its exact size. */
 typedef struct row {
     trpo_real *obs, *act, *logp, *val;
     double *rew;
@@ -92,7 +92,7 @@ static inline void row_fill(row *r, input *in, const trpo_settings *s)
     for (int i = 0; i < E * A; i++) r->mask[i] = next_byte(in) % 4 != 0;
 }
 
-/* A full rollout, as far as the input's numbers are taken, and its update. */
+/* A complete rollout, if the input's numbers are accepted, and its update. */
 static inline void live(trpo_agent *agent, row *r, input *in, const trpo_settings *s)
 {
     trpo_info info;

@@ -1,5 +1,5 @@
-/* Calls of trpo.h in any order, with any numbers: after an error nothing has changed but the
- * culprit; after an update that took no step the policy is bitwise what it was. */
+/* Calls of trpo.h in any order with any numbers: an error changes nothing but the culprit, and an
+ * update without a step keeps the policy bit for bit. */
 #include "../../csrc/core/work.h"
 #include "../../csrc/include/trpo_env.h"
 #include "agent.h"
@@ -94,7 +94,7 @@ static int predict(life *l, input *in)
     const row *r = &l->one;
     const int N = next_of(in, l->set.n_envs + 1);
     trpo_value(l->agent, r->val, r->obs, N);
-    remember(l); /* the culprit aside, it is what it was */
+    remember(l); /* unchanged but for the culprit */
     return trpo_predict(l->agent, r->act, r->obs, next_mask(l, in), next_of(in, 2), N);
 }
 
@@ -121,7 +121,7 @@ static int write_field(life *l, input *in)
     return TRPO_OK;
 }
 
-/* Where an environment fails the rollout is dropped, and no more can be said. */
+/* If an environment fails, the rollout is dropped and nothing else is checked. */
 static int collect(life *l, input *in)
 {
     trpo_env_failure failure;
@@ -141,7 +141,7 @@ typedef int (*call)(life *l, input *in);
 static const call CALLS[] = {act,  act,     act,  record, push,   push,        push,   update,
                              save, predict, load, drop,   change, write_field, collect};
 
-/* ---- a life ---------------------------------------------------------------------------------- */
+/* ---- one agent ------------------------------------------------------------------------------- */
 
 static void place_environments(life *l, input *in)
 {

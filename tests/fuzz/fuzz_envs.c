@@ -1,5 +1,5 @@
-/* Environments' structs and calls in any order: a struct is refused with the field's name, or takes
- * the bytes that it says; a simulator may answer what it likes. */
+/* Structs and calls of environments in any order: a struct is rejected with the field's name, or
+ * needs the bytes that it reports; a simulator may return anything. */
 #include "simulator.h"
 
 enum { MANY = 20, FEW_BYTES = 1 << 20, MOST = 40 };
@@ -31,7 +31,7 @@ static void change_field(trpo_env *env, input *in)
     }
 }
 
-/* How the struct is taken, of which nothing is run. */
+/* Checks the struct without running anything of it. */
 static void try_struct(input *in)
 {
     trpo_env env = sim_env(next_of(in, 4), next_int(in));
@@ -39,7 +39,7 @@ static void try_struct(input *in)
     for (int i = 0; i < MANY; i++)
         choices[i] = next_int(in), low[i] = next_double(in), high[i] = next_double(in);
     for (int changes = next_of(in, 4); changes > 0; changes--) change_field(&env, in);
-    /* bounds as long as the sizes say, which the caller answers for */
+    /* bounds of the given sizes, which are the caller's duty */
     if (env.act_low != NULL) env.act_low = low;
     if (env.act_high != NULL) env.act_high = high;
     if (env.obs_size > MANY) env.obs_low = env.obs_high = NULL;
@@ -81,7 +81,7 @@ static void reset(trpo_envs *envs, input *in, int E)
     free(mask);
 }
 
-/* What was saved is taken back, whatever became of the environments since. */
+/* A saved state loads, whatever happened to the environments since. */
 static void save_and_load(trpo_envs *envs, input *in, int E)
 {
     const size_t bytes = trpo_envs_save_bytes(envs);

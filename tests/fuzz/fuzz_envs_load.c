@@ -1,10 +1,10 @@
-/* trpo_envs_load: whatever the bytes, with the right checksum or not, nothing has changed, or the
- * environments are such as can have been saved: no forbidden action reaches the simulator. */
+/* trpo_envs_load: for any bytes, with a valid checksum or not, either nothing changes, or the
+ * environments are in a state that can be saved: no forbidden action reaches the simulator. */
 #include "simulator.h"
 
 enum { E = 3 };
 
-/* ---- a simulator that is never sent what its mask forbids ------------------------------------ */
+/* ---- a simulator that checks for forbidden actions ------------------------------------------- */
 
 static int strict_step(const void *config, void *state, const double *act, double *obs, double *rew,
                        uint8_t *term, trpo_env_random *random)
@@ -15,7 +15,7 @@ static int strict_step(const void *config, void *state, const double *act, doubl
     return sim_step(config, state, act, obs, rew, term, random);
 }
 
-/* The first choice of each component that the masks leave open, as a policy takes it. */
+/* The first open choice of each component, as an action. */
 static void choose(double *act, const uint8_t *mask)
 {
     for (int e = 0; e < E; e++, mask += SIM_CHOICES, act += SIM_ACTIONS) {

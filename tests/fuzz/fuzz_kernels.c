@@ -1,5 +1,5 @@
-/* Kernels on any numbers, in arrays of exactly their sizes, of every set that this machine runs: an
- * action that is drawn is legal if the outputs are finite, and one of the choices always. */
+/* Kernels of every instruction set that this machine supports, on any numbers in arrays of exact
+ * sizes: a sampled action is valid if the outputs are finite, and always one of the choices. */
 #include "../../csrc/kernels/kernels.h"
 #include "input.h"
 

@@ -1,8 +1,8 @@
-/* trpo_load, trpo_refresh: whatever the bytes, with the right checksum or not, either nothing has
- * changed, or the agent holds numbers that it could have saved, and lives on. */
+/* trpo_load, trpo_refresh: for any bytes, with a valid checksum or not, either nothing changes, or
+ * the agent holds numbers that it could have saved, and keeps working. */
 #include "agent.h"
 
-/* A copy of what is saved, to be freed. */
+/* A copy of the saved bytes, which the caller frees. */
 static unsigned char *saved_of(const trpo_agent *agent, size_t bytes)
 {
     unsigned char *saved = ROOM(unsigned char, bytes);

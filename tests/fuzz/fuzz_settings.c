@@ -1,5 +1,5 @@
-/* Settings and sizes: whatever they are, a setting is named, or the bytes are 0 for more than there
- * can be, or an agent of them lives in exactly so many bytes. */
+/* Any settings and sizes: either a setting is named as invalid, or the bytes are 0 because too many
+ * are needed, or an agent works in exactly that many bytes. */
 #include "agent.h"
 
 enum { MANY = 40, FEW_BYTES = 1 << 20 };

@@ -1,8 +1,8 @@
-/* What the fuzzers share: numbers out of their input, and memory that shows what is outside of it.
+/* Shared by the fuzzers: numbers from the input, and memory whose bounds the sanitizer checks.
  *
- * Each harness is one function, LLVMFuzzerTestOneInput, over a public header's calls: whatever the
- * input, nothing is read or written outside of what the caller gave, nothing is undefined, and what
- * the header promises holds. `run` builds them with clang's sanitizers; replay.c needs no clang. */
+ * Each harness is one function, LLVMFuzzerTestOneInput, over a public header's calls. For any input
+ * nothing is read or written out of bounds, no behaviour is undefined, and the header's promises
+ * hold. `run` builds them with clang's sanitizers; replay.c needs no clang. */
 #ifndef TRPO_TESTS_FUZZ_INPUT_H
 #define TRPO_TESTS_FUZZ_INPUT_H
 
@@ -18,7 +18,7 @@ extern "C"
 #endif
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is left of it; 0 when it has ended. */
+/* The remaining bytes; 0 at the end. */
 typedef struct input {
     const uint8_t *at;
     size_t left;
@@ -44,10 +44,10 @@ static inline uint64_t next_long(input *in)
     return high << 32 | next_word(in);
 }
 
-/* Of 0 .. count - 1. */
+/* A number from 0 to count - 1. */
 static inline int next_of(input *in, int count) { return next_byte(in) % count; }
 
-/* Small numbers mostly, and those around which sizes break. */
+/* Mostly small numbers, and critical ones for sizes. */
 static inline int next_int(input *in)
 {
     static const int odd[] = {-1, 100, 127, 128, 255, 256, 1000, 4095, 10000, 10001, 65535, 65536,
@@ -58,7 +58,7 @@ static inline int next_int(input *in)
     return kind < 240 ? odd[kind % n_odd] : (int)(next_word(in) & INT_MAX);
 }
 
-/* Plain numbers mostly, and those around which arithmetic breaks. */
+/* Mostly ordinary numbers, and critical ones for arithmetic. */
 static inline double next_double(input *in)
 {
     static const double odd[] = {0.0, -0.0, 1.0, -1.0, 0.5, 5e-324, 1e-300, 1e-45, 1e8, 1e20, 1e38,
@@ -74,7 +74,7 @@ static inline double next_double(input *in)
     return x;
 }
 
-/* Ends the process: the fuzzer keeps the input that led here. */
+/* Aborts the process; the fuzzer keeps the input. */
 static inline void must(int holds, const char *what)
 {
     if (holds) return;
@@ -84,7 +84,7 @@ static inline void must(int holds, const char *what)
 
 #define MUST(condition) must((condition) ? 1 : 0, #condition)
 
-/* malloc of exactly so many bytes, so that the sanitizer sees what lies beyond. */
+/* malloc of exactly this size, so that the sanitizer detects accesses beyond it. */
 static inline void *room(size_t bytes)
 {
     void *memory = malloc(bytes > 0 ? bytes : 1);
@@ -94,7 +94,7 @@ static inline void *room(size_t bytes)
 
 #define ROOM(type, count) ((type *)room((size_t)(count) * sizeof(type)))
 
-/* The checksum of saved bytes, put right: FNV-1a, 64 bits, of all before it. */
+/* Corrects the checksum of saved bytes: FNV-1a, 64 bits, of everything before it. */
 static inline void put_checksum(unsigned char *bytes, size_t count)
 {
     uint64_t hash = 14695981039346656037u;
@@ -102,7 +102,7 @@ static inline void put_checksum(unsigned char *bytes, size_t count)
     memcpy(bytes + count - sizeof hash, &hash, sizeof hash);
 }
 
-/* Saved bytes as somebody else left them: some doubles, words or bytes of them replaced. */
+/* Saved bytes with some doubles, words or bytes replaced. */
 static inline void damage(input *in, unsigned char *bytes, size_t count)
 {
     for (int edits = next_of(in, 6); edits > 0; edits--) {

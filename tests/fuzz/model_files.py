@@ -1,8 +1,8 @@
-"""Mutants of model files: each must load, or be refused by FormatError, in little memory and time.
+"""Fuzzes model files: each mutant must load or raise FormatError, in little memory and time.
 
     python tests/fuzz/model_files.py --mutants 100000 --seed 0
 
-Mutant i of a seed is always the same. What escapes is printed with its number, and can be made
+Mutant i of a seed is always the same. Failures are printed with their number, and can be made
 again by --first I --mutants 1 --keep FILE.
 """
 
@@ -34,21 +34,21 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from fasttrpo import TRPO, FormatError
 
 MEMORY = 256 * 2**20  # bytes that loading one file may take at most
-SECONDS = 20  # of processor time that it may take at most
+SECONDS = 20  # of processor time that loading one file may take at most
 
 
-# -- models to begin with --------------------------------------------------------------------------
+# -- valid models ----------------------------------------------------------------------------------
 
 
 class SpacesOnly(gymnasium.Env):
-    """Nothing but spaces."""
+    """Has spaces and nothing else."""
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         self.observation_space, self.action_space = observation_space, action_space
 
 
 def seeds_of_mutants() -> list[bytes]:
-    """Files of all kinds of spaces, critics and features."""
+    """Valid files with all kinds of spaces, critics and features."""
     small = {"n_steps": 8, "seed": 0, "n_threads": 1}
     mlp = {**small, "policy_kwargs": {"net_arch": [4]}}
     features = {"features": "fourier", "n_features": 3, "feature_bandwidth": 1.0}
@@ -71,14 +71,14 @@ def _bytes(model: TRPO) -> bytes:
     return file.getvalue()
 
 
-# -- archives, written by hand so that anything can be wrong in them -------------------------------
+# -- archives, written directly so that any part can be wrong --------------------------------------
 
-# A member: its name, and its content; what else an archive says of it are `tweaks`.
+# A member's name and content; everything else that an archive stores are `tweaks`.
 Members = list[tuple[str, bytes]]
 
 
 def members_of(data: bytes) -> Members:
-    """The members of a good file."""
+    """The members of a valid file."""
     return list(_members_of(data))
 
 
@@ -89,7 +89,7 @@ def _members_of(data: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 def archive(members: Members, rng: random.Random | None = None) -> bytes:
-    """The archive, with right checksums; with `rng`, wrong in one of its numbers."""
+    """The archive with valid checksums; with `rng`, one member's entry is wrong."""
     wrong = rng.randrange(len(members)) if rng is not None and members else -1
     out, directory = bytearray(), bytearray()
     for i, (name, content) in enumerate(members):
@@ -115,7 +115,7 @@ def archive(members: Members, rng: random.Random | None = None) -> bytes:
 
 
 def _tweaks(rng: random.Random, at: int, size: int) -> dict[str, Any]:
-    """What is wrong with one member."""
+    """What is wrong with one member's entry."""
     huge = rng.choice([0, 1, size + 1, 2**31, 2**32 - 2, 2**32 - 1])
     wide = struct.pack("<2HQQ", 1, 16, rng.choice([size, 2**40, 2**63]), size)
     zeros = _deflated()
@@ -141,7 +141,7 @@ def _deflated() -> bytes:
 
 
 def npy(descr: str, shape: str, data: bytes, fortran: str = "False", version: int = 1) -> bytes:
-    """An array's bytes with any header."""
+    """An .npy file with any header."""
     text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}"
     text += " " * (-(len(text) + 11) % 64) + "\n"
     length = struct.pack("<H" if version == 1 else "<L", len(text) % 2**16)
@@ -152,7 +152,7 @@ def npy(descr: str, shape: str, data: bytes, fortran: str = "False", version: in
 
 
 def flipped(data: bytes, rng: random.Random) -> bytes:
-    """A few bits or bytes changed, mostly where the archive says what is in it."""
+    """A few bits or bytes changed, mostly in the archive's structures."""
     bad = bytearray(data)
     places = [0, bad.rfind(b"PK\1\2"), len(bad) - 22, rng.randrange(len(bad))]
     for _ in range(rng.choice([1, 1, 2, 8])):
@@ -162,7 +162,7 @@ def flipped(data: bytes, rng: random.Random) -> bytes:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    """Truncated, or with a part doubled, dropped or put elsewhere."""
+    """Truncated, or with a part duplicated, dropped or moved."""
     a, b = sorted(rng.randrange(len(data) + 1) for _ in range(2))
     at = rng.randrange(len(data) + 1)
     parts = [data[:a], data[a:], data[:b] + data[a:], data[:a] + data[b:], data + data[a:b]]
@@ -170,7 +170,7 @@ def cut(data: bytes, rng: random.Random) -> bytes:
 
 
 def structured(data: bytes, rng: random.Random) -> bytes:
-    """A right archive of other members, or of these with wrong numbers about them."""
+    """A valid archive with other members, or these members with wrong entries."""
     members = members_of(data)
     i = rng.randrange(len(members))
     name, content = members[i]
@@ -205,7 +205,7 @@ _SHAPES += [
 
 
 def typed(data: bytes, rng: random.Random) -> bytes:
-    """One array with another header before its numbers."""
+    """One array with another header."""
     members = members_of(data)
     i = rng.randrange(len(members))
     name, content = members[i]
@@ -274,7 +274,7 @@ def headed(data: bytes, rng: random.Random) -> bytes:
 
 
 def _places(node: Any) -> list[tuple[Any, Any]]:
-    """Everything in the header: what holds it, and under which key."""
+    """Every value in the header as (container, key)."""
     keys = node.keys() if isinstance(node, dict) else range(len(node))
     found = []
     for key in keys:
@@ -290,8 +290,8 @@ def _with_header(members: Members, text: str) -> bytes:
     return archive([(members[0][0], file.getvalue()), *members[1:]])
 
 
-def told(data: bytes, rng: random.Random) -> bytes:
-    """Another text for a header: deep, long, cut, or with names twice."""
+def rewritten(data: bytes, rng: random.Random) -> bytes:
+    """Another text as the header: deep, long, cut, or with duplicate names."""
     members = members_of(data)
     text = str(np.load(io.BytesIO(members[0][1])))
     at = rng.randrange(len(text))
@@ -332,12 +332,12 @@ def _zeros() -> bytes:
     return npy("'<f8'", f"({2**19},)", bytes(2**22))
 
 
-MUTATIONS = (flipped, cut, structured, typed, numbered, headed, told)
+MUTATIONS = (flipped, cut, structured, typed, numbered, headed, rewritten)
 RARE = compressed
 
 
 def mutant(bases: list[bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """Mutant `number`, and the name of what was done."""
+    """Mutant `number`, and the name of its mutation."""
     rng = random.Random(f"{seed}/{number}")
     mutate = RARE if number % 200 == 0 else rng.choice(MUTATIONS)
     data = mutate(rng.choice(bases), rng)
@@ -346,7 +346,7 @@ def mutant(bases: list[bytes], seed: int, number: int) -> tuple[str, bytes]:
     return mutate.__name__, data
 
 
-# -- loading them ----------------------------------------------------------------------------------
+# -- loading ---------------------------------------------------------------------------------------
 
 
 class Hangs(BaseException):
@@ -358,8 +358,8 @@ def _stop(*_: object) -> None:
 
 
 def load(data: bytes, number: int, path: Path) -> str:
-    """How loading ends: "loads", "refused", or what is wrong about it. Now from a path, now from an
-    open file; now with the environment.
+    """The outcome of loading: "loads", "refused", or what is wrong. Alternates between a path and
+    an open file, and between with and without an environment.
     """
     by_path, with_env = number % 2 == 0, number % 3 == 0
     if by_path:
@@ -376,9 +376,9 @@ def load(data: bytes, number: int, path: Path) -> str:
         return f"{type(error).__name__}: {error}"[:200]
 
 
-def run(mutants: int, seed: int = 0, first: int = 0, say: Any = None) -> Counter:
-    """Loads so many mutants: {how it ended: how often}. What escapes, and what takes too much
-    memory or time, is listed under its own words.
+def run(mutants: int, seed: int = 0, first: int = 0, report: Any = None) -> Counter:
+    """Loads the mutants: {outcome: count}. Unexpected exceptions, and excessive memory or time, are
+    outcomes of their own.
     """
     bases, ends = seeds_of_mutants(), Counter()
     before = signal.signal(signal.SIGPROF, _stop)
@@ -395,26 +395,26 @@ def run(mutants: int, seed: int = 0, first: int = 0, say: Any = None) -> Counter
             if _peak() - peak > MEMORY:
                 end = f"takes {(_peak() - peak) >> 20} MB"
             ends[end] += 1
-            if say is not None and end not in ("loads", "refused"):
-                say(f"mutant {number} ({kind}): {end}")
+            if report is not None and end not in ("loads", "refused"):
+                report(f"mutant {number} ({kind}): {end}")
     signal.signal(signal.SIGPROF, before)
     return ends
 
 
 def _peak() -> int:
-    """The most memory that this process had, in bytes."""
-    import resource  # Windows has none
+    """This process's peak memory in bytes."""
+    import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:
-    """Prints how it ended; 1 if anything escaped."""
+    """Prints the outcomes; returns 1 if any mutant failed unexpectedly."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="write the first mutant there, and end")
+    parser.add_argument("--keep", type=Path, help="write the first mutant to this file and exit")
     args = parser.parse_args()
     if args.keep:
         args.keep.write_bytes(mutant(seeds_of_mutants(), args.seed, args.first)[1])

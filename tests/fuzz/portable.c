@@ -1,5 +1,5 @@
-/* No vector kernels: with a fuzzer's flags they take minutes to compile, and the portable ones are
- * as much at the mercy of the input. tests/c runs those of every instruction set. */
+/* No vector kernels: they take minutes to compile with a fuzzer's flags, and the portable ones
+ * depend on the input just as much. tests/c runs those of every instruction set. */
 #include "../../csrc/kernels/kernels.h"
 
 const trpok_table *trpok_avx2(void) { return NULL; }

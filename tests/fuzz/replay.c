@@ -1,6 +1,6 @@
-/* A harness without a fuzzer: files to be replayed, or so many inputs by a generator of numbers.
+/* Runs a harness without a fuzzer: on files, or on a number of random inputs.
  *
- *     replay FILE...      (what a fuzzer left, say)
+ *     replay FILE...      (for instance a crash that a fuzzer found)
  *     replay COUNT        */
 #include "input.h"
 

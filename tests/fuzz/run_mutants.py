@@ -1,11 +1,11 @@
-"""Mutants of run folders: whatever is in one, a report and a plot of its neighbours are made.
+"""Fuzzes run folders: a report and a plot must be made whatever a neighbouring folder contains.
 
     python tests/fuzz/run_mutants.py 100000 [--seed 0]
 
-Each mutant is a run of one of four kinds in which one to three things are wrong: values, texts,
-bytes, files that are none, names. It lies beside a run that is whole, and must be read or be left
-out by name. The page must be well-formed with nothing but our own tags and attributes, without a
-coordinate that is not finite, and without a warning on the way.
+Each mutant is a run of one of four kinds with one to three errors: values, texts, bytes, special
+files, names. It lies beside a valid run, and must be read or left out by name. The page must be
+well-formed, contain only our own tags and attributes and no coordinate that is not finite, and
+cause no warning.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from run_folders import made_up, write_csv, write_evaluation, write_run
+from run_folders import example_columns, write_csv, write_evaluation, write_run
 
 import fasttrpo.report
 from fasttrpo.logs.logger import _TAGS
@@ -82,10 +82,10 @@ JUNK = (
 def base_runs(folder):
     """The files of a run of each kind: name -> bytes."""
     write_evaluation(write_run(folder / "run", RECORDS))
-    told = {"num_timesteps": [200, 400], "mean_reward": [10.0, 20.0]}
-    write_csv(folder / "run" / "evaluations.csv", told)
+    columns = {"num_timesteps": [200, 400], "mean_reward": [10.0, 20.0]}
+    write_csv(folder / "run" / "evaluations.csv", columns)
     (folder / "run" / "error.txt").write_text("Traceback\n  at\nValueError: boom\n")
-    tags = {_TAGS.get(name, f"train/{name}"): v for name, v in made_up(RECORDS, 0).items()}
+    tags = {_TAGS.get(name, f"train/{name}"): v for name, v in example_columns(RECORDS, 0).items()}
     (folder / "tags").mkdir()
     write_csv(folder / "tags" / "progress.csv", tags)
     (write_run(folder / "old", RECORDS) / "config.json").unlink()
@@ -98,7 +98,7 @@ def base_runs(folder):
 
 
 def mutated(draw, files):
-    """The files with something wrong. None: a folder, a link to itself or a pipe of that name."""
+    """The files with errors. None stands for a folder, a link to itself or a pipe of that name."""
     files = dict(files)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         name = draw.choice(sorted(files))
@@ -123,7 +123,7 @@ def mutated(draw, files):
 
 
 def raw(draw, data):
-    """Other bytes."""
+    """Changed bytes."""
     at, end = sorted(draw.choices(range(len(data) + 1), k=2))
     return draw.choice(
         (
@@ -142,7 +142,7 @@ def raw(draw, data):
 
 
 def of_json(draw, data):
-    """Another value, key or depth."""
+    """A changed value, key or depth."""
     try:
         tree = json.loads(data)
         places = list(nodes(tree))
@@ -168,7 +168,7 @@ def of_json(draw, data):
 
 
 def nodes(tree):
-    """(container, key) of each value within."""
+    """(container, key) of each value in the tree."""
     if not isinstance(tree, dict | list):
         return
     for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
@@ -177,7 +177,7 @@ def nodes(tree):
 
 
 def of_csv(draw, data):  # noqa: C901, PLR0912
-    """Other cells, rows, columns."""
+    """Changed cells, rows or columns."""
     try:
         rows = list(csv.reader(io.StringIO(data.decode(errors="replace"), newline="")))
     except csv.Error:
@@ -218,7 +218,7 @@ def of_csv(draw, data):  # noqa: C901, PLR0912
 
 
 def lay_out(draw, folder, files):
-    """Writes the mutant's folder."""
+    """Writes the mutant's files."""
     folder.mkdir(parents=True)
     for name, data in files.items():
         if data is not None:
@@ -231,7 +231,7 @@ def lay_out(draw, folder, files):
 # -- checks ---------------------------------------------------------------------------------------
 
 
-# Tags of a page, and the attributes that they may have.
+# The tags of a page, and their allowed attributes.
 OURS = {
     **dict.fromkeys(("head", "title", "style", "body", "main", "h1", "h2", "h3", "b", "span"), ""),
     **dict.fromkeys(("table", "thead", "tbody", "th", "footer", "script"), ""),
@@ -254,7 +254,7 @@ OWN_FILES = [(REPORT / name).read_text() for name in ("page.css", "page.js")]
 
 
 def check_page(text):
-    """That nothing in a page but our own tags, closed as they opened, is markup."""
+    """Asserts that all markup of a page is ours, with balanced tags."""
     text.encode()
     assert len(text) < 1 << 20
     for own in OWN_FILES:
@@ -273,7 +273,7 @@ def check_page(text):
 
 
 def check_attributes(tag, text):
-    """That they are ours, and what is drawn is finite."""
+    """Asserts that the attributes are ours and that coordinates are finite."""
     for name, value, _ in ATTRIBUTE.findall(text):
         assert name in OURS[tag].split(), (tag, name)
         if name == "data-points":
@@ -283,11 +283,11 @@ def check_attributes(tag, text):
 
 
 def check(root):
-    """An exception says what is wrong with the report or the plot of the runs there. Whether the
-    mutant was read.
+    """Reports on and plots the runs; raises if something is wrong. Returns whether the mutant was
+    read.
     """
     runs, left_out = load([root])
-    assert any(run.folder.name == "whole" for run in runs)
+    assert any(run.folder.name == "valid" for run in runs)
     assert len(runs) + len(left_out) == 2
     groups = grouped(runs)
     check_page(page(groups, left_out))
@@ -302,9 +302,9 @@ def check(root):
 
 
 def run_mutant(seed, files, root):
-    """Makes one of the runs `files` wrong, beside a whole one, and checks. Whether it was read."""
+    """Makes one mutant of the runs `files` beside a valid run; returns whether it was read."""
     draw = random.Random(seed)
-    write_run(root / "whole", RECORDS, seed=1)
+    write_run(root / "valid", RECORDS, seed=1)
     mutant = mutated(draw, draw.choice(files))
     lay_out(draw, root / "mutant" / draw.choice(NAMES), mutant)
     with warnings.catch_warnings():
@@ -312,8 +312,8 @@ def run_mutant(seed, files, root):
         return check(root)
 
 
-def run_mutants(n, seed, folder, tell=lambda n, counts: None):
-    """Counts of what became of n mutants. An exception has a note with the seed that makes the
+def run_mutants(n, seed, folder, report=lambda n, counts: None):
+    """Counts the outcomes of n mutants. An exception gets a note with the seed that makes its
     mutant again.
     """
     files, counts = base_runs(folder / "base"), Counter()
@@ -325,23 +325,23 @@ def run_mutants(n, seed, folder, tell=lambda n, counts: None):
             error.add_note(f"the mutant of seed {seed + i}, kept in {root}")
             raise
         shutil.rmtree(root)
-        tell(i + 1, counts)
+        report(i + 1, counts)
     return counts
 
 
 def main():
-    """Runs them, and says how it went."""
+    """Runs the mutants and prints the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    folder, began = Path(tempfile.mkdtemp(prefix="run-mutants-")), time.monotonic()
+    folder, start = Path(tempfile.mkdtemp(prefix="run-mutants-")), time.monotonic()
 
-    def tell(n, counts):
+    def report(n, counts):
         if n % 1000 == 0:
-            print(f"{n} mutants, {time.monotonic() - began:.0f} s: {dict(counts)}", flush=True)
+            print(f"{n} mutants, {time.monotonic() - start:.0f} s: {dict(counts)}", flush=True)
 
-    counts = run_mutants(args.n, args.seed, folder, tell)
+    counts = run_mutants(args.n, args.seed, folder, report)
     shutil.rmtree(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{args.n} mutants: {dict(counts)}, at most {peak >> 10} MB")

@@ -1,4 +1,4 @@
-/* A simulator whose answers are a fuzzer's: each call takes what it says from the input. */
+/* A simulator controlled by a fuzzer: each call takes its results from the input. */
 #ifndef TRPO_TESTS_FUZZ_SIMULATOR_H
 #define TRPO_TESTS_FUZZ_SIMULATOR_H
 
@@ -7,13 +7,13 @@
 
 enum { SIM_OBS = 3, SIM_ACTIONS = 2, SIM_CHOICES = 5 };
 
-/* What is in a state: the rest of the answers is told by `sim_input`. */
+/* The state; all other results come from `sim_input`. */
 typedef struct sim_state {
-    unsigned char open[SIM_CHOICES]; /* which choices it leaves open */
+    unsigned char open[SIM_CHOICES]; /* the open choices */
     unsigned char rest[6];
 } sim_state;
 
-static input *sim_input; /* of the input that is being run; NULL: all goes well */
+static input *sim_input; /* the current input; NULL: no call fails */
 
 static inline int sim_code(void)
 {
@@ -60,7 +60,7 @@ static inline int sim_mask(const void *config, const void *state, uint8_t *mask)
     const sim_state *s = (const sim_state *)state;
     (void)config;
     memcpy(mask, s->open, SIM_CHOICES);
-    return s->rest[5] == 0xEE; /* never of itself: of a state that was damaged */
+    return s->rest[5] == 0xEE; /* only in a damaged state */
 }
 
 /* kind: 0 real actions, 1 bounded ones, 2 choices, 3 choices and masks */
@@ -87,7 +87,7 @@ static inline trpo_env sim_env(int kind, int limit)
     return env;
 }
 
-/* What holds of environments at any time. */
+/* Asserts what must always hold for environments. */
 static inline void check_outcome(trpo_envs *envs)
 {
     const trpo_env_outcome out = trpo_envs_outcome(envs);
