@@ -1,4 +1,4 @@
-"""The surrogate's gradient against differences, and against a derivative taken another way."""
+"""The surrogate's gradient against differences and an independent derivative."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_gradient_is_the_4th_order_difference_of_the_surrogate(
     implementation, hidden, distribution, activation
 ):
     agent, _ = loaded(implementation, settings(hidden, distribution, activation), off_policy=True)
-    h = 1e-6 if activation == "relu" else 1e-4  # no step may cross a kink
+    h = 1e-6 if activation == "relu" else 1e-4  # steps must not cross a kink
     numeric = reference.differences(lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, h)
     assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
 
@@ -55,7 +55,7 @@ def test_gradient_is_linear_in_the_advantages(implementation, distribution):
 
 
 def test_gradient_follows_the_parameters(implementation):
-    """The recorded log-probabilities stay those of the policy that acted."""
+    """The recorded log-probabilities remain those of the acting policy."""
     s = settings()
     agent, (obs, act, adv, ret, _) = loaded(implementation, s)
     logp = reference.dense_policy(s).logp(agent.theta, obs, act)
@@ -67,7 +67,7 @@ def test_gradient_follows_the_parameters(implementation):
 
 @table("activation", ["tanh", "identity"])
 @table("n", [1, 65, 257, 700])
-def test_value_gradient(implementation, activation, n):
+def test_value_gradient_equals_the_derivative(implementation, activation, n):
     s = settings(activation=activation, n_steps=700)
     agent, batch = loaded(implementation, s, n)
     sizes = (s.obs_size, *s.value_hidden, 1)

@@ -129,7 +129,7 @@ MISTAKES = {
         "portable/advantages.py",
         "later = 0.0 if cut else adv[t + 1, e]",
         "later = 0.0 if t == T - 1 else adv[t + 1, e]",
-        "test_advantages.py::test_recursion_is_the_sum_written_out",
+        "test_advantages.py::test_recursion_equals_the_explicit_sum",
     ),
     "the twin's scale of rewards forgets episodes' ends": (
         "portable/normalizer.py",
