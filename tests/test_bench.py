@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agents import needs_extension
+from c_objects import compile_core, compile_pool
 from tables import table
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -32,8 +33,18 @@ needs_compiler = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def own_program_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(tmp_path / "cache"))
+def own_program_cache(tmp_path_factory, monkeypatch):
+    """One for all tests, so each program is compiled once."""
+    cache = tmp_path_factory.getbasetemp() / "bench_cache"
+    monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(cache))
+
+
+@pytest.fixture
+def compiled_core(tmp_path_factory, monkeypatch):
+    """Link programs with the objects of test_c.py instead of compiling all of csrc for each."""
+    objects = compile_core("float32", tmp_path_factory) + compile_pool(tmp_path_factory)
+    assert {path.stem for path in machine.core()} == {path.stem for path in objects}
+    monkeypatch.setattr(machine, "core", lambda: objects)
 
 
 def module_of(path):
@@ -183,7 +194,7 @@ def test_the_profile_fits_the_critic_on_the_data_of_the_update():
 
 
 @needs_compiler
-def test_each_kernel_is_timed_on_each_instruction_set():
+def test_each_kernel_is_timed_on_each_instruction_set(compiled_core):
     """Every function of the kernels' tables, but for queries."""
     found = kernels_bench.times(rounds=1)
     header = (machine.CSRC / "kernels" / "kernels.h").read_text()
@@ -244,7 +255,7 @@ def test_the_peak_program_measures_a_rate():
 
 
 @needs_compiler
-def test_the_predict_program_runs():
+def test_the_predict_program_runs(compiled_core):
     times = small.predict_c(threads=1, counts=[1], seconds=0)["times"]
     assert set(times) == {"17-64-64-6", "4-64-64-2"}
     assert all(t.low <= t.median <= t.high for t in times.values())

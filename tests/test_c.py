@@ -1,28 +1,32 @@
 """The C core without Python: its C tests, its examples, and mistakes that the tests must catch.
 
-Everything is compiled with plain `cc` in temporary folders. Environment variables:
-
-    CC                 another compiler
-    FASTTRPO_CFLAGS    flags for every compilation and link, for example sanitizers
+Everything is compiled with plain `cc` in temporary folders; c_objects.py names the variables that
+change the compiler and its flags.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from c_objects import (
+    CC,
+    CORE,
+    CSRC,
+    FLAGS,
+    POOL,
+    PRECISIONS,
+    ROOT,
+    compile_core,
+    compile_once,
+    compile_pool,
+    run,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-CSRC = ROOT / "csrc"
-# The core and the environments; they do not need the thread pool.
-CORE = sorted(p for part in ("core", "kernels", "envs") for p in CSRC.glob(f"{part}/*.c"))
-POOL = sorted(CSRC.glob("executor/*.c"))
 SIMULATOR = CSRC / "examples/balance_env.c"
 EXAMPLE = CSRC / "examples/embed_cartpole.c"
 TESTS = sorted(ROOT.glob("tests/c/test_*.c"))
@@ -30,11 +34,7 @@ FUZZERS = sorted(ROOT.glob("tests/fuzz/fuzz_*.c"))
 SET_BITS = ROOT / "tests/c/set_bits.c"
 SET_BITS_LINES = {"dense", "function", "product", "cholesky", "gae", "update"}
 
-CC = os.environ.get("CC", "cc")
-# No contraction: csrc/README.md requires it for the same bits from every instruction set.
-FLAGS = ["-O2", "-ffp-contract=off", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
 SANITIZED = any(flag.startswith("-fsanitize") for flag in FLAGS)
-PRECISIONS = {"float32": [], "float64": ["-DTRPO_DOUBLE"]}
 
 pytestmark = pytest.mark.skipif(shutil.which(CC) is None, reason=f"there is no C compiler ({CC})")
 
@@ -57,34 +57,9 @@ MISTAKES = {
 }
 
 
-def run(command: list[str], **keywords) -> str:
-    """The command's output. Any exit status but 0 fails the test and shows all output."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **keywords)
-    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
 def compile_objects(sources: list[Path], folder: Path, precision: str) -> list[Path]:
     """Compile the sources into the folder and return the object files."""
     run([CC, *FLAGS, *PRECISIONS[precision], "-c", *map(str, sources)], cwd=folder)
-    return [folder / f"{source.stem}.o" for source in sources]
-
-
-def compile_once(compiler: list[str], sources: list[Path], name: str, factory) -> list[Path]:
-    """Object files shared by all pytest-xdist processes. The first compiles them, on all cores,
-    and the others wait.
-    """
-    import fcntl
-
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    folder.mkdir(exist_ok=True)
-    with open(folder / "lock", "w") as lock, ThreadPoolExecutor(os.cpu_count()) as threads:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            commands = [[*compiler, "-c", str(source)] for source in sources]
-            list(threads.map(lambda command: run(command, cwd=folder), commands))
-            (folder / "done").touch()
     return [folder / f"{source.stem}.o" for source in sources]
 
 
@@ -102,15 +77,12 @@ def precision(request) -> str:
 
 @pytest.fixture(scope="session")
 def core(precision, tmp_path_factory) -> list[Path]:
-    """The core's objects in one precision, compiled once."""
-    compiler = [CC, *FLAGS, *PRECISIONS[precision]]
-    return compile_once(compiler, CORE, f"core_{precision}", tmp_path_factory)
+    return compile_core(precision, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def pool(tmp_path_factory) -> list[Path]:
-    """The pool's objects, which do not depend on the precision."""
-    return compile_once([CC, *FLAGS], POOL, "pool", tmp_path_factory)
+    return compile_pool(tmp_path_factory)
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)
