@@ -187,7 +187,7 @@ def horizon():
 def test_complete_episodes_match_gymnasium(env_id):
     rng, limit = np.random.default_rng(2), compiled(env_id).max_episode_steps
     lengths = []
-    for state in starts(env_id, 8, rng):
+    for state in starts(env_id, 3, rng):
         actions, obs, rewards, terminated = episode(env_id, state, rng, limit)
         env = compiled(env_id, autoreset_mode="Disabled")
         set_states(env, [state])

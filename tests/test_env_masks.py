@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import DictInfoToList
 from helpers import COUNTERS, Counter, collected
+from pairs import pairwise
 from tables import table
 from vec_env import VecCartPole
 
@@ -21,6 +22,7 @@ from fasttrpo.stream.stream import Stream
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
 ONES = (1,) * 9
+FORMS = ["array", "list", "parts", "method", "sometimes"]  # see Masked
 KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
 
 
@@ -79,10 +81,9 @@ def run(env, n_steps=7):
     return collected(env, n_steps, rollouts=3)
 
 
-@table("form", ["array", "list", "parts", "method", "sometimes"])
-@table("mode", list(AutoresetMode))
-@table(("kind", "keywords"), KINDS)
-def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords):
+@table(("form", "mode", "how"), pairwise(FORMS, list(AutoresetMode), KINDS))
+def test_every_action_has_the_mask_of_its_observation(form, mode, how):
+    kind, keywords = how
     agent = run(masked(kind, mode, form, **keywords))
     assert len(agent.masks) == 21
     for (obs, *_, skip), mask in zip(agent.rows, agent.masks, strict=True):
@@ -93,7 +94,7 @@ def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords
             np.testing.assert_array_equal(mask[env], known)
 
 
-@table("form", ["array", "list", "parts", "method", "sometimes"])
+@table("form", FORMS)
 @table("mode", list(AutoresetMode))
 def test_masks_in_lists_of_infos_are_read_alike(form, mode):
     plain = run(masked(SyncVectorEnv, mode, form))
@@ -254,17 +255,18 @@ class Real(Binary):
         self.action_space = spaces.Box(-1, 1, (9,))
 
 
-@table("kind", [SyncVectorEnv, AsyncVectorEnv])
-@table("env_class", [Binary, Real])
+SOURCES = {
+    "array": r"^infos\['action_mask'\]",
+    "sometimes": r"^infos\['action_mask'\]",  # not in a reset
+    "method": r"^action_masks\(\)",
+}
+
+
 @table(
-    ("form", "source"),
-    [
-        ("array", r"^infos\['action_mask'\]"),
-        ("sometimes", r"^infos\['action_mask'\]"),  # not in a reset
-        ("method", r"^action_masks\(\)"),
-    ],
+    ("form", "env_class", "kind"),
+    pairwise(SOURCES, [Binary, Real], [SyncVectorEnv, AsyncVectorEnv]),
 )
-def test_masks_that_the_action_space_does_not_support_warn_once(form, source, env_class, kind):
+def test_masks_that_the_action_space_does_not_support_warn_once(form, env_class, kind):
     instead = r"; MultiDiscrete\(\[2\] \* 9\) has the same" if env_class is Binary else ""
     stream = Stream(kind([lambda: env_class(form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
@@ -274,7 +276,9 @@ def test_masks_that_the_action_space_does_not_support_warn_once(form, source, en
             for _ in range(4):
                 stream.step(np.zeros((1, 9), np.int8))
 
-    with pytest.warns(UserWarning, match=f"{source} is not looked at: .*{instead}") as warned:
+    with pytest.warns(
+        UserWarning, match=f"{SOURCES[form]} is not looked at: .*{instead}"
+    ) as warned:
         play()
     assert sum("not looked at" in str(each.message) for each in warned) == 1
     assert stream.masks is None

@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from helpers import COUNTERS, collected, counter_transitions, same_state
+from pairs import pairwise
 from space_envs import Identity, PartedCounter, TupleCounter
 from tables import table
 
@@ -29,19 +30,21 @@ def make_counters(kind, mode, counter=PartedCounter, **keywords):
     return kind(makers, autoreset_mode=mode, **keywords)
 
 
-@table("counter", [PartedCounter, TupleCounter])
-@table("mode", list(AutoresetMode))
+KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
+
+
 @table(
-    ("kind", "keywords"),
-    [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})],
+    ("counter", "mode", "how"),
+    pairwise([PartedCounter, TupleCounter], list(AutoresetMode), KINDS),
 )
-def test_agents_receive_every_transition_of_all_parts(counter, mode, kind, keywords):
+def test_agents_receive_every_transition_of_all_parts(counter, mode, how):
+    kind, keywords = how
     agent = collected(make_counters(kind, mode, counter, **keywords), n_steps=7, rollouts=3)
-    for env, how in enumerate(COUNTERS):
+    for env, (length, truncates) in enumerate(COUNTERS):
         found = agent.transitions(env)
-        assert found == counter_transitions(*how, len(found))
+        assert found == counter_transitions(length, truncates, len(found))
         assert len(found) == (
-            21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (how[0] + 1)
+            21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (length + 1)
         )
     for obs, *_, next_obs, _ in agent.rows:
         for row in (*obs, *next_obs):
@@ -95,9 +98,17 @@ def make_model(act, form, n_steps=64, **keywords):
     return TRPO("MlpPolicy", env, n_steps=n_steps, policy_kwargs=kwargs, seed=0, **keywords)
 
 
-@table("form", ["itself", "row", "parts"])
-@table("kind", ACTIONS)
+@table(
+    ("kind", "form"),
+    [
+        ("box", "itself"),
+        ("discrete", "itself"),
+        ("multi_discrete", "parts"),
+        ("multi_binary", "row"),
+    ],
+)
 def test_every_space_is_learnt(kind, form):
+    """Each action space and each form of observation once."""
     act = ACTIONS[kind]
     model = make_model(act, form)
     before, _ = evaluate_policy(model, Identity(act, form), 20, seed=1)
