@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
 from helpers import CC, INCLUDE, build_library, insides, replace_agent
+from pairs import pairwise
 from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -96,9 +97,12 @@ SETTINGS = {
 }
 
 
-@table("dtype", ["float32", "float64"])
-@table("settings", SETTINGS)
-@table("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"])
+@table(
+    ("env_id", "settings", "dtype"),
+    pairwise(
+        ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"], SETTINGS, ["float32", "float64"]
+    ),
+)
 def test_rows_equal_those_of_stepping(env_id, settings, dtype):
     """With float32 spaces, in both precisions, with episodes that a step limit truncates."""
     keywords = {"dtype": dtype, **SETTINGS[settings]}
