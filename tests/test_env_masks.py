@@ -103,14 +103,14 @@ def test_masks_in_lists_of_infos_are_read_alike(form, mode):
         np.testing.assert_array_equal(one, other)
 
 
-class FailsWhenOver(Masked):
+class Exacting(Masked):
     """Its action_masks() fails once the episode is over."""
 
     def __init__(self, length=3, truncates=False):
         super().__init__(length, truncates, form="method")
-        self.action_masks = self._masks_if_running
+        self.action_masks = self._living
 
-    def _masks_if_running(self):
+    def _living(self):
         assert self.t < self.length, "the episode is over"
         return self._mask()
 
@@ -118,7 +118,7 @@ class FailsWhenOver(Masked):
 @table("kind", [SyncVectorEnv, AsyncVectorEnv])
 @table("mode", list(AutoresetMode))
 def test_action_masks_is_not_called_after_the_end_of_an_episode(mode, kind):
-    env = kind([lambda how=how: FailsWhenOver(*how) for how in COUNTERS], autoreset_mode=mode)
+    env = kind([lambda how=how: Exacting(*how) for how in COUNTERS], autoreset_mode=mode)
     agent = run(env)
     assert len(agent.masks) == 21
     env.close()
