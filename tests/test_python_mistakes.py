@@ -105,7 +105,7 @@ MISTAKES = {
         "training/trainer.py",
         "if self.phase == ROLLOUT:",
         "if self.phase != ROLLOUT:",
-        "test_amid.py",
+        "test_changes_during_training.py",
     ),
     "choices from the wrong end": (
         "spaces/actions.py",
