@@ -110,7 +110,7 @@ def test_rest_waits_until_no_thread_uses_cpu_time(monkeypatch):
     assert pauses == [pause] * 3
 
 
-# -- what is measured ------------------------------------------------------------------------------
+# -- measurements ---------------------------------------------------------------------------------
 
 
 def test_every_case_can_be_called():
@@ -195,7 +195,7 @@ def test_the_profile_fits_the_critic_on_the_data_of_the_update():
 
 @needs_compiler
 def test_each_kernel_is_timed_on_each_instruction_set(compiled_core):
-    """Every function of the kernels' tables, but for queries."""
+    """Every function of the kernels' tables, except queries."""
     found = kernels_bench.times(rounds=1)
     header = (machine.CSRC / "kernels" / "kernels.h").read_text()
     functions = set(re.findall(r"^    \w+ \(\*(\w+)\)\(", header, re.M))

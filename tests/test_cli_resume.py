@@ -77,7 +77,7 @@ def raising(error):
 
 
 def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
-    """Raise `error` during the rollout that follows so many iterations."""
+    """Raise `error` during the rollout that follows `iterations` iterations."""
     collect = Trainer.collect
 
     def collected(trainer, callback):

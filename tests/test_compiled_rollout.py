@@ -186,7 +186,7 @@ def make_compiled(**keywords):
         (lambda: Stepped("CartPole-v1", 2), {}, True),
     ],
 )
-def test_what_cannot_be_collected_in_c_is_stepped_from_python(make, keywords, from_python):
+def test_environments_that_c_cannot_step_are_stepped_from_python(make, keywords, from_python):
     """The `step` of a wrapper or a subclass must not be bypassed."""
     model = TRPO("MlpPolicy", make(), n_steps=8, **keywords)
     replace_agent(model, Spy(insides(model).agent))

@@ -11,7 +11,6 @@ from agents import (
     World,
     collect,
     every_distribution,
-    every_policy,
     loaded,
     random_batch,
     rollout_settings,
@@ -33,17 +32,6 @@ def dense_surrogate(dense, batch, coefficient=C):
         return gain + coefficient * dense.entropy(theta, batch.obs)
 
     return surrogate
-
-
-@every_policy
-def test_gradient_is_the_4th_order_difference_of_the_surrogate(
-    implementation, hidden, distribution, activation
-):
-    s = settings(hidden, distribution, activation, ent_coef=C)
-    agent, _ = loaded(implementation, s, off_policy=True)
-    h = 1e-6 if activation == "relu" else 1e-4  # steps must not cross a kink
-    numeric = reference.differences(lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, h)
-    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
 
 
 @every_distribution

@@ -84,7 +84,7 @@ def test_outputs_are_linear_in_the_formula(implementation, features, dtype, obs_
 @pytest.mark.parametrize("name", ["fourier", "rbf"])
 @pytest.mark.parametrize("bandwidth", [0.1, 0.0, 30.0])
 def test_bandwidths_scale_the_features(implementation, name, bandwidth):
-    """0 stands for the default."""
+    """0 means the default."""
     s = linear(FEATURES[name] | {"feature_bandwidth": bandwidth})
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
     assert_close(agent.predict(obs, True), with_one(s, obs) @ weights(agent, s), DENSE)

@@ -43,7 +43,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from fasttrpo.files.atomic import replacing
-for _ in range(150):
+for _ in range(60):
     with replacing(Path(sys.argv[1])) as file:
         for _ in range(20):
             file.write(sys.argv[2].encode() * 1000)

@@ -22,18 +22,6 @@ def test_product_equals_the_dense_matrix(implementation, hidden, distribution, a
 
 
 @every_policy
-def test_product_is_symmetric_and_positive_semidefinite(
-    implementation, hidden, distribution, activation
-):
-    agent, _ = loaded(implementation, settings(hidden, distribution, activation))
-    F = reference.matrix(agent.theory.fisher_product, agent.theta.size)
-    assert_close(F, F.T, ROUNDING)
-    eigenvalues = np.linalg.eigvalsh((F + F.T) / 2)
-    assert eigenvalues[-1] > 0
-    assert eigenvalues[0] > -ROUNDING * eigenvalues[-1]
-
-
-@every_policy
 def test_product_is_the_second_difference_of_the_kl(
     implementation, hidden, distribution, activation
 ):
