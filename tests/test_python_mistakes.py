@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 # {what is wrong: (file, as it is, as it must not be, the tests that fail then)}
 MISTAKES = {
     "a finished episode's return goes on": (
-        "training/collect.py",
+        "training/episodes.py",
         "self._totals[ended] = 0.0",
         "self._totals[ended] = 1.0",
         "test_collect.py",
@@ -30,7 +30,7 @@ MISTAKES = {
         "test_collect.py",
     ),
     "rewards of rows without a step are summed": (
-        "training/collect.py",
+        "training/episodes.py",
         ", where=stepped)",
         ")",
         "test_collect.py",
