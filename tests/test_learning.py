@@ -23,7 +23,7 @@ TARGETS = [
     ("MountainCar-v0", "MlpPolicy", -110.0, 500_000),
     ("MountainCarContinuous-v0", "MlpPolicy", 90.0, 120_000),
 ]
-# With two seeds only, since each takes a minute or two; far below usual results.
+# With two seeds only, since each takes a minute or two. The targets are far below usual returns.
 MUJOCO_TARGETS = [
     ("InvertedPendulum-v5", 950.0, 101_000),
     ("Hopper-v5", 2_500.0, 1_000_000),
