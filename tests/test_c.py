@@ -171,10 +171,13 @@ def command_in_header(source: Path) -> str:
 
 
 def test_examples_compile_with_the_commands_in_their_headers(tmp_path):
-    """In a folder that holds only csrc, so that nothing is written into the sources."""
+    """In a folder that holds only csrc, so that nothing is written into the sources. -O0 compiles
+    four times as fast.
+    """
     (tmp_path / "csrc").symlink_to(CSRC, target_is_directory=True)
     for example, product in ((EXAMPLE, "embed"), (SIMULATOR, "balance_env.so")):
-        run(["sh", "-ec", command_in_header(example)], cwd=tmp_path)
+        command = re.sub(r" -O\d ", " -O0 ", command_in_header(example))
+        run(["sh", "-ec", command], cwd=tmp_path)
         assert os.access(tmp_path / product, os.X_OK)
 
 
