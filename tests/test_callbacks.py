@@ -336,10 +336,6 @@ def test_frequencies_may_be_floats_with_integer_values(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_iterate_needs_no_callback(model):
-    assert insides(model).iterate()["iteration"] == 1
-
-
 @pytest.mark.parametrize("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end"])
 def test_settings_changed_during_a_rollout_take_effect_at_the_next(moment, model):
     """At a rollout's start they take effect in that iteration."""
