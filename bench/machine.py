@@ -16,6 +16,7 @@ from bench import ROOT
 from fasttrpo.core import backend
 
 CSRC = ROOT / "csrc"
+CORE = {"core", "envs", "kernels", "executor"}
 PACKAGES = ("numpy", "numba", "torch", "stable-baselines3", "sb3-contrib", "tianshou", "jax")
 
 
@@ -92,10 +93,7 @@ def compiled(name: str, with_core: bool = False) -> Path:
 
     with_core: linked with all of csrc.
     """
-    sources = [ROOT / "bench" / "c" / f"{name}.c"]
-    if with_core:
-        folders = ("core", "envs", "kernels")
-        sources += sorted([*(p for f in folders for p in CSRC.glob(f"{f}/*.c")), *executor()])
+    sources = [ROOT / "bench" / "c" / f"{name}.c", *(core() if with_core else [])]
     program = cache_folder() / name
     newest = max(path.stat().st_mtime for path in sources)
     if not program.exists() or program.stat().st_mtime < newest:
@@ -106,9 +104,9 @@ def compiled(name: str, with_core: bool = False) -> Path:
     return program
 
 
-def executor() -> list[Path]:
-    """The thread pool's sources, if there are any."""
-    return sorted(CSRC.glob("executor/*.c"))
+def core() -> list[Path]:
+    """The sources of the core, the environments and the thread pool."""
+    return sorted(p for p in CSRC.glob("*/*.c") if p.parent.name in CORE)
 
 
 def peak(seconds: float = 0.1, threads: int = 1) -> dict[str, float]:

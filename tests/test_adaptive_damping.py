@@ -1,4 +1,4 @@
-"""Damping that follows how well the surrogate's gains are predicted."""
+"""Adaptive damping follows how well the surrogate's gain is predicted."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
 
 
 def updated(agent, seed=1, T=24):
-    """A rollout of a world, the parameters before the update, and its record."""
+    """Collect a rollout and update: (log, parameters before the update, record)."""
     log = collect(agent, World(5, seed), T)
     return log, agent.theta, agent.update()
 
 
 def scale_after(scale, record):
-    """The rule, once more."""
+    """The expected scale, by an independent implementation of the rule."""
     if record["outcome"] == ZERO_GRADIENT:
         return scale
     gain, predicted = record["surr_gain"], record["surr_gain_predicted"]
@@ -53,20 +53,20 @@ def test_damping_follows_how_well_gains_are_predicted(implementation, target_kl,
     assert (scale - 1) * grows > 0
 
 
-def test_the_damping_in_force_is_what_everything_uses(implementation):
-    """An agent whose damping has come to 0.02 does what one does that was given it."""
-    born = shaken(implementation, rollout_settings(cg_damping=0.02))
-    grown = shaken(implementation, rollout_settings(cg_damping=0.01, adaptive_damping=True))
-    grown.load_state(grown.state() | {"damping_scale": np.array([2.0])})
-    v = np.random.default_rng(0).normal(size=len(born.theta))
-    for agent in (born, grown):
+def test_every_stage_uses_the_adapted_damping(implementation):
+    """Damping adapted to 0.02 gives the same bits as `cg_damping=0.02`."""
+    fixed = shaken(implementation, rollout_settings(cg_damping=0.02))
+    adapted = shaken(implementation, rollout_settings(cg_damping=0.01, adaptive_damping=True))
+    adapted.load_state(adapted.state() | {"damping_scale": np.array([2.0])})
+    v = np.random.default_rng(0).normal(size=len(fixed.theta))
+    for agent in (fixed, adapted):
         agent.theory.load_batch(*random_batch(settings()))
-    assert np.array_equal(born.theory.precondition(v), grown.theory.precondition(v))
-    assert np.array_equal(born.theory.solve()[0], grown.theory.solve()[0])
-    _, _, one = updated(born)
-    _, _, two = updated(grown)
+    assert np.array_equal(fixed.theory.precondition(v), adapted.theory.precondition(v))
+    assert np.array_equal(fixed.theory.solve()[0], adapted.theory.solve()[0])
+    _, _, one = updated(fixed)
+    _, _, two = updated(adapted)
     assert one | {"seconds": None} == two | {"seconds": None}
-    assert born.theta.tobytes() == grown.theta.tobytes()
+    assert fixed.theta.tobytes() == adapted.theta.tobytes()
 
 
 @pytest.mark.parametrize(("scale", "target_kl"), [(1e-7, 1e-6), (1e4, 1e3)])
@@ -81,7 +81,7 @@ def test_the_damping_stays_within_bounds(implementation, scale, target_kl):
     assert agent.state()["damping_scale"] == scale
 
 
-def test_a_zero_gradient_tells_nothing_of_the_damping(implementation):
+def test_a_zero_gradient_leaves_the_scale_unchanged(implementation):
     agent = implementation.agent(rollout_settings(adaptive_damping=True, gamma=0.0))
     agent.value_theta = np.zeros_like(agent.value_theta)
     no = np.zeros(5, bool)
@@ -92,7 +92,7 @@ def test_a_zero_gradient_tells_nothing_of_the_damping(implementation):
     assert agent.state()["damping_scale"] == 1
 
 
-def test_without_it_the_scale_is_left_alone(implementation):
+def test_without_adaptive_damping_the_scale_is_unchanged(implementation):
     agent = shaken(implementation, rollout_settings())
     agent.load_state(agent.state() | {"damping_scale": np.array([2.0])})
     _, _, record = updated(agent)
@@ -109,7 +109,7 @@ def test_a_state_with_an_impossible_scale_is_refused(implementation, value):
     assert bits(agent) == before
 
 
-def test_a_saved_model_goes_on_with_its_damping(tmp_path):
+def test_a_loaded_model_keeps_its_damping(tmp_path):
     model = small_model("Pendulum-v1", adaptive_damping=True, cg_damping=0.01)
     model.learn(256)
     assert model.snapshot().state["damping_scale"] != 1

@@ -1,4 +1,4 @@
-"""Advantages: the recursion against its sum written out, and where an episode ends."""
+"""Advantages: the recursion against the explicit sum, and the ends of episodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fasttrpo.portable import advantages
 
 
 def cut_before(done, skip):
-    """Rows that end: done, or followed by a row that was no step."""
+    """`done`, and also where the next row is not a step."""
     done = done.copy()
     done[:-1] |= skip[1:]
     return done
@@ -23,7 +23,7 @@ def cut_before(done, skip):
 @table("seed", range(5))
 @table(("gamma", "lam"), [(0.97, 0.9), (1.0, 1.0), (0.9, 0.0), (0.0, 0.5)])
 @table("shape", [(40, 5), (1, 3), (7, 1)])
-def test_recursion_is_the_sum_written_out(implementation, seed, gamma, lam, shape):
+def test_recursion_equals_the_explicit_sum(implementation, seed, gamma, lam, shape):
     draw = np.random.default_rng(seed)
     rew, val, boot = draw.normal(size=(3, *shape))
     done, skip = draw.random((2, *shape)) < 0.15
@@ -34,13 +34,13 @@ def test_recursion_is_the_sum_written_out(implementation, seed, gamma, lam, shap
     assert_close(ret, np.where(skip, 0, expected + val), ROUNDING)
 
 
-# -- through the agent: one row, so that value_loss_before is adv^2 -------------------------------
+# -- through the agent: one row, so that value_loss_before is adv^2 --------------------------------
 
 
 def one_row(implementation, term, trunc, then=None, **more):
-    """The agent's advantage of a first row with reward 2, and the values that could go into it.
+    """|advantage| of a single row with reward 2, and the values of its two observations.
 
-    then: what follows; "skip" is a row in which no step happens.
+    then: the row that follows; "skip" is a row without a step.
     """
     s = settings(gamma=0.9, gae_lambda=0.8, normalize_advantage=False, n_steps=3, **more)
     agent = shaken(implementation, s)
@@ -58,7 +58,7 @@ def one_row(implementation, term, trunc, then=None, **more):
 
 @pytest.mark.parametrize("then", [None, "skip"])
 @pytest.mark.parametrize("critic", ["gauss_newton", "ridge"])
-def test_termination_has_no_future(implementation, then, critic):
+def test_terminated_episodes_do_not_bootstrap(implementation, then, critic):
     for trunc in (False, True):
         adv, here, _ = one_row(implementation, True, trunc, then, critic=critic)
         assert adv == pytest.approx(abs(2.0 - here), rel=ROUNDING)
@@ -66,21 +66,21 @@ def test_termination_has_no_future(implementation, then, critic):
 
 @pytest.mark.parametrize("then", [None, "skip"])
 @pytest.mark.parametrize("critic", ["gauss_newton", "ridge"])
-def test_truncation_bootstraps_from_what_came_next(implementation, then, critic):
+def test_truncated_episodes_bootstrap_from_the_final_observation(implementation, then, critic):
     adv, here, there = one_row(implementation, False, True, then, critic=critic)
     assert adv == pytest.approx(abs(2.0 + 0.9 * there - here), rel=ROUNDING)
 
 
 @pytest.mark.parametrize("then", [None, "skip"])
 @pytest.mark.parametrize("critic", ["gauss_newton", "ridge"])
-def test_an_open_episode_counts_as_cut_short(implementation, then, critic):
-    """At the end of the rollout, and before a row in which no step happened."""
+def test_unfinished_episodes_bootstrap_like_truncated_ones(implementation, then, critic):
+    """Both at the end of the rollout and before a row without a step."""
     adv, here, there = one_row(implementation, False, False, then, critic=critic)
     assert adv == pytest.approx(abs(2.0 + 0.9 * there - here), rel=ROUNDING)
 
 
-def test_what_follows_a_gap_is_another_episode(implementation):
-    """Two rows around a skipped one: neither sees the other's reward or value."""
+def test_a_row_without_a_step_separates_episodes(implementation):
+    """Neither of the rows around a skipped one depends on the other's reward or value."""
     losses = []
     for reward in (1.0, 100.0):
         s = settings(gamma=0.9, gae_lambda=0.8, normalize_advantage=False, n_steps=3)
@@ -99,7 +99,7 @@ def test_what_follows_a_gap_is_another_episode(implementation):
 @pytest.mark.parametrize("next_step", [False, True])
 @pytest.mark.parametrize("T", [1, 7, 24])
 def test_advantages_of_random_rollouts(implementation, gaps, next_step, T):
-    """The record's losses and gradient are those of the reference's advantages and returns."""
+    """The record's losses and gradient match the reference's advantages and returns."""
     s = rollout_settings(normalize_advantage=False, gamma=0.97, gae_lambda=0.9)
     agent, twin = (shaken(implementation, s) for _ in range(2))
     log = collect(agent, World(5, next_step=next_step, gaps=gaps), T)
@@ -112,8 +112,8 @@ def test_advantages_of_random_rollouts(implementation, gaps, next_step, T):
     assert record["explained_variance"] == pytest.approx(explained, rel=DENSE)
 
 
-def test_gaps_are_there_and_open_episodes_before_them():
-    """The rollouts above hold what they are meant to hold."""
+def test_random_rollouts_contain_gaps_and_unfinished_episodes():
+    """The rollouts above cover the intended cases."""
     agent = make_agent(rollout_settings(), "portable")
     log = collect(agent, World(5, gaps=True), 24)
     ends = log.term | log.trunc | log.skip
@@ -122,10 +122,10 @@ def test_gaps_are_there_and_open_episodes_before_them():
     assert (log.term & log.trunc & ~log.skip).any()
 
 
-# -- normalisation --------------------------------------------------------------------------------
+# -- normalisation ---------------------------------------------------------------------------------
 
 
-def test_standardize():
+def test_standardize_has_unit_variance_or_zeros_if_constant():
     adv = np.random.default_rng(0).normal(2.0, 5.0, size=100)
     scaled = advantages.standardize(adv, np.float32)
     assert_close(scaled, reference.standardized(adv), ROUNDING)
@@ -135,8 +135,10 @@ def test_standardize():
 
 
 @pytest.mark.parametrize(("scale", "outcome"), [(1e3, 0), (1e-3, 0), (0.0, 2)])
-def test_normalised_advantages_forget_the_reward_s_scale(implementation, scale, outcome):
-    """Without a critic's say (V = 0, gamma = 0), adv = rew."""
+def test_normalised_advantages_do_not_depend_on_the_scale_of_rewards(
+    implementation, scale, outcome
+):
+    """With V = 0 and gamma = 0, the advantages are the rewards."""
     s = settings(gamma=0.0, critic="ridge")
     steps = []
     for factor in (1.0, scale):
@@ -150,6 +152,6 @@ def test_normalised_advantages_forget_the_reward_s_scale(implementation, scale, 
         steps.append(agent.theta - before)
     assert record["outcome"] == outcome
     if scale:
-        assert_close(steps[1], steps[0], 1e-6)  # the 1e-8 beside the standard deviation
+        assert_close(steps[1], steps[0], 1e-6)  # the 1e-8 added to the standard deviation
     else:
         assert not steps[1].any()

@@ -1,8 +1,8 @@
-"""What linters cannot say of Python's layers and of the length of files and functions.
+"""Rules on Python's layers and on the length of files and functions that linters cannot express.
 
-The arrows between rooms are contracts of import-linter, and what is imported with a module, its
-docstrings and its functions' complexity are rules of ruff: both in pyproject.toml. Each check here
-is tried on a bad example too, so that a check that checks nothing fails.
+Import directions between folders are import-linter contracts; module imports, docstrings and
+complexity are ruff rules (both in pyproject.toml). Each check also runs on a bad example, so a
+check that checks nothing fails.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
 
 DOOR_FILES = sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".pyx", ".pxi"))
-# What of fasttrpo two rooms may import from outside themselves.
+# The parts of fasttrpo that two folders may import from outside themselves.
 MAY_IMPORT = {
     "portable": {"fasttrpo.checks.arrays", "fasttrpo.errors"},  # an independent implementation
-    "envs": {  # other libraries use them; core has their extension
+    "envs": {  # usable without the rest; core holds their extension
         *("fasttrpo.checks.suggest", "fasttrpo.checks.values", "fasttrpo.errors"),
         *("fasttrpo.files.atomic", "fasttrpo.files.npz"),
         *("fasttrpo.core", "fasttrpo.core.source_tree", "fasttrpo"),
@@ -33,7 +33,7 @@ MAY_IMPORT = {
 
 
 def imports(source, package):
-    """Absolute names of what a module imports. package: the one that it lives in, dotted."""
+    """Absolute names of a module's imports. package: dotted name of the module's package."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -45,8 +45,8 @@ def imports(source, package):
     return found
 
 
-def own(names):
-    """Which modules of fasttrpo these names are, or are in."""
+def own_modules(names):
+    """The modules of fasttrpo that these names are, or are defined in."""
     found = set()
     for name in names:
         parts = name.split(".")
@@ -62,19 +62,19 @@ def is_module(dotted):
 
 
 def from_outside(room, source, package):
-    """What a file of a room imports of fasttrpo beyond its room and what the room may."""
-    modules = own(imports(source, package)) - MAY_IMPORT[room]
+    """Modules of fasttrpo outside `room` that a file of it imports without permission."""
+    modules = own_modules(imports(source, package)) - MAY_IMPORT[room]
     return {m for m in modules if f"{m}.".removeprefix(f"fasttrpo.{room}.") == f"{m}."}
 
 
-def test_the_twin_and_the_environments_stand_alone():
+def test_portable_and_envs_import_nothing_else():
     for room in MAY_IMPORT:
         for path in sorted((PACKAGE / room).rglob("*.py")):
             package = ".".join(path.relative_to(ROOT).parts[:-1])
             assert not from_outside(room, read(path), package), name_of(path)
 
 
-def test_an_import_from_outside_is_seen():
+def test_outside_imports_are_detected():
     text = "from ..trpo import TRPO\nfrom . import rng\n\ndef f():\n    import numba\n"
     assert imports(text, "fasttrpo.portable") == {
         *("fasttrpo.trpo.TRPO", "fasttrpo.portable.rng", "numba")
@@ -87,28 +87,28 @@ def test_an_import_from_outside_is_seen():
 
 
 def compared_strings(text):
-    """String constants that the code compares something with."""
+    """String constants in the code's comparisons."""
     compared = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Compare)]
     inside = itertools.chain(*(ast.walk(n) for n in compared))
     return {n.value for n in inside if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
-def test_no_code_asks_which_distribution_it_has():
-    """What differs between distributions is in their entries of the tables."""
+def test_no_python_code_compares_distribution_names():
+    """Differences between distributions belong in the entries of the tables."""
     for path in PACKAGE.rglob("*.py"):
         assert not compared_strings(read(path)) & set(DISTRIBUTIONS), name_of(path)
     assert compared_strings('x = 1 if s.distribution in ("gaussian", y) else 2') == {"gaussian"}
 
 
-# Third parties, and parts of the standard library and of NumPy that take their time, and that a
-# model needs late if at all: for saving, for a wrong name, for the command line.
+# Third-party packages, and slow parts of the standard library and NumPy that a model needs late if
+# at all: to save, to report a wrong name, on the command line.
 HEAVY = {"gymnasium", "mujoco", "numba", "tqdm", "torch", "scipy", "matplotlib"}
 LATE = {"argparse", "difflib", "importlib.metadata", "multiprocessing", "numpy.random", "secrets"}
 LATE |= {"tempfile", "zipfile"}
 
 
 def modules_after(*lines):
-    """Names of what is imported after these lines and was not before the last of them."""
+    """Names of the modules that the last of these lines imports."""
     *first, last = lines
     code = ["import sys", *first, "before = set(sys.modules)", last]
     code = "\n".join([*code, "print(*sorted(set(sys.modules) - before))"])
@@ -116,7 +116,7 @@ def modules_after(*lines):
     return set(out.stdout.split())
 
 
-def test_importing_imports_nothing_heavy():
+def test_import_loads_no_slow_modules():
     imported = modules_after("import fasttrpo")
     assert "fasttrpo" in imported
     assert not imported & {*HEAVY, "numpy"}
@@ -126,14 +126,14 @@ def test_importing_imports_nothing_heavy():
 
 
 def too_long(text):
-    """The file, and functions by name: limits in lines, where ruff counts statements."""
+    """What exceeds the limits in lines (ruff counts statements): "file", names of functions."""
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
     found = ["file"] if text.count("\n") > 500 else []
     return found + [f.name for f in functions if f.end_lineno - f.lineno >= 60]
 
 
 def test_the_command_line_starts_without_numpy():
-    """So `--help` is quick, and the processes of many seeds start before this one imports it."""
+    """So that `--help` is quick and worker processes start before NumPy is imported."""
     assert "numpy" not in modules_after("import fasttrpo.cli")
 
 
@@ -145,13 +145,13 @@ def test_python_files_and_functions_are_short():
     assert len(PYTHON_FILES) > 100
 
 
-# The builtins that `fasttrpo.errors` has a kind of; a file that raises them says why here.
+# Builtins with a counterpart in `fasttrpo.errors`; files that raise them say why here.
 BUILTINS = {"ValueError", "TypeError", "ImportError", "RuntimeError", "FileNotFoundError"}
 BUILTINS |= {"MemoryError"}
 PLAIN_ALLOWED = {
-    "fasttrpo/files/npz.py",  # its readers say what file it is, and of what kind
-    "fasttrpo/stream/workers.py",  # a process of the user's environment has ended
-    "fasttrpo/envs/python/interpreter.py",  # shown as what a function of the user's raised
+    "fasttrpo/files/npz.py",  # callers add the file and its kind
+    "fasttrpo/stream/workers.py",  # a process of the user's environment ended
+    "fasttrpo/envs/python/interpreter.py",  # shown as an error of the user's function
     "fasttrpo/cli/worker.py",  # sent to the pool
 }
 
@@ -160,7 +160,7 @@ def plain_errors(text):
     return set(re.findall(r"\braise (\w+)\b", text)) & BUILTINS
 
 
-def test_what_users_cause_is_a_user_error():
+def test_errors_that_users_cause_are_user_errors():
     plain = {name_of(path) for path in DOOR_FILES if plain_errors(read(path))}
     assert plain <= PLAIN_ALLOWED
     assert plain_errors("raise ValueError(1)") == {"ValueError"}

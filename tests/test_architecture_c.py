@@ -1,7 +1,7 @@
-"""The arrows between C's layers, and the limits that keep files and functions readable.
+"""Include directions between C's layers, and limits that keep files and functions readable.
 
-Read from the sources themselves: includes, calls, lengths. Each check is tried on a bad example
-too, so that a check that checks nothing fails.
+Read from the sources: includes, calls, lengths. Each check also runs on a bad example, so a check
+that checks nothing fails.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sources import C_ASIDE, C_FILES, CSRC, PACKAGE, ROOT, name_of, read
 
 pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not beside the tests")
 
-# Kernels are compiled per instruction set from shared sources, over the set's own vectors.
+# Kernels are compiled per instruction set from shared sources, on the set's vector types.
 KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "wide_simd.h", "rows_simd.h", "math_simd.h"}
 KERNEL_SOURCES |= {"layer.h", "lane.h"}
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 PUBLIC = {"trpo.h", "trpo_env.h", "trpo_random.h"}
-# What a file of each folder may include of ours.
+# Our headers that a file of each folder may include.
 MAY_INCLUDE = {
     "include": {"trpo.h", "trpo_random.h", "trpo_settings.h"},
     "memory": set(),
@@ -32,8 +32,8 @@ MAY_INCLUDE = {
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h"},
 }
-# And of the C library: no allocation, no output, in kernels, core and envs. The pool of threads is
-# the host's: it alone allocates, starts threads and asks the system.
+# And the C library's: kernels, core and envs neither allocate nor print. The thread pool belongs to
+# the host: it alone allocates, starts threads and calls the system.
 LIBRARY = {"arm_neon.h", "immintrin.h", "limits.h", "math.h", "stddef.h", "stdint.h", "string.h"}
 SYSTEM = {"fenv.h", "pthread.h", "sched.h", "signal.h", "stdio.h", "stdlib.h", "time.h", "unistd.h"}
 SYSTEM |= {"windows.h"}
@@ -54,7 +54,7 @@ def without_strings(text):
 
 
 def includes(text):
-    """(ours, the library's): file names without folders."""
+    """(our headers, the library's headers), as file names without folders."""
     ours = {Path(name).name for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.M)}
     return ours, set(re.findall(r"^\s*#\s*include\s*<([^>]+)>", text, re.M))
 
@@ -68,7 +68,7 @@ def wrong_includes(folder, text):
 
 
 def among(files, wrong):
-    """{file: what is wrong with it}; wrong: takes a path."""
+    """{file: problems}, for files with problems. wrong: a function of a path."""
     found = {name_of(path): wrong(path) for path in files}
     return {name: what for name, what in found.items() if what}
 
@@ -84,12 +84,12 @@ def test_includes_point_one_way():
     assert {p.parent.name for p in C_FILES} == set(MAY_INCLUDE)
 
 
-# {instruction set: the header that is compiled for it alone}.
+# {instruction set: the header only its files may include}.
 SETS = {"avx2": "simd_avx2.h", "avx512": "simd_avx512.h", "neon": "simd_neon.h"}
 
 
 def wrong_vectors(name, text):
-    """Headers of vectors, or of intrinsics, that a file of this name must not include."""
+    """Vector or intrinsics headers that a file of this name must not include."""
     own = {header for each, header in SETS.items() if name.endswith(f"_{each}.c")}
     ours, library = includes(text)
     intrinsics = set() if name in SETS.values() else library & {"immintrin.h", "arm_neon.h"}
@@ -97,7 +97,7 @@ def wrong_vectors(name, text):
 
 
 def test_vectors_stay_in_the_files_of_their_instruction_set():
-    """One file too many, and a machine without the set would meet it."""
+    """Elsewhere they would crash on machines without the set."""
     assert among(C_FILES, lambda path: wrong_vectors(path.name, read(path))) == {}
     text = '#include <immintrin.h>\n#include "simd_avx512.h"\n'
     assert wrong_vectors("dense_avx512.c", text) == {"immintrin.h"}
@@ -108,7 +108,7 @@ def test_vectors_stay_in_the_files_of_their_instruction_set():
 
 
 def test_every_set_is_offered_by_dispatch():
-    """A table per file dense_<set>.c, under its name; a machine that can run it finds it."""
+    """Each file dense_<set>.c has a table of its name, and dispatch lists it."""
     kernels = CSRC / "kernels"
     found = {p.stem.removeprefix("dense_") for p in kernels.glob("dense_*.c")}
     assert found == set(SETS)
@@ -121,7 +121,7 @@ def test_every_set_is_offered_by_dispatch():
 
 
 def calls(text):
-    """Names before an opening parenthesis, outside comments and strings."""
+    """Names followed by an opening parenthesis, outside comments and strings."""
     return set(re.findall(r"\b([A-Za-z_]\w*)\s*\(", without_strings(without_comments(text))))
 
 
@@ -133,8 +133,8 @@ def wrong_calls(folder, text):
 GLOBAL_STATE = re.compile(r"^static (?!const|inline)[^(;{]*[;=]", re.M)
 
 
-def test_the_core_allocates_prints_and_exits_nowhere():
-    """Nor has it global state. The executor allocates, and is like it in all else."""
+def test_the_core_never_allocates_prints_or_exits():
+    """Nor has it global state. The executor may allocate, but nothing else of these."""
     rooms = ("core", "kernels", "envs", "executor")
     files = [path for path in C_FILES if path.parent.name in rooms]
     assert among(files, lambda path: wrong_calls(path.parent.name, read(path))) == {}
@@ -146,20 +146,16 @@ def test_the_core_allocates_prints_and_exits_nowhere():
 
 
 def distribution_switches(text):
-    """Comparisons with one distribution, and cases of a switch over them."""
+    """Comparisons with a single distribution, and cases of a switch over distributions."""
     table = read(CSRC / "kernels" / "kernels.h").partition("#define TRPOK_DISTRIBUTIONS")[2]
     names = "|".join(re.findall(r"ENTRY\((\w+)\)", table))
     one = rf"(?i:TRPO_(?:{names})|&trpok_(?:{names}))"
     return re.findall(rf"[!=]=\s*{one}\b|{one}\s*[!=]=|case\s+{one}\b", without_comments(text))
 
 
-@pytest.mark.parametrize("path", C_FILES, ids=name_of)
-def test_no_code_asks_which_distribution_it_has(path):
-    """What differs between distributions is in their entries of the table (kernels.h)."""
-    assert not distribution_switches(read(path))
-
-
-def test_a_switch_over_distributions_is_seen():
+def test_no_c_code_compares_distributions():
+    """Differences between distributions belong in the entries of the table (kernels.h)."""
+    assert among(C_FILES, lambda path: distribution_switches(read(path))) == {}
     assert distribution_switches("if (s->distribution != TRPO_CATEGORICAL) return;")
     assert distribution_switches("switch (x) { case TRPO_GAUSSIAN: break; }")
     assert distribution_switches("if (m->dist == &trpok_bernoulli) return;")
@@ -167,8 +163,8 @@ def test_a_switch_over_distributions_is_seen():
 
 
 def definitions(text):
-    """(name, lines, body) of each function: its header stands at the left margin."""
-    text = without_comments_same_lines(text)
+    """(name, lines, body) of each function. Headers start at the left margin."""
+    text = blank_comments(text)
     for found in re.finditer(
         r"^(?!#|typedef|struct|enum|extern)\w[^;{}=#]*?\b(\w+)\([^;{}]*\)\n\{", text, re.M
     ):
@@ -176,12 +172,12 @@ def definitions(text):
         yield found[1], text[found.start() : end].count("\n") + 2, text[found.end() : end]
 
 
-def without_comments_same_lines(text):
+def blank_comments(text):
     return re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
 
 
 def too_large(text):
-    """What is too large of a C file: the file, lines by their number, functions by their name."""
+    """What exceeds the limits: "file", numbers of lines, names of functions."""
     lines = text.splitlines()
     found = ["file"] if len(lines) > 400 else []
     found += [number for number, line in enumerate(lines, 1) if len(line) > 100]
@@ -198,7 +194,7 @@ def test_c_files_lines_and_functions_are_short():
 
 
 def test_all_functions_are_found():
-    """By their brace at the left margin, which nothing else has."""
+    """As many as there are opening braces at the left margin, which only functions have."""
     found = set()
     for path in C_FILES:
         names = [name for name, _, _ in definitions(read(path))]
@@ -209,12 +205,12 @@ def test_all_functions_are_found():
     assert [(name, lines) for name, lines, _ in definitions(long)] == [("f", 64)]
 
 
-# Files of csrc/core that are no stage: what all stages stand on.
+# Files of csrc/core that are not stages: every stage uses them.
 SHARED = {"blocks.c", "network.c", "masks.c", "layout.c", "policy.c", "settings.c", "status.c"}
 SHARED |= {"minibatch.c"}
-# Only update.c runs the stages. Within one, these calls are the design's: CG multiplies, the critic
-# is fitted by the policy's machinery, rows are normalised and valued as they come, rewards are
-# scaled before they are used.
+# Only update.c runs the stages. These calls between stages are part of the design: CG multiplies,
+# the critic is fitted with the policy's code, rows are normalised and valued on arrival, rewards
+# are scaled before use.
 BETWEEN_STAGES = {
     "advantages.c": {"normalizer.c", "rollout.c"},
     "collect.c": {"features.c", "rollout.c"},
@@ -228,7 +224,7 @@ BETWEEN_STAGES = {
 
 
 def stage_calls():
-    """{file: the other stages' files whose functions it calls}."""
+    """{file: files of other stages that it calls}."""
     core = [p for p in C_FILES if p.parent.name == "core" and p.suffix == ".c"]
     home = {
         name: path.name
@@ -246,13 +242,13 @@ def test_only_the_update_runs_the_stages():
     found = stage_calls()
     stages = {"advantages.c", "gradient.c", "cg.c", "line_search.c", "critic.c", "normalizer.c"}
     assert stages <= found.pop("update.c")
-    found.pop("theory.c")  # each stage by itself
+    found.pop("theory.c")  # runs single stages
     for name, called in found.items():
         assert called <= BETWEEN_STAGES.get(name, set()), name
 
 
 def undocumented(header):
-    """Public functions without a comment above their group, or beside them."""
+    """Public functions without a comment above their group or on their line."""
     bad = []
     blocks = re.split(r"\n\s*\n", header)
     for block in blocks:
@@ -266,7 +262,7 @@ def test_every_public_function_is_documented():
     header = read(CSRC / "include" / "trpo.h") + read(CSRC / "include" / "trpo_env.h")
     public = set(re.findall(r"^[\w ]+[ *](trpo_\w+)\([^;{]*\);", header, re.M))
     assert {"trpo_init", "trpo_update", "trpo_save", "trpo_envs_init", "trpo_envs_step"} <= public
-    # Those whose names say it all.
+    # Their names are enough.
     evident = {"trpo_default_settings", "trpo_get_culprit"}
     evident |= {"trpo_envs_count", "trpo_envs_spec", "trpo_envs_outcome"}
     assert set(undocumented(header)) <= evident
@@ -278,7 +274,7 @@ def test_public_names_have_the_prefix():
         prefixes = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_", "envs": "trpo_env"}
         prefix = prefixes.get(path.parent.name)
         if prefix and path.suffix == ".c":
-            text = without_comments_same_lines(read(path))
+            text = blank_comments(read(path))
             public = re.findall(
                 r"^(?!static|typedef)\w[^;{}=#\n]*?\b(\w+)\([^;{}]*\)\n\{", text, re.M
             )

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, and that they run: no peer needed, and never a time asserted."""
+"""The benchmarks' arithmetic, and that they run. Needs no peer and asserts no times."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agents import needs_extension
+from c_objects import compile_core, compile_pool
 from tables import table
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -32,15 +33,25 @@ needs_compiler = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def programs_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(tmp_path / "cache"))
+def own_program_cache(tmp_path_factory, monkeypatch):
+    """One for all tests, so each program is compiled once."""
+    cache = tmp_path_factory.getbasetemp() / "bench_cache"
+    monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(cache))
+
+
+@pytest.fixture
+def compiled_core(tmp_path_factory, monkeypatch):
+    """Link programs with the objects of test_c.py instead of compiling all of csrc for each."""
+    objects = compile_core("float32", tmp_path_factory) + compile_pool(tmp_path_factory)
+    assert {path.stem for path in machine.core()} == {path.stem for path in objects}
+    monkeypatch.setattr(machine, "core", lambda: objects)
 
 
 def module_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-# -- the modules ---------------------------------------------------------------------------------
+# -- the modules -----------------------------------------------------------------------------------
 
 
 def test_modules_import_without_any_peer():
@@ -54,27 +65,27 @@ def test_modules_import_without_any_peer():
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": ROOT})
 
 
-@table("path", FILES, ids=module_of)
-def test_files_and_functions_are_short(path):
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 400
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree)
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    assert not [f.name for f in functions if f.end_lineno - f.lineno >= 40]
+def test_files_and_functions_are_short():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path
+        tree = ast.parse(text)
+        assert ast.get_docstring(tree), path
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        assert not [f.name for f in functions if f.end_lineno - f.lineno >= 40], path
 
 
-def test_the_installed_library_is_measured_and_not_the_sources_in_the_way():
+def test_bench_adds_the_source_tree_last_to_the_path():
     code = "import sys, bench; print(sys.path[-1], sys.path.count(sys.path[-1]))"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(ROOT), "1"]
 
 
-# -- timing --------------------------------------------------------------------------------------
+# -- timing ----------------------------------------------------------------------------------------
 
 
-def test_contestants_take_turns_and_are_set_up_before_each_call():
+def test_contestants_alternate_and_are_set_up_before_each_call():
     calls = []
     entries = {
         "a": timing.Contestant(lambda: calls.append("run a"), lambda: calls.append("set up a")),
@@ -86,11 +97,11 @@ def test_contestants_take_turns_and_are_set_up_before_each_call():
     assert 0 < times["a"].low <= times["a"].median <= times["a"].high
 
 
-def test_a_median_and_its_quartiles():
+def test_summary_is_the_median_and_quartiles():
     assert timing.summary([5.0, 1.0, 2.0, 4.0, 3.0]) == timing.Times(3.0, 2.0, 4.0, 5)
 
 
-def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
+def test_rest_waits_until_no_thread_uses_cpu_time(monkeypatch):
     pause, pauses = timing.PAUSE, []
     used = iter([0, pause, pause, 1.5 * pause, 1.5 * pause, 1.6 * pause])
     monkeypatch.setattr(timing.time, "process_time", lambda: next(used))
@@ -99,7 +110,7 @@ def test_a_rest_lasts_until_no_thread_uses_time(monkeypatch):
     assert pauses == [pause] * 3
 
 
-# -- what is measured ----------------------------------------------------------------------------
+# -- measurements ---------------------------------------------------------------------------------
 
 
 def test_every_case_can_be_called():
@@ -113,7 +124,7 @@ def test_every_case_can_be_called():
         assert set(case.arguments) | {"threads", "counts", "seconds"} <= set(names)
 
 
-def test_cases_are_chosen_by_the_beginning_of_their_names():
+def test_cases_are_chosen_by_prefix():
     assert [case.name for case in cases.chosen(["gae-2"])] == ["gae-2048x16", "gae-256x128"]
     assert cases.chosen([]) == cases.all_cases()
     with pytest.raises(ValueError, match="'nothing'"):
@@ -129,7 +140,7 @@ def test_the_numpy_peer_computes_our_product(name):
         fisher._check(shape, batch, {"wrong": lambda v: v})
 
 
-def test_torch_s_order_of_parameters_and_back():
+def test_conversion_to_the_order_of_torch_parameters_round_trips():
     sizes, theta = (3, 4, 2), np.arange(4 * 4 + 5 * 2 + 2.0)
     order = torch_peer.to_torch(theta, sizes)
     assert list(order[:3]) == [26, 27, 0]  # log_std first, then the first output's weights
@@ -147,23 +158,23 @@ def test_the_recorded_batch_has_its_recorded_advantages():
     assert ours.relative_error(adv.ravel(), expected) < 1e-5
 
 
-def test_our_advantages_are_those_of_the_loop_in_numpy():
+def test_our_advantages_equal_the_numpy_loop():
     rollout = small.rollout(40, 3)
     rew, val, boot, done, skip = rollout
     found = theory.gae(rew, val, np.zeros_like(done), done, boot)
     for ours_, numpys in zip(found, small.numpy_gae(rew, val, boot, done, skip), strict=True):
-        assert ours.relative_error(ours_, numpys) < 1e-6  # values are in float32 there
+        assert ours.relative_error(ours_, numpys) < 1e-6  # the loop's values are float32
 
 
 @needs_extension
-def test_an_update_is_judged_and_profiled():
+def test_an_update_repeats_and_is_judged():
     batch = batches.recorded("small")
     update = ours.Update(ours.defaults(batch), batch)
     for _ in range(2):
         update.prepare()
         update.run()
         first = update.step
-    assert np.array_equal(first, update.step)  # from the same start
+    assert np.array_equal(first, update.step)  # from the same parameters
     judge = ours.Judge(batch, np.random.default_rng(0).normal(size=batch.rew.shape))
     assert judge.gain(np.zeros_like(first)) == 0
     assert judge.gain(3 * first) == pytest.approx(judge.gain(first))
@@ -171,8 +182,8 @@ def test_an_update_is_judged_and_profiled():
 
 
 @needs_extension
-def test_the_profile_s_rows_are_the_update_s():
-    """What the critic is fitted to for a time is what it is fitted to in the update."""
+def test_the_profile_fits_the_critic_on_the_data_of_the_update():
+    """Both report the same loss."""
     batch = batches.recorded("small")
     update = ours.Update(ours.defaults(batch), batch)
     fit = profile._fit(update, batch)
@@ -183,8 +194,8 @@ def test_the_profile_s_rows_are_the_update_s():
 
 
 @needs_compiler
-def test_each_kernel_is_timed_by_itself():
-    """Every function of the kernels' tables, on every set; what is no work of its own is not."""
+def test_each_kernel_is_timed_on_each_instruction_set(compiled_core):
+    """Every function of the kernels' tables, except queries."""
     found = kernels_bench.times(rounds=1)
     header = (machine.CSRC / "kernels" / "kernels.h").read_text()
     functions = set(re.findall(r"^    \w+ \(\*(\w+)\)\(", header, re.M))
@@ -203,7 +214,7 @@ def test_each_kernel_is_timed_by_itself():
 
 @needs_extension
 @needs_compiler
-def test_a_profile():
+def test_a_profile_has_a_row_for_each_stage():
     found = profile.profile(batches.recorded("small"), threads=1, length=0)
     rows = profile.rows(found)
     assert [row[0] for row in rows[-2:]] == ["the rest", "whole update"]
@@ -211,7 +222,7 @@ def test_a_profile():
     assert set(found.times) == {stage.name for stage in found.stages} | {profile.WHOLE}
 
 
-# -- processes and programs ----------------------------------------------------------------------
+# -- processes and programs ------------------------------------------------------------------------
 
 
 def test_a_missing_peer_is_skipped_by_name(tmp_path):
@@ -228,14 +239,14 @@ def test_a_missing_peer_is_skipped_by_name(tmp_path):
 
 @needs_extension
 @needs_compiler
-def test_a_case_in_a_process_of_its_own():
+def test_a_case_runs_in_its_own_process():
     (result,) = processes.run(cases.chosen(["gae-256x128"]), counts=[1], seconds=0)
     assert set(result["times"]) == {"ours", "numpy"}
     assert "gae-256x128" in report.tables([result])
 
 
 @needs_compiler
-def test_the_peak_program():
+def test_the_peak_program_measures_a_rate():
     for threads in (1, 2):
         peaks = machine.peak(0.01, threads)
         assert {"baseline", "neon"} & set(peaks)
@@ -244,7 +255,7 @@ def test_the_peak_program():
 
 
 @needs_compiler
-def test_the_program_that_predicts():
+def test_the_predict_program_runs(compiled_core):
     times = small.predict_c(threads=1, counts=[1], seconds=0)["times"]
     assert set(times) == {"17-64-64-6", "4-64-64-2"}
     assert all(t.low <= t.median <= t.high for t in times.values())
@@ -261,18 +272,18 @@ def test_the_machine_is_described():
 
 @needs_extension
 def test_mujoco_environments_are_compared_and_measured(capsys):
-    """Every contestant runs and has a row; no time is asserted."""
+    """Every contestant runs and has a row."""
     pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
     from bench import mujoco_envs
 
     arguments = ["Reacher-v5", "--num-envs", "2", "--threads", "1", "--seconds", "0"]
     assert mujoco_envs.main(arguments) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for row in ("Gymnasium sync", "bare physics", "batch physics", "actions given", "64-64 policy"):
-        assert row in said
+        assert row in output
 
 
-def test_a_difference_from_gymnasium_is_not_timed(capsys, monkeypatch):
+def test_an_environment_that_differs_from_gymnasium_is_not_timed(capsys, monkeypatch):
     from bench import mujoco_envs
 
     monkeypatch.setattr(mujoco_envs, "quiet", lambda: None)

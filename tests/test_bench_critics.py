@@ -1,4 +1,4 @@
-"""The benchmark of critics: the same rollouts for each, and unseen ones to judge them."""
+"""The critic benchmark: each critic is fitted to the same rollouts and judged on unseen ones."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from fasttrpo.settings.agent import AgentSettings
 
 
 @needs_extension
-def test_critics_are_compared_on_rollouts_that_they_have_not_seen(capsys):
+def test_each_critic_has_a_row_and_unknown_tasks_are_skipped(capsys):
     arguments = ["CartPole-v1", "--rollouts", "3", "--n-steps", "20", "--n-envs", "2"]
     assert critics.main([*arguments, "--seconds", "0"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"| {name} " in said for name in critics.CRITICS)
+    output = capsys.readouterr().out
+    assert all(f"| {name} " in output for name in critics.CRITICS)
     assert critics.main(["Nothing-v0", *arguments[1:]]) == 1
     assert "Nothing-v0: skipped" in capsys.readouterr().out
 
 
 @needs_extension
-def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
-    """By hand: the values before each update, of sums and of what the update calls returns."""
+def test_critics_are_judged_before_each_update_on_common_targets():
+    """By hand: values before each update, against discounted sums and the update's returns."""
     settings, rollouts = critics.record("Pendulum-v1", 3, 250, 1)
     episode, beyond = rollouts[0].rew[:200, 0], rollouts[0].rew[200:, 0]
     assert rollouts[0].trunc[199, 0]
     assert not rollouts[0].term.any()
     steps = 0.99 ** np.arange(250)
-    first_values = make_agent(settings)  # the recording agent's start: the default seed
+    first_values = make_agent(settings)  # as the recording agent starts: the default seed
     after = first_values.value(rollouts[0].next_obs[[199, 249], 0]).astype(float)
     assert rollouts[0].sums[0, 0] == pytest.approx(steps[:200] @ episode + 0.99**200 * after[0])
     assert rollouts[0].sums[200, 0] == pytest.approx(steps[:50] @ beyond + 0.99**50 * after[1])
@@ -54,14 +54,14 @@ def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
 
 
 @needs_extension
-def test_a_critic_with_another_loss_is_not_timed(monkeypatch):
+def test_a_critic_whose_loss_differs_is_not_timed(monkeypatch):
     settings, rollouts = critics.record("CartPole-v1", 3, 20, 2)
     monkeypatch.setattr(critics, "SAME_LOSS", -1.0)
     with pytest.raises(AssertionError, match="the loss of kfac, 1 epoch"):
         critics.compare(settings, rollouts, 0)
 
 
-def test_passes_of_critics_that_are_counted_by_hand():
+def test_passes_match_counts_by_hand():
     settings = AgentSettings(
         obs_size=4, distribution="gaussian", parts=(1,), n_steps=100, value_hidden=(8,)
     )

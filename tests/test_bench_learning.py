@@ -1,4 +1,4 @@
-"""`bench.learning`: its arithmetic, and that it runs; no peer needed, and never a time asserted."""
+"""`bench.learning`: its arithmetic, and that it runs. Needs no peer and asserts no times."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ needs_compiler = pytest.mark.skipif(
 
 
 def cells_of(text, start):
-    """Of the rows whose first cell starts so."""
+    """Cells of the rows whose first cell starts with `start`."""
     rows = [line for line in text.splitlines() if line.startswith(f"| {start}")]
     return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
 
 
 def a_run(who, seconds, steps=1000, target=475):
-    """One that reached its target, or (None) did not."""
+    """A run that reached its target after `seconds`, or never (None)."""
     reached = [{"target": target, "seconds": seconds, "steps": steps, "mean": target + 1}]
     run = {"env_id": "CartPole-v1", "who": who, "seed": 0, "reached": reached if seconds else []}
     return run | {"stopped": 60.0, "outside": 0.1, "evaluating": 1.0}
 
 
 def row_of(runs):
-    """From "ours" on."""
+    """The cells of the CartPole row, from "ours" on."""
     (task,), _ = tasks.chosen(["CartPole-v1"])
     text = report.tables(report.learning(task, runs, 60), runs)
     ((_, *cells),) = cells_of(text, "CartPole-v1 475")
     return cells
 
 
-def test_runs_are_told_by_their_median_and_spread():
+def test_runs_are_reported_by_median_and_spread():
     mine = [a_run("ours", seconds) for seconds in (0.5, 0.4, 0.9)]
     theirs = [a_run("sb3-contrib", seconds) for seconds in (5, 8, 20)]
     cells = row_of(mine + theirs)
@@ -54,7 +54,7 @@ def test_runs_are_told_by_their_median_and_spread():
     assert row_of(mine)[2:] == ["", "", "", "met (<= 0.6 s)"]
 
 
-def test_runs_that_ran_out_of_time_count_as_longer():
+def test_runs_out_of_time_count_as_longer_than_the_limit():
     mine = [a_run("ours", seconds) for seconds in (0.5, 1.0, None)]
     theirs = [a_run("sb3-contrib", seconds) for seconds in (5, None, None)]
     cells = row_of(mine + theirs)
@@ -66,12 +66,12 @@ def test_runs_that_ran_out_of_time_count_as_longer():
     assert lost[4:] == ["", "**missed** (<= 0.6 s)"]
 
 
-def test_a_peer_that_is_faster_is_not_hidden():
+def test_a_faster_peer_is_reported_as_a_loss():
     cells = row_of([a_run("ours", 10), a_run("sb3-contrib", 5)])
     assert cells[4:] == ["**0.50x (loss)**", "**missed** (<= 0.6 s), **missed** (>= 15x)"]
 
 
-def test_steps_have_a_target_too():
+def test_targets_in_steps_are_checked():
     (task,), _ = tasks.chosen(["Pendulum-v1"])
     run = a_run("ours", 1.5, steps=400_000, target=-160) | {"env_id": "Pendulum-v1"}
     first, second = report.learning(task, [run], 60)
@@ -79,7 +79,7 @@ def test_steps_have_a_target_too():
     assert second[-1] == "met (<= 2 s), **missed** (<= 300,000 steps)"
 
 
-def test_the_throughput_is_a_share_of_bare_physics():
+def test_throughput_is_reported_as_a_share_of_bare_physics():
     times = {who: {"median": t} for who, t in (("bare mj_step loops", 0.1), ("ours", 0.2))}
     found = {"rows": 2048, "times": times}
     row = report.throughput(tasks.THROUGHPUT, found)
@@ -91,7 +91,7 @@ def test_the_throughput_is_a_share_of_bare_physics():
 
 
 class Acting:
-    """Acts by a function of a batch of observations."""
+    """A model whose actions are a function of the observations."""
 
     def __init__(self, act):
         self._act = act
@@ -110,7 +110,7 @@ def balancing(obs):
 
 
 @needs_extension
-def test_a_policy_is_judged_off_the_clock_until_the_last_target(monkeypatch):
+def test_evaluations_are_off_the_clock_and_end_at_the_last_target(monkeypatch):
     monkeypatch.setattr(child, "EPISODES", (2, 5))
     judge = child.Judge("CartPole-v1", [20, 400], budget=1e6)
     assert judge.should_continue(Acting(clumsy), 10)
@@ -124,7 +124,7 @@ def test_a_policy_is_judged_off_the_clock_until_the_last_target(monkeypatch):
 
 
 @needs_extension
-def test_a_target_counts_if_every_evaluation_reaches_it(monkeypatch):
+def test_a_target_counts_only_if_every_evaluation_reaches_it(monkeypatch):
     judge = child.Judge("CartPole-v1", [100], budget=1e6)
     means = iter([(120, 0), (110, 0), (99, 0)])
     monkeypatch.setattr("fasttrpo.evaluate_policy", lambda *given, seed: next(means))
@@ -134,13 +134,13 @@ def test_a_target_counts_if_every_evaluation_reaches_it(monkeypatch):
 
 
 @needs_extension
-def test_a_run_ends_with_its_time():
+def test_a_run_ends_when_its_budget_is_spent():
     judge = child.Judge("CartPole-v1", [500], budget=0.0)
     assert not judge.should_continue(Acting(clumsy), 1)
     assert not judge.reached
 
 
-def test_the_interpreter_s_start_and_end_are_counted():
+def test_interpreter_start_and_exit_are_counted():
     found = {"reached": [{"seconds": 1.0}, {"seconds": 2.0}], "lived": 2.5}
     found = processes._with_all(found, 2.75)
     assert [each["seconds"] for each in found["reached"]] == [1.25, 2.25]
@@ -148,19 +148,19 @@ def test_the_interpreter_s_start_and_end_are_counted():
 
 @needs_extension
 @needs_compiler
-def test_whole_runs(capsys, monkeypatch, tmp_path):
-    """In processes of their own; no time is asserted."""
+def test_complete_runs(capsys, monkeypatch, tmp_path):
+    """In their own processes."""
     monkeypatch.setenv("FASTTRPO_BENCH_CACHE", str(tmp_path))
     assert main(["CartPole-v1", "--seeds", "1", "--alone"]) == 0
-    said = capsys.readouterr()
-    assert "| CartPole-v1 475 | " in said.out
-    assert "start and end" in said.err
+    captured = capsys.readouterr()
+    assert "| CartPole-v1 475 | " in captured.out
+    assert "start and end" in captured.err
     with pytest.raises(SystemExit):
         main(["CartPole-v2"])
 
 
 @needs_extension
-def test_whole_iterations_of_mujoco_s_tasks():
+def test_complete_iterations_of_mujoco_tasks():
     pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
     task = tasks.Throughput("Reacher-v5", n_envs=2, rows=20, share=0.7, ratio=8)
     found = processes.throughput(task, threads=1, seconds=0, with_peer=False)
@@ -168,7 +168,7 @@ def test_whole_iterations_of_mujoco_s_tasks():
     assert "of bare mj_step loops" in report.throughput(task, found)[1]
 
 
-def test_a_peer_s_run_is_skipped_where_it_is_missing(tmp_path):
+def test_runs_of_a_missing_peer_are_skipped(tmp_path):
     (tmp_path / "sb3_contrib.py").write_text("raise ImportError('No module named sb3_contrib')")
     task = tasks.TASKS[0]
     request = {"function": "sb3-contrib", "arguments": {"env_id": task.env_id, "seed": 0}}

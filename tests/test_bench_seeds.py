@@ -1,4 +1,4 @@
-"""The benchmark of seeds side by side runs."""
+"""The benchmark of parallel seeds runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bench import seeds
 
 
-def test_it_prints_what_is_compared(capsys):
+def test_it_prints_a_row_per_contestant(capsys):
     sizes = ["--seeds", "2", "--total-timesteps", "1024", "--rounds", "1"]
     seeds.main(["CartPole-v1", *sizes])
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""What the benchmarks count, and how they tell it."""
+"""The benchmarks' operation counts and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bench import batches, flops, profile, tables
 from bench.peers import report
 
-# -- operations ----------------------------------------------------------------------------------
+# -- operations ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("O", "H", "A"), [(17, 64, 6), (4, 64, 2), (348, 256, 17)])
@@ -49,7 +49,7 @@ def test_operations_of_an_update_are_those_of_its_stages():
     assert sum(stage.calls * stage.flops for stage in stages) == flops.update(settings, record)
 
 
-# -- tables --------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def test_numbers_with_units():
@@ -60,7 +60,7 @@ def test_numbers_with_units():
     assert tables.spread(2e-3, 1.9e-3, 2.1e-3) == "2.00 ms ±5%"
 
 
-def test_losses_are_told():
+def test_losses_and_missed_targets_are_marked():
     assert tables.ratio(2) == "2.00x"
     assert tables.ratio(0.5) == "**0.50x (loss)**"
     assert tables.verdict(0.5, 0.75) == "**missed** (>= 0.75)"
@@ -69,7 +69,7 @@ def test_losses_are_told():
     assert tables.limit(9, 8) == "**missed** (<= 8)"
 
 
-def test_a_table():
+def test_tables_align_their_columns():
     lines = tables.table(["a", "name"], [[1, "x"], [None, "long one"]]).splitlines()
     assert lines == ["| a | name     |", "| - | -------- |", "| 1 | x        |", "|   | long one |"]
 
@@ -91,7 +91,7 @@ def a_result(**more):
     } | more
 
 
-def test_the_peer_s_best_thread_count_is_compared_with():
+def test_we_are_compared_with_the_best_thread_count_of_the_peer():
     better = a_result(threads=2, times=a_result()["times"] | {"jax": a_result()["times"]["jax"]})
     better["times"]["jax"] = better["times"]["jax"] | {"median": 0.4e-3}
     (row,) = [line for line in report.tables([a_result(), better]).splitlines() if "17-64" in line]
@@ -101,7 +101,7 @@ def test_the_peer_s_best_thread_count_is_compared_with():
     assert cells[-3] == "10%"  # 10 GFLOP/s of 100
 
 
-def test_what_is_missing_is_noted_once():
+def test_a_skipped_case_is_noted_once():
     result = a_result(skipped="No module named 'jax': pip install '.[bench]'")
     del result["times"]
     text = report.tables([result, result])
@@ -114,12 +114,12 @@ def a_time(median):
 
 
 def cells_of(text, start):
-    """Of the rows whose first cell starts so."""
+    """Cells of the rows whose first cell starts with `start`."""
     rows = [line for line in text.splitlines() if line.startswith(f"| {start}")]
     return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
 
 
-def test_two_threads_beside_one():
+def test_two_threads_are_compared_with_one():
     times = {"ours, 1 thread": a_time(1e-3), "ours, 2 threads": a_time(0.5e-3)}
     targets = {"share": 0.75, "ratio": 1.8}
     result = a_result(group="product", times=times, targets=targets, flops=8e7, threads=2)
@@ -130,7 +130,7 @@ def test_two_threads_beside_one():
     assert alone[4:] == ["**missed** (>= 0.75)", "", "", "", ""]
 
 
-def test_updates_are_compared_by_time_and_by_worth():
+def test_updates_are_compared_by_time_and_by_quality():
     names = ("sb3-contrib", report.LIKE, "ours, 1 thread", "ours, 2 threads")
     worth = [(0.4, 0.8), (0.4, 0.8), (0.5, 0.7), (0.5, 0.7)]
     result = a_result(

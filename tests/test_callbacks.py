@@ -1,4 +1,4 @@
-"""Callbacks: when they are called, what they see, what they write, and how they stop a run."""
+"""Callbacks: when they are called, with what, what they write, and how they stop a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("kind", [Moments, Rows])
-def test_moments_come_in_order(kind, model):
+def test_methods_are_called_in_order(kind, model):
     callback = kind()
     model.learn(128, callback=callback)
     assert callback.seen == EXPECTED
@@ -43,7 +43,7 @@ def test_moments_come_in_order(kind, model):
     assert (callback.n_calls, callback.num_timesteps) == (32, 128)
 
 
-def test_n_calls_go_on_in_the_next_run(model):
+def test_n_calls_continues_in_the_next_run(model):
     callback = Moments()
     model.learn(64, callback=callback)
     model.learn(64, callback=callback, reset_num_timesteps=False)
@@ -51,10 +51,10 @@ def test_n_calls_go_on_in_the_next_run(model):
     assert callback.n_calls == 32
 
 
-# -- functions, lists, strangers ------------------------------------------------------------------
+# -- functions, lists, other classes ---------------------------------------------------------------
 
 
-def test_functions_of_a_record_and_of_locals(model):
+def test_functions_of_a_record_and_of_locals_are_called(model):
     steps, records = [], []
 
     def as_in_stable_baselines3(locals_, globals_):
@@ -69,9 +69,9 @@ def test_functions_of_a_record_and_of_locals(model):
     assert records[-1] == 2
 
 
-def test_a_stranger_with_the_same_methods_is_taken(model):
-    class Stranger:
-        """As Stable-Baselines3's own callbacks are: without `on_record`."""
+def test_an_object_with_the_same_methods_is_a_callback(model):
+    class Foreign:
+        """Like Stable-Baselines3's callbacks, without `on_record`."""
 
         calls = 0
 
@@ -90,18 +90,18 @@ def test_a_stranger_with_the_same_methods_is_taken(model):
 
         on_rollout_start = on_rollout_end = on_training_end = lambda self: None
 
-    callback = Stranger()
+    callback = Foreign()
     model.learn(1000, callback=callback)
     assert (callback.calls, model.num_timesteps, model.n_updates) == (20, 80, 1)
 
 
 @table("wrong", [3, "name", BaseCallback, [3]])
-def test_what_is_no_callback(model, wrong):
+def test_other_objects_are_not_callbacks(model, wrong):
     with pytest.raises(TypeError, match="callback must be a function, a BaseCallback or a list"):
         model.learn(64, callback=wrong)
 
 
-# -- stopping -------------------------------------------------------------------------------------
+# -- stopping --------------------------------------------------------------------------------------
 
 
 class StopAt(BaseCallback):
@@ -113,7 +113,7 @@ class StopAt(BaseCallback):
         return self.n_calls < self.last
 
 
-def test_a_stop_in_the_midst_drops_the_rollout(model):
+def test_stopping_during_a_rollout_drops_it(model):
     model.learn(64)
     twin = small_model().learn(64)
     model.learn(1000, callback=StopAt(24))
@@ -125,14 +125,14 @@ def test_a_stop_in_the_midst_drops_the_rollout(model):
     assert (model.num_timesteps, model.n_updates) == (160, 3)
 
 
-def test_other_callbacks_are_called_before_a_stop(model):
+def test_the_other_callbacks_are_called_before_stopping(model):
     others = Rows()
     model.learn(1000, callback=[StopAt(5), others])
     assert len(others.rows) == 5
     assert others.seen[-1] == "over"
 
 
-def test_a_record_s_callback_stops_after_its_iteration(model):
+def test_on_record_stops_after_its_iteration(model):
     class Stop(BaseCallback):
         def _on_record(self, record):
             return record["iteration"] < 2
@@ -143,7 +143,7 @@ def test_a_record_s_callback_stops_after_its_iteration(model):
 
 
 @pytest.mark.parametrize("answer", [False, np.bool_(False)])
-def test_false_stops_numpy_s_too(answer, model):
+def test_false_stops_training(answer, model):
     class Step(BaseCallback):
         def _on_step(self):
             return answer
@@ -154,13 +154,13 @@ def test_false_stops_numpy_s_too(answer, model):
 
 
 @table("answer", [None, True, np.bool_(True), 0, "", []])
-def test_whatever_else_goes_on(answer, model):
+def test_anything_but_false_continues(answer, model):
     assert model.learn(64, callback=lambda locals_, globals_: answer).num_timesteps == 64
     assert model.learn(64, callback=lambda record: answer).num_timesteps == 64
 
 
-def test_a_new_best_stops_though_the_other_callback_of_an_evaluation_says_nothing(model):
-    class Says(BaseCallback):
+def test_the_callback_on_a_new_best_can_stop_training(model):
+    class Return(BaseCallback):
         def __init__(self, answer):
             super().__init__()
             self.answer = answer
@@ -169,12 +169,12 @@ def test_a_new_best_stops_though_the_other_callback_of_an_evaluation_says_nothin
             return self.answer
 
     evaluate = EvalCallback(
-        "CartPole-v1", Says(False), Says(None), n_eval_episodes=1, eval_freq=1, verbose=0
+        "CartPole-v1", Return(False), Return(None), n_eval_episodes=1, eval_freq=1, verbose=0
     )
     assert model.learn(1000, callback=evaluate).num_timesteps == 4
 
 
-def test_max_seconds(model):
+def test_max_seconds_ends_training(model):
     model.learn(10**9, max_seconds=1e-9)
     assert [record["ended"] for record in model.records] == ["max_seconds"]
     model.learn(64, max_seconds=3600)
@@ -184,7 +184,7 @@ def test_max_seconds(model):
             model.learn(64, max_seconds=wrong)
 
 
-def test_max_episodes():
+def test_max_episodes_ends_training():
     env = SyncVectorEnv([lambda: Counter(5)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     model = small_model(env, n_steps=16)
     callback = StopTrainingOnMaxEpisodes(max_episodes=7)
@@ -193,7 +193,7 @@ def test_max_episodes():
 
 
 @table("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end", "_on_record"])
-def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
+def test_exceptions_propagate_and_leave_the_model_usable(moment, model):
     def fail(*args):
         raise OSError("the wheel came off")
 
@@ -212,12 +212,12 @@ def test_an_exception_comes_through_and_leaves_the_model_usable(moment, model):
     assert model.num_timesteps == learnt + 64
 
 
-# -- saving and counting --------------------------------------------------------------------------
+# -- saving and counting ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_run_that_fails_is_saved(error, nested, tmp_path, model):
+def test_a_failed_run_is_saved(error, nested, tmp_path, model):
     def fail(record):
         if record["iteration"] == 3:
             raise error
@@ -232,8 +232,8 @@ def test_a_run_that_fails_is_saved(error, nested, tmp_path, model):
     assert same_state(TRPO.load(path), model)
 
 
-def test_a_callback_that_was_given_no_model_hides_no_failure(tmp_path):
-    """One before it fails as it is given the model."""
+def test_callbacks_without_a_model_do_not_hide_failures(tmp_path):
+    """An earlier callback fails when it receives the model."""
     evaluate = EvalCallback("Pendulum-v1")  # another task
     for last in (CheckpointCallback(10, tmp_path), EveryNTimesteps(1, CheckpointCallback(10, "."))):
         with pytest.raises(ValueError, match="where the model was made for"):
@@ -242,7 +242,7 @@ def test_a_callback_that_was_given_no_model_hides_no_failure(tmp_path):
             small_model().learn(64, [last, evaluate])
 
 
-def test_a_callback_that_fails_at_a_failure_hides_none_and_stops_no_other(tmp_path, model):
+def test_a_failing_on_exception_hides_no_failure_and_stops_no_other(tmp_path, model):
     class Failing(BaseCallback):
         def _on_exception(self, error):
             raise OSError("no line")
@@ -258,27 +258,27 @@ def test_a_callback_that_fails_at_a_failure_hides_none_and_stops_no_other(tmp_pa
     assert kept.startswith("the model is saved")
 
 
-def test_both_callbacks_of_an_evaluation_are_told_of_a_failure(tmp_path, model):
-    class Told(BaseCallback):
+def test_failures_reach_both_callbacks_of_an_evaluation(tmp_path, model):
+    class AddNote(BaseCallback):
         def _on_exception(self, error):
-            error.add_note("told")
+            error.add_note("noted")
 
     def fail(record):
         raise RuntimeError("first")
 
     with pytest.raises(RuntimeError, match="first") as failure:
-        model.learn(640, [EvalCallback("CartPole-v1", Told(), Told()), fail])
-    assert failure.value.__notes__ == ["told", "told"]
+        model.learn(640, [EvalCallback("CartPole-v1", AddNote(), AddNote()), fail])
+    assert failure.value.__notes__ == ["noted", "noted"]
 
 
-def test_a_run_that_fails_before_it_learnt_leaves_no_file(tmp_path):
+def test_a_run_that_fails_in_its_first_iteration_saves_nothing(tmp_path):
     model = small_model(Pointer(fail_at=3, failure=ValueError("broken")))
     with pytest.raises(ValueError, match="broken"):
         model.learn(64, callback=CheckpointCallback(10**6, tmp_path / "kept"))
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_failure_to_save_hides_no_failure(tmp_path, model):
+def test_a_failure_to_save_does_not_hide_the_first_failure(tmp_path, model):
     (tmp_path / "file").write_text("")
 
     def fail(record):
@@ -289,7 +289,7 @@ def test_a_failure_to_save_hides_no_failure(tmp_path, model):
     assert "the model could not be saved: " in failure.value.__notes__[0]
 
 
-def test_checkpoints(model, tmp_path):
+def test_checkpoints_are_written_every_save_freq_calls(model, tmp_path):
     callback = CheckpointCallback(10, tmp_path / "new", "run", verbose=2)
     model.learn(128, callback=callback)
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
@@ -301,7 +301,7 @@ def test_checkpoints(model, tmp_path):
     assert loaded.learn(64).num_timesteps == 64
 
 
-def test_every_n_timesteps(model):
+def test_every_n_timesteps_calls_its_callback(model):
     event = EventCallback()
     callback = EveryNTimesteps(n_steps=50, callback=event)
     model.learn(256, callback=callback)
@@ -309,7 +309,7 @@ def test_every_n_timesteps(model):
     assert callback.last_time_trigger == 208
 
 
-def test_a_progress_bar_of_one_s_own(model, capsys):
+def test_progress_bar_callback_shows_a_bar(model, capsys):
     model.learn(128, callback=ProgressBarCallback())
     assert "128/128" in capsys.readouterr().err
     assert model.logger.print is print
@@ -325,24 +325,20 @@ def test_a_progress_bar_of_one_s_own(model, capsys):
         (lambda: EveryNTimesteps(0, BaseCallback()), "n_steps must be an integer >= 1"),
     ],
 )
-def test_wrong_arguments(make, message):
+def test_wrong_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_frequencies_are_floats_that_are_integers_too(tmp_path):
+def test_frequencies_may_be_floats_with_integer_values(tmp_path):
     callbacks = [CheckpointCallback(1e1, tmp_path), EveryNTimesteps(2e1, BaseCallback())]
     small_model().learn(64, callbacks)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_an_iteration_alone_needs_no_callback(model):
-    assert insides(model).iterate()["iteration"] == 1
-
-
 @pytest.mark.parametrize("moment", ["_on_rollout_start", "_on_step", "_on_rollout_end"])
-def test_settings_may_change_in_the_midst(moment, model):
-    """From the next iteration on; at a rollout's start, from this one on."""
+def test_settings_changed_during_a_rollout_take_effect_at_the_next(moment, model):
+    """At a rollout's start they take effect in that iteration."""
 
     def change():
         if model.n_updates == 1 and model.target_kl != 0.02:
@@ -361,7 +357,7 @@ def test_settings_may_change_in_the_midst(moment, model):
     assert same_state(model, twin)
 
 
-def test_a_model_cannot_learn_as_it_learns(model):
+def test_callbacks_cannot_call_learn(model):
     with pytest.raises(RuntimeError, match="learning already: a callback cannot call learn"):
         model.learn(64, callback=lambda record: model.learn(64))
     assert model.learn(64).num_timesteps == 64

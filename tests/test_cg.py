@@ -1,4 +1,4 @@
-"""Conjugate gradient: on matrices, and on the policy's own products."""
+"""Conjugate gradient on dense matrices and on the policy's products."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_solves_a_dense_system(cg, system, preconditioned):
 
 
 @table("steps", [1, 2, 5])
-def test_each_step_is_the_best_of_its_krylov_space(cg, system, steps):
+def test_each_step_is_optimal_in_its_krylov_space(cg, system, steps):
     H, g, scale = system
     x, taken, residual, curvature = cg(lambda p: H @ p, g, steps, 0.0, lambda r: r / scale)
     expected = reference.krylov_solution(H, g, np.diag(scale), steps)
@@ -54,18 +54,18 @@ def test_each_step_is_the_best_of_its_krylov_space(cg, system, steps):
     assert curvature == pytest.approx(x @ (g - r), rel=SOLVED)
 
 
-def test_one_product_per_step(cg, system):
+def test_each_step_takes_one_product(cg, system):
     H, g, _ = system
-    seen = []
+    directions = []
 
     def product(p):
-        seen.append(p.copy())
+        directions.append(p.copy())
         return H @ p
 
     _, steps, _, _ = cg(product, g, 7, 0.0)
-    assert len(seen) == steps == 7
-    for p, q in pairwise(seen):
-        assert abs(p @ H @ q) < SOLVED * (p @ H @ p)  # directions are conjugate
+    assert len(directions) == steps == 7
+    for p, q in pairwise(directions):
+        assert abs(p @ H @ q) < SOLVED * (p @ H @ p)  # conjugate
 
 
 def test_tolerance_is_relative(cg, system):
@@ -96,7 +96,7 @@ def test_stops_before_a_direction_without_curvature(cg, matrix):
     assert (steps, residual, curvature) == (0, 1.0, 0.0)
 
 
-def test_keeps_what_it_has_when_curvature_ends(cg):
+def test_keeps_the_solution_so_far_when_curvature_ends(cg):
     """H = diag(1, 2, -3) is positive along the first direction only."""
     H, g = np.diag([1.0, 2.0, -3.0]), np.array([1.0, 1.0, 0.3])
     x, steps, _, curvature = cg(lambda p: H @ p, g, 10, 1e-10)
@@ -105,13 +105,13 @@ def test_keeps_what_it_has_when_curvature_ends(cg):
     assert curvature == pytest.approx(x @ H @ x)
 
 
-def test_nothing_to_solve(cg):
+def test_a_zero_right_hand_side_takes_no_step(cg):
     x, steps, _, curvature = cg(lambda p: p, np.zeros(3), 5, 1e-5)
     assert not x.any()
     assert (steps, curvature) == (0, 0)
 
 
-# -- on the policy's products ---------------------------------------------------------------------
+# -- on the policy's products ----------------------------------------------------------------------
 
 
 @every_distribution
@@ -134,7 +134,7 @@ def test_solve_reaches_the_dense_natural_gradient(implementation, distribution, 
 
 
 @pytest.mark.parametrize("kind", ["kfac", "none"])
-def test_solve_goes_as_far_as_it_may(implementation, kind):
+def test_solve_stops_after_cg_max_steps(implementation, kind):
     s = settings(preconditioner=kind, cg_max_steps=3, cg_tolerance=0.0)
     agent, batch = loaded(implementation, s)
     F = reference.dense_policy(s).fisher(agent.theta, batch.obs)

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back, and nothing else is taken for one."""
+"""Model files: loading restores what was saved, and refuses anything else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def saved(tmp_path):
 
 
 def rewrite(path, **changes):
-    """The same file with some header entries or arrays replaced."""
+    """Replace some header entries or arrays of a file."""
     with np.load(path) as archive:
         members = {name: archive[name] for name in archive.files}
     header = json.loads(str(members["header"]))
@@ -36,7 +36,7 @@ def rewrite(path, **changes):
     np.savez(path, **members)
 
 
-def test_everything_comes_back(saved):
+def test_a_loaded_model_equals_the_saved_one(saved):
     model, path = saved
     loaded = TRPO.load(path)
     assert same_state(model, loaded)
@@ -49,7 +49,7 @@ def test_everything_comes_back(saved):
 
 
 @table("critic", CRITICS)
-def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
+def test_a_resumed_run_is_bit_identical(critic, tmp_path):
     keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}
     model = small_model(**keywords).learn(128)
     model.save(tmp_path / "half")
@@ -61,7 +61,7 @@ def test_resumed_is_bit_for_bit_the_same(critic, tmp_path):
     assert resumed.num_timesteps == 256
 
 
-def test_a_bare_name_gets_the_suffix(model, tmp_path):
+def test_names_without_a_suffix_get_npz(model, tmp_path):
     model.save(tmp_path / "bare")
     assert [p.name for p in tmp_path.iterdir()] == ["bare.npz"]
     TRPO.load(tmp_path / "bare")
@@ -77,7 +77,7 @@ def test_either_precision_loads_as_the_other(written, read, tmp_path):
     assert same_state(model, loaded)
 
 
-def test_overrides(saved):
+def test_load_takes_settings(saved):
     _, path = saved
     loaded = TRPO.load(path, env="CartPole-v1", n_envs=2, target_kl=0.02, cg_max_steps=3)
     assert (loaded.settings.target_kl, loaded.get_env().num_envs) == (0.02, 2)
@@ -89,7 +89,7 @@ def test_overrides(saved):
         TRPO.load(path, seed=3, policy_kwargs={})
 
 
-def test_an_override_goes_with_the_saved_critic(tmp_path):
+def test_settings_at_load_are_checked_with_the_saved_critic(tmp_path):
     small_model(critic="adam").save(tmp_path / "new" / "model")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -98,7 +98,7 @@ def test_an_override_goes_with_the_saved_critic(tmp_path):
 
 
 @pytest.mark.parametrize(("saved", "wanted"), [("ridge", "adam"), ("gauss_newton", "ridge")])
-def test_a_critic_of_another_kind_names_the_setting(saved, wanted, tmp_path):
+def test_loading_with_another_critic_names_the_setting(saved, wanted, tmp_path):
     small_model(critic=saved).save(tmp_path / "model")
     with pytest.raises(ValueError, match=r"^critic must be .* for this saved model, got ") as error:
         TRPO.load(tmp_path / "model", critic=wanted)
@@ -106,7 +106,7 @@ def test_a_critic_of_another_kind_names_the_setting(saved, wanted, tmp_path):
     assert TRPO.load(tmp_path / "model", critic=saved).settings.critic == saved
 
 
-def test_another_environments_spaces(saved):
+def test_an_environment_with_other_spaces_is_refused(saved):
     _, path = saved
     with pytest.raises(FormatError, match=r"model.npz: the environment has Box\(.*\(6,\)"):
         TRPO.load(path, env="Acrobot-v1")
@@ -114,12 +114,12 @@ def test_another_environments_spaces(saved):
         TRPO.load(path, env=Pointer())
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no model file"):
         TRPO.load(tmp_path / "nothing")
 
 
-def test_a_folder_is_no_model(saved, monkeypatch):
+def test_a_folder_is_not_a_model(saved, monkeypatch):
     model, path = saved
     with pytest.raises(FileNotFoundError, match=r"is a folder; name a model in it, .*npz say"):
         TRPO.load(path.parent)
@@ -150,8 +150,8 @@ def test_flipped_bits_are_refused(saved):
         TRPO.load(path)
 
 
-def test_a_model_of_stable_baselines3_s_is_told_as_such(tmp_path):
-    """Its members, of which only the names count."""
+def test_a_stable_baselines3_model_is_recognised(tmp_path):
+    """By the names of its members."""
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         for name in ("data", "pytorch_variables.pth", "policy.pth", "policy.optimizer.pth"):
             archive.writestr(name, b"\x80")
@@ -184,7 +184,7 @@ def test_newer_files_are_refused(saved):
 
 
 def test_older_files_load(saved, monkeypatch):
-    """Of format 1, whose agents may have known less: the rest is as in a new one."""
+    """Of format 1. State it lacks is as in a new model."""
     model, path = saved
     rewrite(path, format=1)
     assert same_state(model, TRPO.load(path))
@@ -227,7 +227,7 @@ def test_damaged_contents_are_refused(saved, changes):
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_failure_while_saving_leaves_the_old_file_whole(saved, step, monkeypatch):
+def test_a_failure_while_saving_leaves_the_old_file_intact(saved, step, monkeypatch):
     model, path = saved
     before = path.read_bytes()
 
@@ -242,7 +242,7 @@ def test_a_failure_while_saving_leaves_the_old_file_whole(saved, step, monkeypat
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_kill_leaves_is_overwritten(saved):
+def test_leftovers_of_a_killed_save_are_overwritten(saved):
     model, path = saved
     (path.parent / ".model.npz.tmp").write_text("half of a model")
     model.save(path)
@@ -250,7 +250,7 @@ def test_what_a_kill_leaves_is_overwritten(saved):
     assert same_state(model, TRPO.load(path))
 
 
-def test_a_state_that_could_not_be_loaded_is_not_saved(saved):
+def test_a_state_that_cannot_be_loaded_is_not_saved(saved):
     model, path = saved
     before, state = path.read_bytes(), model.snapshot().state
 

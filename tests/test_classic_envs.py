@@ -1,4 +1,4 @@
-"""Built-in environments against Gymnasium's: physics, spaces, limits, resets."""
+"""Compiled environments match Gymnasium's: physics, spaces, limits, resets."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ PI = np.pi
 
 
 class Case(NamedTuple):
-    """What a test must know of an environment."""
+    """What the tests need to know about an environment."""
 
     spread: tuple[float, ...]
-    """random states are uniform up to this, on both sides"""
+    """random states are uniform in [-spread, spread]"""
     see: Callable[[Any], Any]
     """the observation of a state, in float64"""
     act: Callable[[Any], int | float]
-    """a policy of some skill, from a state"""
+    """a reasonable policy: the action for a state"""
     tolerance: float = 1e-12
-    """of one step: rounding, but float32 where Gymnasium keeps its state in that"""
+    """of one step: rounding, or float32's where Gymnasium keeps its state in float32"""
 
 
 CASES = {
@@ -53,30 +53,30 @@ def compiled(env_id, num_envs=1, **keywords):
 
 
 def numbers(env):
-    """(E, ...) the states as numbers, in the environments' own memory."""
+    """(E, ...) the states as a view of the environments' memory."""
     return env.states.view(np.float64)
 
 
-def put(env, states):
+def set_states(env, states):
     numbers(env)[:] = states
     env.observe()
 
 
-def put_gymnasium(env, state):
+def set_gymnasium_state(env, state):
     env.state = np.array(state, np.float64)
     if hasattr(env, "steps_beyond_terminated"):
         env.steps_beyond_terminated = None
 
 
-def gymnasium_s(env_id, **keywords):
-    """Its environment without wrappers, begun."""
+def make_gymnasium(env_id, **keywords):
+    """Gymnasium's environment without wrappers, reset."""
     env = gymnasium.make(env_id, **keywords).unwrapped
     env.reset(seed=0)
     return env
 
 
-def as_gymnasium_takes_it(env, action):
-    """In float64, so that it reckons in float64 too."""
+def to_gymnasium_action(env, action):
+    """In float64, so that Gymnasium computes in float64."""
     is_choice = isinstance(env.action_space, gymnasium.spaces.Discrete)
     return int(action) if is_choice else np.array([action], np.float64)
 
@@ -87,7 +87,7 @@ def random_states(case, n, rng):
 
 def random_actions(env_id, n, rng):
     """(n,) within the bounds."""
-    space = gymnasium_s(env_id).action_space
+    space = make_gymnasium(env_id).action_space
     if isinstance(space, gymnasium.spaces.Discrete):
         return rng.integers(0, space.n, n)
     return rng.uniform(space.low[0], space.high[0], n)
@@ -99,12 +99,12 @@ def batched(env, actions):
 
 
 def single_steps(env_id, states, actions, **keywords):
-    """Gymnasium's next observations, in float64, rewards and terminated: one step from each."""
-    case, env = CASES[env_id], gymnasium_s(env_id, **keywords)
+    """Gymnasium's next observations (float64), rewards and terminated, one step from each state."""
+    case, env = CASES[env_id], make_gymnasium(env_id, **keywords)
     rows = []
     for state, action in zip(states, actions, strict=True):
-        put_gymnasium(env, state)
-        _, reward, terminated, _, _ = env.step(as_gymnasium_takes_it(env, action))
+        set_gymnasium_state(env, state)
+        _, reward, terminated, _, _ = env.step(to_gymnasium_action(env, action))
         rows.append((case.see(env.state), float(reward), terminated))
     obs, rewards, terminated = zip(*rows, strict=True)
     return np.array(obs, np.float64), np.array(rewards), np.array(terminated)
@@ -114,7 +114,7 @@ def check_single_steps(env_id, n, **keywords):
     case, rng = CASES[env_id], np.random.default_rng(1)
     states, actions = random_states(case, n, rng), random_actions(env_id, n, rng)
     env = compiled(env_id, n, autoreset_mode="Disabled", **keywords)
-    put(env, states)
+    set_states(env, states)
     _, rewards, terminated, _, _ = env.step(batched(env, actions))
     expected = single_steps(env_id, states, actions, **keywords)
     np.testing.assert_allclose(env.envs_in_c.obs, expected[0], 0, case.tolerance * 30)
@@ -124,8 +124,8 @@ def check_single_steps(env_id, n, **keywords):
 
 
 @table("env_id", CASES)
-def test_a_step_from_anywhere_is_gymnasium_s(env_id):
-    terminated = check_single_steps(env_id, 10_000)
+def test_steps_from_random_states_match_gymnasium(env_id):
+    terminated = check_single_steps(env_id, 3_000)
     assert terminated.any() == (env_id != "Pendulum-v1")
 
 
@@ -138,15 +138,15 @@ def test_a_step_from_anywhere_is_gymnasium_s(env_id):
         ("Pendulum-v1", {"g": 3.7}),
     ],
 )
-def test_keyword_arguments_are_gymnasium_s(env_id, keywords):
-    check_single_steps(env_id, 2_000, **keywords)
+def test_keyword_arguments_match_gymnasium(env_id, keywords):
+    check_single_steps(env_id, 500, **keywords)
     usual = compiled(env_id).envs_in_c.options
     assert compiled(env_id, **keywords).envs_in_c.options != usual
 
 
 def starts(env_id, n, rng):
-    """States from which an episode can begin: Gymnasium's resets, stirred."""
-    env = gymnasium_s(env_id)
+    """Initial states of episodes: Gymnasium's resets, perturbed."""
+    env = make_gymnasium(env_id)
     found = []
     for seed in range(n):
         env.reset(seed=seed)
@@ -157,16 +157,16 @@ def starts(env_id, n, rng):
 def episode(env_id, state, rng, limit):
     """Gymnasium's episode from a state: actions, observations, rewards, terminated.
 
-    Two of three actions by the policy of some skill, one random.
+    Two of three actions are the reasonable policy's, the others random.
     """
-    case, env = CASES[env_id], gymnasium_s(env_id)
-    put_gymnasium(env, state)
+    case, env = CASES[env_id], make_gymnasium(env_id)
+    set_gymnasium_state(env, state)
     rows = []
     for random in random_actions(env_id, limit, rng):
         action = random if rng.random() < 1 / 3 else case.act(env.state)
         if env_id == "MountainCarContinuous-v0":
             action = float(np.clip(action, -1, 1))
-        _, reward, terminated, _, _ = env.step(as_gymnasium_takes_it(env, action))
+        _, reward, terminated, _, _ = env.step(to_gymnasium_action(env, action))
         rows.append((action, case.see(env.state), float(reward), terminated))
         if terminated:
             break
@@ -174,9 +174,9 @@ def episode(env_id, state, rng, limit):
 
 
 def horizon():
-    """Steps for which whole episodes can agree.
+    """Number of steps for which episodes can agree.
 
-    Where NumPy's sine is not libm's, they differ in a last bit that unstable simulations blow up.
+    Where NumPy's sine differs from libm's in the last bit, unstable simulations amplify it.
     """
     x = np.random.default_rng(0).uniform(-3, 3, 10_000)
     is_same = np.array_equal(np.sin(x), [math.sin(each) for each in x])
@@ -184,13 +184,13 @@ def horizon():
 
 
 @table("env_id", CASES)
-def test_whole_episodes_are_gymnasium_s(env_id):
+def test_complete_episodes_match_gymnasium(env_id):
     rng, limit = np.random.default_rng(2), compiled(env_id).max_episode_steps
     lengths = []
-    for state in starts(env_id, 8, rng):
+    for state in starts(env_id, 3, rng):
         actions, obs, rewards, terminated = episode(env_id, state, rng, limit)
         env = compiled(env_id, autoreset_mode="Disabled")
-        put(env, [state])
+        set_states(env, [state])
         for t, action in enumerate(actions[: horizon()]):
             _, reward, term, trunc, _ = env.step(batched(env, [action]))
             np.testing.assert_allclose(env.envs_in_c.obs[0], obs[t], 0, 1e-5)
@@ -199,11 +199,11 @@ def test_whole_episodes_are_gymnasium_s(env_id):
         lengths.append(t + 1)
         np.testing.assert_allclose(env.envs_in_c.episode_return, rewards[: t + 1].sum(), 1e-5)
         assert env.envs_in_c.episode_length == t + 1
-    assert np.mean(lengths) >= 50, "these episodes show little"
+    assert np.mean(lengths) >= 50, "the episodes are too short to prove anything"
 
 
 @table("env_id", CASES)
-def test_spaces_limit_and_threshold_are_gymnasium_s(env_id):
+def test_spaces_limit_and_threshold_match_gymnasium(env_id):
     env, spec = compiled(env_id, 3), gymnasium.spec(env_id)
     other = SyncVectorEnv([lambda: gymnasium.make(env_id)] * 3)
     for name in ("single_observation_space", "single_action_space"):
@@ -219,12 +219,12 @@ def test_spaces_limit_and_threshold_are_gymnasium_s(env_id):
 
 @table("env_id", CASES)
 def test_the_step_limit_truncates(env_id):
-    """From a state that is kept: nothing is pushed, so nothing is reached."""
+    """From a state at rest, which never terminates."""
     env = compiled(env_id, 2, autoreset_mode="Disabled")
     env.reset(seed=0)
     limit, at_rest = env.max_episode_steps, numbers(env).copy() * 0
     at_rest[:, 0] = -PI / 6 if env_id.startswith("MountainCar") else 0
-    put(env, at_rest)
+    set_states(env, at_rest)
     for t in range(1, limit + 1):
         kept = numbers(env).copy()
         _, _, term, trunc, _ = env.step(batched(env, np.full(2, 1 if "Con" not in env_id else 0)))
@@ -235,14 +235,14 @@ def test_the_step_limit_truncates(env_id):
 
 
 def smirnov(a, b):
-    """The largest distance of two samples' distribution functions, in units of its spread."""
+    """The two-sample Kolmogorov-Smirnov statistic, in units of its spread."""
     both = np.concatenate([a, b])
     gap = [np.searchsorted(np.sort(x), both, "right") / len(x) for x in (a, b)]
     return np.abs(gap[0] - gap[1]).max() / np.sqrt(1 / len(a) + 1 / len(b))
 
 
 def gymnasium_resets(env_id, n, options):
-    env = gymnasium_s(env_id)
+    env = make_gymnasium(env_id)
     env.reset(seed=11)
     rows = []
     for _ in range(n):
@@ -253,7 +253,7 @@ def gymnasium_resets(env_id, n, options):
 
 @table("options", [False, True], ids=["usual", "options"])
 @table("env_id", CASES)
-def test_resets_are_distributed_as_gymnasium_s(env_id, options):
+def test_resets_have_the_distribution_of_gymnasium(env_id, options):
     bounds = {"low": -0.5, "high": -0.45} if "Car" in env_id else {"low": -0.3}
     bounds = {"x_init": 0.3, "y_init": 0.2} if env_id == "Pendulum-v1" else bounds
     options = bounds if options else None
@@ -261,13 +261,13 @@ def test_resets_are_distributed_as_gymnasium_s(env_id, options):
     env.reset(seed=5, options=options)
     ours, theirs = numbers(env), gymnasium_resets(env_id, 4_000, options)
     for i in range(ours.shape[1]):
-        assert smirnov(ours[:, i], theirs[:, i]) < 2.2  # one of 10,000 is beyond
+        assert smirnov(ours[:, i], theirs[:, i]) < 2.2  # exceeded once in 10,000
     if env_id not in ("MountainCar-v0", "MountainCarContinuous-v0"):
         correlations = np.corrcoef(ours.T) - np.eye(ours.shape[1])
         assert np.abs(correlations).max() < 4 / np.sqrt(len(ours))
 
 
-def test_reset_options_are_for_that_reset_only():
+def test_reset_options_apply_to_one_reset_only():
     env = compiled("CartPole-v1", 100, max_episode_steps=1)
     obs, _ = env.reset(seed=0, options={"low": 0.2, "high": 0.3})
     assert ((obs >= 0.2) & (obs < 0.3)).all()
@@ -280,17 +280,17 @@ def test_reset_options_are_for_that_reset_only():
 
 
 @table("env_id", CASES)
-def test_infos_and_flags_are_sync_vector_env_s(env_id):
-    """The same starts and actions until the first episodes end, here and in SyncVectorEnv."""
+def test_infos_and_flags_match_sync_vector_env(env_id):
+    """With the same initial states and actions, until the first episodes end."""
     rng, limit = np.random.default_rng(3), 40
     makers = [lambda: gymnasium.make(env_id, max_episode_steps=limit)] * 3
     theirs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
     ours = compiled(env_id, 3, max_episode_steps=limit)
     theirs.reset(seed=0), ours.reset(seed=0)
     first = starts(env_id, 3, rng)
-    put(ours, first)
+    set_states(ours, first)
     for env, state in zip(theirs.envs, first, strict=True):
-        put_gymnasium(env.unwrapped, state)
+        set_gymnasium_state(env.unwrapped, state)
     actions = random_actions(env_id, limit * 3, rng).reshape(limit, 3)
     for t in range(limit):
         a, b = (env.step(batched(env, actions[t])) for env in (ours, theirs))

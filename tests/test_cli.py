@@ -1,4 +1,4 @@
-"""The command line, run in this process."""
+"""The command line, called in this process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def train(*options):
     return cli.main(["train", "CartPole-v1", *SHORT, *options])
 
 
-def test_a_run_folder(in_a_new_folder, capsys):
+def test_train_writes_a_run_folder(in_a_new_folder, capsys):
     assert train("--seed", "7", "--set", "gamma=0.9", "--critic", "ridge") == 0
     folder = in_a_new_folder / "runs" / "CartPole-v1-seed7"
     names = {path.name for path in folder.iterdir()}
@@ -98,7 +98,7 @@ def test_verbose_prints_a_table(capsys):
 
 
 @pytest.mark.skipif(not has_extension(), reason="this installation has no compiled environments")
-def test_train_says_once_whose_environments_they_are(in_a_new_folder, capsys):
+def test_train_reports_compiled_environments_once(in_a_new_folder, capsys):
     train("--out", "ours")
     assert capsys.readouterr().out.count("CartPole-v1: fasttrpo's own environments") == 1
     train("--out", "theirs", "--env-backend", "gymnasium")
@@ -108,23 +108,23 @@ def test_train_says_once_whose_environments_they_are(in_a_new_folder, capsys):
         assert config["settings"]["env_backend"] == backend
 
 
-def test_bars_show_both_phases(capsys):
+def test_progress_bars_show_training_and_evaluation(capsys):
     cli.main(["train", "CartPole-v1", *SHORT[:-1]])
-    assert capsys.readouterr().err == ""  # no terminal, and not asked for
+    assert capsys.readouterr().err == ""  # no terminal, and no --progress
     cli.main(["train", "CartPole-v1", *SHORT[:-1], "--progress"])
     err = capsys.readouterr().err
     assert "steps/s" in err
     assert "evaluation" in err
 
 
-def test_info(capsys):
+def test_info_lists_version_and_machine(capsys):
     assert cli.main(["info"]) == 0
     lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
     assert set(lines) == {"version", "backend", "precision", "instruction set", "threads", "cores"}
     assert lines["precision"].strip() == "float32, float64"
 
 
-def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
+def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
     pytest.importorskip("fasttrpo.core._envs", reason="no compiled environments")
     Path("own.py").write_text("def check():\n    raise ValueError('no such\\nthing')\n\ncheck()\n")
     assert cli.main(["train", "own.py:walk"]) == 2
@@ -171,7 +171,7 @@ def test_what_a_file_of_the_user_s_raises_has_its_line(capsys, in_a_new_folder):
         (["eval", "nowhere"], "there is no run 'nowhere'"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(command, message, capsys, in_a_new_folder):
+def test_usage_errors_are_one_line_and_exit_code_2(command, message, capsys, in_a_new_folder):
     assert cli.main(command) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -190,7 +190,7 @@ def test_a_mistyped_run_names_the_nearest(in_a_new_folder, capsys):
     assert "did you mean 'runs/CartPole-v1-seed0'" in capsys.readouterr().err
 
 
-def test_damaged_runs(in_a_new_folder, capsys):
+def test_damaged_runs_are_named(in_a_new_folder, capsys):
     train("--out", "run")
     capsys.readouterr()
     (in_a_new_folder / "run" / "model.npz").write_bytes(b"")
@@ -201,7 +201,7 @@ def test_damaged_runs(in_a_new_folder, capsys):
     assert "config.json is damaged" in capsys.readouterr().err
 
 
-def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypatch):
+def test_ctrl_c_saves_the_model_and_prints_where(in_a_new_folder, capsys, monkeypatch):
     learn = TRPO.learn
 
     def interrupted(self, total, callback, **keywords):
@@ -218,7 +218,7 @@ def test_ctrl_c_saves_the_model_and_says_where(in_a_new_folder, capsys, monkeypa
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
 
 
-def test_a_failing_environment_leaves_a_model_too(in_a_new_folder, capsys, monkeypatch):
+def test_a_failing_environment_leaves_a_model(in_a_new_folder, capsys, monkeypatch):
     def fail(model, callback):
         raise OSError("the wheel came off")
 
@@ -241,7 +241,7 @@ KINDS = [UserError, UserTypeError, UserRuntimeError, UserImportError, UserMemory
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_user_causes_is_one_line(kind, capsys, monkeypatch):
+def test_user_errors_are_one_line_without_debug(kind, capsys, monkeypatch):
     monkeypatch.setattr(Trainer, "iterate", raising(kind("not\nfinite")))
     assert train() == 2
     assert capsys.readouterr().err == "fasttrpo: not finite\n"
@@ -252,14 +252,14 @@ def test_what_the_user_causes_is_one_line(kind, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), TypeError("x"), MemoryError(), OSError("x")])
-def test_everything_else_has_its_traceback(error, monkeypatch):
+def test_other_errors_have_a_traceback(error, monkeypatch):
     monkeypatch.setattr(Trainer, "iterate", raising(error))
     with pytest.raises(type(error)):
         train()
 
 
-def test_what_the_environment_raises_has_its_traceback(monkeypatch):
-    """A UserError too: an environment may use fasttrpo itself."""
+def test_errors_raised_by_the_environment_have_a_traceback(monkeypatch):
+    """Even a UserError: an environment may use fasttrpo itself."""
     monkeypatch.setattr(CartPoleEnv, "step", raising(UserError("x")))
     with pytest.raises(UserError):
         train("--env-backend", "gymnasium")
@@ -279,13 +279,13 @@ def test_an_unknown_backend_is_one_line(command, capsys, monkeypatch):
     assert capsys.readouterr().err.startswith("fasttrpo: FASTTRPO_BACKEND: unknown backend 'foo'")
 
 
-def test_a_folder_that_cannot_be_made(in_a_new_folder, capsys):
+def test_a_folder_that_cannot_be_created_is_one_line(in_a_new_folder, capsys):
     (in_a_new_folder / "file").write_text("in the way")
     assert train("--out", "file/run") == 2
     assert capsys.readouterr().err.startswith("fasttrpo: cannot write to 'file/run': Not a dir")
 
 
-def test_help_says_what_this_is(capsys):
+def test_help_describes_the_commands(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert "Trust Region Policy Optimization" in capsys.readouterr().out
@@ -297,7 +297,7 @@ def test_help_says_what_this_is(capsys):
     assert "to play (default 3)" in capsys.readouterr().out
 
 
-def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
+def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, monkeypatch):
     def press(*args):
         raise KeyboardInterrupt
 
@@ -308,10 +308,10 @@ def test_ctrl_c_during_the_evaluation(in_a_new_folder, capsys, monkeypatch):
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64
 
 
-# -- logs and schedules ---------------------------------------------------------------------------
+# -- logs and schedules ----------------------------------------------------------------------------
 
 
-def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
+def test_logs_are_written_next_to_progress_csv(in_a_new_folder, capsys):
     pytest.importorskip("tensorboard")
     assert train("--log-formats", "rows,csv, json", "--tensorboard", "--out", "run") == 0
     assert "return" in capsys.readouterr().out.splitlines()[1]
@@ -328,7 +328,9 @@ def test_logs_stand_beside_the_progress(in_a_new_folder, capsys):
 
 
 @pytest.mark.parametrize("option", [["--tensorboard"], ["--seeds", "0-1", "--tensorboard"]])
-def test_a_missing_tensorboard_is_told_in_time(option, in_a_new_folder, capsys, monkeypatch):
+def test_a_missing_tensorboard_is_reported_before_training(
+    option, in_a_new_folder, capsys, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
     assert cli.main(["train", "CartPole-v1", *option]) == 2
     assert capsys.readouterr().err == (
@@ -338,7 +340,7 @@ def test_a_missing_tensorboard_is_told_in_time(option, in_a_new_folder, capsys, 
     assert list(in_a_new_folder.iterdir()) == []
 
 
-def test_a_schedule_on_the_command_line(in_a_new_folder, capsys):
+def test_a_schedule_can_be_given_as_an_option(in_a_new_folder, capsys):
     assert train("--target-kl", "linear_0.02", "--out", "run") == 0
     with open(in_a_new_folder / "run" / "progress.csv", newline="") as file:
         assert [float(row["target_kl"]) for row in csv.DictReader(file)] == [0.02, 0.01]
@@ -346,13 +348,13 @@ def test_a_schedule_on_the_command_line(in_a_new_folder, capsys):
     assert "unknown schedule of target_kl: 'lineer'; did you mean" in capsys.readouterr().err
 
 
-def test_unknown_log_formats(capsys):
+def test_unknown_log_formats_are_one_line(capsys):
     assert train("--log-formats", "rows,tensorbord") == 2
-    said = "fasttrpo: unknown log format 'tensorbord'; did you mean 'tensorboard'?\n"
-    assert capsys.readouterr().err == said
+    expected = "fasttrpo: unknown log format 'tensorbord'; did you mean 'tensorboard'?\n"
+    assert capsys.readouterr().err == expected
 
 
-OF_THE_USER_S_OWN = """
+USER_MODULE = """
 import gymnasium
 from gymnasium.envs.classic_control import CartPoleEnv
 
@@ -360,9 +362,9 @@ gymnasium.register("Own-v0", CartPoleEnv, max_episode_steps=20)
 """
 
 
-def test_modules_of_the_working_folder_are_found(in_a_new_folder):
-    """By the installed command too, which is a script elsewhere, and in the processes of seeds."""
-    (in_a_new_folder / "own_module.py").write_text(OF_THE_USER_S_OWN)
+def test_modules_in_the_working_folder_are_found(in_a_new_folder):
+    """By the installed command, a script in another folder, and in the worker processes."""
+    (in_a_new_folder / "own_module.py").write_text(USER_MODULE)
     script = in_a_new_folder / "bin" / "fasttrpo"
     script.parent.mkdir()
     script.write_text(
@@ -371,7 +373,7 @@ def test_modules_of_the_working_folder_are_found(in_a_new_folder):
     )
     home = str(Path(fasttrpo.__file__).parents[1])
     command = [sys.executable, str(script), "train", "own_module:Own-v0", *SHORT, "--seeds", "0,1"]
-    env = {**os.environ, "PYTHONPATH": home}  # an empty part of it would be the working folder
+    env = {**os.environ, "PYTHONPATH": home}  # an empty part would be the working folder
     out = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     assert "own_module:Own-v0: 2 seeds: return mean" in out.stdout

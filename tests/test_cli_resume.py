@@ -1,4 +1,6 @@
-"""`fasttrpo train --resume`: killed, interrupted and failing runs go on as if nothing had been."""
+"""`fasttrpo train --resume`: killed, interrupted and failed runs end bit-identical to undisturbed
+ones.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def resume(*options):
 
 
 def curve(folder):
-    """Every row of progress.csv but for what the clock decides."""
+    """All rows of progress.csv without the columns that depend on the clock."""
     with open(Path(folder) / "progress.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     is_time = ("seconds", "steps_per_second")
@@ -59,7 +61,7 @@ def curve(folder):
 
 
 def same_run(one, other):
-    """Bitwise: parameters and all else that is saved, the curve, the evaluation."""
+    """Whether everything saved, the curve and the evaluation are bit-identical."""
     models = [[TRPO.load(Path(f) / n) for f in (one, other)] for n in ("model", "checkpoint")]
     evaluations = [(Path(f) / "evaluation.json").read_text() for f in (one, other)]
     same = all(same_state(*pair) for pair in models) and evaluations[0] == evaluations[1]
@@ -75,7 +77,7 @@ def raising(error):
 
 
 def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
-    """In the midst of a rollout after that many."""
+    """Raise `error` during the rollout that follows `iterations` iterations."""
     collect = Trainer.collect
 
     def collected(trainer, callback):
@@ -87,13 +89,13 @@ def interrupt_after(monkeypatch, iterations, error=KeyboardInterrupt):
     monkeypatch.setattr(Trainer, "collect", collected)
 
 
-# -- stopped in good order ------------------------------------------------------------------------
+# -- stopped cleanly -------------------------------------------------------------------------------
 
 
 @in_c
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
 @pytest.mark.parametrize("every", ["0", "1000"])
-def test_ctrl_c_in_a_rollout_and_on(name, every, monkeypatch, capsys):
+def test_a_run_stopped_by_ctrl_c_resumes_bit_for_bit(name, every, monkeypatch, capsys):
     options = (name, "--set", "normalize_rewards=True")
     train(*options, "--out", "whole")
     with monkeypatch.context() as patch:
@@ -110,7 +112,7 @@ def test_ctrl_c_in_a_rollout_and_on(name, every, monkeypatch, capsys):
 
 
 @in_c
-def test_a_schedule_goes_on(monkeypatch):
+def test_a_resumed_schedule_continues(monkeypatch):
     options = ("CartPole-v1", "--target-kl", "linear_0.02")
     train(*options, "--out", "whole")
     with monkeypatch.context() as patch:
@@ -123,7 +125,7 @@ def test_a_schedule_goes_on(monkeypatch):
 
 
 @in_c
-def test_stopped_before_the_first_iteration(monkeypatch):
+def test_a_run_stopped_before_its_first_iteration_resumes(monkeypatch):
     train("CartPole-v1", "--out", "whole")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 0)
@@ -135,7 +137,7 @@ def test_stopped_before_the_first_iteration(monkeypatch):
 
 @in_c
 @pytest.mark.parametrize("where", ["environment", "callback"])
-def test_an_exception_leaves_a_run_that_goes_on(where, monkeypatch):
+def test_a_run_that_failed_resumes_bit_for_bit(where, monkeypatch):
     train("CartPole-v1", "--out", "whole")
     with monkeypatch.context() as patch:
         if where == "environment":
@@ -150,7 +152,7 @@ def test_an_exception_leaves_a_run_that_goes_on(where, monkeypatch):
 
 
 @in_c
-def test_a_finished_run_says_so_and_can_be_extended(capsys):
+def test_a_finished_run_can_be_extended(capsys):
     train("CartPole-v1", "--out", "whole", iterations=6)
     train("CartPole-v1", "--out", "run", iterations=4)
     assert resume() == 0
@@ -164,7 +166,7 @@ def test_a_finished_run_says_so_and_can_be_extended(capsys):
 
 
 @in_c
-def test_ctrl_c_in_the_evaluation_and_on(monkeypatch):
+def test_a_run_stopped_in_its_evaluation_resumes(monkeypatch):
     train("CartPole-v1", "--out", "whole")
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -175,20 +177,20 @@ def test_ctrl_c_in_the_evaluation_and_on(monkeypatch):
     assert same_run("whole", "run")
 
 
-def test_gymnasium_s_environments_begin_anew_which_is_told(monkeypatch, capsys):
+def test_gymnasium_environments_start_new_episodes_with_a_note(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
         assert train("CartPole-v1", "--out", "run", "--env-backend", "gymnasium") == 130
-    shutil.copytree("run", "again")
+    shutil.copytree("run", "resumed")
     assert resume() == 0
     assert "these environments cannot be saved, so they begin new ep" in capsys.readouterr().out
     assert len(curve("run")) == 6
-    assert cli.main(["train", "--resume", "again", "--no-progress"]) == 0
-    assert same_run("run", "again")
+    assert cli.main(["train", "--resume", "resumed", "--no-progress"]) == 0
+    assert same_run("run", "resumed")
 
 
 @in_c
-def test_threads_and_tables_are_free(monkeypatch):
+def test_threads_and_verbosity_may_change_on_resume(monkeypatch):
     train("CartPole-v1", "--out", "whole")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
@@ -198,8 +200,8 @@ def test_threads_and_tables_are_free(monkeypatch):
 
 
 @in_c
-def test_logs_that_were_begun_go_on(monkeypatch):
-    """Without being named again."""
+def test_resumed_logs_are_continued(monkeypatch):
+    """Without naming them again."""
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
         train("CartPole-v1", "--out", "run", "--log-formats", "json,log")
@@ -211,7 +213,7 @@ def test_logs_that_were_begun_go_on(monkeypatch):
     assert not list(Path("run").glob("events*"))
 
 
-# -- what cannot be resumed -----------------------------------------------------------------------
+# -- what cannot be resumed ------------------------------------------------------------------------
 
 
 @table(
@@ -234,7 +236,7 @@ def test_logs_that_were_begun_go_on(monkeypatch):
         (["--checkpoint-every", "nan"], "--checkpoint-every must be a number >= 0, got nan"),
     ],
 )
-def test_mistakes_are_one_line(options, message, capsys):
+def test_invalid_options_on_resume_are_one_line_and_change_nothing(options, message, capsys):
     train("CartPole-v1", "--out", "run", iterations=1)
     before = {p: p.read_bytes() for p in Path("run").iterdir()}
     capsys.readouterr()
@@ -245,7 +247,7 @@ def test_mistakes_are_one_line(options, message, capsys):
     assert before == {p: p.read_bytes() for p in Path("run").iterdir()}
 
 
-def test_a_folder_that_cannot_be_written_to(capsys, monkeypatch):
+def test_a_read_only_run_folder_is_one_line(capsys, monkeypatch):
     train("CartPole-v1", "--out", "run", iterations=1)
     before = {p: p.read_bytes() for p in Path("run").iterdir()}
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may do anything
@@ -260,7 +262,7 @@ def test_a_folder_that_cannot_be_written_to(capsys, monkeypatch):
     assert before == {p: p.read_bytes() for p in Path("run").iterdir()}
 
 
-def test_no_run_a_newer_one_and_a_damaged_one(capsys):
+def test_missing_newer_and_damaged_runs_are_named(capsys):
     assert cli.main(["train", "--resume", "nowhere"]) == 2
     assert "there is no run 'nowhere'" in capsys.readouterr().err
     train("CartPole-v1", "--out", "run", iterations=1)
@@ -278,13 +280,13 @@ def test_no_run_a_newer_one_and_a_damaged_one(capsys):
     assert "config.json is damaged: it has no 'total_timesteps'" in capsys.readouterr().err
 
 
-# -- killed ---------------------------------------------------------------------------------------
+# -- killed ----------------------------------------------------------------------------------------
 
 LONG = ["Pendulum-v1", "--n-envs", "10", "--n-steps", "200", "--total-timesteps"]
 
 
 def start(*options):
-    """`fasttrpo train` as a process of its own."""
+    """`fasttrpo train` in its own process."""
     path = os.pathsep.join(
         [str(Path(fasttrpo.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     )
@@ -295,14 +297,14 @@ def start(*options):
     )
 
 
-def ended(process):
+def wait_for(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
 
 
-def run_to_be_killed(*options):
-    """Until it is seen to train."""
+def start_and_wait_for_progress(*options):
+    """Start a run and return once it has written progress."""
     process = start(*options)
     before = progress_size()
     while process.poll() is None and progress_size() == before:
@@ -316,18 +318,18 @@ def progress_size():
 
 
 def kill_and_resume(n_kills, every, total, seed=0):
-    """Kills a run at random moments of its training, resuming it in between, then lets it end."""
+    """Kill a run at random moments, resuming it in between, then let it finish."""
     draw = random.Random(seed)
-    begin = [*LONG, total, "--out", "run", "--checkpoint-every", every]
-    again = ["--resume", "run", "--checkpoint-every", every]
+    first = [*LONG, total, "--out", "run", "--checkpoint-every", every]
+    resumed = ["--resume", "run", "--checkpoint-every", every]
     for i in range(n_kills):
-        process = run_to_be_killed(*(again if i else begin))
+        process = start_and_wait_for_progress(*(resumed if i else first))
         time.sleep(draw.uniform(0, 0.05))
         process.kill()
         process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-        TRPO.load("run/checkpoint.npz")  # whole
-    ended(start(*again))
+        assert process.returncode == -signal.SIGKILL, "it wait_for before it could be killed"
+        TRPO.load("run/checkpoint.npz")  # it is complete
+    wait_for(start(*resumed))
 
 
 @in_c
@@ -341,8 +343,8 @@ def kill_and_resume(n_kills, every, total, seed=0):
         pytest.param(10, "0.05", "400000", marks=pytest.mark.slow),
     ],
 )
-def test_killed_at_random_moments(n_kills, every, total):
-    ended(start(*LONG, total, "--out", "whole"))
+def test_a_run_killed_at_random_moments_resumes_bit_for_bit(n_kills, every, total):
+    wait_for(start(*LONG, total, "--out", "whole"))
     kill_and_resume(n_kills, every, total)
     assert same_run("whole", "run")
     assert {p.name for p in Path("run").iterdir()} == FILES
@@ -351,8 +353,8 @@ def test_killed_at_random_moments(n_kills, every, total):
 @in_c
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save(number):
-    process = run_to_be_killed(*LONG, "10000000", "--out", "run")
+def test_sigint_and_sigterm_save_the_run(number):
+    process = start_and_wait_for_progress(*LONG, "10000000", "--out", "run")
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -366,7 +368,7 @@ def test_signals_save(number):
 @in_c
 @pytest.mark.skipif(os.name == "nt", reason="folders have no locks there")
 def test_one_process_at_a_time_trains_in_a_folder(capsys):
-    process = run_to_be_killed(*LONG, "10000000", "--out", "run")
+    process = start_and_wait_for_progress(*LONG, "10000000", "--out", "run")
     try:
         assert resume() == 2
         assert capsys.readouterr() == (
@@ -380,14 +382,14 @@ def test_one_process_at_a_time_trains_in_a_folder(capsys):
     assert resume("--total-timesteps", str(done + 1)) == 0
 
 
-# -- a full disk ----------------------------------------------------------------------------------
+# -- a full disk -----------------------------------------------------------------------------------
 
 
 @in_c
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
-@pytest.mark.parametrize("room", [5000, 10])  # for the log, or for nothing
-def test_a_full_disk_while_saving(room, capsys):
-    """No file may be as large as a checkpoint is, as on a disk that is nearly full."""
+@pytest.mark.parametrize("room", [5000, 10])  # enough for the log, or for nothing
+def test_a_full_disk_leaves_the_saved_files_intact(room, capsys):
+    """A limit on file sizes below a checkpoint's stands in for the disk."""
     train("CartPole-v1", "--out", "run", iterations=6)
     before = {p.name: p.read_bytes() for p in Path("run").iterdir()}
     capsys.readouterr()
@@ -405,7 +407,7 @@ def test_a_full_disk_while_saving(room, capsys):
     assert same_run("whole", "run")
 
 
-def test_a_failing_environment_of_the_user_s_own_still_gets_its_traceback(monkeypatch):
+def test_errors_of_the_environment_have_a_traceback_and_the_run_resumes(monkeypatch):
     def fail(self, action):
         raise OSError("the wheel came off")
 

@@ -1,4 +1,4 @@
-"""Rollouts: every transition known by hand, under each of Gymnasium's autoreset modes."""
+"""Rollouts with known transitions, under each of Gymnasium's autoreset modes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv,
 
 
 def run(env, n_steps, rollouts=1):
-    """A recording agent and the statistics after some rollouts of `n_steps` each."""
+    """A recording agent and the statistics after rollouts of `n_steps` each."""
     agent, statistics = RecordingAgent(env.num_envs), EpisodeStatistics(env.num_envs)
     observations, actions = describe(env.single_observation_space, env.single_action_space)
     stream = Stream(env)
@@ -43,12 +43,14 @@ def run(env, n_steps, rollouts=1):
 
 @table("mode", MODES)
 @table(("kind", "keywords"), KINDS)
-def test_agents_see_every_transition_once(mode, kind, keywords):
+def test_agents_receive_every_transition_once(mode, kind, keywords):
     agent, _ = run(counters(mode, kind, **keywords), n_steps=7, rollouts=3)
     for env, how in enumerate(COUNTERS):
-        seen = agent.transitions(env)
-        assert seen == counter_transitions(*how, len(seen))
-        assert len(seen) == (21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (how[0] + 1))
+        found = agent.transitions(env)
+        assert found == counter_transitions(*how, len(found))
+        assert len(found) == (
+            21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (how[0] + 1)
+        )
 
 
 def test_next_step_rows_without_a_step_are_skipped():
@@ -58,7 +60,7 @@ def test_next_step_rows_without_a_step_are_skipped():
     np.testing.assert_array_equal(skipped[:, 1], [0, 0, 1, 0, 0, 1])
 
 
-def test_the_row_after_a_rollout_that_ended_with_an_episode_is_skipped_too():
+def test_a_rollout_that_starts_with_a_reset_skips_its_first_row():
     agent, _ = run(counters(AutoresetMode.NEXT_STEP), n_steps=2, rollouts=2)
     skipped = np.array([skip for *_, skip in agent.rows])
     np.testing.assert_array_equal(skipped[:, 1], [0, 0, 1, 0])
@@ -75,15 +77,15 @@ def ridge_model(mode, n_steps):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_advantages_and_returns_by_hand(mode):
-    """The same eight transitions, with and without dummy rows among them.
+    """The same eight transitions, with and without rows that only reset.
 
     Counter 0 (three steps, terminated): obs 0 1 2 | 10, rewards 1 2 3 | 1, V 0 .5 1 | 5.
-        d3 = 1 + .5 V(11) - 5 = -1.25    adv -1.25          cut by the rollout's end: bootstrapped
-        d2 = 3 - 1            =  2       adv  2             terminated: nothing follows
+        d3 = 1 + .5 V(11) - 5 = -1.25    adv -1.25          rollout ends: bootstrap
+        d2 = 3 - 1            =  2       adv  2             terminated: no bootstrap
         d1 = 2 + .5 * 1 - .5  =  2       adv  2 + 2/4       = 2.5
         d0 = 1 + .5 * .5 - 0  =  1.25    adv  1.25 + 2.5/4  = 1.875
     Counter 1 (two steps, truncated): obs 0 1 | 10 11, rewards 1 2 | 1 2, V 0 .5 | 5 5.5.
-        d3 = 2 + .5 V(12) - 5.5 = -.5    adv  -.5           truncated: V of the last observation
+        d3 = 2 + .5 V(12) - 5.5 = -.5    adv  -.5           truncated: bootstrap from the final obs
         d2 = 1 + .5 * 5.5 - 5 = -1.25    adv -1.25 - .5/4   = -1.375
         d1 = 2 + .5 V(2) - .5 =  2       adv  2
         d0 = 1 + .5 * .5 - 0  =  1.25    adv  1.25 + 2/4    = 1.75
@@ -96,7 +98,7 @@ def test_advantages_and_returns_by_hand(mode):
     assert record["value_loss_before"] == pytest.approx(np.mean(adv**2), rel=1e-12)
 
 
-def test_the_critic_learns_the_same_under_all_modes():
+def test_the_critic_is_fitted_alike_under_all_modes():
     fitted = []
     for mode in MODES:
         model = ridge_model(mode, n_steps=5 if mode is AutoresetMode.NEXT_STEP else 4)
@@ -116,7 +118,7 @@ def test_episode_statistics_count_raw_rewards(mode):
     assert record["length_mean"] == pytest.approx((3 * ended[0] + 2 * ended[1]) / sum(ended))
 
 
-def test_statistics_do_not_look_at_what_was_skipped():
+def test_statistics_ignore_skipped_rows():
     statistics, no = EpisodeStatistics(2), np.zeros(2, bool)
     skip, done = np.array([False, True]), np.array([True, False])
     rewards = np.array([2.0, np.nan])
@@ -127,18 +129,18 @@ def test_statistics_do_not_look_at_what_was_skipped():
     np.testing.assert_array_equal(rewards, [2.0, np.nan])
 
 
-def test_no_finished_episode_is_nan():
+def test_without_a_finished_episode_the_mean_return_is_nan():
     assert np.isnan(EpisodeStatistics(2).record()["return_mean"])
 
 
-def test_ids_reset_in_the_same_step_so_that_every_row_counts():
+def test_environments_from_ids_reset_in_the_same_step():
     env = as_vector_env("CartPole-v1", 3)
     assert env.num_envs == 3
     assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     env.close()
 
 
-def test_an_env_is_wrapped_and_not_made_anew():
+def test_a_single_env_is_wrapped():
     env = gymnasium.make("CartPole-v1")
     assert as_vector_env(env).envs[0] is env
 
@@ -152,7 +154,7 @@ def test_wrong_environments_are_refused():
         as_vector_env(counters(AutoresetMode.SAME_STEP), 5)
 
 
-def test_an_environment_without_a_mode_is_taken_for_next_step():
+def test_an_environment_without_a_mode_counts_as_next_step():
     env = counters(AutoresetMode.NEXT_STEP)
     del env.metadata["autoreset_mode"]
     with pytest.warns(UserWarning, match="taken for NEXT_STEP"):
@@ -160,8 +162,8 @@ def test_an_environment_without_a_mode_is_taken_for_next_step():
     assert agent.transitions(1) == counter_transitions(2, True, 3)
 
 
-class Answers(gymnasium.vector.VectorEnv):
-    """A vector environment that ends every episode at once and answers as it is told."""
+class OneStepEpisodes(gymnasium.vector.VectorEnv):
+    """A vector environment of one-step episodes, with some return values replaced."""
 
     def __init__(self, **changes):
         counter = counters(AutoresetMode.SAME_STEP)
@@ -170,14 +172,14 @@ class Answers(gymnasium.vector.VectorEnv):
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = 2
         ones = np.ones(2)
-        self.answer = {"obs": ones[:, None], "rew": ones, "term": ones > 0, "trunc": ones > 1}
-        self.answer |= {"infos": {}} | changes
+        self.returned = {"obs": ones[:, None], "rew": ones, "term": ones > 0, "trunc": ones > 1}
+        self.returned |= {"infos": {}} | changes
 
     def reset(self, *, seed=None, options=None):
         return np.zeros((2, 1)), {}
 
     def step(self, actions):
-        return tuple(self.answer.values())
+        return tuple(self.returned.values())
 
 
 @table(
@@ -199,13 +201,13 @@ class Answers(gymnasium.vector.VectorEnv):
         ),
     ],
 )
-def test_answers_of_a_wrong_form_are_named(changes, error, message):
+def test_return_values_of_wrong_shape_are_named(changes, error, message):
     with pytest.raises(error, match=message):
-        run(Answers(**changes), n_steps=1)
+        run(OneStepEpisodes(**changes), n_steps=1)
 
 
-def test_a_rollout_of_nothing_but_resets_is_collected_again():
-    """NEXT_STEP: of every four calls one only resets, which here is a whole rollout."""
+def test_a_rollout_of_resets_only_is_collected_again():
+    """NEXT_STEP: one of every four calls only resets, and is a whole rollout here."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.NEXT_STEP)
     model = small_model(env, n_steps=1, normalize_advantage=False).learn(8)
     assert (model.num_timesteps, model.n_updates) == (8, 8)
@@ -213,7 +215,7 @@ def test_a_rollout_of_nothing_but_resets_is_collected_again():
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_what_an_environment_raises_has_a_note(mode):
+def test_errors_of_an_environment_step_have_a_note(mode):
     class Failing(Counter):
         def step(self, action):
             if self.t == 1:
@@ -227,7 +229,7 @@ def test_what_an_environment_raises_has_a_note(mode):
     assert not is_environments(OSError())
 
 
-def test_a_failing_reset_has_a_note():
+def test_errors_of_an_environment_reset_have_a_note():
     class Failing(Counter):
         def reset(self, **keywords):
             raise OSError("no wheels")
@@ -237,8 +239,8 @@ def test_a_failing_reset_has_a_note():
     assert error.value.__notes__ == ["raised by the environment's reset"]
 
 
-def test_a_reset_of_another_form_has_a_note():
-    class Old(Answers):
+def test_a_reset_with_wrong_return_values_has_a_note():
+    class Old(OneStepEpisodes):
         def reset(self, **keywords):
             return np.zeros((2, 1))[:1]
 
@@ -247,8 +249,8 @@ def test_a_reset_of_another_form_has_a_note():
     assert error.value.__notes__ == ["raised by the environment's reset"]
 
 
-def test_an_interruption_is_not_the_environment_s():
-    class Interrupted(Answers):
+def test_an_interrupt_is_not_an_error_of_the_environment():
+    class Interrupted(OneStepEpisodes):
         def step(self, actions):
             raise KeyboardInterrupt
 
@@ -257,7 +259,7 @@ def test_an_interruption_is_not_the_environment_s():
     assert not is_environments(error.value)
 
 
-def test_the_env_backend_chooses_whose_environments_an_id_means():
+def test_env_backend_chooses_between_compiled_and_gymnasium():
     pytest.importorskip(
         "fasttrpo.core._envs", reason="this installation has no compiled environments"
     )

@@ -26,13 +26,13 @@ each_env = pytest.mark.parametrize("env_id", IDS)
 each_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 
 
-# -- Gymnasium's conventions ---------------------------------------------------------------------
+# -- Gymnasium's conventions -----------------------------------------------------------------------
 
 
 @each_mode
 @each_env
-def test_it_is_a_vector_env(env_id, mode):
-    """What Gymnasium's own tests of its vector environments look at."""
+def test_it_follows_the_vector_env_interface(env_id, mode):
+    """The checks of Gymnasium's tests of vector environments."""
     fasttrpo.envs.register()
     env = gymnasium.make_vec(f"fasttrpo/{env_id}", num_envs=5, autoreset_mode=mode)
     assert isinstance(env, gymnasium.vector.VectorEnv)
@@ -60,7 +60,7 @@ def test_it_is_a_vector_env(env_id, mode):
 
 
 @each_env
-def test_what_is_returned_is_the_caller_s(env_id):
+def test_returned_arrays_are_not_overwritten(env_id):
     env = CompiledVectorEnv(env_id, 3, max_episode_steps=2)
     first, _ = env.reset(seed=0)
     kept = copy.deepcopy(first)
@@ -73,20 +73,20 @@ def test_what_is_returned_is_the_caller_s(env_id):
         assert np.array_equal(mine, other)
 
 
-def test_gymnasium_s_wrappers_work_on_it():
+def test_gymnasium_wrappers_work():
     env = wrappers.RecordEpisodeStatistics(CompiledVectorEnv("CartPole-v1", 4))
     env = wrappers.ClipReward(env, 0, 0.5)
     env.reset(seed=0)
-    seen = [infos for *_, infos in play(env, 100) if "episode" in infos]
-    assert seen
-    for infos in seen:
+    ends = [infos for *_, infos in play(env, 100) if "episode" in infos]
+    assert ends
+    for infos in ends:
         ended = infos["_episode"]
         np.testing.assert_array_equal(infos["episode"]["r"][ended], infos["episode"]["l"][ended])
 
 
-def test_gymnasium_makes_it_by_name():
+def test_make_vec_finds_registered_ids():
     fasttrpo.envs.register()
-    fasttrpo.envs.register()  # again changes nothing
+    fasttrpo.envs.register()  # no effect
     for name in ("fasttrpo/Pendulum-v1", "fasttrpo.envs:fasttrpo/Pendulum-v1"):
         env = gymnasium.make_vec(name, num_envs=2, g=3.0, max_episode_steps=7)
         assert isinstance(env, CompiledVectorEnv)
@@ -96,34 +96,34 @@ def test_gymnasium_makes_it_by_name():
     assert type(single) is type(gymnasium.make("Pendulum-v1").unwrapped)
 
 
-def test_the_native_maker_of_an_id():
+def test_native_returns_a_maker_for_known_ids():
     assert isinstance(fasttrpo.envs.native("CartPole-v1")(num_envs=2), CompiledVectorEnv)
     assert isinstance(fasttrpo.envs.native("fasttrpo/CartPole-v1")(2), CompiledVectorEnv)
     assert fasttrpo.envs.native("CartPole-v0") is None
 
 
-def test_an_id_that_a_user_registered_anew_is_the_user_s(monkeypatch):
+def test_native_leaves_ids_registered_by_the_user_alone(monkeypatch):
     spec = copy.deepcopy(gymnasium.spec("CartPole-v1"))
     spec.entry_point = "mine:Cart"
     monkeypatch.setitem(gymnasium.registry, "CartPole-v1", spec)
     assert fasttrpo.envs.native("CartPole-v1") is None
 
 
-# -- autoreset ------------------------------------------------------------------------------------
+# -- autoreset -------------------------------------------------------------------------------------
 
 
-def test_same_step():
+def test_same_step_autoreset():
     env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=3)
     env.reset(seed=0)
     answers = play(env, 4)
     assert [a[3].all() for a in answers] == [False, False, True, False]
     obs, _, _, _, infos = answers[2]
-    assert (obs[:, 1] == 0).all()  # begun anew, at rest
+    assert (obs[:, 1] == 0).all()  # reset: at rest
     assert (np.stack(infos["final_obs"])[:, 1] != 0).all()
     assert answers[1][4] == answers[3][4] == {}
 
 
-def test_next_step():
+def test_next_step_autoreset():
     env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=3, autoreset_mode="NextStep")
     env.reset(seed=0)
     answers = play(env, 5)
@@ -134,7 +134,7 @@ def test_next_step():
     assert not any(a[4] for a in answers)
 
 
-def test_disabled():
+def test_disabled_autoreset():
     env = CompiledVectorEnv("MountainCar-v0", 2, max_episode_steps=2, autoreset_mode="Disabled")
     env.reset(seed=0)
     still = np.ones(2, int)
@@ -160,13 +160,13 @@ def test_disabled():
         (np.zeros(2, bool), ValueError),
     ],
 )
-def test_a_mask_that_is_none(mask, error):
+def test_invalid_reset_masks_are_refused(mask, error):
     env = CompiledVectorEnv("CartPole-v1", 2, autoreset_mode="Disabled")
     with pytest.raises(error, match="reset_mask"):
         env.reset(options={"reset_mask": mask})
 
 
-# -- randomness -----------------------------------------------------------------------------------
+# -- randomness ------------------------------------------------------------------------------------
 
 
 @each_env
@@ -182,7 +182,7 @@ def test_a_seed_repeats_everything(env_id):
 
 
 @each_env
-def test_environments_are_independent_of_those_beside_them(env_id):
+def test_an_environment_does_not_depend_on_num_envs(env_id):
     few, many = (CompiledVectorEnv(env_id, n, max_episode_steps=9) for n in (2, 70))
     few.reset(seed=4), many.reset(seed=4)
     for _ in range(40):
@@ -191,7 +191,7 @@ def test_environments_are_independent_of_those_beside_them(env_id):
         assert same([a], [[x[:2] for x in b[:4]]])
 
 
-def test_seeds_in_a_list_are_each_environment_s():
+def test_a_list_of_seeds_has_one_per_environment():
     env = CompiledVectorEnv("CartPole-v1", 3)
     obs, _ = env.reset(seed=[7, 8, 7])
     assert np.array_equal(obs[0], obs[2])
@@ -202,7 +202,7 @@ def test_seeds_in_a_list_are_each_environment_s():
     assert not np.array_equal(again[2], obs[2])
 
 
-def test_a_seed_with_a_mask_seeds_where_the_mask_is():
+def test_a_seed_with_a_mask_applies_where_the_mask_is_true():
     env = CompiledVectorEnv("CartPole-v1", 2)
     first, _ = env.reset(seed=3)
     obs, _ = env.reset(seed=3, options={"reset_mask": np.array([True, False])})
@@ -217,13 +217,13 @@ def test_environments_differ_from_each_other(seed):
     assert len(np.unique(obs)) == obs.size
 
 
-def test_without_a_seed_it_is_random():
+def test_unseeded_resets_are_random():
     a, b = (CompiledVectorEnv("CartPole-v1").reset()[0] for _ in range(2))
     assert not np.array_equal(a, b)
 
 
 @table("seed", [-1, 2**64, [1, -1], [1], [1, 2, 3], [1.5, 2]])
-def test_a_seed_that_is_none(seed):
+def test_invalid_seeds_are_refused(seed):
     with pytest.raises((ValueError, gymnasium.error.Error), match=r"(?i)seed"):
         CompiledVectorEnv("CartPole-v1", 2).reset(seed=seed)
 
@@ -232,7 +232,7 @@ def test_a_seed_that_is_none(seed):
 
 
 @each_env
-def test_saved_environments_go_on_bit_for_bit(env_id):
+def test_loaded_environments_continue_bit_for_bit(env_id):
     env = CompiledVectorEnv(env_id, 3, max_episode_steps=9)
     env.reset(seed=0)
     play(env, 13)
@@ -244,7 +244,7 @@ def test_saved_environments_go_on_bit_for_bit(env_id):
     assert env.save() == other.save()
 
 
-def test_bytes_that_are_none_of_these_environments_change_nothing():
+def test_loading_other_bytes_is_refused_and_changes_nothing():
     env, other = CompiledVectorEnv("CartPole-v1", 3), CompiledVectorEnv("CartPole-v1", 2)
     env.reset(seed=0), other.reset(seed=0)
     good = env.save()
@@ -256,7 +256,7 @@ def test_bytes_that_are_none_of_these_environments_change_nothing():
     assert env.save() == good
 
 
-def test_states_are_the_simulations_own_memory():
+def test_states_is_a_view_of_the_memory_of_the_simulation():
     env = CompiledVectorEnv("Pendulum-v1", 2)
     env.reset(seed=0)
     env.states.view(np.float64)[1] = (0, 2)
@@ -271,14 +271,14 @@ def test_views_and_capsules_outlive_their_environments():
     assert "trpo_envs" in repr(capsule)
     del env
     gc.collect()
-    rubbish = [np.ones(100_000) for _ in range(20)]
+    overwrite = [np.ones(100_000) for _ in range(20)]
     assert np.array_equal(view.astype(np.float32), obs)
     assert states.any()
-    del capsule, rubbish
+    del capsule, overwrite
 
 
 def test_environments_in_a_cycle_are_collected():
-    """As those in an exception's traceback are; so many that freed memory is no longer there."""
+    """As in an exception's traceback. Large, so that freed memory is unmapped."""
     env = CompiledVectorEnv("CartPole-v1", 200_000)
     env.reset(seed=0)
     ring = [env.envs_in_c, env]
@@ -289,7 +289,7 @@ def test_environments_in_a_cycle_are_collected():
     assert gone() is None
 
 
-def test_many_steps_at_once_are_the_same_steps():
+def test_steps_equals_repeated_step():
     actions = np.random.default_rng(0).integers(0, 2, (80, 70))
     one, many = (CompiledVectorEnv("CartPole-v1", 70) for _ in range(2))
     one.reset(seed=1), many.reset(seed=1)
@@ -299,7 +299,7 @@ def test_many_steps_at_once_are_the_same_steps():
     assert one.save() == many.save()
 
 
-# -- what is refused -----------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 @table(
@@ -316,7 +316,7 @@ def test_many_steps_at_once_are_the_same_steps():
         ({"sutton_barto_reward": float("nan")}, ValueError, "must be finite"),
     ],
 )
-def test_what_it_cannot_be_made_of(keywords, error, words):
+def test_invalid_constructor_arguments_are_refused(keywords, error, words):
     with pytest.raises(error, match=words):
         CompiledVectorEnv(**{"env": "CartPole-v1", **keywords})
 
@@ -333,8 +333,8 @@ def test_what_it_cannot_be_made_of(keywords, error, words):
         ("Pendulum-v1", [0, 0], ValueError, r"shape \(2,\), not \(2, 1\)"),
     ],
 )
-def test_actions_that_are_none_are_refused(env_id, actions, error, words):
-    """Environments before the one that it is for have stepped; it and those after it have not."""
+def test_invalid_actions_are_refused(env_id, actions, error, words):
+    """Environments before the one with the invalid action have stepped; the others have not."""
     env = CompiledVectorEnv(env_id, 2)
     env.reset(seed=0)
     before = env.states.copy()
@@ -345,12 +345,12 @@ def test_actions_that_are_none_are_refused(env_id, actions, error, words):
     env.step(env.action_space.sample())
 
 
-def test_actions_out_of_bounds_are_paid_for_as_clipped():
+def test_actions_out_of_bounds_cost_as_much_as_clipped_ones():
     env = CompiledVectorEnv("MountainCarContinuous-v0", 2)
     env.reset(seed=0)
     np.testing.assert_allclose(env.step(np.array([[3.0], [-1.0]]))[1], [-0.1, -0.1])
 
 
-def test_stepping_before_a_reset():
+def test_stepping_before_a_reset_is_refused():
     with pytest.raises(RuntimeError, match="reset first"):
         CompiledVectorEnv("CartPole-v1").step(np.zeros(1, int))

@@ -1,5 +1,5 @@
-"""`learn` in compiled environments collects in C: with the rows, records and bootstraps that
-stepping them from Python has. What comes between: `test_compiled_rollout_turns`.
+"""`learn` collects in C from compiled environments, with the same rows, records and bootstraps as
+stepping them from Python. Interruptions: `test_compiled_rollout_turns`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
 from helpers import CC, INCLUDE, build_library, insides, replace_agent
+from pairs import pairwise
 from tables import table
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -30,7 +31,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 class Stepped(CompiledVectorEnv):
-    """Stepped from Python, row by row: for all that is known, `step` could be another."""
+    """Stepped from Python, since a subclass may override `step`."""
 
 
 def trained(env, iterations=3, **keywords):
@@ -39,7 +40,7 @@ def trained(env, iterations=3, **keywords):
 
 
 def records(model):
-    """All but what the clock says."""
+    """Without the fields that depend on the clock."""
     return [
         {name: value for name, value in record.items() if "second" not in name}
         for record in model.records
@@ -50,15 +51,15 @@ def assert_same(model, other):
     state, expected = model.snapshot().state, other.snapshot().state
     for name, values in expected.items():
         np.testing.assert_array_equal(state[name], values, err_msg=name)
-    assert str(records(model)) == str(records(other))  # nan is not itself
+    assert str(records(model)) == str(records(other))  # as text, since nan != nan
 
 
-# -- the same rows --------------------------------------------------------------------------------
+# -- the same rows ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
-def test_episodes_may_go_on_row_by_row(mode, tmp_path):
-    """With a callback that sees each row, in the same process and from a checkpoint."""
+def test_episodes_continue_when_collection_moves_between_c_and_python(mode, tmp_path):
+    """A callback with `_on_step` needs Python. In the same process and from a checkpoint."""
 
     class EachRow(BaseCallback):
         def _on_step(self):
@@ -67,20 +68,20 @@ def test_episodes_may_go_on_row_by_row(mode, tmp_path):
     def make():
         return CompiledVectorEnv("Pendulum-v1", 2, autoreset_mode=mode)
 
-    def go_on(model, callback):
+    def continue_training(model, callback):
         model.learn(96, callback, reset_num_timesteps=False)
 
-    whole, mixed, other = (TRPO("MlpPolicy", make(), n_steps=48, seed=1) for _ in range(3))
+    in_c, mixed, other = (TRPO("MlpPolicy", make(), n_steps=48, seed=1) for _ in range(3))
     for i in range(10):
-        go_on(whole, None)
-        go_on(mixed, EachRow() if i % 3 == 2 else None)
-        go_on(other, EachRow() if i < 5 else None)
+        continue_training(in_c, None)
+        continue_training(mixed, EachRow() if i % 3 == 2 else None)
+        continue_training(other, EachRow() if i < 5 else None)
         mixed.save(tmp_path / "model", checkpoint=True)
         mixed = TRPO.load(tmp_path / "model", make())
-    assert insides(whole).statistics.count == 4
+    assert insides(in_c).statistics.count == 4
     for model in (mixed, other):
-        assert insides(model).statistics.window == insides(whole).statistics.window
-        np.testing.assert_array_equal(model.theta, whole.theta)
+        assert insides(model).statistics.window == insides(in_c).statistics.window
+        np.testing.assert_array_equal(model.theta, in_c.theta)
 
 
 SETTINGS = {
@@ -96,11 +97,14 @@ SETTINGS = {
 }
 
 
-@table("dtype", ["float32", "float64"])
-@table("settings", SETTINGS)
-@table("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"])
-def test_rows_are_those_of_stepping(env_id, settings, dtype):
-    """Float32 spaces, whatever the agent's precision; a limit that cuts some episodes."""
+@table(
+    ("env_id", "settings", "dtype"),
+    pairwise(
+        ["CartPole-v1", "MountainCarContinuous-v0", "Acrobot-v1"], SETTINGS, ["float32", "float64"]
+    ),
+)
+def test_rows_equal_those_of_stepping(env_id, settings, dtype):
+    """With float32 spaces, in both precisions, with episodes that a step limit truncates."""
     keywords = {"dtype": dtype, **SETTINGS[settings]}
     kinds = [kind(env_id, 5, max_episode_steps=20) for kind in (CompiledVectorEnv, Stepped)]
     model, expected = (trained(env, **keywords) for env in kinds)
@@ -108,7 +112,7 @@ def test_rows_are_those_of_stepping(env_id, settings, dtype):
     assert_same(model, expected)
 
 
-def test_clipped_actions_are_those_of_stepping():
+def test_clipped_actions_equal_those_of_stepping():
     log_std = {"policy_kwargs": {"net_arch": [8], "log_std_init": 2.0}, "dtype": "float64"}
     kinds = [kind("Pendulum-v1", 3) for kind in (CompiledVectorEnv, Stepped)]
     assert_same(*(trained(env, **log_std) for env in kinds))
@@ -116,21 +120,21 @@ def test_clipped_actions_are_those_of_stepping():
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_of_a_library(dtype, tmp_path):
-    """Float64 spaces."""
+def test_rows_of_a_library_equal_those_of_stepping(dtype, tmp_path):
+    """With float64 spaces."""
     library = build_library(EXAMPLE, tmp_path / "balance.so")
     kinds = [kind(library, 5, max_episode_steps=20) for kind in (CompiledVectorEnv, Stepped)]
     assert_same(*(trained(env, dtype=dtype) for env in kinds))
 
 
-def test_where_the_environments_are_reset_by_the_caller():
+def test_environments_without_autoreset_equal_stepping():
     disabled = CompiledVectorEnv("CartPole-v1", 5, autoreset_mode="Disabled")
     model = trained(disabled)
     assert insides(model).stream.steps_in_c
     assert_same(model, trained(Stepped("CartPole-v1", 5, autoreset_mode="Disabled")))
 
 
-def test_more_episodes_than_the_window_holds():
+def test_more_episodes_than_the_window_holds_are_counted():
     kinds = [kind("CartPole-v1", 8, max_episode_steps=2) for kind in (CompiledVectorEnv, Stepped)]
     model, expected = (trained(env) for env in kinds)
     assert model.records[0]["episodes"] == 8 * 24
@@ -138,8 +142,8 @@ def test_more_episodes_than_the_window_holds():
     assert insides(model).statistics.window == insides(expected).statistics.window
 
 
-def test_going_on_goes_on():
-    """Unfinished episodes carry over; what `set_env` and a new beginning do is the same too."""
+def test_further_runs_equal_those_of_stepping():
+    """Unfinished episodes carry over. `set_env` and restarting behave alike too."""
     models = [trained(kind("CartPole-v1", 4)) for kind in (CompiledVectorEnv, Stepped)]
     for model in models:
         model.learn(200, reset_num_timesteps=False)
@@ -148,56 +152,56 @@ def test_going_on_goes_on():
     assert_same(*models)
 
 
-def test_any_number_of_threads():
+def test_the_number_of_threads_changes_no_bit():
     models = [trained(CompiledVectorEnv("Pendulum-v1", 70), n_threads=n) for n in (1, 2, 3, 4, 16)]
     for model in models[1:]:
         assert_same(model, models[0])
 
 
 class Spy:
-    """An agent that keeps what it is asked to act on."""
+    """Records the observations that an agent acts on."""
 
     def __init__(self, agent):
-        self.agent, self.seen = agent, []
+        self.agent, self.observations = agent, []
 
     def __getattr__(self, name):
         return getattr(self.agent, name)
 
     def act(self, obs):
-        self.seen.append(obs)
+        self.observations.append(obs)
         return self.agent.act(obs)
 
 
-def one_in_c(**keywords):
+def make_compiled(**keywords):
     return CompiledVectorEnv("CartPole-v1", 2, **keywords)
 
 
 @table(
-    ("make", "keywords", "by_hand"),
+    ("make", "keywords", "from_python"),
     [
-        (one_in_c, {}, False),
-        (one_in_c, {"backend": "portable"}, True),
-        (lambda: one_in_c(autoreset_mode="NextStep"), {}, True),
-        (lambda: VectorWrapper(one_in_c()), {}, True),
+        (make_compiled, {}, False),
+        (make_compiled, {"backend": "portable"}, True),
+        (lambda: make_compiled(autoreset_mode="NextStep"), {}, True),
+        (lambda: VectorWrapper(make_compiled()), {}, True),
         (lambda: Stepped("CartPole-v1", 2), {}, True),
     ],
 )
-def test_what_cannot_be_collected_in_c_is_stepped_from_python(make, keywords, by_hand):
-    """A wrapper's own `step` must not be passed by, nor a subclass's."""
+def test_environments_that_c_cannot_step_are_stepped_from_python(make, keywords, from_python):
+    """The `step` of a wrapper or a subclass must not be bypassed."""
     model = TRPO("MlpPolicy", make(), n_steps=8, **keywords)
     replace_agent(model, Spy(insides(model).agent))
     model.learn(16)
-    assert len(insides(model).agent.seen) == (8 if by_hand else 0)
+    assert len(insides(model).agent.observations) == (8 if from_python else 0)
 
 
-# -- what a cut episode is worth ------------------------------------------------------------------
+# -- the value of a truncated episode --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_a_cut_episode_is_bootstrapped(limit):
-    """V(obs) = 5 x, MountainCar's place: V of the last observation, not of the next episode's.
+def test_a_truncated_episode_is_bootstrapped(limit):
+    """V(obs) = 5 x, with x the car's position: V of the final observation, not of the next one.
 
-    Rewards are -1, gamma and lambda 1/2, so that ret = -1 + V(final)/2 for a limit of 1.
+    Rewards are -1, gamma = lambda = 1/2, so ret = -1 + V(final)/2 for a limit of 1.
     """
     keywords = {"n_steps": 2, "critic": "ridge", "gamma": 0.5, "gae_lambda": 0.5, "seed": 0}
     model, twin = (
@@ -211,7 +215,7 @@ def test_a_cut_episode_is_bootstrapped(limit):
 
 
 def bootstrapped_loss(twin, limit):
-    """mean (V - ret)^2 of two steps, by the recursion written out."""
+    """mean (V - ret)^2 of two steps, by hand."""
     insides(twin).ready_environment()
     env, agent, obs = twin.get_env(), insides(twin).agent, insides(twin).stream.obs
     before, after = [], []

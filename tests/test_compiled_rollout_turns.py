@@ -1,4 +1,4 @@
-"""What comes between while C collects: errors of environments, Ctrl-C, other threads, callbacks."""
+"""While C collects: errors of environments, Ctrl-C, other threads, callbacks."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ needs_compiler = pytest.mark.skipif(
 
 
 class Stepped(CompiledVectorEnv):
-    """Stepped from Python, row by row: for all that is known, `step` could be another."""
+    """Stepped from Python, since a subclass may override `step`."""
 
 
-# -- failures -------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------
 
-# Sleeps in each step; observes what no float32 holds in step 50 of an episode.
+# Sleeps in each step. In step 50 of an episode, the observation exceeds float32's range.
 SLOW = """
 #include <time.h>
 #include "trpo_env.h"
@@ -67,20 +67,20 @@ const trpo_env *trpo_environment(void) { return &ENV; }
 
 @pytest.fixture
 def slow(tmp_path):
-    """Builds it: milliseconds per step, step limit."""
+    """A function that builds the library, of milliseconds per step and the step limit."""
     source = tmp_path / "slow.c"
     source.write_text(SLOW)
 
-    def made(nap, limit):
+    def build(nap, limit):
         library = tmp_path / f"slow{nap}_{limit}.so"
         return build_library(source, library, f"-DNAP={nap}", f"-DLIMIT={limit}")
 
-    return made
+    return build
 
 
 @needs_compiler
 @pytest.mark.parametrize("kind", [CompiledVectorEnv, Stepped])
-def test_an_observation_that_is_too_large(kind, slow):
+def test_an_observation_beyond_float32_is_an_error_and_changes_nothing(kind, slow):
     model = TRPO("MlpPolicy", kind(slow(0, 0), 2), n_steps=30, seed=0).learn(60)
     before = model.snapshot().state
     words = "next observation of environment 0 is not finite.*component 1.* at step 19"
@@ -102,7 +102,7 @@ def test_an_environment_that_is_not_reset_is_named():
     model.learn(16)
 
 
-def test_agents_and_environments_that_do_not_fit():
+def test_collect_refuses_environments_of_other_sizes():
     agent = insides(TRPO("MlpPolicy", "CartPole-v1", n_steps=8, n_envs=2)).agent
     other = CompiledVectorEnv("CartPole-v1", 3)
     other.reset()
@@ -120,27 +120,27 @@ def test_a_closed_environment_is_refused():
         model.learn(16, reset_num_timesteps=False)
 
 
-# -- whose turn it is -----------------------------------------------------------------------------
+# -- taking turns ----------------------------------------------------------------------------------
 
 
-def test_pieces_take_some_fifty_milliseconds():
+def test_pieces_take_about_fifty_milliseconds():
     pace = Pace()
     taken = []
     for _ in range(8):
         taken.append(pace.rows)
         pace.took(pace.rows, pace.rows * 1e-5)
     assert taken == [1, 8, 64, 512, 4096, 5000, 5000, 5000]
-    pace.took(5000, 5.0)  # a busier machine
+    pace.took(5000, 5.0)  # the machine got slower
     assert pace.rows == 50
     pace.took(1, 1.0)
     assert pace.rows == 1
-    pace.took(1, 0.0)  # a clock of few digits
+    pace.took(1, 0.0)  # a coarse clock
     assert pace.rows == 8
 
 
 @needs_compiler
-def test_other_threads_run_meanwhile(slow):
-    """In an environment that is one long step after the other."""
+def test_other_threads_run_during_collection(slow):
+    """With an environment whose steps are long."""
     model = TRPO("MlpPolicy", slow(5, 9), n_envs=2, n_steps=40)
     turns, over = [], threading.Event()
 
@@ -158,8 +158,8 @@ def test_other_threads_run_meanwhile(slow):
 
 
 @needs_compiler
-def test_nobody_else_uses_the_environments_meanwhile(slow):
-    """Closing them under a simulator's feet would crash it: it is refused, and all goes on."""
+def test_environments_in_use_refuse_other_threads(slow):
+    """Closing them during a step would crash. The calls fail and training continues."""
     env = CompiledVectorEnv(slow(200, 9), 2)
     model = TRPO("MlpPolicy", env, n_steps=2)
     calls = {
@@ -167,7 +167,7 @@ def test_nobody_else_uses_the_environments_meanwhile(slow):
         "reset": lambda: env.reset(seed=1),
         "close": env.close,
     }
-    said = {}
+    errors = {}
 
     def interfere():
         time.sleep(0.1)
@@ -175,14 +175,14 @@ def test_nobody_else_uses_the_environments_meanwhile(slow):
             try:
                 call()
             except RuntimeError as error:
-                said[name] = str(error)
+                errors[name] = str(error)
 
     other = threading.Thread(target=interfere)
     other.start()
     model.learn(4)
     other.join()
-    assert said.keys() == calls.keys()
-    assert all("another thread is using these environments" in words for words in said.values())
+    assert errors.keys() == calls.keys()
+    assert all("another thread is using these environments" in each for each in errors.values())
     assert not env.closed
     env.step(env.action_space.sample())
     env.close()
@@ -191,7 +191,7 @@ def test_nobody_else_uses_the_environments_meanwhile(slow):
 @needs_compiler
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_meanwhile_can_use_them(slow):
+def test_a_process_forked_during_a_step_can_use_them(slow):
     env = CompiledVectorEnv(slow(200, 9), 2)
     env.reset()
     other = threading.Thread(target=env.envs_in_c.steps, args=(np.zeros((2, 2, 1)), 1))
@@ -215,7 +215,7 @@ INTERRUPTED = """
 import signal, sys
 import numpy as np
 from fasttrpo import TRPO
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 model = TRPO("MlpPolicy", sys.argv[1], n_envs=2, n_steps=5000, n_threads=2)
 before = model.snapshot().state
 try:
@@ -233,28 +233,28 @@ print("usable", flush=True)
 
 @needs_compiler
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
-def test_control_c_is_prompt_and_leaves_the_model_as_it_was(slow):
-    """In a rollout of 25 seconds or more."""
+def test_ctrl_c_is_prompt_and_leaves_the_model_unchanged(slow):
+    """During a rollout that would take 25 seconds or more."""
     command = [sys.executable, "-c", INTERRUPTED, slow(5, 9)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as going:
-        assert going.stdout.readline() == "learning\n"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "learning\n"
         time.sleep(1)
         sent = time.perf_counter()
-        going.send_signal(signal.SIGINT)
-        assert going.stdout.readline() == "interrupted\n"
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.readline() == "interrupted\n"
         assert time.perf_counter() - sent < 5
-        assert going.stdout.readline() == "usable\n"
-        assert going.wait() == 0
+        assert child.stdout.readline() == "usable\n"
+        assert child.wait() == 0
 
 
-def test_callbacks_and_progress(capsys):
+def test_callbacks_and_the_progress_bar_work(capsys):
     env = CompiledVectorEnv("CartPole-v1", 4)
-    model, seen = TRPO("MlpPolicy", env, n_steps=16), []
+    model, steps = TRPO("MlpPolicy", env, n_steps=16), []
 
     def callback(record):
-        seen.append(record["num_timesteps"])
-        return len(seen) < 3
+        steps.append(record["num_timesteps"])
+        return len(steps) < 3
 
     model.learn(10_000, callback=callback, progress_bar=True)
-    assert seen == [64, 128, 192]
+    assert steps == [64, 128, 192]
     assert "steps/s" in capsys.readouterr().err

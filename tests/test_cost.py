@@ -1,4 +1,4 @@
-"""Whether the default settings take K-FAC: by its estimated cost."""
+"""By default, K-FAC is used unless its estimated cost is too high."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chosen_of(settings, obs, n_outputs, given=()):
         (17, [256, 256], 6, 64),
     ],
 )
-def test_usual_sizes_have_kfac(obs, hidden, n_outputs, n_steps):
+def test_usual_sizes_use_kfac(obs, hidden, n_outputs, n_steps):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert chosen(obs, hidden, n_outputs, n_steps=n_steps) == ("kfac", "kfac")
@@ -51,10 +51,10 @@ def test_usual_sizes_have_kfac(obs, hidden, n_outputs, n_steps):
         (4, {"pi": [64], "vf": [2048, 2048]}, 2, ("kfac", "adam")),
     ],
 )
-def test_large_layers_do_without_and_are_told(obs, hidden, n_outputs, expected):
-    with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more") as told:
+def test_large_layers_fall_back_with_one_warning(obs, hidden, n_outputs, expected):
+    with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more") as warned:
         assert chosen(obs, hidden, n_outputs) == expected
-    assert len(told) == 1
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_large_layers_do_without_and_are_told(obs, hidden, n_outputs, expected):
         {"features": "fourier", "n_features": 2000, "feature_bandwidth": 5.0},
     ],
 )
-def test_many_features_do_without_and_are_told(features):
+def test_many_features_fall_back_with_a_warning(features):
     settings = make_settings("LinearPolicy", {"policy_kwargs": features})
     with pytest.warns(UserWarning, match="instead of 'kfac', which would cost more"):
         assert chosen_of(settings, 50, 1) == ("none", "adam")
 
 
-def test_usual_features_have_kfac():
+def test_usual_features_use_kfac():
     settings = make_settings("LinearPolicy", {"policy_kwargs": {"features": "polynomial"}})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert chosen_of(settings, 17, 6) == ("kfac", "kfac")
 
 
-def test_what_is_asked_for_stays():
+def test_explicit_settings_are_kept():
     given = ("preconditioner", "critic")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

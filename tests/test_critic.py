@@ -1,4 +1,4 @@
-"""The critics' fits, each redone by hand on the rows that an update used."""
+"""Each critic's fit, recomputed by hand on the rows of an update."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NEWTON = dict(critic="gauss_newton", cg_tolerance=1e-14)
 
 
 def factor_damping(s):
-    """Estimated factors have at least 1e-3; a linear network's are exact."""
+    """At least 1e-3 for estimated factors; a linear network's factors are exact."""
     return max(s.critic_damping, 1e-3) if len(sizes(s)) > 2 else s.critic_damping
 
 
 def fitted(implementation, s, scale=0.7):
-    """An agent after one update, value_theta before it, the samples, and the record."""
+    """(agent after one update, value_theta before it, samples, record)."""
     agent = shaken(implementation, s, scale)
     before = agent.value_theta
     samples = samples_of(collect(agent, World(5, gaps=True), s.n_steps), s)
@@ -53,7 +53,7 @@ def loss(s, w, samples):
 
 
 def kronecker(s, w, obs, n_critic_steps):
-    """The matrix of the factors, from a tenth of the rows, at least 256."""
+    """The factors' matrix, estimated on a tenth of the rows, at least 256."""
     N, stream = len(obs), (SEED, reference.KFAC_CRITIC, n_critic_steps)
     rows = reference.permutation(stream, N, min(N, max(256, -(-N // 10))))
     scores = reference.normals(stream, range(1, len(rows) + 1), 1)
@@ -73,19 +73,20 @@ def gauss_newton_direction(s, w, samples, n_critic_steps):
 
 
 def halvings(s, w, x, samples):
-    """The first j for which w - x / 2^j has a smaller loss, None if there is none."""
+    """The first j for which w - x / 2^j has a smaller loss, or None."""
     before = loss(s, w, samples)
     return next((j for j in range(10) if loss(s, w - x / 2**j, samples) < before), None)
 
 
 def kfac_by_hand(s, w, samples):
-    """Steps along M^-1 g by 0.7 of the length at which the minibatch's damped quadratic model is
-    least, or by all of it where there is one minibatch; M from where the fit began. The mean of
-    the second half of them."""
+    """Steps along M^-1 g, by 0.7 of the length that minimises the minibatch's damped quadratic
+    model (by all of it if there is one minibatch), with M from the start of the fit. Returns the
+    mean of the iterates' second half.
+    """
     (obs, _, _, ret, _), N = samples, len(samples.obs)
     M, n_steps = kronecker(s, w, obs, 0), math.ceil(N / (s.batch_size or 64))
     ends = [math.floor(N * i / n_steps) for i in range(n_steps + 1)]
-    way, n_all = [], s.n_critic_updates * n_steps
+    iterates, n_all = [], s.n_critic_updates * n_steps
     for step in range(n_all):
         epoch, i = divmod(step, n_steps)
         order = reference.permutation((SEED, reference.CRITIC, epoch), N, N)
@@ -96,8 +97,8 @@ def kfac_by_hand(s, w, samples):
         H = J.T @ J / len(rows) + s.critic_damping * np.eye(len(w))
         if g.any():
             w = w - (0.7 if n_steps > 1 else 1) * (g @ d) / (d @ H @ d) * d
-        way.append(w)
-    return np.mean(way[n_all // 2 :], axis=0)
+        iterates.append(w)
+    return np.mean(iterates[n_all // 2 :], axis=0)
 
 
 @table(
@@ -111,7 +112,7 @@ def kfac_by_hand(s, w, samples):
     ],
 )
 def test_kfac_by_hand(implementation, more, halved):
-    """Minibatches differ by a row at most. The sum of the steps is halved until it helps."""
+    """Minibatch sizes differ by one row at most. The whole step is halved until the loss falls."""
     s = rollout_settings(**(dict(critic="kfac", critic_damping=0.05) | more))
     agent, before, samples, record = fitted(implementation, s, scale=0.3)
     x = before - kfac_by_hand(s, before, samples)
@@ -121,9 +122,9 @@ def test_kfac_by_hand(implementation, more, halved):
     assert agent.state()["counters"][5] == s.n_critic_updates
 
 
-def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
-    """Sparse rewards: V is 0, and so are all returns but those of the last minibatch. The others
-    have no gradient, hence no best length.
+def test_kfac_skips_minibatches_without_a_gradient(implementation):
+    """Sparse rewards: V = 0, and all returns but the last minibatch's are 0. The other minibatches
+    have no gradient and no optimal length.
     """
     s = rollout_settings(critic="kfac", critic_damping=0.05, batch_size=10, value_hidden=())
     agent, batch = shaken(implementation, s), random_batch(s, 120)
@@ -141,8 +142,8 @@ def test_kfac_passes_over_minibatches_that_are_fitted(implementation):
 
 @table("critic", CRITICS)
 @table("dtype", ["float32", "float64"])
-def test_returns_whose_gradient_overflows_change_no_parameter(implementation, critic, dtype):
-    """Finite as float64, the mean of their gradients is not: no NaN stays behind, nor a moment."""
+def test_an_overflowing_gradient_changes_no_parameter(implementation, critic, dtype):
+    """The returns are finite, their mean gradient is not. Adam's moments must not change either."""
     s = rollout_settings(critic=critic)
     agent = shaken(implementation, s, dtype=dtype)
     before = agent.state()
@@ -155,8 +156,8 @@ def test_returns_whose_gradient_overflows_change_no_parameter(implementation, cr
 
 
 @table("critic", CRITICS)
-def test_a_batch_s_fit_is_an_update_s(implementation, critic):
-    """fit_value, on the rows and from the parameters of an update, ends where the update does."""
+def test_fit_value_equals_the_fit_of_an_update(implementation, critic):
+    """On the same rows and from the same parameters."""
     s = rollout_settings(critic=critic)
     updated, before, samples, record = fitted(implementation, s)
     agent = shaken(implementation, s)
@@ -170,35 +171,34 @@ def test_a_batch_s_fit_is_an_update_s(implementation, critic):
 @pytest.mark.parametrize(
     ("setting", "values"), [("learning_rate", (1e-3, 0.1)), ("batch_size", (20, 50))]
 )
-def test_a_critic_uses_the_settings_that_it_says(implementation, critic, setting, values):
-    """`settings.critics` documents them, and these settings change nothing for other critics."""
-    ends = set()
+def test_critics_use_exactly_the_settings_they_declare(implementation, critic, setting, values):
+    """As declared in `settings.critics`; for other critics the settings have no effect."""
+    results = set()
     for value in values:
         agent, *_ = fitted(implementation, rollout_settings(critic=critic, **{setting: value}))
-        ends.add(agent.value_theta.tobytes())
-    assert (len(ends) > 1) == (setting in CRITICS[critic].settings)
+        results.add(agent.value_theta.tobytes())
+    assert (len(results) > 1) == (setting in CRITICS[critic].settings)
 
 
-def test_the_twin_has_the_same_critics():
+def test_the_portable_backend_has_the_same_critics():
     assert {name: method.n_features * bool(method.features) for name, method in TWIN.items()} == {
         name: critic.n_features for name, critic in CRITICS.items()
     }
 
 
-@pytest.mark.parametrize("n_steps", [60, 900, 2400])
-def test_kfac_s_minibatches_are_a_sixteenth_within_bounds(implementation, n_steps):
-    """Seen in where the fit ends: as with that batch_size, not as with one minibatch less."""
+@table(("n", "size"), [(240, 64), (3600, 225), (9000, 512)])
+def test_minibatches_of_kfac_are_a_sixteenth_within_bounds(implementation, n, size):
+    """The fit ends as with that batch_size, and not as with one minibatch fewer."""
 
-    def end(batch_size):
-        s = rollout_settings(n_steps=n_steps, critic="kfac", batch_size=batch_size)
-        agent, _, samples, _ = fitted(implementation, s)
-        return agent.value_theta.tobytes(), len(samples.obs)
+    def fit(batch_size):
+        s = rollout_settings(n_steps=n, critic="kfac", batch_size=batch_size)
+        agent = shaken(implementation, s)
+        agent.theory.load_batch(*random_batch(s, n))
+        agent.theory.fit_value()
+        return agent.value_theta.tobytes()
 
-    by_rule, N = end(0)
-    size = min(max(N // 16, 64), 512)
-    assert {60: size == 64, 900: 64 < size < 512, 2400: size == 512}[n_steps]
-    one_less = math.ceil(N / (math.ceil(N / size) - 1))
-    assert by_rule == end(size)[0] != end(one_less)[0]
+    one_less = math.ceil(n / (math.ceil(n / size) - 1))
+    assert fit(0) == fit(size) != fit(one_less)
 
 
 def test_kfac_on_a_linear_critic_is_one_damped_newton_step(implementation):
@@ -210,8 +210,8 @@ def test_kfac_on_a_linear_critic_is_one_damped_newton_step(implementation):
     assert_close(agent.value_theta, newton, SOLVED)
 
 
-def test_kfac_that_does_not_help_changes_nothing(implementation):
-    """Returns that no parameters fit better, those that a linear fit has found already."""
+def test_a_kfac_fit_that_does_not_improve_changes_nothing(implementation):
+    """The parameters are already the least-squares solution."""
     s = rollout_settings(critic="kfac", value_hidden=(), gae_lambda=1.0, gamma=0.0, batch_size=64)
     agent = shaken(implementation, s)
     log = collect(agent, World(5), s.n_steps)
@@ -232,12 +232,12 @@ def test_kfac_that_does_not_help_changes_nothing(implementation):
     [
         (dict(), 0),
         (dict(activation="relu"), 3),
-        (dict(n_steps=80), 0),  # more rows than the 256 that the factors see
+        (dict(n_steps=80), 0),  # more rows than the factors' 256
         (dict(critic_damping=1e-4, value_hidden=(8, 8)), 2),
     ],
 )
 def test_gauss_newton_step(implementation, more, halved):
-    """Five preconditioned steps of CG, then halved until the loss falls."""
+    """Five preconditioned CG steps, halved until the loss falls."""
     s = rollout_settings(**(NEWTON | dict(critic_damping=0.02) | more))
     agent, before, samples, record = fitted(implementation, s)
     x = gauss_newton_direction(s, before, samples, 0)
@@ -249,7 +249,7 @@ def test_gauss_newton_step(implementation, more, halved):
     assert agent.state()["counters"][5] == 1
 
 
-def test_gauss_newton_steps_follow_each_other(implementation):
+def test_gauss_newton_repeats_its_step(implementation):
     s = rollout_settings(**NEWTON, critic_damping=0.02, n_critic_updates=3)
     agent, w, samples, _ = fitted(implementation, s)
     for step in range(3):
@@ -268,7 +268,7 @@ def test_gauss_newton_on_a_linear_critic_is_one_damped_newton_step(implementatio
     assert_close(agent.value_theta, newton, SOLVED)
 
 
-def test_gauss_newton_ends_where_the_loss_falls_no_more(implementation):
+def test_gauss_newton_stops_when_the_loss_no_longer_falls(implementation):
     s = rollout_settings(**NEWTON, critic_damping=1e-12, value_hidden=(), n_critic_updates=50)
     agent, _, samples, record = fitted(implementation, s)
     best = np.linalg.lstsq(reference.with_one(samples.obs), samples.ret, rcond=None)[0]
@@ -290,7 +290,7 @@ def test_ridge_is_ridge_regression(implementation):
 @pytest.mark.parametrize("hidden", [(), (4, 3)])
 @pytest.mark.parametrize("batch_size", [50, 1000, 7])
 def test_adam_by_hand(implementation, hidden, batch_size):
-    """The last, short minibatch counts; a minibatch may be the whole batch."""
+    """Including a shorter last minibatch, and a minibatch that is the whole batch."""
     s = rollout_settings(critic="adam", n_critic_updates=3, batch_size=batch_size)
     s = replace(s, value_hidden=hidden)
     agent, w, (obs, _, _, ret, _), _ = fitted(implementation, s)
@@ -310,8 +310,8 @@ def test_adam_by_hand(implementation, hidden, batch_size):
     assert state["counters"][5:].tolist() == [3, t]
 
 
-def test_adam_s_moments_last_over_updates(implementation):
-    """A second update goes on from the first's moments, and not from none."""
+def test_moments_of_adam_persist_across_updates(implementation):
+    """A second update starts from the first one's moments."""
     s, moved = rollout_settings(critic="adam", n_critic_updates=1), []
     for forget in (False, True):
         agent, *_ = fitted(implementation, s)

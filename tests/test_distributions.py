@@ -1,4 +1,4 @@
-"""The action distributions: densities, divergences, draws. Each runs over the whole table."""
+"""The action distributions: densities, divergences, draws. Most tests run over all of them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from fasttrpo.selftest.distributions import DISTRIBUTIONS as ORACLE
 ROWS = 4000
 
 
-def test_every_distribution_has_its_entry_in_every_table():
-    """Python's layers, the twin, the oracle; and what is checked of it."""
+def test_every_distribution_is_in_every_table_and_tested():
+    """Of Python's layers, the portable backend, the oracle and the tests."""
     tested = {name for name, _ in DISTRIBUTIONS.values()}
     assert set(ENTRIES) == set(TABLE) == set(ORACLE) == tested
     for name, entry in ENTRIES.items():
@@ -40,7 +40,7 @@ def test_every_distribution_has_its_entry_in_every_table():
 
 
 @needs_extension
-def test_the_core_s_table_says_what_python_s_does():
+def test_the_table_of_the_core_equals_that_of_python():
     table = importlib.import_module("fasttrpo.core._core32").distributions()
     assert list(table) == list(ENTRIES)
     for name, (outputs, takes_masks, has_log_std, n_choices) in table.items():
@@ -51,8 +51,8 @@ def test_the_core_s_table_says_what_python_s_does():
 
 
 @every_distribution
-def test_only_what_is_legal_is_an_action(distribution):
-    """Of a draw, and of the same with one entry replaced by what no distribution draws."""
+def test_illegal_actions_are_detected(distribution):
+    """Drawn actions are legal; with one entry replaced, that entry is not."""
     s = settings((), distribution)
     entry, act = ENTRIES[s.distribution], random_batch(s).act
     legal = entry.legal
@@ -64,7 +64,7 @@ def test_only_what_is_legal_is_an_action(distribution):
 
 
 @every_distribution
-def test_log_probabilities(implementation, distribution):
+def test_log_probabilities_of_given_actions(implementation, distribution):
     s = settings((4,), distribution, n_envs=70)
     agent, batch = shaken(implementation, s), random_batch(s, 70)
     logp, _ = agent.record(batch.obs, batch.act)
@@ -73,7 +73,7 @@ def test_log_probabilities(implementation, distribution):
 
 
 @every_distribution
-def test_act_tells_the_log_probability_of_what_it_drew(implementation, distribution):
+def test_act_returns_the_log_probabilities_of_its_actions(implementation, distribution):
     s = settings((4,), distribution, n_envs=70)
     agent, obs = shaken(implementation, s), random_batch(s, 70).obs
     act, logp, val = agent.act(obs)
@@ -83,7 +83,7 @@ def test_act_tells_the_log_probability_of_what_it_drew(implementation, distribut
 
 
 @every_distribution
-def test_evaluate_is_what_the_formulas_say(implementation, distribution):
+def test_evaluate_equals_the_formulas(implementation, distribution):
     s = settings((4,), distribution)
     agent, batch = loaded(implementation, s, off_policy=True)
     dense, theta = reference.dense_policy(s), agent.theta
@@ -107,10 +107,10 @@ def test_evaluate_over_any_number_of_rows(implementation, distribution, n):
 
 
 @every_distribution
-def test_evaluate_leaves_the_agent_alone(implementation, distribution):
+def test_evaluate_does_not_change_the_agent(implementation, distribution):
     agent, batch = loaded(implementation, settings((4,), distribution))
 
-    def answers():
+    def results():
         v, u = np.ones(agent.theta.size), np.ones(agent.value_theta.size)
         return [
             *(
@@ -127,29 +127,16 @@ def test_evaluate_leaves_the_agent_alone(implementation, distribution):
             *(agent.predict(batch.obs, True), agent.value(batch.obs), agent.theory.solve()[0]),
         ]
 
-    before = [answer.tobytes() for answer in answers()]
+    before = [result.tobytes() for result in results()]
     agent.theory.evaluate(agent.theta + 0.3)
-    assert [answer.tobytes() for answer in answers()] == before
+    assert [result.tobytes() for result in results()] == before
 
 
 @every_distribution
-def test_the_kl_runs_from_the_old_policy_to_the_new(implementation, distribution):
-    """The two directions differ, so that a mix-up would show."""
-    s = settings((4,), distribution)
-    agent, batch = loaded(implementation, s)
-    dense, trial = reference.dense_policy(s), agent.theta + 0.3
-    forward, backward = (
-        dense.kl(*pair, batch.obs) for pair in [(agent.theta, trial), (trial, agent.theta)]
-    )
-    assert abs(forward - backward) > 0.01 * forward
-    assert agent.theory.evaluate(trial)[1] == pytest.approx(forward, rel=DENSE)
+def test_small_divergences_are_accurate(implementation, distribution):
+    """A difference of nearly equal logarithms would lose all digits.
 
-
-@every_distribution
-def test_small_divergences_keep_their_digits(implementation, distribution):
-    """A difference of logarithms near each other would have lost them all.
-
-    Along a random direction, and along the last parameter: a log_std, or a logit's bias.
+    Along a random direction, and along the last parameter: a log_std or a logit's bias.
     """
     agent, _ = loaded(implementation, settings((4,), distribution))
     P = agent.theta.size
@@ -161,7 +148,7 @@ def test_small_divergences_keep_their_digits(implementation, distribution):
 
 
 @every_distribution
-def test_at_the_present_parameters_nothing_has_changed(implementation, distribution):
+def test_surrogate_and_kl_are_zero_at_the_current_parameters(implementation, distribution):
     s = settings((4,), distribution)
     agent, batch = shaken(implementation, s), random_batch(s)
     agent.theory.load_batch(batch.obs, batch.act, batch.adv)
@@ -175,19 +162,19 @@ def test_at_the_present_parameters_nothing_has_changed(implementation, distribut
 @every_distribution
 @table("dtype", ["float32", "float64"])
 @table("how", ["act", "record"])
-def test_the_ratio_is_exactly_one_at_first(distribution, dtype, how):
-    """What a rollout records is bit for bit what the update computes at the same parameters."""
+def test_the_ratio_is_exactly_one_at_the_old_parameters(distribution, dtype, how):
+    """Rollouts record the same bits that updates compute at the same parameters."""
     s = settings((17, 9), distribution, n_envs=7, n_steps=43)
     agent, obs, act, logp = make_agent(s, "compiled", dtype), [], [], []
     agent.theta = agent.theta + 0.3 * np.random.default_rng(0).normal(size=agent.theta.size)
     for step in range(43):
         obs.append(random_batch(s, 7, seed=step).obs)
         if how == "act":
-            drawn, logs, _ = agent.act(obs[-1])
+            actions, logs, _ = agent.act(obs[-1])
         else:
-            drawn = random_batch(s, 7, seed=step).act
-            logs, _ = agent.record(obs[-1], drawn)
-        act.append(drawn)
+            actions = random_batch(s, 7, seed=step).act
+            logs, _ = agent.record(obs[-1], actions)
+        act.append(actions)
         logp.append(logs)
         agent.push(np.zeros(7), *np.zeros((2, 7), bool), obs[-1])
     adv = np.random.default_rng(1).normal(size=7 * 43)
@@ -206,8 +193,8 @@ def test_a_step_that_overflows_is_not_acceptable(implementation, distribution):
     assert not (kl <= 1e9 and surr > 0)
 
 
-def test_certain_choices_are_finite(implementation):
-    """Logits so far apart that the others' probabilities are 0."""
+def test_certain_choices_have_finite_results(implementation):
+    """Logits so far apart that the other choices have probability 0."""
     s = settings((), ("categorical", (3,)))
     agent = implementation.agent(s)
     theta = np.zeros(agent.theta.size)
@@ -223,8 +210,8 @@ def test_certain_choices_are_finite(implementation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("far", [300.0, 1e4])
-def test_choices_that_are_never_taken_may_move_as_they_like(implementation, dtype, far):
-    """Their probability is 0 before and after, and exp of what they moved by overflows."""
+def test_choices_of_probability_zero_add_no_kl(implementation, dtype, far):
+    """Their probability is 0 before and after, and exp of the logits' change overflows."""
     s = settings((), ("categorical", (3,)))
     agent = implementation.agent(s, dtype)
     theta = np.zeros(agent.theta.size)
@@ -235,8 +222,8 @@ def test_choices_that_are_never_taken_may_move_as_they_like(implementation, dtyp
     assert agent.theory.evaluate(theta * 0.5) == (0, 0, 0)
 
 
-def test_a_part_with_one_choice_tells_nothing(implementation):
-    """It adds no probability, no curvature and no gradient."""
+def test_a_part_with_one_choice_has_no_effect(implementation):
+    """It adds no log-probability, curvature or gradient."""
     s, plain = settings((), ("categorical", (1, 3))), settings((), ("categorical", (3,)))
     agent, without = implementation.agent(s), implementation.agent(plain)
     W = np.random.default_rng(0).normal(size=(s.obs_size + 1, 4))
@@ -253,11 +240,11 @@ def test_a_part_with_one_choice_tells_nothing(implementation):
     assert_close(product[:, 1:].ravel(), without.theory.fisher_product(v[:, 1:].ravel()), ROUNDING)
 
 
-# -- draws ----------------------------------------------------------------------------------------
+# -- draws -----------------------------------------------------------------------------------------
 
 
 def expected_draws(s, agent, obs, stream):
-    """Row i takes the numbers of item i."""
+    """Row i uses the random numbers of item i."""
     dense = reference.dense_policy(s)
     noise = reference.noise(dense.of, stream, range(len(obs)))
     return dense.of.sample(noise, *dense.parameters(agent.theta, obs))
@@ -287,21 +274,21 @@ def test_predictions_are_drawn_as_specified(implementation, distribution):
 
 
 @every_distribution
-def test_draws_are_of_the_policy_s_own_distribution(implementation, distribution):
-    """Their scores, d logp / d outputs, have mean 0 and the Fisher metric as their covariance."""
+def test_draws_have_the_distribution_of_the_policy(implementation, distribution):
+    """The scores, d logp / d outputs, have mean 0 and the Fisher metric as covariance."""
     s = settings((4,), distribution)
     agent, obs = shaken(implementation, s), np.tile([[0.3, -1.0, 0.8]], (ROWS, 1))
     act, dense = agent.predict(obs, False), reference.dense_policy(s)
     out, log_std = dense.parameters(agent.theta, obs)
     scores = dense.of.score(out, log_std, act)
     products = scores[:, :, None] * scores[:, None, :]
-    for seen, expected in ((scores, 0), (products, dense.of.metric(out[:1], log_std)[0])):
-        standard_errors = seen.std(axis=0) / np.sqrt(ROWS)
-        assert (abs(seen.mean(axis=0) - expected) < SAMPLING * standard_errors).all()
+    for found, expected in ((scores, 0), (products, dense.of.metric(out[:1], log_std)[0])):
+        standard_errors = found.std(axis=0) / np.sqrt(ROWS)
+        assert (abs(found.mean(axis=0) - expected) < SAMPLING * standard_errors).all()
 
 
 @every_distribution
-def test_the_deterministic_action_is_the_most_likely(implementation, distribution):
+def test_the_deterministic_action_is_the_mode(implementation, distribution):
     s = settings((4,), distribution)
     agent, obs = shaken(implementation, s), random_batch(s).obs
     dense = reference.dense_policy(s)
@@ -309,18 +296,18 @@ def test_the_deterministic_action_is_the_most_likely(implementation, distributio
     assert_close(agent.predict(obs, True), expected, ROUNDING)
 
 
-def test_among_equals_the_first_is_the_most_likely(implementation):
+def test_ties_of_the_mode_take_the_first_choice(implementation):
     s = settings((), ("categorical", (2, 3)))
     agent = implementation.agent(s)
     agent.theta = np.zeros(agent.theta.size)
     assert not agent.predict(np.ones((2, s.obs_size)), True).any()
 
 
-# -- Bernoullis -----------------------------------------------------------------------------------
+# -- Bernoullis ------------------------------------------------------------------------------------
 
 
-def coins(implementation, logits, n=N, dtype="float64"):
-    """A linear policy whose every state has these logits; and n observations."""
+def bernoullis(implementation, logits, n=N, dtype="float64"):
+    """A linear policy with the same logits in every state, and n observations."""
     s = settings((), ("bernoulli", (1,) * len(logits)), n_steps=n)
     agent = implementation.agent(s, dtype)
     theta = np.zeros((s.obs_size + 1, len(logits)))
@@ -329,9 +316,9 @@ def coins(implementation, logits, n=N, dtype="float64"):
     return agent, random_batch(s, n).obs
 
 
-def test_a_bernoulli_is_a_choice_between_two(implementation):
-    """Of logits 0 and z: the same draws, probabilities and entropy."""
-    agent, obs = coins(implementation, [0.7, -2.0], 500)
+def test_a_bernoulli_equals_a_categorical_of_two(implementation):
+    """With logits 0 and z: the same draws, modes and entropy."""
+    agent, obs = bernoullis(implementation, [0.7, -2.0], 500)
     s = settings((), ("categorical", (2, 2)), n_steps=500)
     choosing = implementation.agent(s)
     theta = np.zeros((s.obs_size + 1, 4))
@@ -348,10 +335,10 @@ def test_a_bernoulli_is_a_choice_between_two(implementation):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_certain_coins_are_finite(implementation, dtype):
-    """Logits so far apart that one probability is 0 in any precision, and steps between such."""
+def test_certain_bernoullis_have_finite_results(implementation, dtype):
+    """Logits for which one probability is 0 in any precision, and steps between them."""
     z = np.array([2000.0, -2000.0, 0.0])
-    agent, obs = coins(implementation, z, dtype=dtype)
+    agent, obs = bernoullis(implementation, z, dtype=dtype)
     agent.theory.load_batch(obs, np.tile([1.0, 0.0, 1.0], (N, 1)), np.ones(N))
     surr, kl, entropy = agent.theory.evaluate(agent.theta)
     assert (surr, kl) == (0, 0)
@@ -366,9 +353,9 @@ def test_certain_coins_are_finite(implementation, dtype):
 
 
 @table("z", [0.3, -1.0, 8.0, -30.0])
-def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
-    """Steps down to where the logit itself ends: p q dz^2/2 (1 + (q - p) dz/3)."""
-    agent, obs = coins(implementation, [z], dtype="float32")
+def test_float32_is_accurate_for_bernoullis_that_hardly_change(implementation, z):
+    """Steps down to the logit's last bit: the KL is p q dz^2/2 (1 + (q - p) dz/3)."""
+    agent, obs = bernoullis(implementation, [z], dtype="float32")
     agent.theory.load_batch(obs, np.zeros((N, 1)), np.ones(N))
     p, unit = 1 / (1 + np.exp(-z)), np.spacing(np.float32(abs(z)))
     q = np.exp(-z) * p
@@ -381,8 +368,8 @@ def test_float32_keeps_the_digits_of_coins_that_hardly_move(implementation, z):
 
 
 @pytest.mark.parametrize("bad", [0.5, 2, -1])
-def test_an_action_that_is_neither_0_nor_1_is_refused(implementation, bad):
-    agent, obs = coins(implementation, [0.0, 0.0], 4)
+def test_actions_other_than_0_and_1_are_refused(implementation, bad):
+    agent, obs = bernoullis(implementation, [0.0, 0.0], 4)
     act = np.zeros((4, 2))
     act[3, 1] = bad
     message = rf"action of row 3 is {bad:g}, not one of 0..1 \(component 1\)"

@@ -1,4 +1,4 @@
-"""The entropy in the surrogate, E[(ratio - 1) A] + ent_coef E[H]: its gradient and its steps."""
+"""The surrogate with entropy, E[(ratio - 1) A] + ent_coef E[H]: its gradient and steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from agents import (
     World,
     collect,
     every_distribution,
-    every_policy,
     loaded,
     random_batch,
     rollout_settings,
@@ -26,7 +25,7 @@ DTYPES = {"float32": 1e-6, "float64": ROUNDING}
 
 
 def dense_surrogate(dense, batch, coefficient=C):
-    """theta -> the surrogate with the entropy, written out."""
+    """The surrogate with entropy as a function of theta, by its formula."""
 
     def surrogate(theta):
         gain = dense.surrogate(theta, batch.obs, batch.act, batch.adv, batch.logp)
@@ -35,20 +34,9 @@ def dense_surrogate(dense, batch, coefficient=C):
     return surrogate
 
 
-@every_policy
-def test_gradient_is_the_4th_order_difference_of_the_surrogate(
-    implementation, hidden, distribution, activation
-):
-    s = settings(hidden, distribution, activation, ent_coef=C)
-    agent, _ = loaded(implementation, s, off_policy=True)
-    h = 1e-6 if activation == "relu" else 1e-4  # no step may cross a kink
-    numeric = reference.differences(lambda t: np.array(agent.theory.evaluate(t)[0]), agent.theta, h)
-    assert_close(agent.theory.gradient(), numeric, DIFFERENCES)
-
-
 @every_distribution
 @table("n", [1, 64, 65, 257, 700])
-def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distribution, n):
+def test_surrogate_and_gradient_equal_the_formulas(implementation, distribution, n):
     s = settings((4,), distribution, n_steps=700, ent_coef=C)
     agent, batch = loaded(implementation, s, n, off_policy=True)
     surrogate = dense_surrogate(reference.dense_policy(s), batch)
@@ -59,7 +47,7 @@ def test_surrogate_and_gradient_are_what_the_formulas_say(implementation, distri
 
 
 @pytest.mark.parametrize("parts", [(4,), (2, 3), (1, 3)])
-def test_under_masks_it_is_the_entropy_of_the_choices_left(implementation, parts):
+def test_with_masks_the_entropy_is_that_of_the_allowed_choices(implementation, parts):
     s = settings((4,), ("categorical", parts), ent_coef=C)
     agent, batch = shaken(implementation, s), random_batch(s)
     mask = np.random.default_rng(1).random((N, sum(parts))) < 0.5
@@ -77,8 +65,8 @@ def test_under_masks_it_is_the_entropy_of_the_choices_left(implementation, parts
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_forbidden_choice_is_not_moved(implementation, dtype):
-    """The gradient is exactly 0 there, and where one choice is left."""
+def test_forbidden_choices_have_no_gradient(implementation, dtype):
+    """The gradient is exactly 0, also for a part's only allowed choice."""
     s = settings((), ("categorical", (2, 3)), ent_coef=C)
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     mask, act = np.ones((N, 5), bool), np.zeros((N, 2))
@@ -104,7 +92,7 @@ def test_gradient_is_linear_in_the_coefficient(implementation, distribution, dty
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_gaussian_s_entropy_pulls_at_its_log_std_alone(implementation, dtype):
+def test_the_entropy_of_a_gaussian_depends_on_log_std_only(implementation, dtype):
     s = settings(ent_coef=0.25)
     agent, batch = shaken(implementation, s, dtype=dtype), random_batch(s)
     agent.theory.load_batch(batch.obs, batch.act, np.zeros(N))
@@ -115,7 +103,7 @@ def test_a_gaussian_s_entropy_pulls_at_its_log_std_alone(implementation, dtype):
 @every_distribution
 @table("dtype", DTYPES)
 def test_without_advantages_the_entropy_grows(implementation, distribution, dtype):
-    """The gradient is not zero then, and the gain told is the entropy's."""
+    """The gradient is not zero, and the reported gain is the entropy's."""
     s = rollout_settings(distribution=distribution, ent_coef=C, gamma=0.0, target_kl=1e-4)
     agent, world = shaken(implementation, s, scale=0.3, dtype=dtype), World(s.n_envs)
     agent.value_theta = np.zeros_like(agent.value_theta)
@@ -130,8 +118,8 @@ def test_without_advantages_the_entropy_grows(implementation, distribution, dtyp
     assert record["surr_gain"] > 0
 
 
-def test_zero_gradient_is_that_of_the_whole(implementation):
-    """Equal choices without advantages: the entropy is at its height, and there is no step."""
+def test_a_zero_gradient_includes_the_entropy(implementation):
+    """Equal choices without advantages: the entropy is maximal, so there is no step."""
     s = rollout_settings(hidden=(), distribution=("categorical", (2, 4)), ent_coef=C)
     agent = implementation.agent(s)
     agent.theta, agent.value_theta = 0 * agent.theta, 0 * agent.value_theta
@@ -145,7 +133,7 @@ def test_zero_gradient_is_that_of_the_whole(implementation):
 
 
 @every_distribution
-def test_a_small_step_gains_what_was_predicted(implementation, distribution):
+def test_a_small_step_gains_as_predicted(implementation, distribution):
     s = rollout_settings(distribution=distribution, ent_coef=C, target_kl=1e-8)
     agent = shaken(implementation, s, scale=0.3)
     collect(agent, World(s.n_envs), s.n_steps)
@@ -156,14 +144,14 @@ def test_a_small_step_gains_what_was_predicted(implementation, distribution):
 
 @every_distribution
 def test_a_larger_coefficient_keeps_the_entropy_higher(implementation, distribution):
-    """A task that rewards one action everywhere."""
+    """In a task that rewards the same action everywhere."""
 
     def entropy(coefficient):
         s = rollout_settings(
-            hidden=(), distribution=distribution, gamma=0.0, ent_coef=coefficient, target_kl=0.05
+            hidden=(), distribution=distribution, gamma=0.0, ent_coef=coefficient, target_kl=0.2
         )
         agent, obs = implementation.agent(s), np.zeros((s.n_envs, O))
-        for _ in range(20):
+        for _ in range(6):
             for _ in range(s.n_steps):
                 act, _, _ = agent.act(obs)
                 rew = -np.square(act - 1).sum(axis=1)

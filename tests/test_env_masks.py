@@ -1,4 +1,4 @@
-"""Action masks: from every place that environments have them to the agent, and what is wrong."""
+"""Action masks: from every place where environments report them to the agent, and errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from gymnasium.wrappers.vector import DictInfoToList
 from helpers import COUNTERS, Counter, collected
+from pairs import pairwise
 from tables import table
 from vec_env import VecCartPole
 
@@ -21,21 +22,22 @@ from fasttrpo.stream.stream import Stream
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
 ONES = (1,) * 9
+FORMS = ["array", "list", "parts", "method", "sometimes"]  # see Masked
 KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
 
 
 def bits(number):
-    """The mask where a counter shows `number`: 9 choices, never all forbidden in a part."""
+    """The mask for the observation `number`: 9 choices, never all forbidden in a part."""
     mask = (int(number) * 37 >> np.arange(9)) & 1
     mask[[0, 3, 8]] = 1
     return mask
 
 
 class Masked(Counter):
-    """A counter whose masks are `bits` of what it shows; an episode's end forbids everything.
+    """A counter whose masks are `bits` of its observation; at an episode's end all are forbidden.
 
-    form  "array", "list" or "parts": as infos have it; "method": by action_masks() alone;
-          "sometimes": only where the number is odd, so never in a reset
+    form  "array", "list" or "parts": in infos, of this type; "method": by action_masks() only;
+          "sometimes": in infos if the number is odd, so never in a reset
     """
 
     def __init__(self, length=3, truncates=False, form="array"):
@@ -79,10 +81,9 @@ def run(env, n_steps=7):
     return collected(env, n_steps, rollouts=3)
 
 
-@table("form", ["array", "list", "parts", "method", "sometimes"])
-@table("mode", list(AutoresetMode))
-@table(("kind", "keywords"), KINDS)
-def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords):
+@table(("form", "mode", "how"), pairwise(FORMS, list(AutoresetMode), KINDS))
+def test_every_action_has_the_mask_of_its_observation(form, mode, how):
+    kind, keywords = how
     agent = run(masked(kind, mode, form, **keywords))
     assert len(agent.masks) == 21
     for (obs, *_, skip), mask in zip(agent.rows, agent.masks, strict=True):
@@ -93,9 +94,9 @@ def test_every_action_has_the_mask_of_its_observation(form, mode, kind, keywords
             np.testing.assert_array_equal(mask[env], known)
 
 
-@table("form", ["array", "list", "parts", "method", "sometimes"])
+@table("form", FORMS)
 @table("mode", list(AutoresetMode))
-def test_masks_in_lists_of_infos_are_the_same(form, mode):
+def test_masks_in_lists_of_infos_are_read_alike(form, mode):
     plain = run(masked(SyncVectorEnv, mode, form))
     listed = run(DictInfoToList(masked(SyncVectorEnv, mode, form)))
     for one, other in zip(plain.masks, listed.masks, strict=True):
@@ -103,7 +104,7 @@ def test_masks_in_lists_of_infos_are_the_same(form, mode):
 
 
 class Exacting(Masked):
-    """Does not answer once its episode is over."""
+    """Its action_masks() fails once the episode is over."""
 
     def __init__(self, length=3, truncates=False):
         super().__init__(length, truncates, form="method")
@@ -116,7 +117,7 @@ class Exacting(Masked):
 
 @table("kind", [SyncVectorEnv, AsyncVectorEnv])
 @table("mode", list(AutoresetMode))
-def test_where_an_episode_is_over_nobody_is_asked(mode, kind):
+def test_action_masks_is_not_called_after_the_end_of_an_episode(mode, kind):
     env = kind([lambda how=how: Exacting(*how) for how in COUNTERS], autoreset_mode=mode)
     agent = run(env)
     assert len(agent.masks) == 21
@@ -124,14 +125,14 @@ def test_where_an_episode_is_over_nobody_is_asked(mode, kind):
 
 
 class Broken(Masked):
-    """Its masks have another form once its episode is over."""
+    """Its masks have another shape once the episode is over."""
 
     def _mask(self):
         return super()._mask() if self.t < self.length else np.ones(1, bool)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_what_is_said_where_all_episodes_are_over_may_have_any_form(mode):
+def test_masks_of_finished_episodes_may_have_any_shape(mode):
     agent = run(SyncVectorEnv([Broken] * 2, autoreset_mode=mode))
     assert len(agent.masks) == 21
 
@@ -139,27 +140,27 @@ def test_what_is_said_where_all_episodes_are_over_may_have_any_form(mode):
 @pytest.mark.parametrize(
     ("shape", "instead"), [(9, r"\[2\] \* 9"), ((2, 3), r"np\.full\(\(2, 3\), 2\)")]
 )
-def test_the_actions_to_take_instead_are_named(shape, instead):
+def test_the_warning_for_multibinary_names_the_alternative(shape, instead):
     env = Masked()
     env.action_space = spaces.MultiBinary(shape)
     with pytest.warns(UserWarning, match=rf"; MultiDiscrete\({instead}\) has the same"):
         Stream(SyncVectorEnv([lambda: env])).reset()
 
 
-def test_environments_with_and_without_the_method_live_together():
+def test_environments_with_and_without_the_method_can_be_mixed():
     makers = [lambda: Masked(9, form="method"), lambda: Masked(9, form="sometimes")]
     stream = Stream(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
     stream.reset()
     np.testing.assert_array_equal(stream.masks, [bits(0) > 0, np.ones(9)])
 
 
-def test_environments_without_masks_give_none():
+def test_environments_without_masks_have_none():
     env = SyncVectorEnv([Counter] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     assert run(env).masks == [None] * 21
 
 
 class WithMethod(VectorWrapper):
-    """A vector environment that has the masks of its environments itself."""
+    """A vector environment with its own action_masks()."""
 
     def action_masks(self):
         return np.array([env.unwrapped._mask() for env in self.env.envs])
@@ -174,14 +175,14 @@ def test_vector_environments_may_have_the_method():
         np.testing.assert_array_equal(mask, [bits(number) for number in obs[:, 0]])
 
 
-def test_a_wrapper_around_the_vector_environment_hides_nothing():
+def test_masks_are_found_behind_a_wrapper_of_the_vector_environment():
     agent = run(VectorWrapper(masked(SyncVectorEnv, AutoresetMode.SAME_STEP, "method")))
     np.testing.assert_array_equal(agent.masks[0], [bits(0), bits(0)])
 
 
 class VecMasked(VecCartPole):
-    """A `VecEnv` of Stable-Baselines3's, whose infos are those of an episode's end; the next one's
-    are in `reset_infos`.
+    """An SB3 `VecEnv`: its infos are those of an episode's end, and `reset_infos` those of the
+    next one.
     """
 
     def __init__(self, form):
@@ -206,7 +207,7 @@ class VecMasked(VecCartPole):
 
 
 class VecWrapper:
-    """A wrapper of it, which knows of no resets."""
+    """A wrapper whose own `reset_infos` stay empty."""
 
     def __init__(self, venv):
         self.venv, self.reset_infos = venv, [{}, {}]
@@ -218,7 +219,7 @@ class VecWrapper:
 
 @table("wrapped", [False, True])
 @table("form", ["array", "list"])
-def test_stable_baselines_environments(form, wrapped):
+def test_masks_of_stable_baselines3_environments_are_read(form, wrapped):
     venv = VecMasked(form)
     agent = run(as_vector_env(VecWrapper(venv) if wrapped else venv))
     for (obs, *_), mask in zip(agent.rows, agent.masks, strict=True):
@@ -231,7 +232,7 @@ class BoxMasked(Masked):
         self.action_space = spaces.Box(-1, 1, (1,))
 
 
-def test_masks_of_real_actions_are_left_alone_with_a_warning():
+def test_masks_of_real_actions_are_ignored_with_a_warning():
     stream = Stream(SyncVectorEnv([BoxMasked], autoreset_mode=AutoresetMode.SAME_STEP))
     with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is not looked at"):
         stream.reset()
@@ -254,19 +255,20 @@ class Real(Binary):
         self.action_space = spaces.Box(-1, 1, (9,))
 
 
-@table("kind", [SyncVectorEnv, AsyncVectorEnv])
-@table("made", [Binary, Real])
+SOURCES = {
+    "array": r"^infos\['action_mask'\]",
+    "sometimes": r"^infos\['action_mask'\]",  # not in a reset
+    "method": r"^action_masks\(\)",
+}
+
+
 @table(
-    ("form", "source"),
-    [
-        ("array", r"^infos\['action_mask'\]"),
-        ("sometimes", r"^infos\['action_mask'\]"),  # not in a reset
-        ("method", r"^action_masks\(\)"),
-    ],
+    ("form", "env_class", "kind"),
+    pairwise(SOURCES, [Binary, Real], [SyncVectorEnv, AsyncVectorEnv]),
 )
-def test_masks_of_actions_that_take_none_are_warned_of_once(form, source, made, kind):
-    instead = r"; MultiDiscrete\(\[2\] \* 9\) has the same" if made is Binary else ""
-    stream = Stream(kind([lambda: made(form)], autoreset_mode=AutoresetMode.SAME_STEP))
+def test_masks_that_the_action_space_does_not_support_warn_once(form, env_class, kind):
+    instead = r"; MultiDiscrete\(\[2\] \* 9\) has the same" if env_class is Binary else ""
+    stream = Stream(kind([lambda: env_class(form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
     def play():
         for _ in range(2):
@@ -274,9 +276,11 @@ def test_masks_of_actions_that_take_none_are_warned_of_once(form, source, made, 
             for _ in range(4):
                 stream.step(np.zeros((1, 9), np.int8))
 
-    with pytest.warns(UserWarning, match=f"{source} is not looked at: .*{instead}") as seen:
+    with pytest.warns(
+        UserWarning, match=f"{SOURCES[form]} is not looked at: .*{instead}"
+    ) as warned:
         play()
-    assert sum("not looked at" in str(each.message) for each in seen) == 1
+    assert sum("not looked at" in str(each.message) for each in warned) == 1
     assert stream.masks is None
     stream.env.close()
 
@@ -286,7 +290,7 @@ class Misnamed(Masked):
         return {"action_masks": self._mask()}
 
 
-def test_a_key_that_is_nearly_right_is_warned_of():
+def test_a_misspelt_key_is_warned_of():
     stream = Stream(SyncVectorEnv([Misnamed], autoreset_mode=AutoresetMode.SAME_STEP))
     with pytest.warns(
         UserWarning, match=r"infos\['action_masks'\] forbids no .*info\['action_mask'"
@@ -294,40 +298,42 @@ def test_a_key_that_is_nearly_right_is_warned_of():
         stream.reset()
 
 
-class Seen(Counter):
-    """Has its masks where PettingZoo has them, in the observation; `told` also in infos."""
+class MaskInObservation(Counter):
+    """Has its masks in the observation, like PettingZoo; with `in_infos` also in infos."""
 
     action_space = DISCRETE
     observation_space = spaces.Dict(action_mask=spaces.MultiBinary(9), n=spaces.Box(-1, 1, (1,)))
 
-    def __init__(self, told):
+    def __init__(self, in_infos):
         super().__init__()
-        self.told = told
+        self.in_infos = in_infos
 
     def reset(self, **keywords):
         super().reset(**keywords)
-        seen = {"action_mask": np.ones(9, np.int8), "n": np.zeros(1, np.float32)}
-        return seen, {"action_mask": seen["action_mask"]} if self.told else {}
+        obs = {"action_mask": np.ones(9, np.int8), "n": np.zeros(1, np.float32)}
+        return obs, {"action_mask": obs["action_mask"]} if self.in_infos else {}
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_masks_that_are_only_seen_are_warned_of(told):
-    envs = SyncVectorEnv([lambda: Seen(told)], autoreset_mode=AutoresetMode.SAME_STEP)
+@pytest.mark.parametrize("in_infos", [False, True])
+def test_masks_in_the_observation_only_are_warned_of(in_infos):
+    envs = SyncVectorEnv(
+        [lambda: MaskInObservation(in_infos)], autoreset_mode=AutoresetMode.SAME_STEP
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stream = Stream(envs)
         stream.reset()
         stream.reset()
     words = [str(each.message) for each in caught if "action_mask" in str(each.message)]
-    assert len(words) == (0 if told else 1)
+    assert len(words) == (0 if in_infos else 1)
     assert all("forbids no action" in each for each in words)
 
 
-# -- what is wrong --------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 class Wrong(Counter):
-    """Gives `wrong` in place of `mask` in step 2."""
+    """Reports `wrong` instead of `mask` in step 2."""
 
     action_space = DISCRETE
 
@@ -356,14 +362,14 @@ class Wrong(Counter):
         (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is no array, and not one for each"),
     ],
 )
-def test_a_mask_of_another_form_is_named(mask, wrong, message):
+def test_masks_of_wrong_shape_or_type_are_named(mask, wrong, message):
     makers = [lambda: Wrong(mask, mask), lambda: Wrong(mask, wrong)]
     with pytest.raises(ValueError, match=message):
         run(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
 @pytest.mark.parametrize("form", ["array", "method"])
-def test_a_mask_that_leaves_nothing_is_told_with_what_to_do(form):
+def test_a_mask_that_forbids_everything_is_an_error_with_a_remedy(form):
     class Shut(Masked):
         def _mask(self):
             return np.zeros(9) if self.t == 2 else super()._mask()
@@ -373,7 +379,7 @@ def test_a_mask_that_leaves_nothing_is_told_with_what_to_do(form):
         run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
 
-def test_what_a_method_raises_is_the_environment_s():
+def test_errors_in_action_masks_count_as_the_environment():
     class Broken(Counter):
         def action_masks(self):
             raise OSError("no masks today")
@@ -384,11 +390,11 @@ def test_what_a_method_raises_is_the_environment_s():
     assert error.value.__notes__ == ["raised by the environment's action_masks"]
 
 
-# -- forms ----------------------------------------------------------------------------------------
+# -- forms -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lead", [(), (5,), (4, 5)])
-def test_forms_of_masks(lead):
+def test_all_forms_of_masks_are_read_alike(lead):
     random = np.random.default_rng(0)
     mask = random.integers(0, 2, (*lead, 6))
     for parts in ((6,), (1, 2, 3), (2, 2, 2), (3, 3)):

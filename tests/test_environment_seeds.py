@@ -1,4 +1,4 @@
-"""Seeds that environments get: below 2**31, as simulators with a C int need them."""
+"""Environments get seeds below 2**31, as simulators with a C int require."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ N_ENVS = 3
 
 
 class Seeded(Counter):
-    """Notes its seeds."""
+    """Records its seeds."""
 
-    seeds: list[int] = []  # noqa: RUF012 - one list of all
+    seeds: list[int] = []  # noqa: RUF012 - shared by all instances
 
     def reset(self, *, seed=None, options=None):
         if seed is not None:
@@ -28,7 +28,7 @@ class Seeded(Counter):
 
 
 class SeededVecEnv(VecCartPole):
-    """Notes its environments' seeds."""
+    """Records its environments' seeds."""
 
     def seed(self, seed):
         super().seed(seed)
@@ -43,21 +43,21 @@ def seeds():
     del gymnasium.registry["Seeded-v0"]
 
 
-def many():
+def seeded_vector_env():
     return gymnasium.vector.SyncVectorEnv([Seeded] * N_ENVS)
 
 
 KINDS = {
     "id": lambda: "Seeded-v0",
     "env": Seeded,
-    "vector_env": many,
+    "vector_env": seeded_vector_env,
     "vec_env": lambda: SeededVecEnv(N_ENVS),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_they_are_below_2_31(kind, seeds, tmp_path):
-    """In `learn`, after a load, by set_random_seed, in an evaluation with the largest seed."""
+def test_seeds_of_environments_are_below_2_31(kind, seeds, tmp_path):
+    """In `learn`, after loading, after set_random_seed, and in evaluations with large seeds."""
     model, largest = None, 2**64 - 1
     for seed in (0, 2, 3, 8, 2**31, 2**31 - 1, largest):
         model = small_model(KINDS[kind](), seed=seed, n_steps=8)
@@ -72,35 +72,39 @@ def test_they_are_below_2_31(kind, seeds, tmp_path):
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_those_of_an_evaluation_and_of_a_view(seeds):
+def test_seeds_of_evaluations_and_views_are_below_2_31(seeds):
     evaluation = EvalCallback("Seeded-v0", eval_freq=8, n_eval_episodes=2, verbose=0)
     model = small_model("Seeded-v0", seed=2**32 - 1)
     model.learn(16, evaluation)
     view = model.get_env()
-    told = view.seed(2**31 - 1)
+    returned = view.seed(2**31 - 1)
     view.reset()
-    assert told == seeds[-4:]
+    assert returned == seeds[-4:]
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_a_seed_that_fits_stays(seeds):
-    evaluate_policy(small_model(many(), n_steps=8), many(), 3, seed=2**31 - 1 - N_ENVS)
+def test_seeds_that_fit_are_unchanged(seeds):
+    evaluate_policy(
+        small_model(seeded_vector_env(), n_steps=8), seeded_vector_env(), 3, seed=2**31 - 1 - N_ENVS
+    )
     assert seeds == [2**31 - 1 - N_ENVS + e for e in range(N_ENVS)]
 
 
-def test_environments_of_one_reset_have_seeds_of_their_own(seeds):
+def test_environments_of_one_reset_have_different_seeds(seeds):
     for seed in (2**31 - 2, 2**32 - 1, 2**40):
         seeds.clear()
-        evaluate_policy(small_model(many(), n_steps=8), many(), 3, seed=seed)
+        evaluate_policy(
+            small_model(seeded_vector_env(), n_steps=8), seeded_vector_env(), 3, seed=seed
+        )
         assert len(set(seeds)) == N_ENVS
 
 
-def test_compiled_environments_get_theirs_whole():
-    """So that a run has the bits it always had."""
+def test_compiled_environments_get_64_bit_seeds():
+    """So the bits of existing runs do not change."""
     env = CompiledVectorEnv("CartPole-v1", 2)
     assert of_env(2**63, env) == 2**63
     env.reset(seed=int(np.random.SeedSequence((0, 0)).generate_state(1)[0]))
     model = TRPO("MlpPolicy", "CartPole-v1", n_envs=2, n_steps=8, seed=0)
-    seen = []
-    model.learn(8, lambda l, g: seen.append(l["obs"].copy()))  # noqa: E741
-    np.testing.assert_array_equal(seen[0], env.observations())
+    observations = []
+    model.learn(8, lambda l, g: observations.append(l["obs"].copy()))  # noqa: E741
+    np.testing.assert_array_equal(observations[0], env.observations())

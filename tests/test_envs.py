@@ -1,4 +1,4 @@
-"""`fasttrpo.envs`: what it finds, what it registers, and what it says where MuJoCo is missing."""
+"""`fasttrpo.envs`: which environments it finds and registers, and errors without MuJoCo."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fasttrpo.envs import classic, mujoco
 
 
 def python(code, *path):
-    """What a fresh interpreter prints; `path` comes first among its imports."""
+    """The output of a new interpreter, with `path` first in sys.path."""
     code = f"import sys; sys.path[:0] = {list(map(str, path))!r}\n{code}"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     return out.stdout.strip()
 
 
-def test_importing_imports_nothing_heavy():
-    """Neither the package, nor asking for the environment of an id that is not ours."""
+def test_import_loads_no_slow_modules():
+    """Neither the package, nor looking up an id that is not ours."""
     code = """
 import fasttrpo
 assert fasttrpo.envs.NAMESPACE == "fasttrpo/"
@@ -45,7 +45,7 @@ NONE = "raise ModuleNotFoundError(\"No module named 'mujoco'\", name='mujoco')\n
         (NONE, ["MuJoCo is not installed"]),
     ],
 )
-def test_without_mujoco_the_command_to_type(tmp_path, source, words):
+def test_without_mujoco_makers_name_the_command_to_install_it(tmp_path, source, words):
     (tmp_path / "mujoco").mkdir()
     (tmp_path / "mujoco" / "__init__.py").write_text(source)
     code = """
@@ -69,7 +69,7 @@ for call in (
 
 
 @pytest.mark.parametrize("source", [OLD, NONE])
-def test_without_mujoco_a_model_says_the_command(tmp_path, source):
+def test_without_mujoco_models_name_the_command_to_install_it(tmp_path, source):
     (tmp_path / "mujoco").mkdir()
     (tmp_path / "mujoco" / "__init__.py").write_text(source)
     code = """
@@ -90,14 +90,14 @@ from fasttrpo import cli
 cli.sys.stderr = sys.stdout
 cli.main(["train", "HalfCheetah-v5", "--env-backend", "native"])
 """
-    if source == OLD:  # Gymnasium's own can do with it
+    if source == OLD:  # enough for Gymnasium's environment
         code = code.replace('("HalfCheetah-v5", None),', "")
     lines = python(code, tmp_path).splitlines()
     assert len(lines) == (4 if source == OLD else 5)
     assert all("pip install 'fasttrpo[mujoco]'" in line for line in lines)
 
 
-def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
+def test_falling_back_to_gymnasium_warns(monkeypatch):
     from fasttrpo.stream.make import as_vector_env
 
     monkeypatch.setattr(envs, "native", lambda *given: None)
@@ -126,7 +126,7 @@ print(gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=2))
 
 @table("backend", ["native", None, "gymnasium"])
 @table("prefix", ["fasttrpo/", "fasttrpo.envs:fasttrpo/"])
-def test_ids_of_ours_in_a_model(prefix, backend):
+def test_models_take_ids_with_our_prefix(prefix, backend):
     pytest.importorskip("fasttrpo.core._envs")
     from fasttrpo import TRPO
 
@@ -135,15 +135,14 @@ def test_ids_of_ours_in_a_model(prefix, backend):
     assert isinstance(env, envs.CompiledVectorEnv) == (backend != "gymnasium")
 
 
-def test_threads_are_handed_on(monkeypatch):
-    """To makers of environments that have threads of their own."""
+def test_native_passes_n_threads_to_makers_with_threads(monkeypatch):
     from fasttrpo.envs.mujoco import versions
 
     monkeypatch.setattr(versions, "has_mujoco", lambda: True)
     assert envs.native("Hopper-v5", 3).keywords == {"n_threads": 3}
 
 
-def test_what_is_not_there():
+def test_unknown_ids_and_attributes():
     assert envs.native("NoSuch-v0") is None
     with pytest.raises(AttributeError, match="nothing"):
         envs.nothing  # noqa: B018
@@ -152,20 +151,20 @@ def test_what_is_not_there():
 
 
 class TestWithMujoco:
-    """What Gymnasium and this package answer where MuJoCo is installed."""
+    """With MuJoCo installed."""
 
     @pytest.fixture(autouse=True)
     def _mujoco(self):
         pytest.importorskip("mujoco.batch", reason="no MuJoCo with mujoco.batch")
 
     @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "fasttrpo/HalfCheetah-v5"])
-    def test_native(self, env_id):
+    def test_native_makes_mujoco_environments(self, env_id):
         env = envs.native(env_id)(num_envs=3, ctrl_cost_weight=0.2)
         assert isinstance(env, mujoco.MujocoVectorEnv)
         assert (env.num_envs, env.task.ctrl_cost_weight) == (3, 0.2)
 
     def test_gymnasium_makes_ours_by_module_and_id(self):
-        """Imported by Gymnasium, the package registers itself; nothing warns."""
+        """Imported by Gymnasium, the package registers itself without a warning."""
         code = """
 import warnings, gymnasium
 warnings.simplefilter("error")
@@ -179,8 +178,8 @@ print(len([i for i in gymnasium.registry if i.startswith("fasttrpo/")]))
         )
         assert int(second) == len(mujoco.IDS) + (len(classic.IDS) if classic.has_extension() else 0)
 
-    def test_registering(self):
-        """Again too; single environments are Gymnasium's own."""
+    def test_registering_twice_has_no_effect(self):
+        """Single environments are Gymnasium's."""
         code = """
 import warnings, fasttrpo.envs, gymnasium
 warnings.simplefilter("error")
@@ -198,11 +197,11 @@ print(type(sync).__name__)
 """
         assert python(code).splitlines() == ["AntEnv 1000", "SyncVectorEnv"]
 
-    def test_makers_by_name(self):
+    def test_makers_are_available_by_name(self):
         assert mujoco.Swimmer(num_envs=2).task.xml_file == "swimmer.xml"
         assert sorted(mujoco.IDS) == sorted(f"{name}-v5" for name in mujoco.TASKS)
 
-    def test_the_setting_n_threads_is_theirs_too(self, monkeypatch):
+    def test_the_setting_n_threads_reaches_the_environments(self, monkeypatch):
         from fasttrpo import TRPO
 
         def threads(**settings):
@@ -213,15 +212,15 @@ print(type(sync).__name__)
         assert threads() == 2
 
     @pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Ant-v5"])
-    def test_learning(self, env_id):
-        """Twice the same, through autoresets; the model sees the whole of it."""
+    def test_training_is_repeatable(self, env_id):
+        """Including autoresets."""
         from fasttrpo import TRPO
 
-        def learned():
+        def train():
             env = mujoco.make(env_id, 4, max_episode_steps=20, n_threads=1)
             return TRPO("MlpPolicy", env, n_steps=32, seed=3).learn(256)
 
-        one, other = learned(), learned()
+        one, other = train(), train()
         np.testing.assert_array_equal(one.theta, other.theta)
         assert len(one.records) == 2
         assert one.records[-1]["episodes"] == 12

@@ -1,4 +1,4 @@
-"""`EvalCallback` and what hangs on it: results, the best model, and stopping by them."""
+"""`EvalCallback` and its children: results, the best model, and stopping."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_evaluations_are_logged_and_the_best_model_is_kept(tmp_path, capsys):
     assert "New best mean reward!" in out
 
 
-def test_an_evaluation_callback_keeps_the_last_evaluations(tmp_path):
-    """The lists and evaluations.npz; evaluations.csv has them all, those of another `learn` too."""
+def test_max_evaluations_limits_the_evaluations_kept(tmp_path):
+    """In the lists and evaluations.npz. evaluations.csv has all, over several calls of `learn`."""
     callback = EvalCallback(
         Pointer(), eval_freq=8, log_path=tmp_path, max_evaluations=3, verbose=0, n_eval_episodes=2
     )
@@ -73,13 +73,13 @@ def test_an_evaluation_callback_keeps_the_last_evaluations(tmp_path):
     assert float(rows[-1]["mean_reward"]) == np.mean(callback.evaluations_results[-1])
 
 
-def test_evaluating_changes_no_bit_of_the_training(tmp_path):
+def test_evaluations_change_no_bit_of_the_training(tmp_path):
     model, _ = evaluated(tmp_path, verbose=0, deterministic=False)
     twin = small_model(Pointer(), n_steps=8).learn(32)
     np.testing.assert_array_equal(model.theta, twin.theta)
 
 
-def test_an_evaluation_of_named_environments_is_repeatable():
+def test_evaluations_in_environments_from_ids_are_repeatable():
     results = []
     for _ in range(2):
         callback = EvalCallback("CartPole-v1", n_eval_episodes=3, eval_freq=16, verbose=0)
@@ -89,7 +89,7 @@ def test_an_evaluation_of_named_environments_is_repeatable():
     assert len(results[0]) == 4
 
 
-def test_the_children_of_an_evaluation_stop_the_run():
+def test_children_of_an_eval_callback_can_stop_the_run():
     stop = StopTrainingOnRewardThreshold(reward_threshold=-1e9)
     model = small_model(Pointer(), n_steps=8)
     model.learn(64, callback=EvalCallback(Pointer(), stop, eval_freq=10, verbose=0))
@@ -102,7 +102,7 @@ def test_the_children_of_an_evaluation_stop_the_run():
 
 @pytest.mark.parametrize(("min_evals", "evaluations"), [(0, 4), (1, 4), (3, 6)])
 def test_no_improvement_stops_the_run(min_evals, evaluations, capsys):
-    """Counter's return does not depend on the policy: only the first evaluation is a new best."""
+    """A Counter's return does not depend on the policy: only the first evaluation is a new best."""
     stop = StopTrainingOnNoModelImprovement(2, min_evals, verbose=1)
     callback = EvalCallback(Counter(), callback_after_eval=stop, eval_freq=4, verbose=0)
     model = small_model(Counter(), n_steps=8)
@@ -115,12 +115,12 @@ def test_no_improvement_stops_the_run(min_evals, evaluations, capsys):
 @pytest.mark.parametrize(
     "callback", [StopTrainingOnRewardThreshold(1.0), StopTrainingOnNoModelImprovement(1)]
 )
-def test_children_of_an_evaluation_alone(callback, model):
+def test_children_of_an_eval_callback_are_refused_elsewhere(callback, model):
     with pytest.raises(ValueError, match="belongs into an EvalCallback"):
         model.learn(64, callback=callback)
 
 
-def test_the_model_s_own_environment_is_none_to_evaluate_in():
+def test_evaluating_in_the_training_environment_is_refused():
     env = Pointer()
     model = small_model(env)
     with pytest.raises(ValueError, match="eval_env is the environment that the model learns in"):

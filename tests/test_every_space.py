@@ -1,4 +1,4 @@
-"""Every space in whole models: batches under each autoreset mode, learning, saving, predicting."""
+"""Every space in complete models: autoreset modes, learning, saving, predicting."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from helpers import COUNTERS, collected, counter_transitions, same_state
+from pairs import pairwise
 from space_envs import Identity, PartedCounter, TupleCounter
 from tables import table
 
@@ -24,23 +25,27 @@ ACTIONS = {
 }
 
 
-def parted(kind, mode, counter=PartedCounter, **keywords):
+def make_counters(kind, mode, counter=PartedCounter, **keywords):
     makers = [lambda how=how: counter(*how) for how in COUNTERS]
     return kind(makers, autoreset_mode=mode, **keywords)
 
 
-@table("counter", [PartedCounter, TupleCounter])
-@table("mode", list(AutoresetMode))
+KINDS = [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})]
+
+
 @table(
-    ("kind", "keywords"),
-    [(SyncVectorEnv, {}), (SyncVectorEnv, {"copy": False}), (AsyncVectorEnv, {})],
+    ("counter", "mode", "how"),
+    pairwise([PartedCounter, TupleCounter], list(AutoresetMode), KINDS),
 )
-def test_agents_see_every_transition_of_all_parts(counter, mode, kind, keywords):
-    agent = collected(parted(kind, mode, counter, **keywords), n_steps=7, rollouts=3)
-    for env, how in enumerate(COUNTERS):
-        seen = agent.transitions(env)
-        assert seen == counter_transitions(*how, len(seen))
-        assert len(seen) == (21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (how[0] + 1))
+def test_agents_receive_every_transition_of_all_parts(counter, mode, how):
+    kind, keywords = how
+    agent = collected(make_counters(kind, mode, counter, **keywords), n_steps=7, rollouts=3)
+    for env, (length, truncates) in enumerate(COUNTERS):
+        found = agent.transitions(env)
+        assert found == counter_transitions(length, truncates, len(found))
+        assert len(found) == (
+            21 if mode is not AutoresetMode.NEXT_STEP else 21 - 21 // (length + 1)
+        )
     for obs, *_, next_obs, _ in agent.rows:
         for row in (*obs, *next_obs):
             assert row.shape == (1 + 512 + 9,)
@@ -49,14 +54,12 @@ def test_agents_see_every_transition_of_all_parts(counter, mode, kind, keywords)
 
 
 class Batched(VectorEnv):
-    """One `PartedCounter` twice, resetting in the same step, in a vector environment of its own:
-    infos["final_obs"] is a batch.
-    """
+    """A vector environment of two `PartedCounter`s whose infos["final_obs"] is a batch."""
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(self):
-        self.inner = parted(SyncVectorEnv, AutoresetMode.SAME_STEP)
+        self.inner = make_counters(SyncVectorEnv, AutoresetMode.SAME_STEP)
         self.single_observation_space = self.inner.single_observation_space
         self.single_action_space = self.inner.single_action_space
         self.num_envs = 2
@@ -70,45 +73,53 @@ class Batched(VectorEnv):
             final = infos["final_obs"]
             none = PartedCounter()
             none.reset()
-            whole = [none._obs() if one is None else one for one in final]
-            others = zip(*(one["others"] for one in whole), strict=True)
+            filled = [none._obs() if one is None else one for one in final]
+            others = zip(*(one["others"] for one in filled), strict=True)
             infos["final_obs"] = {
-                "number": np.array([one["number"] for one in whole]),
+                "number": np.array([one["number"] for one in filled]),
                 "others": tuple(map(np.array, others)),
             }
         return obs, *rest, infos
 
 
-def test_last_observations_may_come_as_a_batch():
+def test_final_observations_may_be_a_batch():
     agent = collected(Batched(), n_steps=7, rollouts=3)
     for env, how in enumerate(COUNTERS):
         assert agent.transitions(env) == counter_transitions(*how, 21)
 
 
-# -- learning -------------------------------------------------------------------------------------
+# -- learning --------------------------------------------------------------------------------------
 
 
-def learner(act, seen, n_steps=64, **keywords):
-    env = SyncVectorEnv([lambda: Identity(act, seen)] * 4, autoreset_mode=AutoresetMode.SAME_STEP)
+def make_model(act, form, n_steps=64, **keywords):
+    env = SyncVectorEnv([lambda: Identity(act, form)] * 4, autoreset_mode=AutoresetMode.SAME_STEP)
     kwargs = {"net_arch": [32]}
     keywords = {"target_kl": 0.1, "gamma": 0.0, "gae_lambda": 0.0, **keywords}
     return TRPO("MlpPolicy", env, n_steps=n_steps, policy_kwargs=kwargs, seed=0, **keywords)
 
 
-@table("seen", ["itself", "row", "parts"])
-@table("kind", ACTIONS)
-def test_every_space_is_learnt(kind, seen):
+@table(
+    ("kind", "form"),
+    [
+        ("box", "itself"),
+        ("discrete", "itself"),
+        ("multi_discrete", "parts"),
+        ("multi_binary", "row"),
+    ],
+)
+def test_every_space_is_learnt(kind, form):
+    """Each action space and each form of observation once."""
     act = ACTIONS[kind]
-    model = learner(act, seen)
-    before, _ = evaluate_policy(model, Identity(act, seen), 20, seed=1)
+    model = make_model(act, form)
+    before, _ = evaluate_policy(model, Identity(act, form), 20, seed=1)
     model.learn(4_096)
-    after, _ = evaluate_policy(model, Identity(act, seen), 20, seed=1)
+    after, _ = evaluate_policy(model, Identity(act, form), 20, seed=1)
     assert after > 14.4
     assert before < 13
 
 
 def test_a_model_of_parts_is_saved_and_predicts_without_gymnasium(tmp_path):
-    model = learner(ACTIONS["multi_discrete"], "parts").learn(256)
+    model = make_model(ACTIONS["multi_discrete"], "parts").learn(256)
     model.save(tmp_path / "model")
     env = Identity(ACTIONS["multi_discrete"], "parts")
     loaded = TRPO.load(tmp_path / "model", env=env)
@@ -128,9 +139,9 @@ def test_a_model_of_parts_is_saved_and_predicts_without_gymnasium(tmp_path):
     assert out.stdout.strip() == "[(2, 2), (2, 2, 2)] False"
 
 
-def test_rollouts_of_parts():
+def test_update_takes_rollouts_of_parts():
     act = ACTIONS["discrete"]
-    model, twin = learner(act, "parts"), learner(act, "parts")
+    model, twin = make_model(act, "parts"), make_model(act, "parts")
     random = np.random.default_rng(0)
     obs = {
         "goal": (random.integers(3, 7, (5, 2)), np.ones((5, 2), int)),
@@ -155,7 +166,7 @@ def test_rollouts_of_parts():
         model.update(rollout)
 
 
-def test_images_are_taken_with_a_warning():
+def test_images_are_accepted_with_a_warning():
     class Pictures(Identity):
         def __init__(self):
             super().__init__(spaces.Discrete(2))
@@ -167,17 +178,17 @@ def test_images_are_taken_with_a_warning():
 
     with pytest.warns(
         UserWarning, match=r"observation is an image: .* the policy is an MLP"
-    ) as seen:
+    ) as warned:
         model = TRPO("MlpPolicy", Pictures(), n_steps=64, seed=0, target_kl=0.05, gamma=0.0)
-    assert len(seen) == 1
+    assert len(warned) == 1
     assert evaluate_policy(model.learn(2_000), Pictures(), 10)[0] == 16
 
 
-# -- clipping and scaling -------------------------------------------------------------------------
+# -- clipping and scaling --------------------------------------------------------------------------
 
 
-class Remembers(Identity):
-    """Takes any action."""
+class RecordsActions(Identity):
+    """Accepts any action."""
 
     def step(self, action):
         self.sent.append(np.array(action))
@@ -185,27 +196,27 @@ class Remembers(Identity):
         return self._next(), 0.0, False, self.t == 16, {}
 
 
-def sent(**keywords):
-    env = Remembers(spaces.Box(np.float32([-1, 4]), np.float32([1, 10])))
+def train_and_record(**keywords):
+    env = RecordsActions(spaces.Box(np.float32([-1, 4]), np.float32([1, 10])))
     model = TRPO("MlpPolicy", env, n_steps=64, seed=0, **keywords).learn(64)
     return np.array(env.sent), model
 
 
-def test_the_environment_gets_actions_as_is_set():
-    clipped, _ = sent()
-    drawn, _ = sent(clip_actions=False)
+def test_actions_are_clipped_and_scaled_as_set():
+    clipped, _ = train_and_record()
+    drawn, _ = train_and_record(clip_actions=False)
     assert np.abs(drawn[0]).max() < 4
     np.testing.assert_array_equal(clipped, np.clip(drawn, [-1, 4], [1, 10]))
-    scaled, model = sent(scale_actions=True)
+    scaled, model = train_and_record(scale_actions=True)
     np.testing.assert_allclose(scaled, np.clip(drawn, -1, 1) * [1, 3] + [0, 7], rtol=1e-5)
-    free, _ = sent(scale_actions=True, clip_actions=False)
+    free, _ = train_and_record(scale_actions=True, clip_actions=False)
     np.testing.assert_allclose(free, drawn * [1, 3] + [0, 7], rtol=1e-4, atol=1e-5)
     obs = np.zeros((50, 2))
     assert (model.predict(obs)[0] >= [-1, 4]).all()
 
 
 @pytest.mark.parametrize("keywords", [{"scale_actions": True}, {"clip_actions": False}])
-def test_learning_with_other_actions_is_saved(keywords, tmp_path):
+def test_action_settings_are_saved(keywords, tmp_path):
     model = TRPO("MlpPolicy", "Pendulum-v1", n_envs=4, n_steps=64, seed=0, **keywords).learn(512)
     model.save(tmp_path / "model")
     loaded = TRPO.load(tmp_path / "model")
@@ -215,19 +226,19 @@ def test_learning_with_other_actions_is_saved(keywords, tmp_path):
         TRPO.load(tmp_path / "model", scale_actions=False)
 
 
-def test_our_own_environments_see_scaled_actions(monkeypatch):
-    """Where a rollout would run in C, which knows no scaling: the same as Gymnasium's see."""
+def test_compiled_environments_receive_scaled_actions(monkeypatch):
+    """Collection in C does not scale, so they are stepped from Python."""
     keywords = {"n_steps": 32, "seed": 0, "scale_actions": True}
     pytest.importorskip(
         "fasttrpo.core._envs", reason="this installation has no compiled environments"
     )
     from fasttrpo.envs import CompiledVectorEnv
 
-    seen = []
+    actions = []
     step = CompiledVectorEnv.step
     monkeypatch.setattr(
-        CompiledVectorEnv, "step", lambda env, act: (seen.append(act), step(env, act))[1]
+        CompiledVectorEnv, "step", lambda env, act: (actions.append(act), step(env, act))[1]
     )
     TRPO("MlpPolicy", "Pendulum-v1", **keywords).learn(32)
-    assert len(seen) == 32
-    assert np.abs(seen).max() > 1  # the torque's bounds are -2 and 2
+    assert len(actions) == 32
+    assert np.abs(actions).max() > 1  # the torque's bounds are -2 and 2

@@ -1,4 +1,4 @@
-"""Features of observations: what they are, who sees them, and what they are good for."""
+"""Features of observations: their formulas, where they are used, and what they can learn."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from agents import (
     shaken,
 )
 from helpers import same_state, small_model
+from pairs import pairwise
 from tables import table
 from tolerances import (
     DENSE,
@@ -50,21 +51,21 @@ def with_one(s, obs):
 
 
 def weights(agent, s):
-    """The policy's layer ((F + 1), A)."""
+    """The policy's only layer, (F + 1, A)."""
     return agent.theta[: -len(s.parts)].reshape(-1, len(s.parts))
 
 
-def normalised(x, seen):
-    return np.clip((x - seen.mean(axis=0)) / np.sqrt(seen.var(axis=0) + 1e-8), -10, 10)
+def normalised(x, past):
+    return np.clip((x - past.mean(axis=0)) / np.sqrt(past.var(axis=0) + 1e-8), -10, 10)
 
 
-# -- what they are --------------------------------------------------------------------------------
+# -- formulas --------------------------------------------------------------------------------------
 
 
-@every_features
-@table("dtype", ["float64", "float32"])
-@table("obs_size", [1, 3, 17])
-@table("n", [1, 64, 65, 200])
+@table(
+    ("features", "dtype", "obs_size", "n"),
+    pairwise(FEATURES.values(), ["float64", "float32"], [1, 3, 17], [1, 64, 65, 200]),
+)
 def test_outputs_are_linear_in_the_formula(implementation, features, dtype, obs_size, n):
     s = replace(linear(features), obs_size=obs_size)
     agent, obs = (
@@ -82,8 +83,8 @@ def test_outputs_are_linear_in_the_formula(implementation, features, dtype, obs_
 
 @pytest.mark.parametrize("name", ["fourier", "rbf"])
 @pytest.mark.parametrize("bandwidth", [0.1, 0.0, 30.0])
-def test_the_bandwidth_is_a_length(implementation, name, bandwidth):
-    """0 is the default."""
+def test_bandwidths_scale_the_features(implementation, name, bandwidth):
+    """0 means the default."""
     s = linear(FEATURES[name] | {"feature_bandwidth": bandwidth})
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
     assert_close(agent.predict(obs, True), with_one(s, obs) @ weights(agent, s), DENSE)
@@ -103,14 +104,14 @@ def test_monomials_of_two_components_by_hand(implementation):
 
 @table("degree", [1, 2, 5])
 @table("obs_size", [1, 2, 4])
-def test_monomials_in_their_order(implementation, degree, obs_size):
+def test_monomials_of_all_degrees_are_in_order(implementation, degree, obs_size):
     s = replace(linear(dict(features="polynomial", feature_degree=degree)), obs_size=obs_size)
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(9, obs_size))
     assert_close(agent.predict(obs, True), with_one(s, obs) @ weights(agent, s), DENSE)
 
 
 @pytest.mark.parametrize("name", ["fourier", "rbf"])
-def test_what_is_drawn_is_state(implementation, name):
+def test_random_features_are_part_of_the_state(implementation, name):
     s = linear(FEATURES[name])
     P, phase = reference.drawn(s)
     expected = np.concatenate([P.ravel(), phase] if name == "fourier" else [P.ravel()])
@@ -120,15 +121,15 @@ def test_what_is_drawn_is_state(implementation, name):
     assert not np.isin(other, expected).any()
 
 
-def test_what_is_not_drawn_is_no_state(implementation):
+def test_deterministic_features_are_not_part_of_the_state(implementation):
     for features in ({}, FEATURES["polynomial"]):
         assert "features" not in implementation.agent(linear(features)).state()
 
 
 @every_features
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_features_of_the_largest_numbers_are_finite(implementation, features, dtype):
-    """Sums and products overflow on the way; sin and exp are bounded."""
+def test_features_of_huge_observations_are_finite(implementation, features, dtype):
+    """Intermediate sums and products overflow, but sin and exp are bounded."""
     s = linear(features)
     agent, most = implementation.agent(s, dtype), np.finfo(dtype).max
     obs = np.array(np.meshgrid(*[[-most, -1, 0, 1, most]] * O)).reshape(O, -1).T
@@ -139,13 +140,13 @@ def test_features_of_the_largest_numbers_are_finite(implementation, features, dt
         assert np.array_equal(far, np.full_like(far, far.dtype.type(1e-3)))
 
 
-# -- who sees them --------------------------------------------------------------------------------
+# -- uses ------------------------------------------------------------------------------------------
 
 
 @every_features
 @pytest.mark.parametrize("normalize", [False, True])
-def test_an_update_is_made_of_features(implementation, features, normalize):
-    """Of observations as they were normalised then; rows left out and cut episodes among them."""
+def test_updates_use_features(implementation, features, normalize):
+    """Of observations normalised as in the rollout, with skipped rows and truncated episodes."""
     s = linear(features, normalize_observations=normalize)
     agent, twin, world = shaken(implementation, s), shaken(implementation, s), World(5, gaps=True)
     first = collect(agent, world, 24)
@@ -164,7 +165,7 @@ def test_an_update_is_made_of_features(implementation, features, normalize):
 
 
 @every_features
-def test_the_ridge_critic_has_features_and_their_squares(implementation, features):
+def test_the_ridge_critic_uses_features_and_their_squares(implementation, features):
     s = linear(features, critic="ridge")
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
     phi = reference.see(s, obs)
@@ -180,8 +181,8 @@ def test_the_ridge_critic_has_features_and_their_squares(implementation, feature
 
 
 @every_features
-def test_a_batch_holds_features(implementation, features):
-    """load_batch takes what the networks see, and nothing else."""
+def test_load_batch_takes_features(implementation, features):
+    """Not observations."""
     s = linear(features)
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(9, O))
     agent.theory.load_batch(reference.see(s, obs), np.zeros((9, 2)), np.ones(9))
@@ -207,8 +208,8 @@ def test_gradient_and_fisher_product_by_differences(implementation, features, di
 
 
 @every_features
-def test_kfac_is_exact(implementation, features):
-    """The policy stays linear in its parameters: one step of conjugate gradient solves."""
+def test_kfac_is_exact_for_linear_policies(implementation, features):
+    """The policy is linear in its parameters, so conjugate gradient needs one step."""
     s = settings((), **features, cg_max_steps=9)
     agent, batch = loaded(implementation, s)
     H = reference.dense_policy(s).fisher(agent.theta, batch.obs) + s.cg_damping * np.eye(
@@ -219,20 +220,20 @@ def test_kfac_is_exact(implementation, features):
     assert_close(x, np.linalg.solve(H, agent.theory.gradient()), SOLVED)
 
 
-def test_features_may_stand_before_hidden_layers(implementation):
-    """Python's settings refuse it; the agent has no reason to."""
+def test_features_work_with_hidden_layers(implementation):
+    """Python's settings refuse the combination, the agent does not."""
     s = rollout_settings(hidden=(6,), **FEATURES["fourier"])
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
     expected = reference.dense_policy(s).outputs(agent.theta, reference.see(s, obs))
     assert_close(agent.predict(obs, True), expected, DENSE)
 
 
-# -- keeping them ---------------------------------------------------------------------------------
+# -- saving ----------------------------------------------------------------------------------------
 
 
 @every_features
-def test_a_loaded_state_brings_its_features(implementation, features):
-    """Into an agent of another seed, which has drawn others; then both go on bit for bit."""
+def test_loading_a_state_replaces_the_features(implementation, features):
+    """An agent of another seed has other features. After loading, both continue bit for bit."""
     s = linear(features, normalize_observations=True)
     agent, other = implementation.agent(s), implementation.agent(replace(s, seed=99))
     collect(agent, World(5), 24)
@@ -244,7 +245,7 @@ def test_a_loaded_state_brings_its_features(implementation, features):
     assert bits(agent) == bits(other)
 
 
-def test_other_features_are_refused(implementation):
+def test_states_with_other_features_are_refused(implementation):
     agent = implementation.agent(linear(FEATURES["fourier"]))
     for name in ("rbf", "polynomial"):
         with pytest.raises(ValueError, match=r"features|theta"):
@@ -252,7 +253,7 @@ def test_other_features_are_refused(implementation):
 
 
 @pytest.mark.parametrize("features", ["fourier", "rbf", "polynomial"])
-def test_a_saved_model_goes_on_bit_for_bit(features, tmp_path):
+def test_a_saved_model_resumes_bit_for_bit(features, tmp_path):
     kwargs = {"policy_kwargs": {"features": features}, "normalize_observations": True}
     model = small_model(policy="LinearPolicy", **kwargs).learn(128)
     model.save(tmp_path / "half")
@@ -264,7 +265,7 @@ def test_a_saved_model_goes_on_bit_for_bit(features, tmp_path):
     assert same_state(model, resumed)
 
 
-# -- settings -------------------------------------------------------------------------------------
+# -- settings --------------------------------------------------------------------------------------
 
 
 def resolved(features, obs_size=17, **more):
@@ -272,7 +273,7 @@ def resolved(features, obs_size=17, **more):
     return resolve(make_settings("LinearPolicy", given), obs_size, "gaussian", (1,))
 
 
-def test_defaults():
+def test_default_settings_of_features():
     plain = resolved({})
     assert plain.features == "none"
     assert resolved({"features": None}) == plain
@@ -306,12 +307,12 @@ WRONG = [
 
 
 @table(("given", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_wrong_settings_are_refused(given, message):
+def test_invalid_settings_are_refused(given, message):
     with pytest.raises(ValueError, match=rf"^policy_kwargs:? .*{re.escape(message)}"):
         resolved(given)
 
 
-def test_a_wrong_name_suggests_the_nearest():
+def test_misspelt_names_get_a_suggestion():
     with pytest.raises(TypeError, match="unknown name 'n_feature'; did you mean 'n_features'"):
         resolved({"features": "rbf", "n_feature": 9})
 
@@ -324,7 +325,7 @@ def test_too_many_monomials_are_refused_with_their_number():
         resolved({"features": "polynomial", "feature_degree": 9_999})
 
 
-def test_hidden_layers_are_features_of_their_own():
+def test_features_with_hidden_layers_are_refused():
     with pytest.raises(ValueError, match='take "LinearPolicy", or leave the features to the hidd'):
         make_settings("MlpPolicy", {"policy_kwargs": {"features": "rbf"}})
 
@@ -340,36 +341,37 @@ def test_hidden_layers_are_features_of_their_own():
         ({}, False),
     ],
 )
-def test_observations_of_any_scale_are_warned_of(features, warned):
-    with warnings.catch_warnings(record=True) as seen:
+def test_unnormalised_observations_are_warned_of(features, warned):
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make_settings("LinearPolicy", {"policy_kwargs": features})
-        assert len(seen) == warned
-        assert not warned or "normalize_observations=True makes them so" in str(seen[0].message)
+        assert len(caught) == warned
+        assert not warned or "normalize_observations=True makes them so" in str(caught[0].message)
         make_settings("LinearPolicy", {"policy_kwargs": features, "normalize_observations": True})
-        assert len(seen) == warned
+        assert len(caught) == warned
 
 
-# -- what they are good for -----------------------------------------------------------------------
+# -- learning --------------------------------------------------------------------------------------
 
 
 def squared_error(agent, updates):
-    """After learning by reward alone to answer s with s_0 s_1, of which no linear function of s
-    knows anything: the mean squared error, that of always answering 0 being 1.
+    """The mean squared error after learning, by reward only, the action s_0 s_1 for the state s.
+
+    No linear function of s correlates with it. The error of the action 0 is 1.
     """
     draw = np.random.default_rng(0)
     ended, rows = np.ones(ROWS, bool), lambda: draw.normal(size=(ROWS, 2))
     for _ in range(updates):
         obs, following = rows(), rows()
         act = agent.act(obs)[0]
-        miss = act[:, 0] - obs[:, 0] * obs[:, 1]
-        agent.push(-(miss**2), ended, ~ended, following)
+        error = act[:, 0] - obs[:, 0] * obs[:, 1]
+        agent.push(-(error**2), ended, ~ended, following)
         agent.update()
     obs = draw.normal(size=(4000, 2))
     return np.mean((agent.predict(obs, True)[:, 0] - obs[:, 0] * obs[:, 1]) ** 2)
 
 
-ROWS = 1000
+ROWS = 400
 
 
 LEARNERS = {"linear": {}} | {name: {"features": name, "n_features": 60} for name in FEATURES}
@@ -378,17 +380,17 @@ LEARNERS = {"linear": {}} | {name: {"features": name, "n_features": 60} for name
 @table("name", LEARNERS)
 def test_features_learn_what_a_linear_policy_cannot(implementation, name):
     s = settings((), ("gaussian", (1,)), n_steps=1, n_envs=ROWS, target_kl=0.05, **LEARNERS[name])
-    error = squared_error(implementation.agent(replace(s, obs_size=2), "float32"), updates=40)
+    error = squared_error(implementation.agent(replace(s, obs_size=2), "float32"), updates=25)
     assert error > 0.9 if name == "linear" else error < 0.35
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("features", ["fourier", "rbf", "polynomial"])
 def test_a_linear_policy_swings_the_pendulum_up(features):
-    """With the preset's settings, which leave a plain linear policy near -1,000.
+    """With the preset's settings, with which a plain linear policy stays near -1,000.
 
-    Of 120 runs of 200,000 steps the worst returned -360 and the median -171, so a single seed says
-    little and depends on the machine's roundings; the median of five says it.
+    Of 120 runs of 200,000 steps, the worst returned -360 and the median -171. A single seed
+    depends on the machine's rounding; the median of five does not.
     """
     kwargs = {"features": features}
     if features == "polynomial":

@@ -1,4 +1,4 @@
-"""What is written: whole at any moment, by any number of writers, and never outside its folder."""
+"""Files are written atomically, by any number of writers, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEW_RUN = "train CartPole-v1 --n-envs 2 --n-steps 16 --total-timesteps 64 --out 
 
 
 def command(line):
-    """The exit code of one command."""
+    """Run one command and return its exit code."""
     return main(line.split())
 
 
@@ -43,28 +43,26 @@ WRITER = """
 import sys
 from pathlib import Path
 from fasttrpo.files.atomic import replacing
-for _ in range(150):
+for _ in range(60):
     with replacing(Path(sys.argv[1])) as file:
         for _ in range(20):
             file.write(sys.argv[2].encode() * 1000)
 """
 
 
-def test_processes_that_write_one_path_do_not_meet(tmp_path):
+def test_processes_can_write_the_same_path(tmp_path):
     path = tmp_path / "text"
     write_text(path, "a" * 20000)
     program = [sys.executable, "-c", WRITER, str(path)]
     writers = [subprocess.Popen([*program, letter], stderr=subprocess.PIPE) for letter in "ab"]
-    seen = set()
     while any(writer.poll() is None for writer in writers):
         text = path.read_text()
         assert (len(text), len(set(text))) == (20000, 1)
-        seen.add(text[0])
     assert [writer.communicate()[1] for writer in writers] == [b"", b""]
     assert names(tmp_path) == ["text"]
 
 
-def test_threads_save_and_load_one_path(tmp_path):
+def test_threads_can_save_and_load_the_same_path(tmp_path):
     models = [small_model(seed=seed) for seed in range(2)]
     path, errors = tmp_path / "model.npz", []
     models[0].save(path)
@@ -100,7 +98,7 @@ with replacing(Path(sys.argv[1])) as file:
 
 @posix
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_what_dead_writers_leave_is_swept_and_what_living_ones_write_is_not(is_killed, tmp_path):
+def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(is_killed, tmp_path):
     program = [sys.executable, "-c", HOLDER, str(tmp_path / "text")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(program, **pipes) as holder:
@@ -121,7 +119,7 @@ def test_what_dead_writers_leave_is_swept_and_what_living_ones_write_is_not(is_k
 
 @posix
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
-def test_the_old_file_s_mode_is_kept(mode, tmp_path):
+def test_the_mode_of_the_old_file_is_kept(mode, tmp_path):
     path = tmp_path / "text"
     path.write_text("old")
     path.chmod(mode)
@@ -149,7 +147,7 @@ def test_a_name_may_be_as_long_as_the_system_allows(model, tmp_path):
 
 
 @posix
-def test_a_model_s_path_may_be_a_link(model, tmp_path):
+def test_a_model_can_be_saved_through_a_link(model, tmp_path):
     (tmp_path / "disk").mkdir()
     link, target = tmp_path / "model.npz", tmp_path / "disk" / "model.npz"
     link.symlink_to(target)
@@ -174,7 +172,7 @@ def test_a_pipe_is_written_to_and_not_replaced(model, tmp_path):
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_an_error_before_the_file_is_in_place_says_that_the_old_one_is(
+def test_errors_before_the_replacement_say_that_the_old_file_is_intact(
     is_there, tmp_path, monkeypatch
 ):
     path = tmp_path / "text"
@@ -192,7 +190,7 @@ def test_an_error_before_the_file_is_in_place_says_that_the_old_one_is(
 
 
 @posix
-def test_an_error_after_the_file_is_in_place_says_so(tmp_path, monkeypatch):
+def test_errors_after_the_replacement_say_that_the_new_file_is_in_place(tmp_path, monkeypatch):
     path, sync = tmp_path / "text", os.fsync
     path.write_text("old")
 
@@ -212,7 +210,7 @@ def test_an_error_after_the_file_is_in_place_says_so(tmp_path, monkeypatch):
 
 @pytest.fixture
 def victim(tmp_path):
-    """A file outside, which nobody may write into."""
+    """A file outside the folder, which must not change."""
     path = tmp_path / "victim"
     path.write_text("precious\n")
     return path
@@ -240,7 +238,7 @@ REPLACED = ("checkpoint.npz", "config.json", *PLANTED)
 
 
 @posix
-def test_no_command_writes_outside_a_foreign_run(victim, tmp_path, monkeypatch):
+def test_no_command_follows_links_out_of_a_run_folder(victim, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command(NEW_RUN) == 0
     for name in PLANTED:
@@ -255,7 +253,7 @@ def test_no_command_writes_outside_a_foreign_run(victim, tmp_path, monkeypatch):
 
 
 @posix
-def test_resume_writes_no_tensorboard_logs_outside_the_run_unless_told(
+def test_resume_writes_tensorboard_logs_outside_the_run_only_on_request(
     tmp_path, monkeypatch, capsys
 ):
     pytest.importorskip("tensorboard")
@@ -273,7 +271,7 @@ def test_resume_writes_no_tensorboard_logs_outside_the_run_unless_told(
 
 
 @posix
-def test_tensorboard_s_folder_is_not_gone_on_with_through_a_link(tmp_path, monkeypatch):
+def test_a_linked_tensorboard_folder_is_not_continued(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     monkeypatch.chdir(tmp_path)
     assert command(f"{NEW_RUN} --set tensorboard_log=run/logs") == 0
@@ -297,7 +295,7 @@ def test_seeds_that_are_links_are_not_resumed(tmp_path, monkeypatch, capsys):
 
 
 @posix
-def test_a_device_is_no_place_for_a_report(tmp_path, monkeypatch, capsys):
+def test_a_report_is_not_written_to_a_pipe(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command(NEW_RUN) == 0
     os.mkfifo("pipe.html")
@@ -309,7 +307,7 @@ def test_a_device_is_no_place_for_a_report(tmp_path, monkeypatch, capsys):
 # -- files that grow -------------------------------------------------------------------------------
 
 
-def test_a_long_text_in_a_log_can_be_read_again(tmp_path):
+def test_long_texts_in_a_log_can_be_read_back(tmp_path):
     path = tmp_path / "progress.csv"
     with ProgressFile(path) as progress:
         progress.write({"num_timesteps": 1, "text": "x" * 200_000})
@@ -319,14 +317,14 @@ def test_a_long_text_in_a_log_can_be_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"time/total_timesteps": 1' + "0" * 400 + "}"])
-def test_lines_of_somebody_else_end_no_resumed_log(line, tmp_path):
+def test_foreign_lines_are_removed_from_a_resumed_log(line, tmp_path):
     path = tmp_path / "progress.json"
     path.write_text('{"time/total_timesteps": 5}\n' + line + "\n")
     configure(tmp_path, ["json"], resumed=10).close()
     assert path.read_text() == '{"time/total_timesteps": 5}\n'
 
 
-def test_a_failed_body_leaves_nothing(tmp_path):
+def test_an_exception_while_writing_leaves_no_file(tmp_path):
     with suppress(KeyboardInterrupt), replacing(tmp_path / "text") as file:
         file.write(b"half")
         raise KeyboardInterrupt

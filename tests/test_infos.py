@@ -1,4 +1,4 @@
-"""What environments say in infos: each one's own values, whatever the others say."""
+"""Infos: each environment keeps its own values, whatever the others report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fasttrpo.stream.infos import columns
 from fasttrpo.stream.step import info_of
 
 
-class Saying(Counter):
-    """Says `value` at all times; at its end also how it went."""
+class Reporting(Counter):
+    """Reports `value` in every info; at an episode's end also its result."""
 
     def __init__(self, value, success=True):
         super().__init__(3)
@@ -27,16 +27,16 @@ class Saying(Counter):
         return super().reset(**keywords)[0], self._info()
 
     def step(self, action):
-        *answer, _ = super().step(action)
+        *returned, _ = super().step(action)
         end = {"is_success": self.success, "episode": {"r": self.success * 7, "l": 3}}
-        return *answer, self._info() | (end if self.t == 3 else {})
+        return *returned, self._info() | (end if self.t == 3 else {})
 
     def _info(self):
-        return {"said": self.value, "_own": 1, f"only_{self.value}": 2}
+        return {"value": self.value, "_own": 1, f"only_{self.value}": 2}
 
 
 def same(a, b):
-    """The same value of the same kind."""
+    """Whether two values have the same type and value."""
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, np.ndarray):
@@ -44,8 +44,8 @@ def same(a, b):
     return (type(a) is type(b) or np.isscalar(b)) and a == b
 
 
-def said(env, n_steps=16):
-    """What callbacks see: the infos of each environment, row by row."""
+def collect_infos(env, n_steps=16):
+    """(model, infos): what callbacks receive from each environment, row by row."""
     rows = []
     callback = BaseCallback()
     callback._on_step = lambda: rows.append(callback.locals["infos"])
@@ -78,35 +78,35 @@ DIFFERENT = [
 
 
 @table("values", DIFFERENT, ids=str)
-def test_environments_may_say_different_things(values):
-    env = InTurn([lambda: Saying(values[0]), lambda: Saying(values[1], False)])
-    model, infos = said(env)
+def test_environments_may_report_different_types(values):
+    env = InTurn([lambda: Reporting(values[0]), lambda: Reporting(values[1], False)])
+    model, infos = collect_infos(env)
     for value, own in zip(values, infos, strict=True):
         for info in own:
-            assert same(value, info["said"])
+            assert same(value, info["value"])
             assert (info["_own"], info[f"only_{value}"]) == (1, 2)
             assert sum("only" in key for key in info) == 1
     assert [episode["r"] for episode in model.ep_info_buffer][:2] == [7, 0]
     assert list(model.ep_success_buffer)[:2] == [True, False]
 
 
-def test_the_rows_of_infos_that_agree_are_arrays():
-    env = InTurn([lambda: Saying(0.5), lambda: Saying(0.25)])
+def test_infos_of_one_type_are_arrays():
+    env = InTurn([lambda: Reporting(0.5), lambda: Reporting(0.25)])
     _, infos = env.reset()
-    assert infos["said"].dtype == np.float64
-    np.testing.assert_array_equal(infos["said"], [0.5, 0.25])
+    assert infos["value"].dtype == np.float64
+    np.testing.assert_array_equal(infos["value"], [0.5, 0.25])
     np.testing.assert_array_equal(infos["_only_0.5"], [True, False])
 
 
-def test_a_list_of_infos_is_as_good_as_columns():
+def test_a_list_of_infos_converts_to_columns():
     rows = [{"a": 1, "deep": {"b": np.ones(2)}}, {}, {"a": "x", "deep": {"b": np.ones(3)}}]
     infos = columns(rows, 3)
     assert all(same(row, info_of(infos, env)) for env, row in enumerate(rows))
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_gymnasiums_list_wrapper_trains_as_without_it(mode):
-    """Final observations are found in it, too."""
+def test_dict_info_to_list_does_not_change_training(mode):
+    """Final observations are found in lists too."""
     models = [
         small_model(env, n_steps=20).learn(80)
         for env in (counters(mode), vectors.DictInfoToList(counters(mode)))
@@ -116,7 +116,7 @@ def test_gymnasiums_list_wrapper_trains_as_without_it(mode):
     assert models[0].ep_info_buffer == models[1].ep_info_buffer
 
 
-# -- returns that wrappers change -----------------------------------------------------------------
+# -- returns and wrappers --------------------------------------------------------------------------
 
 
 def halved(reward):
@@ -143,13 +143,13 @@ def returns(env):
 
 @table("mode", list(AutoresetMode))
 @table("wrapped", [around_each, between])
-def test_wrappers_around_the_statistics_leave_the_return(wrapped, mode):
+def test_wrappers_outside_the_statistics_do_not_change_the_return(wrapped, mode):
     assert returns(wrapped(mode)) == {(6, 3), (3, 2)}
 
 
 class Recording(vectors.RecordEpisodeStatistics):
-    """As it is from Gymnasium 1.4 on, under all modes: `forgets` an episode's first step, as the
-    older ones did where that begins in the step before.
+    """Gymnasium 1.4's wrapper, under all modes. With `forgets`, it misses an episode's first step,
+    as older versions did.
     """
 
     forgets = False
@@ -175,12 +175,12 @@ class Forgetting(Recording):
     forgets = True
 
 
-def test_the_statistics_around_all_environments_are_found():
+def test_statistics_around_the_vector_environment_are_found():
     env = vectors.TransformReward(Recording(counters(AutoresetMode.SAME_STEP)), halved)
     assert returns(env) == {(6, 3), (3, 2)}
 
 
-def test_statistics_that_miss_steps_are_not_believed():
+def test_statistics_that_miss_steps_are_not_used():
     env = vectors.TransformReward(Forgetting(counters(AutoresetMode.SAME_STEP)), halved)
     with pytest.warns(RuntimeWarning, match="put RecordEpisodeStatistics around each"):
         assert returns(env) == {(3, 3), (1.5, 2)}

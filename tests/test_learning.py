@@ -1,6 +1,6 @@
-"""Learning, through the command line: the presets solve their environments, seed by seed.
+"""Presets solve their environments with each seed, through the command line.
 
-Slow (a few minutes in all): `pytest -m slow tests/test_learning.py`.
+Slow (a few minutes in total): `pytest -m slow tests/test_learning.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SEEDS = range(5)
-# environment, policy, mean return over 100 deterministic episodes, environment steps at most
+# environment, policy, mean return over 100 deterministic episodes, maximum number of steps
 TARGETS = [
     ("CartPole-v1", "MlpPolicy", 475.0, 60_000),
     ("CartPole-v1", "LinearPolicy", 475.0, 60_000),
@@ -23,7 +23,7 @@ TARGETS = [
     ("MountainCar-v0", "MlpPolicy", -110.0, 500_000),
     ("MountainCarContinuous-v0", "MlpPolicy", 90.0, 120_000),
 ]
-# Two seeds are enough of these, which take a minute or two each; far below what is usual.
+# With two seeds only, since each takes a minute or two. The targets are far below usual returns.
 MUJOCO_TARGETS = [
     ("InvertedPendulum-v5", 950.0, 101_000),
     ("Hopper-v5", 2_500.0, 1_000_000),
@@ -31,7 +31,7 @@ MUJOCO_TARGETS = [
 
 
 def train(env_id, policy, seed, folder):
-    """What `fasttrpo train` leaves behind: the evaluation, and the steps it learnt from."""
+    """Run `fasttrpo train` and return (evaluation, number of steps)."""
     command = [sys.executable, "-m", "fasttrpo", "train", env_id, "--policy", policy]
     command += ["--seed", str(seed), "--out", str(folder), "--no-progress"]
     subprocess.run(command, check=True, timeout=600)

@@ -1,4 +1,4 @@
-"""Environments in shared libraries: the example, and every way in which one can be wrong."""
+"""Environments in shared libraries: the example, and errors in all parts of the interface."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = [
     pytest.mark.skipif(not INCLUDE.exists(), reason="the sources are not beside the tests"),
 ]
 
-# Counts its steps. The action says what it does: 0 goes on, 1 ends, 2 fails, 3 observes NaN,
-# 4 is paid infinity, 5 ends and then cannot be reset.
+# Counts its steps. The action chooses what happens: 0 nothing, 1 the episode ends, 2 step fails,
+# 3 the observation is NaN, 4 the reward is infinite, 5 the episode ends and the reset fails.
 SOURCE = """
 #include <math.h>
 #include "trpo_env.h"
@@ -89,22 +89,22 @@ const trpo_env *SYMBOL(void)
 
 @pytest.fixture(scope="session")
 def fake(tmp_path_factory):
-    """Builds the library above, with a change: its path."""
+    """A function that builds the library above with a change and returns its path."""
     folder = tmp_path_factory.mktemp("fakes")
     source = folder / "fake.c"
     source.write_text(SOURCE)
 
-    def made(change="", symbol="trpo_environment", result="&ENV"):
+    def build(change="", symbol="trpo_environment", result="&ENV"):
         library = folder / f"fake{len(list(folder.iterdir()))}.so"
         return build_library(
             source, library, f"-DCHANGE={change}", f"-DSYMBOL={symbol}", f"-DRESULT={result}"
         )
 
-    return made
+    return build
 
 
 @pytest.fixture(scope="session")
-def well(fake):
+def intact(fake):
     """The library without a change."""
     return fake()
 
@@ -115,7 +115,7 @@ def balance(tmp_path_factory):
     return build_library(EXAMPLE, tmp_path_factory.mktemp("balance") / "balance_env.so")
 
 
-# -- one that is well --------------------------------------------------------------------------
+# -- valid libraries -------------------------------------------------------------------------------
 
 
 def test_the_example_is_learnt(balance):
@@ -127,7 +127,7 @@ def test_the_example_is_learnt(balance):
     assert mean > model.get_env().reward_threshold == 450
 
 
-def test_the_command_line_trains_and_evaluates_it(balance, capsys):
+def test_the_command_line_trains_and_evaluates_a_library(balance, capsys):
     shutil.copy(balance, "my_sim.so")
     short = ["--total-timesteps", "64", "--n-steps", "8", "--no-progress"]
     assert cli.main(["train", "./my_sim.so", *short]) == 0
@@ -142,15 +142,15 @@ def test_the_command_line_trains_and_evaluates_it(balance, capsys):
     assert "there is no file" in capsys.readouterr().err
 
 
-def test_its_spaces_are_in_float64(balance, well):
+def test_spaces_of_libraries_are_float64(balance, intact):
     env = CompiledVectorEnv(Path(balance), 2)
     assert env.single_observation_space == spaces.Box(-np.inf, np.inf, (3,), np.float64)
     assert env.single_action_space == spaces.Box(-1, 1, (1,), np.float64)
-    assert CompiledVectorEnv(well).single_action_space == spaces.Discrete(6)
+    assert CompiledVectorEnv(intact).single_action_space == spaces.Discrete(6)
     assert env.name == "Balance"
 
 
-def test_several_components_of_choices(fake):
+def test_several_choices_are_a_multidiscrete(fake):
     change = "static const int two[]={2,3};ENV.n_actions=2;ENV.choices=two"
     env = CompiledVectorEnv(fake(change), 2)
     assert env.single_action_space == spaces.MultiDiscrete([2, 3])
@@ -160,9 +160,9 @@ def test_several_components_of_choices(fake):
         env.step(np.array([[0, 3], [1, 0]]))
 
 
-def test_several_components_are_learnt_the_same_in_c_and_step_by_step(fake):
+def test_several_choices_train_alike_in_c_and_from_python(fake):
     class Stepped(CompiledVectorEnv):
-        """For all that is known, its `step` could be another."""
+        """Stepped from Python, since a subclass may override `step`."""
 
     change = "static const int two[]={2,3};ENV.n_actions=2;ENV.choices=two"
     library = fake(change)
@@ -171,7 +171,7 @@ def test_several_components_are_learnt_the_same_in_c_and_step_by_step(fake):
     assert models[0].action_space.contains(models[0].predict(np.zeros(2))[0])
 
 
-def test_options_of_a_library_s_own(fake):
+def test_a_library_may_have_options(fake):
     change = (
         'static const double values[]={3};static const trpo_env_option names[]={{"size",0}};'
         "ENV.config=values;ENV.n_options=1;ENV.options=names"
@@ -192,7 +192,7 @@ def test_options_of_a_library_s_own(fake):
         ('{"reset_mask",1}', "no option can be named 'reset_mask'"),
     ],
 )
-def test_names_that_options_cannot_have(fake, names, words):
+def test_invalid_option_names_are_refused(fake, names, words):
     change = (
         f"static const double values[]={{3,4}};static const trpo_env_option names[]={{{names}}};"
         "ENV.config=values;ENV.n_options=sizeof names/sizeof *names;ENV.options=names"
@@ -202,26 +202,26 @@ def test_names_that_options_cannot_have(fake, names, words):
         CompiledVectorEnv(library)
 
 
-def test_an_option_where_there_are_none(well):
+def test_options_of_a_library_without_options_are_refused(intact):
     with pytest.raises(TypeError, match="it has no option 'size'"):
-        CompiledVectorEnv(well, size=4)
+        CompiledVectorEnv(intact, size=4)
 
 
-# -- those that are none ----------------------------------------------------------------------
+# -- invalid libraries -----------------------------------------------------------------------------
 
 
-def test_no_such_file():
+def test_a_missing_file_is_an_error():
     with pytest.raises(FileNotFoundError, match=r"there is no file './none\.so'"):
         TRPO("MlpPolicy", "./none.so")
 
 
-def test_no_library(tmp_path):
+def test_a_file_that_is_not_a_library_is_refused(tmp_path):
     (tmp_path / "text.so").write_text("no library")
     with pytest.raises(ValueError, match=r"text\.so cannot be loaded as a shared library"):
         CompiledVectorEnv(tmp_path / "text.so")
 
 
-def test_no_symbol(fake):
+def test_a_library_without_the_symbol_is_refused(fake):
     with pytest.raises(ValueError, match="has no symbol 'trpo_environment': it must export"):
         CompiledVectorEnv(fake(symbol="another"))
 
@@ -247,19 +247,19 @@ def test_no_symbol(fake):
         ("ENV.step=0", r"step is missing \(NULL\)"),
     ],
 )
-def test_a_struct_that_is_none(fake, change, words):
+def test_invalid_fields_of_the_struct_are_named(fake, change, words):
     library = fake(change)
     with pytest.raises(ValueError, match=words) as error:
         TRPO("MlpPolicy", library)
     assert library in str(error.value)
 
 
-def test_a_library_that_answers_null(fake):
+def test_a_library_that_returns_null_is_refused(fake):
     with pytest.raises(ValueError, match=r"trpo_environment\(\) returned NULL"):
         CompiledVectorEnv(fake(result="0"))
 
 
-def test_a_simulation_that_cannot_be_copied(fake):
+def test_simulations_that_cannot_be_copied_cannot_be_saved(fake):
     env = CompiledVectorEnv(fake("ENV.close=let_go,ENV.observe=0"), 2)
     env.reset()
     with pytest.raises(ValueError, match="cannot be saved"):
@@ -269,7 +269,7 @@ def test_a_simulation_that_cannot_be_copied(fake):
     env.close()
 
 
-# -- those that fail ---------------------------------------------------------------------------
+# -- failing simulations ---------------------------------------------------------------------------
 
 
 @table(
@@ -281,8 +281,8 @@ def test_a_simulation_that_cannot_be_copied(fake):
         (5, "reset returned error 9 in environment 1;"),
     ],
 )
-def test_a_simulation_that_fails_is_named_and_the_others_are_intact(well, order, words):
-    env = CompiledVectorEnv(well, 3)
+def test_a_failing_simulation_is_named_and_the_others_are_intact(intact, order, words):
+    env = CompiledVectorEnv(intact, 3)
     env.reset()
     for _ in range(2):
         env.step(np.zeros(3, int))
@@ -302,7 +302,7 @@ def test_a_simulation_that_fails_is_named_and_the_others_are_intact(well, order,
 
 @pytest.fixture(scope="session")
 def failing_late(tmp_path_factory):
-    """A library whose episodes fail at their step 20, unless they ended before."""
+    """A library whose episodes fail at step 20, unless they end before."""
     folder = tmp_path_factory.mktemp("late")
     source = folder / "late.c"
     source.write_text(
@@ -318,11 +318,11 @@ def failing_late(tmp_path_factory):
 
 
 class Stepped(CompiledVectorEnv):
-    """Stepped from Python, row by row."""
+    """Stepped from Python, since a subclass may override `step`."""
 
 
 @pytest.mark.parametrize("kind", [CompiledVectorEnv, Stepped])
-def test_a_failure_in_learn_leaves_the_model_as_it_was(failing_late, kind):
+def test_a_failure_during_learn_leaves_the_model_unchanged(failing_late, kind):
     model = TRPO("MlpPolicy", kind(failing_late, 2), n_steps=15, seed=0)
     model.learn(30)
     before = model.snapshot().state

@@ -1,4 +1,4 @@
-"""A model's memory is given back with its last name, not when the garbage collector comes by."""
+"""A model is freed with its last reference, without the garbage collector."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _no_collector():
 
 
 def assert_freed(make, *arguments):
-    """Nothing but its name holds the model that `make` returns."""
+    """Nothing but the caller refers to the model that `make` returns."""
     model = make(*arguments)
     held = weakref.ref(model), weakref.ref(insides(model).agent)
     del model
@@ -46,7 +46,7 @@ def assert_freed(make, *arguments):
 
 
 class Failing(Counter):
-    """Its steps raise from the twentieth on."""
+    """Its steps raise after the first twenty."""
 
     def __init__(self):
         super().__init__()
@@ -59,7 +59,7 @@ class Failing(Counter):
         return super().step(action)
 
 
-def learnt(env="CartPole-v1", callback=None, **keywords):
+def trained(env="CartPole-v1", callback=None, **keywords):
     return small_model(env, **keywords).learn(128, callback)
 
 
@@ -79,32 +79,32 @@ ENVIRONMENTS = {
 
 
 @table("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-def test_after_learning(make):
-    assert_freed(learnt, make())
+def test_freed_after_learning(make):
+    assert_freed(trained, make())
 
 
-def test_after_learning_on_the_portable_backend_too():
-    assert_freed(lambda: learnt(backend="portable", env_backend="gymnasium"))
+def test_freed_after_learning_on_the_portable_backend():
+    assert_freed(lambda: trained(backend="portable", env_backend="gymnasium"))
 
 
-def test_after_learning_in_processes_of_their_own():
+def test_freed_after_learning_in_subprocesses():
     env = gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode="async")
-    assert_freed(learnt, env)
+    assert_freed(trained, env)
     env.close()
 
 
 @needs_extension
 @pytest.mark.parametrize("compiled", [True, False])
-def test_after_learning_in_environments_written_in_python(compiled):
+def test_freed_after_learning_in_python_environments(compiled):
     if compiled:
         pytest.importorskip("numba")
     from python_envs import cart
 
-    assert_freed(learnt, cart.make_vec(2, compiled=compiled))
+    assert_freed(trained, cart.make_vec(2, compiled=compiled))
 
 
 @needs_extension
-def test_after_an_environment_written_in_python_failed():
+def test_freed_after_a_python_environment_failed():
     from python_envs import cart
 
     def raising(state, action):
@@ -117,9 +117,9 @@ def test_after_an_environment_written_in_python_failed():
     assert_freed(failed, broken.make_vec(2, compiled=False))
 
 
-def test_after_learning_in_mujoco():
+def test_freed_after_learning_in_mujoco():
     pytest.importorskip("mujoco.batch")
-    assert_freed(learnt, "Swimmer-v5")
+    assert_freed(trained, "Swimmer-v5")
 
 
 def evaluating():
@@ -140,20 +140,20 @@ CALLBACKS = {
 
 
 @table("make", CALLBACKS.values(), ids=CALLBACKS)
-def test_after_callbacks(make):
-    assert_freed(lambda: learnt(callback=make()))
+def test_freed_after_callbacks(make):
+    assert_freed(lambda: trained(callback=make()))
 
 
-def test_after_checkpoints(tmp_path):
-    assert_freed(lambda: learnt(callback=CheckpointCallback(8, tmp_path)))
+def test_freed_after_checkpoints(tmp_path):
+    assert_freed(lambda: trained(callback=CheckpointCallback(8, tmp_path)))
 
 
-def test_after_a_progress_bar():
+def test_freed_after_a_progress_bar():
     assert_freed(lambda: small_model().learn(64, progress_bar=True))
 
 
-def test_after_loggers(tmp_path):
-    assert_freed(lambda: learnt(verbose=1))
+def test_freed_after_loggers(tmp_path):
+    assert_freed(lambda: trained(verbose=1))
 
     def logged():
         model = small_model()
@@ -172,17 +172,17 @@ def interrupted(locals_, globals_):
 
 
 @pytest.mark.parametrize("callback", [raising, interrupted])
-def test_after_a_callback_raised(callback):
+def test_freed_after_a_callback_raised(callback):
     assert_freed(lambda: failed("CartPole-v1", [evaluating(), callback], BaseException))
 
 
-def test_after_an_environment_raised():
+def test_freed_after_an_environment_raised():
     assert_freed(lambda: failed(Failing()))
 
 
-def test_after_other_environments():
+def test_freed_after_set_env():
     def changed():
-        model = learnt(env_backend="gymnasium")
+        model = trained(env_backend="gymnasium")
         first = model.get_env()
         model.set_env("CartPole-v1")
         with pytest.raises(ValueError, match="the model was made for"):
@@ -194,8 +194,8 @@ def test_after_other_environments():
     assert_freed(changed)
 
 
-def test_while_its_environment_lives_on():
-    model = learnt()
+def test_freed_while_the_environment_is_in_use():
+    model = trained()
     env = model.get_env()
     held = weakref.ref(model)
     del model
@@ -207,9 +207,9 @@ def test_while_its_environment_lives_on():
     assert again.learn(64).num_timesteps == 64
 
 
-def test_after_evaluations():
+def test_freed_after_evaluations():
     def evaluated():
-        model = learnt()
+        model = trained()
         evaluate_policy(model, "CartPole-v1", 2)
         evaluate_policy(model, model.get_env(), 2, callback=lambda locals_, globals_: None)
         return model
@@ -217,29 +217,29 @@ def test_after_evaluations():
     assert_freed(evaluated)
 
 
-def test_copies_and_their_originals(tmp_path):
+def test_copies_and_their_originals_are_freed(tmp_path):
     file = io.BytesIO()
 
     def loaded():
-        learnt().save(file, checkpoint=True)
+        trained().save(file, checkpoint=True)
         file.seek(0)
         return TRPO.load(file, "CartPole-v1").learn(64)
 
     assert_freed(loaded)
-    assert_freed(lambda: copy.deepcopy(learnt()))
-    assert_freed(lambda: pickle.loads(pickle.dumps(learnt())))
+    assert_freed(lambda: copy.deepcopy(trained()))
+    assert_freed(lambda: pickle.loads(pickle.dumps(trained())))
 
     def original():
-        model = learnt()
+        model = trained()
         copy.copy(model).predict(np.zeros(4, np.float32))
         return model
 
     assert_freed(original)
 
 
-def test_after_changes_of_settings():
+def test_freed_after_changes_of_settings():
     def changed():
-        model = learnt()
+        model = trained()
         model.target_kl, model.n_steps = 0.02, 8
         model.set_random_seed(5)
         return model.learn(64)
@@ -247,7 +247,7 @@ def test_after_changes_of_settings():
     assert_freed(changed)
 
 
-def test_models_in_a_row_are_one_at_a_time():
+def test_of_models_in_a_loop_one_is_alive_at_a_time():
     alive, most = weakref.WeakSet(), 0
     for seed in range(14):
         model = small_model(seed=seed).learn(64)
@@ -258,7 +258,7 @@ def test_models_in_a_row_are_one_at_a_time():
 
 
 class TheirCallback:
-    """Like Stable-Baselines3's: it holds its parent, and that it."""
+    """Like an SB3 callback: parent and child refer to each other."""
 
     def __init__(self, child=None):
         self.callbacks, self.parent = [child], None
@@ -275,15 +275,15 @@ class TheirCallback:
     on_training_end = update_locals = _nothing
 
 
-def test_after_callbacks_of_another_library():
+def test_freed_after_callbacks_of_another_library():
     child = TheirCallback()
     given = TheirCallback(TheirCallback(child))
-    assert_freed(lambda: learnt(callback=[TheirCallback(TheirCallback(TheirCallback()))]))
+    assert_freed(lambda: trained(callback=[TheirCallback(TheirCallback(TheirCallback()))]))
     small_model().learn(64, given)
     assert child.parent.callbacks == [child]
 
 
-def test_callbacks_that_are_copied_have_parents_of_their_own():
+def test_copied_callbacks_have_their_own_parents():
     given = evaluating()
     for twin in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):
         small_model().learn(64, twin)
@@ -292,10 +292,10 @@ def test_callbacks_that_are_copied_have_parents_of_their_own():
     assert given.callback.parent is given
 
 
-# -- what grows -----------------------------------------------------------------------------------
+# -- growth ----------------------------------------------------------------------------------------
 
 
-def test_records_are_bounded():
+def test_max_records_bounds_the_records():
     model = small_model(max_records=3)
     records = model.records
     assert model.learn(5 * 64).records is records
@@ -310,10 +310,10 @@ def test_records_are_bounded():
     assert small_model().max_records == 5000
 
 
-def test_a_long_run_takes_no_more_memory(tmp_path):
-    """150 iterations keep less than a third of what their records alone would take: 1.5 kB each.
+def test_a_long_run_needs_no_more_memory(tmp_path):
+    """60 iterations keep less than a third of the size of their records (1.5 kB each).
 
-    Not nothing: NumPy keeps the memory of some small arrays for later ones.
+    Not zero, because NumPy caches the memory of small arrays.
     """
     model = small_model(Counter(), max_records=10, stats_window_size=10)
     model.set_logger(configure(tmp_path, ["rows", "log", "csv", "json"]))
@@ -325,8 +325,8 @@ def test_a_long_run_takes_no_more_memory(tmp_path):
     model.learn(16 * 20, callbacks)
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    model.learn(16 * 150, callbacks)
+    model.learn(16 * 60, callbacks)
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 150 * 500
+    assert grown < 60 * 500

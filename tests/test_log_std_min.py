@@ -1,4 +1,4 @@
-"""The bounds of log_std: never beyond them, held where a step would cross, free to come back."""
+"""The bounds of log_std: never crossed, held where a step would cross, free to return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OK, REJECTED, ZERO_GRADIENT = 0, 1, 2
 
 
 class Quiet(World):
-    """Small actions are good, so that log_std falls; loud: large ones are."""
+    """Rewards small actions, so log_std falls; with `loud`, large ones."""
 
     loud = False
 
@@ -34,9 +34,10 @@ class Quiet(World):
 FLOOR = -0.3
 
 
-def floored(implementation, log_std, adv_of_far, **more):
-    """A linear policy with log_std as given, and a batch in which actions at a distance of two
-    standard deviations have that advantage, others none."""
+def make_bounded(implementation, log_std, adv_of_far, **more):
+    """A linear policy with the given log_std and a batch whose actions at two standard deviations
+    have the advantage `adv_of_far`, the others 0.
+    """
     bounds = more or dict(log_std_min=FLOOR)
     s = settings((), ("gaussian", (1, 1)), **bounds)
     agent = implementation.agent(s)
@@ -51,11 +52,12 @@ def floored(implementation, log_std, adv_of_far, **more):
     return agent
 
 
-def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
-    """The first component's far actions were bad; the second's were near, and so its floor binds
-    the other way."""
-    agent = floored(implementation, [FLOOR, FLOOR], -1.0)
-    free = floored(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
+def test_only_a_log_std_at_the_floor_is_held(implementation):
+    """Far actions of the first component were bad. The second component's actions were all near,
+    so its gradient points up, away from the floor.
+    """
+    agent = make_bounded(implementation, [FLOOR, FLOOR], -1.0)
+    free = make_bounded(implementation, [FLOOR + 1e-9, FLOOR + 1e-9], -1.0)
     held, plain = agent.theory.gradient(), free.theory.gradient()
     assert plain[-2] < -0.1
     assert plain[-1] > 0.1
@@ -67,8 +69,8 @@ def test_a_log_std_at_the_floor_is_held_and_nothing_else_is(implementation):
 
 
 def test_a_log_std_at_the_floor_can_rise_again(implementation):
-    """A clamp that is saturated does not kill the gradient."""
-    agent = floored(implementation, [FLOOR, FLOOR], 1.0)
+    """A saturated clamp does not zero the gradient."""
+    agent = make_bounded(implementation, [FLOOR, FLOOR], 1.0)
     g = agent.theory.gradient()
     assert g[-2] > 0.1
     x, _ = agent.theory.solve()
@@ -77,23 +79,23 @@ def test_a_log_std_at_the_floor_can_rise_again(implementation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
-    """What is adopted is what was evaluated: its KL is that of the clamped policy."""
+    """The adopted policy is the evaluated one: the KL is the clamped policy's."""
     s = rollout_settings(
         hidden=(), log_std_min=FLOOR, target_kl=0.2, cg_damping=1e-3, normalize_observations=False
     )
     agent, world = implementation.agent(s, dtype), Quiet(5)
-    dense, n_floored = reference.dense_policy(s), 0
+    dense, n_at_floor = reference.dense_policy(s), 0
     for _ in range(12):
         before, log = agent.theta, collect(agent, world, 24)
         record, after = agent.update(), agent.theta
         assert (after[-2:] >= FLOOR).all()
-        n_floored += (after[-2:] == FLOOR).any()
+        n_at_floor += (after[-2:] == FLOOR).any()
         assert record["std"] == pytest.approx(np.mean(np.exp(after[-2:])))
         assert record["step_norm"] == pytest.approx(np.linalg.norm(after - before), rel=ROUNDING)
         if record["outcome"] == OK:
             kl = dense.kl(before, after, log.obs[~log.skip])
             assert record["kl"] == pytest.approx(kl, rel=1e-6 if dtype == "float64" else 1e-2)
-    assert n_floored >= 3
+    assert n_at_floor >= 3
     world.loud = True
     for _ in range(6):
         collect(agent, world, 24)
@@ -102,13 +104,13 @@ def test_log_std_falls_to_the_floor_and_rises_from_it(implementation, dtype):
 
 
 def test_a_log_std_at_the_ceiling_is_held_and_can_fall_again(implementation):
-    """Far actions of the first component were good, then bad; those of the second were near."""
+    """Far actions of the first component were good, then bad; the second's were all near."""
     s = dict(log_std_max=FLOOR, log_std_init=FLOOR)
-    good = floored(implementation, [FLOOR, FLOOR], 1.0, **s)
+    good = make_bounded(implementation, [FLOOR, FLOOR], 1.0, **s)
     assert good.theory.gradient()[-2] == 0
     assert good.theory.gradient()[-1] < -0.1
     assert good.theory.solve()[0][-2] == 0
-    bad = floored(implementation, [FLOOR, FLOOR], -1.0, **s)
+    bad = make_bounded(implementation, [FLOOR, FLOOR], -1.0, **s)
     assert bad.theory.gradient()[-2] < -0.1
 
 
@@ -149,7 +151,7 @@ def test_a_state_below_the_floor_is_raised_to_it(implementation):
 
 
 @needs_extension
-def test_the_core_s_own_bytes_below_the_floor_are_raised_to_it():
+def test_saved_bytes_of_the_core_below_the_floor_are_raised_to_it():
     low, agent = (
         Implementation("compiled").agent(settings(**more))
         for more in (dict(log_std_init=-5.0), dict(log_std_min=-1.0))
@@ -158,7 +160,7 @@ def test_the_core_s_own_bytes_below_the_floor_are_raised_to_it():
     assert agent.theta[-2:].tolist() == [-1.0, -1.0]
 
 
-def test_a_model_begins_at_its_floor_and_keeps_it():
+def test_a_model_starts_at_its_floor_and_never_falls_below():
     kwargs = dict(net_arch=[4], log_std_init=-0.5, log_std_min=-0.5)
     model = small_model("Pendulum-v1", policy_kwargs=kwargs, target_kl=0.5)
     model.learn(200)

@@ -1,4 +1,4 @@
-"""The log: what each format writes, and how a run's values get there."""
+"""Logs: what each format writes, resuming, and the logger."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-# -- progress.csv ---------------------------------------------------------------------------------
+# -- progress.csv ----------------------------------------------------------------------------------
 
 
-def test_each_line_is_written_at_once(tmp_path):
+def test_each_line_is_written_immediately(tmp_path):
     path = tmp_path / "progress.csv"
     with ProgressFile(path) as progress:
         progress.write({"iteration": 1, "kl": 0.5})
@@ -56,7 +56,7 @@ def test_each_line_is_written_at_once(tmp_path):
     assert float(rows[1]["kl"]) == 0.1 + 0.2
 
 
-def test_keys_that_come_later_get_columns(tmp_path):
+def test_later_keys_get_columns(tmp_path):
     path = tmp_path / "progress.csv"
     with ProgressFile(path) as progress:
         progress.write({"kl": 0.5})
@@ -71,13 +71,13 @@ def test_keys_that_come_later_get_columns(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["num_timesteps", "time/total_timesteps"])
-def test_a_csv_file_goes_on_after_the_steps_that_count(column, tmp_path):
+def test_a_resumed_csv_file_keeps_the_rows_up_to_the_checkpoint(column, tmp_path):
     path = tmp_path / "progress.csv"
     with ProgressFile(path) as progress:
         for steps in (10, 20, 30, 40):
             progress.write({"kl": steps / 100, column: steps})
-        progress.write({"kl": 9.0})  # of no step
-    path.write_text(path.read_text() + "0.5,1")  # of 120, as a kill may leave it
+        progress.write({"kl": 9.0})  # without a step
+    path.write_text(path.read_text() + "0.5,1")  # cut short by a kill
     with ProgressFile(path, resumed=20) as progress:
         progress.write({column: 30, "kl": 7.5})
         progress.write({column: 40, "kk": 7.5})
@@ -87,49 +87,49 @@ def test_a_csv_file_goes_on_after_the_steps_that_count(column, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [JsonLines, BoxFile])
-def test_texts_go_on_after_the_steps_that_count(kind, tmp_path):
+def test_resumed_texts_keep_the_entries_up_to_the_checkpoint(kind, tmp_path):
     path = tmp_path / "texts"
-    kind(path, resumed=20).close()  # there is none yet
+    kind(path, resumed=20).close()  # no file yet
     texts = [
         {"time/iterations": 1, "time/total_timesteps": 10},
-        {"note": "of no step"},
+        {"note": "without a step"},
         {"eval/mean_reward": 1.0, "time/total_timesteps": 15},
         {"time/iterations": 2, "time/total_timesteps": 20},
         {"eval/mean_reward": 2.0, "time/total_timesteps": 25},
-        {"note": "of no step, but after one that is dropped"},
+        {"note": "without a step, after a dropped one"},
     ]
     file, kept = kind(path), ""
     for text in texts:
         kept = path.read_text() if text is texts[4] else kept
         file.write(text)
     file.close()
-    whole = path.read_text()
+    complete = path.read_text()
     kind(path, resumed=20).close()
     assert path.read_text() == kept != ""
-    path.write_text(kept[:-1])  # as a kill may leave it
+    path.write_text(kept[:-1])  # cut short by a kill
     kind(path, resumed=20).close()
     assert path.read_text() != kept
     assert kept.startswith(path.read_text())
-    path.write_text(whole)
+    path.write_text(complete)
     kind(path).close()
     assert path.read_text() == ""
 
 
 @pytest.mark.parametrize("name", ["progress.csv", "progress.json", "log.txt"])
-def test_a_letter_that_a_kill_cut_loses_no_line_before_it(name, tmp_path):
+def test_a_truncated_utf_8_character_loses_no_earlier_line(name, tmp_path):
     formats = [{"progress.csv": "csv", "progress.json": "json", "log.txt": "log"}[name]]
     with closing(configure(tmp_path, formats)) as logger:
         logger.record("time/total_timesteps", 10)
         logger.dump(10)
     path = tmp_path / name
-    whole = path.read_bytes()
-    path.write_bytes(whole + "ö".encode()[:1])
+    complete = path.read_bytes()
+    path.write_bytes(complete + "ö".encode()[:1])
     configure(tmp_path, formats, resumed=10).close()
-    assert path.read_bytes().splitlines() == whole.splitlines()
+    assert path.read_bytes().splitlines() == complete.splitlines()
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "log"])
-def test_what_callbacks_dump_themselves_is_told_once(name, tmp_path):
+def test_a_resumed_log_repeats_no_dump_of_callbacks(name, tmp_path):
     for resumed in (0, 20):
         with closing(configure(tmp_path, [name], resumed)) as logger:
             for steps in range(resumed + 5, 31, 5):
@@ -140,7 +140,7 @@ def test_what_callbacks_dump_themselves_is_told_once(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["csv", "json"])
-def test_steps_of_any_kind_are_understood(name, tmp_path):
+def test_steps_that_are_not_integers_are_compared_or_dropped(name, tmp_path):
     with closing(configure(tmp_path, [name])) as logger:
         for steps in (10.0, 2e1, 30.0, "many", "many"):
             logger.record("time/total_timesteps", steps)
@@ -149,12 +149,12 @@ def test_steps_of_any_kind_are_understood(name, tmp_path):
     configure(tmp_path, [name], resumed=20).close()
     assert path.read_text().count("0.0") == 2
     assert "many" not in path.read_text()
-    path.write_text("5\n" * 3)  # somebody else's
+    path.write_text("5\n" * 3)  # another program's
     configure(tmp_path, [name], resumed=20).close()
 
 
 @pytest.mark.parametrize("before", [None, "", "iteration,kl\r\n1,0.5\r\n"])
-def test_nothing_is_kept_of_a_run_that_begins_anew(before, tmp_path):
+def test_a_new_run_overwrites_the_file(before, tmp_path):
     path = tmp_path / "progress.csv"
     if before is not None:
         path.write_text(before)
@@ -164,7 +164,7 @@ def test_nothing_is_kept_of_a_run_that_begins_anew(before, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_a_save_error(tmp_path):
     progress = ProgressFile(tmp_path / "progress.csv")
     progress._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
     with pytest.raises(SaveError, match=r"cannot save .*progress\.csv: No space left"):
@@ -175,7 +175,7 @@ def test_a_full_disk_is_told(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 @pytest.mark.parametrize("name", ["csv", "json", "log"])
-def test_a_line_that_does_not_fit_on_the_disk_is_not_begun(name, tmp_path):
+def test_a_line_that_does_not_fit_on_the_disk_is_not_written(name, tmp_path):
     model, file = small_model(), {"csv": "progress.csv", "json": "progress.json", "log": "log.txt"}
     model.set_logger(configure(tmp_path, [name]))
     model.learn(32)
@@ -193,17 +193,17 @@ def test_a_line_that_does_not_fit_on_the_disk_is_not_begun(name, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_full_disk_is_told_by_tensorboard_too(tmp_path):
+def test_a_full_disk_is_a_save_error_of_tensorboard_too(tmp_path):
     pytest.importorskip("tensorboard")
     model = small_model(tensorboard_log=str(tmp_path))
     with disk_of(2000), pytest.raises(SaveError, match=r"cannot save .*events"):
         model.learn(32 * 50)
 
 
-# -- the formats ----------------------------------------------------------------------------------
+# -- the formats -----------------------------------------------------------------------------------
 
 
-def test_the_table_is_stable_baselines3_s():
+def test_the_table_looks_like_that_of_stable_baselines3():
     values = {"train/std": 0.987654, "time/fps": 972, "train/kl": 1.5e-7, "alone": "yes"}
     assert box(values).splitlines() == [
         "--------------------",
@@ -243,7 +243,7 @@ def test_verbose_prints_the_table(verbose, capsys):
     assert re.search(r"\|    total_timesteps +\| 32 +\|", tables[-1])
 
 
-def test_log_interval(capsys):
+def test_log_interval_sets_which_iterations_are_printed(capsys):
     small_model(verbose=1).learn(256, log_interval=2)
     steps = re.findall(r"total_timesteps +\| (\d+)", capsys.readouterr().out)
     assert steps == ["128", "256"]
@@ -251,24 +251,24 @@ def test_log_interval(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_printed_unless_asked(model, capsys):
+def test_nothing_is_printed_by_default(model, capsys):
     model.learn(64)
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_keeps_the_table_above_it(capsys):
+def test_the_progress_bar_keeps_the_table_above_it(capsys):
     small_model(verbose=1).learn(128, progress_bar=True)
     out, err = capsys.readouterr()
     assert out.count("time/") == 2
     assert re.search(r"return \d+\.\d, KL 0\.\d+, \d+ steps/s", err)
 
 
-def test_a_bar_that_nobody_asked_for_needs_a_terminal(model, capsys):
+def test_the_default_progress_bar_needs_a_terminal(model, capsys):
     model.learn(64, progress_bar=None)
     assert capsys.readouterr() == ("", "")
 
 
-def test_files_hold_the_same_values(tmp_path):
+def test_all_formats_hold_the_same_values(tmp_path):
     model = small_model(Pointer())
     model.set_logger(configure(tmp_path / "new", ["csv", "json", "log"]))
     record = model.learn(32).records[-1]
@@ -285,7 +285,7 @@ def test_files_hold_the_same_values(tmp_path):
     assert (tmp_path / "new" / "log.txt").read_text().count("time/") == 2
 
 
-def test_one_format_is_a_list_of_one(tmp_path):
+def test_a_string_is_not_a_list_of_formats(tmp_path):
     with pytest.raises(TypeError, match=r"format_strings is a list: .*\['csv'\]"):
         configure(tmp_path, "csv")
 
@@ -309,19 +309,19 @@ def test_json_has_no_nan(tmp_path):
     ],
     ids=str,
 )
-def test_json_holds_whatever_is_recorded(value, written, tmp_path):
+def test_json_holds_values_of_any_type(value, written, tmp_path):
     logger = configure(tmp_path, ["json"])
     logger.record("a", value)
     logger.dump()
     assert (tmp_path / "progress.json").read_text() == f'{{"a": {written}}}\n'
 
 
-def test_tensorboard_reads_it_back(tmp_path):
+def test_tensorboard_reads_the_values_back(tmp_path):
     module = "tensorboard.backend.event_processing.event_accumulator"
     accumulators = pytest.importorskip(module)
-    for goes_on in (False, False, True):
+    for resumed in (False, False, True):
         model = small_model(Pointer(), tensorboard_log=str(tmp_path))
-        record = model.learn(48, tb_log_name="run", reset_num_timesteps=not goes_on).records[-1]
+        record = model.learn(48, tb_log_name="run", reset_num_timesteps=not resumed).records[-1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run_1", "run_2"]
     events = accumulators.EventAccumulator(str(tmp_path / "run_1")).Reload()
     assert set(events.Tags()["scalars"]) >= TAGS
@@ -336,7 +336,7 @@ def test_tensorboard_reads_it_back(tmp_path):
     assert "tensorflow" not in sys.modules
 
 
-def test_tensorboard_shows_no_steps_twice(tmp_path):
+def test_a_resumed_tensorboard_log_repeats_no_step(tmp_path):
     module = "tensorboard.backend.event_processing.event_accumulator"
     accumulators = pytest.importorskip(module)
     for resumed, value in ((0, 1.0), (20, 2.0)):
@@ -346,12 +346,12 @@ def test_tensorboard_shows_no_steps_twice(tmp_path):
             logger.dump(steps)
         logger.close()
     events = accumulators.EventAccumulator(str(tmp_path)).Reload()
-    seen = [(each.step, each.value) for each in events.Scalars("a")]
-    assert seen == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
+    values = [(each.step, each.value) for each in events.Scalars("a")]
+    assert values == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0)]
 
 
 @table("name", ["run", "study/run", "kl=[0.01]", "run_2"])
-def test_each_learning_has_a_tensorboard_folder_of_its_own(name, tmp_path):
+def test_each_call_of_learn_has_its_own_tensorboard_folder(name, tmp_path):
     pytest.importorskip("tensorboard")
     model = small_model(tensorboard_log=str(tmp_path))
     for _ in range(2):
@@ -369,7 +369,7 @@ def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
         small_model(tensorboard_log=3)
 
 
-# -- the logger -----------------------------------------------------------------------------------
+# -- the logger ------------------------------------------------------------------------------------
 
 
 def test_values_are_written_once(tmp_path):
@@ -394,7 +394,7 @@ def test_values_are_written_once(tmp_path):
     assert logger.get_dir() == str(tmp_path)
 
 
-def test_levels(capsys):
+def test_set_level_filters_messages(capsys):
     logger = configure(None, ["stdout"])
     logger.debug("too fine")
     logger.info("seen", 1)
@@ -408,7 +408,7 @@ def test_levels(capsys):
     assert capsys.readouterr().out == "seen 1\nseen 2\n"
 
 
-def test_wrong_formats():
+def test_invalid_formats_are_refused():
     with pytest.raises(ValueError, match="unknown log format 'tensorbord'; did you mean 'tensorbo"):
         configure("logs", ["tensorbord"])
     with pytest.raises(ValueError, match="the log format 'csv' needs a folder"):
@@ -422,7 +422,7 @@ class Recorder(BaseCallback):
         self.logger.record_mean("custom/mean", 1.0)
 
 
-def test_what_callbacks_record_is_in_the_log_and_in_the_records(tmp_path):
+def test_values_recorded_by_callbacks_are_in_the_log_and_the_records(tmp_path):
     model = small_model()
     model.set_logger(configure(tmp_path, ["json"]))
     model.learn(128, callback=Recorder())

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 # {mistake: (file, right text, wrong text, the tests that must fail)}
 MISTAKES = {
     "a finished episode's return continues": (
-        "training/collect.py",
+        "training/episodes.py",
         "self._totals[ended] = 0.0",
         "self._totals[ended] = 1.0",
         "test_collect.py",
@@ -30,7 +30,7 @@ MISTAKES = {
         "test_collect.py",
     ),
     "rewards of rows without a step are summed": (
-        "training/collect.py",
+        "training/episodes.py",
         ", where=stepped)",
         ")",
         "test_collect.py",
@@ -105,7 +105,7 @@ MISTAKES = {
         "training/trainer.py",
         "if self.phase == ROLLOUT:",
         "if self.phase != ROLLOUT:",
-        "test_amid.py",
+        "test_changes_during_training.py",
     ),
     "actions counted from the wrong start": (
         "spaces/actions.py",
@@ -129,7 +129,7 @@ MISTAKES = {
         "portable/advantages.py",
         "later = 0.0 if cut else adv[t + 1, e]",
         "later = 0.0 if t == T - 1 else adv[t + 1, e]",
-        "test_advantages.py::test_recursion_is_the_sum_written_out",
+        "test_advantages.py::test_recursion_equals_the_explicit_sum",
     ),
     "the twin's reward scale ignores episode ends": (
         "portable/normalizer.py",

@@ -13,13 +13,15 @@ static void line(const char *what, int a, int b, int c, uint64_t bits)
     printf("%s %d %d %d %016llx\n", what, a, b, c, (unsigned long long)bits);
 }
 
-static void dense_lines(const trpok_table *k)
+/* Every `every`-th layer. */
+static void dense_lines(const trpok_table *k, int every)
 {
     int number = 0;
     for (int i = 0; i < COUNT(layer_widths); i++)
         for (int j = 0; j < COUNT(layer_widths); j++) {
             const int K = layer_widths[i], M = layer_widths[j];
             uint64_t bits = NO_BITS;
+            if ((i * COUNT(layer_widths) + j) % every != 0) continue;
             for (int n = 0; n < COUNT(layer_rows); n++, number++) {
                 dense_case c = dense_variant(layer_rows[n], K, M, number);
                 dense_run(&c, k, (uint64_t)number);
@@ -108,10 +110,10 @@ static void update_lines(const trpok_table *k)
 
 int main(int argc, char **argv)
 {
-    const trpok_table *k = argc == 2 ? trpok_named(argv[1]) : NULL;
+    const trpok_table *k = argc == 3 ? trpok_named(argv[1]) : NULL;
     if (k == NULL) return 2;
     places_open();
-    dense_lines(k);
+    dense_lines(k, atoi(argv[2]));
     function_lines(k);
     product_lines(k);
     cholesky_lines(k);

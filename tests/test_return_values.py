@@ -1,4 +1,4 @@
-"""What environments answer: taken where it can be, refused with part, form and remedy elsewhere."""
+"""Return values of environments are converted if unambiguous, else refused by name and remedy."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from fasttrpo.stream.in_turn import InTurn
 ONE = np.zeros(1, np.float32)
 
 
-class Answering(Counter):
-    """A counter that answers otherwise in places: parts by name, from the second step on; or
-    `reset` or `step` as a whole.
+class Returning(Counter):
+    """A counter with replaced return values: single parts from the second step on, or all of
+    `reset` or `step`.
     """
 
-    def __init__(self, **others):
+    def __init__(self, **replaced):
         super().__init__(4)
-        self.others = others
+        self.replaced = replaced
 
     def reset(self, **keywords):
         answer = super().reset(**keywords)
-        return self.others.get("reset", answer)
+        return self.replaced.get("reset", answer)
 
     def step(self, action):
         answer = super().step(action)
-        if "step" in self.others:
-            return self.others["step"]
+        if "step" in self.replaced:
+            return self.replaced["step"]
         names = ("obs", "reward", "terminated", "truncated", "info")
-        others = self.others if self.t > 1 else {}
-        return tuple(others.get(name, part) for name, part in zip(names, answer, strict=True))
+        replaced = self.replaced if self.t > 1 else {}
+        return tuple(replaced.get(name, part) for name, part in zip(names, answer, strict=True))
 
 
 class OldReset(Counter):
@@ -71,46 +71,46 @@ COLLECTED = "could not put together what its environments returned .*: each must
 @table(
     ("env", "message"),
     [
-        (Answering(reset=ONE), r"returned an array of shape \(1,\) .*from reset, expected \(obs"),
-        (Answering(reset=None), r"returned None from reset, expected .*return a tuple of both"),
-        (Answering(reset=(ONE, None)), "returned None as info from reset, expected a dict: return"),
+        (Returning(reset=ONE), r"returned an array of shape \(1,\) .*from reset, expected \(obs"),
+        (Returning(reset=None), r"returned None from reset, expected .*return a tuple of both"),
+        (Returning(reset=(ONE, None)), "returned None as info from reset, expected a dict: return"),
         (OldReset(), OLD_SIGNATURE.format("seed")),
         (WithoutOptions(), OLD_SIGNATURE.format("options")),
-        (Answering(step=None), "returned None from step, expected .*return a tuple of these five"),
+        (Returning(step=None), "returned None from step, expected .*return a tuple of these five"),
         (OldStep(), OLD_STEP),
         (TimeLimit(OldStep(), 9), IN_WRAPPER),
         (TransformReward(OldStep(), lambda reward: reward), IN_WRAPPER),
         (SyncVectorEnv([OldStep] * 2), IN_WRAPPER),
-        (SyncVectorEnv([lambda: Answering(info=None)]), COLLECTED),
-        (SyncVectorEnv([lambda: Answering(obs=np.ones(2))]), COLLECTED),
-        (SyncVectorEnv([lambda: Answering(reward=np.ones(2))]), COLLECTED),
-        (Answering(reward=None), r"returned None as reward from step, .*return float\(reward\)"),
-        (Answering(reward="1"), r"returned '1' \(str\) as reward"),
-        (Answering(reward=1j), r"returned 1j \(complex\) as reward"),
-        (Answering(reward=np.ones(2)), r"an array of shape \(2,\) and dtype float64 as reward"),
-        (Answering(reward=10**400), "as reward from step, expected a number"),
-        (Answering(reward=np.nan), r"reward of environment 0 is not finite \(nan\) at step 1"),
-        (Answering(terminated=None), r"None as terminated .*return bool\(terminated\)"),
-        (Answering(truncated="no"), r"'no' \(str\) as truncated from step, expected True or False"),
-        (Answering(terminated=2), r"2 \(int\) as terminated"),
-        (Answering(terminated=np.zeros(2)), r"an array of shape \(2,\) .*as terminated"),
-        (Answering(info=None), "returned None as info from step, expected a dict: return an empty"),
-        (Answering(info=[]), "returned a list of 0 as info from step"),
-        (Answering(reset=(np.ones(2), {})), r"shape \(2,\) .*observation_space has shape \(1,\)"),
-        (Answering(obs=np.ones((1, 1))), r"observation that is an array of shape \(1, 1\)"),
-        (Answering(obs=None), "returned an observation that is None, but observation_space has"),
+        (SyncVectorEnv([lambda: Returning(info=None)]), COLLECTED),
+        (SyncVectorEnv([lambda: Returning(obs=np.ones(2))]), COLLECTED),
+        (SyncVectorEnv([lambda: Returning(reward=np.ones(2))]), COLLECTED),
+        (Returning(reward=None), r"returned None as reward from step, .*return float\(reward\)"),
+        (Returning(reward="1"), r"returned '1' \(str\) as reward"),
+        (Returning(reward=1j), r"returned 1j \(complex\) as reward"),
+        (Returning(reward=np.ones(2)), r"an array of shape \(2,\) and dtype float64 as reward"),
+        (Returning(reward=10**400), "as reward from step, expected a number"),
+        (Returning(reward=np.nan), r"reward of environment 0 is not finite \(nan\) at step 1"),
+        (Returning(terminated=None), r"None as terminated .*return bool\(terminated\)"),
+        (Returning(truncated="no"), r"'no' \(str\) as truncated from step, expected True or False"),
+        (Returning(terminated=2), r"2 \(int\) as terminated"),
+        (Returning(terminated=np.zeros(2)), r"an array of shape \(2,\) .*as terminated"),
+        (Returning(info=None), "returned None as info from step, expected a dict: return an empty"),
+        (Returning(info=[]), "returned a list of 0 as info from step"),
+        (Returning(reset=(np.ones(2), {})), r"shape \(2,\) .*observation_space has shape \(1,\)"),
+        (Returning(obs=np.ones((1, 1))), r"observation that is an array of shape \(1, 1\)"),
+        (Returning(obs=None), "returned an observation that is None, but observation_space has"),
         (
-            Answering(obs=np.ones(1, complex)),
+            Returning(obs=np.ones(1, complex)),
             "dtype complex128, but observation_space has .*float32",
         ),
-        (Answering(obs=np.array(["a"])), "dtype <U1, but observation_space has"),
-        (Answering(obs={"n": 1}), "of type dict, but observation_space has .*make what reset and"),
-        (Answering(obs=[[1], [1, 2]]), "a list of 2, but observation_space has"),
-        (Answering(obs=np.full(1, np.nan)), "observation of environment 0 is not finite"),
+        (Returning(obs=np.array(["a"])), "dtype <U1, but observation_space has"),
+        (Returning(obs={"n": 1}), "of type dict, but observation_space has .*make what reset and"),
+        (Returning(obs=[[1], [1, 2]]), "a list of 2, but observation_space has"),
+        (Returning(obs=np.full(1, np.nan)), "observation of environment 0 is not finite"),
     ],
     ids=str,
 )
-def test_wrong_answers_are_named(env, message):
+def test_wrong_return_values_are_named(env, message):
     model = small_model(env)
     before = model.get_parameters()["policy"]
     with pytest.raises(ValueError, match=message):
@@ -121,7 +121,7 @@ def test_wrong_answers_are_named(env, message):
 
 
 @table(
-    ("others", "total"),
+    ("replaced", "total"),
     [
         ({"reward": np.array([2.5])}, 1 + 3 * 2.5),
         ({"reward": np.array([[2.5]], np.float32)}, 1 + 3 * 2.5),
@@ -138,22 +138,22 @@ def test_wrong_answers_are_named(env, message):
     ],
     ids=str,
 )
-def test_what_says_the_same_is_taken(others, total):
-    model = small_model(Answering(**others)).learn(16)
+def test_equivalent_return_values_are_converted(replaced, total):
+    model = small_model(Returning(**replaced)).learn(16)
     assert {episode["r"] for episode in model.ep_info_buffer} == {total}
 
 
-def test_of_several_environments_the_culprit_is_named():
-    env = InTurn([Answering, lambda: Answering(info=None)])
+def test_errors_name_the_environment_at_fault():
+    env = InTurn([Returning, lambda: Returning(info=None)])
     with pytest.raises(ValueError, match=r"^environment 1 returned None as info"):
         small_model(env).learn(64)
 
 
-# -- spaces ---------------------------------------------------------------------------------------
+# -- spaces ----------------------------------------------------------------------------------------
 
 
-class Parted(Counter):
-    """Its observation is what it is given."""
+class PartsEnv(Counter):
+    """Its observation is the constructor's argument."""
 
     observation_space = spaces.Dict(
         a=spaces.Box(-1, 1, (2,)), b=spaces.Tuple([spaces.Discrete(3), spaces.MultiBinary(2)])
@@ -189,23 +189,23 @@ A, B = np.zeros(2, np.float32), (1, np.ones(2, np.int8))
 )
 def test_wrong_parts_of_an_observation_are_named(obs, message):
     with pytest.raises(ValueError, match=message):
-        small_model(Parted(obs)).learn(16)
+        small_model(PartsEnv(obs)).learn(16)
 
 
-def test_parts_that_the_space_lacks_are_told_once():
+def test_parts_missing_from_the_space_warn_once():
     with pytest.warns(
         UserWarning, match=r"observation has \['more'\], which .*space lacks"
-    ) as seen:
-        small_model(Parted({"a": A, "b": B, "more": 1})).learn(32)
-    assert sum("lacks" in str(each.message) for each in seen) == 1
+    ) as warned:
+        small_model(PartsEnv({"a": A, "b": B, "more": 1})).learn(32)
+    assert sum("lacks" in str(each.message) for each in warned) == 1
 
 
-class Without(Counter):
+class WithoutSpace(Counter):
     observation_space = None
 
 
 class Foreign:
-    """Has the calls of an environment, but is none of Gymnasium's."""
+    """Has an environment's methods, but is not a `gymnasium.Env`."""
 
     def reset(self):
         return ONE
@@ -217,7 +217,10 @@ class Foreign:
 @table(
     ("env", "message"),
     [
-        (Without(), r"Without\.observation_space is None, expected a space of gymnasium\.spaces"),
+        (
+            WithoutSpace(),
+            r"WithoutSpace\.observation_space is None, expected a space of gymnasium",
+        ),
         (Counter, r"got the class Counter itself: pass Counter\(\)"),
         (lambda: Counter(), "which can be called: pass what it returns"),
         ([Counter()], r"got a list of 1: gymnasium\.vector\.SyncVectorEnv takes several"),
@@ -226,37 +229,37 @@ class Foreign:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_what_is_no_environment_is_told_what_to_pass(env, message):
+def test_errors_for_other_objects_say_what_to_pass(env, message):
     with pytest.raises(TypeError, match=message):
         TRPO("MlpPolicy", env)
 
 
-# -- vector environments --------------------------------------------------------------------------
+# -- vector environments ---------------------------------------------------------------------------
 
 
 class Vector(VectorEnv):
-    """Two environments that answer alike, with other parts in places."""
+    """Two identical environments, with some return values replaced."""
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as Gymnasium has it
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as in Gymnasium
     num_envs = 2
     single_observation_space = Counter.observation_space
     single_action_space = Counter.action_space
 
-    def __init__(self, **others):
-        self.others = others
+    def __init__(self, **replaced):
+        self.replaced = replaced
 
     def reset(self, *, seed=None, options=None):
-        return self.others.get("reset", (np.zeros((2, 1)), {}))
+        return self.replaced.get("reset", (np.zeros((2, 1)), {}))
 
     def step(self, actions):
         no = np.zeros(2, bool)
         names = ("obs", "reward", "terminated", "truncated", "infos")
         parts = zip(names, (np.zeros((2, 1)), np.ones(2), no, no, {}), strict=True)
-        return self.others.get("step", tuple(self.others.get(*part) for part in parts))
+        return self.replaced.get("step", tuple(self.replaced.get(*part) for part in parts))
 
 
 @table(
-    ("others", "message"),
+    ("replaced", "message"),
     [
         (
             {"reset": np.zeros((2, 1))},
@@ -278,50 +281,50 @@ class Vector(VectorEnv):
     ],
     ids=str,
 )
-def test_wrong_answers_of_vector_environments_are_named(others, message):
+def test_wrong_return_values_of_vector_environments_are_named(replaced, message):
     with pytest.raises(ValueError, match=message):
-        small_model(Vector(**others)).learn(16)
+        small_model(Vector(**replaced)).learn(16)
 
 
-def test_rewards_in_a_column_and_flags_of_numbers_are_taken():
-    others = {"reward": np.full((2, 1), 3), "terminated": [0, 1]}
-    model = small_model(Vector(**others)).learn(16)
+def test_column_rewards_and_numeric_flags_are_converted():
+    replaced = {"reward": np.full((2, 1), 3), "terminated": [0, 1]}
+    model = small_model(Vector(**replaced)).learn(16)
     assert {episode["r"] for episode in model.ep_info_buffer} == {3.0}
 
 
 class VecOfFive(VecCartPole):
-    """A `VecEnv` with Gymnasium's answer."""
+    """A `VecEnv` whose step returns Gymnasium's five values."""
 
     def step_wait(self):
         obs, rewards, dones, infos = super().step_wait()
         return obs, rewards, dones, dones, infos
 
 
-def test_wrong_answers_of_a_vec_env_are_named():
+def test_wrong_return_values_of_a_vec_env_are_named():
     message = r"VecEnv's step must return \(observations, rewards, dones, infos\)"
     with pytest.raises(ValueError, match=message):
         small_model(VecOfFive(2)).learn(16)
 
 
 class Unpacking(Counter):
-    """Goes wrong in a way of its own."""
+    """Has a bug in its own step."""
 
     def step(self, action):
         _, _ = (1, 2, 3)
 
 
-def test_mistakes_of_the_environment_s_own_are_left_alone():
+def test_errors_raised_inside_an_environment_are_not_rewritten():
     with pytest.raises(ValueError, match="too many values to unpack") as error:
         small_model(Unpacking()).learn(16)
     assert error.value.__cause__ is None
 
 
-# -- ids ------------------------------------------------------------------------------------------
+# -- ids -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def registered():
-    """Registers an entry point for a test: its id."""
+    """A function that registers an entry point for the test and returns its id."""
     ids = []
 
     def register(**entry_points):
@@ -334,7 +337,7 @@ def registered():
         del gymnasium.registry[env_id]
 
 
-def test_an_id_with_a_vector_entry_point_alone_trains(registered):
+def test_an_id_with_only_a_vector_entry_point_trains(registered):
     def entry(num_envs=1, **_):
         return SyncVectorEnv([lambda: Counter(4)] * num_envs)
 
@@ -343,13 +346,13 @@ def test_an_id_with_a_vector_entry_point_alone_trains(registered):
     assert {episode["r"] for episode in model.ep_info_buffer} == {10}
 
 
-def test_an_old_step_behind_an_id_is_named(registered):
+def test_an_old_step_of_a_registered_environment_is_named(registered):
     env_id = registered(entry_point=OldStep, max_episode_steps=9, disable_env_checker=True)
     with pytest.raises(ValueError, match=IN_WRAPPER):
         small_model(env_id).learn(16)
 
 
-def test_right_answers_warn_of_nothing(registered):
+def test_correct_return_values_do_not_warn(registered):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         small_model(registered(entry_point=Counter)).learn(64)

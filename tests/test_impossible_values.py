@@ -1,4 +1,4 @@
-"""What is loaded is checked against what can have been saved, number by number."""
+"""Loading refuses numbers that saving can never have written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMPOSSIBLE = [
 ]
 
 
-def test_numbers_that_no_training_comes_to_are_refused(implementation):
+def test_impossible_numbers_in_an_agent_state_are_refused(implementation):
     agent = shaken(implementation, rollout_settings(critic="adam", **NORMALIZED))
     good, before = agent.state(), bits(agent)
     for name, i, value in IMPOSSIBLE:
@@ -38,19 +38,19 @@ def test_numbers_that_no_training_comes_to_are_refused(implementation):
 
 
 def statistics():
-    stand = EpisodeStatistics(2)
-    stand.count = 3
-    return stand.state()
+    episodes = EpisodeStatistics(2)
+    episodes.count = 3
+    return episodes.state()
 
 
 WINDOW = np.array([[0, 1.5, 20, np.nan], [1, -2, 7, 1]])
 EPISODES = {
     "negative count": {"episode_count": np.array([-1])},
-    "no count": {"episode_count": np.array([np.inf])},
-    "fewer than are remembered": {"episode_count": np.array([1])},
+    "infinite count": {"episode_count": np.array([np.inf])},
+    "count below the window's": {"episode_count": np.array([1])},
     "negative length": {"episode_lengths": np.array([3, -1])},
     "endless length": {"episode_lengths": np.array([3, 2**63 - 1])},
-    "lengths that are not whole": {"episode_lengths": np.array([3, 0.5])},
+    "fractional length": {"episode_lengths": np.array([3, 0.5])},
     "total": {"episode_totals": np.array([0, np.nan])},
     "text": {"episode_totals": np.array(["a", "b"])},
     "environment": {"episode_window": WINDOW - [1, 0, 0, 0]},
@@ -61,13 +61,13 @@ EPISODES = {
 
 
 @table("what", EPISODES)
-def test_episodes_that_cannot_have_been_are_refused(what):
+def test_impossible_episode_statistics_are_refused(what):
     good = statistics() | {"episode_window": WINDOW}
     loaded = EpisodeStatistics(2)
     loaded.load_state(good)
     assert [episode.length for episode in loaded.window] == [20, 7]
     before = loaded.state()
-    with pytest.raises(ValueError):  # noqa: PT011 - of many kinds
+    with pytest.raises(ValueError):  # noqa: PT011 - many kinds
         loaded.load_state(good | EPISODES[what])
     np.testing.assert_equal(loaded.state(), before)
 
@@ -76,7 +76,7 @@ def test_episodes_that_cannot_have_been_are_refused(what):
 
 
 def fnv(data):
-    """The checksum of saved bytes."""
+    """FNV-1a, the checksum of saved environments."""
     value = 14695981039346656037
     for byte in data:
         value = (value ^ byte) * 1099511628211 % 2**64
@@ -103,8 +103,8 @@ def test_environments_with_an_endless_episode_are_refused():
 
 
 @pytest.mark.skipif(not has_extension(), reason="there are no compiled environments")
-def test_which_episodes_are_over_is_what_the_environments_say():
-    """A file that says otherwise would leave out a step that was made."""
+def test_finished_episodes_are_read_from_the_environments():
+    """A file with other flags would drop a step."""
     from fasttrpo.envs import CompiledVectorEnv
 
     env = CompiledVectorEnv("CartPole-v1", 2, autoreset_mode="NextStep")

@@ -1,0 +1,61 @@
+"""The C core's objects, compiled once for all tests that link with them.
+
+Environment variables:
+
+    CC                 another compiler
+    FASTTRPO_CFLAGS    flags for every compilation and link, for example sanitizers
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+# The core and the environments; they do not need the thread pool.
+CORE = sorted(p for part in ("core", "kernels", "envs") for p in CSRC.glob(f"{part}/*.c"))
+POOL = sorted(CSRC.glob("executor/*.c"))
+
+CC = os.environ.get("CC", "cc")
+# No contraction: csrc/README.md requires it for the same bits from every instruction set.
+FLAGS = ["-O2", "-ffp-contract=off", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
+PRECISIONS = {"float32": [], "float64": ["-DTRPO_DOUBLE"]}
+
+
+def run(command: list[str], **keywords) -> str:
+    """The command's output. Any exit status but 0 fails the test and shows all output."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **keywords)
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def compile_once(compiler: list[str], sources: list[Path], name: str, factory) -> list[Path]:
+    """Object files shared by all pytest-xdist processes. The first compiles them, on all cores,
+    and the others wait.
+    """
+    import fcntl
+
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock, ThreadPoolExecutor(os.cpu_count()) as threads:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            commands = [[*compiler, "-c", str(source)] for source in sources]
+            list(threads.map(lambda command: run(command, cwd=folder), commands))
+            (folder / "done").touch()
+    return [folder / f"{source.stem}.o" for source in sources]
+
+
+def compile_core(precision: str, factory) -> list[Path]:
+    """The core's objects in one precision."""
+    return compile_once([CC, *FLAGS, *PRECISIONS[precision]], CORE, f"core_{precision}", factory)
+
+
+def compile_pool(factory) -> list[Path]:
+    """The pool's objects, which do not depend on the precision."""
+    return compile_once([CC, *FLAGS], POOL, "pool", factory)
