@@ -1,10 +1,10 @@
-/* Means over the rows of a batch, summed in an order that depends on the number of rows alone.
+/* Means over the rows of a batch, summed in an order that depends only on the number of rows.
  *
- * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW),
- * chunks into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums
- * each chunk in `real`, tile by tile, and adds the chunk to the block's own partial sum in double.
- * The partial sums are then added pairwise, in a tree over block numbers. Which thread ran a block,
- * and when, leaves no trace in the bits. */
+ * Rows are divided into chunks of TRPO_CHUNK (TRPO_TILE if there are fewer than TRPO_FEW rows), and
+ * chunks into at most TRPO_BLOCKS blocks of equally many. A task handles one block: it sums each
+ * chunk in `real`, tile by tile, and adds the chunk to the block's partial sum in double. The
+ * partial sums are then added pairwise, in a tree over block indices. Which thread ran a block, and
+ * when, does not affect the bits. */
 #include "work.h"
 
 #include <string.h>
@@ -75,7 +75,7 @@ real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_bat
     return s->h;
 }
 
-/* partial (S) += the sum over rows [first, end); for a block's first chunk it is that sum */
+/* partial (S) += the sum over rows [first, end); a block's first chunk sets partial */
 static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, int is_first,
                       int first, int end)
 {

@@ -1,17 +1,15 @@
-/* The rollout in environments in C: policy, simulators and bookkeeping without a way out.
+/* The rollout for environments in C: policy, simulators and bookkeeping in one loop.
  *
- * Environments are dealt into slices. A task takes one slice through all rows: observe, act, step,
- * close the row; so there is one fork and join to a rollout, and no environment waits for another
- * slice's. What does not decide where the simulators go, V and logp of what was done, comes after
- * that for all rows at once, in full tiles.
+ * Environments are divided into slices. A task runs one slice through all rows (observe, act, step,
+ * close the row), so a rollout forks and joins once and slices never wait for each other. V and
+ * logp, which do not affect the simulators, are computed afterwards for all rows at once, in full
+ * tiles.
  *
- * A row of an environment depends on nothing outside of it, random numbers included: so neither
- * slices nor threads can be seen in the bits, and rows are those that trpo_act and trpo_push
- * record.
+ * An environment's row depends on that environment alone, random numbers included, so neither
+ * slices nor threads change the bits, and the rows equal those of trpo_act and trpo_push.
  *
- * Where an environment fails the others go on to the last row, so that what is left of them does
- * not depend on slices either; and the failure told is the first in the order in which act, step
- * and push would have met it. */
+ * If an environment fails, the others continue to the last row, so their state does not depend on
+ * slices either. The error reported is the first in the order of act, step and push. */
 #include "work.h"
 
 #include <string.h>
@@ -21,14 +19,14 @@ typedef struct rollout_task {
     trpo_envs *envs;
     const trpo_env *spec;
     trpo_env_outcome out;
-    int single;           /* what passes to and fro is rounded to float                        */
-    int slice;            /* environments to a slice, at most TRPO_TILE                        */
+    int single;           /* observations and actions are rounded to float                     */
+    int slice;            /* environments per slice, at most TRPO_TILE                         */
     int end;              /* rows [w->t, end) are collected                                    */
 } rollout_task;
 
-/* ---- what goes wrong ------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
-/* Where a mishap stands in the order of act, step, push, row after row. */
+/* An error's position in the order of act, step, push, row after row. */
 static int64_t place_of(const trpo_mishap *m)
 {
     const int part = m->status == TRPO_ERR_OBS ? 0 : m->status == TRPO_ERR_ENVIRONMENT ? 1 : 2;
@@ -42,7 +40,7 @@ static int is_before(const trpo_mishap *a, const trpo_mishap *b)
     return place_a < place_b || (place_a == place_b && a->at.env < b->at.env);
 }
 
-/* Member by member: what the stack held in the padding stays there. */
+/* Copies member by member, so that no padding bytes from the stack end up in the agent. */
 static void note(trpo_scratch *s, const trpo_mishap *mishap)
 {
     trpo_mishap *kept = &s->mishap;
@@ -68,14 +66,14 @@ static void note_failure(trpo_scratch *s, int t, const trpo_env_failure *failure
     note(s, &mishap);
 }
 
-/* ---- numbers on their way -------------------------------------------------------------------- */
+/* ---- conversions ----------------------------------------------------------------------------- */
 
 static real from_env(const rollout_task *task, double x)
 {
     return task->single ? (real)(float)x : (real)x;
 }
 
-/* to (count) = from, rounded; the first that is not finite then, or count */
+/* to (count) = from, rounded; returns the first index that is then not finite, or count */
 static int observations(const rollout_task *task, real *to, const double *from, int count)
 {
     int bad = 0, first = 0;
@@ -86,7 +84,7 @@ static int observations(const rollout_task *task, real *to, const double *from, 
     return first;
 }
 
-/* As the environment is to get component d of an action. A NaN stays, and is refused there. */
+/* Component d of an action as sent to the environment. NaN stays NaN, and is rejected there. */
 static double to_env(const rollout_task *task, real act, int d)
 {
     const trpo_env *spec = task->spec;
@@ -98,8 +96,8 @@ static double to_env(const rollout_task *task, real act, int d)
 
 /* ---- one row of one slice: environments e..e+n-1 --------------------------------------------- */
 
-/* What they show, as the networks see it. Where an episode goes on it is what push would have
- * looked at, of the row before. */
+/* Computes the network inputs. Where an episode continues, a bad observation belongs to the row
+ * before, where push would have found it. */
 static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     trpo_agent *w = task->w;
@@ -117,7 +115,7 @@ static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int
     if (raw != seen) trpo_see(w, s, seen, raw, n);
 }
 
-/* The masks of rows [row, row + n), and the policy's outputs under them. */
+/* Stores the masks of rows [row, row + n) and applies them to the policy's outputs. */
 static void forbid(const rollout_task *task, int row, int e, int n)
 {
     const trpo_model *m = &task->w->policy;
@@ -126,7 +124,7 @@ static void forbid(const rollout_task *task, int row, int e, int n)
     trpo_mask_rows(m, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, row, n);
 }
 
-/* Actions drawn from the policy, and what goes to the environments. */
+/* Draws actions, and converts them for the environments. */
 static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     trpo_agent *w = task->w;
@@ -143,7 +141,7 @@ static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
         for (int d = 0; d < D; d++) *sent++ = to_env(task, *chosen++, d);
 }
 
-/* The environments' turns: one that fails loses its own alone. */
+/* Steps the environments. One that fails does not stop the others. */
 static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     const int end = e + n;
@@ -157,7 +155,7 @@ static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
     }
 }
 
-/* An episode of environment e ended in row t: its V there if it was cut short. */
+/* An episode of environment e ended in row t: if truncated, bootstrap from its last observation. */
 static void end_episode(const rollout_task *task, trpo_scratch *s, int t, int e)
 {
     trpo_agent *w = task->w;
@@ -184,7 +182,7 @@ static void close_row(const rollout_task *task, trpo_scratch *s, int t, int e, i
     }
 }
 
-/* What came after the last row: an episode that goes on is valued there. */
+/* Stores the network inputs after the last row, from which running episodes are bootstrapped. */
 static void keep_last(const rollout_task *task, trpo_scratch *s, int e, int n)
 {
     trpo_agent *w = task->w;
@@ -212,14 +210,14 @@ static void run_slice(void *arg, int index, int worker)
     keep_last(task, s, e, n);
 }
 
-/* As many slices for each worker, of at most a tile. */
+/* Environments per slice, at most a tile, such that all workers get equally many slices. */
 static int slice_size(int E, int n_workers)
 {
     const int rounds = 1 + (E - 1) / TRPO_TILE / n_workers;
     return n_workers >= E ? 1 : 1 + (E - 1) / (rounds * n_workers);
 }
 
-/* Nothing has happened in rows [first, first + N): what ends there is written as it comes. */
+/* Clears what is mostly 0 in rows [first, first + N); episodes' ends are written as they occur. */
 static void clear_rows(trpo_agent *w, ptrdiff_t first, size_t N)
 {
     memset(w->done + first, 0, N);
@@ -229,7 +227,7 @@ static void clear_rows(trpo_agent *w, ptrdiff_t first, size_t N)
     trpo_keep_mask(&w->policy, NULL, (int)first, (int)N);
 }
 
-/* Runs the task; the first mishap. */
+/* Runs all slices; returns the first error. */
 static trpo_mishap run_slices(rollout_task *task)
 {
     trpo_agent *w = task->w;
@@ -245,7 +243,7 @@ static trpo_mishap run_slices(rollout_task *task)
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
-/* Whether the environments take the policy's actions: real numbers, or as many choices. */
+/* Whether the environments accept the policy's actions: real numbers, or the same choices. */
 static int fit_actions(const trpo_model *m, const trpo_env *spec)
 {
     int (*const n_choices)(int) = m->dist->n_choices;

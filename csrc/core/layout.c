@@ -1,5 +1,5 @@
-/* Where everything lives: one list of arrays, run once to count bytes and once to place them. Every
- * size is summed by trpo_plus and trpo_times, which saturate. */
+/* Memory layout: one list of arrays, run once to count bytes and once to place them. All sizes are
+ * computed by trpo_plus and trpo_times, which saturate. */
 #include "work.h"
 
 #include <string.h>
@@ -13,12 +13,12 @@ static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int ind
     for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
 }
 
-/* ---- sizes: computed from the settings alone, so that counting needs no memory --------------- */
+/* ---- sizes, from the settings alone: counting needs no memory -------------------------------- */
 
 typedef struct shape {
     int inputs, n_hidden, A, D;
     const int *hidden;
-    int has_factors; /* whether K-FAC has a part in its steps */
+    int has_factors; /* its steps use K-FAC */
 } shape;
 
 static int size_of(const shape *s, int l)
@@ -89,7 +89,7 @@ static void place_net(trpo_net *net, trpo_arena *a, const shape *s, const trpok_
     place_packed(net, a, s, k);
 }
 
-/* Activations from layer `first` on; with first = 1 the inputs are another batch's. */
+/* Activations from layer `first` on; with first = 1 the inputs belong to another batch. */
 static void place_batch(trpo_batch *batch, trpo_arena *a, const shape *s, int first, int N)
 {
     batch->h = TRPO_TAKE(a, real *, s->n_hidden + 2);
@@ -106,13 +106,13 @@ static ptrdiff_t net_parameters(const shape *s)
     return total;
 }
 
-/* What is summed of G of layer l: as of A, with a row for a bias, which it has not. */
+/* The size of layer l's sum for G. Like A's it has a bias row, which goes unused. */
 static ptrdiff_t G_size(const shape *s, int l)
 {
     return trpo_times(size_of(s, l + 1), size_of(s, l + 1) + 1);
 }
 
-/* Of a model that is solved for without them there is only `temp`: they grow with O squared. */
+/* Without factors, whose size is quadratic in O, only `temp` is needed. */
 static void place_factors(trpo_factors *f, trpo_arena *a, const shape *s, const trpok_dist *dist)
 {
     const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
@@ -183,7 +183,7 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     if (k > 1) m->fisher.act = TRPO_TAKE(a, real, trpo_times(N / k + 1, s->D));
 }
 
-/* A Gaussian of standard deviation 1 with mean V; its "action" is the return. */
+/* A unit Gaussian with mean V; its "action" is the return. */
 static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
     const trpo_critic_method *method = w->critic_method;
@@ -204,7 +204,7 @@ static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     m->fisher = m->batch;
 }
 
-/* At most: what an exact head saves is not worth a case here. */
+/* An upper bound: an exact head needs less. */
 static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
@@ -239,7 +239,7 @@ static void place_worker(trpo_scratch *s, trpo_arena *a, const trpo_agent *w, co
     s->row1 = TRPO_TAKE(a, real, TRPO_TILE);
 }
 
-/* As many equal pieces as there are workers: counted once, however many these are. */
+/* One piece of equal size per worker, counted once for all. */
 static void place_scratch(trpo_agent *w, trpo_arena *a, const shape *policy, const shape *critic,
                           ptrdiff_t sum)
 {
@@ -309,7 +309,7 @@ static void place_state(trpo_agent *w, trpo_arena *a)
     w->damping_scale = TRPO_TAKE(a, double, 1);
 }
 
-/* The one list; with base NULL nothing is written but `w` itself. */
+/* The list of all arrays; with base NULL only `w` is written. */
 static trpo_arena place(trpo_agent *w, char *base)
 {
     trpo_arena a = {base, (ptrdiff_t)sizeof *w};

@@ -1,15 +1,14 @@
-/* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
- * keeps KL(old || new) <= target_kl and improves the surrogate is taken; trpo_acceptance has
- * other rules. A trial that is not finite is none, whatever its other numbers. A log_std beyond its
- * bounds is moved to them before the trial is evaluated: KL, surrogate and what is taken are of one
- * policy.
+/* Backtracking line search: accepts the first of theta' = theta + scale shrink^j dir, j = 0, 1, ...
+ * with KL(old || new) <= target_kl and an improved surrogate; trpo_acceptance has other rules. A
+ * trial that is not finite is never accepted. log_std is clamped to its bounds before a trial is
+ * evaluated, so that KL and surrogate are those of the policy that is accepted.
  *
  * A trial needs one pass over the batch, for three means at once:
  *     surr = E[(ratio - 1) A] + ent_coef entropy,   kl = E[KL(old || new)],   entropy
  * The outputs at the old parameters are those cached by the rollout. */
 #include "work.h"
 
-/* trpo_rejection: the first test that a trial fails. */
+/* The first test that a trial fails, as a trpo_rejection. */
 static int judge(const double *theta, const trpo_trial *trial, const trpo_rule *rule, ptrdiff_t P)
 {
     if (!isfinite(trial->kl) || !isfinite(trial->surr) || !trpok_finite(theta, P))
@@ -54,7 +53,7 @@ static real total(const real *x, int n)
     return (real)sum;
 }
 
-/* kl (n) = KL(old || new), or KL(new || old): of present and trial outputs */
+/* kl (n) = KL(old || new), or KL(new || old), from current and trial outputs */
 static void divergence(const trpo_agent *w, real *kl, const real *out, const real *out_trial,
                        const double *log_std_trial, real *work, int n)
 {

@@ -1,19 +1,18 @@
-/* Action masks: which choices a row leaves open.
+/* Action masks: which choices a row allows.
  *
- * A forbidden choice's output is TRPOK_FORBIDDEN in place of what the network computed, after every
- * forward pass of the policy, and an open one's stays above it. The forbidden one's probability is
- * then exactly 0, before a step and after it, and nothing that is derived from the outputs needs to
- * know of masks: log-probabilities, KL and entropy are those of the choices that are left, and
- * adjoint and Fisher metric have no component along the output that was replaced, as they must,
- * since it no longer depends on theta.
+ * After every forward pass of the policy a forbidden choice's output is replaced by
+ * TRPOK_FORBIDDEN, and an allowed one's is kept above it. The forbidden choice then has probability
+ * exactly 0, before and after a step, so that nothing computed from the outputs needs to handle
+ * masks: log-probabilities, KL and entropy are those of the allowed choices, and adjoint and Fisher
+ * metric have no component along the replaced output, which no longer depends on theta.
  *
- * Masks are kept beside the rollout's actions from the first row on that has one; rows without
- * leave all open. Proved by tests/test_masks.py. */
+ * Masks are stored with the rollout's actions from the first row that has one; rows without a mask
+ * allow all choices. Proved by tests/test_masks.py. */
 #include "work.h"
 
 #include <string.h>
 
-/* 1 if a choice of the component is open. */
+/* 1 if a choice of the component is allowed. */
 static int leaves_a_choice(const uint8_t *mask, int K)
 {
     for (int k = 0; k < K; k++)
@@ -21,7 +20,7 @@ static int leaves_a_choice(const uint8_t *mask, int K)
     return 0;
 }
 
-/* Component d of row n, whose mask and action begin at the pointers; act may be NULL. */
+/* Whether a component's mask (K) allows a choice, and its action, if given. */
 static int is_masked_well(const uint8_t *mask, const real *act, int K)
 {
     return leaves_a_choice(mask, K) && (act == NULL || mask[(int)*act]);
@@ -56,7 +55,7 @@ void trpo_keep_mask(trpo_model *m, const uint8_t *mask, int first, int N)
         memset(kept, 1, (size_t)N * row);
 }
 
-/* NaN stays NaN where it may be chosen: what overflows is no step. */
+/* An allowed output that is NaN stays NaN, so that a step that overflows is rejected. */
 static real masked(real out, int open)
 {
     const real forbidden = (real)TRPOK_FORBIDDEN, least = forbidden / 2;

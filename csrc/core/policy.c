@@ -1,7 +1,7 @@
-/* The policy's randomness and the initial parameters of both networks. */
+/* Random streams, the policy's noise, and the initial parameters of both networks. */
 #include "work.h"
 
-/* A counter, which the caller may have written: 0 for what no 53 bits hold. */
+/* A counter as an integer; 0 if the caller wrote a number that is out of range. */
 static uint64_t whole(double x) { return x >= 0 && x < 9007199254740992.0 ? (uint64_t)x : 0; }
 
 trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter)

@@ -1,8 +1,8 @@
 /* The rollout: act, record, push; and using the policy without recording.
  *
- * A row is opened by act or record, which run both networks on the observations and keep their
- * activations where the update will read them, and closed by push. A call that fails leaves the
- * rollout as it was. Environments in C have a faster way: collect.c. */
+ * act or record opens a row: it runs both networks on the observations and caches their activations
+ * for the update. push closes it. A call that fails leaves the rollout unchanged. collect.c is a
+ * faster path for environments in C. */
 #include "work.h"
 
 #include <string.h>
@@ -96,7 +96,7 @@ void trpo_rate_rows(trpo_agent *w, int first, int N)
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of a tile of row t as the networks see them; the policy's outputs under masks. */
+/* Network inputs of a tile of row t, and the policy's masked outputs. */
 static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     trpo_agent *w = pass->agent;
@@ -125,7 +125,7 @@ static void copy_out(real *to, const real *from, ptrdiff_t count)
     if (to != NULL) memcpy(to, from, (size_t)count * sizeof(real));
 }
 
-/* Values, the actions' log-probabilities, and what the caller wants to know. */
+/* Computes values and log-probabilities, and copies them to the caller. */
 static void finish_row(trpo_agent *w, real *logp, real *val)
 {
     const int E = w->set.n_envs, first = w->t * E;
@@ -183,7 +183,7 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 
 /* ---- closing it ------------------------------------------------------------------------------ */
 
-/* boot = V(next_obs) of row n, which was cut short; last_obs holds that observation */
+/* boot = V(next_obs) of row n, which was truncated; last_obs holds that observation's inputs */
 static void bootstrap(trpo_agent *w, int n)
 {
     const real *seen = w->last_obs + (ptrdiff_t)(n % w->set.n_envs) * w->policy.net.size[0];
@@ -203,8 +203,8 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
     if (trunc && !term) bootstrap(w, n);
 }
 
-/* A row that was no step: nothing carries into it or out of it. An episode that was left open
- * before it counts as cut short there. */
+/* A skipped row: nothing carries into it or out of it. An episode still running before it counts as
+ * truncated there. */
 static void close_skipped(trpo_agent *w, int e)
 {
     const int F = w->policy.net.size[0], E = w->set.n_envs, n = w->t * E + e;
@@ -255,7 +255,7 @@ void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w
 
 /* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
-/* Outputs of a model for a tile of observations as the networks see them. */
+/* A model's outputs for a tile of inputs. */
 static real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m, const real *inputs,
                           int n)
 {
@@ -308,7 +308,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
     return status;
 }
 
-/* ---- a batch set directly -------------------------------------------------------------------- */
+/* ---- a batch set by the caller --------------------------------------------------------------- */
 
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
                     const double *ret, const real *logp, const uint8_t *mask, int N)

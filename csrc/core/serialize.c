@@ -1,17 +1,17 @@
-/* The agent's lasting state: a list of named arrays of doubles, written to and read from bytes.
+/* The agent's persistent state: a list of named arrays of doubles, saved to and loaded from bytes.
  *
- *     "TRPO" and the format's number | settings that decide the arrays' meaning | the arrays |
- *     a checksum (FNV-1a, 64 bits) of all before it
+ *     "TRPO" and the format number | settings that determine the arrays' meaning | the arrays |
+ *     a checksum (FNV-1a, 64 bits) of everything before it
  *
- * Loading checks everything before it changes anything: the checksum tells of damage, and `range`,
- * for each number, whether training can have come to it. */
+ * Loading checks everything before it changes anything: the checksum detects damage, and each
+ * number must be in the `range` that training can reach. */
 #include "work.h"
 
 #include <string.h>
 
 enum { FORMAT = 2, N_MEANING = 6 };
 
-/* What the numbers of a field can be; all are finite. */
+/* The valid numbers of a field; all are finite. */
 typedef enum field_range { ANY, NOT_NEGATIVE, COUNT, COUNTERS, SCALE } field_range;
 
 typedef struct field {
@@ -40,7 +40,7 @@ static field field_at(const trpo_agent *w, int i)
         {"adam_v", w->adam_v, Pv, NOT_NEGATIVE},
         {"counters", w->counters, TRPO_N_COUNTERS, COUNTERS},
         {"damping_scale", w->damping_scale, 1, SCALE},
-        {"features", w->features, (size_t)trpo_n_drawn(&w->set), ANY}, /* not everywhere */
+        {"features", w->features, (size_t)trpo_n_drawn(&w->set), ANY}, /* may have count 0 */
     };
     return i >= 0 && (size_t)i < sizeof fields / sizeof *fields ? fields[i] : none;
 }
@@ -56,7 +56,7 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
 
 static int is_count(double x, double most) { return x >= 0 && x <= most && x == floor(x); }
 
-/* Counts go up to 2^52, which no training comes to: to go on from there doubles still have room. */
+/* Counts are at most 2^52, more than any training reaches, so that they can still be increased. */
 static int can_be(field_range range, size_t i, double x)
 {
     const double most = 4503599627370496.0, most_of_a_word = 4294967295.0;
@@ -69,7 +69,7 @@ static int can_be(field_range range, size_t i, double x)
     }
 }
 
-/* Whether a field can hold these numbers, at any address. */
+/* Whether the numbers at `from` (any alignment) are valid for the field. */
 static int can_hold(const field *f, const char *from)
 {
     for (size_t i = 0; i < f->count; i++) {
@@ -80,7 +80,7 @@ static int can_hold(const field *f, const char *from)
     return 1;
 }
 
-/* Whether the state, or with `from` the one in these bytes, can be loaded. */
+/* Whether the state is valid: the agent's, or if `from` is given the one in those bytes. */
 static int is_sound(const trpo_agent *w, const char *from)
 {
     field f;
@@ -103,7 +103,7 @@ int trpo_refresh(trpo_agent *w)
     return is_sound(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
 }
 
-/* FNV-1a, 64 bits, over some more bytes. */
+/* Continues an FNV-1a hash, 64 bits, over more bytes. */
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
 {
     const unsigned char *byte = (const unsigned char *)bytes;
@@ -116,14 +116,14 @@ static uint64_t checksum(const void *bytes, size_t count)
     return hash_bytes(14695981039346656037u, bytes, count);
 }
 
-/* Of what the observations are features. */
+/* Adds what defines the features, if there are any. */
 static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
 {
     const double numbers[] = {(double)s->features, s->feature_bandwidth, (double)s->feature_degree};
     return s->features != TRPO_NO_FEATURES ? hash_bytes(hash, numbers, sizeof numbers) : hash;
 }
 
-/* What else must agree for the arrays to mean the same. */
+/* The numbers that must match for the arrays to have the same meaning. */
 static void meaning(double *numbers, const trpo_agent *w)
 {
     const trpo_model *policy = &w->policy, *critic = &w->critic;
@@ -133,13 +133,13 @@ static void meaning(double *numbers, const trpo_agent *w)
     hash = hash_features(hash, &w->set);
     numbers[0] = w->set.distribution;
     numbers[1] = w->set.activation;
-    numbers[2] = w->critic_method->features != NULL; /* beside its inputs, in the hash */
+    numbers[2] = w->critic_method->features != NULL; /* its input size is in the hash */
     numbers[3] = w->set.normalize_observations;
     numbers[4] = w->set.normalize_rewards;
     numbers[5] = (double)(hash >> 11);
 }
 
-/* Less than the agent itself needs, header and checksum included: no sum can wrap. */
+/* Cannot overflow: header and checksum included, it is less than the agent's own size. */
 static size_t state_bytes(const trpo_agent *w)
 {
     field f;

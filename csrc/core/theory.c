@@ -1,4 +1,4 @@
-/* The stages of an update one at a time, on a batch that was set directly: theory.h. */
+/* The stages of an update one at a time, on a batch set by the caller: theory.h. */
 #include "work.h"
 
 #include <string.h>
@@ -66,7 +66,7 @@ trpo_solution trpo_theory_solve(trpo_agent *w, double *x)
 
 /* ---- the critic ------------------------------------------------------------------------------ */
 
-/* The critic is a unit Gaussian, whose log-likelihood of ret falls as the loss grows. */
+/* The critic's grad is of the log-likelihood of ret, which is minus the loss. */
 void trpo_theory_value_gradient(trpo_agent *w, double *g)
 {
     trpo_gradient(w, &w->critic, NULL);

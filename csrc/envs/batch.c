@@ -1,4 +1,4 @@
-/* Environments side by side: their memory, their episodes, and what they answer. */
+/* A batch of environments: memory, episodes, outcomes. */
 #include "envs.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@
 
 enum { STATE_ALIGNMENT = 16 };
 
-/* Bytes of a mask, if there are any. */
+/* Bytes of a mask; 0 if the environment has none. */
 static ptrdiff_t mask_size(const trpo_env *env)
 {
     ptrdiff_t A = 0;
@@ -29,7 +29,7 @@ static void place_outcome(trpo_env_outcome *out, trpo_arena *a, int E, int O, pt
     out->mask = A > 0 ? TRPO_TAKE(a, uint8_t, trpo_times(E, A)) : NULL;
 }
 
-/* What is saved stands in one piece. */
+/* The arrays that are saved are contiguous. */
 static trpo_arena place(trpo_envs *w, char *base, const trpo_env *env, int E)
 {
     trpo_arena a = {base, (ptrdiff_t)sizeof *w};
@@ -84,7 +84,7 @@ void trpo_envs_close(trpo_envs *w)
     }
 }
 
-/* ---- what stands ----------------------------------------------------------------------------- */
+/* ---- access ---------------------------------------------------------------------------------- */
 
 int trpo_envs_count(const trpo_envs *w) { return w->E; }
 
@@ -106,9 +106,9 @@ void trpo_envs_seed(trpo_envs *w, uint64_t seed)
 
 static double *row(double *array, int e, int width) { return array + (size_t)e * (size_t)width; }
 
-/* ---- what goes wrong ------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-/* Fills in the failure; returns the status. An environment that failed itself ends its episode. */
+/* Fills in the failure; returns the status. If the environment itself failed, ends its episode. */
 static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
                 trpo_env_failure *failure)
 {
@@ -119,8 +119,8 @@ static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int com
     return status;
 }
 
-/* Copies an observation (O) as it comes; the first component that is not finite, O if all are.
- * One by one, for they were written so a moment ago: to load pairs would wait for the stores. */
+/* Copies an observation (O); returns the first component that is not finite, O if all are. Copies
+ * one by one, as they were just written: wider loads would stall on those stores. */
 static int keep(double *to, const double *obs, int O)
 {
     for (int i = 0; i < O; i++) {
@@ -130,9 +130,9 @@ static int keep(double *to, const double *obs, int O)
     return O;
 }
 
-/* ---- which choices are open ------------------------------------------------------------------ */
+/* ---- masks ----------------------------------------------------------------------------------- */
 
-/* What is well comes to 1, all bytes or-ed. */
+/* The bytes of a valid component, combined by "or", give 1. */
 int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask)
 {
     for (int d = 0; d < env->n_actions; d++) {
@@ -143,7 +143,7 @@ int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask)
     return env->n_actions;
 }
 
-/* The environment's mask, of the state as it stands after so many steps. */
+/* Calls the environment's `mask` on its state after `step` steps. */
 static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure)
 {
     const trpo_env *env = w->env;
@@ -156,15 +156,15 @@ static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure
     return fail(w, e, TRPO_ENV_ERR_MASK, step, 0, component, failure);
 }
 
-/* What is done next has no effect: all is open. */
+/* Allows all choices, for an episode that has ended: the next action has no effect. */
 static void open_mask(trpo_envs *w, int e)
 {
     if (w->A > 0) memset(w->out.mask + (size_t)e * w->A, 1, w->A);
 }
 
-/* ---- beginning an episode -------------------------------------------------------------------- */
+/* ---- starting an episode --------------------------------------------------------------------- */
 
-/* What the environment answered to reset or observe, as the beginning of an episode. */
+/* Starts an episode after the environment's reset or observe, which returned `code`. */
 static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
 {
     const int O = w->env->obs_size;
@@ -184,7 +184,7 @@ static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
     return begin(w, e, code, failure);
 }
 
-/* Nothing has happened yet in this environment. */
+/* The outcome before the first step. */
 static void clear(trpo_envs *w, int e)
 {
     const int O = w->env->obs_size;
@@ -223,7 +223,7 @@ int trpo_envs_observe(trpo_envs *w, int e, trpo_env_failure *failure)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-/* The first component of act that is no action; D if all are. */
+/* The first component of act that is not a valid action; D if all are. */
 static int bad_action(const trpo_env *env, const double *act)
 {
     for (int d = 0; d < env->n_actions; d++) {
@@ -235,7 +235,7 @@ static int bad_action(const trpo_env *env, const double *act)
     return env->n_actions;
 }
 
-/* The action (D) as the environment gets it. */
+/* The action (D), clipped to the environment's bounds. */
 static const double *bounded(trpo_envs *w, int e, const double *act)
 {
     const trpo_env *env = w->env;
@@ -246,7 +246,7 @@ static const double *bounded(trpo_envs *w, int e, const double *act)
     return own;
 }
 
-/* Books a step that went well, and begins the next episode if one has ended and that is due. */
+/* Records a successful step, and starts the next episode if one has ended with SAME_STEP. */
 static int book(trpo_envs *w, int e, double rew, int term, int autoreset, trpo_env_failure *failure)
 {
     const trpo_env_outcome *out = &w->out;
@@ -283,7 +283,7 @@ static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_
     return book(w, e, rew, term != 0, autoreset, failure);
 }
 
-/* One environment's turn: a step, or what stands in its place. */
+/* Steps one environment, or resets it in place of a step. */
 static int turn(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_failure *failure)
 {
     const int64_t number = w->out.episode_length[e] + 1;

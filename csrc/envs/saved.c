@@ -1,10 +1,10 @@
-/* Environments as bytes, and back.
+/* Saving environments to bytes, and loading them.
  *
- *     "TENV" and the format's number | name, sizes | states, streams, outcomes, masks if there are
- *     any, phases | a checksum (FNV-1a, 64 bits) of all before it
+ *     "TENV" and the format number | name, sizes | states, streams, outcomes, masks if there are
+ *     any, phases | a checksum (FNV-1a, 64 bits) of everything before it
  *
- * Loading checks everything before it changes anything: the checksum, and of each environment that
- * its row can have been saved. The states alone are the simulator's, and are not looked into. */
+ * Loading checks everything before it changes anything: the checksum, and that each environment's
+ * row is possible. Only the states, which are opaque, are not checked. */
 #include "envs.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 enum { FORMAT = 1, N_MEANING = 6 };
 
-/* FNV-1a, 64 bits, over some more bytes. */
+/* Continues an FNV-1a hash, 64 bits, over more bytes. */
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
 {
     const unsigned char *byte = (const unsigned char *)bytes;
@@ -22,7 +22,7 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
 
 static const uint64_t NOTHING_HASHED = 14695981039346656037u;
 
-/* What must agree for the bytes to mean the same. */
+/* The numbers that must match for the bytes to have the same meaning. */
 static void meaning(uint64_t values[N_MEANING], const trpo_envs *w)
 {
     const trpo_env *env = w->env;
@@ -55,18 +55,18 @@ int trpo_envs_save(const trpo_envs *w, void *buffer, size_t bytes)
     return TRPO_ENV_OK;
 }
 
-/* ---- what can have been saved ---------------------------------------------------------------- */
+/* ---- validation ------------------------------------------------------------------------------ */
 
-/* No episode comes to as many steps; far from where a double or an int64_t would end. */
+/* More steps than any episode has, and far from the limits of a double or an int64_t. */
 static const int64_t LONGEST = (int64_t)1 << 52;
 
-/* What is saved of an array stands where the array itself does, from `saved` on. */
+/* An array's copy in the saved bytes: at the array's offset from w->saved. */
 static const char *place_of(const trpo_envs *w, const char *saved, const void *array)
 {
     return saved + ((const char *)array - w->saved);
 }
 
-/* Entry i of a saved array, at any address. */
+/* Entry i of a saved array, at any alignment. */
 static double number(const trpo_envs *w, const char *saved, const double *array, size_t i)
 {
     double x;
@@ -81,7 +81,7 @@ static int64_t saved_length(const trpo_envs *w, const char *saved, int e)
     return length;
 }
 
-/* obs and final_obs of an environment that has an episode. */
+/* Whether obs and final_obs are finite, as they are during an episode. */
 static int has_observations(const trpo_envs *w, const char *saved, int e)
 {
     const size_t O = (size_t)w->env->obs_size, first = (size_t)e * O;
@@ -92,7 +92,7 @@ static int has_observations(const trpo_envs *w, const char *saved, int e)
     return 1;
 }
 
-/* The environment is asked of the saved state: the mask must be what it says. */
+/* Whether the mask is valid, and the one that the environment computes for the saved state. */
 static int has_mask(trpo_envs *w, const char *saved, int e, int phase)
 {
     const trpo_env *env = w->env;
@@ -106,7 +106,7 @@ static int has_mask(trpo_envs *w, const char *saved, int e, int phase)
            trpo_env_bad_component(env, w->spare_mask) == env->n_actions;
 }
 
-/* Environment e's row. One that has no episode may show anything, and waits for its reset. */
+/* Whether environment e's row is possible. Without an episode its observations are arbitrary. */
 static int is_row_sound(trpo_envs *w, const char *saved, int e)
 {
     const int term = *place_of(w, saved, &w->out.term[e]);
@@ -115,7 +115,7 @@ static int is_row_sound(trpo_envs *w, const char *saved, int e)
     const int64_t length = saved_length(w, saved, e);
     if ((term | 1) != 1 || (trunc | 1) != 1 || length < 0 || length > LONGEST) return 0;
     if (!isfinite(number(w, saved, w->out.rew, (size_t)e))) return 0;
-    if (isnan(number(w, saved, w->out.episode_return, (size_t)e))) return 0; /* it can overflow */
+    if (isnan(number(w, saved, w->out.episode_return, (size_t)e))) return 0; /* may be infinite */
     if (phase == TRPO_ENV_NEW || phase == TRPO_ENV_BROKEN) return 1;
     if (phase != TRPO_ENV_RUNNING && phase != TRPO_ENV_ENDED) return 0;
     if ((phase == TRPO_ENV_ENDED && !over) || (over && length == 0)) return 0;

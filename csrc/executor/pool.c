@@ -1,14 +1,14 @@
-/* The pool: a crew of threads that take the tasks of one run after the other.
+/* The pool: a crew of threads that executes runs of tasks, one run at a time.
  *
- * A run is published in the crew's fields and opened; whoever is awake enters it, takes tasks off
- * the counter `next` until there are none, and leaves. The caller, after its own last task, shuts
- * the run and waits for those inside, and for nobody else: a thread that wakes too late finds the
- * run shut. While a run is shut and empty nobody but the caller looks at its fields.
+ * The caller publishes a run in the crew's fields and opens it. Threads that are awake enter, take
+ * tasks from the counter `next` until none are left, and leave. After its own last task the caller
+ * shuts the run and waits only for the threads inside; a thread that wakes too late finds the run
+ * shut. While a run is shut and empty, only the caller accesses its fields.
  *
- * `inside` counts the threads in the run, with SHUT in its top bit. Two flags tell who sleeps:
- * `parked` the threads, `awaited` the caller. Each sleeper first announces itself and then looks
- * once more at what it waits for; each waker first changes that and then looks for sleepers. All
- * four are sequentially consistent, so that one of the two sees the other. */
+ * `inside` counts the threads in the run, with SHUT in its top bit. `parked` counts sleeping
+ * threads; `awaited` says that the caller sleeps. A sleeper announces itself, then checks again
+ * what it waits for; a waker changes that, then checks for sleepers. All these accesses are
+ * sequentially consistent, so at least one of the two sees the other. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -36,32 +36,32 @@ enum { SPIN_NS = 50000, LOOKS = 64, CACHE_LINE = 64 };
 /* A thread of a crew. */
 typedef struct member {
     struct crew *crew;
-    int worker;           /* its number, >= 1: the caller is 0                                 */
-    unsigned seen;        /* the last run it knows of                                          */
+    int worker;           /* its number, >= 1; the caller is 0                                 */
+    unsigned seen;        /* the number of the last run it saw                                 */
     pthread_t thread;
 } member;
 
 typedef struct crew {
-    pid_t home;           /* the process that the threads live in                              */
-    int spins;            /* whether waiting begins with spinning                              */
+    pid_t home;           /* the process that has the threads                                  */
+    int spins;            /* threads spin before they sleep                                    */
     int size;             /* threads started                                                   */
-    int leaving;          /* atomic: the threads are to end                                    */
-    pthread_mutex_t lock; /* to sleep and to wake; no task runs under it                       */
-    pthread_cond_t wake;  /* a run has begun                                                   */
-    pthread_cond_t done;  /* a run that is shut has been left by all                           */
+    int leaving;          /* atomic: the threads must exit                                     */
+    pthread_mutex_t lock; /* for sleeping and waking; never held during a task                 */
+    pthread_cond_t wake;  /* a run has started                                                 */
+    pthread_cond_t done;  /* the last thread has left a shut run                               */
     /* the run: written by the caller while it is shut */
     void (*task)(void *arg, int index, int worker);
     void *arg;
     unsigned n_tasks;
     fenv_t env;           /* the caller's floating-point environment                           */
-    /* atomics, apart: what is watched, what all change, what is changed at the ends of a run */
+    /* atomics, on cache lines by use: waited on; changed per task; changed at a run's ends */
     char apart1[CACHE_LINE];
-    unsigned number;      /* runs begun                                                        */
+    unsigned number;      /* runs started                                                      */
     char apart2[CACHE_LINE];
-    unsigned next;        /* the task to be taken next                                         */
+    unsigned next;        /* index of the next task                                            */
     char apart3[CACHE_LINE];
-    unsigned inside;      /* threads in the run; SHUT                                          */
-    int parked;           /* threads asleep                                                    */
+    unsigned inside;      /* threads in the run, and SHUT                                      */
+    int parked;           /* sleeping threads                                                  */
     int awaited;          /* 1 while the caller sleeps                                         */
     char apart4[CACHE_LINE];
 } crew;
@@ -69,8 +69,8 @@ typedef struct crew {
 struct trpo_pool {
     int n_threads;
     int spins;
-    int busy;             /* atomic: the process in which a run is under way, or 0             */
-    crew *threads;        /* NULL until the first run that has work for it                     */
+    int busy;             /* atomic: the process with a run in progress, or 0                  */
+    crew *threads;        /* NULL until the first run with work for it                         */
 };
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static long long nanoseconds(void)
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-/* Watches *x for a while, until it is `value` (wanted = 1) or is not (wanted = 0). */
+/* Spins until *x == value (wanted = 1) or *x != value (wanted = 0); returns 0 on timeout. */
 static int spin(const crew *c, const unsigned *x, unsigned value, int wanted)
 {
     if (!c->spins) return (load(x) == value) == wanted;
@@ -107,7 +107,7 @@ static int spin(const crew *c, const unsigned *x, unsigned value, int wanted)
     return 0;
 }
 
-/* ---- a thread's life ------------------------------------------------------------------------- */
+/* ---- a thread -------------------------------------------------------------------------------- */
 
 static void park(crew *c, unsigned seen)
 {
@@ -118,14 +118,14 @@ static void park(crew *c, unsigned seen)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* The number of the run that began after run `seen`. */
+/* Waits for a run after run `seen`; returns its number. */
 static unsigned await_run(crew *c, unsigned seen)
 {
     if (!spin(c, &c->number, seen, 0)) park(c, seen);
     return load(&c->number);
 }
 
-/* Whether the run was still open. */
+/* Enters the run; 0 if it is shut. */
 static int enter(crew *c)
 {
     unsigned inside = load(&c->inside);
@@ -168,7 +168,7 @@ static void *work(void *arg)
 
 /* ---- a crew ---------------------------------------------------------------------------------- */
 
-/* Its members stand behind it. */
+/* The members, stored after the crew. */
 static member *members(crew *c) { return (member *)(void *)(c + 1); }
 
 static crew *new_crew(const trpo_pool *pool, pid_t home)
@@ -184,7 +184,7 @@ static crew *new_crew(const trpo_pool *pool, pid_t home)
     return c;
 }
 
-/* Signals are for the host's own threads; a thread's own faults cannot wait. */
+/* Blocks signals, which are for the host's threads, except those of a thread's own faults. */
 static void quiet_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
@@ -194,7 +194,7 @@ static void quiet_signals(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &quiet, before);
 }
 
-/* Starts threads until there are `size`, or as many as can be had. They inherit the mask. */
+/* Starts threads up to `size`, or as many as can be created. They inherit the signal mask. */
 static void hire(crew *c, int size)
 {
     sigset_t before;
@@ -223,15 +223,15 @@ static void dismiss(crew *c)
     pthread_cond_destroy(&c->done);
 }
 
-/* Of a crew whose home is another process only the memory is here: its threads are not, and its
- * lock may be held by one of them for ever. */
+/* After a fork only the crew's memory exists here: its threads do not, and its lock may be held
+ * forever. */
 static void free_crew(crew *c, pid_t here)
 {
     if (c != NULL && c->home == here) dismiss(c);
     free(c);
 }
 
-/* The crew with threads for n_tasks; NULL if there is nobody but the caller. */
+/* The crew, with threads for n_tasks; NULL if there are no threads besides the caller. */
 static crew *ready_crew(trpo_pool *pool, int n_tasks, pid_t here)
 {
     crew *c = pool->threads;
@@ -249,7 +249,7 @@ static crew *ready_crew(trpo_pool *pool, int n_tasks, pid_t here)
 static void wake_up(crew *c, int wanted)
 {
     if (__atomic_load_n(&c->parked, __ATOMIC_SEQ_CST) == 0) return;
-    /* One that has announced itself but does not sleep yet has the lock. */
+    /* A thread that is counted in `parked` but not yet asleep holds the lock. */
     pthread_mutex_lock(&c->lock);
     const int parked = __atomic_load_n(&c->parked, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&c->lock);
@@ -279,8 +279,8 @@ static void end(crew *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-/* Makes the pool busy, unless it is. What another process left there, which forked during a run,
- * means nothing here. */
+/* Marks the pool as busy; 0 if it already is. A mark left by a parent process that forked during a
+ * run is ignored. */
 static int claim(trpo_pool *pool, int here)
 {
     int busy = __atomic_load_n(&pool->busy, __ATOMIC_RELAXED);

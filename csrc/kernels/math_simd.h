@@ -1,18 +1,19 @@
-/* exp, expm1, tanh and sin on arrays, for any set of vectors. Same bits from each set with FMA.
+/* exp, expm1, tanh and sin on arrays. All instruction sets with FMA give the same bits.
  *
- *     x = n ln 2 + r,  n whole, |r| <= ln(2)/2      (ln 2 in two parts: n times the first is exact)
- *     p = e^r - 1 = r + r^2 q(r),  q by Taylor's series: all of it that a `lane` can hold
+ *     x = n ln 2 + r,  n integer, |r| <= ln(2)/2    (ln 2 in two parts: n times the first is exact)
+ *     p = e^r - 1 = r + r^2 q(r),  q by Taylor's series to the precision of a `lane`
  *
  *     exp x   = 2^n (1 + p)
  *     expm1 x = 2^n p + (2^n - 1)
  *     tanh x  = -u / (2 + u) with the sign of x,  u = expm1(-2 |x|) in [-1, 0]: so |tanh| <= 1
  *
- *     x = n pi + r,  n whole, |r| <= pi/2           (pi in three parts, likewise)
+ *     x = n pi + r,  n integer, |r| <= pi/2         (pi in three parts, likewise)
  *     sin x   = (-1)^n sin r,  by Taylor's series
  *
- * Errors are below 4 units in the last place, of sin below 2 of those of 1: near n pi it has no
- * more digits. Beyond SIN_MOST, where numbers of `real` lie too far apart to tell much of sin, x
- * counts as SIN_MOST with its sign. NaN stays NaN. Proved by tests/test_math.py. */
+ * Errors are below 4 units in the last place; for sin below 2 units in the last place of 1, since
+ * relative precision is lost near n pi. sin limits |x| to SIN_MOST, beyond which consecutive
+ * numbers are too far apart to have a meaningful sine. NaN stays NaN. Proved by tests/test_math.py.
+ */
 
 #ifdef TRPOK_WIDE
 static const lane LOG2_E = 1.4426950408889634, LN2_HIGH = 0.693147180369123816490,
@@ -45,7 +46,7 @@ static const lane SIN_TAYLOR[] = {1.0f / 6227020800.0f, -1.0f / 39916800, 1.0f /
 enum { TAYLOR_TERMS = sizeof TAYLOR / sizeof *TAYLOR };
 enum { SIN_TERMS = sizeof SIN_TAYLOR / sizeof *SIN_TAYLOR };
 
-/* p = e^r - 1 with x = n ln 2 + r. Adding and taking away WHOLE rounds to a whole number. */
+/* p = e^r - 1 with x = n ln 2 + r. Adding and subtracting WHOLE rounds to an integer. */
 TRPOK_INLINE vec reduced_expm1(vec *n, vec x)
 {
     *n = vec_sub(vec_fma(x, vec_all(LOG2_E), vec_all(WHOLE)), vec_all(WHOLE));
@@ -57,7 +58,7 @@ TRPOK_INLINE vec reduced_expm1(vec *n, vec x)
     return vec_fma(vec_mul(r, r), q, r);
 }
 
-/* 2^n in two factors, so that results overflow and underflow gradually as they should */
+/* 2^n in two factors, so that results overflow and underflow gradually */
 TRPOK_INLINE vec vec_exp(vec x)
 {
     vec n;
@@ -83,7 +84,7 @@ TRPOK_INLINE vec vec_tanh(vec x)
     return vec_with_sign(vec_div(u, vec_add(vec_all(2), u)), x);
 }
 
-/* odd = n - 2 round(n/2) is -1, 0 or 1: so (-1)^n = 1 - 2 odd^2 */
+/* odd = n - 2 round(n/2) is -1, 0 or 1, and (-1)^n = 1 - 2 odd^2 */
 TRPOK_INLINE vec vec_sin(vec x)
 {
     x = vec_at_most(SIN_MOST, vec_at_least(-SIN_MOST, x));

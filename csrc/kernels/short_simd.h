@@ -1,16 +1,15 @@
-/* Dense layers of few outputs (M <= SHORT), for machines with vectors: a policy's head of 1 to 8
- * actions, a critic's one value. One source for each set of vectors.
+/* Dense layers of few outputs (M <= SHORT), for all instruction sets with vectors: a policy's head
+ * of 1 to 8 outputs, a critic's value.
  *
- * Vectors along M would be filled with nothing for the most part, so they lie along k:
+ * Vectors along M would be mostly empty, so they run along k:
  *
  *     z[n, m] = tree over SHORT_LANES lanes of (sum x[n, k] V[k, m] + sum tx[n, k] W[k, m]) + bias
  *
- * where lane i sums k = i, i + SHORT_LANES, ... in index order, the bias in the lane that k = K
- * would have. SHORT_LANES is the same for every set, whatever its vectors hold: so the bits are.
- * Several rows go together, so that enough sums are under way at once.
+ * where lane i sums k = i, i + SHORT_LANES, ... in index order, and the bias is in lane
+ * K % SHORT_LANES. SHORT_LANES, and hence the bits, are the same for every instruction set,
+ * whatever its vector width. Several rows are processed together, to have enough independent sums.
  *
- * Packed: blocks of SHORT_LANES rows of the matrix, in a block column by column, filled up with
- * 0. */
+ * Packed: blocks of SHORT_LANES rows of the matrix, stored by columns and padded with 0. */
 #include "rows_simd.h"
 
 enum { HALVES = SHORT_LANES / LANES, MOST_SUMS = 12 };
@@ -43,7 +42,7 @@ TRPOK_INLINE void add_blocks(vec sum[MOST_SUMS][HALVES], const real *x, const re
     if (k < K) add_block(sum, x + k, W + (ptrdiff_t)k * M, K - k, K, R, M);
 }
 
-/* The bias in lane K % SHORT_LANES, where `one` is 1; 0 in the others. */
+/* Starts sums with the bias in lane K % SHORT_LANES, where `one` is 1, and 0 in the others. */
 TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
                              const vec one[HALVES], int R, int M)
 {
@@ -57,8 +56,8 @@ TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
                                    : vec_all(0);
 }
 
-/* total (count, rounded up to 4) = the sums' lanes added up. First the halves, then the lanes of
- * one: the same tree for one vector as for two. */
+/* total (count, rounded up to 4) = the sums over lanes. Halves are added first, then lanes: the
+ * same tree for one vector as for two. */
 TRPOK_INLINE void add_up(real *total, vec sum[MOST_SUMS][HALVES], int count)
 {
 #pragma GCC unroll 3
@@ -118,7 +117,7 @@ TRPOK_TARGET static void run_short_layer(const trpok_layer *y, int N)
     }
 }
 
-/* The same, and then its activation. */
+/* A complete layer: the sums, then the activation. */
 static void short_layer(const trpok_layer *y, int N)
 {
     const ptrdiff_t count = (ptrdiff_t)N * y->M;
