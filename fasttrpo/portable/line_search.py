@@ -1,6 +1,4 @@
-"""Stage 4: the step size, and backtracking until the trust region holds and the surrogate improves
-(Schulman et al. 2015, app. C).
-"""
+"""Stage 4: the step size, and the backtracking line search (Schulman et al. 2015, app. C)."""
 
 from __future__ import annotations
 
@@ -10,16 +8,16 @@ import numpy as np
 
 from . import masks, network
 
-# Why a trial is not taken, or none was made.
+# The test that a trial fails.
 NOT_REJECTED, TOO_FAR, NO_IMPROVEMENT, NOT_FINITE = "", "kl", "improvement", "not finite"
 
 
 class Step(NamedTuple):
-    """What the policy step came to. theta is the old one where no trial was accepted."""
+    """The outcome of the policy step. theta is the old one if no trial was accepted."""
 
     theta: np.ndarray
     rejected: str
-    surr_gain: float  # of the last trial, taken or not
+    surr_gain: float  # of the last trial, accepted or not
     kl: float  # likewise
     entropy: float
     trials: int
@@ -34,8 +32,8 @@ def surrogate(logp, entropy, batch):
 
 
 def evaluate(theta, batch):
-    """(surrogate, mean KL(present || theta), mean entropy) of a trial theta on all N rows; with
-    kl_direction="reverse" the mean of KL(theta || present).
+    """(surrogate, mean KL(current || theta), mean entropy) of a trial theta on all N rows; with
+    kl_direction="reverse" the mean of KL(theta || current).
     """
     model, distribution = batch.model, batch.model.distribution
     with np.errstate(over="ignore", invalid="ignore"):
@@ -66,13 +64,14 @@ def line_search(
     acceptance="improvement",
     legal=np.copy,
 ):
-    """The first of theta + shrink^j step, j = 0, 1, ..., that the rule of acceptance takes:
+    """The first of theta + shrink^j step, j = 0, 1, ..., that `acceptance` accepts:
 
-    "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step.
+    "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step;
+    never a trial that is not finite.
 
-    legal(theta) is what a trial is moved to before it is evaluated, evaluate(theta) = surr, kl.
-    Returns theta (the old one if none was accepted), why the last trial was rejected ("" if it was
-    not), trials, and surr and kl of the last one. What is not finite is never accepted.
+    legal(theta) clamps a trial before it is evaluated; evaluate(theta) = surr, kl. Returns theta
+    (the old one if none was accepted), why the last trial was rejected ("" if it was not), trials,
+    and surr and kl of the last one.
     """
     max_trials = 1 if acceptance == "always" else max_trials
     for j in range(max_trials):
@@ -85,7 +84,7 @@ def line_search(
 
 
 def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
-    """The first test that a trial fails."""
+    """The first test that a trial fails; "" if it is accepted."""
     if not (np.isfinite(kl) and np.isfinite(surr) and np.isfinite(theta).all()):
         return NOT_FINITE
     if acceptance == "always":
@@ -96,7 +95,7 @@ def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
 
 
 def search(batch, x, beta):
-    """The line search along beta x, from the batch's parameters: Step."""
+    """The line search along beta x, from the batch's parameters, as a Step."""
     s, theta = batch.model.settings, batch.state.theta
     surr_now = surrogate(batch.logp_now, entropy_now(batch), batch)
     trial, rejected, trials, surr, kl = line_search(
@@ -116,10 +115,10 @@ def search(batch, x, beta):
 
 
 def stay(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
-    """No step: theta itself, not a copy that went through arithmetic."""
+    """The Step that leaves theta bitwise unchanged."""
     return Step(batch.state.theta, rejected, surr_gain, kl, entropy_now(batch), trials)
 
 
 def entropy_now(batch):
-    """The mean entropy at the present parameters."""
+    """The mean entropy at the current parameters."""
     return float(batch.model.distribution.entropy(batch.policy.output, batch.extra))
