@@ -47,7 +47,7 @@ static void drop_skipped(trpo_agent *w)
     keep_rows(w->val, sizeof *w->val, w->skip, rows);
     keep_rows(w->rew_returns, sizeof *w->rew_returns, w->skip, rows);
     keep_rows(w->policy.batch.act, (size_t)w->policy.D * sizeof(real), w->skip, rows);
-    if (w->policy.batch.masked)
+    if (w->policy.batch.has_masks)
         keep_rows(w->policy.batch.mask, (size_t)w->policy.A, w->skip, rows);
     if (w->raw_obs != NULL)
         keep_rows(w->raw_obs, (size_t)w->set.obs_size * sizeof(real), w->skip, rows);

@@ -26,7 +26,7 @@ static int block_rows(int N)
 
 int trpo_block_count(int N) { return 1 + (N - 1) / block_rows(N); }
 
-int trpo_most_blocks(int N)
+int trpo_max_blocks(int N)
 {
     const int few = trpo_block_count(N < TRPO_FEW ? N : TRPO_FEW - 1);
     const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
@@ -82,7 +82,7 @@ static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, in
     for (ptrdiff_t i = 0; i < task->S; i++) s->sum[i] = 0;
     for (int row = first; row < end; row += TRPO_TILE)
         task->pass->tile(task->pass, s, s->sum, task->pass->start + row,
-                         trpo_least(TRPO_TILE, end - row));
+                         trpo_min(TRPO_TILE, end - row));
     if (is_first)
         for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = (double)s->sum[i];
     else
@@ -95,10 +95,10 @@ static void sum_block(void *arg, int index, int worker)
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
     const int first = index * task->block_rows;
-    const int end = first + trpo_least(task->block_rows, task->N - first);
+    const int end = first + trpo_min(task->block_rows, task->N - first);
     for (int row = first; row < end; row += task->chunk_rows)
         sum_chunk(task, &w->scratch[worker], partial, row == first, row,
-                  trpo_least(row + task->chunk_rows, end));
+                  trpo_min(row + task->chunk_rows, end));
 }
 
 static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)

@@ -60,7 +60,7 @@ static void factorize(trpo_agent *w)
 
 /* Takes the first of theta + x, + x/2, + x/4, ... with a smaller loss. Returns 0, leaving theta, if
  * there is none. The parameters are checked too: a saturated unit hides an infinite weight. */
-static int step_while_lower(trpo_agent *w)
+static int descend(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
     const double loss = trpo_value_loss(w);
@@ -138,7 +138,7 @@ static void fit_kfac(trpo_agent *w)
     for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
     for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = mean[p] - start[p];
     memcpy(c->theta, start, (size_t)c->P * sizeof(double));
-    step_while_lower(w);
+    descend(w);
 }
 
 /* ---- Gauss-Newton ---------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static void fit_gauss_newton(trpo_agent *w)
 {
     for (int i = 0; i < w->set.n_critic_updates; i++) {
         find_direction(w);
-        if (!step_while_lower(w)) break;
+        if (!descend(w)) break;
     }
 }
 
@@ -183,7 +183,7 @@ static void adam_epoch(trpo_agent *w)
     const int size = trpo_minibatch(&w->set, w->N);
     trpo_shuffle(w);
     for (int first = 0, n; first < w->N; first += n) {
-        n = trpo_least(size, w->N - first);
+        n = trpo_min(size, w->N - first);
         trpo_minibatch_gradient(w, first, n);
         adam_step(w);
         trpo_net_pack(w->k, &w->critic.net, w->critic.theta);

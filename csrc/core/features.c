@@ -23,10 +23,10 @@
 static const double PI = 3.14159265358979323846;
 static const real LARGEST = (real)TRPOK_LARGEST;
 /* Limits for sums that overflow: beyond them sine and exponential are constant. */
-static const real SIN_FAR = (real)1e9, EXP_FAR = (real)-1e4;
+static const real SIN_LIMIT = (real)1e9, EXP_LIMIT = (real)-1e4;
 
 /* x limited to [low, high]; NaN, e.g. infinity - infinity, gives `low` */
-static real within(real x, real low, real high) { return x > low ? (x < high ? x : high) : low; }
+static real clamp(real x, real low, real high) { return x > low ? (x < high ? x : high) : low; }
 
 static double bandwidth(const trpo_settings *s)
 {
@@ -85,7 +85,7 @@ static void fourier(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int F = w->policy.net.size[0];
     w->k->dense_forward(phi, s, w->features_W, TRPO_IDENTITY, N, w->set.obs_size, F);
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * F; i++) phi[i] = within(phi[i], -SIN_FAR, SIN_FAR);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * F; i++) phi[i] = clamp(phi[i], -SIN_LIMIT, SIN_LIMIT);
     w->k->sin(phi, phi, (ptrdiff_t)N * F);
 }
 
@@ -108,7 +108,7 @@ static void rbf(const trpo_agent *w, real *phi, const real *s, int N)
         const real square = half_square(&w->set, s + (ptrdiff_t)n * O);
         real *row = phi + (ptrdiff_t)n * F;
         for (int j = 0; j < F; j++)
-            row[j] = within(within(row[j], -LARGEST / 2, LARGEST / 2) - square, EXP_FAR, 0);
+            row[j] = clamp(clamp(row[j], -LARGEST / 2, LARGEST / 2) - square, EXP_LIMIT, 0);
     }
     w->k->exp(phi, phi, (ptrdiff_t)N * F);
 }
@@ -124,12 +124,12 @@ static void monomials(real *phi, const real *s, int degree, int O)
         for (int i = 0; i < O; i++) {
             const int count = trpo_n_monomials(O - i, d - 1) - trpo_n_monomials(O - i, d - 2);
             for (const real *from = end - count; from < end; from++)
-                *to++ = within(s[i] * *from, -LARGEST, LARGEST);
+                *to++ = clamp(s[i] * *from, -LARGEST, LARGEST);
         }
     }
 }
 
-static void expand(const trpo_agent *w, real *phi, const real *s, int N)
+static void make_features(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int O = w->set.obs_size, F = w->policy.net.size[0];
     switch (w->set.features) {
@@ -142,10 +142,11 @@ static void expand(const trpo_agent *w, real *phi, const real *s, int N)
     }
 }
 
-void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N)
+void trpo_make_inputs(const trpo_agent *w, trpo_scratch *scratch, real *inputs, const real *obs,
+                      int N)
 {
     const int plain = w->set.features == TRPO_NO_FEATURES;
-    real *normal = plain ? seen : scratch->obs;
+    real *normal = plain ? inputs : scratch->obs;
     trpo_normalize_obs(w, normal, obs, N);
-    if (!plain) expand(w, seen, normal, N);
+    if (!plain) make_features(w, inputs, normal, N);
 }

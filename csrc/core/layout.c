@@ -6,8 +6,8 @@
 
 static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
-static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
-                         void *arg)
+static void run_sequentially(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
+                             void *arg)
 {
     (void)ctx;
     for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
@@ -247,7 +247,7 @@ static void place_scratch(trpo_agent *w, trpo_arena *a, const shape *policy, con
     trpo_scratch counted;
     trpo_arena one = {NULL, 0};
     place_worker(&counted, &one, w, policy, critic, sum);
-    const ptrdiff_t bytes = trpo_rounded_up(one.used, TRPO_ALIGNMENT);
+    const ptrdiff_t bytes = trpo_round_up(one.used, TRPO_ALIGNMENT);
     w->scratch = TRPO_TAKE(a, trpo_scratch, n_workers);
     char *room = TRPO_TAKE(a, char, trpo_times(n_workers, bytes));
     for (int i = 0; a->base != NULL && i < n_workers; i++) {
@@ -321,7 +321,7 @@ static trpo_arena place(trpo_agent *w, char *base)
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
     place_scratch(w, &a, &policy, &critic, sum);
-    w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_most_blocks(N)));
+    w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_max_blocks(N)));
     place_rollout(w, &a, N);
     place_features(w, &a);
     place_state(w, &a);
@@ -330,13 +330,13 @@ static trpo_arena place(trpo_agent *w, char *base)
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
-static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
+static void set_up(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
 {
     memset(w, 0, sizeof *w);
     w->set = *settings;
     w->exec.ctx = executor != NULL ? executor->ctx : NULL;
     w->exec.n_workers = executor != NULL ? executor->n_workers : 1;
-    w->exec.run = executor != NULL ? executor->run : run_in_a_row;
+    w->exec.run = executor != NULL ? executor->run : run_sequentially;
     w->k = trpok_named(settings->instruction_set);
     w->critic_method = &trpo_critics[settings->critic];
 }
@@ -344,7 +344,7 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
 int trpo_useful_workers(const trpo_settings *settings)
 {
     if (trpo_bad_setting(settings) != NULL) return 0;
-    return trpo_most_blocks(settings->n_steps * settings->n_envs);
+    return trpo_max_blocks(settings->n_steps * settings->n_envs);
 }
 
 static int has_workers(const trpo_executor *executor)
@@ -356,7 +356,7 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor)
 {
     trpo_agent counted;
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return 0;
-    use(&counted, settings, executor);
+    set_up(&counted, settings, executor);
     const trpo_arena a = place(&counted, NULL);
     return trpo_arena_bytes(&a);
 }
@@ -367,10 +367,10 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return TRPO_ERR_SETTING;
     const size_t needed = trpo_bytes(settings, executor);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ERR_MEMORY;
-    char *base = trpo_aligned(mem);
+    char *base = trpo_align(mem);
     memset(mem, 0, bytes);
     trpo_agent *w = (trpo_agent *)(void *)base;
-    use(w, settings, executor);
+    set_up(w, settings, executor);
     place(w, base);
     w->set.parts = w->policy.parts;
     w->set.instruction_set = w->k->name;

@@ -9,7 +9,8 @@
 #include "work.h"
 
 /* The first test that a trial fails, as a trpo_rejection. */
-static int judge(const double *theta, const trpo_trial *trial, const trpo_rule *rule, ptrdiff_t P)
+static int find_rejection(const double *theta, const trpo_trial *trial, const trpo_rule *rule,
+                          ptrdiff_t P)
 {
     if (!isfinite(trial->kl) || !isfinite(trial->surr) || !trpok_finite(theta, P))
         return TRPO_REJECTED_NOT_FINITE;
@@ -24,7 +25,7 @@ static void make_trial(double *theta_new, const double *theta, const double *dir
 {
     for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
     for (ptrdiff_t i = rule->bounded; i < P; i++)
-        theta_new[i] = trpo_within(theta_new[i], rule->low, rule->high);
+        theta_new[i] = trpo_clamp(theta_new[i], rule->low, rule->high);
 }
 
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
@@ -37,7 +38,7 @@ trpo_search trpo_line_search(double *theta_new, const double *theta, const doubl
         make_trial(theta_new, theta, dir, scale, rule, P);
         search.last = evaluate(ctx, theta_new);
         search.trials++;
-        search.rejected = judge(theta_new, &search.last, rule, P);
+        search.rejected = find_rejection(theta_new, &search.last, rule, P);
         if (search.rejected == TRPO_NOT_REJECTED) break;
         scale *= rule->shrink;
     }

@@ -6,7 +6,7 @@
 int trpo_minibatch(const trpo_settings *s, int N)
 {
     const int rows = s->batch_size > 0 ? s->batch_size : trpo_critics[s->critic].minibatch(s, N);
-    return trpo_least(rows, N);
+    return trpo_min(rows, N);
 }
 
 void trpo_shuffle(trpo_agent *w)

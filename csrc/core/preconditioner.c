@@ -43,8 +43,8 @@ typedef struct draws {
 } draws;
 
 /* s->a = d log pi(a|s) / d out for drawn actions; items are 1 + first, 2 + first, ... */
-static void drawn_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
-                          const trpo_rng *rng, int first, int n)
+static void sampled_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
+                            const trpo_rng *rng, int first, int n)
 {
     const real *out = s->h[m->net.L];
     for (int i = 0; i < n; i++) s->row1[i] = 1;
@@ -80,7 +80,7 @@ static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int f
     real **h;
     if (needs_draws(m)) {
         h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
-        drawn_adjoint(k, m, s, d->rng, first, n);
+        sampled_adjoint(k, m, s, d->rng, first, n);
         add_adjoint_factors(k, m, sum, h, s, n);
     } else {
         h = trpo_tile_rows(s, m, pass->batch, first);
@@ -102,7 +102,7 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
 /* ---- inversion ------------------------------------------------------------------------------- */
 
 /* Expands layer l's mean of [h 1]'h, ((K+1) x K), in place to A ((K+1) x (K+1)). */
-static double *spread_A(trpo_model *m, int l)
+static double *expand_A(trpo_model *m, int l)
 {
     const int K = m->net.size[l], S = K + 1;
     double *A = m->factors.mean + m->factors.at[2 * l];
@@ -134,7 +134,7 @@ static int factored_layers(const trpo_model *m) { return m->net.L - m->factors.e
 static void complete_factors(trpo_model *m)
 {
     for (int l = 0; l < m->net.L; l++) {
-        const double *A = spread_A(m, l), *G = m->factors.mean + m->factors.at[2 * l + 1];
+        const double *A = expand_A(m, l), *G = m->factors.mean + m->factors.at[2 * l + 1];
         const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
         if (l < factored_layers(m))
             m->factors.split[l] = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));

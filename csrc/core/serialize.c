@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { FORMAT = 2, N_MEANING = 6 };
+enum { FORMAT = 2, N_SIGNATURE = 6 };
 
 /* The valid numbers of a field; all are finite. */
 typedef enum field_range { ANY, NOT_NEGATIVE, COUNT, COUNTERS, SCALE } field_range;
@@ -54,38 +54,38 @@ double *trpo_state_field(trpo_agent *w, int i, const char **name, size_t *count)
     return f.value;
 }
 
-static int is_count(double x, double most) { return x >= 0 && x <= most && x == floor(x); }
+static int is_count(double x, double max) { return x >= 0 && x <= max && x == floor(x); }
 
 /* Counts are at most 2^52, more than any training reaches, so that they can still be increased. */
-static int can_be(field_range range, size_t i, double x)
+static int is_valid_number(field_range range, size_t i, double x)
 {
-    const double most = 4503599627370496.0, most_of_a_word = 4294967295.0;
+    const double max = 4503599627370496.0, word_max = 4294967295.0;
     switch (range) {
     case NOT_NEGATIVE: return x >= 0 && isfinite(x);
-    case COUNT: return is_count(x, most);
-    case COUNTERS: return is_count(x, i <= TRPO_SEED_HIGH ? most_of_a_word : most);
+    case COUNT: return is_count(x, max);
+    case COUNTERS: return is_count(x, i <= TRPO_SEED_HIGH ? word_max : max);
     case SCALE: return x >= TRPO_LEAST_SCALE && x <= TRPO_LARGEST_SCALE;
     default: return isfinite(x);
     }
 }
 
 /* Whether the numbers at `from` (any alignment) are valid for the field. */
-static int can_hold(const field *f, const char *from)
+static int are_valid_numbers(const field *f, const char *from)
 {
     for (size_t i = 0; i < f->count; i++) {
         double x;
         memcpy(&x, from + i * sizeof x, sizeof x);
-        if (!can_be(f->range, i, x)) return 0;
+        if (!is_valid_number(f->range, i, x)) return 0;
     }
     return 1;
 }
 
 /* Whether the state is valid: the agent's, or if `from` is given the one in those bytes. */
-static int is_sound(const trpo_agent *w, const char *from)
+static int is_valid(const trpo_agent *w, const char *from)
 {
     field f;
     for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
-        if (!can_hold(&f, from != NULL ? from : (const char *)f.value)) return 0;
+        if (!are_valid_numbers(&f, from != NULL ? from : (const char *)f.value)) return 0;
         if (from != NULL) from += f.count * sizeof(double);
     }
     return 1;
@@ -96,11 +96,11 @@ int trpo_refresh(trpo_agent *w)
     w->t = w->open = w->drawn = 0;
     for (int i = 0; i < w->policy.n_log_std; i++)
         w->policy.log_std[i] =
-            trpo_within(w->policy.log_std[i], w->set.log_std_min, w->set.log_std_max);
+            trpo_clamp(w->policy.log_std[i], w->set.log_std_min, w->set.log_std_max);
     trpo_net_pack(w->k, &w->policy.net, w->policy.theta);
     trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
     trpo_pack_features(w);
-    return is_sound(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
+    return is_valid(w, NULL) ? TRPO_OK : TRPO_ERR_MODEL;
 }
 
 /* Continues an FNV-1a hash, 64 bits, over more bytes. */
@@ -124,7 +124,7 @@ static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
 }
 
 /* The numbers that must match for the arrays to have the same meaning. */
-static void meaning(double *numbers, const trpo_agent *w)
+static void signature(double *numbers, const trpo_agent *w)
 {
     const trpo_model *policy = &w->policy, *critic = &w->critic;
     uint64_t hash = checksum(policy->parts, (size_t)policy->D * sizeof(int));
@@ -148,13 +148,13 @@ static size_t state_bytes(const trpo_agent *w)
     return total * sizeof(double);
 }
 
-enum { HEADER_BYTES = 8 + N_MEANING * 8, CHECKSUM_BYTES = 8 };
+enum { HEADER_BYTES = 8 + N_SIGNATURE * 8, CHECKSUM_BYTES = 8 };
 
 static void write_header(char *header, const trpo_agent *w)
 {
     const int32_t format = FORMAT;
-    double numbers[N_MEANING];
-    meaning(numbers, w);
+    double numbers[N_SIGNATURE];
+    signature(numbers, w);
     memcpy(header, "TRPO", 4);
     memcpy(header + 4, &format, 4);
     memcpy(header + 8, numbers, sizeof numbers);
@@ -170,7 +170,7 @@ int trpo_save(const trpo_agent *w, void *buffer, size_t bytes)
     char *to = (char *)buffer;
     field f;
     if (buffer == NULL || bytes < trpo_save_bytes(w)) return TRPO_ERR_MEMORY;
-    if (!is_sound(w, NULL)) return TRPO_ERR_MODEL;
+    if (!is_valid(w, NULL)) return TRPO_ERR_MODEL;
     write_header(to, w);
     to += HEADER_BYTES;
     for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
@@ -182,7 +182,7 @@ int trpo_save(const trpo_agent *w, void *buffer, size_t bytes)
     return TRPO_OK;
 }
 
-static int is_mine(const trpo_agent *w, const void *buffer, size_t bytes)
+static int is_loadable(const trpo_agent *w, const void *buffer, size_t bytes)
 {
     char header[HEADER_BYTES];
     uint64_t sum;
@@ -191,13 +191,13 @@ static int is_mine(const trpo_agent *w, const void *buffer, size_t bytes)
     memcpy(&sum, (const char *)buffer + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
     return memcmp(header, buffer, HEADER_BYTES) == 0 &&
            checksum(buffer, bytes - CHECKSUM_BYTES) == sum &&
-           is_sound(w, (const char *)buffer + HEADER_BYTES);
+           is_valid(w, (const char *)buffer + HEADER_BYTES);
 }
 
 int trpo_load(trpo_agent *w, const void *buffer, size_t bytes)
 {
     field f;
-    if (!is_mine(w, buffer, bytes)) return TRPO_ERR_MODEL;
+    if (!is_loadable(w, buffer, bytes)) return TRPO_ERR_MODEL;
     const char *from = (const char *)buffer + HEADER_BYTES;
     for (int i = 0; (f = field_at(w, i)).count > 0; i++) {
         memcpy(f.value, from, f.count * sizeof(double));

@@ -5,7 +5,7 @@
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-void trpo_theory_ready(trpo_agent *w)
+void trpo_theory_prepare(trpo_agent *w)
 {
     trpo_fisher_rows(&w->policy, w->set.sub_sampling_factor);
     trpo_fisher_rows(&w->critic, 1);

@@ -23,7 +23,7 @@ int trpo_load_batch(trpo_agent *agent, const trpo_real *obs, const trpo_real *ac
                     const uint8_t *mask, int N);
 
 /* Selects the rows of the Fisher product, every k-th. Call it after each trpo_load_batch. */
-void trpo_theory_ready(trpo_agent *agent);
+void trpo_theory_prepare(trpo_agent *agent);
 
 /* Updates the batch after parameters were written (trpo_refresh). */
 void trpo_theory_refresh(trpo_agent *agent);

@@ -53,13 +53,13 @@ static void end_stage(trpo_agent *w, trpo_info *info, int stage)
 {
     if (w->set.clock == NULL) return;
     const double now = w->set.clock();
-    info->seconds[stage] += now - w->stage_began;
-    w->stage_began = now;
+    info->seconds[stage] += now - w->stage_started;
+    w->stage_started = now;
 }
 
 /* The surrogate at the current parameters, E[(ratio - 1) A] + ent_coef entropy. The first term is 0
  * if these parameters took the actions. */
-static double surrogate_now(trpo_agent *w)
+static double current_surrogate(trpo_agent *w)
 {
     double sum = 0;
     for (int n = 0; n < w->N; n++) sum += (double)w->weight[n] - (double)w->adv_real[n];
@@ -98,7 +98,7 @@ static trpo_rule search_rule(const trpo_agent *w, double surr)
 static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
 {
     trpo_model *m = &w->policy;
-    const double delta = w->set.target_kl, surr = surrogate_now(w);
+    const double delta = w->set.target_kl, surr = current_surrogate(w);
     const double beta = sqrt(2 * delta / solution->curvature);
     const double undamped = solution->curvature - trpo_damping(w) * trpok_dot(m->x, m->x, m->P);
     info->surr_gain_predicted = beta * trpok_dot(m->grad, m->x, m->P);
@@ -168,13 +168,13 @@ static int check_rollout(const trpo_agent *w)
     return TRPO_ERR_EMPTY;
 }
 
-int trpo_update(trpo_agent *w, trpo_info *wanted)
+int trpo_update(trpo_agent *w, trpo_info *result)
 {
     trpo_info info;
     int status = check_rollout(w);
     if (status != TRPO_OK) return status;
     memset(&info, 0, sizeof info);
-    if (w->set.clock != NULL) w->stage_began = w->set.clock();
+    if (w->set.clock != NULL) w->stage_started = w->set.clock();
     trpo_advantages(w);
     info.n_samples = w->N;
     info.explained_variance = explained_variance(w);
@@ -185,6 +185,6 @@ int trpo_update(trpo_agent *w, trpo_info *wanted)
     end_stage(w, &info, TRPO_STAGE_CRITIC);
     w->counters[TRPO_N_UPDATES]++;
     w->t = w->drawn = 0;
-    if (wanted != NULL) *wanted = info;
+    if (result != NULL) *result = info;
     return status;
 }

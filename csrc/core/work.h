@@ -42,9 +42,9 @@ extern "C" {
 enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return trpo_times(n, n); }
-static inline int trpo_least(int a, int b) { return a < b ? a : b; }
+static inline int trpo_min(int a, int b) { return a < b ? a : b; }
 /* x limited to [low, high]; NaN stays NaN */
-static inline double trpo_within(double x, double low, double high)
+static inline double trpo_clamp(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
 }
@@ -70,8 +70,8 @@ typedef struct trpo_batch {
     int N;
     real **h;             /* (L+1) pointers: h[0] (N x F) inputs ... h[L] (N x A) outputs      */
     real *act;            /* (N x D); the critic's "action" is ret                             */
-    int masked;           /* some row has a mask                                               */
-    uint8_t *mask;        /* (N x A) 0: the choice is forbidden; policy only, if masked        */
+    int has_masks;        /* some row has a mask                                               */
+    uint8_t *mask;        /* (N x A) 0: the choice is forbidden; policy only, if has_masks     */
 } trpo_batch;
 
 /* The Kronecker factors: layer l's block of F is about A_l (x) G_l. Written by preconditioner.c. */
@@ -106,11 +106,11 @@ typedef struct trpo_model {
 } trpo_model;
 
 /* The first error of a worker in trpo_collect. */
-typedef struct trpo_mishap {
+typedef struct trpo_collect_error {
     int status;           /* TRPO_OK: none; TRPO_ERR_OBS, _ENVIRONMENT or _NEXT_OBS            */
     trpo_culprit at;
     trpo_env_failure failure; /* for TRPO_ERR_ENVIRONMENT                                      */
-} trpo_mishap;
+} trpo_collect_error;
 
 /* One worker's scratch. */
 typedef struct trpo_scratch {
@@ -123,7 +123,7 @@ typedef struct trpo_scratch {
     double *noise;        /* (TILE x max(A, D))                                                */
     real *work;           /* (3 x TILE x A) for distributions                                  */
     real *row1;           /* (TILE) per-row numbers                                            */
-    trpo_mishap mishap;
+    trpo_collect_error error;
 } trpo_scratch;
 
 /* Running mean and sum of squared deviations. */
@@ -156,7 +156,7 @@ struct trpo_agent {
     trpo_scratch *scratch;/* (n_workers)                                                       */
     double *partial;      /* (TRPO_BLOCKS x largest summed vector) block sums                  */
     trpo_culprit culprit;
-    double stage_began;   /* update.c: start of the running stage, by the settings' clock      */
+    double stage_started; /* update.c: start of the running stage, by the settings' clock      */
 
     trpo_model policy;
     trpo_model critic;
@@ -246,7 +246,7 @@ struct trpo_pass {
 };
 /* number of blocks in a sum over N rows; the maximum over sums of at most N rows */
 int trpo_block_count(int N);
-int trpo_most_blocks(int N);
+int trpo_max_blocks(int N);
 /* out (S) = mean over N rows from pass->start on; S = 0: only runs the pass */
 void trpo_mean_rows(double *out, const trpo_pass *pass, int N, ptrdiff_t S);
 /* s->h: the batch's activations from row `first` on */
@@ -270,10 +270,10 @@ void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng
  * (N x D, or NULL) is; 0 if the distribution does not support masks; -1 if all are valid */
 ptrdiff_t trpo_bad_mask(const trpo_model *model, const uint8_t *mask, const real *act, int N);
 /* masks.c: stores the masks of rows [first, first + N), NULL: all allowed; row 0 drops old masks */
-void trpo_keep_mask(trpo_model *model, const uint8_t *mask, int first, int N);
+void trpo_store_masks(trpo_model *model, const uint8_t *mask, int first, int N);
 /* masks.c: declares that the caller writes masks for the rows from `first` on; earlier rows without
  * masks allow all choices */
-void trpo_begin_masks(trpo_model *model, int first);
+void trpo_start_masks(trpo_model *model, int first);
 /* masks.c: out (N x A) = TRPOK_FORBIDDEN where mask (N x A) is 0 */
 void trpo_mask_outputs(const trpo_model *model, real *out, const uint8_t *mask, int N);
 /* masks.c: the same with the stored masks of rows [first, first + N), if there are any */
@@ -286,7 +286,7 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
                        const trpo_rng *rng, int first, int N);
 /* rollout.c: val, logp and the critic's activations of rows [first, first + N), from their network
  * inputs, policy outputs and actions */
-void trpo_rate_rows(trpo_agent *w, int first, int N);
+void trpo_evaluate_rows(trpo_agent *w, int first, int N);
 
 /* advantages.c: adv, ret, N from the recorded rows */
 void trpo_advantages(trpo_agent *w);
@@ -318,9 +318,10 @@ ptrdiff_t trpo_n_drawn(const trpo_settings *set);
 /* layout.c: the vectors of trpo_solve */
 void trpo_place_solver(trpo_model *model, trpo_arena *a);
 
-/* features.c: seen (N x F) = network inputs of obs (N x O): normalised, then their features. N is
- * at most a TILE; obs may be scratch->obs, or `seen` if there are no features. */
-void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N);
+/* features.c: network inputs (N x F) from obs (N x O): normalised, then features of that. N is at
+ * most a TILE; obs may be scratch->obs, or `inputs` if there are no features. */
+void trpo_make_inputs(const trpo_agent *w, trpo_scratch *scratch, real *inputs, const real *obs,
+                      int N);
 /* features.c: draws the features' random numbers; packs drawn or loaded ones */
 void trpo_draw_features(trpo_agent *w);
 void trpo_pack_features(trpo_agent *w);

@@ -39,7 +39,7 @@ static inline int trpo_env_has_mask(const trpo_env *env)
     return env->struct_size == (int)sizeof(trpo_env) && env->mask != NULL;
 }
 
-static inline double trpo_env_within(double x, double low, double high)
+static inline double trpo_env_clamp(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
 }

@@ -45,8 +45,8 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
 static uint8_t drive(const void *config, car *c, double push, double goal)
 {
     c->speed += push - SLOPE * cos(3 * c->x);
-    c->speed = trpo_env_within(c->speed, -FASTEST, FASTEST);
-    c->x = trpo_env_within(c->x + c->speed, LEFT, RIGHT);
+    c->speed = trpo_env_clamp(c->speed, -FASTEST, FASTEST);
+    c->x = trpo_env_clamp(c->x + c->speed, LEFT, RIGHT);
     if (c->x == LEFT && c->speed < 0) c->speed = 0;
     return c->x >= goal && c->speed >= ((const double *)config)[GOAL_VELOCITY];
 }

@@ -50,7 +50,7 @@ static int step(const void *config, void *state, const double *act, double *obs,
     *rew = -(a * a + 0.1 * (p->spin * p->spin) + 0.001 * (u * u));
     *term = 0;
     p->spin += (1.5 * g * sin(p->angle) + 3 * u) * TIME_STEP;
-    p->spin = trpo_env_within(p->spin, -FASTEST, FASTEST);
+    p->spin = trpo_env_clamp(p->spin, -FASTEST, FASTEST);
     p->angle += p->spin * TIME_STEP;
     return observe(config, state, obs);
 }

@@ -24,10 +24,10 @@ enum { MAX_LINE = 4352, MAX_PATH_LENGTH = 2 * MAX_LINE }; /* a path has at most 
 
 /* ---- quotas ---------------------------------------------------------------------------------- */
 
-static int least_quota(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
+static int min_quota(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
 /* quota / period, rounded up; 0 if there is no quota ("max" in v2, -1 in v1). */
-static int whole_cores(long long quota, long long period)
+static int quota_in_cores(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0) return 0;
     const long long cores = (quota - 1) / period + 1;
@@ -50,10 +50,10 @@ static int read_numbers(const char *folder, const char *name, long long *first, 
 static int group_cores(const char *folder)
 {
     long long quota = 0, period = 0, rest = 0;
-    if (read_numbers(folder, "cpu.max", &quota, &period) == 2) return whole_cores(quota, period);
+    if (read_numbers(folder, "cpu.max", &quota, &period) == 2) return quota_in_cores(quota, period);
     if (read_numbers(folder, "cpu.cfs_quota_us", &quota, &rest) != 1) return 0;
     if (read_numbers(folder, "cpu.cfs_period_us", &period, &rest) != 1) return 0;
-    return whole_cores(quota, period);
+    return quota_in_cores(quota, period);
 }
 
 /* The minimum quota from group `path` of a hierarchy up to its top. Missing folders are skipped: a
@@ -68,7 +68,7 @@ static int hierarchy_cores(const char *root, const char *hierarchy, const char *
     for (char *slash = strrchr(folder, '/'); slash != NULL && slash - folder >= top;
          slash = strrchr(folder, '/')) {
         *slash = '\0';
-        cores = least_quota(cores, group_cores(folder));
+        cores = min_quota(cores, group_cores(folder));
     }
     return cores;
 }
@@ -94,11 +94,10 @@ static int line_cores(char *line, const char *root)
     if (controllers == NULL || (path = strchr(++controllers, ':')) == NULL) return 0;
     *path++ = '\0';
     if (*controllers == '\0')
-        return least_quota(hierarchy_cores(root, "", path),
-                           hierarchy_cores(root, "/unified", path));
+        return min_quota(hierarchy_cores(root, "", path), hierarchy_cores(root, "/unified", path));
     if (!has_cpu(controllers)) return 0;
     snprintf(hierarchy, sizeof hierarchy, "/%s", controllers);
-    return least_quota(hierarchy_cores(root, hierarchy, path), hierarchy_cores(root, "/cpu", path));
+    return min_quota(hierarchy_cores(root, hierarchy, path), hierarchy_cores(root, "/cpu", path));
 }
 
 int trpo_quota_cores(const char *membership, const char *root)
@@ -107,7 +106,7 @@ int trpo_quota_cores(const char *membership, const char *root)
     int cores = 0;
     FILE *file = fopen(membership, "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        cores = least_quota(cores, line_cores(line, root));
+        cores = min_quota(cores, line_cores(line, root));
     if (file != NULL) fclose(file);
     return cores;
 }
@@ -135,5 +134,5 @@ int trpo_pool_cores(void)
 {
     const int allowed = allowed_cores();
     const int quota = trpo_quota_cores("/proc/self/cgroup", "/sys/fs/cgroup");
-    return least_quota(allowed > 0 ? allowed : 1, quota);
+    return min_quota(allowed > 0 ? allowed : 1, quota);
 }

@@ -21,10 +21,10 @@ ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
 ARRAY_FUNCTION(array_sin, vec_sin)
 
-enum { PANEL = COLS * LANES, MOST_ROWS = 8 };
+enum { PANEL = COLS * LANES, MAX_ROWS = 8 };
 
 /* sum (R x C vectors) += x (R x K, row stride K) times one panel (K x PANEL) */
-TRPOK_INLINE void add_products(vec sum[MOST_ROWS][COLS], const real *x, const real *panel, int K,
+TRPOK_INLINE void add_products(vec sum[MAX_ROWS][COLS], const real *x, const real *panel, int K,
                                int R, int C)
 {
     for (int k = 0; k < K; k++, panel += PANEL) {
@@ -64,7 +64,7 @@ TRPOK_TARGET static void activate_tile(real *z, int activation, int left, int R,
 TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W, int n, int m,
                              int left, int R, int C)
 {
-    vec sum[MOST_ROWS][COLS];
+    vec sum[MAX_ROWS][COLS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K, out = (ptrdiff_t)n * y->M + m;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -138,12 +138,12 @@ static void dense_adjoint_input(real *dx, const real *dz, const real *h, const r
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-static int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
+static int round_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
 
 static ptrdiff_t packed_size(int rows, int M)
 {
-    if (M <= SHORT) return trpo_times(M, rounded_up(rows, SHORT_LANES));
-    return trpo_times(rows, rounded_up(M, PANEL));
+    if (M <= SHORT) return trpo_times(M, round_up(rows, SHORT_LANES));
+    return trpo_times(rows, round_up(M, PANEL));
 }
 
 /* A short layer's matrix: blocks of SHORT_LANES rows, stored by columns. */
@@ -180,7 +180,7 @@ typedef struct outer {
 /* Rows k..k+R-1 of one panel; with `bias` the last of them is the bias row, whose x is 1. */
 TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, int R, int C)
 {
-    vec sum[MOST_ROWS][COLS];
+    vec sum[MAX_ROWS][COLS];
     real *dW = y->dW + (ptrdiff_t)k * y->S + m;
     const real *x = y->x + k, *dz = y->dz + m;
 #pragma GCC unroll 8
@@ -237,7 +237,7 @@ TRPOK_TARGET static void run_outer(const outer *y)
 /* The same for R = M <= SHORT, as dW' += dz' [x 1]: vectors run along k. */
 TRPOK_INLINE void short_outer_tile(const outer *y, int k, int left, int R, int C)
 {
-    real T[MOST_ROWS * PANEL] = {0};
+    real T[MAX_ROWS * PANEL] = {0};
     const outer swapped = {T, y->dz, y->x + k, y->N, y->M, y->K, PANEL};
     real *dW = y->dW + (ptrdiff_t)k * R;
     for (int i = 0; i < left; i++)

@@ -98,7 +98,7 @@ typedef struct trpok_table {
     void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
 
     /* y (count) = function(x (count)), within 4 units in the last place (sin: of 1, and for |x| up
-     * to SIN_MOST, see math_simd.h); y may be x */
+     * to SIN_MAX, see math_simd.h); y may be x */
     void (*exp)(real *y, const real *x, ptrdiff_t count);
     void (*expm1)(real *y, const real *x, ptrdiff_t count);
     void (*tanh)(real *y, const real *x, ptrdiff_t count);

@@ -12,10 +12,10 @@
  * Packed: blocks of SHORT_LANES rows of the matrix, stored by columns and padded with 0. */
 #include "rows_simd.h"
 
-enum { HALVES = SHORT_LANES / LANES, MOST_SUMS = 12 };
+enum { HALVES = SHORT_LANES / LANES, MAX_SUMS = 12 };
 
 /* sum (R x M) += lanes of x (R x K, row stride K) times one block */
-TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const real *block, int left,
+TRPOK_INLINE void add_block(vec sum[MAX_SUMS][HALVES], const real *x, const real *block, int left,
                             int K, int R, int M)
 {
 #pragma GCC unroll 2
@@ -33,7 +33,7 @@ TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const rea
     }
 }
 
-TRPOK_INLINE void add_blocks(vec sum[MOST_SUMS][HALVES], const real *x, const real *W, int K, int R,
+TRPOK_INLINE void add_blocks(vec sum[MAX_SUMS][HALVES], const real *x, const real *W, int K, int R,
                              int M)
 {
     int k = 0;
@@ -43,7 +43,7 @@ TRPOK_INLINE void add_blocks(vec sum[MOST_SUMS][HALVES], const real *x, const re
 }
 
 /* Starts sums with the bias in lane K % SHORT_LANES, where `one` is 1, and 0 in the others. */
-TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
+TRPOK_INLINE void start_sums(vec sum[MAX_SUMS][HALVES], const trpok_layer *y,
                              const vec one[HALVES], int R, int M)
 {
     const real *block = y->V + (ptrdiff_t)(y->K / SHORT_LANES) * SHORT_LANES * M;
@@ -58,17 +58,17 @@ TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
 
 /* total (count, rounded up to 4) = the sums over lanes. Halves are added first, then lanes: the
  * same tree for one vector as for two. */
-TRPOK_INLINE void add_up(real *total, vec sum[MOST_SUMS][HALVES], int count)
+TRPOK_INLINE void add_up(real *total, vec sum[MAX_SUMS][HALVES], int count)
 {
 #pragma GCC unroll 3
     for (int i = 0; i < count; i += 4) {
-        vec whole[4];
+        vec combined[4];
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
             const vec *halves = sum[i + j < count ? i + j : i];
-            whole[j] = HALVES > 1 ? vec_add(halves[0], halves[HALVES - 1]) : halves[0];
+            combined[j] = HALVES > 1 ? vec_add(halves[0], halves[HALVES - 1]) : halves[0];
         }
-        vec_sum_four(total + i, whole[0], whole[1], whole[2], whole[3]);
+        vec_sum_four(total + i, combined[0], combined[1], combined[2], combined[3]);
     }
 }
 
@@ -83,8 +83,8 @@ static void scale(real *z, const real *h, int activation, int count)
 /* Rows n..n+R-1 of  z = act'(h) * ([x 1] V + tx W) */
 TRPOK_INLINE void short_tile(const trpok_layer *y, const vec one[HALVES], int n, int R, int M)
 {
-    vec sum[MOST_SUMS][HALVES];
-    real total[MOST_SUMS];
+    vec sum[MAX_SUMS][HALVES];
+    real total[MAX_SUMS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K;
     real *z = y->z + (ptrdiff_t)n * M;
     start_sums(sum, y, one, R, M);

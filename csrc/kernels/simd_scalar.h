@@ -33,11 +33,11 @@ TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return bound < x ? bound : x; 
 #ifdef TRPOK_WIDE
 typedef uint64_t lane_bits;
 enum { LANE_BIAS = 1023, LANE_FRACTION = 52 };
-static const lane LANE_WHOLE = 6755399441055744.0; /* 1.5 2^52 */
+static const lane LANE_ROUNDING = 6755399441055744.0; /* 1.5 2^52 */
 #else
 typedef uint32_t lane_bits;
 enum { LANE_BIAS = 127, LANE_FRACTION = 23 };
-static const lane LANE_WHOLE = 12582912.0f; /* 1.5 2^23 */
+static const lane LANE_ROUNDING = 12582912.0f; /* 1.5 2^23 */
 #endif
 
 /* |x| with the sign of y */
@@ -53,11 +53,11 @@ TRPOK_INLINE vec vec_with_sign(vec x, vec y)
 }
 /* x where h > 0, else 0 */
 TRPOK_INLINE vec vec_where_positive(vec x, vec h) { return h > 0 ? x : 0; }
-/* 2^n, for an integer n in the range of normal numbers. n is in the last bits of n + LANE_WHOLE;
+/* 2^n, for an integer n in the range of normal numbers. n is in the last bits of n + LANE_ROUNDING;
  * unlike a cast to an integer this is defined for NaN, whose result is arbitrary. */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
-    lane power = n + LANE_WHOLE;
+    lane power = n + LANE_ROUNDING;
     lane_bits bits;
     memcpy(&bits, &power, sizeof bits);
     bits = (bits + LANE_BIAS) << LANE_FRACTION;

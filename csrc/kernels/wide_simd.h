@@ -166,7 +166,7 @@ typedef struct gae_carry {
     vec adv, val; /* 0 for skipped rows */
 } gae_carry;
 
-TRPOK_INLINE vec unless(vec x, vec flag)
+TRPOK_INLINE vec zero_if(vec x, vec flag)
 {
     return vec_where_positive(x, vec_sub(vec_all(1), flag));
 }
@@ -177,10 +177,10 @@ TRPOK_INLINE gae_carry gae_step(const gae_task *y, gae_carry after, ptrdiff_t n,
     const vec ends = is_last ? vec_all(1) : vec_load_flags(y->done + n);
     const vec skip = vec_load_flags(y->skip + n), val = vec_load_real(y->val + n);
     const vec boot = vec_where_positive(vec_load_real(y->boot + n), ends);
-    const vec next = vec_add(unless(after.val, ends), boot);
+    const vec next = vec_add(zero_if(after.val, ends), boot);
     const vec delta = vec_sub(vec_fma(vec_all(y->gamma), next, vec_load(y->rew + n)), val);
-    const vec adv = vec_fma(vec_all(y->decay), unless(after.adv, ends), delta);
-    const gae_carry now = {unless(adv, skip), unless(val, skip)};
+    const vec adv = vec_fma(vec_all(y->decay), zero_if(after.adv, ends), delta);
+    const gae_carry now = {zero_if(adv, skip), zero_if(val, skip)};
     vec_store(y->adv + n, now.adv);
     vec_store(y->ret + n, vec_add(now.adv, now.val));
     return now;

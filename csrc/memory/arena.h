@@ -22,7 +22,7 @@ static inline ptrdiff_t trpo_times(ptrdiff_t a, ptrdiff_t b)
 enum { TRPO_ALIGNMENT = 64 };
 
 /* The next multiple of `unit`, a power of 2. */
-static inline ptrdiff_t trpo_rounded_up(ptrdiff_t bytes, ptrdiff_t unit)
+static inline ptrdiff_t trpo_round_up(ptrdiff_t bytes, ptrdiff_t unit)
 {
     return trpo_plus(bytes, unit - 1) & ~(unit - 1);
 }
@@ -36,7 +36,7 @@ typedef struct trpo_arena {
 /* Takes aligned memory for `count` elements of `size` bytes; NULL if it only counts. */
 static inline void *trpo_take(trpo_arena *a, ptrdiff_t count, ptrdiff_t size)
 {
-    const ptrdiff_t at = trpo_rounded_up(a->used, TRPO_ALIGNMENT);
+    const ptrdiff_t at = trpo_round_up(a->used, TRPO_ALIGNMENT);
     a->used = trpo_plus(at, trpo_times(count, size));
     return a->base != NULL ? a->base + at : NULL;
 }
@@ -51,7 +51,7 @@ static inline size_t trpo_arena_bytes(const trpo_arena *a)
 }
 
 /* The first aligned address in the caller's memory. */
-static inline char *trpo_aligned(void *mem)
+static inline char *trpo_align(void *mem)
 {
     const size_t beyond = (uintptr_t)mem % TRPO_ALIGNMENT;
     return (char *)mem + (TRPO_ALIGNMENT - beyond) % TRPO_ALIGNMENT;

@@ -182,18 +182,18 @@ class Agent:
 
     # -- helpers
 
-    def _seen(self, raw):
+    def _inputs(self, raw):
         """Network inputs (n, F) of raw observations (n, O)."""
-        return features.see(raw, self._memory.state, self._model.settings)
+        return features.make_inputs(raw, self._memory.state, self._model.settings)
 
     def _outputs(self, raw, mask):
         """The policy's outputs for raw observations; (n, A) real."""
-        at = network.forward(self._model.policy, self._memory.policy_weights, self._seen(raw))
+        at = network.forward(self._model.policy, self._memory.policy_weights, self._inputs(raw))
         return masks.forbid(at.output, mask)
 
     def _values(self, raw):
         """V for raw observations; (n,) real."""
-        inputs = self._model.value_inputs(self._seen(raw))
+        inputs = self._model.value_inputs(self._inputs(raw))
         return network.forward(self._model.value, self._memory.value_weights, inputs).output[:, 0]
 
     def _sample(self, stream, output):

@@ -16,7 +16,7 @@ class Solution(NamedTuple):
     curvature: float  # x'Hx
 
 
-def nothing(theta):
+def zero_solution(theta):
     """The solution x = 0 of an update without a solve."""
     return Solution(np.zeros_like(theta), 0, 0.0, 0.0)
 
@@ -24,8 +24,8 @@ def nothing(theta):
 def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
     """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r, or r if None.
 
-    Stops after max_steps products, when sqrt(r'z) has fallen to `tolerance` times its initial value,
-    or at a direction whose curvature p'Hp is not positive and finite.
+    Stops after max_steps products, when sqrt(r'z) has fallen to `tolerance` times its initial
+    value, or at a direction whose curvature p'Hp is not positive and finite.
     """
     precondition = precondition or np.copy
     x, r, steps = np.zeros_like(g), g.copy(), 0

@@ -43,7 +43,7 @@ def kfac(batch):
     blocks = preconditioner.value_blocks(
         batch.value, batch.stream(rng.KFAC_CRITIC), s.critic_damping
     )
-    inputs, way, N = model.value_inputs(batch.obs), [], len(batch.ret)
+    inputs, path, N = model.value_inputs(batch.obs), [], len(batch.ret)
     for _ in range(s.n_critic_updates):
         parts = minibatch.equal(minibatch.shuffled(state, N), minibatch_rows(s, N))
         share = SHARE if len(parts) > 1 else 1.0
@@ -51,16 +51,16 @@ def kfac(batch):
             value = minibatch.value_at(model, state, inputs[rows])
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
-            way.append(state.value_theta)
+            path.append(state.value_theta)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
-    start, end = batch.state.value_theta, np.mean(way[len(way) // 2 :], axis=0)
-    stay = replace(state, value_theta=start)
-    better = descend(batch, stay, start - end)
-    return stay if better is None else better.state
+    start, end = batch.state.value_theta, np.mean(path[len(path) // 2 :], axis=0)
+    unchanged = replace(state, value_theta=start)
+    better = descend(batch, unchanged, start - end)
+    return unchanged if better is None else better.state
 
 
 def kfac_step(value, ret, blocks, damping):
-    """d = M^-1 g, times the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd);
+    """d = M^-1 g, times the length that is best for the minibatch, g'd / (|J d|^2/n + damping d'd);
     (Pv,). 0 if that is not positive and finite.
     """
     g = gradient.value_gradient(value, ret)

@@ -46,7 +46,7 @@ def draw(settings):
     return np.concatenate([normals, np.pi * (2 * rng.uniforms(word) - 1)])
 
 
-def see(obs, state, settings):
+def make_inputs(obs, state, settings):
     """Network inputs (n, F) real of observations (n, O) real."""
     if settings.normalize_observations:
         obs = normalizer.normalize(obs, state.observations)

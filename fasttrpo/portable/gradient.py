@@ -13,7 +13,7 @@ def surrogate_gradient(batch):
     ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. The component of a
     log_std at a bound that it would cross is 0.
     """
-    difference = (batch.logp_now - batch.logp).astype(np.float64)
+    difference = (batch.current_logp - batch.logp).astype(np.float64)
     w = np.exp(difference) * batch.adv
     s, distribution = batch.model.settings, batch.model.distribution
     c = s.ent_coef

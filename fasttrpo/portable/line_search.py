@@ -42,9 +42,9 @@ def evaluate(theta, batch):
         out = masks.forbid(out, batch.mask)
         entropy = float(distribution.entropy(out, extra))
         surr = surrogate(distribution.logp(batch.act, out, extra), entropy, batch)
-        present, trial = (batch.policy.output, batch.extra), (out, extra)
+        current, trial = (batch.policy.output, batch.extra), (out, extra)
         forward = model.settings.kl_direction == "forward"
-        kl = distribution.kl(*present, *trial) if forward else distribution.kl(*trial, *present)
+        kl = distribution.kl(*current, *trial) if forward else distribution.kl(*trial, *current)
         return surr, float(np.mean(kl, dtype=np.float64)), entropy
 
 
@@ -62,28 +62,28 @@ def line_search(
     shrink,
     max_trials,
     acceptance="improvement",
-    legal=np.copy,
+    clamp=np.copy,
 ):
     """The first of theta + shrink^j step, j = 0, 1, ..., that `acceptance` accepts:
 
     "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step;
     never a trial that is not finite.
 
-    legal(theta) clamps a trial before it is evaluated; evaluate(theta) = surr, kl. Returns theta
+    clamp(theta) clamps a trial before it is evaluated; evaluate(theta) = surr, kl. Returns theta
     (the old one if none was accepted), why the last trial was rejected ("" if it was not), trials,
     and surr and kl of the last one.
     """
     max_trials = 1 if acceptance == "always" else max_trials
     for j in range(max_trials):
-        trial = legal(theta + shrink**j * step)
+        trial = clamp(theta + shrink**j * step)
         surr, kl = evaluate(trial)
-        rejected = judge(trial, surr, kl, kl_limit, surr_old, acceptance)
+        rejected = find_rejection(trial, surr, kl, kl_limit, surr_old, acceptance)
         if not rejected:
             return trial, NOT_REJECTED, j + 1, surr, kl
     return theta.copy(), rejected, max_trials, surr, kl
 
 
-def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
+def find_rejection(theta, surr, kl, kl_limit, surr_old, acceptance):
     """The first test that a trial fails; "" if it is accepted."""
     if not (np.isfinite(kl) and np.isfinite(surr) and np.isfinite(theta).all()):
         return NOT_FINITE
@@ -97,28 +97,28 @@ def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
 def search(batch, x, beta):
     """The line search along beta x, from the batch's parameters, as a Step."""
     s, theta = batch.model.settings, batch.state.theta
-    surr_now = surrogate(batch.logp_now, entropy_now(batch), batch)
+    current_surr = surrogate(batch.current_logp, current_entropy(batch), batch)
     trial, rejected, trials, surr, kl = line_search(
         lambda theta: evaluate(theta, batch)[:2],
         theta,
         beta * x,
-        surr_now,
+        current_surr,
         s.kl_slack * s.target_kl,
         s.line_search_shrinking_factor,
         s.line_search_max_iter,
         s.acceptance,
-        batch.model.legal,
+        batch.model.clamp,
     )
     if rejected:
-        return stay(batch, rejected, surr - surr_now, kl, trials)
-    return Step(trial, rejected, surr - surr_now, kl, evaluate(trial, batch)[2], trials)
+        return no_step(batch, rejected, surr - current_surr, kl, trials)
+    return Step(trial, rejected, surr - current_surr, kl, evaluate(trial, batch)[2], trials)
 
 
-def stay(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
+def no_step(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
     """The Step that leaves theta bitwise unchanged."""
-    return Step(batch.state.theta, rejected, surr_gain, kl, entropy_now(batch), trials)
+    return Step(batch.state.theta, rejected, surr_gain, kl, current_entropy(batch), trials)
 
 
-def entropy_now(batch):
+def current_entropy(batch):
     """The mean entropy at the current parameters."""
     return float(batch.model.distribution.entropy(batch.policy.output, batch.extra))

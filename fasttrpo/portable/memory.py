@@ -24,7 +24,7 @@ class Memory:
     def restart(self, state):
         """Adopt a state set by the user, discarding the rollout in progress."""
         self.rollout.clear()
-        self.adopt(replace(state, theta=self.model.legal(state.theta)))
+        self.adopt(replace(state, theta=self.model.clamp(state.theta)))
 
     def adopt(self, state):
         """Make `state` the current one, and update everything that depends on it."""

@@ -81,7 +81,7 @@ def discounted_returns(running, rew, done, skip, gamma):
 
 
 def rollout_returns(rollout, running):
-    """Discounted returns of the raw rewards: on the rows not skipped (N, 1), and at the end (E,)."""
+    """Discounted returns of the raw rewards: of the rows not skipped (N, 1); at the end (E,)."""
     T = rollout.t
     done, skip = rollout.term[:T] | rollout.trunc[:T], rollout.skip[:T]
     gamma = rollout.model.settings.gamma

@@ -33,7 +33,7 @@ class Rollout:
     def clear(self):
         self.t, self.pending = 0, False
         self.drawn = 0  # act calls, undone if the rollout is discarded
-        self.masked = False  # some row has a mask
+        self.has_masks = False  # some row has a mask
 
     def check_act(self):
         if self.pending:
@@ -46,7 +46,7 @@ class Rollout:
         t, self.pending = self.t, True
         self.raw[t], self.act[t], self.logp[t], self.val[t] = raw, act, logp, val
         self.mask[t] = True if mask is None else mask
-        self.masked |= mask is not None
+        self.has_masks |= mask is not None
 
     def check_push(self, rew, term, trunc, next_obs, skip):
         """The step's outcome as checked arrays; writes nothing."""

@@ -21,13 +21,13 @@ class Stopwatch:
 
     def __init__(self):
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.began = perf_counter()
+        self.started = perf_counter()
 
     def lap(self, stage):
         """Add the time since the last call to a stage."""
         now = perf_counter()
-        self.seconds[stage] += now - self.began
-        self.began = now
+        self.seconds[stage] += now - self.started
+        self.started = now
 
 
 def update(rollout, state):
@@ -36,16 +36,16 @@ def update(rollout, state):
     samples = advantages.estimate(rollout, state)
     batch = make_batch(rollout.model, state, samples)
     watch.lap("advantages")
-    step, of_policy = improve_policy(batch, watch)
-    fitted, of_critic = fit_critic(batch, samples)
+    step, policy_part = improve_policy(batch, watch)
+    fitted, critic_part = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
     watch.lap("critic")
-    scale = adapted_damping(state, of_policy, rollout.model.settings)
-    record = of_policy | of_critic | {"seconds": watch.seconds}
+    scale = adapt_damping(state, policy_part, rollout.model.settings)
+    record = policy_part | critic_part | {"seconds": watch.seconds}
     return replace(state, n_updates=state.n_updates + 1, damping_scale=scale), record
 
 
-def adapted_damping(state, record, settings):
+def adapt_damping(state, record, settings):
     """damping_scale after an update, by Levenberg and Marquardt's rule (Martens 2010, sec. 4.1):
 
     ratio = gain / predicted gain (0 if no step was taken):  < 1/4  times 3/2;  > 3/4  times 2/3
@@ -65,7 +65,7 @@ def adapted_damping(state, record, settings):
 
 def improve_policy(batch, watch):
     """Gradient, solve, step size, line search: the Step, and its part of the record."""
-    outcome, beta, solution = OK, 0.0, cg.nothing(batch.state.theta)
+    outcome, beta, solution = OK, 0.0, cg.zero_solution(batch.state.theta)
 
     grad = gradient.surrogate_gradient(batch)
     watch.lap("gradient")
@@ -81,7 +81,7 @@ def improve_policy(batch, watch):
         step = line_search.search(batch, solution.x, beta)
         outcome = REJECTED if step.rejected else OK
     else:
-        step = line_search.stay(batch, NO_TRIAL[outcome])
+        step = line_search.no_step(batch, NO_TRIAL[outcome])
     watch.lap("line_search")
     return step, policy_record(outcome, batch, grad, solution, beta, step)
 
@@ -128,7 +128,7 @@ def fit_critic(batch, samples):
 
 def make_batch(model, state, samples):
     """The samples as a batch, with the network inputs that were acted on."""
-    obs = features.see(samples.raw, state, model.settings)
+    obs = features.make_inputs(samples.raw, state, model.settings)
     known = samples.act, samples.adv, samples.ret, samples.logp, samples.mask
     return Batch(model, state, obs, *known)
 

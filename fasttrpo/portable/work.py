@@ -49,7 +49,7 @@ class Model:
         """The distribution's parameters besides the outputs: log_std, or the parts."""
         return theta[self.policy.n_parameters :].copy() if self.n_log_std else self.parts
 
-    def legal(self, theta):
+    def clamp(self, theta):
         """A copy of theta (P,) with log_std clamped to its bounds."""
         s, n = self.settings, self.policy.n_parameters
         return np.concatenate([theta[:n], np.clip(theta[n:], s.log_std_min, s.log_std_max)])
@@ -127,7 +127,7 @@ class Batch:
 
     def __post_init__(self):
         if self.logp is None:
-            self.logp = self.logp_now
+            self.logp = self.current_logp
 
     def at(self, state):
         """The same samples at another state's parameters."""
@@ -151,7 +151,7 @@ class Batch:
         return self.policy if k == 1 else self.policy.rows(slice(None, None, k))
 
     @cached_property
-    def logp_now(self):
+    def current_logp(self):
         return self.model.distribution.logp(self.act, self.policy.output, self.extra)
 
     @cached_property
