@@ -291,4 +291,4 @@ def test_a_wrong_sign_is_noticed(mistake, core, update_test, precision, tmp_path
     program = link(tmp_path / "test_update", update_test, right + wrong, precision)
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "not so:" in done.stdout
+    assert "check failed:" in done.stdout

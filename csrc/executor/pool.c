@@ -286,7 +286,7 @@ static int claim(trpo_pool *pool, int pid)
 {
     int busy = __atomic_load_n(&pool->busy, __ATOMIC_RELAXED);
     return busy != pid && __atomic_compare_exchange_n(&pool->busy, &busy, pid, 0,
-                                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+                                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static void run(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
