@@ -76,7 +76,7 @@ cdef class Envs:
     cdef readonly object source, states
     cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length, mask
     cdef readonly int num_envs
-    cdef int busy  # the number of forks while a call is under way
+    cdef int busy  # the number of forks while a call is in progress
 
     def __cinit__(self, source, int num_envs=1, *, uint64_t seed=0, options=None,
                   max_episode_steps=None):

@@ -82,5 +82,5 @@ def estimate(rollout, state):
         val=val[keep],
         adv=standardize(adv[keep], model.real, s.normalize_advantage),
         ret=ret[keep],
-        mask=rollout.mask[:T][keep] if rollout.masked else None,
+        mask=rollout.mask[:T][keep] if rollout.has_masks else None,
     )
