@@ -114,10 +114,7 @@ static inline int world_step(world *w, int e, int order, int autoreset)
 }
 
 static inline double obs_at(const world *w, int e, int i) { return w->out.obs[e * 3 + i]; }
-static inline double final_obs_at(const world *w, int e, int i)
-{
-    return w->out.final_obs[e * 3 + i];
-}
+static inline double final_at(const world *w, int e, int i) { return w->out.final_obs[e * 3 + i]; }
 
 /* A hash of the environments' complete state. */
 static inline uint64_t bits_of(const world *w)

@@ -13,8 +13,8 @@ static void same_step(void)
     CHECK(w.out.term[1] == 1 && w.out.trunc[1] == 0 && w.out.term[0] == 0);
     CHECK(w.out.episode_return[1] == 3 && w.out.episode_length[1] == 2 && w.out.rew[1] == 2);
     CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 1, 1) == 0);           /* of the next episode */
-    CHECK(final_obs_at(&w, 1, 0) == 1 && final_obs_at(&w, 1, 1) == 2); /* of the old one */
-    CHECK(obs_at(&w, 0, 1) == 2 && final_obs_at(&w, 0, 1) == 2);
+    CHECK(final_at(&w, 1, 0) == 1 && final_at(&w, 1, 1) == 2); /* of the old one */
+    CHECK(obs_at(&w, 0, 1) == 2 && final_at(&w, 0, 1) == 2);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
     CHECK(w.out.term[1] == 0 && w.out.episode_return[1] == 1 && w.out.episode_length[1] == 1);
     CHECK(w.out.episode_return[0] == 6 && w.out.episode_length[0] == 3);
@@ -48,7 +48,7 @@ static void disabled(void)
     CHECK(w.out.term[1] == 1 && w.out.episode_length[1] == 1); /* unchanged */
     CHECK(trpo_envs_reset(w.envs, mask, NULL) == TRPO_ENV_OK);
     CHECK(w.out.term[1] == 0 && w.out.episode_length[1] == 0 && w.out.episode_length[0] == 2);
-    CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 0, 0) == 1 && final_obs_at(&w, 1, 0) == 2);
+    CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 0, 0) == 1 && final_at(&w, 1, 0) == 2);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_DISABLED) == TRPO_ENV_OK);
     world_end(&w);
 }
