@@ -111,8 +111,8 @@ static void everything_at_its_limit(void)
         s.n_policy_hidden = s.n_value_hidden = 2;
         s.n_steps = 1 << 15;
         s.n_envs = (INT_MAX - 256) / s.n_steps;
-        s.sub_sampling_factor = INT_MAX - i;
-        s.n_critic_updates = s.cg_max_steps = s.batch_size = INT_MAX;
+        s.sub_sampling_factor = LARGEST - i;
+        s.n_critic_updates = s.cg_max_steps = s.batch_size = LARGEST;
         s.normalize_observations = s.normalize_rewards = 1;
         if (sizeof(size_t) == 4) check_too_many(&s, NULL);
         CHECK(trpo_bad_setting(&s) == NULL && trpo_useful_workers(&s) == 32);
