@@ -383,7 +383,7 @@ def test_passes_of_two_threads_over_one_batch_do_not_mix(name):
     given = [() if name == "solve" else (np.full(size, 0.1 * i),) for i in (1, 2)]
 
     def answer(arguments):
-        found = getattr(agent, name)(*arguments)
+        found = getattr(agent.theory, name)(*arguments)
         return np.array(found[0] if name == "solve" else found).tobytes()
 
     expected, wrong = [answer(each) for each in given], []
