@@ -1,8 +1,8 @@
-"""Builds the compiled core, once per precision, and the environments; all else is pyproject.toml.
+"""Builds the compiled core, once per precision, and the environments. The rest is pyproject.toml.
 
 Environment variables for developers:
-    FASTTRPO_SANITIZE=1   address and undefined-behaviour sanitizers
-    FASTTRPO_PORTABLE=1   no extension at all: the portable backend only
+    FASTTRPO_SANITIZE=1   with address and undefined-behaviour sanitizers
+    FASTTRPO_PORTABLE=1   without extensions: the portable backend only
 """
 
 import copy
@@ -22,7 +22,7 @@ HEADERS = sorted(glob("csrc/*/*.h") + glob("fasttrpo/core/*.pxi"))
 
 
 def compile_flags():
-    """Optimised, and never a flag that lets the compiler reorder arithmetic."""
+    """Optimisation, without flags that let the compiler reorder arithmetic."""
     if sys.platform == "win32":
         return ["/O2", "/fp:precise"]
     flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
@@ -37,7 +37,7 @@ def link_flags():
 def sanitizers():
     if not os.environ.get("FASTTRPO_SANITIZE"):
         return []
-    # -O1: with all of -O3, compiling takes minutes
+    # -O1: with -O3, compiling takes minutes
     return ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
@@ -49,7 +49,7 @@ def core(precision, macros):
         depends=HEADERS,
         extra_compile_args=compile_flags(),
         extra_link_args=link_flags(),
-        optional=True,  # where there is no compiler, the portable backend serves
+        optional=True,  # without a compiler the portable backend is used
     )
 
 
@@ -65,14 +65,14 @@ def environments():
 
 
 class BuildInOwnFolders(build_ext):
-    """The two precisions share their sources, so each needs a folder of objects of its own; all
-    the more where the extensions are built side by side.
+    """Gives each extension its own folder of objects, since the extensions share sources and are
+    built in parallel.
     """
 
     def finalize_options(self):
         super().finalize_options()
         if self.parallel is None and sys.platform != "win32":
-            self.parallel = True  # as many as there are cores
+            self.parallel = True  # one job per core
 
     def run(self):
         super().run()
@@ -80,7 +80,7 @@ class BuildInOwnFolders(build_ext):
             self.record_sources()
 
     def record_sources(self):
-        """Puts beside the extensions what tells which sources they were built from."""
+        """Write the fingerprint of the extensions' sources next to them."""
         spec = importlib.util.spec_from_file_location("source_tree", "fasttrpo/core/source_tree.py")
         source_tree = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(source_tree)

@@ -1,7 +1,7 @@
-"""Second opinions: the theory written out the slow way, in NumPy and in Python's own integers.
+"""Independent references: the theory implemented slowly, in NumPy and Python integers.
 
-Policies, derivatives and advantages are the selftest's (fasttrpo.selftest.formulas), which use
-nothing else of the library; features, K-FAC's blocks and random numbers are written out here.
+Policies, derivatives and advantages come from the selftest (fasttrpo.selftest.formulas), which uses
+no other part of the library; features, K-FAC's blocks and random numbers are implemented here.
 
 Letters: N rows, O observation size, A network outputs, D action components, P parameters,
 K inputs and M outputs of a layer, T steps, E environments.
@@ -24,14 +24,14 @@ from fasttrpo.selftest.formulas import matrix as matrix
 
 
 def n_inputs(s):
-    """F: how many numbers the networks see of an observation."""
+    """F: the number of network inputs per observation."""
     if s.features == "none":
         return s.obs_size
     return len(monomials(s)) if s.features == "polynomial" else s.n_features
 
 
 def monomials(s):
-    """The factors' indices of each, in the documented order."""
+    """The indices of each monomial's factors, in the documented order."""
     degrees = range(1, s.feature_degree + 1)
     factors = (itertools.combinations_with_replacement(range(s.obs_size), d) for d in degrees)
     return list(itertools.chain(*factors))
@@ -44,8 +44,8 @@ def drawn(s):
     return P, np.array(phase)
 
 
-def see(s, obs):
-    """The features of observations (N, O) that are normalised already; (N, F)."""
+def make_inputs(s, obs):
+    """Network inputs (N, F) of normalised observations (N, O)."""
     if s.features == "none":
         return obs
     if s.features == "polynomial":
@@ -70,7 +70,7 @@ def network_jacobian(theta, sizes, activation, x):
 
 
 def dense_policy(s, mask=None):
-    """The policy of the given settings; mask (N, A): choices that are open in the batch's rows."""
+    """The policy of the given settings; mask (N, A): choices allowed in the batch's rows."""
     sizes = (n_inputs(s), *s.policy_hidden, sum(s.parts))
     return Policy(s.distribution, s.parts, sizes, s.activation, mask)
 
@@ -79,12 +79,12 @@ def dense_policy(s, mask=None):
 
 
 def krylov_solution(H, g, M, steps):
-    """What `steps` steps of preconditioned CG reach: the x of least 1/2 x'Hx - g'x among the
-    combinations of z, M^-1 H z, (M^-1 H)^2 z, ..., z = M^-1 g.
+    """The result of `steps` steps of preconditioned CG: the x that minimises 1/2 x'Hx - g'x in the
+    span of z, M^-1 H z, (M^-1 H)^2 z, ..., z = M^-1 g.
     """
     basis, direction = [], np.linalg.solve(M, g)
     for _ in range(steps):
-        for _ in range(2):  # twice, so that orthogonal means orthogonal to rounding
+        for _ in range(2):  # twice, to be orthogonal up to rounding
             direction = direction - sum(q * (q @ direction) for q in basis)
         basis.append(direction / np.linalg.norm(direction))
         direction = np.linalg.solve(M, H @ basis[-1])
@@ -161,7 +161,7 @@ def permutation(stream, n, k):
 
 
 def noise(distribution, stream, items):
-    """What its `sample` turns into actions, row by row."""
+    """The noise that `sample` turns into actions, row by row."""
     if distribution.has_normal_noise:
         return normals(stream, items, sum(distribution.parts))
     D = len(distribution.parts)

@@ -1,4 +1,4 @@
-"""Where the project's sources are: for the tests that read them."""
+"""The project's source files, for tests that read them."""
 
 from __future__ import annotations
 

@@ -24,10 +24,8 @@ MAY_INCLUDE = {
     "include": {"trpo.h", "trpo_random.h", "trpo_settings.h"},
     "memory": set(),
     "kernels": {"kernels.h", "trpo.h", "arena.h", *KERNEL_SOURCES, *VECTORS},
-    "core": {
-        *{"work.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h"},
-        *{"trpo_settings.h", *PUBLIC},
-    },
+    "core": {"work.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h", *PUBLIC}
+    | {"trpo_settings.h"},
     "envs": {"envs.h", "trpo_env.h", "arena.h"},
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h"},

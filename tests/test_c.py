@@ -192,11 +192,11 @@ SLIPS = {
     "a task too many": (")) < c->n_tasks)", ")) <= c->n_tasks)"),
     "everybody is worker 1": ("take_tasks(c, m->worker)", "take_tasks(c, 1)"),
     "a thread too many": (
-        "hire(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1)",
-        "hire(c, pool->n_threads)",
+        "start_threads(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1)",
+        "start_threads(c, pool->n_threads)",
     ),
     "no thread": ("return c->size > 0 ? c : NULL;", "return NULL;"),
-    "the parent's threads": ("c == NULL || c->home != here", "c == NULL"),
+    "the parent's threads": ("c == NULL || c->owner != pid", "c == NULL"),
     "the caller does not wait": ("if (spin(c, &c->inside, SHUT, 1)) return;", "return;"),
 }
 
@@ -267,4 +267,4 @@ def test_flipped_signs_in_the_core_are_caught(mistake, core, update_test, precis
     program = link(tmp_path / "test_update", update_test, right + wrong, precision)
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "not so:" in done.stdout
+    assert "check failed:" in done.stdout

@@ -47,7 +47,7 @@ def linear(features, **more):
 
 
 def with_one(s, obs):
-    return reference.with_one(reference.see(s, obs))
+    return reference.with_one(reference.make_inputs(s, obs))
 
 
 def weights(agent, s):
@@ -76,7 +76,7 @@ def test_outputs_are_linear_in_the_formula(implementation, features, dtype, obs_
     expected = with_one(s, obs) @ weights(agent, s)
     assert_close(agent.predict(obs, True), expected, tolerance)
     value = reference.forward(
-        agent.value_theta, (reference.n_inputs(s), 4, 3, 1), "tanh", reference.see(s, obs)
+        agent.value_theta, (reference.n_inputs(s), 4, 3, 1), "tanh", reference.make_inputs(s, obs)
     )[1]
     assert_close(agent.value(obs), value[:, 0], tolerance)
 
@@ -156,10 +156,10 @@ def test_updates_use_features(implementation, features, normalize):
     samples = samples_of(log, s)
     obs = normalised(samples.obs, first.obs[~first.skip]) if normalize else samples.obs
     value = reference.forward(
-        agent.value_theta, (reference.n_inputs(s), 4, 3, 1), "tanh", reference.see(s, obs)
+        agent.value_theta, (reference.n_inputs(s), 4, 3, 1), "tanh", reference.make_inputs(s, obs)
     )[1]
     assert_close(log.val[~log.skip], value[:, 0], DENSE)
-    twin.theory.load_batch(*samples._replace(obs=reference.see(s, obs)))
+    twin.theory.load_batch(*samples._replace(obs=reference.make_inputs(s, obs)))
     grad_norm = np.linalg.norm(twin.theory.gradient())
     assert agent.update()["grad_norm"] == pytest.approx(grad_norm, rel=SOLVED)
 
@@ -168,13 +168,13 @@ def test_updates_use_features(implementation, features, normalize):
 def test_the_ridge_critic_uses_features_and_their_squares(implementation, features):
     s = linear(features, critic="ridge")
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
-    phi = reference.see(s, obs)
+    phi = reference.make_inputs(s, obs)
     inputs = reference.with_one(np.hstack([phi, phi**2]))
     assert_close(agent.value(obs), inputs @ agent.value_theta, DENSE)
     log = collect(agent, World(5), 24)
     samples = samples_of(log, s)
     agent.update()
-    phi = reference.see(s, samples.obs)
+    phi = reference.make_inputs(s, samples.obs)
     X = reference.with_one(np.hstack([phi, phi**2]))
     A = X.T @ X / len(X) + s.critic_damping * np.eye(X.shape[1])
     assert_close(agent.value_theta, np.linalg.solve(A, X.T @ samples.ret / len(X)), SOLVED)
@@ -185,7 +185,7 @@ def test_load_batch_takes_features(implementation, features):
     """Not observations."""
     s = linear(features)
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(9, O))
-    agent.theory.load_batch(reference.see(s, obs), np.zeros((9, 2)), np.ones(9))
+    agent.theory.load_batch(reference.make_inputs(s, obs), np.zeros((9, 2)), np.ones(9))
     assert_close(agent.theory.outputs(), agent.predict(obs, True), DENSE)
     with pytest.raises(ValueError, match=rf"observation has shape \(9, {O}\), not \(9, "):
         agent.theory.load_batch(obs, np.zeros((9, 2)), np.ones(9))
@@ -224,7 +224,7 @@ def test_features_work_with_hidden_layers(implementation):
     """Python's settings refuse the combination, the agent does not."""
     s = rollout_settings(hidden=(6,), **FEATURES["fourier"])
     agent, obs = shaken(implementation, s), np.random.default_rng(0).normal(size=(40, O))
-    expected = reference.dense_policy(s).outputs(agent.theta, reference.see(s, obs))
+    expected = reference.dense_policy(s).outputs(agent.theta, reference.make_inputs(s, obs))
     assert_close(agent.predict(obs, True), expected, DENSE)
 
 

@@ -188,8 +188,8 @@ def test_a_library_may_have_options(fake):
     [
         (r'{"\xff",0}', r"the option name b'\xff' is not UTF-8"),
         ('{"size",0},{"size",1}', "two options are named 'size'"),
-        ('{"num_envs",0}', "no option can be named 'num_envs', which fasttrpo uses"),
-        ('{"reset_mask",1}', "no option can be named 'reset_mask'"),
+        ('{"num_envs",0}', "the option name 'num_envs'"),
+        ('{"reset_mask",1}', "the option name 'reset_mask'"),
     ],
 )
 def test_invalid_option_names_are_refused(fake, names, words):
@@ -229,19 +229,19 @@ def test_a_library_without_the_symbol_is_refused(fake):
 @table(
     ("change", "words"),
     [
-        ("ENV.version=2", "was built for version 2 of trpo_env.h, and this is version 1: compile"),
-        ("ENV.struct_size=8", "its trpo_env has 8 bytes and this version's .*: compile"),
-        ("ENV.state_bytes=0", "state_bytes is 0, which is impossible"),
-        ("ENV.state_bytes=-1", "state_bytes is 18446744073709551615, which is impossible"),
-        ("ENV.obs_size=-3", "obs_size is -3, which is impossible"),
-        ("ENV.obs_size=1<<30", "obs_size is 1073741824, which is impossible"),
-        ("ENV.n_actions=0", "n_actions is 0, which is impossible"),
-        ("ENV.max_episode_steps=-1", "max_episode_steps is -1, which is impossible"),
-        ("ENV.choices=(const int*)LOW", "choices holds a number of choices that is impossible"),
-        ("ENV.obs_low=LOW", "obs_low and obs_high are not bounds"),
-        ("ENV.obs_low=LOW,ENV.obs_high=HIGH", "obs_low and obs_high are not bounds"),
-        ("ENV.act_high=HIGH", "act_low and act_high are not bounds"),
-        ("ENV.n_options=1", "options are not all there"),
+        ("ENV.version=2", "version 2 .* version 1: compile"),
+        ("ENV.struct_size=8", "struct_size is 8, .*: compile"),
+        ("ENV.state_bytes=0", "state_bytes is 0"),
+        ("ENV.state_bytes=-1", "state_bytes is 18446744073709551615"),
+        ("ENV.obs_size=-3", "obs_size is -3"),
+        ("ENV.obs_size=1<<30", "obs_size is 1073741824"),
+        ("ENV.n_actions=0", "n_actions is 0"),
+        ("ENV.max_episode_steps=-1", "max_episode_steps is -1"),
+        ("ENV.choices=(const int*)LOW", "choices has a number"),
+        ("ENV.obs_low=LOW", "obs_low and obs_high"),
+        ("ENV.obs_low=LOW,ENV.obs_high=HIGH", "obs_low and obs_high"),
+        ("ENV.act_high=HIGH", "act_low and act_high"),
+        ("ENV.n_options=1", "options are incomplete"),
         ("ENV.name=0", r"name is missing \(NULL\)"),
         ("ENV.reset=0", r"reset is missing \(NULL\)"),
         ("ENV.step=0", r"step is missing \(NULL\)"),
@@ -289,7 +289,7 @@ def test_a_failing_simulation_is_named_and_the_others_are_intact(intact, order, 
     last = env.states[2].copy()
     with pytest.raises(SimulationError, match=words) as error:
         env.step(np.array([0, order, 0]))
-    assert "the other environments are intact" in str(error.value)
+    assert "the other environments" in str(error.value)
     assert (error.value.env, error.value.step) == (1, 0 if order == 5 else 3)
     steps = env.states.view(np.float64)[:, 0]
     assert steps[0] == 3

@@ -199,7 +199,7 @@ def test_damaged_bytes_are_rejected(compiled):
     for damaged in (b"", saved[:-1], saved + b"\0", flipped, b"x" + saved[1:], bytes(len(saved))):
         with pytest.raises(
             ValueError,
-            match="the saved bytes are truncated, damaged, of another format, or another",
+            match="the saved bytes are truncated, damaged",
         ):
             other.load_bytes(damaged)
         assert bits(other) == before
@@ -220,5 +220,5 @@ def test_damaged_bytes_are_rejected(compiled):
 )
 def test_bytes_of_another_model_are_rejected(compiled, other):
     s = rollout_settings(**(dict(critic="adam") | EVERYTHING | other))
-    with pytest.raises(ValueError, match="another model's"):
+    with pytest.raises(ValueError, match="another model"):
         Implementation("compiled").agent(s).load_bytes(compiled.save_bytes())

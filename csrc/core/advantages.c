@@ -1,12 +1,12 @@
-/* Advantages and returns of the recorded rows, and the N rows that are left to learn from.
+/* Advantages and returns of the recorded rows, and the selection of the N rows to learn from.
  *
- * Rows that were no step (skip) have no part in the recursion and are dropped here, so that every
- * later stage sees N plain samples. Row (t, e) is number t E + e before, and order is kept. */
+ * Skipped rows take no part in the recursion and are dropped here, so that later stages see N plain
+ * samples. Before that, row (t, e) has index t E + e; the order is kept. */
 #include "work.h"
 
 #include <string.h>
 
-/* Rows cut short bootstrap from V of what came next; push has done so but for the last row. */
+/* Bootstraps episodes that are still running in the last row; push has handled the other rows. */
 static void bootstrap_last_row(trpo_agent *w)
 {
     const int E = w->set.n_envs, first = (w->t - 1) * E;
@@ -15,7 +15,7 @@ static void bootstrap_last_row(trpo_agent *w)
         if (!w->done[first + e]) w->boot[first + e] = w->last_val[e];
 }
 
-/* Moves the rows of x that are kept to the front; returns their number. */
+/* Moves the rows of x that are not skipped to the front; returns their number. */
 static int keep_rows(void *x, size_t row_bytes, const uint8_t *skip, int N)
 {
     char *row = (char *)x;
@@ -29,7 +29,7 @@ static int keep_rows(void *x, size_t row_bytes, const uint8_t *skip, int N)
     return kept;
 }
 
-/* Layers from `first` on: h[0] of the critic may be the policy's own. */
+/* Layers from `first` on: the critic's h[0] may be the policy's. */
 static void keep_activations(trpo_model *m, int first, const uint8_t *skip, int N)
 {
     for (int l = first; l <= m->net.L; l++)
@@ -47,7 +47,7 @@ static void drop_skipped(trpo_agent *w)
     keep_rows(w->val, sizeof *w->val, w->skip, rows);
     keep_rows(w->rew_returns, sizeof *w->rew_returns, w->skip, rows);
     keep_rows(w->policy.batch.act, (size_t)w->policy.D * sizeof(real), w->skip, rows);
-    if (w->policy.batch.masked)
+    if (w->policy.batch.has_masks)
         keep_rows(w->policy.batch.mask, (size_t)w->policy.A, w->skip, rows);
     if (w->raw_obs != NULL)
         keep_rows(w->raw_obs, (size_t)w->set.obs_size * sizeof(real), w->skip, rows);
@@ -55,7 +55,7 @@ static void drop_skipped(trpo_agent *w)
     keep_activations(&w->critic, shared, w->skip, rows);
 }
 
-/* Its rounding error, which grows with N, is taken out by a second pass. */
+/* A second pass removes the rounding error, which grows with N. */
 static double mean_of(const double *x, int N)
 {
     double first = 0, rest = 0;
@@ -65,8 +65,8 @@ static double mean_of(const double *x, int N)
     return first + rest / N;
 }
 
-/* Advantages that differ by rounding alone prefer no action: all 0. Else, if asked for, mean 0 and
- * standard deviation 1. */
+/* Sets advantages that differ only by rounding to 0, since they prefer no action. Otherwise, if
+ * wanted, scales them to mean 0 and standard deviation 1. */
 static void normalize(double *adv, int wanted, int N)
 {
     const double mean = mean_of(adv, N);

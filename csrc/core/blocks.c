@@ -1,10 +1,10 @@
-/* Means over the rows of a batch, summed in an order that depends on the number of rows alone.
+/* Means over the rows of a batch, summed in an order that depends only on the number of rows.
  *
- * Rows are cut into chunks of TRPO_CHUNK (of TRPO_TILE, where there are fewer than TRPO_FEW),
- * chunks into at most TRPO_BLOCKS blocks of equally many chunks. A task handles one block: it sums
- * each chunk in `real`, tile by tile, and adds the chunk to the block's own partial sum in double.
- * The partial sums are then added pairwise, in a tree over block numbers. Which thread ran a block,
- * and when, leaves no trace in the bits. */
+ * Rows are divided into chunks of TRPO_CHUNK (TRPO_TILE if there are fewer than TRPO_FEW rows), and
+ * chunks into at most TRPO_BLOCKS blocks of equally many. A task handles one block: it sums each
+ * chunk in `real`, tile by tile, and adds the chunk to the block's partial sum in double. The
+ * partial sums are then added pairwise, in a tree over block indices. Which thread ran a block, and
+ * when, does not affect the bits. */
 #include "work.h"
 
 #include <string.h>
@@ -26,7 +26,7 @@ static int block_rows(int N)
 
 int trpo_block_count(int N) { return 1 + (N - 1) / block_rows(N); }
 
-int trpo_most_blocks(int N)
+int trpo_max_blocks(int N)
 {
     const int few = trpo_block_count(N < TRPO_FEW ? N : TRPO_FEW - 1);
     const int n_chunks = 1 + (N - 1) / TRPO_CHUNK;
@@ -75,14 +75,14 @@ real **trpo_tile_gather(trpo_scratch *s, const trpo_model *model, const trpo_bat
     return s->h;
 }
 
-/* partial (S) += the sum over rows [first, end); for a block's first chunk it is that sum */
+/* partial (S) += the sum over rows [first, end); a block's first chunk sets partial */
 static void sum_chunk(const sum_task *task, trpo_scratch *s, double *partial, int is_first,
                       int first, int end)
 {
     for (ptrdiff_t i = 0; i < task->S; i++) s->sum[i] = 0;
     for (int row = first; row < end; row += TRPO_TILE)
         task->pass->tile(task->pass, s, s->sum, task->pass->start + row,
-                         trpo_least(TRPO_TILE, end - row));
+                         trpo_min(TRPO_TILE, end - row));
     if (is_first)
         for (ptrdiff_t i = 0; i < task->S; i++) partial[i] = (double)s->sum[i];
     else
@@ -95,10 +95,10 @@ static void sum_block(void *arg, int index, int worker)
     trpo_agent *w = task->pass->agent;
     double *partial = w->partial + index * task->S;
     const int first = index * task->block_rows;
-    const int end = first + trpo_least(task->block_rows, task->N - first);
+    const int end = first + trpo_min(task->block_rows, task->N - first);
     for (int row = first; row < end; row += task->chunk_rows)
         sum_chunk(task, &w->scratch[worker], partial, row == first, row,
-                  trpo_least(row + task->chunk_rows, end));
+                  trpo_min(row + task->chunk_rows, end));
 }
 
 static void add_blocks(double *partial, int n_blocks, ptrdiff_t S)

@@ -5,9 +5,9 @@
  *     alpha = r'z / p'q,   x += alpha p,   r -= alpha q,   z = M^-1 r
  *     p = z + (r'z new / r'z old) p
  *
- * Ends after max_steps products, when sqrt(r'z) has fallen to `tolerance` of its start, or before a
- * direction whose curvature p'q is not positive and finite (nothing is divided by it). The final
- * x'(F + damping I)x needs no further product: it is x'(g - r). */
+ * Stops after max_steps products, when sqrt(r'z) has fallen to `tolerance` times its initial value,
+ * or at a direction whose curvature p'q is not positive and finite. The final x'(F + damping I)x
+ * needs no further product: it is x'(g - r). */
 #include "work.h"
 
 #include <string.h>
@@ -58,7 +58,7 @@ trpo_solution trpo_conjugate_gradient(double *x, const double *g, const trpo_sys
     return solution;
 }
 
-/* ---- a model's own system -------------------------------------------------------------------- */
+/* ---- a model's system ------------------------------------------------------------------------ */
 
 typedef struct model_system {
     trpo_agent *agent;

@@ -1,17 +1,15 @@
-/* The rollout in environments in C: policy, simulators and bookkeeping without a way out.
+/* The rollout for environments in C: policy, simulators and bookkeeping in one loop.
  *
- * Environments are dealt into slices. A task takes one slice through all rows: observe, act, step,
- * close the row; so there is one fork and join to a rollout, and no environment waits for another
- * slice's. What does not decide where the simulators go, V and logp of what was done, comes after
- * that for all rows at once, in full tiles.
+ * Environments are divided into slices. A task runs one slice through all rows (observe, act, step,
+ * close the row), so a rollout forks and joins once and slices never wait for each other. V and
+ * logp, which do not affect the simulators, are computed afterwards for all rows at once, in full
+ * tiles.
  *
- * A row of an environment depends on nothing outside of it, random numbers included: so neither
- * slices nor threads can be seen in the bits, and rows are those that trpo_act and trpo_push
- * record.
+ * An environment's row depends on that environment alone, random numbers included, so neither
+ * slices nor threads change the bits, and the rows equal those of trpo_act and trpo_push.
  *
- * Where an environment fails the others go on to the last row, so that what is left of them does
- * not depend on slices either; and the failure told is the first in the order in which act, step
- * and push would have met it. */
+ * If an environment fails, the others continue to the last row, so their state does not depend on
+ * slices either. The error reported is the first in the order of act, step and push. */
 #include "work.h"
 
 #include <string.h>
@@ -21,62 +19,63 @@ typedef struct rollout_task {
     trpo_envs *envs;
     const trpo_env *spec;
     trpo_env_outcome out;
-    int single;           /* what passes to and fro is rounded to float                        */
-    int slice;            /* environments to a slice, at most TRPO_TILE                        */
+    int single;           /* observations and actions are rounded to float                     */
+    int slice;            /* environments per slice, at most TRPO_TILE                         */
     int end;              /* rows [w->t, end) are collected                                    */
 } rollout_task;
 
-/* ---- what goes wrong ------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
-/* Where a mishap stands in the order of act, step, push, row after row. */
-static int64_t place_of(const trpo_mishap *m)
+/* An error's position in the order of act, step, push, row after row. */
+static int64_t order_of(const trpo_collect_error *m)
 {
     const int part = m->status == TRPO_ERR_OBS ? 0 : m->status == TRPO_ERR_ENVIRONMENT ? 1 : 2;
     return (int64_t)m->at.step * 3 + part;
 }
 
-static int is_before(const trpo_mishap *a, const trpo_mishap *b)
+static int is_before(const trpo_collect_error *a, const trpo_collect_error *b)
 {
     if (b->status == TRPO_OK || a->status == TRPO_OK) return a->status != TRPO_OK;
-    const int64_t place_a = place_of(a), place_b = place_of(b);
-    return place_a < place_b || (place_a == place_b && a->at.env < b->at.env);
+    const int64_t order_a = order_of(a), order_b = order_of(b);
+    return order_a < order_b || (order_a == order_b && a->at.env < b->at.env);
 }
 
-/* Member by member: what the stack held in the padding stays there. */
-static void note(trpo_scratch *s, const trpo_mishap *mishap)
+/* Copies member by member, so that no padding bytes from the stack end up in the agent. */
+static void record_error(trpo_scratch *s, const trpo_collect_error *error)
 {
-    trpo_mishap *kept = &s->mishap;
-    if (!is_before(mishap, kept)) return;
-    kept->status = mishap->status;
-    kept->at = mishap->at;
-    kept->failure.env = mishap->failure.env;
-    kept->failure.step = mishap->failure.step;
-    kept->failure.code = mishap->failure.code;
-    kept->failure.component = mishap->failure.component;
-    kept->failure.status = mishap->failure.status;
+    trpo_collect_error *first = &s->error;
+    if (!is_before(error, first)) return;
+    first->status = error->status;
+    first->at = error->at;
+    first->failure.env = error->failure.env;
+    first->failure.step = error->failure.step;
+    first->failure.code = error->failure.code;
+    first->failure.component = error->failure.component;
+    first->failure.status = error->failure.status;
 }
 
-static void note_obs(trpo_scratch *s, int status, int t, int e, int component)
+static void record_bad_obs(trpo_scratch *s, int status, int t, int e, int component)
 {
-    trpo_mishap mishap = {status, {t, e, component}, {e, 0, 0, component, TRPO_ENV_OK}};
-    note(s, &mishap);
+    trpo_collect_error error = {status, {t, e, component}, {e, 0, 0, component, TRPO_ENV_OK}};
+    record_error(s, &error);
 }
 
-static void note_failure(trpo_scratch *s, int t, const trpo_env_failure *failure)
+static void record_failure(trpo_scratch *s, int t, const trpo_env_failure *failure)
 {
-    trpo_mishap mishap = {TRPO_ERR_ENVIRONMENT, {t, failure->env, failure->component}, *failure};
-    note(s, &mishap);
+    trpo_collect_error error = {
+        TRPO_ERR_ENVIRONMENT, {t, failure->env, failure->component}, *failure};
+    record_error(s, &error);
 }
 
-/* ---- numbers on their way -------------------------------------------------------------------- */
+/* ---- conversions ----------------------------------------------------------------------------- */
 
 static real from_env(const rollout_task *task, double x)
 {
     return task->single ? (real)(float)x : (real)x;
 }
 
-/* to (count) = from, rounded; the first that is not finite then, or count */
-static int observations(const rollout_task *task, real *to, const double *from, int count)
+/* to (count) = from, rounded; returns the first index that is then not finite, or count */
+static int convert_obs(const rollout_task *task, real *to, const double *from, int count)
 {
     int bad = 0, first = 0;
     for (int i = 0; i < count; i++) to[i] = from_env(task, from[i]);
@@ -86,7 +85,7 @@ static int observations(const rollout_task *task, real *to, const double *from, 
     return first;
 }
 
-/* As the environment is to get component d of an action. A NaN stays, and is refused there. */
+/* Component d of an action as sent to the environment. NaN stays NaN, and is rejected there. */
 static double to_env(const rollout_task *task, real act, int d)
 {
     const trpo_env *spec = task->spec;
@@ -98,27 +97,27 @@ static double to_env(const rollout_task *task, real act, int d)
 
 /* ---- one row of one slice: environments e..e+n-1 --------------------------------------------- */
 
-/* What they show, as the networks see it. Where an episode goes on it is what push would have
- * looked at, of the row before. */
+/* Computes the network inputs. Where an episode continues, a bad observation belongs to the row
+ * before, where push would have found it. */
 static void observe(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     trpo_agent *w = task->w;
     const int O = w->set.obs_size, E = w->set.n_envs;
     const ptrdiff_t row = (ptrdiff_t)t * E + e;
-    real *seen = w->policy.batch.h[0] + row * w->policy.net.size[0];
-    real *given = w->set.features == TRPO_NO_FEATURES ? seen : s->obs;
+    real *inputs = w->policy.batch.h[0] + row * w->policy.net.size[0];
+    real *given = w->set.features == TRPO_NO_FEATURES ? inputs : s->obs;
     real *raw = w->raw_obs != NULL ? w->raw_obs + row * O : given;
     const double *obs = task->out.obs + (ptrdiff_t)e * O;
-    for (int i = observations(task, raw, obs, n * O); i < n * O; i++) {
+    for (int i = convert_obs(task, raw, obs, n * O); i < n * O; i++) {
         if (isfinite(raw[i])) continue;
         const int begins = t == 0 || w->done[row + i / O - E];
-        note_obs(s, begins ? TRPO_ERR_OBS : TRPO_ERR_NEXT_OBS, t - !begins, e + i / O, i % O);
+        record_bad_obs(s, begins ? TRPO_ERR_OBS : TRPO_ERR_NEXT_OBS, t - !begins, e + i / O, i % O);
     }
-    if (raw != seen) trpo_see(w, s, seen, raw, n);
+    if (raw != inputs) trpo_make_inputs(w, s, inputs, raw, n);
 }
 
-/* The masks of rows [row, row + n), and the policy's outputs under them. */
-static void forbid(const rollout_task *task, int row, int e, int n)
+/* Stores the masks of rows [row, row + n) and applies them to the policy's outputs. */
+static void apply_masks(const rollout_task *task, int row, int e, int n)
 {
     const trpo_model *m = &task->w->policy;
     const size_t A = (size_t)m->A;
@@ -126,7 +125,7 @@ static void forbid(const rollout_task *task, int row, int e, int n)
     trpo_mask_rows(m, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, row, n);
 }
 
-/* Actions drawn from the policy, and what goes to the environments. */
+/* Draws actions, and converts them for the environments. */
 static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     trpo_agent *w = task->w;
@@ -137,13 +136,13 @@ static void act(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
     trpo_rng rng = trpo_stream(w, TRPO_STREAM_ACTION, TRPO_N_ACTS);
     rng.count += (uint64_t)(t - w->t);
     trpo_net_forward(w->k, &m->net, trpo_tile_rows(s, m, &m->batch, row), n);
-    if (task->out.mask != NULL) forbid(task, row, e, n);
+    if (task->out.mask != NULL) apply_masks(task, row, e, n);
     trpo_draw_actions(w, s, chosen, m->batch.h[m->net.L] + (ptrdiff_t)row * m->A, &rng, e, n);
     for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d++) *sent++ = to_env(task, *chosen++, d);
 }
 
-/* The environments' turns: one that fails loses its own alone. */
+/* Steps the environments. One that fails does not stop the others. */
 static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
 {
     const int end = e + n;
@@ -152,12 +151,12 @@ static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
         if (trpo_envs_step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e, end - e,
                            &failure) == TRPO_ENV_OK)
             return;
-        note_failure(s, t, &failure);
+        record_failure(s, t, &failure);
         e = failure.env + 1;
     }
 }
 
-/* An episode of environment e ended in row t: its V there if it was cut short. */
+/* An episode of environment e ended in row t: if truncated, bootstrap from its last observation. */
 static void end_episode(const rollout_task *task, trpo_scratch *s, int t, int e)
 {
     trpo_agent *w = task->w;
@@ -167,10 +166,10 @@ static void end_episode(const rollout_task *task, trpo_scratch *s, int t, int e)
     w->done[row] = 1;
     w->episode_return[row] = out->episode_return[e];
     w->episode_length[row] = out->episode_length[e];
-    const int bad = observations(task, s->obs, out->final_obs + (ptrdiff_t)e * O, O);
-    if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
+    const int bad = convert_obs(task, s->obs, out->final_obs + (ptrdiff_t)e * O, O);
+    if (bad < O) record_bad_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
     if (out->term[e]) return;
-    trpo_see(w, s, s->a, s->obs, 1);
+    trpo_make_inputs(w, s, s->a, s->obs, 1);
     trpo_value_rows(w, s, w->boot + row, s->a, 1);
 }
 
@@ -184,15 +183,15 @@ static void close_row(const rollout_task *task, trpo_scratch *s, int t, int e, i
     }
 }
 
-/* What came after the last row: an episode that goes on is valued there. */
-static void keep_last(const rollout_task *task, trpo_scratch *s, int e, int n)
+/* Stores the network inputs after the last row, from which running episodes are bootstrapped. */
+static void store_last_inputs(const rollout_task *task, trpo_scratch *s, int e, int n)
 {
     trpo_agent *w = task->w;
     const int O = w->set.obs_size, F = w->policy.net.size[0], t = task->end - 1;
     for (int end = e + n; e < end; e++) {
-        const int bad = observations(task, s->obs, task->out.final_obs + (ptrdiff_t)e * O, O);
-        if (bad < O) note_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
-        trpo_see(w, s, w->last_obs + (ptrdiff_t)e * F, s->obs, 1);
+        const int bad = convert_obs(task, s->obs, task->out.final_obs + (ptrdiff_t)e * O, O);
+        if (bad < O) record_bad_obs(s, TRPO_ERR_NEXT_OBS, t, e, bad);
+        trpo_make_inputs(w, s, w->last_obs + (ptrdiff_t)e * F, s->obs, 1);
     }
 }
 
@@ -202,51 +201,51 @@ static void run_slice(void *arg, int index, int worker)
 {
     const rollout_task *task = (const rollout_task *)arg;
     trpo_scratch *s = &task->w->scratch[worker];
-    const int e = index * task->slice, n = trpo_least(task->slice, task->w->set.n_envs - e);
+    const int e = index * task->slice, n = trpo_min(task->slice, task->w->set.n_envs - e);
     for (int t = task->w->t; t < task->end; t++) {
         observe(task, s, t, e, n);
         act(task, s, t, e, n);
         step(task, s, t, e, n);
         close_row(task, s, t, e, n);
     }
-    keep_last(task, s, e, n);
+    store_last_inputs(task, s, e, n);
 }
 
-/* As many slices for each worker, of at most a tile. */
+/* Environments per slice, at most a tile, such that all workers get equally many slices. */
 static int slice_size(int E, int n_workers)
 {
     const int rounds = 1 + (E - 1) / TRPO_TILE / n_workers;
     return n_workers >= E ? 1 : 1 + (E - 1) / (rounds * n_workers);
 }
 
-/* Nothing has happened in rows [first, first + N): what ends there is written as it comes. */
+/* Clears what is mostly 0 in rows [first, first + N); episodes' ends are written as they occur. */
 static void clear_rows(trpo_agent *w, ptrdiff_t first, size_t N)
 {
     memset(w->done + first, 0, N);
     memset(w->skip + first, 0, N);
     memset(w->boot + first, 0, N * sizeof *w->boot);
     memset(w->episode_length + first, 0, N * sizeof *w->episode_length);
-    trpo_keep_mask(&w->policy, NULL, (int)first, (int)N);
+    trpo_store_masks(&w->policy, NULL, (int)first, (int)N);
 }
 
-/* Runs the task; the first mishap. */
-static trpo_mishap run_slices(rollout_task *task)
+/* Runs all slices; returns the first error. */
+static trpo_collect_error run_slices(rollout_task *task)
 {
     trpo_agent *w = task->w;
     const int E = w->set.n_envs;
-    const trpo_mishap none = {TRPO_OK, {0, 0, 0}, {0, 0, 0, 0, TRPO_ENV_OK}};
-    trpo_mishap first = none;
-    for (int i = 0; i < w->exec.n_workers; i++) w->scratch[i].mishap.status = TRPO_OK;
+    const trpo_collect_error none = {TRPO_OK, {0, 0, 0}, {0, 0, 0, 0, TRPO_ENV_OK}};
+    trpo_collect_error first = none;
+    for (int i = 0; i < w->exec.n_workers; i++) w->scratch[i].error.status = TRPO_OK;
     w->exec.run(w->exec.ctx, 1 + (E - 1) / task->slice, run_slice, task);
     for (int i = 0; i < w->exec.n_workers; i++)
-        if (is_before(&w->scratch[i].mishap, &first)) first = w->scratch[i].mishap;
+        if (is_before(&w->scratch[i].error, &first)) first = w->scratch[i].error;
     return first;
 }
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
-/* Whether the environments take the policy's actions: real numbers, or as many choices. */
-static int fit_actions(const trpo_model *m, const trpo_env *spec)
+/* Whether the environments accept the policy's actions: real numbers, or the same choices. */
+static int actions_match(const trpo_model *m, const trpo_env *spec)
 {
     int (*const n_choices)(int) = m->dist->n_choices;
     if (spec->n_actions != m->D || (spec->choices != NULL) != (n_choices != NULL)) return 0;
@@ -255,36 +254,36 @@ static int fit_actions(const trpo_model *m, const trpo_env *spec)
     return 1;
 }
 
-static int fits(const trpo_agent *w, const trpo_envs *envs)
+static int envs_match(const trpo_agent *w, const trpo_envs *envs)
 {
     const trpo_env *spec = trpo_envs_spec(envs);
     return spec->obs_size == w->set.obs_size && trpo_envs_count(envs) == w->set.n_envs &&
-           fit_actions(&w->policy, spec);
+           actions_match(&w->policy, spec);
 }
 
-static int refuse(trpo_agent *w, const trpo_mishap *mishap, trpo_env_failure *failure)
+static int fail(trpo_agent *w, const trpo_collect_error *error, trpo_env_failure *failure)
 {
     trpo_discard(w);
-    w->culprit = mishap->at;
-    if (failure != NULL) *failure = mishap->failure;
-    return mishap->status;
+    w->culprit = error->at;
+    if (failure != NULL) *failure = error->failure;
+    return error->status;
 }
 
 int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_env_failure *failure)
 {
-    const int E = w->set.n_envs, first = w->t * E, rows = trpo_least(n_rows, w->set.n_steps - w->t);
+    const int E = w->set.n_envs, first = w->t * E, rows = trpo_min(n_rows, w->set.n_steps - w->t);
     if (w->open) return TRPO_ERR_ORDER;
     if (w->t == w->set.n_steps) return TRPO_ERR_FULL;
-    if (!fits(w, envs)) return TRPO_ERR_SPACES;
+    if (!envs_match(w, envs)) return TRPO_ERR_SPACES;
     if (rows < 1) return TRPO_OK;
     rollout_task task = {w, envs, trpo_envs_spec(envs), trpo_envs_outcome(envs), single != 0,
                          slice_size(E, w->exec.n_workers), w->t + rows};
     if (task.out.mask != NULL && !w->policy.dist->takes_masks) return TRPO_ERR_MASK;
     clear_rows(w, first, (size_t)rows * (size_t)E);
-    if (task.out.mask != NULL) trpo_begin_masks(&w->policy, first);
-    const trpo_mishap mishap = run_slices(&task);
-    if (mishap.status != TRPO_OK) return refuse(w, &mishap, failure);
-    trpo_rate_rows(w, first, rows * E);
+    if (task.out.mask != NULL) trpo_start_masks(&w->policy, first);
+    const trpo_collect_error error = run_slices(&task);
+    if (error.status != TRPO_OK) return fail(w, &error, failure);
+    trpo_evaluate_rows(w, first, rows * E);
     w->counters[TRPO_N_ACTS] += rows;
     w->drawn += rows;
     w->t = task.end;

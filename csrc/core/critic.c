@@ -1,11 +1,11 @@
-/* The critic: V fitted to ret, by one of the methods of `trpo_critics`, over the same machinery.
+/* The critic: fits V to ret by one of the methods of `trpo_critics`.
  *
- * It is a unit Gaussian with mean V: its log-likelihood of ret is -1/2 (V - ret)^2 + const, so the
- * policy's gradient, Fisher product and preconditioner serve it as they are (F = J'J/N).
+ * The critic is a unit Gaussian with mean V: its log-likelihood of ret is -1/2 (V - ret)^2 + const,
+ * so it shares the policy's gradient, Fisher product (F = J'J/N) and preconditioner.
  *
- *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, g and
- *                    J those of the minibatch, M the K-FAC factors of the iteration, by a share of
- *                    the length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd).
+ *     kfac           epochs of minibatches, a natural gradient step each: along d = M^-1 g, with g
+ *                    and J of the minibatch and M the iteration's K-FAC factors, by a share of the
+ *                    length that is best for the minibatch,  g'd / (|J d|^2/n + damping d'd).
  *                    The parameters after each step of the second half are averaged (Polyak and
  *                    Juditsky 1992), which removes the minibatches' noise. The step from the start
  *                    to this mean is halved until the loss falls. bench/critics.py compares the
@@ -13,8 +13,8 @@
  *     gauss_newton   (J'J/N + damping I) x = J'(ret - V)/N by preconditioned CG; value + s x for
  *                    s = 1, 1/2, ... until the loss falls
  *     adam           epochs of minibatches (Kingma and Ba 2015)
- *     ridge          coefficients of [x, x^2], x being what the policy sees (its features, where
- *                    there are any). The preconditioner is exact for them, so
+ *     ridge          coefficients of [x, x^2], x being the policy's inputs. The preconditioner is
+ *                    exact for them, so
  *                    w + M^-1 (gradient - damping w) = (A + damping I)^-1 E[phi ret] */
 #include "work.h"
 
@@ -22,7 +22,7 @@
 
 enum { CG_STEPS = 5, MAX_HALVINGS = 10 };
 
-/* of a minibatch's best step: the whole would fit the minibatch's own noise */
+/* of a minibatch's best step, which would fit the minibatch's noise */
 static const double SHARE = 0.7;
 
 const real *trpo_critic_inputs(const trpo_agent *w, real *phi, const real *obs, int N)
@@ -43,14 +43,14 @@ double trpo_value_loss(const trpo_agent *w)
     return sum / w->N;
 }
 
-/* The cached values follow the parameters. */
+/* Makes theta the parameters of the network and of the cached values. */
 static void use_parameters(trpo_agent *w, const double *theta)
 {
     trpo_net_pack(w->k, &w->critic.net, theta);
     trpo_forward(w, &w->critic, 0, w->N);
 }
 
-/* The factors at the present parameters. */
+/* Computes the factors at the current parameters. */
 static void factorize(trpo_agent *w)
 {
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_KFAC_CRITIC, TRPO_N_CRITIC_STEPS);
@@ -58,9 +58,9 @@ static void factorize(trpo_agent *w)
     trpo_factorize(w, &w->critic, &rng, w->set.critic_damping);
 }
 
-/* theta + x, + x/2, + x/4, ...: the first with a smaller loss. 0 if there is none, and theta stays.
- * The loss can be finite with an infinite weight, where that saturates a unit. */
-static int step_while_lower(trpo_agent *w)
+/* Takes the first of theta + x, + x/2, + x/4, ... with a smaller loss. Returns 0, leaving theta, if
+ * there is none. The parameters are checked too: a saturated unit hides an infinite weight. */
+static int descend(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
     const double loss = trpo_value_loss(w);
@@ -87,7 +87,7 @@ static void slope_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fi
     for (int i = 0; i < n; i++) *sum += slope[i] * slope[i];
 }
 
-/* x'(J'J/n + damping I) x on the minibatch, of the critic's x */
+/* x'(J'J/n + damping I) x on the minibatch, with the critic's x */
 static double minibatch_curvature(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
@@ -98,7 +98,7 @@ static double minibatch_curvature(trpo_agent *w)
     return squares + w->set.critic_damping * trpok_dot(c->x, c->x, c->P);
 }
 
-/* Along the minibatch's gradient; share: of the step's best length. */
+/* Steps along the minibatch's natural gradient, by a share of the best length. */
 static void kfac_step(trpo_agent *w, double share)
 {
     trpo_model *c = &w->critic;
@@ -109,7 +109,7 @@ static void kfac_step(trpo_agent *w, double share)
     trpo_net_pack(w->k, &c->net, c->theta);
 }
 
-/* Minibatch sizes differ by 1 at most: a small last one would make a step of noise alone. */
+/* Minibatch sizes differ by at most 1: a small last minibatch would give a step of pure noise. */
 static void kfac_epoch(trpo_agent *w, int epoch)
 {
     const trpo_model *c = &w->critic;
@@ -127,7 +127,7 @@ static void kfac_epoch(trpo_agent *w, int epoch)
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
-/* The epochs, and then one step from where they started to the mean. */
+/* Runs the epochs, then takes one step from their start to the mean. */
 static void fit_kfac(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
@@ -138,7 +138,7 @@ static void fit_kfac(trpo_agent *w)
     for (int i = 0; i < w->set.n_critic_updates; i++) kfac_epoch(w, i);
     for (ptrdiff_t p = 0; p < c->P; p++) c->x[p] = mean[p] - start[p];
     memcpy(c->theta, start, (size_t)c->P * sizeof(double));
-    step_while_lower(w);
+    descend(w);
 }
 
 /* ---- Gauss-Newton ---------------------------------------------------------------------------- */
@@ -156,13 +156,13 @@ static void fit_gauss_newton(trpo_agent *w)
 {
     for (int i = 0; i < w->set.n_critic_updates; i++) {
         find_direction(w);
-        if (!step_while_lower(w)) break;
+        if (!descend(w)) break;
     }
 }
 
 /* ---- Adam ------------------------------------------------------------------------------------ */
 
-/* A gradient that overflowed is left out: it would never leave the moments again. */
+/* Skips a gradient that overflowed: it would stay in the moments forever. */
 static void adam_step(trpo_agent *w)
 {
     const double *grad = w->critic.grad; /* of the log-likelihood: uphill */
@@ -183,7 +183,7 @@ static void adam_epoch(trpo_agent *w)
     const int size = trpo_minibatch(&w->set, w->N);
     trpo_shuffle(w);
     for (int first = 0, n; first < w->N; first += n) {
-        n = trpo_least(size, w->N - first);
+        n = trpo_min(size, w->N - first);
         trpo_minibatch_gradient(w, first, n);
         adam_step(w);
         trpo_net_pack(w->k, &w->critic.net, w->critic.theta);
@@ -191,7 +191,7 @@ static void adam_epoch(trpo_agent *w)
     w->counters[TRPO_N_CRITIC_STEPS]++;
 }
 
-/* Where the parameters overflow, they stay as they were. */
+/* If the parameters overflow, restores the old ones. */
 static void fit_adam(trpo_agent *w)
 {
     trpo_model *c = &w->critic;
@@ -217,7 +217,7 @@ static void fit_ridge(trpo_agent *w)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-/* K-FAC is exact for a linear network, which takes all rows at once. */
+/* All rows for a linear network, for which K-FAC is exact. */
 static int kfac_minibatch(const trpo_settings *s, int N)
 {
     const int part = N / 16;

@@ -1,32 +1,32 @@
-/* What the networks see of an observation: s, the observation after normalisation, or F features of
- * it. Both networks see the same; a linear policy on them is what features are for.
+/* The networks' inputs: s, the observation after normalisation, or F features of it. Both networks
+ * have the same inputs. Features make a linear policy nonlinear in s.
  *
  *     fourier      phi_j = sin(P_j.s / nu + phase_j),  P_ji ~ N(0, 1),  phase_j ~ U[-pi, pi)
  *                  (Rajeswaran et al. 2017, "Towards generalization and simplicity in continuous
  *                  control", eq. 4; Rahimi and Recht 2007)
  *     rbf          phi_j = exp(-|s - c_j|^2 / (2 nu^2)),  c_j ~ N(0, I)
- *     polynomial   all monomials of degree 1 .. feature_degree: by degree, and within one by the
- *                  indices i_1 <= i_2 <= ... of their factors in lexicographic order. So for O = 2
- *                  s_0, s_1, s_0^2, s_0 s_1, s_1^2. No constant: layers have a bias
+ *     polynomial   all monomials of degree 1 .. feature_degree, ordered by degree, then
+ *                  lexicographically by the indices i_1 <= i_2 <= ... of their factors. For O = 2:
+ *                  s_0, s_1, s_0^2, s_0 s_1, s_1^2. No constant, since layers have a bias
  *
- * nu is feature_bandwidth, or by default follows from sqrt(2 O), the root mean squared distance of
- * two observations whose components have variance 1: this for fourier, half of it for rbf, so that
- * phi_j is about exp(-2) and not the same everywhere. The first two are a layer: with s_+ = [s 1],
+ * nu is feature_bandwidth. Its default is sqrt(2 O), the root mean squared distance between two
+ * observations with components of variance 1, for fourier; and half of that for rbf, so that phi_j
+ * is about exp(-2) and varies. The first two are layers: with s_+ = [s 1],
  *
  *     fourier      phi_j = sin(s_+ W_j),                        W_j = (P_j / nu, phase_j)
  *     rbf          phi_j = exp(s_+ W_j - |s|^2 / (2 nu^2)),     W_j = (c_j, -|c_j|^2 / 2) / nu^2
  *
- * What is drawn is part of the state: a loaded agent has its own. Features of finite observations
- * are finite. Proved by tests/test_features.py. */
+ * The random numbers are part of the saved state. Features of finite observations are finite.
+ * Proved by tests/test_features.py. */
 #include "work.h"
 
 static const double PI = 3.14159265358979323846;
 static const real LARGEST = (real)TRPOK_LARGEST;
-/* Where sums overflow: arguments beyond which sine and exponential no longer change. */
-static const real SIN_FAR = (real)1e9, EXP_FAR = (real)-1e4;
+/* Limits for sums that overflow: beyond them sine and exponential are constant. */
+static const real SIN_LIMIT = (real)1e9, EXP_LIMIT = (real)-1e4;
 
-/* NaN, as of infinity less infinity, comes out as `low` */
-static real within(real x, real low, real high) { return x > low ? (x < high ? x : high) : low; }
+/* x limited to [low, high]; NaN, e.g. infinity - infinity, gives `low` */
+static real clamp(real x, real low, real high) { return x > low ? (x < high ? x : high) : low; }
 
 static double bandwidth(const trpo_settings *s)
 {
@@ -35,14 +35,14 @@ static double bandwidth(const trpo_settings *s)
     return s->features == TRPO_FOURIER ? distance : distance / 2;
 }
 
-/* ---- what is drawn --------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 static double *phases(const trpo_agent *w)
 {
     return w->features + (ptrdiff_t)w->policy.net.size[0] * w->set.obs_size;
 }
 
-/* A feature's numbers are those of the item that it is. */
+/* Feature j uses the random numbers of item j. */
 void trpo_draw_features(trpo_agent *w)
 {
     const int O = w->set.obs_size, F = w->policy.net.size[0];
@@ -85,7 +85,7 @@ static void fourier(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int F = w->policy.net.size[0];
     w->k->dense_forward(phi, s, w->features_W, TRPO_IDENTITY, N, w->set.obs_size, F);
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * F; i++) phi[i] = within(phi[i], -SIN_FAR, SIN_FAR);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)N * F; i++) phi[i] = clamp(phi[i], -SIN_LIMIT, SIN_LIMIT);
     w->k->sin(phi, phi, (ptrdiff_t)N * F);
 }
 
@@ -99,7 +99,7 @@ static real half_square(const trpo_settings *set, const real *s)
     return square < (double)LARGEST ? (real)square : LARGEST;
 }
 
-/* Where a layer's sum overflows, so does |s|^2 / (2 nu^2), and wins. */
+/* Where a layer's sum overflows, so does |s|^2 / (2 nu^2), which dominates. */
 static void rbf(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int O = w->set.obs_size, F = w->policy.net.size[0];
@@ -108,13 +108,13 @@ static void rbf(const trpo_agent *w, real *phi, const real *s, int N)
         const real square = half_square(&w->set, s + (ptrdiff_t)n * O);
         real *row = phi + (ptrdiff_t)n * F;
         for (int j = 0; j < F; j++)
-            row[j] = within(within(row[j], -LARGEST / 2, LARGEST / 2) - square, EXP_FAR, 0);
+            row[j] = clamp(clamp(row[j], -LARGEST / 2, LARGEST / 2) - square, EXP_LIMIT, 0);
     }
     w->k->exp(phi, phi, (ptrdiff_t)N * F);
 }
 
-/* One row. The monomials of a degree whose first index is i are s_i times those of the degree below
- * whose first index is i or more, which are the last of theirs. */
+/* One row. The monomials of degree d with first index i are s_i times those of degree d - 1 with
+ * first index >= i, which are the last ones of that degree. */
 static void monomials(real *phi, const real *s, int degree, int O)
 {
     real *to = phi;
@@ -124,12 +124,12 @@ static void monomials(real *phi, const real *s, int degree, int O)
         for (int i = 0; i < O; i++) {
             const int count = trpo_n_monomials(O - i, d - 1) - trpo_n_monomials(O - i, d - 2);
             for (const real *from = end - count; from < end; from++)
-                *to++ = within(s[i] * *from, -LARGEST, LARGEST);
+                *to++ = clamp(s[i] * *from, -LARGEST, LARGEST);
         }
     }
 }
 
-static void expand(const trpo_agent *w, real *phi, const real *s, int N)
+static void make_features(const trpo_agent *w, real *phi, const real *s, int N)
 {
     const int O = w->set.obs_size, F = w->policy.net.size[0];
     switch (w->set.features) {
@@ -142,10 +142,11 @@ static void expand(const trpo_agent *w, real *phi, const real *s, int N)
     }
 }
 
-void trpo_see(const trpo_agent *w, trpo_scratch *scratch, real *seen, const real *obs, int N)
+void trpo_make_inputs(const trpo_agent *w, trpo_scratch *scratch, real *inputs, const real *obs,
+                      int N)
 {
     const int plain = w->set.features == TRPO_NO_FEATURES;
-    real *normal = plain ? seen : scratch->obs;
+    real *normal = plain ? inputs : scratch->obs;
     trpo_normalize_obs(w, normal, obs, N);
-    if (!plain) expand(w, seen, normal, N);
+    if (!plain) make_features(w, inputs, normal, N);
 }

@@ -1,14 +1,14 @@
 /* The Fisher-vector product, exact and matrix-free.
  *
- * The Hessian of the mean KL at the present parameters is  F = 1/N sum_n J_n' M_n J_n,  with J the
- * Jacobian of the outputs and M the distribution's Fisher metric in them. (A log_std has a block of
- * its own, log_std_curvature times I.) So
+ * The Hessian of the mean KL at the current parameters is  F = 1/N sum_n J_n' M_n J_n,  with J the
+ * Jacobian of the outputs and M the distribution's Fisher metric in them. (log_std has a separate
+ * block, log_std_curvature times I.) So
  *
  *     F v = 1/N sum_n J_n' ( M_n ( J_n v ) ):     tangent forward, metric, adjoint backward,
  *
- * on activations cached once: no second-order terms, no first-order backward pass. The tangents of
- * a tile never leave the cache. Source: Schraudolph 2002, "Fast curvature matrix-vector products".
- * Proved against the densely formed matrix by tests/test_fisher.py. */
+ * on cached activations: no second-order terms, no first-order backward pass. A tile's tangents
+ * stay in cache. Source: Schraudolph 2002, "Fast curvature matrix-vector products". Proved against
+ * the dense matrix by tests/test_fisher.py. */
 #include "work.h"
 
 #include <string.h>

@@ -5,10 +5,10 @@
  *                                                   with dlogp_n by the distribution's adjoint,
  *                                                   then back through the network
  *
- * H_n is the entropy of row n's distribution and c = ent_coef; where c is 0 nothing is added.
- * logp_n is what the rollout recorded, by the very kernel that computes logp_n(theta): at the
- * parameters that took the actions the ratio is exactly 1. The critic's gradient is the same with
- * weight 1: maximising a unit Gaussian's log-likelihood of ret is minimising 1/2 (V - ret)^2. */
+ * H_n is the entropy of row n's distribution and c = ent_coef; if c is 0 the term is skipped.
+ * The rollout recorded logp_n with the kernel that computes logp_n(theta), so the ratio is exactly
+ * 1 at the parameters that took the actions. The critic's gradient is the same with weight 1:
+ * maximising a unit Gaussian's log-likelihood of ret is minimising 1/2 (V - ret)^2. */
 #include "work.h"
 
 static void weight_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
@@ -48,9 +48,8 @@ void trpo_gradient(trpo_agent *w, trpo_model *model, const real *weight)
     trpo_mean_rows(model->grad, &pass, model->batch.N, model->P);
 }
 
-/* A log_std at one of its bounds that the surrogate would push through it stays there, and takes no
- * part in this step; one that would come back is free to. Nothing else feels it: the Fisher matrix
- * couples log_std with nothing. */
+/* Zeroes the gradient of each log_std that is at a bound and would cross it, not of those that
+ * would move back inside. Other parameters are uncoupled from log_std in the Fisher matrix. */
 static void hold_at_bounds(trpo_agent *w)
 {
     const trpo_model *m = &w->policy;

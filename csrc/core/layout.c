@@ -1,24 +1,24 @@
-/* Where everything lives: one list of arrays, run once to count bytes and once to place them. Every
- * size is summed by trpo_plus and trpo_times, which saturate. */
+/* Memory layout: one list of arrays, run once to count bytes and once to place them. All sizes are
+ * computed by trpo_plus and trpo_times, which saturate. */
 #include "work.h"
 
 #include <string.h>
 
 static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
-static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
-                         void *arg)
+static void run_sequentially(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
+                             void *arg)
 {
     (void)ctx;
     for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
 }
 
-/* ---- sizes: computed from the settings alone, so that counting needs no memory --------------- */
+/* ---- sizes, from the settings alone: counting needs no memory -------------------------------- */
 
 typedef struct shape {
     int inputs, n_hidden, A, D;
     const int *hidden;
-    int has_factors; /* whether K-FAC has a part in its steps */
+    int has_factors; /* its steps use K-FAC */
 } shape;
 
 static int size_of(const shape *s, int l)
@@ -89,7 +89,7 @@ static void place_net(trpo_net *net, trpo_arena *a, const shape *s, const trpok_
     place_packed(net, a, s, k);
 }
 
-/* Activations from layer `first` on; with first = 1 the inputs are another batch's. */
+/* Activations from layer `first` on; with first = 1 the inputs belong to another batch. */
 static void place_batch(trpo_batch *batch, trpo_arena *a, const shape *s, int first, int N)
 {
     batch->h = TRPO_TAKE(a, real *, s->n_hidden + 2);
@@ -106,13 +106,13 @@ static ptrdiff_t net_parameters(const shape *s)
     return total;
 }
 
-/* What is summed of G of layer l: as of A, with a row for a bias, which it has not. */
+/* The size of layer l's sum for G. Like A's it has a bias row, which goes unused. */
 static ptrdiff_t G_size(const shape *s, int l)
 {
     return trpo_times(size_of(s, l + 1), size_of(s, l + 1) + 1);
 }
 
-/* Of a model that is solved for without them there is only `temp`: they grow with O squared. */
+/* Without factors, whose size is quadratic in O, only `temp` is needed. */
 static void place_factors(trpo_factors *f, trpo_arena *a, const shape *s, const trpok_dist *dist)
 {
     const int L = s->n_hidden + 1, S = size_of(s, L - 1) + 1;
@@ -183,7 +183,7 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     if (k > 1) m->fisher.act = TRPO_TAKE(a, real, trpo_times(N / k + 1, s->D));
 }
 
-/* A Gaussian of standard deviation 1 with mean V; its "action" is the return. */
+/* A unit Gaussian with mean V; its "action" is the return. */
 static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
     const trpo_critic_method *method = w->critic_method;
@@ -204,7 +204,7 @@ static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     m->fisher = m->batch;
 }
 
-/* At most: what an exact head saves is not worth a case here. */
+/* An upper bound: an exact head needs less. */
 static ptrdiff_t factors_size(const shape *s)
 {
     ptrdiff_t total = 0;
@@ -239,7 +239,7 @@ static void place_worker(trpo_scratch *s, trpo_arena *a, const trpo_agent *w, co
     s->row1 = TRPO_TAKE(a, real, TRPO_TILE);
 }
 
-/* As many equal pieces as there are workers: counted once, however many these are. */
+/* One piece of equal size per worker, counted once for all. */
 static void place_scratch(trpo_agent *w, trpo_arena *a, const shape *policy, const shape *critic,
                           ptrdiff_t sum)
 {
@@ -247,7 +247,7 @@ static void place_scratch(trpo_agent *w, trpo_arena *a, const shape *policy, con
     trpo_scratch counted;
     trpo_arena one = {NULL, 0};
     place_worker(&counted, &one, w, policy, critic, sum);
-    const ptrdiff_t bytes = trpo_rounded_up(one.used, TRPO_ALIGNMENT);
+    const ptrdiff_t bytes = trpo_round_up(one.used, TRPO_ALIGNMENT);
     w->scratch = TRPO_TAKE(a, trpo_scratch, n_workers);
     char *room = TRPO_TAKE(a, char, trpo_times(n_workers, bytes));
     for (int i = 0; a->base != NULL && i < n_workers; i++) {
@@ -309,7 +309,7 @@ static void place_state(trpo_agent *w, trpo_arena *a)
     w->damping_scale = TRPO_TAKE(a, double, 1);
 }
 
-/* The one list; with base NULL nothing is written but `w` itself. */
+/* The list of all arrays; with base NULL only `w` is written. */
 static trpo_arena place(trpo_agent *w, char *base)
 {
     trpo_arena a = {base, (ptrdiff_t)sizeof *w};
@@ -321,7 +321,7 @@ static trpo_arena place(trpo_agent *w, char *base)
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
     place_scratch(w, &a, &policy, &critic, sum);
-    w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_most_blocks(N)));
+    w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_max_blocks(N)));
     place_rollout(w, &a, N);
     place_features(w, &a);
     place_state(w, &a);
@@ -330,13 +330,13 @@ static trpo_arena place(trpo_agent *w, char *base)
 
 /* ---- trpo.h ---------------------------------------------------------------------------------- */
 
-static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
+static void set_up(trpo_agent *w, const trpo_settings *settings, const trpo_executor *executor)
 {
     memset(w, 0, sizeof *w);
     w->set = *settings;
     w->exec.ctx = executor != NULL ? executor->ctx : NULL;
     w->exec.n_workers = executor != NULL ? executor->n_workers : 1;
-    w->exec.run = executor != NULL ? executor->run : run_in_a_row;
+    w->exec.run = executor != NULL ? executor->run : run_sequentially;
     w->k = trpok_named(settings->instruction_set);
     w->critic_method = &trpo_critics[settings->critic];
 }
@@ -344,7 +344,7 @@ static void use(trpo_agent *w, const trpo_settings *settings, const trpo_executo
 int trpo_useful_workers(const trpo_settings *settings)
 {
     if (trpo_bad_setting(settings) != NULL) return 0;
-    return trpo_most_blocks(settings->n_steps * settings->n_envs);
+    return trpo_max_blocks(settings->n_steps * settings->n_envs);
 }
 
 static int has_workers(const trpo_executor *executor)
@@ -356,7 +356,7 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor)
 {
     trpo_agent counted;
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return 0;
-    use(&counted, settings, executor);
+    set_up(&counted, settings, executor);
     const trpo_arena a = place(&counted, NULL);
     return trpo_arena_bytes(&a);
 }
@@ -367,10 +367,10 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return TRPO_ERR_SETTING;
     const size_t needed = trpo_bytes(settings, executor);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ERR_MEMORY;
-    char *base = trpo_aligned(mem);
+    char *base = trpo_align(mem);
     memset(mem, 0, bytes);
     trpo_agent *w = (trpo_agent *)(void *)base;
-    use(w, settings, executor);
+    set_up(w, settings, executor);
     place(w, base);
     w->set.parts = w->policy.parts;
     w->set.instruction_set = w->k->name;

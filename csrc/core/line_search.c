@@ -1,16 +1,16 @@
-/* Backtracking along the step: theta' = theta + scale shrink^j dir, j = 0, 1, ...; the first that
- * keeps KL(old || new) <= target_kl and improves the surrogate is taken; trpo_acceptance has
- * other rules. A trial that is not finite is none, whatever its other numbers. A log_std beyond its
- * bounds is moved to them before the trial is evaluated: KL, surrogate and what is taken are of one
- * policy.
+/* Backtracking line search: accepts the first of theta' = theta + scale shrink^j dir, j = 0, 1, ...
+ * with KL(old || new) <= target_kl and an improved surrogate; trpo_acceptance has other rules. A
+ * trial that is not finite is never accepted. log_std is clamped to its bounds before a trial is
+ * evaluated, so that KL and surrogate are those of the policy that is accepted.
  *
  * A trial needs one pass over the batch, for three means at once:
  *     surr = E[(ratio - 1) A] + ent_coef entropy,   kl = E[KL(old || new)],   entropy
  * The outputs at the old parameters are those cached by the rollout. */
 #include "work.h"
 
-/* trpo_rejection: the first test that a trial fails. */
-static int judge(const double *theta, const trpo_trial *trial, const trpo_rule *rule, ptrdiff_t P)
+/* The first test that a trial fails, as a trpo_rejection. */
+static int find_rejection(const double *theta, const trpo_trial *trial, const trpo_rule *rule,
+                          ptrdiff_t P)
 {
     if (!isfinite(trial->kl) || !isfinite(trial->surr) || !trpok_finite(theta, P))
         return TRPO_REJECTED_NOT_FINITE;
@@ -25,7 +25,7 @@ static void make_trial(double *theta_new, const double *theta, const double *dir
 {
     for (ptrdiff_t i = 0; i < P; i++) theta_new[i] = theta[i] + scale * dir[i];
     for (ptrdiff_t i = rule->bounded; i < P; i++)
-        theta_new[i] = trpo_within(theta_new[i], rule->low, rule->high);
+        theta_new[i] = trpo_clamp(theta_new[i], rule->low, rule->high);
 }
 
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
@@ -38,7 +38,7 @@ trpo_search trpo_line_search(double *theta_new, const double *theta, const doubl
         make_trial(theta_new, theta, dir, scale, rule, P);
         search.last = evaluate(ctx, theta_new);
         search.trials++;
-        search.rejected = judge(theta_new, &search.last, rule, P);
+        search.rejected = find_rejection(theta_new, &search.last, rule, P);
         if (search.rejected == TRPO_NOT_REJECTED) break;
         scale *= rule->shrink;
     }
@@ -54,7 +54,7 @@ static real total(const real *x, int n)
     return (real)sum;
 }
 
-/* kl (n) = KL(old || new), or KL(new || old): of present and trial outputs */
+/* kl (n) = KL(old || new), or KL(new || old), from current and trial outputs */
 static void divergence(const trpo_agent *w, real *kl, const real *out, const real *out_trial,
                        const double *log_std_trial, real *work, int n)
 {

@@ -1,5 +1,4 @@
-/* Minibatches of the critic: rows in random order, copied side by side, so that a minibatch is a
- * batch like any other. */
+/* Minibatches of the critic: rows in random order, copied into a contiguous batch. */
 #include "work.h"
 
 #include <string.h>
@@ -7,7 +6,7 @@
 int trpo_minibatch(const trpo_settings *s, int N)
 {
     const int rows = s->batch_size > 0 ? s->batch_size : trpo_critics[s->critic].minibatch(s, N);
-    return trpo_least(rows, N);
+    return trpo_min(rows, N);
 }
 
 void trpo_shuffle(trpo_agent *w)
@@ -16,7 +15,7 @@ void trpo_shuffle(trpo_agent *w)
     trpo_permute(w->perm, &rng, w->N, w->N);
 }
 
-/* Copies a tile of rows, runs the critic on them and adds up their gradient. */
+/* Copies a tile of rows, runs the critic on them and sums their gradient. */
 static void minibatch_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     const trpo_model *c = pass->model;

@@ -1,8 +1,8 @@
-/* One tile of rows through a network: forward, tangent, adjoint. And its first parameters.
+/* A network on one tile of rows: forward, tangent, adjoint; and its initial parameters.
  *
  *     h_0 = x,   z_l = [h_{l-1} 1] W_l,   h_l = activation(z_l) for l < L,   output = z_L
  *
- * `h` holds pointers to h_0 ... h_L of the tile; derivatives are read off the activations. */
+ * `h` points to the tile's h_0 ... h_L; derivatives are computed from the activations. */
 #include "work.h"
 
 void trpo_net_pack(const trpok_table *k, trpo_net *net, const double *theta)
@@ -82,7 +82,7 @@ void trpo_forward(trpo_agent *w, trpo_model *model, int first, int N)
     trpo_mean_rows(NULL, &pass, N, 0);
 }
 
-/* Rows of G (count x size) made orthonormal by modified Gram-Schmidt: r_ii > 0, so Q is unique. */
+/* Orthonormalises G's rows (count x size) by modified Gram-Schmidt: r_ii > 0, so Q is unique. */
 static void orthonormalize(double *G, int count, int size)
 {
     for (int i = 0; i < count; i++) {
@@ -96,7 +96,7 @@ static void orthonormalize(double *G, int count, int size)
     }
 }
 
-/* G[k, m] = normal m of item k; the shorter side's vectors are made orthonormal. */
+/* G[k, m] = normal m of item k; then the vectors along the longer side are orthonormalised. */
 static void init_layer(double *W, double *temp, const trpo_rng *rng, double gain, int K, int M)
 {
     const int tall = K >= M, count = tall ? M : K, size = tall ? K : M;

@@ -1,16 +1,16 @@
 /* Running statistics of observations and rewards.
  *
- * An iteration sees one fixed normalisation: it is applied as rows are recorded, and the rollout's
- * own rows are merged after the policy has stepped, so that the policy that is improved is the one
- * that acted. Moments of a rollout are taken in two passes and merged by Chan et al. 1979:
+ * The normalisation is fixed within an iteration: it is applied as rows are recorded, and the rows
+ * are merged after the policy step, so that the policy improved is the one that acted. A rollout's
+ * moments are computed in two passes and merged by Chan et al. 1979:
  *
  *     mean = mean_a + (mean_b - mean_a) n_b / n
  *     m2   = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / n
  *
  * Rewards are divided by the running standard deviation of the discounted return R = gamma R + rew,
- * once it has been seen to vary.
- * When that scale moves, the critic's last layer moves with it, so that its predictions keep their
- * meaning (van Hasselt et al. 2016, "Learning values across many orders of magnitude"). */
+ * once R varies. When this scale changes, the critic's last layer is rescaled, so that predictions
+ * in raw units are unchanged (van Hasselt et al. 2016, "Learning values across many orders of
+ * magnitude"). */
 #include "work.h"
 
 static const double CLIP = 10, TINY = 1e-8;
@@ -36,7 +36,7 @@ double trpo_reward_scale(const trpo_agent *w)
     return w->set.normalize_rewards && variance > TINY ? 1 / sqrt(variance + TINY) : 1;
 }
 
-/* The course of R over the rollout, and the rewards that the critic sees. */
+/* Computes R after each step of the rollout, and scales the rewards. */
 void trpo_scale_rewards(trpo_agent *w)
 {
     const double scale = trpo_reward_scale(w);
@@ -51,8 +51,7 @@ void trpo_scale_rewards(trpo_agent *w)
     }
 }
 
-/* One component's moments over the rollout (mean, m2), merged into the running ones; not if they
- * overflow. */
+/* Merges one component's moments over the rollout into the running ones, unless they overflow. */
 static void merge(double *mean, double *m2, double count, double batch_mean, double batch_m2,
                   double batch_count)
 {

@@ -1,14 +1,14 @@
-/* The policy's randomness and the initial parameters of both networks. */
+/* Random streams, the policy's noise, and the initial parameters of both networks. */
 #include "work.h"
 
-/* A counter, which the caller may have written: 0 for what no 53 bits hold. */
-static uint64_t whole(double x) { return x >= 0 && x < 9007199254740992.0 ? (uint64_t)x : 0; }
+/* A counter as an integer; 0 if the caller wrote a number that is out of range. */
+static uint64_t as_uint(double x) { return x >= 0 && x < 9007199254740992.0 ? (uint64_t)x : 0; }
 
 trpo_rng trpo_stream(const trpo_agent *w, uint32_t stream, int counter)
 {
     const double *c = w->counters;
-    const trpo_rng rng = {whole(c[TRPO_SEED_LOW]) | whole(c[TRPO_SEED_HIGH]) << 32, stream,
-                          whole(c[counter])};
+    const trpo_rng rng = {as_uint(c[TRPO_SEED_LOW]) | as_uint(c[TRPO_SEED_HIGH]) << 32, stream,
+                          as_uint(c[counter])};
     return rng;
 }
 

@@ -1,35 +1,34 @@
-/* The K-FAC preconditioner (Martens and Grosse 2015): per layer, F_l is close to A_l (x) G_l with
+/* The K-FAC preconditioner (Martens and Grosse 2015): per layer, F_l is about A_l (x) G_l with
  *
  *     A_l = E [h_{l-1} 1]'[h_{l-1} 1],    G_l = E dz_l' dz_l,
  *
- * dz_l the adjoint of log pi(a|s) for an action drawn from the policy itself: so G is the Fisher's
- * factor, and not the empirical Fisher's. Estimated on a tenth of the Fisher rows. Applied to the
- * part V of a vector that belongs to a layer:
+ * dz_l the adjoint of log pi(a|s) for an action drawn from the policy, so that G is a factor of the
+ * Fisher matrix rather than the empirical one. Estimated on a tenth of the Fisher rows. Applied to
+ * a layer's part V of a vector:
  *
  *     hidden layers   (A + pi sqrt(damping) I)^-1 V (G + sqrt(damping)/pi I)^-1,
  *                     pi = sqrt( (tr A / (K+1)) / (tr G / M) )
- *     head, where the metric is constant and diagonal (Gaussian, critic): G = diag(m) exactly, so
- *                     column i of V is multiplied by (m_i A + damping I)^-1
+ *     head (last layer) with a constant diagonal metric (Gaussian, critic): G = diag(m) exactly,
+ *                     so column i of V is multiplied by (m_i A + damping I)^-1
  *     log_std         1 / (log_std_curvature + damping)
  *
- * For a linear network with such a head this is the exact inverse of the damped Fisher matrix,
- * provided that all rows are used, and they are: CG then ends after one step.
+ * For a linear network with such a head all rows are used, which makes this the exact inverse of
+ * the damped Fisher matrix: CG converges in one step.
  *
- * All other blocks are estimates, and only as good as the damping makes them: here `damping` is at
- * least LEAST_DAMPING, whatever is added to the Fisher matrix itself.
- * Proved against the densely formed blocks by tests/test_preconditioner.py. */
+ * Other blocks are estimates, for which `damping` is at least LEAST_DAMPING, whatever is added to
+ * the Fisher matrix itself. Proved against dense blocks by tests/test_preconditioner.py. */
 #include "work.h"
 
 #include <string.h>
 
 static int needs_draws(const trpo_model *m) { return m->net.L > 1 || !m->factors.exact_head; }
 
-/* Along a direction without curvature an estimated inverse goes as far as 1 / damping. With less
- * than this, CG's few steps end where the Fisher matrix says nothing of the KL any more, and the
- * line search takes no step. */
+/* An estimated inverse scales a direction without curvature by 1 / damping. With less damping than
+ * this, CG's few steps leave the region where the Fisher matrix predicts the KL, and the line
+ * search rejects every trial. */
 static const double LEAST_DAMPING = 1e-3;
 
-/* The damping of the factors; of an exact block it is the system's own. */
+/* The factors' damping; an exact block uses the system's. */
 static double factor_damping(const trpo_model *m, double damping)
 {
     return needs_draws(m) && damping < LEAST_DAMPING ? LEAST_DAMPING : damping;
@@ -37,15 +36,15 @@ static double factor_damping(const trpo_model *m, double damping)
 
 /* ---- estimation ------------------------------------------------------------------------------ */
 
-/* What the tile function needs to draw actions from the policy. */
+/* The tile function's argument for drawing actions. */
 typedef struct draws {
     const trpo_rng *rng;
-    const int32_t *rows; /* the rows chosen */
+    const int32_t *rows; /* the sampled rows */
 } draws;
 
-/* s->a = d log pi(a|s) / d out for drawn actions; item numbers count from 1 + first */
-static void drawn_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
-                          const trpo_rng *rng, int first, int n)
+/* s->a = d log pi(a|s) / d out for drawn actions; items are 1 + first, 2 + first, ... */
+static void sampled_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratch *s,
+                            const trpo_rng *rng, int first, int n)
 {
     const real *out = s->h[m->net.L];
     for (int i = 0; i < n; i++) s->row1[i] = 1;
@@ -55,7 +54,7 @@ static void drawn_adjoint(const trpok_table *k, const trpo_model *m, trpo_scratc
                      m->D);
 }
 
-/* Back through the layers from dz_L = s->a, adding dz_l' dz_l on the way. */
+/* Propagates dz_L = s->a back through the layers, adding each dz_l' dz_l to the sum. */
 static void add_adjoint_factors(const trpok_table *k, const trpo_model *m, real *sum, real **h,
                                 trpo_scratch *s, int n)
 {
@@ -81,7 +80,7 @@ static void factor_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int f
     real **h;
     if (needs_draws(m)) {
         h = trpo_tile_gather(s, m, pass->batch, d->rows + first, n);
-        drawn_adjoint(k, m, s, d->rng, first, n);
+        sampled_adjoint(k, m, s, d->rng, first, n);
         add_adjoint_factors(k, m, sum, h, s, n);
     } else {
         h = trpo_tile_rows(s, m, pass->batch, first);
@@ -102,8 +101,8 @@ static int choose_rows(trpo_agent *w, const trpo_model *m, const trpo_rng *rng)
 
 /* ---- inversion ------------------------------------------------------------------------------- */
 
-/* What was averaged for layer l is [h 1]'h, ((K+1) x K): in place to A ((K+1) x (K+1)). */
-static double *spread_A(trpo_model *m, int l)
+/* Expands layer l's mean of [h 1]'h, ((K+1) x K), in place to A ((K+1) x (K+1)). */
+static double *expand_A(trpo_model *m, int l)
 {
     const int K = m->net.size[l], S = K + 1;
     double *A = m->factors.mean + m->factors.at[2 * l];
@@ -121,7 +120,7 @@ static double mean_diagonal(const double *C, int S)
     return trace / S;
 }
 
-/* How the damping is split between the factors, so that both are damped in proportion. */
+/* pi: splits the damping so that both factors are damped in proportion. */
 static double trace_ratio(double mean_A, double mean_G)
 {
     const double pi = sqrt(mean_A / mean_G);
@@ -131,11 +130,11 @@ static double trace_ratio(double mean_A, double mean_G)
 /* Layers with two factors: all but an exact head. */
 static int factored_layers(const trpo_model *m) { return m->net.L - m->factors.exact_head; }
 
-/* Factors stand complete, and how the damping is split, before they are used up one by one. */
+/* Completes the factors and the damping's splits, before tasks overwrite the factors. */
 static void complete_factors(trpo_model *m)
 {
     for (int l = 0; l < m->net.L; l++) {
-        const double *A = spread_A(m, l), *G = m->factors.mean + m->factors.at[2 * l + 1];
+        const double *A = expand_A(m, l), *G = m->factors.mean + m->factors.at[2 * l + 1];
         const int S = m->net.size[l] + 1, M = m->net.size[l + 1];
         if (l < factored_layers(m))
             m->factors.split[l] = trace_ratio(mean_diagonal(A, S), mean_diagonal(G, M));
@@ -144,14 +143,14 @@ static void complete_factors(trpo_model *m)
         m->dist->constant_metric(m->factors.metric, m->log_std, m->A);
 }
 
-/* What the factors' tasks share; one knows nothing of another. */
+/* Shared by the factors' tasks, which are independent of each other. */
 typedef struct factor_task {
     const trpok_wide *k;
     trpo_model *m;
     double damping;
 } factor_task;
 
-/* (C + shift I)^-1, C being factor `index`: A_l or G_l by turns */
+/* (C + shift I)^-1 for factor C number `index`: A_1, G_1, A_2, G_2, ... */
 static void invert_factor(const factor_task *task, int index)
 {
     const trpo_model *m = task->m;
@@ -198,7 +197,7 @@ void trpo_factorize(trpo_agent *w, trpo_model *m, const trpo_rng *rng, double da
                 run_factor, &task);
 }
 
-/* ---- application: rows of a layer, or one output of an exact head, to a task ----------------- */
+/* ---- application: a task handles rows of a layer, or one output of an exact head ------------- */
 
 enum { ROWS = 24 };
 
@@ -211,7 +210,7 @@ typedef struct apply_task {
 
 static int row_tasks(const trpo_model *m, int l) { return 1 + m->net.size[l] / ROWS; }
 
-/* Rows from `first` on of z = A^-1 r G^-1, of layer l. */
+/* ROWS rows, from `first` on, of layer l's z = A^-1 r G^-1. */
 static void apply_rows(const apply_task *task, int l, int first)
 {
     const trpo_model *m = task->m;

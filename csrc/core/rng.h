@@ -1,12 +1,12 @@
 /* The core's random numbers, by Philox4x32-10 (include/trpo_random.h). A draw is a function of
- * (seed, stream, count, item, word): it depends neither on the order of draws, nor on threads, or
- * on where a run was interrupted.
+ * (seed, stream, count, item, word) alone: it is independent of the order of draws, of threads, and
+ * of where a run was interrupted.
  *
  *     key     = seed
  *     counter = (block, item, low word of count, stream + 256 * high word of count)
  *     word i of an item is lane i % 4 of block i / 4
  *
- * Stream 6, TRPO_ENV_STREAM, is the environments': include/trpo_env.h. */
+ * Stream 6, TRPO_ENV_STREAM, belongs to the environments: include/trpo_env.h. */
 #ifndef TRPO_RNG_H
 #define TRPO_RNG_H
 
@@ -30,7 +30,7 @@ enum {
 typedef struct trpo_rng {
     uint64_t seed;
     uint32_t stream;
-    uint64_t count; /* which use of the stream: the step, the update, ... */
+    uint64_t count; /* number of the use of the stream: the step, the update, ... */
 } trpo_rng;
 
 static inline void trpo_rng_block(uint32_t x[4], const trpo_rng *rng, uint32_t item, uint32_t block)

@@ -1,15 +1,15 @@
 /* The rollout: act, record, push; and using the policy without recording.
  *
- * A row is opened by act or record, which run both networks on the observations and keep their
- * activations where the update will read them, and closed by push. A call that fails leaves the
- * rollout as it was. Environments in C have a faster way: collect.c. */
+ * act or record opens a row: it runs both networks on the observations and caches their activations
+ * for the update. push closes it. A call that fails leaves the rollout unchanged. collect.c is a
+ * faster path for environments in C. */
 #include "work.h"
 
 #include <string.h>
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-static int blame(trpo_agent *w, int status, int step, ptrdiff_t at, int size)
+static int set_culprit(trpo_agent *w, int status, int step, ptrdiff_t at, int size)
 {
     w->culprit.step = step;
     w->culprit.env = (int)(at / size);
@@ -28,7 +28,7 @@ static ptrdiff_t not_finite(const real *x, ptrdiff_t count)
 static int check_rows(trpo_agent *w, const real *obs, int step, int N, int size)
 {
     const ptrdiff_t at = not_finite(obs, (ptrdiff_t)N * size);
-    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_OBS, step, at, size);
+    return at < 0 ? TRPO_OK : set_culprit(w, TRPO_ERR_OBS, step, at, size);
 }
 
 static int check_obs(trpo_agent *w, const real *obs, int step, int N)
@@ -41,7 +41,7 @@ static int check_act(trpo_agent *w, const real *act, int step, int N)
     const trpo_model *m = &w->policy;
     for (int n = 0; n < N; n++) {
         const int d = m->dist->illegal(act + (ptrdiff_t)n * m->D, m->parts, m->D);
-        if (d >= 0) return blame(w, TRPO_ERR_ACT, step, (ptrdiff_t)n * m->D + d, m->D);
+        if (d >= 0) return set_culprit(w, TRPO_ERR_ACT, step, (ptrdiff_t)n * m->D + d, m->D);
     }
     return TRPO_OK;
 }
@@ -49,7 +49,7 @@ static int check_act(trpo_agent *w, const real *act, int step, int N)
 static int check_mask(trpo_agent *w, const uint8_t *mask, const real *act, int step, int N)
 {
     const ptrdiff_t at = mask != NULL ? trpo_bad_mask(&w->policy, mask, act, N) : -1;
-    return at < 0 ? TRPO_OK : blame(w, TRPO_ERR_MASK, step, at, w->policy.D);
+    return at < 0 ? TRPO_OK : set_culprit(w, TRPO_ERR_MASK, step, at, w->policy.D);
 }
 
 static int check_open(const trpo_agent *w)
@@ -64,9 +64,9 @@ static int check_push(trpo_agent *w, const double *rew, const real *next_obs, co
     if (!w->open) return TRPO_ERR_ORDER;
     for (int e = 0; e < w->set.n_envs; e++) {
         if (skip != NULL && skip[e]) continue;
-        if (!isfinite(rew[e])) return blame(w, TRPO_ERR_REW, w->t, e, 1);
+        if (!isfinite(rew[e])) return set_culprit(w, TRPO_ERR_REW, w->t, e, 1);
         const ptrdiff_t at = not_finite(next_obs + (ptrdiff_t)e * O, O);
-        if (at >= 0) return blame(w, TRPO_ERR_NEXT_OBS, w->t, (ptrdiff_t)e * O + at, O);
+        if (at >= 0) return set_culprit(w, TRPO_ERR_NEXT_OBS, w->t, (ptrdiff_t)e * O + at, O);
     }
     return TRPO_OK;
 }
@@ -74,7 +74,7 @@ static int check_push(trpo_agent *w, const double *rew, const real *next_obs, co
 /* ---- both networks on batch rows ------------------------------------------------------------- */
 
 /* V and logp of rows [first, first + n) */
-static void rate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
+static void evaluate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     trpo_agent *w = pass->agent;
     const trpo_model *m = &w->policy;
@@ -88,15 +88,15 @@ static void rate_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fir
                   m->batch.act + (ptrdiff_t)first * m->D, s->work, m->parts, n, m->A, m->D);
 }
 
-void trpo_rate_rows(trpo_agent *w, int first, int N)
+void trpo_evaluate_rows(trpo_agent *w, int first, int N)
 {
-    const trpo_pass pass = {w, &w->policy, &w->policy.batch, rate_tile, first, NULL};
+    const trpo_pass pass = {w, &w->policy, &w->policy.batch, evaluate_tile, first, NULL};
     trpo_mean_rows(NULL, &pass, N, 0);
 }
 
 /* ---- opening a row --------------------------------------------------------------------------- */
 
-/* Observations of a tile of row t as the networks see them; the policy's outputs under masks. */
+/* Network inputs of a tile of row t, and the policy's masked outputs. */
 static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int first, int n)
 {
     trpo_agent *w = pass->agent;
@@ -104,7 +104,7 @@ static void open_tile(const trpo_pass *pass, trpo_scratch *s, real *sum, int fir
     const real *obs = (const real *)pass->arg + (ptrdiff_t)(first - pass->start) * w->set.obs_size;
     real **h = trpo_tile_rows(s, m, &m->batch, first);
     (void)sum;
-    trpo_see(w, s, h[0], obs, n);
+    trpo_make_inputs(w, s, h[0], obs, n);
     trpo_net_forward(w->k, &m->net, h, n);
     trpo_mask_rows(m, h[m->net.L], first, n);
 }
@@ -115,7 +115,7 @@ static void open_row(trpo_agent *w, const real *obs, const uint8_t *mask)
     const trpo_pass pass = {w, &w->policy, &w->policy.batch, open_tile, first, obs};
     if (w->raw_obs != NULL)
         memcpy(w->raw_obs + (ptrdiff_t)first * O, obs, (size_t)E * (size_t)O * sizeof(real));
-    trpo_keep_mask(&w->policy, mask, first, E);
+    trpo_store_masks(&w->policy, mask, first, E);
     trpo_mean_rows(NULL, &pass, E, 0);
     w->open = 1;
 }
@@ -125,11 +125,11 @@ static void copy_out(real *to, const real *from, ptrdiff_t count)
     if (to != NULL) memcpy(to, from, (size_t)count * sizeof(real));
 }
 
-/* Values, the actions' log-probabilities, and what the caller wants to know. */
+/* Computes values and log-probabilities, and copies them to the caller. */
 static void finish_row(trpo_agent *w, real *logp, real *val)
 {
     const int E = w->set.n_envs, first = w->t * E;
-    trpo_rate_rows(w, first, E);
+    trpo_evaluate_rows(w, first, E);
     copy_out(logp, w->logp + first, E);
     copy_out(val, w->val + first, E);
 }
@@ -139,7 +139,7 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
 {
     const trpo_model *m = &w->policy;
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = trpo_least(TRPO_TILE, N - row);
+        const int n = trpo_min(TRPO_TILE, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
         m->dist->sample(w->k, act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
                         s->noise, s->work, m->parts, n, m->A, m->D);
@@ -183,11 +183,11 @@ int trpo_record(trpo_agent *w, real *logp, real *val, const real *obs, const rea
 
 /* ---- closing it ------------------------------------------------------------------------------ */
 
-/* boot = V(next_obs) of row n, which was cut short; last_obs holds that observation */
+/* boot = V(next_obs) of row n, which was truncated; last_obs holds that observation's inputs */
 static void bootstrap(trpo_agent *w, int n)
 {
-    const real *seen = w->last_obs + (ptrdiff_t)(n % w->set.n_envs) * w->policy.net.size[0];
-    trpo_value_rows(w, w->scratch, w->boot + n, seen, 1);
+    const real *inputs = w->last_obs + (ptrdiff_t)(n % w->set.n_envs) * w->policy.net.size[0];
+    trpo_value_rows(w, w->scratch, w->boot + n, inputs, 1);
 }
 
 static void close_environment(trpo_agent *w, int e, double rew, int term, int trunc,
@@ -199,12 +199,13 @@ static void close_environment(trpo_agent *w, int e, double rew, int term, int tr
     w->skip[n] = 0;
     w->boot[n] = 0;
     w->episode_length[n] = 0;
-    trpo_see(w, w->scratch, w->last_obs + (ptrdiff_t)e * w->policy.net.size[0], next_obs, 1);
+    trpo_make_inputs(w, w->scratch, w->last_obs + (ptrdiff_t)e * w->policy.net.size[0], next_obs,
+                     1);
     if (trunc && !term) bootstrap(w, n);
 }
 
-/* A row that was no step: nothing carries into it or out of it. An episode that was left open
- * before it counts as cut short there. */
+/* A skipped row: nothing carries into it or out of it. An episode still running before it counts as
+ * truncated there. */
 static void close_skipped(trpo_agent *w, int e)
 {
     const int F = w->policy.net.size[0], E = w->set.n_envs, n = w->t * E + e;
@@ -255,7 +256,7 @@ void trpo_get_culprit(const trpo_agent *w, trpo_culprit *culprit) { *culprit = w
 
 /* ---- using the policy and the critic, recording nothing -------------------------------------- */
 
-/* Outputs of a model for a tile of observations as the networks see them. */
+/* A model's outputs for a tile of inputs. */
 static real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m, const real *inputs,
                           int n)
 {
@@ -267,7 +268,7 @@ static real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m, c
 void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N)
 {
     for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = trpo_least(TRPO_TILE, N - row);
+        const int n = trpo_min(TRPO_TILE, N - row);
         const real *inputs =
             trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->policy.net.size[0], n);
         copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
@@ -278,8 +279,8 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
 {
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
-        n = trpo_least(TRPO_TILE, N - row);
-        trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        n = trpo_min(TRPO_TILE, N - row);
+        trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
     return status;
@@ -294,9 +295,9 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
     if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
     for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
-        n = trpo_least(TRPO_TILE, N - row);
+        n = trpo_min(TRPO_TILE, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
-        trpo_see(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);
         if (mask != NULL) trpo_mask_outputs(m, out, mask + (ptrdiff_t)row * m->A, n);
         if (deterministic)
@@ -308,7 +309,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
     return status;
 }
 
-/* ---- a batch set directly -------------------------------------------------------------------- */
+/* ---- a batch set by the caller --------------------------------------------------------------- */
 
 int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const double *adv,
                     const double *ret, const real *logp, const uint8_t *mask, int N)
@@ -327,9 +328,9 @@ int trpo_load_batch(trpo_agent *w, const real *obs, const real *act, const doubl
     memcpy(w->ret, ret, (size_t)N * sizeof *ret);
     trpok_to_real(w->adv_real, adv, N);
     trpok_to_real(w->ret_real, ret, N);
-    trpo_keep_mask(&w->policy, mask, 0, N);
+    trpo_store_masks(&w->policy, mask, 0, N);
     trpo_forward(w, &w->policy, 0, N);
-    trpo_rate_rows(w, 0, N);
+    trpo_evaluate_rows(w, 0, N);
     if (logp != NULL) copy_out(w->logp, logp, N);
     return TRPO_OK;
 }

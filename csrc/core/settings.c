@@ -1,5 +1,5 @@
-/* The table of settings made of trpo_settings.h; defaults and checks that it drives; and the rules
- * that involve several settings. */
+/* The table of settings, generated from trpo_settings.h; the defaults and checks it drives; and the
+ * rules that involve several settings. */
 #include "work.h"
 
 #include <limits.h>
@@ -60,7 +60,7 @@ const trpo_setting *trpo_find_setting(const char *name)
     return NULL;
 }
 
-/* ---- fields by their row --------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 static double number_at(const trpo_settings *s, const trpo_setting *row)
 {
@@ -120,9 +120,9 @@ int trpo_set_word(trpo_settings *s, const char *name, const char *word)
     return TRPO_ERR_SETTING;
 }
 
-/* ---- what is out of range -------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
-/* Rows that leave an int room to round up to a chunk. */
+/* The largest N that can be rounded up to a chunk without overflow. */
 enum { LARGEST_N = INT_MAX - TRPO_CHUNK };
 
 static int are_sizes(const trpo_settings *s, const trpo_setting *row)
@@ -145,7 +145,7 @@ static int is_unused(const trpo_settings *s, const trpo_setting *row)
     return row->offset == AT(feature_degree) && s->features != TRPO_POLYNOMIAL;
 }
 
-/* Unused settings and flags may have any value, and all 64 bits of a seed are legal. */
+/* Unused settings, flags and 64-bit seeds are always valid. */
 static int is_legal(const trpo_settings *s, const trpo_setting *row)
 {
     if (is_unused(s, row)) return 1;
@@ -157,7 +157,7 @@ static int is_legal(const trpo_settings *s, const trpo_setting *row)
     }
 }
 
-/* Components have the outputs that the distribution asks for; together they are a size. */
+/* Each component has the outputs that the distribution requires, and their sum is a valid size. */
 static int are_parts(const trpo_settings *s)
 {
     const int outputs = trpok_distribution(s->distribution)->outputs;
@@ -170,7 +170,7 @@ static int are_parts(const trpo_settings *s)
     return total <= (double)TRPO_LARGEST_SIZE;
 }
 
-/* The first setting, each legal by itself, that does not go with the others. */
+/* The first setting that conflicts with others, all being in range. */
 static const char *bad_together(const trpo_settings *s)
 {
     if (trpok_named(s->instruction_set) == NULL) return "instruction_set";
@@ -190,7 +190,7 @@ const char *trpo_bad_setting(const trpo_settings *s)
     return bad_together(s);
 }
 
-/* ---- settings that may change later ---------------------------------------------------------- */
+/* ---- settings that may change during training ------------------------------------------------ */
 
 int trpo_set_target_kl(trpo_agent *w, double target_kl)
 {
@@ -202,11 +202,11 @@ int trpo_set_learning_rate(trpo_agent *w, double learning_rate)
     return trpo_set_setting(&w->set, "learning_rate", learning_rate);
 }
 
-/* ---- what follows from them ------------------------------------------------------------------ */
+/* ---- derived sizes --------------------------------------------------------------------------- */
 
 int trpo_n_monomials(int O, int degree)
 {
-    double all = 1; /* C(O + degree, degree), those of degree 0 included: whole on the way */
+    double all = 1; /* C(O + degree, degree), including degree 0; an integer at every step */
     for (int d = 1; d <= degree && all <= TRPO_MOST_FEATURES + 1; d++) all = all * (O + d) / d;
     return all <= TRPO_MOST_FEATURES + 1 ? (int)all - 1 : TRPO_MOST_FEATURES + 1;
 }

@@ -1,4 +1,4 @@
-/* Statuses and rejections in words. */
+/* Descriptions of statuses and rejections. */
 #include "work.h"
 
 const char *trpo_status_text(int status)
@@ -6,23 +6,23 @@ const char *trpo_status_text(int status)
     switch (status) {
     case TRPO_OK: return "ok";
     case TRPO_REJECTED: return "line search rejected: no step was acceptable";
-    case TRPO_ZERO_GRADIENT: return "zero gradient: the advantages tell no action from another";
-    case TRPO_NO_CURVATURE: return "no curvature: the step's length is not defined";
+    case TRPO_ZERO_GRADIENT: return "zero gradient: the advantages prefer no action";
+    case TRPO_NO_CURVATURE: return "no curvature: the step length is undefined";
     case TRPO_ERR_SETTING: return "a setting is out of range";
-    case TRPO_ERR_MEMORY: return "the memory given is missing or too small";
+    case TRPO_ERR_MEMORY: return "memory or buffer is NULL or too small";
     case TRPO_ERR_OBS: return "an observation is not finite";
     case TRPO_ERR_NEXT_OBS: return "a next observation is not finite";
-    case TRPO_ERR_ACT: return "an action is not finite or not one of the choices";
+    case TRPO_ERR_ACT: return "an action is not finite or not a valid choice";
     case TRPO_ERR_REW: return "a reward is not finite";
     case TRPO_ERR_ORDER: return "calls out of order: act, push, ..., update";
     case TRPO_ERR_FULL: return "the rollout is full: update or discard it";
     case TRPO_ERR_EMPTY: return "the rollout is empty";
     case TRPO_ERR_MODEL:
-        return "the saved bytes are truncated, damaged, of another format, or another model's";
+        return "the saved bytes are truncated, damaged, of another format, or from another model";
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
-    case TRPO_ERR_SPACES: return "the environments are not of the agent's sizes or number";
+    case TRPO_ERR_SPACES: return "the environments do not match the agent's sizes or number";
     case TRPO_ERR_MASK:
-        return "a mask forbids every choice, or the action given, or there are no choices";
+        return "a mask forbids every choice or the given action, or masks are not supported";
     default: return "unknown status";
     }
 }

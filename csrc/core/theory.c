@@ -1,11 +1,11 @@
-/* The stages of an update one at a time, on a batch that was set directly: theory.h. */
+/* The stages of an update one at a time, on a batch set by the caller: theory.h. */
 #include "work.h"
 
 #include <string.h>
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-void trpo_theory_ready(trpo_agent *w)
+void trpo_theory_prepare(trpo_agent *w)
 {
     trpo_fisher_rows(&w->policy, w->set.sub_sampling_factor);
     trpo_fisher_rows(&w->critic, 1);
@@ -66,7 +66,7 @@ trpo_solution trpo_theory_solve(trpo_agent *w, double *x)
 
 /* ---- the critic ------------------------------------------------------------------------------ */
 
-/* The critic is a unit Gaussian, whose log-likelihood of ret falls as the loss grows. */
+/* The critic's grad is of the log-likelihood of ret, which is minus the loss. */
 void trpo_theory_value_gradient(trpo_agent *w, double *g)
 {
     trpo_gradient(w, &w->critic, NULL);

@@ -1,7 +1,7 @@
-/* What an update computes of a batch, one piece at a time: for the tests, and for hosts that look
- * inside (fasttrpo.theory). The agent is as opaque here as in trpo.h; letters as there.
+/* The parts of an update one at a time, on a batch set by the caller: for tests, and for hosts that
+ * expose them (fasttrpo.theory). The agent is as opaque here as in trpo.h; letters as there.
  *
- * Load a batch first; until act, record or an update, the functions below refer to it. They return
+ * Load a batch first; the functions below refer to it until act, record or an update. They return
  * no statuses: sizes are the caller's responsibility. */
 #ifndef TRPO_THEORY_H
 #define TRPO_THEORY_H
@@ -14,21 +14,21 @@ extern "C" {
 
 /* ---- a batch --------------------------------------------------------------------------------- */
 
-/* Sets a batch of N <= T*E rows and drops the rollout in progress.
- * obs (N x F) as the networks see them, act (N x D), adv, ret (N), logp (N) or NULL: at theta.
- * mask (N x A) as trpo_record takes it, or NULL.
+/* Sets a batch of N <= T*E rows and discards the rollout in progress.
+ * obs (N x F) network inputs, act (N x D), adv, ret (N), logp (N) or NULL: those at theta,
+ * mask (N x A) as for trpo_record, or NULL.
  * TRPO_ERR_EMPTY, TRPO_ERR_FULL, TRPO_ERR_OBS, TRPO_ERR_ACT, TRPO_ERR_MASK. */
 int trpo_load_batch(trpo_agent *agent, const trpo_real *obs, const trpo_real *act,
                     const double *adv, const double *ret, const trpo_real *logp,
                     const uint8_t *mask, int N);
 
-/* Chooses the rows of the Fisher product, every k-th. Follows each trpo_load_batch. */
-void trpo_theory_ready(trpo_agent *agent);
+/* Selects the rows of the Fisher product, every k-th. Call it after each trpo_load_batch. */
+void trpo_theory_prepare(trpo_agent *agent);
 
-/* Brings the batch up to date after parameters were written (trpo_refresh). */
+/* Updates the batch after parameters were written (trpo_refresh). */
 void trpo_theory_refresh(trpo_agent *agent);
 
-/* F, the inputs of the networks; N, the rows of the batch. */
+/* F, the number of network inputs; N, the rows of the batch. */
 int trpo_theory_inputs(const trpo_agent *agent);
 int trpo_theory_rows(const trpo_agent *agent);
 
@@ -43,11 +43,11 @@ void trpo_theory_gradient(trpo_agent *agent, double *g);
 /* out (P) = F v, undamped */
 void trpo_theory_product(trpo_agent *agent, double *out, const double *v);
 
-/* Estimates the K-FAC factors of the batch; then z (P) = M^-1 r. Only with TRPO_KFAC. */
+/* Estimates the K-FAC factors of the batch; z (P) = M^-1 r. Only with TRPO_KFAC. */
 void trpo_theory_factorize(trpo_agent *agent);
 void trpo_theory_precondition(trpo_agent *agent, double *z, const double *r);
 
-/* What is added to the Fisher matrix's diagonal in this update. */
+/* The number that this update adds to the Fisher matrix's diagonal. */
 double trpo_damping(const trpo_agent *agent);
 
 /* ---- conjugate gradient: cg.c ---------------------------------------------------------------- */
@@ -59,7 +59,7 @@ typedef struct trpo_system {
     void *ctx;
 } trpo_system;
 typedef struct trpo_solution {
-    int steps;            /* products used                                                     */
+    int steps;            /* products computed                                                 */
     double residual;      /* last over first, preconditioned norm                              */
     double curvature;     /* x'(F + damping I)x                                                */
 } trpo_solution;
@@ -78,25 +78,25 @@ typedef struct trpo_trial {
 typedef struct trpo_search {
     int rejected;         /* trpo_rejection of the last trial                                  */
     int trials;
-    trpo_trial last;      /* of the accepted step, or of the last one refused                  */
+    trpo_trial last;      /* the accepted trial, or the last one rejected                      */
 } trpo_search;
-/* Which trials are made, and which of them is taken. */
+/* Which trials are made, and which of them is accepted. */
 typedef struct trpo_rule {
     int acceptance;       /* trpo_acceptance                                                   */
     double kl_limit;      /* the largest KL that is accepted                                   */
     double surr_old;      /* what the surrogate must exceed                                    */
     double shrink;        /* factor between the lengths of consecutive trials                  */
     int max_trials;
-    double low, high;     /* parameters outside are moved to the nearer,                       */
-    ptrdiff_t bounded;    /* from this one on; P: none are                                     */
+    double low, high;     /* bounds that a trial's parameters are clamped to,                  */
+    ptrdiff_t bounded;    /* from this index on; P: none                                       */
 } trpo_rule;
 typedef trpo_trial (*trpo_evaluate_fn)(void *ctx, const double *theta);
-/* theta_new (P) = theta + scale shrink^j dir, j = 0, 1, ...: the first that the rule takes */
+/* theta_new (P) = theta + scale shrink^j dir, j = 0, 1, ...: the first that the rule accepts */
 trpo_search trpo_line_search(double *theta_new, const double *theta, const double *dir,
                              double scale, const trpo_rule *rule, trpo_evaluate_fn evaluate,
                              void *ctx, ptrdiff_t P);
 
-/* The policy at theta (P), against the present one. */
+/* Compares the policy at theta (P) with the current one. */
 trpo_trial trpo_evaluate(trpo_agent *agent, const double *theta);
 
 /* ---- the critic ------------------------------------------------------------------------------ */
@@ -107,7 +107,7 @@ void trpo_theory_value_gradient(trpo_agent *agent, double *g);
 /* out (Pv) = 1/N J'J v, undamped */
 void trpo_theory_value_product(trpo_agent *agent, double *out, const double *v);
 
-/* Fits the critic as an update does; mean (V - ret)^2 then. */
+/* Fits the critic as an update does; returns the resulting mean (V - ret)^2. */
 double trpo_theory_fit_value(trpo_agent *agent);
 
 /* ---- the rollout in progress ----------------------------------------------------------------- */
@@ -115,38 +115,38 @@ double trpo_theory_fit_value(trpo_agent *agent);
 /* 1 between trpo_act or trpo_record and trpo_push. */
 int trpo_is_open(const trpo_agent *agent);
 
-/* (D) the action that was recorded in a row, of an environment. */
+/* The action (D) recorded in a row of an environment. */
 const trpo_real *trpo_recorded_action(const trpo_agent *agent, int step, int env);
 
 /* ---- distributions --------------------------------------------------------------------------- */
 
-/* What the table of action distributions says of one. */
+/* An action distribution's properties, from its table. */
 typedef struct trpo_distribution_facts {
     const char *name;
-    int outputs;          /* network outputs of a component; 0: one for each choice            */
-    int is_real;          /* actions are real numbers, else choices                            */
-    int n_choices_of_3;   /* the choices of a component of 3 outputs; 0 if is_real             */
+    int outputs;          /* network outputs per component; 0: one per choice                  */
+    int is_real;          /* actions are real numbers, not choices                             */
+    int n_choices_of_3;   /* choices of a component with 3 outputs; 0 if is_real               */
     int has_log_std;      /* theta ends with a log_std per output                              */
     int takes_masks;
 } trpo_distribution_facts;
 
-/* 1, and the facts of distribution i; 0 after the last. */
+/* Returns 1 and the properties of distribution i, or 0 after the last. */
 int trpo_distribution_at(int i, trpo_distribution_facts *facts);
 
 /* ---- arrays in, arrays out ------------------------------------------------------------------- */
 
-/* Name i of the instruction sets that this machine can run, the best first; NULL after the last. */
+/* Name i of the instruction sets that this machine supports, best first; NULL after the last. */
 const char *trpo_instruction_set_at(int i);
 
 /* The kernels' elementary functions, in place if out is x. */
 typedef enum trpo_function { TRPO_EXP, TRPO_EXPM1, TRPO_TANH_OF, TRPO_SIN } trpo_function;
 
-/* out (N) = function(x), by the kernels of an instruction set that this machine can run. */
+/* out (N) = function(x), by the kernels of a supported instruction set. */
 void trpo_apply(const char *instruction_set, trpo_function function, trpo_real *out,
                 const trpo_real *x, ptrdiff_t N);
 
-/* adv, ret (T x E) by GAE, from rew, val, boot (V of what follows where an episode is cut), done
- * and skip (T x E); likewise. */
+/* adv, ret (T x E) by GAE, from rew, val, boot (V(next_obs) where truncated), done, skip (T x E);
+ * by the kernels of a supported instruction set. */
 void trpo_gae(const char *instruction_set, double *adv, double *ret, const double *rew,
               const trpo_real *val, const trpo_real *boot, const uint8_t *done,
               const uint8_t *skip, double gamma, double gae_lambda, int T, int E);

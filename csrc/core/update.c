@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* 1 - var(ret - val) / var(ret), of the values that the advantages were made of */
+/* 1 - var(ret - val) / var(ret), with the values that the advantages were computed from */
 static double explained_variance(const trpo_agent *w)
 {
     double mean_ret = 0, mean_left = 0, var_ret = 0, var_left = 0;
@@ -33,10 +33,10 @@ double trpo_damping(const trpo_agent *w)
     return w->set.adaptive_damping ? w->set.cg_damping * *w->damping_scale : w->set.cg_damping;
 }
 
-/* Levenberg and Marquardt's rule, with the numbers of Martens 2010, section 4.1: where less than a
- * quarter came of the gain that was predicted, the model deserves less trust, so more damping;
- * where more than three quarters did, less. The prediction is TRPO's own, beta g'x of the full
- * step: a step that had to be shortened, or was refused, counts against the model. */
+/* Levenberg and Marquardt's rule, with the constants of Martens 2010, section 4.1: increase the
+ * damping if the gain is below a quarter of the prediction, decrease it if above three quarters.
+ * The prediction is beta g'x, that of the full step, so a step that was shortened or rejected
+ * counts against the quadratic model. */
 static void adapt_damping(trpo_agent *w, int status, const trpo_info *info)
 {
     const double predicted = info->surr_gain_predicted;
@@ -48,18 +48,18 @@ static void adapt_damping(trpo_agent *w, int status, const trpo_info *info)
     *w->damping_scale = fmin(fmax(scale, TRPO_LEAST_SCALE), TRPO_LARGEST_SCALE);
 }
 
-/* Books the time since the last call to a stage; without a clock there is none. */
+/* Adds the time since the last call to a stage, if there is a clock. */
 static void end_stage(trpo_agent *w, trpo_info *info, int stage)
 {
     if (w->set.clock == NULL) return;
     const double now = w->set.clock();
-    info->seconds[stage] += now - w->stage_began;
-    w->stage_began = now;
+    info->seconds[stage] += now - w->stage_started;
+    w->stage_started = now;
 }
 
-/* The surrogate at the present parameters, E[(ratio - 1) A] + ent_coef entropy; without the entropy
- * it is 0 where they took the actions. */
-static double surrogate_now(trpo_agent *w)
+/* The surrogate at the current parameters, E[(ratio - 1) A] + ent_coef entropy. The first term is 0
+ * if these parameters took the actions. */
+static double current_surrogate(trpo_agent *w)
 {
     double sum = 0;
     for (int n = 0; n < w->N; n++) sum += (double)w->weight[n] - (double)w->adv_real[n];
@@ -94,11 +94,11 @@ static trpo_rule search_rule(const trpo_agent *w, double surr)
     return rule;
 }
 
-/* Along x: beta = sqrt(2 delta / x'Hx), then backtracking. */
+/* Searches along x: beta = sqrt(2 delta / x'Hx), then backtracking. */
 static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
 {
     trpo_model *m = &w->policy;
-    const double delta = w->set.target_kl, surr = surrogate_now(w);
+    const double delta = w->set.target_kl, surr = current_surrogate(w);
     const double beta = sqrt(2 * delta / solution->curvature);
     const double undamped = solution->curvature - trpo_damping(w) * trpok_dot(m->x, m->x, m->P);
     info->surr_gain_predicted = beta * trpok_dot(m->grad, m->x, m->P);
@@ -120,7 +120,7 @@ static int search(trpo_agent *w, const trpo_solution *solution, trpo_info *info)
     return TRPO_OK;
 }
 
-/* Gradient and direction; TRPO_OK if there is a step to scale. */
+/* Computes gradient and direction; TRPO_OK if a step length is defined. */
 static int find_direction(trpo_agent *w, trpo_solution *solution, trpo_info *info)
 {
     trpo_model *m = &w->policy;
@@ -136,7 +136,7 @@ static int find_direction(trpo_agent *w, trpo_solution *solution, trpo_info *inf
     return solution->curvature > 0 && isfinite(solution->curvature) ? TRPO_OK : TRPO_NO_CURVATURE;
 }
 
-/* The mean of exp(log_std), NaN where there is none. */
+/* The mean of exp(log_std); NaN if there is none. */
 static double mean_std(const trpo_model *m)
 {
     double sum = 0;
@@ -168,13 +168,13 @@ static int check_rollout(const trpo_agent *w)
     return TRPO_ERR_EMPTY;
 }
 
-int trpo_update(trpo_agent *w, trpo_info *wanted)
+int trpo_update(trpo_agent *w, trpo_info *result)
 {
     trpo_info info;
     int status = check_rollout(w);
     if (status != TRPO_OK) return status;
     memset(&info, 0, sizeof info);
-    if (w->set.clock != NULL) w->stage_began = w->set.clock();
+    if (w->set.clock != NULL) w->stage_started = w->set.clock();
     trpo_advantages(w);
     info.n_samples = w->N;
     info.explained_variance = explained_variance(w);
@@ -185,6 +185,6 @@ int trpo_update(trpo_agent *w, trpo_info *wanted)
     end_stage(w, &info, TRPO_STAGE_CRITIC);
     w->counters[TRPO_N_UPDATES]++;
     w->t = w->drawn = 0;
-    if (wanted != NULL) *wanted = info;
+    if (result != NULL) *result = info;
     return status;
 }

@@ -1,9 +1,9 @@
-/* Acrobot-v1: two links of which only the joint between them is driven, to swing the free end up
- * above a height. Actions 0, 1, 2: torque -1, 0, 1.
+/* Acrobot-v1: two links, driven only at the joint between them, must swing the free end above a
+ * height. Actions 0, 1, 2: torque -1, 0, 1.
  *
  * Sutton 1996, with the equations of Sutton and Barto's book and Gymnasium's constants. Link 1
- * hangs from a fixed joint at the angle a1 from straight down, link 2 from its end at a2 to link 1;
- * both have length, mass and moment of inertia 1 and their centre c = 1/2 along. With the torque T:
+ * hangs from a fixed joint at angle a1 from straight down, link 2 from its end at angle a2 to link
+ * 1; both have length, mass and moment of inertia 1, centre of mass at c = 1/2. With torque T:
  *
  *     d1 = c^2 + (1 + c^2 + 2 c cos a2) + 1 + 1
  *     d2 = c^2 + c cos a2 + 1
@@ -12,14 +12,14 @@
  *     a2'' = (T + d2/d1 f1 - c a1'^2 sin a2 - f2) / (c^2 + 1 - d2^2/d1)
  *     a1'' = -(d2 a2'' + f1) / d1
  *
- * by one step of Runge and Kutta's method of order four. It is chaotic: so that whole episodes
- * agree with Gymnasium's, every sum is taken in the same order. */
+ * by one step of the fourth-order Runge-Kutta method. The system is chaotic: for whole episodes to
+ * agree with Gymnasium's, every sum is computed in the same order. */
 #include "envs.h"
 
 #include <math.h>
 
 enum { O = 6, N = 4 };
-enum { A1, A2, V1, V2 }; /* a state: the angles, and their speeds */
+enum { A1, A2, V1, V2 }; /* a state: the angles and their velocities */
 
 static const double PI = 3.14159265358979323846;
 static const double GRAVITY = 9.8, CENTRE = 0.5, TIME_STEP = 0.2;
@@ -50,7 +50,7 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-/* The derivative of a state in time. */
+/* The time derivative of a state. */
 static void derivative(double ds[N], const double s[N], double torque)
 {
     const double c = CENTRE, g = GRAVITY, cos2 = cos(s[A2]), sin2 = sin(s[A2]);
@@ -83,7 +83,7 @@ static void runge_kutta(double s[N], double torque)
     for (int i = 0; i < N; i++) s[i] += TIME_STEP / 6 * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]);
 }
 
-/* The same angle within [-pi, pi]. */
+/* The angle, wrapped to [-pi, pi]. */
 static double wrapped(double angle)
 {
     if (fabs(angle) > 1000) angle = fmod(angle, 2 * PI);

@@ -1,4 +1,4 @@
-/* Environments side by side: their memory, their episodes, and what they answer. */
+/* A batch of environments: memory, episodes, outcomes. */
 #include "envs.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@
 
 enum { STATE_ALIGNMENT = 16 };
 
-/* Bytes of a mask, if there are any. */
+/* Bytes of a mask; 0 if the environment has none. */
 static ptrdiff_t mask_size(const trpo_env *env)
 {
     ptrdiff_t A = 0;
@@ -29,13 +29,13 @@ static void place_outcome(trpo_env_outcome *out, trpo_arena *a, int E, int O, pt
     out->mask = A > 0 ? TRPO_TAKE(a, uint8_t, trpo_times(E, A)) : NULL;
 }
 
-/* What is saved stands in one piece. */
+/* The arrays that are saved are contiguous. */
 static trpo_arena place(trpo_envs *w, char *base, const trpo_env *env, int E)
 {
     trpo_arena a = {base, (ptrdiff_t)sizeof *w};
     const ptrdiff_t A = mask_size(env);
-    const ptrdiff_t stride = trpo_rounded_up((ptrdiff_t)env->state_bytes, STATE_ALIGNMENT);
-    const ptrdiff_t begin = trpo_rounded_up(a.used, TRPO_ALIGNMENT);
+    const ptrdiff_t stride = trpo_round_up((ptrdiff_t)env->state_bytes, STATE_ALIGNMENT);
+    const ptrdiff_t begin = trpo_round_up(a.used, TRPO_ALIGNMENT);
     w->env = env;
     w->E = E;
     w->A = (size_t)A;
@@ -67,7 +67,7 @@ int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t s
     const size_t needed = trpo_envs_bytes(env, n_envs);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
     memset(mem, 0, needed);
-    *envs = (trpo_envs *)(void *)trpo_aligned(mem);
+    *envs = (trpo_envs *)(void *)trpo_align(mem);
     place(*envs, (char *)*envs, env, n_envs);
     trpo_envs_seed(*envs, seed);
     return TRPO_ENV_OK;
@@ -84,7 +84,7 @@ void trpo_envs_close(trpo_envs *w)
     }
 }
 
-/* ---- what stands ----------------------------------------------------------------------------- */
+/* ---- access ---------------------------------------------------------------------------------- */
 
 int trpo_envs_count(const trpo_envs *w) { return w->E; }
 
@@ -106,9 +106,9 @@ void trpo_envs_seed(trpo_envs *w, uint64_t seed)
 
 static double *row(double *array, int e, int width) { return array + (size_t)e * (size_t)width; }
 
-/* ---- what goes wrong ------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-/* Fills in the failure; returns the status. An environment that failed itself ends its episode. */
+/* Fills in the failure; returns the status. If the environment itself failed, ends its episode. */
 static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
                 trpo_env_failure *failure)
 {
@@ -119,9 +119,9 @@ static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int com
     return status;
 }
 
-/* Copies an observation (O) as it comes; the first component that is not finite, O if all are.
- * One by one, for they were written so a moment ago: to load pairs would wait for the stores. */
-static int keep(double *to, const double *obs, int O)
+/* Copies an observation (O); returns the first component that is not finite, O if all are. Copies
+ * one by one, as they were just written: wider loads would stall on those stores. */
+static int copy_finite(double *to, const double *obs, int O)
 {
     for (int i = 0; i < O; i++) {
         if (!isfinite(obs[i])) return i;
@@ -130,9 +130,9 @@ static int keep(double *to, const double *obs, int O)
     return O;
 }
 
-/* ---- which choices are open ------------------------------------------------------------------ */
+/* ---- masks ----------------------------------------------------------------------------------- */
 
-/* What is well comes to 1, all bytes or-ed. */
+/* The bytes of a valid component, combined by "or", give 1. */
 int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask)
 {
     for (int d = 0; d < env->n_actions; d++) {
@@ -143,8 +143,8 @@ int trpo_env_bad_component(const trpo_env *env, const uint8_t *mask)
     return env->n_actions;
 }
 
-/* The environment's mask, of the state as it stands after so many steps. */
-static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure)
+/* Calls the environment's `mask` on its state after `step` steps. */
+static int update_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure)
 {
     const trpo_env *env = w->env;
     uint8_t *mask = w->out.mask + (size_t)e * w->A;
@@ -156,16 +156,16 @@ static int ask_mask(trpo_envs *w, int e, int64_t step, trpo_env_failure *failure
     return fail(w, e, TRPO_ENV_ERR_MASK, step, 0, component, failure);
 }
 
-/* What is done next has no effect: all is open. */
-static void open_mask(trpo_envs *w, int e)
+/* Allows all choices, for an episode that has ended: the next action has no effect. */
+static void allow_all(trpo_envs *w, int e)
 {
     if (w->A > 0) memset(w->out.mask + (size_t)e * w->A, 1, w->A);
 }
 
-/* ---- beginning an episode -------------------------------------------------------------------- */
+/* ---- starting an episode --------------------------------------------------------------------- */
 
-/* What the environment answered to reset or observe, as the beginning of an episode. */
-static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
+/* Starts an episode after the environment's reset or observe, which returned `code`. */
+static int start_episode(trpo_envs *w, int e, int code, trpo_env_failure *failure)
 {
     const int O = w->env->obs_size;
     const double *obs = row(w->out.obs, e, O);
@@ -173,7 +173,7 @@ static int begin(trpo_envs *w, int e, int code, trpo_env_failure *failure)
     for (int i = 0; i < O; i++)
         if (!isfinite(obs[i])) return fail(w, e, TRPO_ENV_ERR_OBS, 0, 0, i, failure);
     w->phase[e] = TRPO_ENV_RUNNING;
-    return w->A > 0 ? ask_mask(w, e, 0, failure) : TRPO_ENV_OK;
+    return w->A > 0 ? update_mask(w, e, 0, failure) : TRPO_ENV_OK;
 }
 
 static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
@@ -181,11 +181,11 @@ static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
     const trpo_env *env = w->env;
     double *obs = row(w->out.obs, e, env->obs_size);
     const int code = env->reset(env->config, trpo_envs_state(w, e), obs, &w->random[e]);
-    return begin(w, e, code, failure);
+    return start_episode(w, e, code, failure);
 }
 
-/* Nothing has happened yet in this environment. */
-static void clear(trpo_envs *w, int e)
+/* The outcome before the first step. */
+static void clear_outcome(trpo_envs *w, int e)
 {
     const int O = w->env->obs_size;
     memcpy(row(w->out.final_obs, e, O), row(w->out.obs, e, O), (size_t)O * sizeof(double));
@@ -197,7 +197,7 @@ static void clear(trpo_envs *w, int e)
 static int restart(trpo_envs *w, int e, trpo_env_failure *failure)
 {
     const int status = reset(w, e, failure);
-    clear(w, e);
+    clear_outcome(w, e);
     return status;
 }
 
@@ -216,14 +216,14 @@ int trpo_envs_observe(trpo_envs *w, int e, trpo_env_failure *failure)
     if (env->observe == NULL) return TRPO_ENV_ERR_NONE;
     double *obs = row(w->out.obs, e, env->obs_size);
     const int code = env->observe(env->config, trpo_envs_state(w, e), obs);
-    const int status = begin(w, e, code, failure);
-    clear(w, e);
+    const int status = start_episode(w, e, code, failure);
+    clear_outcome(w, e);
     return status;
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-/* The first component of act that is no action; D if all are. */
+/* The first component of act that is not a valid action; D if all are. */
 static int bad_action(const trpo_env *env, const double *act)
 {
     for (int d = 0; d < env->n_actions; d++) {
@@ -235,19 +235,20 @@ static int bad_action(const trpo_env *env, const double *act)
     return env->n_actions;
 }
 
-/* The action (D) as the environment gets it. */
-static const double *bounded(trpo_envs *w, int e, const double *act)
+/* The action (D), clipped to the environment's bounds. */
+static const double *clip_action(trpo_envs *w, int e, const double *act)
 {
     const trpo_env *env = w->env;
     double *own = row(w->act, e, env->n_actions);
     if (env->choices != NULL || env->act_low == NULL) return act;
     for (int d = 0; d < env->n_actions; d++)
-        own[d] = trpo_env_within(act[d], env->act_low[d], env->act_high[d]);
+        own[d] = trpo_env_clamp(act[d], env->act_low[d], env->act_high[d]);
     return own;
 }
 
-/* Books a step that went well, and begins the next episode if one has ended and that is due. */
-static int book(trpo_envs *w, int e, double rew, int term, int autoreset, trpo_env_failure *failure)
+/* Records a successful step, and starts the next episode if one has ended with SAME_STEP. */
+static int record_step(trpo_envs *w, int e, double rew, int term, int autoreset,
+                       trpo_env_failure *failure)
 {
     const trpo_env_outcome *out = &w->out;
     const int64_t length = out->episode_length[e] + 1;
@@ -257,9 +258,9 @@ static int book(trpo_envs *w, int e, double rew, int term, int autoreset, trpo_e
     out->episode_length[e] = length;
     out->term[e] = (uint8_t)term;
     out->trunc[e] = (uint8_t)trunc;
-    if (!(term | trunc)) return w->A > 0 ? ask_mask(w, e, length, failure) : TRPO_ENV_OK;
+    if (!(term | trunc)) return w->A > 0 ? update_mask(w, e, length, failure) : TRPO_ENV_OK;
     w->phase[e] = TRPO_ENV_ENDED;
-    open_mask(w, e);
+    allow_all(w, e);
     return autoreset == TRPO_ENV_SAME_STEP ? reset(w, e, failure) : TRPO_ENV_OK;
 }
 
@@ -274,17 +275,18 @@ static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_
         w->out.episode_length[e] = 0;
     }
     const int64_t number = w->out.episode_length[e] + 1;
-    const int code = env->step(env->config, trpo_envs_state(w, e), bounded(w, e, act), obs, &rew,
-                               &term, &w->random[e]);
+    const int code = env->step(env->config, trpo_envs_state(w, e), clip_action(w, e, act), obs,
+                               &rew, &term, &w->random[e]);
     if (code != 0) return fail(w, e, TRPO_ENV_ERR_FAILED, number, code, 0, failure);
-    const int component = keep(row(w->out.final_obs, e, O), obs, O);
+    const int component = copy_finite(row(w->out.final_obs, e, O), obs, O);
     if (component < O) return fail(w, e, TRPO_ENV_ERR_OBS, number, 0, component, failure);
     if (!isfinite(rew)) return fail(w, e, TRPO_ENV_ERR_REW, number, 0, 0, failure);
-    return book(w, e, rew, term != 0, autoreset, failure);
+    return record_step(w, e, rew, term != 0, autoreset, failure);
 }
 
-/* One environment's turn: a step, or what stands in its place. */
-static int turn(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_failure *failure)
+/* Steps one environment, or resets it in place of a step. */
+static int step_or_reset(trpo_envs *w, int e, const double *act, int autoreset,
+                         trpo_env_failure *failure)
 {
     const int64_t number = w->out.episode_length[e] + 1;
     if (w->phase[e] == TRPO_ENV_ENDED && autoreset == TRPO_ENV_NEXT_STEP)
@@ -302,7 +304,7 @@ int trpo_envs_step(trpo_envs *w, const double *act, int autoreset, int first, in
 {
     const size_t D = (size_t)w->env->n_actions;
     for (int e = first; e < first + n; e++) {
-        const int status = turn(w, e, act + (size_t)e * D, autoreset, failure);
+        const int status = step_or_reset(w, e, act + (size_t)e * D, autoreset, failure);
         if (status != TRPO_ENV_OK) return status;
     }
     return TRPO_ENV_OK;

@@ -1,4 +1,4 @@
-/* The list of built-in environments. Adding one: its file, its name in envs.h, a line here. */
+/* The list of built-in environments. To add one: its file, its name in envs.h, a line here. */
 #include "envs.h"
 
 #include <string.h>

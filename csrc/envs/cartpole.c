@@ -1,16 +1,15 @@
-/* CartPole-v1: a pole on a cart, kept up by pushing the cart left (0) or right (1).
+/* CartPole-v1: a pole on a cart, balanced by pushing the cart left (0) or right (1).
  *
- * Barto, Sutton and Anderson 1983, with Gymnasium's constants. With x the cart's place, a the
- * pole's angle, F the force, m the pole's mass, M both masses and l half the pole's length:
+ * Barto, Sutton and Anderson 1983, with Gymnasium's constants. With x the cart's position, a the
+ * pole's angle, F the force, m the pole's mass, M the total mass and l half the pole's length:
  *
  *     p   = (F + m l a'^2 sin a) / M
  *     a'' = (g sin a - p cos a) / (l (4/3 - m cos^2 a / M))
  *     x'' = p - m l a'' cos a / M
  *
- * by Euler's method: places move by the old speeds. A pole that is kept up is unstable, and an
- * error grows by e^4 a second: so that long episodes agree with Gymnasium's
- * (tests/test_classic_envs.py), every operation is taken as Gymnasium does, divisions and libm's
- * sine and cosine included. */
+ * by Euler's method: positions move by the old speeds. A balanced pole is unstable, and errors grow
+ * by e^4 per second. For long episodes to agree with Gymnasium's (tests/test_classic_envs.py),
+ * every operation is the same as Gymnasium's, including divisions and libm's sine and cosine. */
 #include "envs.h"
 
 #include <math.h>

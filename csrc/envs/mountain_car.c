@@ -1,11 +1,10 @@
-/* MountainCar-v0: a car too weak for the hill that it has to climb. Actions 0, 1, 2: push left, not
- * at all, right. MountainCarContinuous-v0: with a push a in [-1, 1], paid for by a^2 / 10, and 100
- * for the goal.
+/* MountainCar-v0: an underpowered car must climb a hill. Actions 0, 1, 2: push left, none, right.
+ * MountainCarContinuous-v0: a push a in [-1, 1], at a cost of a^2 / 10, and 100 for the goal.
  *
- * Moore 1990, with Gymnasium's constants: v += 0.001 (action - 1) - 0.0025 cos 3x, or 0.0015 a in
- * the place of the action, then x += v, both kept within their bounds; the wall on the left takes
- * the speed away. Gymnasium keeps the continuous one's state in float32; here it is in float64, as
- * everywhere. */
+ * Moore 1990, with Gymnasium's constants: v += 0.001 (action - 1) - 0.0025 cos 3x, or for the
+ * continuous one v += 0.0015 a - 0.0025 cos 3x, then x += v, both clipped to their bounds; the wall
+ * on the left stops the car. Gymnasium stores the continuous one's state in float32, this file in
+ * float64. */
 #include "envs.h"
 
 #include <math.h>
@@ -42,12 +41,12 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-/* Pushed for one step; 1 if the car is at its goal, fast enough. */
+/* Pushes the car for one step; returns 1 if it is at the goal and fast enough. */
 static uint8_t drive(const void *config, car *c, double push, double goal)
 {
     c->speed += push - SLOPE * cos(3 * c->x);
-    c->speed = trpo_env_within(c->speed, -FASTEST, FASTEST);
-    c->x = trpo_env_within(c->x + c->speed, LEFT, RIGHT);
+    c->speed = trpo_env_clamp(c->speed, -FASTEST, FASTEST);
+    c->x = trpo_env_clamp(c->x + c->speed, LEFT, RIGHT);
     if (c->x == LEFT && c->speed < 0) c->speed = 0;
     return c->x >= goal && c->speed >= ((const double *)config)[GOAL_VELOCITY];
 }

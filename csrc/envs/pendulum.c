@@ -1,9 +1,9 @@
-/* Pendulum-v1: a pendulum to be swung up and held there by a torque u in [-2, 2].
+/* Pendulum-v1: a pendulum to swing up and balance by a torque u in [-2, 2].
  *
  * Gymnasium's constants, the angle a from upright, mass and length 1:
  *
  *     rew = -(a^2 + 0.1 a'^2 + 0.001 u^2),  a within [-pi, pi)
- *     a' += (3 g / 2 sin a + 3 u) dt,  kept within [-8, 8];  a += a' dt */
+ *     a' += (3 g / 2 sin a + 3 u) dt,  clipped to [-8, 8];  a += a' dt */
 #include "envs.h"
 
 #include <math.h>
@@ -50,7 +50,7 @@ static int step(const void *config, void *state, const double *act, double *obs,
     *rew = -(a * a + 0.1 * (p->spin * p->spin) + 0.001 * (u * u));
     *term = 0;
     p->spin += (1.5 * g * sin(p->angle) + 3 * u) * TIME_STEP;
-    p->spin = trpo_env_within(p->spin, -FASTEST, FASTEST);
+    p->spin = trpo_env_clamp(p->spin, -FASTEST, FASTEST);
     p->angle += p->spin * TIME_STEP;
     return observe(config, state, obs);
 }

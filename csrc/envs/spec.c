@@ -1,13 +1,13 @@
-/* What an environment says of itself, checked before anything is believed; statuses in words. */
+/* Validation of an environment's struct, and descriptions of statuses. */
 #include "envs.h"
 
-/* As in csrc/core/settings.c: with room to spare in an int. */
+/* As TRPO_LARGEST_SIZE in trpo.h: sums of sizes fit in an int. */
 enum { LARGEST_SIZE = 1 << 24 };
 #define LARGEST_STATE ((size_t)1 << 30)
 
 static int is_size(int size) { return size >= 1 && size <= LARGEST_SIZE; }
 
-/* Both there or neither, and low <= high, which no NaN is. */
+/* Both given or neither, low <= high, and no NaN. */
 static int are_bounds(const double *low, const double *high, int count)
 {
     if (low == NULL || high == NULL) return low == high;
@@ -57,16 +57,17 @@ const char *trpo_env_status_text(int status)
     switch (status) {
     case TRPO_ENV_OK: return "ok";
     case TRPO_ENV_ERR_VERSION: return "the environment was built for another version of trpo_env.h";
-    case TRPO_ENV_ERR_SPEC: return "a field of the environment's struct is missing or impossible";
-    case TRPO_ENV_ERR_MEMORY: return "memory or buffer NULL or too small";
+    case TRPO_ENV_ERR_SPEC: return "a field of the environment's struct is missing or invalid";
+    case TRPO_ENV_ERR_MEMORY: return "memory or buffer is NULL or too small";
     case TRPO_ENV_ERR_FAILED: return "the environment returned an error";
     case TRPO_ENV_ERR_OBS: return "an observation is not finite";
     case TRPO_ENV_ERR_REW: return "a reward is not finite";
-    case TRPO_ENV_ERR_ACT: return "an action is not finite, or not one of the choices";
-    case TRPO_ENV_ERR_ORDER: return "no episode is under way: reset first";
-    case TRPO_ENV_ERR_SAVED: return "the saved bytes are damaged, or of other environments";
-    case TRPO_ENV_ERR_NONE: return "the environment cannot do that";
-    case TRPO_ENV_ERR_MASK: return "a mask leaves no choice, is not of 0 and 1, or is an error";
+    case TRPO_ENV_ERR_ACT: return "an action is not finite or not a valid choice";
+    case TRPO_ENV_ERR_ORDER: return "no episode is running: call reset first";
+    case TRPO_ENV_ERR_SAVED: return "the saved bytes are damaged, or from different environments";
+    case TRPO_ENV_ERR_NONE: return "the environment does not support this call";
+    case TRPO_ENV_ERR_MASK:
+        return "a mask forbids every choice, has entries other than 0 and 1, or failed";
     default: return "unknown status";
     }
 }

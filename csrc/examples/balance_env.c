@@ -1,24 +1,24 @@
-/* A simulator of your own: a ball on a beam that tilts; as a shared library, to train in.
+/* How to write a simulator: a ball on a tilting beam, built as a shared library to train in.
  *
  *     cc -O3 -shared -fPIC -o balance_env.so csrc/examples/balance_env.c -lm
  *     fasttrpo train ./balance_env.so        or in Python:  TRPO("MlpPolicy", "./balance_env.so")
  *
- * All that it takes: a state without pointers, `reset`, `step`, and the struct that describes them.
- * Fifty times a second the policy says how fast the beam shall tilt; it is paid 1 for a ball in the
- * middle, less towards the ends, and nothing more once the ball has rolled off. */
+ * It needs a state without pointers, `reset`, `step`, and the struct that describes them. Fifty
+ * times a second the policy sets the beam's rate of tilt. The reward is 1 for a ball in the middle
+ * and less towards the ends; the episode terminates when the ball rolls off. */
 #include <math.h>
 
 #include "../include/trpo_env.h"
 
 static const double TIME_STEP = 0.02, GRAVITY = 9.8, TILT_RATE = 1, STEEPEST = 0.3;
 
-/* Everything there is to one simulation: a copy of these bytes is a copy of the simulation. */
+/* The complete state: a copy of these bytes is a copy of the simulation. */
 typedef struct beam {
     double place, speed; /* of the ball: m from the middle, m/s; the ends are at -1 and 1 */
     double tilt;         /* of the beam, rad */
 } beam;
 
-/* What the policy sees of a state. */
+/* The policy's observation of a state. */
 static int observe(const void *config, const void *state, double *obs)
 {
     const beam *b = (const beam *)state;
@@ -26,10 +26,10 @@ static int observe(const void *config, const void *state, double *obs)
     obs[0] = b->place;
     obs[1] = b->speed;
     obs[2] = b->tilt;
-    return 0; /* any other number is an error of your own, and is reported */
+    return 0; /* any other number is an error code of yours, and is reported */
 }
 
-/* Begins an episode. All randomness comes from `random`, so that runs can be repeated. */
+/* Starts an episode. Draw all random numbers from `random`, so that runs are reproducible. */
 static int reset(const void *config, void *state, double *obs, trpo_env_random *random)
 {
     beam *b = (beam *)state;
@@ -39,8 +39,8 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-/* One step. act is within its bounds; *term says that the task has ended (the step limit below is
- * kept by fasttrpo). */
+/* Takes a step. act is within its bounds; *term = 1 terminates the episode. fasttrpo applies the
+ * step limit below. */
 static int step(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {
@@ -58,13 +58,13 @@ static const double ACT_LOW[] = {-1}, ACT_HIGH[] = {1};
 
 static const trpo_env BALANCE = {
     TRPO_ENV_VERSION, sizeof(trpo_env), "Balance", sizeof(beam),
-    3, NULL, NULL,              /* observations: how many, their bounds (none here)       */
-    1, NULL, ACT_LOW, ACT_HIGH, /* actions: how many, no choices but numbers, their bounds */
-    500,                        /* steps at which an episode is cut short                  */
-    450,                        /* the mean return that counts as solved                   */
-    NULL, 0, NULL,              /* nothing to configure                                    */
+    3, NULL, NULL,              /* observation: size, bounds (none)                        */
+    1, NULL, ACT_LOW, ACT_HIGH, /* action: size, choices (none: real numbers), bounds      */
+    500,                        /* step limit, at which an episode is truncated            */
+    450,                        /* mean return that counts as solved                       */
+    NULL, 0, NULL,              /* config and options (none)                               */
     reset, step, observe,
-    NULL, NULL,                 /* nothing to let go of, no choices to forbid             */
+    NULL, NULL,                 /* close and mask (none)                                   */
 };
 
 #ifdef __cplusplus

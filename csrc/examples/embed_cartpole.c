@@ -1,12 +1,11 @@
-/* Training inside your own simulator: a cart-pole in C, solved by trpo_act, trpo_push, trpo_update.
+/* Training inside a simulator in C: CartPole, solved with trpo_act, trpo_push and trpo_update.
  *
  *     cc -O3 -o embed csrc/examples/embed_cartpole.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c \
  *         csrc/kernels/[a-z]*.c -lm
  *     ./embed [seed]
  *
- * No Python, no other library. Ends with 0 when the policy keeps the pole up for a mean of 475 of
- * 500 steps over 100 episodes.
- * The physics are Barto, Sutton and Anderson's, 1983. */
+ * It needs no Python and no other library. Exits with 0 if the policy balances the pole for a mean
+ * of 475 of 500 steps over 100 episodes. Physics: Barto, Sutton and Anderson 1983. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,7 @@
 #include "../include/trpo.h"
 
 enum { N_ENVS = 8, N_STEPS = 128, STEP_LIMIT = 500, EPISODES = 100, MAX_UPDATES = 200, O = 4 };
-static const double ENOUGH = 475; /* steps of an episode, on average: solved */
+static const double ENOUGH = 475; /* the mean episode length that counts as solved */
 
 /* ---- the simulator --------------------------------------------------------------------------- */
 
@@ -24,7 +23,7 @@ typedef struct cart {
     int steps;
 } cart;
 
-/* A small generator of the simulator's own (xorshift, Marsaglia 2003). */
+/* The simulator's random number generator (xorshift, Marsaglia 2003). */
 static double uniform(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -48,7 +47,7 @@ static void observe(const cart *c, trpo_real obs[O])
     obs[3] = (trpo_real)c->spin;
 }
 
-/* One fiftieth of a second with the force to the right or left; 1 if pole or cart is lost. */
+/* Pushes the cart right or left for 1/50 s; returns 1 if the pole falls or the cart leaves. */
 static int step(cart *c, int right)
 {
     const double gravity = 9.8, pole = 0.1, total = 1.1, half_length = 0.5, tau = 0.02;
@@ -68,7 +67,7 @@ static int step(cart *c, int right)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* N_STEPS steps of all carts, told to the agent. */
+/* Steps all carts N_STEPS times, recording the steps in the agent. */
 static void collect(trpo_agent *agent, cart *carts, uint64_t *random)
 {
     trpo_real obs[N_ENVS * O], act[N_ENVS];
@@ -110,8 +109,8 @@ static double mean_length(trpo_agent *agent, uint64_t *random, int episodes)
     return total / episodes;
 }
 
-/* Until the policy has learnt it; the mean length of its episodes then, or at last; 0 if an update
- * fails. */
+/* Trains until the policy solves the task, at most MAX_UPDATES updates; returns its mean episode
+ * length, or 0 if an update fails. */
 static double train(trpo_agent *agent, uint64_t *random)
 {
     cart carts[N_ENVS];

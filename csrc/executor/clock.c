@@ -1,4 +1,4 @@
-/* The time, for an update's stages: monotonic, so that setting the machine's clock is no matter. */
+/* A monotonic clock, to time an update's stages. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif

@@ -1,7 +1,7 @@
-/* How many cores this process may keep busy: affinity, cut by the quotas of its control groups.
+/* How many cores this process may use: its affinity, limited by its control groups' quotas.
  *
  * A quota is `quota` microseconds of CPU time per `period`, over all threads. More threads than
- * quota / period would use it up early and then all be stopped until the next period. */
+ * quota / period would use it up early and be suspended until the next period. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -20,21 +20,21 @@
 #include <unistd.h>
 #endif
 
-enum { MAX_LINE = 4352, MAX_PATH_LENGTH = 2 * MAX_LINE }; /* a path has 4096 bytes at most */
+enum { MAX_LINE = 4352, MAX_PATH_LENGTH = 2 * MAX_LINE }; /* a path has at most 4096 bytes */
 
 /* ---- quotas ---------------------------------------------------------------------------------- */
 
-static int least_quota(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
+static int min_quota(int a, int b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
-/* quota / period, rounded up; 0, no quota, for what is none ("max" in v2, -1 in v1). */
-static int whole_cores(long long quota, long long period)
+/* quota / period, rounded up; 0 if there is no quota ("max" in v2, -1 in v1). */
+static int quota_in_cores(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0) return 0;
     const long long cores = (quota - 1) / period + 1;
     return cores < INT_MAX ? (int)cores : 0;
 }
 
-/* Numbers read from the start of folder/name; 0 if there is no such file. */
+/* Reads up to two numbers from folder/name; returns how many, 0 if there is no such file. */
 static int read_numbers(const char *folder, const char *name, long long *first, long long *second)
 {
     char path[MAX_PATH_LENGTH];
@@ -46,18 +46,18 @@ static int read_numbers(const char *folder, const char *name, long long *first, 
     return found > 0 ? found : 0;
 }
 
-/* The quota of one group, whichever version its folder is of. */
+/* The quota of one group, v1 or v2. */
 static int group_cores(const char *folder)
 {
     long long quota = 0, period = 0, rest = 0;
-    if (read_numbers(folder, "cpu.max", &quota, &period) == 2) return whole_cores(quota, period);
+    if (read_numbers(folder, "cpu.max", &quota, &period) == 2) return quota_in_cores(quota, period);
     if (read_numbers(folder, "cpu.cfs_quota_us", &quota, &rest) != 1) return 0;
     if (read_numbers(folder, "cpu.cfs_period_us", &period, &rest) != 1) return 0;
-    return whole_cores(quota, period);
+    return quota_in_cores(quota, period);
 }
 
-/* The least quota from group `path` of a hierarchy up to its top. A container often sees but the
- * upper end of it: folders that are not there are passed over. */
+/* The minimum quota from group `path` of a hierarchy up to its top. Missing folders are skipped: a
+ * container often sees only the upper end. */
 static int hierarchy_cores(const char *root, const char *hierarchy, const char *path)
 {
     char folder[MAX_PATH_LENGTH];
@@ -68,12 +68,12 @@ static int hierarchy_cores(const char *root, const char *hierarchy, const char *
     for (char *slash = strrchr(folder, '/'); slash != NULL && slash - folder >= top;
          slash = strrchr(folder, '/')) {
         *slash = '\0';
-        cores = least_quota(cores, group_cores(folder));
+        cores = min_quota(cores, group_cores(folder));
     }
     return cores;
 }
 
-/* Whether `cpu` is one of the controllers, a list with commas. */
+/* Whether `cpu` is in a comma-separated list of controllers. */
 static int has_cpu(const char *controllers)
 {
     for (const char *at = controllers; at != NULL; at = strchr(at, ',')) {
@@ -84,8 +84,8 @@ static int has_cpu(const char *controllers)
     return 0;
 }
 
-/* A line is "number:controllers:path"; v2's has no controllers, and is mounted at the root, or
- * beside v1's hierarchies as `unified`. Those are named after their controllers, or by one. */
+/* The quota of a line "number:controllers:path". v2 has no controllers, and is mounted at the root,
+ * or as `unified` next to v1's hierarchies, which are named after one or all controllers. */
 static int line_cores(char *line, const char *root)
 {
     char *controllers = strchr(line, ':'), *path;
@@ -94,11 +94,10 @@ static int line_cores(char *line, const char *root)
     if (controllers == NULL || (path = strchr(++controllers, ':')) == NULL) return 0;
     *path++ = '\0';
     if (*controllers == '\0')
-        return least_quota(hierarchy_cores(root, "", path),
-                           hierarchy_cores(root, "/unified", path));
+        return min_quota(hierarchy_cores(root, "", path), hierarchy_cores(root, "/unified", path));
     if (!has_cpu(controllers)) return 0;
     snprintf(hierarchy, sizeof hierarchy, "/%s", controllers);
-    return least_quota(hierarchy_cores(root, hierarchy, path), hierarchy_cores(root, "/cpu", path));
+    return min_quota(hierarchy_cores(root, hierarchy, path), hierarchy_cores(root, "/cpu", path));
 }
 
 int trpo_quota_cores(const char *membership, const char *root)
@@ -107,7 +106,7 @@ int trpo_quota_cores(const char *membership, const char *root)
     int cores = 0;
     FILE *file = fopen(membership, "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        cores = least_quota(cores, line_cores(line, root));
+        cores = min_quota(cores, line_cores(line, root));
     if (file != NULL) fclose(file);
     return cores;
 }
@@ -117,7 +116,7 @@ int trpo_quota_cores(const char *membership, const char *root)
 #ifdef __linux__
 static int allowed_cores(void)
 {
-    cpu_set_t sets[16]; /* 16,384 cores; the kernel refuses a mask that is too short */
+    cpu_set_t sets[16]; /* 16,384 cores; the kernel rejects a mask that is too short */
     if (sched_getaffinity(0, sizeof sets, sets) != 0) return 1;
     return CPU_COUNT_S(sizeof sets, sets);
 }
@@ -128,12 +127,12 @@ static int allowed_cores(void)
     return cores < 1 ? 1 : cores < INT_MAX ? (int)cores : INT_MAX;
 }
 #else
-static int allowed_cores(void) { return 1; } /* there is no pool to use more */
+static int allowed_cores(void) { return 1; } /* the pool has no threads here */
 #endif
 
 int trpo_pool_cores(void)
 {
     const int allowed = allowed_cores();
     const int quota = trpo_quota_cores("/proc/self/cgroup", "/sys/fs/cgroup");
-    return least_quota(allowed > 0 ? allowed : 1, quota);
+    return min_quota(allowed > 0 ? allowed : 1, quota);
 }

@@ -1,4 +1,4 @@
-/* How many cores there are for this process: the parts of trpo_pool_cores. */
+/* How many cores this process may use: the testable part of trpo_pool_cores. */
 #ifndef TRPO_CORES_H
 #define TRPO_CORES_H
 
@@ -6,10 +6,10 @@
 extern "C" {
 #endif
 
-/* The cores that the CPU quotas of a process come to, rounded up; 0 where there is no quota.
+/* A process's CPU quota in cores, rounded up; 0 if there is none.
  *   membership  the file that lists the process's control groups: /proc/self/cgroup
  *   root        the folder where they are mounted: /sys/fs/cgroup
- * The least of all groups from the process's own up to the root counts, in v1 and v2 alike. */
+ * This is the minimum over all groups from the process's own up to the root, in v1 and v2. */
 int trpo_quota_cores(const char *membership, const char *root);
 
 #ifdef __cplusplus

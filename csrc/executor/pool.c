@@ -1,14 +1,14 @@
-/* The pool: a crew of threads that take the tasks of one run after the other.
+/* The pool: a crew of threads that executes runs of tasks, one run at a time.
  *
- * A run is published in the crew's fields and opened; whoever is awake enters it, takes tasks off
- * the counter `next` until there are none, and leaves. The caller, after its own last task, shuts
- * the run and waits for those inside, and for nobody else: a thread that wakes too late finds the
- * run shut. While a run is shut and empty nobody but the caller looks at its fields.
+ * The caller publishes a run in the crew's fields and opens it. Threads that are awake enter, take
+ * tasks from the counter `next` until none are left, and leave. After its own last task the caller
+ * shuts the run and waits only for the threads inside; a thread that wakes too late finds the run
+ * shut. While a run is shut and empty, only the caller accesses its fields.
  *
- * `inside` counts the threads in the run, with SHUT in its top bit. Two flags tell who sleeps:
- * `parked` the threads, `awaited` the caller. Each sleeper first announces itself and then looks
- * once more at what it waits for; each waker first changes that and then looks for sleepers. All
- * four are sequentially consistent, so that one of the two sees the other. */
+ * `inside` counts the threads in the run, with SHUT in its top bit. `n_parked` counts sleeping
+ * threads; `caller_waits` says that the caller sleeps. A sleeper announces itself, then checks
+ * again what it waits for; a waker changes that, then checks for sleepers. All these accesses are
+ * sequentially consistent, so at least one of the two sees the other. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-static void run_in_a_row(int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+static void run_sequentially(int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
 {
     for (int i = 0; i < n_tasks; i++) task(arg, i, 0);
 }
@@ -36,48 +36,48 @@ enum { SPIN_NS = 50000, LOOKS = 64, CACHE_LINE = 64 };
 /* A thread of a crew. */
 typedef struct member {
     struct crew *crew;
-    int worker;           /* its number, >= 1: the caller is 0                                 */
-    unsigned seen;        /* the last run it knows of                                          */
+    int worker;           /* its number, >= 1; the caller is 0                                 */
+    unsigned last_run;    /* the number of the last run it saw                                 */
     pthread_t thread;
 } member;
 
 typedef struct crew {
-    pid_t home;           /* the process that the threads live in                              */
-    int spins;            /* whether waiting begins with spinning                              */
+    pid_t owner;          /* the process that has the threads                                  */
+    int spins;            /* threads spin before they sleep                                    */
     int size;             /* threads started                                                   */
-    int leaving;          /* atomic: the threads are to end                                    */
-    pthread_mutex_t lock; /* to sleep and to wake; no task runs under it                       */
-    pthread_cond_t wake;  /* a run has begun                                                   */
-    pthread_cond_t done;  /* a run that is shut has been left by all                           */
+    int leaving;          /* atomic: the threads must exit                                     */
+    pthread_mutex_t lock; /* for sleeping and waking; never held during a task                 */
+    pthread_cond_t wake;  /* a run has started                                                 */
+    pthread_cond_t done;  /* the last thread has left a shut run                               */
     /* the run: written by the caller while it is shut */
     void (*task)(void *arg, int index, int worker);
     void *arg;
     unsigned n_tasks;
     fenv_t env;           /* the caller's floating-point environment                           */
-    /* atomics, apart: what is watched, what all change, what is changed at the ends of a run */
-    char apart1[CACHE_LINE];
-    unsigned number;      /* runs begun                                                        */
-    char apart2[CACHE_LINE];
-    unsigned next;        /* the task to be taken next                                         */
-    char apart3[CACHE_LINE];
-    unsigned inside;      /* threads in the run; SHUT                                          */
-    int parked;           /* threads asleep                                                    */
-    int awaited;          /* 1 while the caller sleeps                                         */
-    char apart4[CACHE_LINE];
+    /* atomics, on cache lines by use: waited on; changed per task; changed at a run's ends */
+    char pad1[CACHE_LINE];
+    unsigned number;      /* runs started                                                      */
+    char pad2[CACHE_LINE];
+    unsigned next;        /* index of the next task                                            */
+    char pad3[CACHE_LINE];
+    unsigned inside;      /* threads in the run, and SHUT                                      */
+    int n_parked;         /* sleeping threads                                                  */
+    int caller_waits;     /* 1 while the caller sleeps                                         */
+    char pad4[CACHE_LINE];
 } crew;
 
 struct trpo_pool {
     int n_threads;
     int spins;
-    int busy;             /* atomic: the process in which a run is under way, or 0             */
-    crew *threads;        /* NULL until the first run that has work for it                     */
+    int busy;             /* atomic: the process with a run in progress, or 0                  */
+    crew *threads;        /* NULL until the first run with work for it                         */
 };
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 static unsigned load(const unsigned *x) { return __atomic_load_n(x, __ATOMIC_SEQ_CST); }
 
-static void rest(void)
+static void pause_cpu(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -93,39 +93,39 @@ static long long nanoseconds(void)
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-/* Watches *x for a while, until it is `value` (wanted = 1) or is not (wanted = 0). */
-static int spin(const crew *c, const unsigned *x, unsigned value, int wanted)
+/* Spins until *x == value (is_equal = 1) or *x != value (is_equal = 0); returns 0 on timeout. */
+static int spin(const crew *c, const unsigned *x, unsigned value, int is_equal)
 {
-    if (!c->spins) return (load(x) == value) == wanted;
+    if (!c->spins) return (load(x) == value) == is_equal;
     const long long end = nanoseconds() + SPIN_NS;
     do {
         for (int i = 0; i < LOOKS; i++) {
-            if ((load(x) == value) == wanted) return 1;
-            rest();
+            if ((load(x) == value) == is_equal) return 1;
+            pause_cpu();
         }
     } while (nanoseconds() < end);
     return 0;
 }
 
-/* ---- a thread's life ------------------------------------------------------------------------- */
+/* ---- a thread -------------------------------------------------------------------------------- */
 
-static void park(crew *c, unsigned seen)
+static void park(crew *c, unsigned last_run)
 {
     pthread_mutex_lock(&c->lock);
-    __atomic_fetch_add(&c->parked, 1, __ATOMIC_SEQ_CST);
-    while (load(&c->number) == seen) pthread_cond_wait(&c->wake, &c->lock);
-    __atomic_fetch_sub(&c->parked, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&c->n_parked, 1, __ATOMIC_SEQ_CST);
+    while (load(&c->number) == last_run) pthread_cond_wait(&c->wake, &c->lock);
+    __atomic_fetch_sub(&c->n_parked, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&c->lock);
 }
 
-/* The number of the run that began after run `seen`. */
-static unsigned await_run(crew *c, unsigned seen)
+/* Waits for a run after run `last_run`; returns its number. */
+static unsigned await_run(crew *c, unsigned last_run)
 {
-    if (!spin(c, &c->number, seen, 0)) park(c, seen);
+    if (!spin(c, &c->number, last_run, 0)) park(c, last_run);
     return load(&c->number);
 }
 
-/* Whether the run was still open. */
+/* Enters the run; 0 if it is shut. */
 static int enter(crew *c)
 {
     unsigned inside = load(&c->inside);
@@ -139,7 +139,7 @@ static int enter(crew *c)
 static void leave(crew *c)
 {
     if (__atomic_sub_fetch(&c->inside, 1, __ATOMIC_SEQ_CST) != SHUT) return;
-    if (!__atomic_load_n(&c->awaited, __ATOMIC_SEQ_CST)) return;
+    if (!__atomic_load_n(&c->caller_waits, __ATOMIC_SEQ_CST)) return;
     pthread_mutex_lock(&c->lock);
     pthread_cond_signal(&c->done);
     pthread_mutex_unlock(&c->lock);
@@ -157,7 +157,7 @@ static void *work(void *arg)
     member *m = (member *)arg;
     crew *c = m->crew;
     for (;;) {
-        m->seen = await_run(c, m->seen);
+        m->last_run = await_run(c, m->last_run);
         if (__atomic_load_n(&c->leaving, __ATOMIC_SEQ_CST)) return NULL;
         if (!enter(c)) continue;
         fesetenv(&c->env);
@@ -168,14 +168,14 @@ static void *work(void *arg)
 
 /* ---- a crew ---------------------------------------------------------------------------------- */
 
-/* Its members stand behind it. */
+/* The members, stored after the crew. */
 static member *members(crew *c) { return (member *)(void *)(c + 1); }
 
-static crew *new_crew(const trpo_pool *pool, pid_t home)
+static crew *new_crew(const trpo_pool *pool, pid_t owner)
 {
     crew *c = (crew *)calloc(1, sizeof *c + (size_t)pool->n_threads * sizeof(member));
     if (c == NULL) return NULL;
-    c->home = home;
+    c->owner = owner;
     c->spins = pool->spins;
     c->inside = SHUT;
     pthread_mutex_init(&c->lock, NULL);
@@ -184,33 +184,33 @@ static crew *new_crew(const trpo_pool *pool, pid_t home)
     return c;
 }
 
-/* Signals are for the host's own threads; a thread's own faults cannot wait. */
-static void quiet_signals(sigset_t *before)
+/* Blocks signals, which are for the host's threads, except those of a thread's own faults. */
+static void block_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
-    sigset_t quiet;
-    sigfillset(&quiet);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&quiet, faults[i]);
-    pthread_sigmask(SIG_BLOCK, &quiet, before);
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, before);
 }
 
-/* Starts threads until there are `size`, or as many as can be had. They inherit the mask. */
-static void hire(crew *c, int size)
+/* Starts threads up to `size`, or as many as can be created. They inherit the signal mask. */
+static void start_threads(crew *c, int size)
 {
     sigset_t before;
     if (c->size >= size) return;
-    quiet_signals(&before);
+    block_signals(&before);
     for (; c->size < size; c->size++) {
         member *m = members(c) + c->size;
         m->crew = c;
         m->worker = c->size + 1;
-        m->seen = load(&c->number);
+        m->last_run = load(&c->number);
         if (pthread_create(&m->thread, NULL, work, m) != 0) break;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void dismiss(crew *c)
+static void stop_threads(crew *c)
 {
     __atomic_store_n(&c->leaving, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&c->lock);
@@ -223,40 +223,41 @@ static void dismiss(crew *c)
     pthread_cond_destroy(&c->done);
 }
 
-/* Of a crew whose home is another process only the memory is here: its threads are not, and its
- * lock may be held by one of them for ever. */
-static void free_crew(crew *c, pid_t here)
+/* After a fork only the crew's memory exists here: its threads do not, and its lock may be held
+ * forever. */
+static void free_crew(crew *c, pid_t pid)
 {
-    if (c != NULL && c->home == here) dismiss(c);
+    if (c != NULL && c->owner == pid) stop_threads(c);
     free(c);
 }
 
-/* The crew with threads for n_tasks; NULL if there is nobody but the caller. */
-static crew *ready_crew(trpo_pool *pool, int n_tasks, pid_t here)
+/* The crew, with threads for n_tasks; NULL if there are no threads besides the caller. */
+static crew *ready_crew(trpo_pool *pool, int n_tasks, pid_t pid)
 {
     crew *c = pool->threads;
-    if (c == NULL || c->home != here) {
-        free_crew(c, here);
-        c = pool->threads = new_crew(pool, here);
+    if (c == NULL || c->owner != pid) {
+        free_crew(c, pid);
+        c = pool->threads = new_crew(pool, pid);
     }
     if (c == NULL) return NULL;
-    hire(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1);
+    start_threads(c, (n_tasks < pool->n_threads ? n_tasks : pool->n_threads) - 1);
     return c->size > 0 ? c : NULL;
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-static void wake_up(crew *c, int wanted)
+static void wake_up(crew *c, int count)
 {
-    if (__atomic_load_n(&c->parked, __ATOMIC_SEQ_CST) == 0) return;
-    /* One that has announced itself but does not sleep yet has the lock. */
+    if (__atomic_load_n(&c->n_parked, __ATOMIC_SEQ_CST) == 0) return;
+    /* A thread that is counted in `n_parked` but not yet asleep holds the lock. */
     pthread_mutex_lock(&c->lock);
-    const int parked = __atomic_load_n(&c->parked, __ATOMIC_SEQ_CST);
+    const int n_parked = __atomic_load_n(&c->n_parked, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&c->lock);
-    for (int i = 0; i < parked && i < wanted; i++) pthread_cond_signal(&c->wake);
+    for (int i = 0; i < n_parked && i < count; i++) pthread_cond_signal(&c->wake);
 }
 
-static void begin(crew *c, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
+static void open_run(crew *c, int n_tasks, void (*task)(void *arg, int index, int worker),
+                     void *arg)
 {
     c->task = task;
     c->arg = arg;
@@ -268,41 +269,41 @@ static void begin(crew *c, int n_tasks, void (*task)(void *arg, int index, int w
     wake_up(c, n_tasks - 1);
 }
 
-static void end(crew *c)
+static void close_run(crew *c)
 {
     __atomic_fetch_or(&c->inside, SHUT, __ATOMIC_SEQ_CST);
     if (spin(c, &c->inside, SHUT, 1)) return;
     pthread_mutex_lock(&c->lock);
-    __atomic_store_n(&c->awaited, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&c->caller_waits, 1, __ATOMIC_SEQ_CST);
     while (load(&c->inside) != SHUT) pthread_cond_wait(&c->done, &c->lock);
-    __atomic_store_n(&c->awaited, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&c->caller_waits, 0, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&c->lock);
 }
 
-/* Makes the pool busy, unless it is. What another process left there, which forked during a run,
- * means nothing here. */
-static int claim(trpo_pool *pool, int here)
+/* Marks the pool as busy; 0 if it already is. A mark left by a parent process that forked during a
+ * run is ignored. */
+static int claim(trpo_pool *pool, int pid)
 {
     int busy = __atomic_load_n(&pool->busy, __ATOMIC_RELAXED);
-    return busy != here && __atomic_compare_exchange_n(&pool->busy, &busy, here, 0,
-                                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return busy != pid && __atomic_compare_exchange_n(&pool->busy, &busy, pid, 0,
+                                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static void run(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
 {
     trpo_pool *pool = (trpo_pool *)ctx;
-    const pid_t here = n_tasks > 1 && pool->n_threads > 1 ? getpid() : 0;
-    if (here == 0 || !claim(pool, here)) {
-        run_in_a_row(n_tasks, task, arg);
+    const pid_t pid = n_tasks > 1 && pool->n_threads > 1 ? getpid() : 0;
+    if (pid == 0 || !claim(pool, pid)) {
+        run_sequentially(n_tasks, task, arg);
         return;
     }
-    crew *c = ready_crew(pool, n_tasks, here);
+    crew *c = ready_crew(pool, n_tasks, pid);
     if (c != NULL) {
-        begin(c, n_tasks, task, arg);
+        open_run(c, n_tasks, task, arg);
         take_tasks(c, 0);
-        end(c);
+        close_run(c);
     } else {
-        run_in_a_row(n_tasks, task, arg);
+        run_sequentially(n_tasks, task, arg);
     }
     __atomic_store_n(&pool->busy, 0, __ATOMIC_RELEASE);
 }
@@ -333,7 +334,7 @@ struct trpo_pool {
 static void run(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker), void *arg)
 {
     (void)ctx;
-    run_in_a_row(n_tasks, task, arg);
+    run_sequentially(n_tasks, task, arg);
 }
 
 trpo_pool *trpo_pool_new(int n_threads)

@@ -1,12 +1,12 @@
 /* Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
- * easy as 1, 2, 3"). A draw is a function of its key and its counter: it depends neither on the
- * order of draws, nor on threads, nor on where a run was interrupted. */
+ * easy as 1, 2, 3"). A draw is a function of its key and counter alone: it is independent of the
+ * order of draws, of threads, and of where a run was interrupted. */
 #ifndef TRPO_RANDOM_H
 #define TRPO_RANDOM_H
 
 #include <stdint.h>
 
-/* x (4): the counter in, four random words out. Known-answer tests: tests/test_rng.py. */
+/* x (4): counter in, four random words out. Known-answer tests: tests/test_rng.py. */
 static inline void trpo_philox(uint32_t x[4], uint32_t key0, uint32_t key1)
 {
     for (int round = 0; round < 10; round++) {

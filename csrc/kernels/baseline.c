@@ -1,7 +1,7 @@
 /* Dense layers and elementary functions in portable C: forward, tangent, and both adjoints.
  *
  * All four are one loop nest, "add a weighted sum of rows to a row", which compilers vectorise over
- * the row. Terms are added in index order, so that the result does not depend on vector width.
+ * the row. Terms are added in index order, so the result does not depend on the vector width.
  * Proved by tests/test_network.py against dense algebra. */
 #include "simd_scalar.h"
 

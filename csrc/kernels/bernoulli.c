@@ -1,7 +1,6 @@
-/* A product of independent Bernoullis: each component is 0 or 1, by one logit z of its own.
+/* A product of independent Bernoullis: each component is 0 or 1, with its own logit z.
  *
- * With p = 1/(1 + exp(-z)) the probability of 1, q = 1 - p that of 0, and softplus x =
- * log(1 + exp x):
+ * With p = 1/(1 + exp(-z)) the probability of 1, q = 1 - p, and softplus x = log(1 + exp x):
  *     logp     = -softplus(z - 2 a z)
  *     d logp   = (a - p) dz
  *     Fisher   = diag(p q)
@@ -9,10 +8,10 @@
  *                log q:  equal to -p u - q v because p expm1(u) + q expm1(v) = 0, but with no
  *                term below 0
  *     entropy  = softplus(-|z|) + |z| min(p, q),    d entropy = -z p q dz
- * and the components add up. Here parts are all 1 and D = A. Everything is formed from e =
- * exp(-|z|), which never overflows: min(p, q) = e/(1 + e), and neither p nor q is ever 1 minus the
- * other. For a small step dz, u = -log1p(q expm1(-dz)) and v = -log1p(p expm1(dz)) keep its digits,
- * and f its own by Taylor's series. Proved by tests/test_distributions.py. */
+ * summed over components. Here parts are all 1 and D = A. Everything is computed from e =
+ * exp(-|z|), which never overflows: min(p, q) = e/(1 + e), so neither p nor q is a difference. For
+ * a small step dz, u = -log1p(q expm1(-dz)) and v = -log1p(p expm1(dz)), and f by its Taylor
+ * series, keep full precision. Proved by tests/test_distributions.py. */
 #include "kernels.h"
 
 /* e (count) = exp(-|z|) */
@@ -22,7 +21,7 @@ static void exponentials(const trpok_table *k, real *e, const real *z, ptrdiff_t
     k->exp(e, e, count);
 }
 
-/* The probability of the sign's own side: of 1 for s = z, of 0 for s = -z; e = exp(-|z|). */
+/* The probability of 1 for s = z, of 0 for s = -z; e = exp(-|z|). */
 static real probability(real s, real e) { return (s > 0 ? 1 : e) / (1 + e); }
 
 static real softplus(real x, real e) { return (x > 0 ? x : 0) + trpok_log1p(e); }
@@ -98,13 +97,13 @@ static real excess(real d)
     return (real)0.5 * d * d * sum;
 }
 
-/* For a step dz of at most 1 either way; m = expm1(dz), and so -m/(1 + m) = expm1(-dz). */
+/* KL for |dz| <= 1; m = expm1(dz), and so -m/(1 + m) = expm1(-dz). */
 static real small_divergence(real p, real q, real m)
 {
     return p * excess(-trpok_log1p(-q * m / (1 + m))) + q * excess(-trpok_log1p(p * m));
 }
 
-/* Where the difference of the logarithms has digits enough. e of z, e_new of z_new. */
+/* KL for larger steps, where differences of logarithms are precise. e of z, e_new of z_new. */
 static real large_divergence(real p, real q, real z, real z_new, real e, real e_new)
 {
     const real u = softplus(-z, e) - softplus(-z_new, e_new);

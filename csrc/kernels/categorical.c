@@ -1,15 +1,15 @@
 /* Categorical, or a product of independent categoricals: one part of the logits per component.
  *
- * For one part with logits z, e = exp(z - max z), p = e / sum e, norm = max z + log sum e, chosen
- * k:
+ * For one part with logits z, e = exp(z - max z), p = e / sum e, norm = max z + log sum e, and the
+ * chosen k:
  *     logp     = z_k - norm
  *     d logp   = (onehot(k) - p) dz
  *     Fisher   = diag(p) - p p',   so metric t = p * (t - p.t)
  *     KL(o||n) = sum_i p_i (expm1(d_i) - d_i),  d = logp' - logp:  equal to sum_i p_i (logp_i -
  *                logp'_i) because sum_i p_i expm1(d_i) = 0, but with no term below 0
  *     entropy  = H = -sum_i p_i (z_i - norm),   d H = -sum_i p_i (z_i - norm + H) dz_i
- * and the parts add up. Where a choice is forbidden (TRPOK_FORBIDDEN) p and d are 0, exactly, and
- * with them its terms. Exponentials are taken of all rows at once, so that they fill vectors.
+ * summed over parts. For a forbidden choice (TRPOK_FORBIDDEN) p and d, and hence its terms, are
+ * exactly 0. Exponentials are computed for all rows at once, which fills vectors.
  * Proved by tests/test_distributions.py. */
 #include "kernels.h"
 
@@ -42,14 +42,14 @@ static void exponentials(const trpok_table *k, real *e, const real *z, const int
     k->exp(e, e, (ptrdiff_t)N * A);
 }
 
-/* The norm of one part, given its exponentials. */
+/* The norm of one part, from its exponentials. */
 static real norm_of(const real *z, const real *e, int K)
 {
     return z[largest(z, K)] + trpok_log(total(e, K));
 }
 
-/* The choice whose slice of [0, 1) holds u; where the sum's rounding leaves none, the last that has
- * a slice. */
+/* The choice whose interval of [0, 1) contains u; if rounding leaves none, the last one with
+ * positive probability. */
 static int invert(const real *e, double u, int K)
 {
     const double target = u * (double)total(e, K);
@@ -148,9 +148,9 @@ static void metric(const trpok_table *k, real *dout, const real *tout, const rea
     }
 }
 
-/* p (K) from the old exponentials in place; d (K), logp' - logp, in place of the new ones. A choice
- * without probability before and after adds nothing, however far it moved: d is 0, as expm1 of what
- * it was may be infinite. */
+/* Replaces the old exponentials by p (K) and the new ones by d (K) = logp' - logp. A choice with
+ * probability 0 before and after contributes nothing: d is set to 0, since expm1(d) may be
+ * infinite. */
 static void part_differences(real *p, real *d, const real *z_old, const real *z_new, int K)
 {
     const real norm_old = norm_of(z_old, p, K), norm_new = norm_of(z_new, d, K);
@@ -195,7 +195,7 @@ static void entropy(const trpok_table *k, real *entropy, const real *out, const 
     }
 }
 
-/* Its part's entropy is summed first; e are the part's exponentials. */
+/* e: the part's exponentials. */
 static void part_entropy_adjoint(real *dout, real c, const real *z, const real *e, int K)
 {
     const real norm = norm_of(z, e, K), scale = 1 / total(e, K);

@@ -1,5 +1,5 @@
-/* Dense layers and elementary functions for AVX2 with fused multiply-add. All that is to be read
- * stands in dense_simd.h and math_simd.h. */
+/* Dense layers and elementary functions for AVX2 with fused multiply-add. The code is in
+ * dense_simd.h and math_simd.h. */
 #include "layer.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -1,5 +1,4 @@
-/* Dense layers and elementary functions for AVX-512. All that is to be read stands in
- * dense_simd.h and math_simd.h. */
+/* Dense layers and elementary functions for AVX-512. The code is in dense_simd.h, math_simd.h. */
 #include "layer.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -1,5 +1,5 @@
-/* Dense layers and elementary functions for NEON on 64-bit Arm. All that is to be read stands in
- * dense_simd.h and math_simd.h. */
+/* Dense layers and elementary functions for NEON on 64-bit Arm. The code is in dense_simd.h and
+ * math_simd.h. */
 #include "layer.h"
 
 #if defined(__aarch64__) && defined(__GNUC__)

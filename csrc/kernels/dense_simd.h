@@ -1,19 +1,19 @@
-/* Dense layers for machines with vectors and fused multiply-add: one source for each of them.
+/* Dense layers for all instruction sets with vectors and fused multiply-add.
  *
- * A file per instruction set (dense_avx2.c, ...) includes its vectors (simd_*.h), says how large a
- * tile its registers hold (ROWS, COLS), and includes this.
+ * A file per instruction set (dense_avx2.c, ...) includes its vectors (simd_*.h), defines how large
+ * a tile its registers hold (ROWS, COLS), and includes this one.
  *
- * Everything is made of register tiles: up to ROWS rows by COLS vectors of sums stay in registers
- * while a whole sum over k (or over rows, for weights) runs. Each sum runs in index order by fused
- * multiply-adds, so its bits depend neither on the tile nor on the width of a vector.
+ * The work is done in register tiles: up to ROWS rows by COLS vectors of sums stay in registers
+ * during a complete sum over k (or over rows, for weights). Each sum runs in index order by fused
+ * multiply-adds, so its bits depend neither on the tile nor on the vector width.
  *
- * Matrices are read packed: panels of PANEL columns, the panel's rows one after the other, filled
- * up with zeros. Bias and derivative are applied before a tile leaves its registers, the activation
- * while it is still in the nearest cache. Layers of SHORT outputs or fewer would fill half a panel
- * with nothing: they go to short_simd.h, another packing and another order of sums.
+ * Packed matrices are panels of PANEL columns, stored row by row and padded with zeros. Bias and
+ * derivative are applied while a tile is in registers, the activation while it is in L1 cache.
+ * Layers of at most SHORT outputs would leave most of a panel empty: short_simd.h handles them,
+ * with another packing and another order of sums.
  *
- * The tile's shape is known at compile time in each copy: that is what TRPOK_INLINE and the unroll
- * pragmas are for, and why functions below take R and C. */
+ * The functions below take the tile's shape as R and C, which are compile-time constants after
+ * inlining: hence TRPOK_INLINE and the unroll pragmas. */
 #include "rows_simd.h"
 
 ARRAY_FUNCTION(array_exp, vec_exp)
@@ -21,10 +21,10 @@ ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
 ARRAY_FUNCTION(array_sin, vec_sin)
 
-enum { PANEL = COLS * LANES, MOST_ROWS = 8 };
+enum { PANEL = COLS * LANES, MAX_ROWS = 8 };
 
 /* sum (R x C vectors) += x (R x K, row stride K) times one panel (K x PANEL) */
-TRPOK_INLINE void add_products(vec sum[MOST_ROWS][COLS], const real *x, const real *panel, int K,
+TRPOK_INLINE void add_products(vec sum[MAX_ROWS][COLS], const real *x, const real *panel, int K,
                                int R, int C)
 {
     for (int k = 0; k < K; k++, panel += PANEL) {
@@ -52,7 +52,7 @@ TRPOK_INLINE vec activated(vec z, int activation)
     return activation == TRPO_TANH ? vec_tanh(z) : vec_where_positive(z, z);
 }
 
-/* z (R x C vectors, row stride M) = activation(z); a call of its own, so that its code is one. */
+/* z (R x C vectors, row stride M) = activation(z); not inlined, to have its code only once. */
 TRPOK_TARGET static void activate_tile(real *z, int activation, int left, int R, int C, int M)
 {
     for (int r = 0; r < R; r++, z += M)
@@ -64,7 +64,7 @@ TRPOK_TARGET static void activate_tile(real *z, int activation, int left, int R,
 TRPOK_INLINE void layer_tile(const trpok_layer *y, const real *V, const real *W, int n, int m,
                              int left, int R, int C)
 {
-    vec sum[MOST_ROWS][COLS];
+    vec sum[MAX_ROWS][COLS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K, out = (ptrdiff_t)n * y->M + m;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -138,15 +138,15 @@ static void dense_adjoint_input(real *dx, const real *dz, const real *h, const r
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-static int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
+static int round_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
 
 static ptrdiff_t packed_size(int rows, int M)
 {
-    if (M <= SHORT) return trpo_times(M, rounded_up(rows, SHORT_LANES));
-    return trpo_times(rows, rounded_up(M, PANEL));
+    if (M <= SHORT) return trpo_times(M, round_up(rows, SHORT_LANES));
+    return trpo_times(rows, round_up(M, PANEL));
 }
 
-/* A short layer's matrix: blocks of SHORT_LANES rows, in a block column by column. */
+/* A short layer's matrix: blocks of SHORT_LANES rows, stored by columns. */
 static void pack_blocks(real *packed, const real *W, int rows, int M)
 {
     for (int k = 0; k < rows; k += SHORT_LANES)
@@ -170,17 +170,17 @@ static void pack(real *packed, const real *W, int rows, int M)
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* What the tiles of dW += [x 1]' dz have in common. Strides: x (K), dz (M), dW (S). */
+/* Shared by the tiles of dW += [x 1]' dz. Strides: x (K), dz (M), dW (S). */
 typedef struct outer {
     real *dW;
     const real *x, *dz;
     int N, K, M, S;
 } outer;
 
-/* Rows k..k+R-1 of one panel; with `bias` the last of them is the biases', whose x is 1. */
+/* Rows k..k+R-1 of one panel; with `bias` the last of them is the bias row, whose x is 1. */
 TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, int R, int C)
 {
-    vec sum[MOST_ROWS][COLS];
+    vec sum[MAX_ROWS][COLS];
     real *dW = y->dW + (ptrdiff_t)k * y->S + m;
     const real *x = y->x + k, *dz = y->dz + m;
 #pragma GCC unroll 8
@@ -205,7 +205,7 @@ TRPOK_INLINE void outer_tile(const outer *y, int k, int m, int left, int bias, i
         for (int c = 0; c < C; c++) row_store(dW + (ptrdiff_t)r * y->S, sum[r][c], c, left);
 }
 
-/* K rows of weights and one of biases: the last tile takes the biases along. */
+/* K rows of weights and a bias row, which is part of the last tile. */
 TRPOK_INLINE void outer_panel(const outer *y, int m, int left, int C)
 {
     int k = 0;
@@ -234,10 +234,10 @@ TRPOK_TARGET static void run_outer(const outer *y)
     }
 }
 
-/* The same for R = M <= SHORT, as dW' += dz' [x 1]: vectors lie along k. */
+/* The same for R = M <= SHORT, as dW' += dz' [x 1]: vectors run along k. */
 TRPOK_INLINE void short_outer_tile(const outer *y, int k, int left, int R, int C)
 {
-    real T[MOST_ROWS * PANEL] = {0};
+    real T[MAX_ROWS * PANEL] = {0};
     const outer swapped = {T, y->dz, y->x + k, y->N, y->M, y->K, PANEL};
     real *dW = y->dW + (ptrdiff_t)k * R;
     for (int i = 0; i < left; i++)

@@ -1,4 +1,4 @@
-/* Which kernels this machine runs, and which distribution a number means. */
+/* Selects kernels by what the machine supports, and distributions by number. */
 #include "kernels.h"
 
 #include <string.h>

@@ -1,13 +1,13 @@
-/* Kernels: arrays in, arrays out. No struct to pass, no state, no memory of their own.
+/* Kernels: arrays in, arrays out. They take no structs, and have no state or memory.
  *
  * Letters     N rows (samples), K inputs and M outputs of a layer, A network outputs of the policy,
  *             D action components, O observation size, P parameters, T steps, E environments.
  * Arguments   outputs, inputs, scratch, sizes. Arrays are row-major; nothing may alias.
  * Prefixes    dx is the adjoint d loss / d x, tx the tangent: the derivative of x along a
  *             direction.
- * Layers      a layer's matrix W is ((K+1) x M), the bias its last row; W_t its transpose without
- *             the bias, (M x K). So a layer is  z = [x 1] W.
- * Order       sums over k and over rows are added in index order, whatever the vector width.
+ * Layers      z = [x 1] W, where the bias is the last row of W ((K+1) x M); W_t is its transpose
+ *             without the bias, (M x K).
+ * Order       sums over k and over rows are added in index order, for any vector width.
  */
 #ifndef TRPOK_KERNELS_H
 #define TRPOK_KERNELS_H
@@ -40,19 +40,19 @@ static inline real trpok_log(real x) { return logf(x); }
 static inline real trpok_log1p(real x) { return log1pf(x); }
 #endif
 
-/* ---- the tables: what is compiled once per instruction set ----------------------------------- */
+/* ---- the tables of functions compiled once per instruction set ------------------------------- */
 
-/* Layers of at most SHORT outputs, and the lanes that their sums are dealt to (short_simd.h). */
+/* The most outputs of a short layer, and the lanes that its sums are spread over (short_simd.h). */
 enum { SHORT = 8, SHORT_LANES = 32 / sizeof(real) };
 
-/* Work in double, on small matrices and on the steps of a rollout; see wide_simd.h. */
+/* Kernels in double, on small matrices and on the steps of a rollout: wide_simd.h. */
 typedef struct trpok_wide {
     /* out (R x C) = a (R x K) b (K x C) */
     void (*multiply)(double *out, const double *a, const double *b, int R, int K, int C);
 
-    /* L L' = C + shift I, from and in the lower triangle of C (S x S); L' in the upper one. A pivot
-     * below 1e-14 of the largest diagonal entry is a direction without curvature: its column of L
-     * is 0, marked by a zero diagonal, and solutions have no component there. */
+    /* L L' = C + shift I, in place: reads the lower triangle of C (S x S) and writes L there and L'
+     * above. A pivot <= 1e-14 times the largest diagonal entry is a direction without curvature:
+     * its column of L is 0, with a zero on the diagonal, and solutions have no component there. */
     void (*cholesky)(double *C, double shift, int S);
 
     /* X (S x M) = (L L')^-1 X, L as cholesky left it */
@@ -63,23 +63,23 @@ typedef struct trpok_wide {
      *     delta_t = rew_t + gamma next_t - val_t,   next_t = boot_t if the episode ends or t = T-1,
      *     adv_t   = delta_t + gamma lambda adv_{t+1} (0 if the episode ends),       else val_{t+1}
      *     ret_t   = adv_t + val_t
-     * done (1: the episode ends here), boot: V(next_obs) where cut short or at the end, 0 where
-     * terminated. skip (1: no step): adv = ret = 0. */
+     * done (1: the episode ends here); boot: V(next_obs) where truncated or t = T-1, 0 where
+     * terminated; skip (1: no step): adv = ret = 0. */
     void (*gae)(double *adv, double *ret, const double *rew, const real *val, const real *boot,
                 const uint8_t *done, const uint8_t *skip, double gamma, double lambda, int T,
                 int E);
 } trpok_wide;
 
-/* Matrices are read packed, in the order a table's own passes want them: `pack` does it once per
- * change of parameters. h is a layer's activation, whose derivative act' is read off its value
- * (tanh 1-h^2, relu [h > 0]); where h is NULL there is none. */
+/* Matrices are packed in the order in which a table's passes read them, once per change of
+ * parameters. h is a layer's activation, from whose value its derivative act' is computed (tanh
+ * 1-h^2, relu [h > 0]); NULL: there is none. */
 typedef struct trpok_table {
     const char *name;
     const trpok_wide *wide;
 
     /* numbers in a packed matrix (rows x M), PTRDIFF_MAX at most */
     ptrdiff_t (*packed_size)(int rows, int M);
-    /* packed (rows x M, filled up), W (rows x M) */
+    /* packed (rows x M, padded), W (rows x M) */
     void (*pack)(real *packed, const real *W, int rows, int M);
 
     /* z = activation([x 1] W)             z (N x M), x (N x K), W ((K+1) x M) packed */
@@ -97,58 +97,58 @@ typedef struct trpok_table {
     /* dW += [x 1]' dz                     dW ((K+1) x M), x (N x K), dz (N x M); not packed */
     void (*dense_adjoint_weight)(real *dW, const real *x, const real *dz, int N, int K, int M);
 
-    /* y (count) = the function of x (count), within 4 units in the last place (of 1 for sin, and of
-     * x up to SIN_MOST: math_simd.h); y may be x */
+    /* y (count) = function(x (count)), within 4 units in the last place (sin: of 1, and for |x| up
+     * to SIN_MAX, see math_simd.h); y may be x */
     void (*exp)(real *y, const real *x, ptrdiff_t count);
     void (*expm1)(real *y, const real *x, ptrdiff_t count);
     void (*tanh)(real *y, const real *x, ptrdiff_t count);
     void (*sin)(real *y, const real *x, ptrdiff_t count);
 } trpok_table;
 
-/* What a file per instruction set defines, under these names, and how it is tabled. */
+/* The table of the functions that each instruction set's file defines under these names. */
 #define TRPOK_TABLE(name, wide)                                                                    \
     {name,          wide,          packed_size,         pack,                                      \
      dense_forward, dense_tangent, dense_adjoint_input, dense_adjoint_weight,                      \
      array_exp,     array_expm1,   array_tanh,          array_sin}
 
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
-/* The others are NULL where they cannot be compiled. */
+/* The others are NULL on platforms where they cannot be compiled. */
 const trpok_table *trpok_avx2(void);     /* AVX2 and FMA */
-const trpok_table *trpok_avx512(void);   /* AVX-512 F and DQ; the wide table of AVX2 */
+const trpok_table *trpok_avx512(void);   /* AVX-512 F and DQ; its wide table is AVX2's */
 const trpok_table *trpok_neon(void);     /* 64-bit Arm */
 extern const trpok_wide trpok_wide_baseline, trpok_wide_avx2, trpok_wide_neon;
 
-/* Table i of those that this machine can run, the best first; NULL after the last. */
+/* Table i of those that this machine supports, best first; NULL after the last. */
 const trpok_table *trpok_runnable(int i);
-/* By name; NULL: the best. NULL if there is none such, or this machine cannot run it. */
+/* A table by name, or the best for NULL. NULL if unknown, or not supported by this machine. */
 const trpok_table *trpok_named(const char *name);
 
 /* ---- action distributions: a table of functions ---------------------------------------------- */
 
-/* A forbidden choice's output (core/masks.c): -2^100, a number that float and double both hold. Far
- * below an open choice's output, and so far from overflow that differences of outputs are finite.
- * exp(output - the largest) is exactly 0 there, and so is what it is multiplied by. */
+/* A forbidden choice's output (core/masks.c): -2^100, which float and double both represent. It is
+ * far below any allowed choice's output, so that exp(output - the largest) is exactly 0, and far
+ * enough from overflow that differences of outputs are finite. */
 #define TRPOK_FORBIDDEN (-1267650600228229401496703205376.0)
 
-/* All that the core knows of one action distribution.
- * out (N x A) network outputs, act (N x D), log_std (A, or NULL where there is none), parts (D),
- * work (3 x N x A) scratch; k: whose exp and expm1.
+/* An action distribution: all that the core knows of it.
+ * out (N x A) network outputs, act (N x D), log_std (A; NULL if there is none), parts (D),
+ * work (3 x N x A) scratch; k: provides exp and expm1.
  * A log_std is state-independent, one per output, and inside the trust region. It scales the noise,
  * and is uncorrelated with the outputs: their mixed Fisher block is 0. */
 typedef struct trpok_dist {
     const char *name;
-    int outputs;       /* network outputs of each component; 0: one for each of its choices */
-    int takes_masks;   /* outputs are choices, which may be forbidden: see TRPOK_FORBIDDEN */
-    int normal_noise;  /* draws: A standard normals a row; else D uniforms a row */
+    int outputs;       /* network outputs per component; 0: one per choice */
+    int takes_masks;   /* outputs are choices, which masks can forbid: see TRPOK_FORBIDDEN */
+    int normal_noise;  /* noise per row: A standard normals; else D uniforms */
     double log_std_curvature; /* log_std's Fisher matrix is this times I; 0: there is no log_std */
 
-    /* how many choices a component of so many outputs has; NULL: its actions are real numbers */
+    /* number of choices of a component with `outputs` outputs; NULL: actions are real numbers */
     int (*n_choices)(int outputs);
 
     /* act ~ pi(.|out), from noise (N x A normals or N x D uniforms) */
     void (*sample)(const trpok_table *k, real *act, const real *out, const double *log_std,
                    const double *noise, real *work, const int *parts, int N, int A, int D);
-    /* the first of D components that is no action, or -1 */
+    /* the first of D components that is not a valid action, or -1 */
     int (*illegal)(const real *act, const int *parts, int D);
     /* the most likely action */
     void (*mode)(real *act, const real *out, const double *log_std, const int *parts, int N, int A,
@@ -178,8 +178,8 @@ typedef struct trpok_dist {
     void (*constant_metric)(double *m, const double *log_std, int A);
 } trpok_dist;
 
-/* The table, in the order of trpo_distribution (trpo.h). Each has a file of its own, which defines
- * trpok_<name>; nothing else in the core depends on which one it is given. */
+/* The table, in the order of trpo_distribution (trpo.h). Each entry has its own file, which defines
+ * trpok_<name>; no other code depends on a particular distribution. */
 #define TRPOK_DISTRIBUTIONS(ENTRY) ENTRY(gaussian) ENTRY(categorical) ENTRY(bernoulli)
 
 #define TRPOK_DECLARE(name) extern const trpok_dist trpok_##name;
@@ -190,14 +190,14 @@ const trpok_dist *trpok_distribution(int distribution); /* trpo_distribution; NU
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* phi (N x 2 O) = [x, x*x]: the linear baseline's features (Duan et al. 2016), without time. */
+/* phi (N x 2 O) = [x, x*x]: the linear baseline of Duan et al. 2016, without its time features. */
 void trpok_quadratic_features(real *phi, const real *x, int N, int O);
 
 /* ---- vectors, double ------------------------------------------------------------------------- */
 
 double trpok_dot(const double *x, const double *y, ptrdiff_t count);
 void trpok_axpy(double *y, double a, const double *x, ptrdiff_t count);        /* y += a x    */
-int trpok_finite(const double *x, ptrdiff_t count);                            /* 1 if all are */
+int trpok_finite(const double *x, ptrdiff_t count);                            /* 1: all are  */
 void trpok_to_real(real *y, const double *x, ptrdiff_t count);
 void trpok_transpose(real *y, const real *x, int rows, int columns);
 

@@ -1,5 +1,5 @@
-/* The number in a lane of a vector: `real`; or double whatever `real` is, for files that define
- * TRPOK_WIDE before they include a simd_*.h. */
+/* The type of a vector's lanes: `real`; or always double, in files that define TRPOK_WIDE before
+ * they include a simd_*.h. */
 #ifndef TRPOK_LANE_H
 #define TRPOK_LANE_H
 

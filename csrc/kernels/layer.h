@@ -1,4 +1,4 @@
-/* What the tiles of one pass over a dense layer have in common (dense_simd.h, short_simd.h). */
+/* Shared by the tiles of one pass over a dense layer (dense_simd.h, short_simd.h). */
 #ifndef TRPOK_LAYER_H
 #define TRPOK_LAYER_H
 
@@ -8,12 +8,12 @@
 typedef struct trpok_layer {
     real *z;        /* out (N x M)                                                  */
     const real *x;  /* (N x K)                                                      */
-    const real *V;  /* packed, what x is multiplied by                              */
+    const real *V;  /* packed; multiplies x                                         */
     const real *tx; /* (N x K), or NULL                                             */
-    const real *W;  /* packed, what tx is multiplied by                             */
+    const real *W;  /* packed; multiplies tx                                        */
     const real *h;  /* (N x M) activations whose derivative scales z, or NULL       */
-    int bias;       /* V has a bias row, its row K; W is packed with one likewise   */
-    int derivative; /* of which activation                                          */
+    int bias;       /* V and W are packed with a bias row, row K                    */
+    int derivative; /* the activation that act' is the derivative of                */
     int activation; /* applied to z at the end                                      */
     int K, M;
 } trpok_layer;

@@ -1,5 +1,5 @@
-/* A row's vectors, the last of them perhaps not whole, for any set of vectors: what the tiles of
- * dense_simd.h, short_simd.h and wide_simd.h are read and written by. */
+/* Loads and stores a row's vectors, of which the last may be partial, for the tiles of
+ * dense_simd.h, short_simd.h and wide_simd.h. */
 #ifndef TRPOK_ROWS_SIMD_H
 #define TRPOK_ROWS_SIMD_H
 

@@ -1,5 +1,4 @@
-/* Dense layers of few outputs for AVX2 with fused multiply-add. All that is to be read stands in
- * short_simd.h. */
+/* Dense layers of few outputs for AVX2 with fused multiply-add. The code is in short_simd.h. */
 #include "layer.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)

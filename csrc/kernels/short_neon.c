@@ -1,5 +1,4 @@
-/* Dense layers of few outputs for NEON on 64-bit Arm. All that is to be read stands in
- * short_simd.h. */
+/* Dense layers of few outputs for NEON on 64-bit Arm. The code is in short_simd.h. */
 #include "layer.h"
 
 #if defined(__aarch64__) && defined(__GNUC__)

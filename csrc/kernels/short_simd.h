@@ -1,22 +1,21 @@
-/* Dense layers of few outputs (M <= SHORT), for machines with vectors: a policy's head of 1 to 8
- * actions, a critic's one value. One source for each set of vectors.
+/* Dense layers of few outputs (M <= SHORT), for all instruction sets with vectors: a policy's head
+ * of 1 to 8 outputs, a critic's value.
  *
- * Vectors along M would be filled with nothing for the most part, so they lie along k:
+ * Vectors along M would be mostly empty, so they run along k:
  *
  *     z[n, m] = tree over SHORT_LANES lanes of (sum x[n, k] V[k, m] + sum tx[n, k] W[k, m]) + bias
  *
- * where lane i sums k = i, i + SHORT_LANES, ... in index order, the bias in the lane that k = K
- * would have. SHORT_LANES is the same for every set, whatever its vectors hold: so the bits are.
- * Several rows go together, so that enough sums are under way at once.
+ * where lane i sums k = i, i + SHORT_LANES, ... in index order, and the bias is in lane
+ * K % SHORT_LANES. SHORT_LANES, and hence the bits, are the same for every instruction set,
+ * whatever its vector width. Several rows are processed together, to have enough independent sums.
  *
- * Packed: blocks of SHORT_LANES rows of the matrix, in a block column by column, filled up with
- * 0. */
+ * Packed: blocks of SHORT_LANES rows of the matrix, stored by columns and padded with 0. */
 #include "rows_simd.h"
 
-enum { HALVES = SHORT_LANES / LANES, MOST_SUMS = 12 };
+enum { HALVES = SHORT_LANES / LANES, MAX_SUMS = 12 };
 
 /* sum (R x M) += lanes of x (R x K, row stride K) times one block */
-TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const real *block, int left,
+TRPOK_INLINE void add_block(vec sum[MAX_SUMS][HALVES], const real *x, const real *block, int left,
                             int K, int R, int M)
 {
 #pragma GCC unroll 2
@@ -34,7 +33,7 @@ TRPOK_INLINE void add_block(vec sum[MOST_SUMS][HALVES], const real *x, const rea
     }
 }
 
-TRPOK_INLINE void add_blocks(vec sum[MOST_SUMS][HALVES], const real *x, const real *W, int K, int R,
+TRPOK_INLINE void add_blocks(vec sum[MAX_SUMS][HALVES], const real *x, const real *W, int K, int R,
                              int M)
 {
     int k = 0;
@@ -43,8 +42,8 @@ TRPOK_INLINE void add_blocks(vec sum[MOST_SUMS][HALVES], const real *x, const re
     if (k < K) add_block(sum, x + k, W + (ptrdiff_t)k * M, K - k, K, R, M);
 }
 
-/* The bias in lane K % SHORT_LANES, where `one` is 1; 0 in the others. */
-TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
+/* Starts sums with the bias in lane K % SHORT_LANES, where `one` is 1, and 0 in the others. */
+TRPOK_INLINE void start_sums(vec sum[MAX_SUMS][HALVES], const trpok_layer *y,
                              const vec one[HALVES], int R, int M)
 {
     const real *block = y->V + (ptrdiff_t)(y->K / SHORT_LANES) * SHORT_LANES * M;
@@ -57,19 +56,19 @@ TRPOK_INLINE void start_sums(vec sum[MOST_SUMS][HALVES], const trpok_layer *y,
                                    : vec_all(0);
 }
 
-/* total (count, rounded up to 4) = the sums' lanes added up. First the halves, then the lanes of
- * one: the same tree for one vector as for two. */
-TRPOK_INLINE void add_up(real *total, vec sum[MOST_SUMS][HALVES], int count)
+/* total (count, rounded up to 4) = the sums over lanes. Halves are added first, then lanes: the
+ * same tree for one vector as for two. */
+TRPOK_INLINE void add_up(real *total, vec sum[MAX_SUMS][HALVES], int count)
 {
 #pragma GCC unroll 3
     for (int i = 0; i < count; i += 4) {
-        vec whole[4];
+        vec combined[4];
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
             const vec *halves = sum[i + j < count ? i + j : i];
-            whole[j] = HALVES > 1 ? vec_add(halves[0], halves[HALVES - 1]) : halves[0];
+            combined[j] = HALVES > 1 ? vec_add(halves[0], halves[HALVES - 1]) : halves[0];
         }
-        vec_sum_four(total + i, whole[0], whole[1], whole[2], whole[3]);
+        vec_sum_four(total + i, combined[0], combined[1], combined[2], combined[3]);
     }
 }
 
@@ -84,8 +83,8 @@ static void scale(real *z, const real *h, int activation, int count)
 /* Rows n..n+R-1 of  z = act'(h) * ([x 1] V + tx W) */
 TRPOK_INLINE void short_tile(const trpok_layer *y, const vec one[HALVES], int n, int R, int M)
 {
-    vec sum[MOST_SUMS][HALVES];
-    real total[MOST_SUMS];
+    vec sum[MAX_SUMS][HALVES];
+    real total[MAX_SUMS];
     const ptrdiff_t in = (ptrdiff_t)n * y->K;
     real *z = y->z + (ptrdiff_t)n * M;
     start_sums(sum, y, one, R, M);
@@ -118,7 +117,7 @@ TRPOK_TARGET static void run_short_layer(const trpok_layer *y, int N)
     }
 }
 
-/* The same, and then its activation. */
+/* A complete layer: the sums, then the activation. */
 static void short_layer(const trpok_layer *y, int N)
 {
     const ptrdiff_t count = (ptrdiff_t)N * y->M;

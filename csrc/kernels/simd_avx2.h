@@ -1,4 +1,4 @@
-/* Vectors of AVX2 with fused multiply-add, as the *_simd.h sources want them. */
+/* The vector operations of the *_simd.h sources, in AVX2 with fused multiply-add. */
 #ifndef TRPOK_SIMD_AVX2_H
 #define TRPOK_SIMD_AVX2_H
 
@@ -10,7 +10,7 @@
 #define TRPOK_TARGET __attribute__((target("avx2,fma")))
 #define TRPOK_INLINE static inline __attribute__((always_inline, target("avx2,fma")))
 
-/* Masks whose first lanes are on: windows into ones followed by zeros. */
+/* A mask of the first n lanes is a window into these ones and zeros. */
 static const int32_t trpok_lanes_on[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
 #ifdef TRPOK_WIDE
@@ -33,7 +33,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return _mm256_div_pd(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return _mm256_max_pd(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return _mm256_min_pd(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -47,14 +47,14 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return _mm256_and_pd(x, _mm256_cmp_pd(h, _mm256_setzero_pd(), _CMP_GT_OQ));
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     const __m256i bits = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n));
     return _mm256_castsi256_pd(
         _mm256_slli_epi64(_mm256_add_epi64(bits, _mm256_set1_epi64x(1023)), 52));
 }
-/* numbers of another kind, and flags 0 or 1, as lanes */
+/* `real` numbers, and flags 0 or 1, converted to lanes */
 TRPOK_INLINE vec vec_load_flags(const uint8_t *p)
 {
     int32_t four;
@@ -93,7 +93,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return _mm256_max_ps(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return _mm256_min_ps(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -107,7 +107,7 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return _mm256_and_ps(x, _mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ));
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
@@ -127,7 +127,7 @@ TRPOK_INLINE void vec_sum_four(lane *sum, vec a, vec b, vec c, vec d)
 }
 #endif
 
-/* By way of memory: masked stores are slow on some machines. */
+/* Through memory: masked stores are slow on some machines. */
 TRPOK_INLINE void vec_store_some(lane *p, vec x, int n)
 {
     lane some[LANES];

@@ -1,9 +1,8 @@
-/* Vectors of AVX-512 (its foundation and DQ), as the *_simd.h sources want them. */
+/* The vector operations of the *_simd.h sources, in AVX-512 F and DQ. */
 #ifndef TRPOK_SIMD_AVX512_H
 #define TRPOK_SIMD_AVX512_H
 
-/* GCC's own header leaves registers undefined on purpose, and then g++ 12 warns of it (GCC bug
- * 105593). */
+/* g++ 12 warns about registers that GCC's header leaves undefined on purpose (GCC bug 105593). */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -39,7 +38,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return _mm512_div_pd(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return _mm512_max_pd(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return _mm512_min_pd(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -53,7 +52,7 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(h, _mm512_setzero_pd(), _CMP_GT_OQ), x);
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     const __m512i biased = _mm512_add_epi64(_mm512_cvtpd_epi64(n), _mm512_set1_epi64(1023));
@@ -79,7 +78,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return _mm512_max_ps(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return _mm512_min_ps(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -93,7 +92,7 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, _mm512_setzero_ps(), _CMP_GT_OQ), x);
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));

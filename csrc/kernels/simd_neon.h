@@ -1,4 +1,4 @@
-/* Vectors of NEON on 64-bit Arm, as the *_simd.h sources want them. */
+/* The vector operations of the *_simd.h sources, in NEON on 64-bit Arm. */
 #ifndef TRPOK_SIMD_NEON_H
 #define TRPOK_SIMD_NEON_H
 
@@ -21,7 +21,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return vaddq_f64(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return vsubq_f64(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return vmulq_f64(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return vdivq_f64(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return vmaxq_f64(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return vminq_f64(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -34,12 +34,12 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(x), vcgtzq_f64(h)));
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     return vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(vcvtq_s64_f64(n), vdupq_n_s64(1023)), 52));
 }
-/* numbers of another kind, and flags 0 or 1, as lanes */
+/* `real` numbers, and flags 0 or 1, converted to lanes */
 TRPOK_INLINE vec vec_load_flags(const uint8_t *p)
 {
     const lane flags[] = {p[0], p[1]};
@@ -67,7 +67,7 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return vaddq_f32(a, b); }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return vsubq_f32(a, b); }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return vmulq_f32(a, b); }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return vmaxq_f32(vec_all(bound), x); }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return vminq_f32(vec_all(bound), x); }
 /* |x| with the sign of y */
@@ -80,7 +80,7 @@ TRPOK_INLINE vec vec_where_positive(vec x, vec h)
 {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vcgtzq_f32(h)));
 }
-/* 2^n, n whole and in a normal number's range */
+/* 2^n, for an integer n in the range of normal numbers */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));

@@ -1,5 +1,5 @@
-/* "Vectors" of one number, in portable C, as math_simd.h wants them. Compilers make real vectors of
- * loops over them. No fused multiply-add: so the bits are other ones than those of the rest. */
+/* The vector operations of the *_simd.h sources on one number, in portable C; compilers vectorise
+ * the loops over them. There is no fused multiply-add, so the bits differ from the other sets'. */
 #ifndef TRPOK_SIMD_SCALAR_H
 #define TRPOK_SIMD_SCALAR_H
 
@@ -26,18 +26,18 @@ TRPOK_INLINE vec vec_add(vec a, vec b) { return a + b; }
 TRPOK_INLINE vec vec_sub(vec a, vec b) { return a - b; }
 TRPOK_INLINE vec vec_mul(vec a, vec b) { return a * b; }
 TRPOK_INLINE vec vec_div(vec a, vec b) { return a / b; }
-/* x kept within a bound; NaN stays NaN */
+/* x limited by a bound; NaN stays NaN */
 TRPOK_INLINE vec vec_at_least(lane bound, vec x) { return bound > x ? bound : x; }
 TRPOK_INLINE vec vec_at_most(lane bound, vec x) { return bound < x ? bound : x; }
 
 #ifdef TRPOK_WIDE
 typedef uint64_t lane_bits;
 enum { LANE_BIAS = 1023, LANE_FRACTION = 52 };
-static const lane LANE_WHOLE = 6755399441055744.0; /* 1.5 2^52 */
+static const lane LANE_ROUNDING = 6755399441055744.0; /* 1.5 2^52 */
 #else
 typedef uint32_t lane_bits;
 enum { LANE_BIAS = 127, LANE_FRACTION = 23 };
-static const lane LANE_WHOLE = 12582912.0f; /* 1.5 2^23 */
+static const lane LANE_ROUNDING = 12582912.0f; /* 1.5 2^23 */
 #endif
 
 /* |x| with the sign of y */
@@ -53,11 +53,11 @@ TRPOK_INLINE vec vec_with_sign(vec x, vec y)
 }
 /* x where h > 0, else 0 */
 TRPOK_INLINE vec vec_where_positive(vec x, vec h) { return h > 0 ? x : 0; }
-/* 2^n, n whole and in a normal number's range. Any number at all for NaN, which no cast to an
- * integer could promise: the last bits of n + LANE_WHOLE are those of n. */
+/* 2^n, for an integer n in the range of normal numbers. n is in the last bits of n + LANE_ROUNDING;
+ * unlike a cast to an integer this is defined for NaN, whose result is arbitrary. */
 TRPOK_INLINE vec vec_power_of_2(vec n)
 {
-    lane power = n + LANE_WHOLE;
+    lane power = n + LANE_ROUNDING;
     lane_bits bits;
     memcpy(&bits, &power, sizeof bits);
     bits = (bits + LANE_BIAS) << LANE_FRACTION;
@@ -65,7 +65,7 @@ TRPOK_INLINE vec vec_power_of_2(vec n)
     return power;
 }
 
-/* numbers of another kind, and flags 0 or 1, as lanes */
+/* `real` numbers, and flags 0 or 1, converted to lanes */
 TRPOK_INLINE vec vec_load_flags(const uint8_t *p) { return (lane)*p; }
 TRPOK_INLINE vec vec_load_real(const real *p) { return (lane)*p; }
 

@@ -1,7 +1,7 @@
-/* Vectors in double, and row statistics. */
+/* Vectors in double, conversions to `real`, and row features. */
 #include "kernels.h"
 
-/* Four sums side by side, so that the order of addition is written here and not left to flags. */
+/* Four partial sums, so that the order of addition does not depend on compiler flags. */
 double trpok_dot(const double *x, const double *y, ptrdiff_t count)
 {
     double sum[4] = {0, 0, 0, 0};

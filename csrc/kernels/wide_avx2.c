@@ -1,4 +1,4 @@
-/* Work in double for AVX2 with fused multiply-add. All that is to be read stands in wide_simd.h. */
+/* Kernels in double for AVX2 with fused multiply-add. The code is in wide_simd.h. */
 #define TRPOK_WIDE
 #include "lane.h"
 

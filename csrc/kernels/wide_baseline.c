@@ -1,4 +1,4 @@
-/* Work in double in portable C. All that is to be read stands in wide_simd.h. */
+/* Kernels in double in portable C. The code is in wide_simd.h. */
 #define TRPOK_WIDE
 #include "simd_scalar.h"
 

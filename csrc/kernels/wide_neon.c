@@ -1,4 +1,4 @@
-/* Work in double for NEON on 64-bit Arm. All that is to be read stands in wide_simd.h. */
+/* Kernels in double for NEON on 64-bit Arm. The code is in wide_simd.h. */
 #define TRPOK_WIDE
 #include "lane.h"
 

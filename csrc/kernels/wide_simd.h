@@ -1,12 +1,12 @@
-/* Work in double: small matrices, and advantage estimation. One source for each set of vectors (and
- * for none: simd_scalar.h). Sums run in index order by vec_fma, so that the width of a vector
- * leaves the bits as they are. Contracts: trpok_wide in kernels.h. */
+/* Kernels in double: small matrices and advantage estimation, for all instruction sets (portable C
+ * by simd_scalar.h). Sums run in index order by vec_fma, so their bits do not depend on the vector
+ * width. Contracts: trpok_wide in kernels.h. */
 #include "rows_simd.h"
 
 /* ---- out = a b ------------------------------------------------------------------------------- */
 
-/* Tiles of out stay in registers while BLOCK rows of b go by: a panel of them, copied together so
- * that its lines do not push each other out of the nearest cache. */
+/* Tiles of out stay in registers while BLOCK rows of b are processed: a panel of them, copied to
+ * contiguous memory to avoid conflicts in L1 cache. */
 enum { TILE_ROWS = 4, TILE_COLS = 2, TILE_WIDTH = TILE_COLS * LANES, BLOCK = 72 };
 
 /* out (R rows, `left` columns) += a (R x count) panel (count x TILE_WIDTH); rows of a are K apart,
@@ -88,7 +88,7 @@ static double largest_diagonal(const double *C, int S)
     return top;
 }
 
-/* Column j of L, once all of it is known up to its division by the pivot; also as row j of L'. */
+/* Divides column j of L by its pivot, and copies it to row j of L'. */
 static void finish_column(double *C, double pivot, int j, int S)
 {
     const double inverse = pivot > 0 ? 1 / pivot : 0;
@@ -111,7 +111,7 @@ TRPOK_TARGET static void cholesky(double *C, double shift, int S)
     }
 }
 
-/* Sixteen columns or more at a time, so that sums stay in registers. */
+/* Columns solved together, with their sums in registers. */
 enum { SOLVE_COLS = LANES > 4 ? 4 : 8, SOLVE_WIDTH = SOLVE_COLS * LANES };
 
 /* x_i = (x_i - sum_j l_j x_j) / l_ii over `count` rows j from `first` on; l is a row of L or L' */
@@ -161,32 +161,32 @@ typedef struct gae_task {
 
 enum { GAE_VECS = 4 };
 
-/* What goes from a step to the one before it, LANES environments to a vector. */
+/* What a step passes to the one before it, LANES environments per vector. */
 typedef struct gae_carry {
-    vec adv, val; /* 0 where no step was */
+    vec adv, val; /* 0 for skipped rows */
 } gae_carry;
 
-TRPOK_INLINE vec unless(vec x, vec flag)
+TRPOK_INLINE vec zero_if(vec x, vec flag)
 {
     return vec_where_positive(x, vec_sub(vec_all(1), flag));
 }
 
-/* Numbers n.. of adv and ret; an episode that ends there takes nothing from later steps. */
+/* LANES entries of adv and ret from n on; nothing carries over an episode's end. */
 TRPOK_INLINE gae_carry gae_step(const gae_task *y, gae_carry after, ptrdiff_t n, int is_last)
 {
     const vec ends = is_last ? vec_all(1) : vec_load_flags(y->done + n);
     const vec skip = vec_load_flags(y->skip + n), val = vec_load_real(y->val + n);
     const vec boot = vec_where_positive(vec_load_real(y->boot + n), ends);
-    const vec next = vec_add(unless(after.val, ends), boot);
+    const vec next = vec_add(zero_if(after.val, ends), boot);
     const vec delta = vec_sub(vec_fma(vec_all(y->gamma), next, vec_load(y->rew + n)), val);
-    const vec adv = vec_fma(vec_all(y->decay), unless(after.adv, ends), delta);
-    const gae_carry now = {unless(adv, skip), unless(val, skip)};
+    const vec adv = vec_fma(vec_all(y->decay), zero_if(after.adv, ends), delta);
+    const gae_carry now = {zero_if(adv, skip), zero_if(val, skip)};
     vec_store(y->adv + n, now.adv);
     vec_store(y->ret + n, vec_add(now.adv, now.val));
     return now;
 }
 
-/* Environments e.. */
+/* n_vecs vectors of environments from e on. */
 TRPOK_INLINE void gae_columns(const gae_task *y, int e, int n_vecs)
 {
     gae_carry carry[GAE_VECS];
@@ -198,7 +198,7 @@ TRPOK_INLINE void gae_columns(const gae_task *y, int e, int n_vecs)
             carry[i] = gae_step(y, carry[i], (ptrdiff_t)t * y->E + e + i * LANES, t == y->T - 1);
 }
 
-/* The same for one environment, where there are fewer than LANES left. */
+/* One environment, when fewer than LANES are left. */
 TRPOK_TARGET static void gae_column(const gae_task *y, int e)
 {
     double adv = 0, val = 0;

@@ -1,6 +1,6 @@
-"""The door to the compiled core: its Cython bindings, and the choice between it and the twin.
+"""The Cython bindings of the compiled core, and the choice between it and the portable twin.
 
-A source tree that is imported itself may lack its extensions: `source_tree` finds or misses them.
+When imported from a source tree, `source_tree` looks for the extensions.
 """
 
 import os

@@ -7,7 +7,7 @@ from dataclasses import replace
 cdef class Agent:
     """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings.
 
-    theory  what an update computes of a batch, piece by piece, on the same parameters
+    theory  the stages of an update one at a time, on the same parameters
     """
 
     cdef Memory memory
@@ -26,12 +26,12 @@ cdef class Agent:
 
     @property
     def settings(self):
-        """The AgentSettings that it is made of."""
+        """The agent's AgentSettings."""
         return self.memory.settings
 
     @property
     def n_threads(self):
-        """Threads that work on a batch at most: as asked for, but no more than have work."""
+        """The most threads that work on a batch: the setting, but no more than can be busy."""
         return trpo_pool_threads(self.memory.pool)
 
     @property
@@ -41,7 +41,7 @@ cdef class Agent:
 
     @property
     def instruction_set(self):
-        """The kernels in use, by name."""
+        """The name of the kernels."""
         return trpo_instruction_set(self.w).decode()
 
     @property
@@ -52,7 +52,7 @@ cdef class Agent:
 
     @property
     def target_kl(self):
-        """The trust region's size, in nats. What is set holds from the next update on."""
+        """The size of the trust region, in nats. Changes apply from the next update on."""
         return self.settings.target_kl
 
     @target_kl.setter
@@ -64,7 +64,7 @@ cdef class Agent:
 
     @property
     def learning_rate(self):
-        """Adam's step size, likewise."""
+        """Adam's step size. Changes apply from the next update on."""
         return self.settings.learning_rate
 
     @learning_rate.setter
@@ -76,15 +76,16 @@ cdef class Agent:
 
     @property
     def cg_damping(self):
-        """What the next update adds to the Fisher matrix's diagonal."""
+        """The number that the next update adds to the Fisher matrix's diagonal."""
         with self.lock:
             return trpo_damping(self.w)
 
     @property
     def theta(self):
-        """The policy's parameters, a copy (P,) float64. A loaded batch follows a new value.
+        """The policy's parameters, a copy (P,) float64.
 
-        A log_std beyond its bounds is moved to them, here and by load_state.
+        Setting them discards the rollout in progress and updates a loaded batch. log_std is clamped
+        to its bounds, here and by load_state.
         """
         with self.lock:
             return self._vector(b"theta")
@@ -105,10 +106,10 @@ cdef class Agent:
         value = arrays.finite_vector("value_theta", value, self.memory.Pv)
         self._write(b"value_theta", value)
 
-    # ---- all that is remembered
+    # ---- state
 
     def state(self):
-        """All that is remembered between rollouts: {name: float64 vector}."""
+        """The state between rollouts: {name: float64 vector}."""
         cdef const char *name = NULL
         cdef size_t count = 0
         cdef double *value
@@ -123,7 +124,7 @@ cdef class Agent:
                 i += 1
 
     def load_state(self, state):
-        """The reverse; all or nothing. Empties the rollout."""
+        """Load what `state` returned, completely or not at all. Discards the rollout."""
         fields = arrays.state_fields(state, self.state())
         cdef const char *name = NULL
         cdef size_t count = 0
@@ -133,14 +134,14 @@ cdef class Agent:
             self.memory.refresh()
 
     def save_bytes(self):
-        """The state as the C core's own bytes (trpo_save)."""
+        """The state as the C core's bytes (trpo_save)."""
         cdef bytearray buffer = bytearray(trpo_save_bytes(self.w))
         with self.lock:
             trpo_save(self.w, <char *>buffer, len(buffer))
         return bytes(buffer)
 
     def load_bytes(self, bytes buffer):
-        """The reverse of save_bytes; ValueError if they are damaged or another model's."""
+        """Load what save_bytes returned. ValueError if damaged or from a different model."""
         with self.lock:
             status = trpo_load(self.w, <const char *>buffer, len(buffer))
             if status < 0:
@@ -163,7 +164,7 @@ cdef class Agent:
     def act(self, obs, mask=None):
         """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t.
 
-        mask (E, A) of 0 and 1: the choices that are open (categorical only); None: all are.
+        mask (E, A) of 0 and 1: the allowed choices (categorical only); None: all.
         """
         self._check_open()
         obs = self._step_obs("observation", obs)
@@ -189,7 +190,7 @@ cdef class Agent:
         return act, logp, val
 
     def record(self, obs, act, mask=None):
-        """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
+        """As `act`, with the caller's actions (E, D): logp (E,), val (E,). Draws nothing."""
         self._check_open()
         obs = self._step_obs("observation", obs)
         act = arrays.as_array("action", act, (self.n_envs, self.memory.D), REAL)
@@ -225,11 +226,11 @@ cdef class Agent:
             self.memory.refuse(status, given, "environment", trpo_recorded(self.w), skip)
 
     def collect(self, envs, int n_rows, bint single):
-        """Record n_rows rows, or as many as there is room for, in environments in C.
+        """Record n_rows rows, or as many as fit, of environments in C.
 
-        envs is their capsule, "trpo_envs"; single: what passes to and fro is rounded to float32.
-        Returns the episodes that ended, (n,) of EPISODE, and None; or, where an environment failed
-        and the rollout was dropped, None and the words for `Envs.refuse`, a dict with `row` too.
+        envs is their capsule, "trpo_envs"; single: round observations and actions to float32.
+        Returns the episodes that ended, (n,) of EPISODE, and None. If an environment failed, which
+        discards the rollout, returns None and the keyword arguments of `Envs.refuse` as a dict.
         """
         cdef trpo_env_failure failure
         cdef int status, first
@@ -249,7 +250,7 @@ cdef class Agent:
         return episodes, None
 
     cdef dict _failure(self, trpo_env_failure failure):
-        """The failure of an environment in words of Python's."""
+        """The failure of an environment as keyword arguments of `Envs.refuse`."""
         cdef trpo_culprit at
         trpo_get_culprit(self.w, &at)
         cdef const trpo_real *act = trpo_recorded_action(self.w, at.step, at.env)
@@ -257,7 +258,7 @@ cdef class Agent:
         return {**words, "row": at.step, "act": [act[d] for d in range(self.memory.D)]}
 
     cdef _refuse_collected(self, int status):
-        """Raises for what the core found in what the environments showed it."""
+        """Raises for an error of trpo_collect other than an environment's failure."""
         cdef trpo_culprit at
         if status not in (TRPO_ERR_OBS, TRPO_ERR_NEXT_OBS):
             raise UserError(status_text(status))
@@ -267,12 +268,12 @@ cdef class Agent:
                          f"(component {at.component}) at step {at.step}")
 
     def discard(self):
-        """Drop the rollout in progress, its random draws included."""
+        """Discard the rollout in progress and rewind its random draws."""
         with self.lock:
             trpo_discard(self.w)
 
     def restart(self):
-        """The environments begin anew: drop the rollout, and the running returns of rewards."""
+        """Call when all environments are reset: discard the rollout and the running returns."""
         with self.lock:
             trpo_restart(self.w)
 
@@ -296,7 +297,7 @@ cdef class Agent:
     # ---- using
 
     def predict(self, obs, bint deterministic, mask=None):
-        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone.
+        """Actions (n, D) for obs (n, O), without recording them or affecting training.
 
         mask (n, A) as in `act`.
         """

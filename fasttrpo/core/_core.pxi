@@ -1,11 +1,10 @@
-# The door between Python and the C core, compiled once per precision (_core32.pyx, _core64.pyx).
+# The bindings of the C core, compiled once per precision (_core32.pyx, _core64.pyx).
 #
-# Three layers with one job each: this file converts and lets go of the GIL, C refuses or computes,
-# and `checks` names what was wrong. It has the same class, with the same methods, as
-# fasttrpo.portable.Agent.
+# Three layers with one job each: this file converts and releases the GIL, C computes or rejects,
+# and `checks` reports what was wrong. Agent has the methods of fasttrpo.portable.Agent.
 #
-# What is long runs without the GIL: updates, passes over a batch, and acting on more rows than a
-# tile. Meanwhile the lock of its memory makes other Python threads wait, whatever they want of it.
+# Long operations release the GIL: updates, passes over a batch, and acting on more rows than a
+# tile. Meanwhile other Python threads that use the agent wait for its memory's lock.
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -24,37 +23,37 @@ include "_arrays.pxi"
 include "_declarations.pxi"
 
 
-# The environment variable that forces the kernels of one instruction set, for tests.
+# The environment variable that selects an instruction set, for tests.
 INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 
-# What update() answers, in this order, after "outcome".
+# The keys of update()'s record, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
            "kl_predicted", "kl_tried", "target_kl", "entropy", "std", "grad_norm", "step_norm",
            "curvature", "cg_damping", "cg_steps", "cg_residual", "line_search_steps",
            "explained_variance", "value_loss_before", "value_loss")
-# So few rows are worked on before the GIL could be released and taken again.
+# Up to this many rows take less time than releasing and reacquiring the GIL.
 cdef enum: FEW_ROWS = 64
-# The stages that it times, in the core's order.
+# The keys of the record's seconds, in the order of trpo_stage.
 _STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
-# What collect() answers: trpo_episode.
+# The episodes of collect(): trpo_episode.
 EPISODE = np.dtype([("row", np.intc), ("env", np.intc), ("length", np.int64),
                     ("total", np.float64)])
 
 
 def status_text(int status):
-    """A status of the core in words."""
+    """The description of a core status."""
     return trpo_status_text(status).decode()
 
 
 def cores():
-    """How many cores this process may keep busy: by its affinity and its control groups' quotas."""
+    """How many cores this process may use: its affinity, limited by its control groups' quotas."""
     return trpo_pool_cores()
 
 
 def instruction_sets():
-    """Names of the kernels that this machine can run, the best first."""
+    """The instruction sets that this machine supports, best first."""
     names = []
     while trpo_instruction_set_at(len(names)) != NULL:
         names.append(trpo_instruction_set_at(len(names)).decode())
@@ -62,19 +61,19 @@ def instruction_sets():
 
 
 cdef const char *_kernels() except NULL:
-    """The kernels to use, by name: those that the environment variable forces, or the best."""
+    """The instruction set to use: the environment variable's, or the best."""
     names = instruction_sets()
     forced = os.environ.get(INSTRUCTION_SET) or names[0]
     if forced not in names:
-        raise UserError(f"{INSTRUCTION_SET}={forced}: not for this machine, but "
-                        f"{' or '.join(names)}")
+        raise UserError(f"{INSTRUCTION_SET}={forced} is not supported by this machine, which has "
+                        f"{' and '.join(names)}")
     return trpo_instruction_set_at(names.index(forced))
 
 
 def distributions():
-    """The core's action distributions, in its order, under their names: network outputs of each
-    component (0: one for each choice), whether they take masks, whether they have a log_std, and
-    how many choices a component of 3 outputs has (None: actions are real numbers).
+    """The core's action distributions by name, in its order: network outputs per component (0: one
+    per choice), whether they support masks, whether they have a log_std, and the choices of a
+    component with 3 outputs (None: actions are real numbers).
     """
     cdef trpo_distribution_facts facts
     table = {}

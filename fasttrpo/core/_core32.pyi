@@ -1,5 +1,5 @@
-"""The types of the compiled core (_core.pxi, _settings.pxi, _memory.pxi, _theory.pxi, _agent.pxi,
-_stages.pxi), where each function has its documentation. T, E, N, O, F, D, A, P, Pv as there.
+"""The types of the compiled core, which _core.pxi, _settings.pxi, _memory.pxi, _theory.pxi,
+_agent.pxi and _stages.pxi document.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The core with float64 as its `real`: the same names, with the same types."""
+"""The types of the core with float64 as its `real`: those of _core32."""
 
 from fasttrpo.core._core32 import EPISODE as EPISODE
 from fasttrpo.core._core32 import INSTRUCTION_SET as INSTRUCTION_SET

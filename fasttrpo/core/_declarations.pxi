@@ -1,4 +1,4 @@
-# The C core as Cython sees it: its public headers, and theory.h, whose agent is as opaque.
+# The C core's declarations: its public headers, and theory.h, where the agent is opaque too.
 
 include "_env_declarations.pxi"
 
@@ -121,7 +121,7 @@ cdef extern from "../../csrc/core/theory.h" nogil:
 
     int trpo_load_batch(trpo_agent *, const trpo_real *, const trpo_real *, const double *,
                         const double *, const trpo_real *, const uint8_t *, int)
-    void trpo_theory_ready(trpo_agent *)
+    void trpo_theory_prepare(trpo_agent *)
     void trpo_theory_refresh(trpo_agent *)
     int trpo_theory_inputs(const trpo_agent *)
     int trpo_theory_rows(const trpo_agent *)

@@ -1,4 +1,4 @@
-# Environments in C as Cython sees them: trpo_env.h.
+# The declarations of environments in C: trpo_env.h.
 
 cdef extern from "../../csrc/include/trpo_env.h" nogil:
     int TRPO_ENV_VERSION

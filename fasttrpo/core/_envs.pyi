@@ -1,4 +1,4 @@
-"""The types of the door to environments in C (_envs.pyx), where the documentation is."""
+"""The types of the bindings of environments in C, which _envs.pyx documents."""
 
 from collections.abc import Mapping
 from types import TracebackType

@@ -1,8 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""The door to environments in C (csrc/include/trpo_env.h): built-in ones, and shared libraries.
+"""The bindings of environments in C (csrc/include/trpo_env.h), built-in or in shared libraries.
 
-It converts, lets go of the GIL, and puts what C refuses into words. The Gymnasium side is
-fasttrpo.envs.compiled.
+They convert, release the GIL, and describe errors. fasttrpo.envs.compiled adds Gymnasium's API.
 """
 
 cimport cython
@@ -30,13 +29,13 @@ include "_mujoco.pxi"
 
 DISABLED, SAME_STEP, NEXT_STEP = 0, 1, 2
 
-# Fewer environments than this are stepped before another thread could make use of the GIL.
+# Stepping fewer environments than this takes less time than releasing the GIL.
 cdef enum:
     WORTH_RELEASING = 64
 
 
-# How many forks this process is away from the first: what other threads were amid before a fork,
-# nobody is in the child.
+# How many forks separate this process from the first. A call that was in progress in another thread
+# when the process forked is not in progress in the child.
 cdef int _forks = 1
 
 
@@ -49,26 +48,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-# __dealloc__ needs `memory`, which the garbage collector would clear before it.
+# __dealloc__ needs `memory`, which the garbage collector would otherwise clear first.
 @cython.no_gc_clear
 cdef class Envs:
-    """`num_envs` environments of one kind; `source` is a built-in name, or has the
-    `address` of a trpo_env that it keeps alive (an opened Library).
+    """`num_envs` environments of one kind; `source` is a built-in name, or an object with the
+    `address` of a trpo_env that it keeps alive (a Library).
 
     E environments, O observation components, D action components. The arrays are views of the
-    environments' own memory: they change with each call, and stay valid after this object.
+    environments' memory: they change with each call, and stay valid after this object.
 
-    obs, final_obs     (E, O) float64: what the agent sees next; after the step, before any reset
+    obs, final_obs     (E, O) float64: the agent's next input; after the step, before any reset
     rew                (E,) float64
     term, trunc        (E,) bool
-    episode_return     (E,) float64, of the episode that ended in this step, or is under way
+    episode_return     (E,) float64, of the episode that ended in this step, else the running one
     episode_length     (E,) int64, likewise
-    mask               (E, A) uint8: which choices are open next, 0 or 1; None: it has no masks
+    mask               (E, A) uint8: 1 for choices allowed next, else 0; None: there are no masks
     states             (E, state_bytes) uint8; after writing to it call `observe`
-    options            {name: value}, as used by all
+    options            {name: value}, shared by all environments
 
-    One call at a time: RuntimeError in another thread meanwhile, so that none waits for ever, and
-    none closes what another steps. `with envs:` is such a call, of one who has the capsule.
+    Calls are exclusive: a call during another thread's raises RuntimeError, rather than waiting or
+    closing what the other steps. `with envs:` marks such a call, for users of the capsule.
     """
 
     cdef trpo_envs *w
@@ -77,34 +76,34 @@ cdef class Envs:
     cdef readonly object source, states
     cdef readonly object obs, final_obs, rew, term, trunc, episode_return, episode_length, mask
     cdef readonly int num_envs
-    cdef int busy  # the number of forks while a call is under way
+    cdef int busy  # the number of forks while a call is in progress
 
     def __cinit__(self, source, int num_envs=1, *, uint64_t seed=0, options=None,
                   max_episode_steps=None):
-        cdef const trpo_env *found = _found(source)
-        memcpy(&self.spec, found, found.struct_size)  # an older one is shorter
+        cdef const trpo_env *found = _find_env(source)
+        memcpy(&self.spec, found, found.struct_size)  # an older struct is shorter
         self.source, self.num_envs = source, num_envs
         if num_envs < 1:
             raise UserError(f"num_envs must be an integer >= 1, got {num_envs}")
         if max_episode_steps is not None:
             self.spec.max_episode_steps = max_episode_steps
-            _look_over(&self.spec, str(source))
-        self._take_options(options or {})
-        self._take_memory(seed)
+            _validate(&self.spec, str(source))
+        self._init_options(options or {})
+        self._allocate(seed)
         self._make_views()
 
-    cdef _take_options(self, given):
-        """The options' values, in an array of this object's own."""
+    cdef _init_options(self, given):
+        """Copy the options' values to an array of this object, and set the given ones."""
         if self.spec.n_options == 0 and not given:
             return
         self.config = _doubles(<const double *>self.spec.config, self.spec.n_options)
         self.set_options(given)
         self.spec.config = _data(self.config)
 
-    cdef _take_memory(self, uint64_t seed):
+    cdef _allocate(self, uint64_t seed):
         cdef size_t size = trpo_envs_bytes(&self.spec, self.num_envs)
         if size == 0:
-            raise UserMemoryError(f"{self.num_envs} environments of {self.source} are too many")
+            raise UserMemoryError(f"{self.source}: {self.num_envs} environments are too many")
         self.memory = np.empty(size, np.uint8)
         trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), size)
 
@@ -129,7 +128,7 @@ cdef class Envs:
         return <uintptr_t>at - <uintptr_t>_data(self.memory)
 
     cdef _view(self, void *at, shape, dtype):
-        """An array in `memory`, which it keeps alive."""
+        """An array in `memory`, which the array keeps alive."""
         return np.ndarray(shape, dtype, self.memory, self._place(at))
 
     def __dealloc__(self):
@@ -137,12 +136,12 @@ cdef class Envs:
             trpo_envs_close(self.w)
 
     def close(self):
-        """Lets go of what the states hold beside their bytes; `reset` begins anew."""
+        """Release the states' resources; `reset` starts again."""
         with self:
             trpo_envs_close(self.w)
 
     def describe(self):
-        """What the environment says of itself, as plain values."""
+        """The fields of the environment's struct, as Python values."""
         cdef int D = self.spec.n_actions, O = self.spec.obs_size
         choices = None if self.spec.choices == NULL else [self.spec.choices[i] for i in range(D)]
         return {
@@ -160,20 +159,20 @@ cdef class Envs:
 
     @property
     def capsule(self):
-        """The `trpo_envs *` for other extensions, as a capsule "trpo_envs" that keeps it alive."""
-        capsule = PyCapsule_New(self.w, "trpo_envs", _let_go)
+        """The `trpo_envs *` for other extensions, in a capsule "trpo_envs" that keeps it alive."""
+        capsule = PyCapsule_New(self.w, "trpo_envs", _release_envs)
         Py_INCREF(self)
         PyCapsule_SetContext(capsule, <void *>self)
         return capsule
 
-    # ---- one call at a time
+    # ---- exclusive calls
 
     cdef _check_idle(self):
         if self.busy == _forks:
             raise UserRuntimeError(f"{self.source}: another thread is using these environments")
 
     cdef _begin(self):
-        """A call begins; what earlier ones left for `_refuse` is none of its business."""
+        """Start a call, dropping exceptions that earlier calls left for `_refuse`."""
         self._check_idle()
         self.busy = _forks
         self._forget()
@@ -182,7 +181,7 @@ cdef class Envs:
         self.busy = 0
 
     cdef _forget(self):
-        """Drops the exceptions that were noted for these environments."""
+        """Drop the exceptions that were noted for these environments."""
         at = <uintptr_t>_data(self.memory)
         forget(at, at + len(self.memory))
 
@@ -203,13 +202,13 @@ cdef class Envs:
 
     @property
     def reset_options(self):
-        """The names of those options that matter to `reset` alone."""
+        """The names of the options that only `reset` uses."""
         count = self.spec.n_options
         return [self.spec.options[i].name.decode() for i in range(count)
                 if self.spec.options[i].of_reset]
 
     def set_options(self, given):
-        """Replaces some options. TypeError for one that there is not, ValueError for no number."""
+        """Set some options. TypeError for an unknown name, ValueError for an invalid number."""
         self._check_idle()
         known = [self.spec.options[i].name.decode() for i in range(self.spec.n_options)]
         values = {}
@@ -224,12 +223,12 @@ cdef class Envs:
     # ---- randomness
 
     def seed(self, uint64_t seed):
-        """Every stream begins anew: environment e's is number e of this seed."""
+        """Restart all streams: environment e gets stream e of this seed."""
         self._check_idle()
         trpo_envs_seed(self.w, seed)
 
     def seed_one(self, int e, uint64_t seed, uint32_t number=0):
-        """Environment e's stream begins anew, as number `number` of this seed."""
+        """Restart environment e's stream, as stream `number` of this seed."""
         self._check_idle()
         cdef trpo_env_random *random = trpo_envs_random(self.w, self._env(e))
         random.seed, random.count, random.env = seed, 0, number
@@ -237,7 +236,7 @@ cdef class Envs:
     # ---- episodes
 
     def reset(self, mask=None):
-        """New episodes everywhere, or where mask (E,) is True."""
+        """Start new episodes everywhere, or where mask (E,) is True."""
         cdef trpo_env_failure failure
         cdef const uint8_t *where = NULL
         cdef int status
@@ -251,7 +250,7 @@ cdef class Envs:
                 self._refuse(failure, "reset")
 
     def step(self, act, int autoreset):
-        """A step of each environment; act holds E x D numbers."""
+        """Step each environment by act (E, D)."""
         cdef trpo_env_failure failure
         cdef int status
         act = arrays.as_array("action", act, (self.num_envs, self.spec.n_actions), np.float64)
@@ -269,7 +268,7 @@ cdef class Envs:
             self._end()
 
     def steps(self, act, int autoreset):
-        """T steps in a row by act (T, E, D), without Python between them."""
+        """Take T steps by act (T, E, D), without returning to Python in between."""
         cdef trpo_env_failure failure
         cdef int status = TRPO_ENV_OK
         shape = (len(act), self.num_envs, self.spec.n_actions)
@@ -287,7 +286,7 @@ cdef class Envs:
                 self._refuse(failure, "step", act[t - 1, failure.env])
 
     def observe(self):
-        """Begins an episode in each environment, from its state as it stands in `states`."""
+        """Start an episode in each environment, from its current state in `states`."""
         with self:
             self._observe()
 
@@ -301,15 +300,15 @@ cdef class Envs:
             if status != TRPO_ENV_OK:
                 raise UserError(f"{self.source} has no `observe`, so its states cannot be set")
 
-    # ---- keeping
+    # ---- saving and loading
 
     @property
     def is_savable(self):
-        """Whether `save` and `load` work: not where the environment has `close`."""
+        """Whether `save` and `load` are supported: not if the environment has `close`."""
         return trpo_envs_save_bytes(self.w) > 0
 
     def save(self):
-        """All that there is to the environments, as bytes. ValueError if that is impossible."""
+        """The environments' complete state, as bytes. ValueError if not supported."""
         cdef size_t size = trpo_envs_save_bytes(self.w)
         if size == 0:
             raise UserError(f"{self.source} has `close`, so its environments cannot be saved")
@@ -319,9 +318,8 @@ cdef class Envs:
         return bytes(buffer)
 
     def load(self, saved):
-        """Goes on where `save` was called. ValueError for bytes that are not these environments'.
-
-        The options are not among what is saved.
+        """Restore what `save` returned, except for the options. ValueError if the bytes are damaged
+        or from different environments.
         """
         saved = bytes(saved)
         cdef int status = -1
@@ -340,21 +338,21 @@ cdef class Envs:
         return e
 
     def refuse(self, *, env, step, code, component, status, act, row=None):
-        """Raises what `step` would have, for a failure under another's hands.
+        """Raise what `step` would have, for a failure in Agent.collect.
 
-        act (D,) was the environment's action. Within `with envs:`, as what its function
-        raised is forgotten when the next call begins.
+        act (D,) was the environment's action. Call it inside the same `with envs:`, since the next
+        call drops the exception that a function of the environment raised.
         """
         self._refuse(trpo_env_failure(env, step, code, component, status), "step", act)
 
     cdef _refuse(self, trpo_env_failure failure, str call, act=None):
-        """The exception for a failure: whose fault, which environment and step, what to do."""
+        """Raise the exception for a failure: what failed, environment and step, what to do."""
         cdef int status = failure.status
         words = trpo_env_status_text(status).decode()
         e, c, where = failure.env, failure.component, f"in environment {failure.env}"
         if failure.step:
             where += f" at step {failure.step} of its episode"
-        elif call == "step":  # which began the next episode
+        elif call == "step":  # the step started the next episode
             call = "reset"
         if status == TRPO_ENV_ERR_ORDER:
             raise UserRuntimeError(f"environment {e}: {words}")
@@ -362,9 +360,9 @@ cdef class Envs:
             raise UserError(f"{words}: {act[c]:g} (component {c}) for environment {e}")
         failed = failure.code != 0
         raised = noted(<uintptr_t>trpo_envs_state(self.w, e)) if failed else None
-        self._forget()  # those of others too, which failed in the same rollout
+        self._forget()  # including environments that failed in the same rollout
         if raised is not None and not isinstance(raised.error, Exception):
-            raise raised.error  # KeyboardInterrupt, the end of a debugger
+            raise raised.error  # e.g. KeyboardInterrupt
         if raised is not None:
             what = f"{raised} {where}"
         elif failed:
@@ -373,17 +371,18 @@ cdef class Envs:
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
         elif status == TRPO_ENV_ERR_MASK:
-            what = self._about_mask(e, c) + f" {where}" + ("" if failure.step else " at its reset")
+            at_reset = "" if failure.step else " at its reset"
+            what = f"{self._describe_mask(e, c)} {where}{at_reset}"
         else:
             what = f"{words} {where}"
         raise SimulationError(
-            f"{self.source}: {what}; the other environments are intact, "
-            "and `reset` begins a new episode here",
+            f"{self.source}: {what}; the other environments are unaffected, "
+            "and `reset` starts a new episode",
             e, failure.step,
         ) from (None if raised is None else raised.error)
 
-    cdef str _about_mask(self, int e, int d):
-        """What is wrong in component d of environment e's mask."""
+    cdef str _describe_mask(self, int e, int d):
+        """Describe the error in component d of environment e's mask."""
         start = sum(self.spec.choices[i] for i in range(d))
         mask = self.mask[e, start:start + self.spec.choices[d]]
         for k in np.flatnonzero(mask > 1)[:1]:
@@ -391,6 +390,6 @@ cdef class Envs:
         return f"the mask forbids all {len(mask)} choices of component {d}"
 
 
-cdef void _let_go(object capsule) noexcept:
-    """A capsule has gone: it kept the environments alive."""
+cdef void _release_envs(object capsule) noexcept:
+    """Drop a destroyed capsule's reference to its environments."""
     Py_DECREF(<object>PyCapsule_GetContext(capsule))

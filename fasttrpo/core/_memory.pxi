@@ -1,18 +1,18 @@
-# What an agent is made of, and who may touch it when.
+# An agent's memory, and the lock that guards it.
 
 import weakref
 
 
 cdef class Memory:
-    """Owns what an agent is made of: its bytes, its threads, and the lock that guards both.
+    """Owns an agent's bytes, its threads, and the lock that guards both.
 
-    Whoever reads or writes the agent holds the lock. Agent and Theory share one Memory.
+    Hold the lock to read or write the agent. Agent and Theory share a Memory.
     """
 
     cdef trpo_agent *w
     cdef void *bytes
     cdef trpo_pool *pool
-    cdef bint loaded, has_ret, factorized  # a batch is set; with returns; its factors are built
+    cdef bint loaded, has_ret, factorized  # there is a batch; it has returns; it has factors
     cdef int D, A
     cdef Py_ssize_t P, Pv
     cdef object lock, __weakref__
@@ -28,17 +28,17 @@ cdef class Memory:
         if trpo_bad_setting(&c) != NULL:
             name = trpo_bad_setting(&c).decode()
             raise UserError(f"setting {name} is out of range: {getattr(settings, name)!r}")
-        # An idle pool has no threads: they start with the first batch that has work for them.
+        # The pool starts its threads with the first batch that has work for them.
         self.pool = trpo_pool_new(min(settings.n_threads, trpo_useful_workers(&c)))
         if self.pool == NULL:
             raise UserMemoryError("no memory for a pool of threads")
         executor = trpo_pool_executor(self.pool)
         bytes = trpo_bytes(&c, &executor)
         if bytes == 0:
-            raise UserMemoryError("no machine has the memory for an agent of these settings")
+            raise UserMemoryError("an agent with these settings exceeds any address space")
         self.bytes = PyMem_RawMalloc(bytes)
         if self.bytes == NULL:
-            raise UserMemoryError(f"an agent of these settings needs {bytes} bytes")
+            raise UserMemoryError(f"out of memory: these settings need {bytes} bytes")
         trpo_init(&self.w, &c, &executor, self.bytes, bytes)
         self.lock, self.settings = threading.Lock(), settings
         self.D, self.A = len(settings.parts), sum(settings.parts)
@@ -63,19 +63,19 @@ cdef class Memory:
         return value
 
     cdef refresh(self):
-        """Parameters were written: pack them, drop the rollout, bring a loaded batch up to date."""
+        """After writing parameters: packs them, discards the rollout, updates a loaded batch."""
         trpo_refresh(self.w)
         self.factorized = False
         if self.loaded:
             trpo_theory_refresh(self.w)
 
-    # ---- what a user hands in
+    # ---- checked input
 
     cdef mask(self, mask, n):
         return arrays.mask_rows(mask, n, self.settings.distribution, self.settings.parts)
 
     cdef refuse(self, int status, given, noun="row", step=None, skip=None):
-        """Raises for what the core found wrong in `given` ({name: array}): `checks` names it."""
+        """Raises for the error that the core found in `given` ({name: array}), by `checks`."""
         for name, array in given.items():
             if name == "action":
                 arrays.actions(array, self.settings.distribution, self.settings.parts, noun, step)
@@ -88,24 +88,25 @@ cdef class Memory:
 
 # ---- forking
 
-# A child process has no threads but the one that forked. So that none of the others is amid an
-# agent's work then, and none holds its lock for ever, forking waits for them.
-_agents, _held, _forking = weakref.WeakSet(), [], threading.Lock()
+# A child process has only the thread that forked. Forking therefore waits until no other thread is
+# using an agent, since its work would stay unfinished and its lock held in the child.
+_agents, _acquired, _forking = weakref.WeakSet(), [], threading.Lock()
 
 
-def _hold_all():
+def _acquire_all():
     _forking.acquire()
     for agent in list(_agents):
         lock = (<Memory>agent).lock
         lock.acquire()
-        _held.append(lock)
+        _acquired.append(lock)
 
 
-def _let_go():
-    while _held:
-        _held.pop().release()
+def _release_all():
+    while _acquired:
+        _acquired.pop().release()
     _forking.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_let_go)
+    os.register_at_fork(before=_acquire_all, after_in_parent=_release_all,
+                        after_in_child=_release_all)

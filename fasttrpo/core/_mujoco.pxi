@@ -1,11 +1,11 @@
-# The callback that MuJoCo's batches run on each simulation (mjfBatchFunc, mujoco/mjbatch.h).
+# The callback that MuJoCo's batch functions run on each simulation (mjfBatchFunc in mjbatch.h).
 
 cdef extern from *:
     """
-    typedef struct mjModel_ mjModel; /* MuJoCo's own tags, so the types are compatible */
+    typedef struct mjModel_ mjModel; /* with MuJoCo's tags, so that the types are compatible */
     typedef struct mjData_ mjData;
 
-    /* Calls stage(m, d), one of MuJoCo's functions that take no more than these two. */
+    /* Calls stage(m, d), one of MuJoCo's functions with only these two arguments. */
     static void trpo_run_stage(const mjModel *m, mjData *d, int sim, void *stage)
     {
         (void)sim;

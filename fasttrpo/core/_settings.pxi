@@ -1,4 +1,4 @@
-# The core's table of settings, and a trpo_settings filled in by it.
+# The core's table of settings, which is used to fill in a trpo_settings.
 
 _TYPES = {TRPO_INT: "int", TRPO_REAL: "real", TRPO_FLAG: "flag", TRPO_WORD: "word",
           TRPO_SIZES: "sizes", TRPO_SEED: "seed"}
@@ -34,8 +34,8 @@ cdef int _number(const trpo_setting *row, word) except -1:
 
 
 cdef list _fill(trpo_settings *c, settings):
-    """Every row's field from the attribute of its name; the arrays that c then points into."""
-    kept = []
+    """Sets every field from the attribute of the same name; returns the arrays c points into."""
+    arrays = []
     cdef const trpo_setting *row
     cdef int i = 0
     while trpo_setting_at(i) != NULL:
@@ -43,10 +43,10 @@ cdef list _fill(trpo_settings *c, settings):
         value = getattr(settings, row.name.decode())
         if row.type == TRPO_SIZES:
             value = np.array(value, np.intc)
-            kept.append(value)
+            arrays.append(value)
         _put(<char *>c, row, value)
         i += 1
-    return kept
+    return arrays
 
 
 cdef _put(char *c, const trpo_setting *row, value):

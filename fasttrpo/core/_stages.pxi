@@ -1,15 +1,15 @@
-# The stages that take functions, for fasttrpo.theory: C calls back into Python.
+# The stages that can be called on their own, for fasttrpo.theory: C calls back into Python.
 
 
 cdef class _Callbacks:
-    """Python functions that C calls, and the first exception one of them raised."""
+    """Python functions that C calls, and the first exception that one of them raised."""
 
     cdef object product, precondition, evaluate, error
     cdef Py_ssize_t P
 
 
 cdef void _call(_Callbacks own, function, double *out, const double *v) noexcept:
-    """out (P) = function(v), NaN once a call has failed: then the solver stops by itself."""
+    """out (P) = function(v), or NaN after a call has failed, which stops the solver."""
     result = np.full(own.P, np.nan)
     if own.error is None:
         try:
@@ -63,8 +63,8 @@ def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
 
 def line_search(evaluate, theta, step, surr_old, kl_limit, shrink, max_trials,
                 acceptance="improvement"):
-    """theta_new (P,) (theta itself if none was accepted), why the last trial was rejected ("" if it
-    was not), trials, surr, kl.
+    """theta (P,) (the old one if none was accepted), why the last trial was rejected ("" if it was
+    not), trials, and surr and kl of the last one.
     """
     cdef _Callbacks own = _Callbacks()
     cdef trpo_search search
@@ -97,7 +97,7 @@ def gae(rew, val, boot, done, skip, double gamma, double gae_lambda):
 
 
 def exp(x, out):
-    """out = exp(x), C-contiguous arrays of the module's real, of one size; out may be x."""
+    """out = exp(x), C-contiguous arrays of the module's real and of one size; out may be x."""
     trpo_apply(_kernels(), TRPO_EXP, _real(out), _real(x), x.size)
 
 
@@ -112,5 +112,5 @@ def tanh(x, out):
 
 
 def sin(x, out):
-    """out = sin(x), as `exp`; beyond 2**15 (float32) or 2**26 (float64) the sine of that bound."""
+    """out = sin(x), as `exp`; |x| is limited to 2**15 (float32) or 2**26 (float64)."""
     trpo_apply(_kernels(), TRPO_SIN, _real(out), _real(x), x.size)

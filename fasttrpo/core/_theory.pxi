@@ -1,4 +1,4 @@
-# The theory's pieces, each by itself, on a batch that is set directly.
+# The stages of an update one at a time, on a batch set by the caller.
 
 
 def _column(name, values, n, dtype):
@@ -11,7 +11,7 @@ ctypedef void (*_Product)(trpo_agent *, double *, const double *) noexcept nogil
 
 
 cdef class Theory:
-    """What an update computes of a batch that is set directly, in an agent's memory."""
+    """The stages, on the parameters in an agent's memory; letters as in `Agent`."""
 
     cdef Memory memory
     cdef trpo_agent *w  # the memory's
@@ -21,9 +21,9 @@ cdef class Theory:
         self.memory, self.w, self.lock = memory, memory.w, memory.lock
 
     def load_batch(self, obs, act, adv, ret=None, logp=None, mask=None):
-        """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
+        """Set obs (N, F), network inputs; act (N, D); adv, ret, logp (N,); mask (N, A) as in `act`.
 
-        logp None: the present one. mask (N, A) as in `act`.
+        logp None: those at theta. Discards the rollout in progress; act and record drop the batch.
         """
         cdef int N = len(obs)
         settings = self.memory.settings
@@ -48,12 +48,12 @@ cdef class Theory:
         with self.lock:
             with nogil:
                 trpo_load_batch(self.w, o, a, x, y, l, open, N)
-                trpo_theory_ready(self.w)
+                trpo_theory_prepare(self.w)
             self.memory.loaded, self.memory.factorized = True, False
             self.memory.has_ret = ret is not None
 
     def gradient(self):
-        """The surrogate's gradient at the present theta; (P,)."""
+        """The surrogate's gradient at the current theta; (P,)."""
         g = np.empty(self.memory.P)
         cdef double *out = _double(g)
         with self.lock:
@@ -69,7 +69,7 @@ cdef class Theory:
     def precondition(self, r):
         """M^-1 r with the K-FAC factors, which are built on first use; (P,).
 
-        RuntimeError for an agent that has none: settings with preconditioner="none".
+        Raises RuntimeError if the agent has none, that is with preconditioner="none".
         """
         r = arrays.finite_vector("r", r, self.memory.P)
         z = np.empty(len(r))
@@ -87,7 +87,7 @@ cdef class Theory:
         return z
 
     def evaluate(self, theta):
-        """(surr, kl, entropy) of a trial theta (P,) against the present one."""
+        """(surr, kl, entropy) of a trial theta (P,) compared with the current one."""
         theta = arrays.finite_vector("theta", theta, self.memory.P)
         cdef trpo_trial trial
         cdef double *at = _double(theta)
@@ -128,7 +128,7 @@ cdef class Theory:
         return g
 
     def fit_value(self):
-        """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
+        """Fit the critic as an update does; returns the resulting mean (V - ret)^2."""
         cdef double loss
         with self.lock:
             self._check_returns()

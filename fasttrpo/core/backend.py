@@ -1,8 +1,8 @@
-"""Which implementation runs: the compiled core, or its portable twin in NumPy.
+"""The choice of implementation: the compiled core, or its portable twin in NumPy.
 
-`backend=None` takes the environment variable FASTTRPO_BACKEND if it is set, otherwise the
-compiled core, otherwise (no extension in this installation) the portable one with a warning.
-FASTTRPO_NUM_THREADS is the number of threads where no setting says it.
+`backend=None` uses the environment variable FASTTRPO_BACKEND if it is set, otherwise the compiled
+core, or if this installation has no extensions the portable twin, with a warning.
+FASTTRPO_NUM_THREADS is the default number of threads.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ def has_extension() -> bool:
 
 
 def choose(backend: str | None = None) -> str:
-    """The backend that the setting means by name. ImportError if it is not there."""
+    """The name of the backend to use. ImportError if it is not available."""
     wanted = backend or os.environ.get(VARIABLE) or None
     if wanted is not None and wanted not in BACKENDS:
         raise UserError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
     if wanted == "compiled" and not has_extension():
         raise UserImportError(
             "backend='compiled': this installation has no compiled core "
-            f"({source_tree.remedy()}), or take backend='portable'"
+            f"({source_tree.remedy()}), or use backend='portable'"
         )
     return wanted or ("compiled" if has_extension() else "portable")
 
 
-def choose_aloud(backend: str | None) -> str:
-    """`choose`, with a warning where nobody asked for the portable backend but it is what runs, if
-    none was given when a source tree without extensions was imported.
+def choose_with_warning(backend: str | None) -> str:
+    """`choose`, warning if the portable backend is used without being selected, unless the import
+    of a source tree without extensions has already warned.
     """
     chosen = choose(backend)
-    is_asked_for = backend or os.environ.get(VARIABLE)
-    if chosen == "portable" and not is_asked_for and not source_tree.was_told():
+    is_selected = backend or os.environ.get(VARIABLE)
+    if chosen == "portable" and not is_selected and not source_tree.has_warned():
         warnings.warn(
-            "the compiled core is missing, so the slower portable backend runs; "
-            "backend='portable' says so without this warning",
+            "the compiled core is missing: using the slower portable backend; "
+            "backend='portable' selects it without this warning",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -61,24 +61,24 @@ def choose_aloud(backend: str | None) -> str:
 
 
 def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
-    """A fresh agent; both backends have the same constructor and methods."""
+    """A new agent. Agents of both backends have the same methods."""
     if choose(backend) == "compiled":
         return importlib.import_module(_EXTENSION[dtype]).Agent(settings)
     return importlib.import_module("fasttrpo.portable").Agent(settings, dtype=dtype)
 
 
 def cores() -> int:
-    """How many cores this process may use: by its affinity and its control groups' quotas."""
+    """How many cores this process may use: its affinity, limited by its control groups' quotas."""
     if has_extension():
         return importlib.import_module(_EXTENSION["float32"]).cores()
-    allowed = getattr(os, "sched_getaffinity", None)  # not everywhere; and it knows no quota
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every platform; ignores quotas
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def n_threads() -> int:
-    """How many threads an agent gets where nothing is set: the environment's number, or `cores`.
+    """The default number of threads: FASTTRPO_NUM_THREADS if it is set, otherwise `cores`.
 
-    ValueError names the environment variable if it holds no such number.
+    ValueError names the environment variable if its value is invalid.
     """
     text = os.environ.get(THREADS_VARIABLE, "").strip()
     if not text:
@@ -87,9 +87,9 @@ def n_threads() -> int:
 
 
 def describe(backend: str | None = None, threads: int | None = None) -> dict[str, Any]:
-    """What runs here: version, backend, precisions, instruction set, threads, cores.
+    """What fasttrpo uses here: version, backend, precisions, instruction set, threads, cores.
 
-    backend and threads are as the settings have them: None for the defaults.
+    backend and threads are settings; None: the defaults.
     """
     chosen = choose(backend)
     settings = AgentSettings(obs_size=1, distribution="gaussian", parts=(1,), n_steps=1)

@@ -1,8 +1,8 @@
-"""The source tree, where it is imported itself: a clone in which Python was started.
+"""Support for importing fasttrpo from its source tree, e.g. with Python started in a clone.
 
-It hides an installation that stands later on the path, and has no extensions of its own until it
-is built in place (`pip install -e .`). If the installed extensions were built from the very sources
-that the tree has, it takes them; otherwise it says what is missing. setup.py uses this file, too.
+The tree hides an installation later on the path, and has no extensions until it is built in place
+(`pip install -e .`). If the installed extensions were built from the same sources as the tree's,
+they are used; otherwise a warning says how to build them. setup.py uses this file, too.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import warnings
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
-# In an installation: the fingerprint of the sources that its extensions were built from.
+# The file in an installation with the fingerprint of the sources of its extensions.
 RECORD = "_sources.sha256"
 _SOURCES = ("setup.py", "fasttrpo/core/*.pyx", "fasttrpo/core/*.pxi", "csrc/*/*.c", "csrc/*/*.h")
 _EXTENSIONS = ("_core32", "_core64", "_envs")
 
-_bare: Path | None = None
-_was_told = False
+_unbuilt: Path | None = None
+_has_warned = False
 
 
 def fingerprint(root: Path) -> str:
-    """SHA-256 of the names and contents of all that the extensions are built from."""
+    """SHA-256 of the names and contents of the extensions' sources."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -33,43 +33,43 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def complete(room: list[str]) -> None:
-    """Adds an installation's extensions to the `__path__` of the source tree's room, if these
-    are missing there and were built from the same sources; else a RuntimeWarning says how to build
-    them, unless the portable backend is what FASTTRPO_BACKEND asks for.
+def complete(path: list[str]) -> None:
+    """Add an installation's extensions to the source tree's package `__path__`, if it has none and
+    they were built from the same sources. Otherwise a RuntimeWarning says how to build them, unless
+    FASTTRPO_BACKEND selects the portable backend.
     """
-    global _bare, _was_told
-    folder = Path(room[0])
+    global _unbuilt, _has_warned
+    folder = Path(path[0])
     root = folder.parent.parent
     if _has_extension(folder):
         return
     installed = _installed(root)
     if installed is not None and _is_built_from(installed, root):
-        room.append(str(installed))
+        path.append(str(installed))
         return
-    _bare = root
-    _was_told = os.environ.get("FASTTRPO_BACKEND") != "portable"
-    if _was_told:
+    _unbuilt = root
+    _has_warned = os.environ.get("FASTTRPO_BACKEND") != "portable"
+    if _has_warned:
         others = f" (those in {installed} were built from other sources)" if installed else ""
         warnings.warn(
-            f"fasttrpo is imported from its source tree, {_bare}, which has no compiled "
-            f"extensions{others}: the slower portable backend runs, and there are no compiled "
-            f"environments. To build them in the tree: {_command(_bare)}",
+            f"fasttrpo is imported from its source tree, {_unbuilt}, which has no compiled "
+            f"extensions{others}: using the slower portable backend, without compiled "
+            f"environments. To build them in the tree: {_command(_unbuilt)}",
             RuntimeWarning,
             stacklevel=4,  # the import of fasttrpo
         )
 
 
-def was_told() -> bool:
-    """Whether the user has read that this is a source tree without extensions."""
-    return _was_told
+def has_warned() -> bool:
+    """Whether `complete` has warned about a source tree without extensions."""
+    return _has_warned
 
 
 def remedy() -> str:
-    """What to do where extensions are missing."""
-    if _bare is None:
+    """How to get the missing extensions."""
+    if _unbuilt is None:
         return "install fasttrpo where a C compiler is present"
-    return f"build them in the source tree that is imported: {_command(_bare)}"
+    return f"build them in the source tree that is imported: {_command(_unbuilt)}"
 
 
 def _command(root: Path) -> str:
@@ -85,7 +85,7 @@ def _has_extension(folder: Path) -> bool:
 
 
 def _installed(root: Path) -> Path | None:
-    """The room in an installation with extensions, on the path but not in `root`."""
+    """The folder `core` of an installation with extensions, on the path but not in `root`."""
     places = [place for place in sys.path if Path(place or ".").resolve() != root.resolve()]
     spec = PathFinder.find_spec("fasttrpo", places)
     folder = Path(spec.origin).parent / "core" if spec and spec.origin else None

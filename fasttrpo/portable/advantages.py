@@ -1,5 +1,5 @@
 """Stage 1: advantages by GAE (Schulman et al. 2016, "High-dimensional continuous control using
-generalized advantage estimation"), with truncation told apart from termination.
+generalized advantage estimation"), distinguishing truncation from termination.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPSILON = 1e-8
 
 @dataclass
 class Samples:
-    """The rollout's kept rows, in the order (t, e)."""
+    """The rollout's rows that are not skipped, in the order (t, e)."""
 
     raw: np.ndarray  # (N, O) real
     act: np.ndarray  # (N, D) real
@@ -54,11 +54,11 @@ def gae(rew, val, boot, done, skip, gamma, gae_lambda):
 
 
 def standardize(adv, real, wanted=True):
-    """0 if adv is constant up to rounding: then it prefers no action. Else adv itself, or, if
-    wanted, (adv - mean) / (std + 1e-8), population std.
+    """0 for advantages that differ only by rounding, since they prefer no action. Otherwise adv,
+    or if wanted (adv - mean) / (std + 1e-8), with the population's std.
     """
     centred = adv - adv.mean()
-    centred -= centred.mean()  # the mean's own rounding
+    centred -= centred.mean()  # removes the mean's rounding error
     std = np.sqrt(np.mean(centred * centred))
     if len(adv) > 1 and std <= 4 * np.finfo(real).eps * np.abs(adv).max():
         return np.zeros_like(adv)
@@ -66,7 +66,7 @@ def standardize(adv, real, wanted=True):
 
 
 def estimate(rollout, state):
-    """The rollout's rows as samples with advantages and returns; ValueError if there are none."""
+    """The rollout's rows as samples with advantages and returns. ValueError if there are none."""
     model, s, T = rollout.model, rollout.model.settings, rollout.t
     keep = ~rollout.skip[:T]
     if not keep.any():
@@ -82,5 +82,5 @@ def estimate(rollout, state):
         val=val[keep],
         adv=standardize(adv[keep], model.real, s.normalize_advantage),
         ret=ret[keep],
-        mask=rollout.mask[:T][keep] if rollout.masked else None,
+        mask=rollout.mask[:T][keep] if rollout.has_masks else None,
     )

@@ -1,7 +1,6 @@
-"""The door: a TRPO agent with the same methods as the compiled one.
+"""A TRPO agent with the same methods as the compiled one.
 
-It checks and converts what comes in, and hands it to the stages. After an error nothing has
-changed.
+It checks and converts its arguments and passes them to the stages. Errors change nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .update import update
 class Agent:
     """settings: `fasttrpo.settings.agent.AgentSettings`; dtype: `real`, float32 or float64.
 
-    theory  what an update computes of a batch, piece by piece, on the same parameters
+    theory  the stages of an update one at a time, on the same parameters
 
     E environments, O observation size, D action components, P and Pv parameters of policy and
     critic.
@@ -44,12 +43,12 @@ class Agent:
 
     @property
     def instruction_set(self):
-        """What the compiled core calls its kernels; there is one set here."""
+        """The name of the kernels; there is one set here."""
         return "portable"
 
     @property
     def n_threads(self):
-        """One, whatever the settings ask for."""
+        """One, whatever the settings say."""
         return 1
 
     @property
@@ -59,7 +58,7 @@ class Agent:
 
     @property
     def target_kl(self):
-        """The trust region's size, in nats. What is set holds from the next update on."""
+        """The size of the trust region, in nats. Changes apply from the next update on."""
         return self._model.settings.target_kl
 
     @target_kl.setter
@@ -68,7 +67,7 @@ class Agent:
 
     @property
     def learning_rate(self):
-        """Adam's step size, likewise."""
+        """Adam's step size. Changes apply from the next update on."""
         return self._model.settings.learning_rate
 
     @learning_rate.setter
@@ -77,15 +76,15 @@ class Agent:
 
     @property
     def cg_damping(self):
-        """What the next update adds to the Fisher matrix's diagonal."""
+        """The number that the next update adds to the Fisher matrix's diagonal."""
         return self._model.damping(self._memory.state)
 
     @property
     def theta(self):
         """The policy's parameters, a copy (P,) float64.
 
-        Setting them drops the rollout in progress; a loaded batch follows. A log_std beyond
-        its bounds is moved to them, here and by load_state.
+        Setting them discards the rollout in progress and updates a loaded batch. log_std is clamped
+        to its bounds, here and by load_state.
         """
         return self._memory.state.theta.copy()
 
@@ -110,7 +109,7 @@ class Agent:
     def act(self, obs, mask=None):
         """Draw actions for obs (E, O): act (E, D), logp (E,), val (E,). Opens row t.
 
-        mask (E, A) of 0 and 1: the choices that are open (categorical only); None: all are.
+        mask (E, A) of 0 and 1: the allowed choices (categorical only); None: all.
         """
         obs = self._step_obs(obs)
         mask = self._memory.mask(mask, len(obs), None, "environment", self._rollout.t)
@@ -123,7 +122,7 @@ class Agent:
         return action, logp, val
 
     def record(self, obs, act, mask=None):
-        """As `act`, with given actions (E, D): logp (E,), val (E,). Draws no random numbers."""
+        """As `act`, with the caller's actions (E, D): logp (E,), val (E,). Draws nothing."""
         obs = self._step_obs(obs)
         action = self._memory.actions(act, len(obs), "environment", self._rollout.t)
         mask = self._memory.mask(mask, len(obs), action, "environment", self._rollout.t)
@@ -140,11 +139,11 @@ class Agent:
         self._rollout.write_push(rew, term, trunc, boot, skip)
 
     def discard(self):
-        """Drop the rollout in progress, its random draws included."""
+        """Discard the rollout in progress and rewind its random draws."""
         self._memory.discard()
 
     def restart(self):
-        """The environments begin anew: drop the rollout, and the running returns of rewards."""
+        """Call when all environments are reset: discard the rollout and the running returns."""
         self.discard()
         nothing = np.zeros_like(self._memory.state.rew_running)
         self._memory.state = replace(self._memory.state, rew_running=nothing)
@@ -161,7 +160,7 @@ class Agent:
     # -- using
 
     def predict(self, obs, deterministic, mask=None):
-        """Actions (n, D) for obs (n, O); records nothing, leaves the training's numbers alone.
+        """Actions (n, D) for obs (n, O), without recording them or affecting training.
 
         mask (n, A) as in `act`.
         """
@@ -179,31 +178,31 @@ class Agent:
         return self._values(self._rows_obs(obs))
 
     def state(self):
-        """All that is remembered between rollouts: {name: float64 vector}."""
+        """The state between rollouts: {name: float64 vector}."""
         return serialize.pack(self._memory.state)
 
     def load_state(self, state):
-        """The reverse; all or nothing. Empties the rollout."""
+        """Load what `state` returned, completely or not at all. Discards the rollout."""
         self._memory.restart(serialize.unpack(state, self._memory.state))
 
     # -- helpers
 
-    def _seen(self, raw):
-        """Observations as the user gave them (n, O), as the networks see them (n, F)."""
-        return features.see(raw, self._memory.state, self._model.settings)
+    def _inputs(self, raw):
+        """Network inputs (n, F) of raw observations (n, O)."""
+        return features.make_inputs(raw, self._memory.state, self._model.settings)
 
     def _outputs(self, raw, mask):
-        """The policy's outputs for observations as the user gave them; (n, A) real."""
-        at = network.forward(self._model.policy, self._memory.policy_weights, self._seen(raw))
+        """The policy's outputs for raw observations; (n, A) real."""
+        at = network.forward(self._model.policy, self._memory.policy_weights, self._inputs(raw))
         return masks.forbid(at.output, mask)
 
     def _values(self, raw):
-        """V for observations as the user gave them; (n,) real."""
-        inputs = self._model.value_inputs(self._seen(raw))
+        """V for raw observations; (n,) real."""
+        inputs = self._model.value_inputs(self._inputs(raw))
         return network.forward(self._model.value, self._memory.value_weights, inputs).output[:, 0]
 
     def _sample(self, stream, output):
-        """Actions (n, D) real; row i takes the numbers of item i."""
+        """Actions (n, D) real; row i uses the random numbers of item i."""
         model, extra = self._model, self._model.extra(self._memory.state.theta)
         items = np.arange(len(output))
         return model.distribution.sample(stream, items, output, extra).astype(self.real)

@@ -1,7 +1,7 @@
 """Independent Bernoullis: component d is 0 or 1, p = 1 / (1 + exp(-z)) being the probability of 1.
 
 logits z (N, A) real is the network's output, one per component; parts is (1, ..., 1), D = A. Sums
-run over components. The arithmetic is float64, results per sample have the logits' dtype.
+run over components. The arithmetic is float64; results per sample have the logits' dtype.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def softplus(x):
 
 
 def probabilities(logits):
-    """p and 1 - p, neither by a subtraction; (N, A) float64 each."""
+    """p and 1 - p, without a subtraction; (N, A) float64 each."""
     z = logits.astype(np.float64)
     return np.exp(-softplus(-z)), np.exp(-softplus(z))
 
@@ -29,7 +29,7 @@ def sample(stream, items, logits, parts):
 
 
 def mode(logits, parts):
-    """The more likely of the two, 0 among equals; (N, D)."""
+    """The more likely value, 0 in a tie; (N, D)."""
     return logits > 0
 
 
@@ -40,7 +40,7 @@ def logp(act, logits, parts):
 
 
 def adjoint(w, act, logits, parts):
-    """d/dlogits of sum_n w_n log p(a_n) = w (a - p), (N, A); and no dlog_std, (0,)."""
+    """d/dlogits of sum_n w_n log p(a_n) = w (a - p), (N, A); an empty dlog_std, (0,)."""
     p, q = probabilities(logits)
     return (w[:, None] * np.where(act > 0, q, -p)).astype(logits.dtype), np.zeros(0)
 
@@ -59,9 +59,9 @@ def constant_metric(parts):
 def kl(logits, parts, logits_new, parts_new):
     """KL(old || new) = sum_d p f(u) + q f(v),  f(d) = expm1(d) - d,  u = log p' - log p; (N,).
 
-    q = 1 - p and v = log q' - log q. Equal to -p u - q v, as p expm1(u) + q expm1(v) = 0; but each
-    term is >= 0, so that small divergences keep their digits and none comes out negative. Steps of
-    the logits above 1 take the plain form, in which nothing overflows.
+    q = 1 - p and v = log q' - log q. Equal to -p u - q v, since p expm1(u) + q expm1(v) = 0; but
+    every term is >= 0, which keeps small divergences precise and non-negative. Steps of the logits
+    above 1 use the plain form, which cannot overflow.
     """
     z, z_new = logits.astype(np.float64), logits_new.astype(np.float64)
     p, q = probabilities(logits)
@@ -80,6 +80,6 @@ def entropy(logits, parts):
 
 
 def entropy_adjoint(logits, parts):
-    """d/dlogits of each sample's entropy, -z p q, (N, A); and none of log_std, (0,)."""
+    """d/dlogits of each sample's entropy, -z p q, (N, A); an empty dlog_std, (0,)."""
     p, q = probabilities(logits)
     return -logits * p * q, np.zeros(0)

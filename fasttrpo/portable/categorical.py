@@ -1,8 +1,8 @@
-"""Independent categoricals: component d chooses one of parts[d] numbers.
+"""Independent categoricals: component d is one of parts[d] choices.
 
-logits (N, A) real is the network's output, A = sum(parts), one part after the other; parts (D,)
-int64. For each part p = softmax(its logits); log-probabilities, KL and entropy add over the parts.
-The arithmetic is float64, results per sample have the logits' dtype.
+logits (N, A) real is the network's output, A = sum(parts), part by part; parts (D,) int64. For each
+part p = softmax(its logits); log-probabilities, KL and entropy are summed over parts. The
+arithmetic is float64; results per sample have the logits' dtype.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from . import rng
 
 
 def starts(parts):
-    """Where each part begins; (D,)."""
+    """Where each part starts; (D,)."""
     return np.cumsum(parts) - parts
 
 
 def spread(per_part, parts):
-    """One number per part -> the same number for each of the part's choices; (N, D) -> (N, A)."""
+    """Repeat one number per part for each of the part's choices; (N, D) -> (N, A)."""
     return np.repeat(per_part, parts, axis=1)
 
 
@@ -47,13 +47,13 @@ def sample(stream, items, logits, parts):
 
 
 def invert(p, u):
-    """For each row of p (N, K) the k whose slice of [0, 1) holds u (N, 1); (N,)."""
+    """For each row of p (N, K) the k whose interval of [0, 1) contains u (N, 1); (N,)."""
     last = p.shape[1] - 1 - np.argmax(p[:, ::-1] > 0, axis=1)
     return np.minimum(np.sum(np.cumsum(p, axis=1) <= u, axis=1), last)
 
 
 def mode(logits, parts):
-    """The most likely choices, the first among equals; (N, D)."""
+    """The most likely choices, the first in a tie; (N, D)."""
     return np.stack([np.argmax(logits[:, part], axis=1) for part in slices(parts)], axis=1)
 
 
@@ -70,7 +70,7 @@ def logp(act, logits, parts):
 
 
 def adjoint(w, act, logits, parts):
-    """d/dlogits of sum_n w_n log p(a_n) = w (onehot(a) - p), (N, A); and no dlog_std, (0,)."""
+    """d/dlogits of sum_n w_n log p(a_n) = w (onehot(a) - p), (N, A); an empty dlog_std, (0,)."""
     p = np.exp(log_softmax(logits, parts))
     dlogits = w[:, None] * (onehot(act, parts) - p)
     return dlogits.astype(logits.dtype), np.zeros(0)
@@ -91,9 +91,9 @@ def constant_metric(parts):
 def kl(logits, parts, logits_new, parts_new):
     """KL(old || new) = sum_k p_k (expm1(d_k) - d_k), d = log p' - log p; (N,).
 
-    Equal to sum_k p_k (log p_k - log p'_k), as sum_k p_k expm1(d_k) = sum p' - sum p = 0; but each
-    term is >= 0, so that small divergences keep their digits and none comes out negative. A choice
-    without probability before and after adds nothing, however far it moved.
+    Equal to sum_k p_k (log p_k - log p'_k), since sum_k p_k expm1(d_k) = sum p' - sum p = 0; but
+    every term is >= 0, which keeps small divergences precise and non-negative. A choice with
+    probability 0 before and after contributes nothing.
     """
     old, new = log_softmax(logits, parts), log_softmax(logits_new, parts)
     p = np.exp(old)
@@ -108,7 +108,7 @@ def entropy(logits, parts):
 
 
 def entropy_adjoint(logits, parts):
-    """d/dlogits of each sample's entropy H, -p (log p + H) per part, (N, A); no dlog_std, (0,)."""
+    """d/dlogits of each sample's entropy H, -p (log p + H) per part, (N, A); dlog_std (0,)."""
     logs = log_softmax(logits, parts)
     p = np.exp(logs)
     minus_H = np.add.reduceat(p * logs, starts(parts), axis=1)

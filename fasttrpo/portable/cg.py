@@ -16,15 +16,16 @@ class Solution(NamedTuple):
     curvature: float  # x'Hx
 
 
-def nothing(theta):
-    """The solution where nothing was solved: x = 0."""
+def zero_solution(theta):
+    """The solution x = 0 of an update without a solve."""
     return Solution(np.zeros_like(theta), 0, 0.0, 0.0)
 
 
 def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
-    """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r, or r if there is none.
+    """x with H x ~ g; product(p) = H p, precondition(r) = M^-1 r, or r if None.
 
-    Stops where p'Hp is not positive and finite, and where r'z <= tolerance^2 times its start.
+    Stops after max_steps products, when sqrt(r'z) has fallen to `tolerance` times its initial
+    value, or at a direction whose curvature p'Hp is not positive and finite.
     """
     precondition = precondition or np.copy
     x, r, steps = np.zeros_like(g), g.copy(), 0

@@ -1,4 +1,4 @@
-"""Stage 5: fit V to the returns, by one of the methods of `CRITICS`, each Batch -> State."""
+"""Stage 5: fit V to ret by one of the methods of `CRITICS`, each Batch -> State."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def fit(batch):
 
 
 def minibatch_rows(settings, N):
-    """The most rows that a minibatch of N rows has, for a critic that has minibatches."""
+    """The largest minibatch of N rows, for a critic with minibatches."""
     return min(settings.batch_size or CRITICS[settings.critic].minibatch(settings, N), N)
 
 
 def kfac(batch):
-    """n_critic_updates epochs of natural gradient steps on minibatches, with the factors of the
-    present parameters (Martens and Grosse 2015). A share of each is taken, since a minibatch's
-    best step fits its own noise (all of it, where all rows are in one). The parameters after each
-    step of the second half are averaged (Polyak and Juditsky 1992); the step from the start to
-    this mean is halved until the loss falls.
+    """n_critic_updates epochs of minibatches, a natural gradient step each, with the iteration's
+    K-FAC factors (Martens and Grosse 2015). Takes a share of each step, since a minibatch's best
+    step would fit the minibatch's noise; all of it if one minibatch has all rows. The parameters
+    after each step of the second half are averaged (Polyak and Juditsky 1992); the step from the
+    start to this mean is halved until the loss falls.
     """
     s, state, model = batch.model.settings, batch.state, batch.model
     blocks = preconditioner.value_blocks(
         batch.value, batch.stream(rng.KFAC_CRITIC), s.critic_damping
     )
-    inputs, way, N = model.value_inputs(batch.obs), [], len(batch.ret)
+    inputs, path, N = model.value_inputs(batch.obs), [], len(batch.ret)
     for _ in range(s.n_critic_updates):
         parts = minibatch.equal(minibatch.shuffled(state, N), minibatch_rows(s, N))
         share = SHARE if len(parts) > 1 else 1.0
@@ -51,17 +51,17 @@ def kfac(batch):
             value = minibatch.value_at(model, state, inputs[rows])
             step = kfac_step(value, batch.ret[rows], blocks, s.critic_damping)
             state = replace(state, value_theta=state.value_theta - share * step)
-            way.append(state.value_theta)
+            path.append(state.value_theta)
         state = replace(state, n_critic_steps=state.n_critic_steps + 1)
-    start, end = batch.state.value_theta, np.mean(way[len(way) // 2 :], axis=0)
-    stay = replace(state, value_theta=start)
-    better = descend(batch, stay, start - end)
-    return stay if better is None else better.state
+    start, end = batch.state.value_theta, np.mean(path[len(path) // 2 :], axis=0)
+    unchanged = replace(state, value_theta=start)
+    better = descend(batch, unchanged, start - end)
+    return unchanged if better is None else better.state
 
 
 def kfac_step(value, ret, blocks, damping):
-    """d = M^-1 g, times the length g'd / (|J d|^2/n + damping d'd) that is best for the minibatch;
-    (Pv,). 0 where there is no such length.
+    """d = M^-1 g, times the length that is best for the minibatch, g'd / (|J d|^2/n + damping d'd);
+    (Pv,). 0 if that is not positive and finite.
     """
     g = gradient.value_gradient(value, ret)
     d = preconditioner.solve(blocks, value.network, g)
@@ -73,7 +73,7 @@ def kfac_step(value, ret, blocks, damping):
 
 def gauss_newton(batch):
     """n_critic_updates steps of (J'J/N + critic_damping I) x = J'(V - ret)/N, each halved until
-    the loss falls; ends early where it does not.
+    the loss falls; stops early if it does not.
     """
     for _ in range(batch.model.settings.n_critic_updates):
         state = replace(batch.state, n_critic_steps=batch.state.n_critic_steps + 1)
@@ -100,9 +100,8 @@ def gauss_newton_direction(batch):
 
 
 def descend(batch, state, x):
-    """The batch at `state` with value_theta - x, - x/2, - x/4, ..., the first whose loss is
-    smaller than the present one; None if there is none. Units that are saturated hide an infinite
-    weight from the loss.
+    """The batch at the first of value_theta - x, - x/2, - x/4, ... with a smaller loss; None if
+    there is none. The parameters are checked too: a saturated unit hides an infinite weight.
     """
     before = loss(batch.value, batch.ret)
     for j in range(HALVINGS):
@@ -114,8 +113,8 @@ def descend(batch, state, x):
 
 
 def adam(batch):
-    """n_critic_updates epochs over minibatches in random order; Kingma and Ba 2015. Where the
-    parameters overflow, they stay as they were.
+    """n_critic_updates epochs of minibatches (Kingma and Ba 2015). If the parameters overflow, the
+    old ones are restored.
     """
     s, state, model = batch.model.settings, batch.state, batch.model
     inputs, N = model.value_inputs(batch.obs), len(batch.ret)
@@ -146,9 +145,9 @@ def adam_step(state, grad, settings):
 
 
 def ridge(batch):
-    """Ridge regression on phi = [x x^2 1], x being what the policy sees:
+    """Ridge regression on phi = [x x^2 1], x being the policy's inputs:
 
-    w = (mean phi phi' + critic_damping I)^-1 mean phi ret, as one Newton step from the present w.
+    w = (mean phi phi' + critic_damping I)^-1 mean phi ret, as one Newton step from the current w.
     """
     s, value, w = batch.model.settings, batch.value, batch.state.value_theta
     blocks = preconditioner.value_blocks(value, batch.stream(rng.KFAC_CRITIC), s.critic_damping)
@@ -158,26 +157,26 @@ def ridge(batch):
 
 
 def quadratic(obs):
-    """[obs obs^2]. Duan et al. 2016, "Benchmarking deep reinforcement learning", without the time
-    features.
+    """[obs obs^2]: the linear baseline of Duan et al. 2016, "Benchmarking deep reinforcement
+    learning", without its time features.
     """
     return np.concatenate([obs, obs * obs], axis=1)
 
 
 class Critic(NamedTuple):
-    """A method of fitting V, as `trpo_critic_method` in csrc/core/critic.h."""
+    """A method of fitting V: `trpo_critic_method` in csrc/core/critic.h."""
 
     fit: Callable
     features: Callable | None = None
-    """None: V is a network of the policy's inputs (N, F). Otherwise it is linear, with
-    coefficients of features(inputs) (N, n_features F) that start at 0."""
+    """None: V is a network of the policy's inputs (N, F). Otherwise V is linear in
+    features(inputs) (N, n_features F), with a bias, and its coefficients start at 0."""
     n_features: int = 1
     minibatch: Callable | None = None
-    """(settings, N): rows of a minibatch of N rows where batch_size is 0; None: no minibatches"""
+    """(settings, N): default minibatch size for N rows; None: the fit has no minibatches"""
 
 
 CRITICS = {
-    # K-FAC is exact for a linear network, which takes all rows at once.
+    # All rows for a linear network, for which K-FAC is exact.
     "kfac": Critic(
         kfac, minibatch=lambda s, N: min(max(N // 16, 64), 512) if s.value_hidden else N
     ),
@@ -188,7 +187,7 @@ CRITICS = {
 
 
 def rescale(model, value_theta, factor):
-    """value_theta with the last layer, bias included, times `factor`: V times `factor`."""
+    """value_theta with the last layer, including its bias, times `factor`: V times `factor`."""
     K, M = model.value.sizes[-2:]
     scaled = value_theta.copy()
     scaled[-(K + 1) * M :] *= factor

@@ -1,7 +1,7 @@
-"""The table of action distributions. Adding one means one file of functions and one entry here.
+"""The table of action distributions. A new one needs a file of functions and an entry here.
 
-`extra` is what determines the distribution beside the network's outputs: log_std (A,) where there
-is one, else parts (D,). The fields' formulas and shapes stand with the functions.
+`extra` are the distribution's parameters besides the network's outputs: log_std (A,) if it has one,
+else parts (D,). The functions document their formulas and shapes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""What the networks see of an observation: s, normalised if that is asked for, or features of it.
-
-A linear policy on features of s is not linear in s. Both networks see the same.
+"""The networks' inputs: s, the observation after normalisation, or F features of it. Both networks
+have the same inputs. Features make a linear policy nonlinear in s.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ LARGEST = 1e4  # exp(-this) is 0
 
 
 def n_inputs(settings):
-    """F: how many numbers the networks see of an observation."""
+    """F: the number of network inputs per observation."""
     if settings.features == "none":
         return settings.obs_size
     if settings.features == "polynomial":
@@ -24,8 +23,8 @@ def n_inputs(settings):
 
 
 def bandwidth(settings):
-    """nu: sqrt(2 O), the root mean squared distance of two observations of variance 1; of rbf half
-    of it, so that a feature is about exp(-2) and not the same everywhere.
+    """nu: by default sqrt(2 O), the root mean squared distance between two observations with
+    components of variance 1; for rbf half of that, so that a feature is about exp(-2) and varies.
     """
     distance = sqrt(2 * settings.obs_size)
     return settings.feature_bandwidth or (
@@ -34,8 +33,8 @@ def bandwidth(settings):
 
 
 def draw(settings):
-    """What the features are made of, one vector float64: (F, O) normals, the projection P of
-    Fourier features or the centres; then, for Fourier features, (F,) phases in [-pi, pi).
+    """The features' random numbers, one float64 vector: (F, O) normals, the projection P of Fourier
+    features or the RBF centres; then, for Fourier features, (F,) phases in [-pi, pi).
     """
     F, O = n_inputs(settings), settings.obs_size  # noqa: E741
     if settings.features not in ("fourier", "rbf"):
@@ -47,13 +46,13 @@ def draw(settings):
     return np.concatenate([normals, np.pi * (2 * rng.uniforms(word) - 1)])
 
 
-def see(obs, state, settings):
-    """Observations (n, O) real as the networks see them: (n, F) real."""
+def make_inputs(obs, state, settings):
+    """Network inputs (n, F) real of observations (n, O) real."""
     if settings.normalize_observations:
         obs = normalizer.normalize(obs, state.observations)
     if settings.features == "none":
         return obs
-    with np.errstate(over="ignore", invalid="ignore"):  # of huge observations; nothing stays NaN
+    with np.errstate(over="ignore", invalid="ignore"):  # for huge observations; no NaN remains
         phi = FEATURES[settings.features](obs.astype(np.float64), state.features, settings)
         largest = np.finfo(obs.dtype).max
         return np.clip(phi, -largest, largest).astype(obs.dtype)
@@ -77,14 +76,14 @@ def rbf(s, drawn, settings):
 
 
 def polynomial(s, drawn, settings):
-    """All monomials of degree 1 .. feature_degree: by degree, then by their factors' indices
-    i_1 <= i_2 <= ... in lexicographic order. For O = 2: s_0, s_1, s_0^2, s_0 s_1, s_1^2.
+    """All monomials of degree 1 .. feature_degree, ordered by degree, then lexicographically by the
+    indices i_1 <= i_2 <= ... of their factors. For O = 2: s_0, s_1, s_0^2, s_0 s_1, s_1^2.
 
-    Those of a degree that begin with i are s_i times those of the degree below whose first index
-    is i or more.
+    The monomials of degree d with first index i are s_i times those of degree d - 1 with first
+    index >= i.
     """
     O = s.shape[1]  # noqa: E741
-    from_first = [s[:, i:] for i in range(O)]  # of the degree at hand, first index >= i
+    from_first = [s[:, i:] for i in range(O)]  # monomials of one degree with first index >= i
     degrees = [s]
     for _ in range(settings.feature_degree - 1):
         blocks = [np.nan_to_num(s[:, i, None] * from_first[i]) for i in range(O)]

@@ -1,9 +1,9 @@
 """Stage 3a: curvature times a vector, without the matrix.
 
-The Hessian of the mean KL at theta is F = 1/N sum_n J_n' M_n J_n (J: outputs by parameters, M: the
-distribution's Fisher matrix of the outputs); log_std has a block of its own,
-log_std_curvature I. (Schraudolph 2002, "Fast curvature matrix-vector products"; Schulman et al.
-2015, app. C)
+The Hessian of the mean KL at the current parameters is F = 1/N sum_n J_n' M_n J_n, with J the
+Jacobian of the outputs and M the distribution's Fisher metric in them; log_std has a separate
+block, log_std_curvature I. (Schraudolph 2002, "Fast curvature matrix-vector products"; Schulman et
+al. 2015, app. C)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from . import network
 
 
 def product(v, batch):
-    """F v on the Fisher rows: a tangent pass, the metric, an adjoint pass; (P,)."""
+    """F v on the Fisher rows: tangent forward, metric, adjoint backward; (P,)."""
     distribution, at = batch.model.distribution, batch.fisher_rows
     n = at.network.n_parameters
     toutput = network.tangent(at, v[:n])

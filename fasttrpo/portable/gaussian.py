@@ -1,7 +1,7 @@
 """Diagonal Gaussian with a state-independent standard deviation: a ~ N(mu(s), exp(log_std)^2).
 
 mu (N, A) real is the network's output; log_std (A,) float64 is part of theta.
-Sums run over action dimensions. The arithmetic is float64, results per sample have mu's dtype.
+Sums run over action dimensions. The arithmetic is float64; results per sample have mu's dtype.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def constant_metric(log_std):
 def kl(mu, log_std, mu_new, log_std_new):
     """KL(old || new) = sum_i [ dl + expm1(-2 dl)/2 + ((mu'-mu) / sigma')^2 / 2 ]; (N,).
 
-    dl = log_std' - log_std. Written with expm1 so that small divergences keep their digits.
+    dl = log_std' - log_std. expm1 keeps small divergences precise.
     """
     dl = log_std_new - log_std
     z = (mu_new - mu) * np.exp(-log_std_new)

@@ -10,10 +10,10 @@ from . import network
 def surrogate_gradient(batch):
     """g = 1/N sum_n ratio_n adv_n dlogp_n/dtheta + c dH_n/dtheta; (P,).
 
-    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. A log_std at one
-    of its bounds that would cross it is held there: its component is 0.
+    ratio = exp(logp(theta) - logp), H_n the entropy in row n, c = ent_coef. The component of a
+    log_std at a bound that it would cross is 0.
     """
-    difference = (batch.logp_now - batch.logp).astype(np.float64)
+    difference = (batch.current_logp - batch.logp).astype(np.float64)
     w = np.exp(difference) * batch.adv
     s, distribution = batch.model.settings, batch.model.distribution
     c = s.ent_coef

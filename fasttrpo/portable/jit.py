@@ -1,8 +1,8 @@
-"""Compile with Numba, where it is installed, what NumPy does slowly: recursions over rows and long
-chains of integer operations. Everything else is array arithmetic and stays NumPy.
+"""Compilation by Numba, if installed, of what is slow in NumPy: recursions over rows and long
+chains of integer operations. Everything else is array arithmetic.
 
-FASTTRPO_NUMBA=0 in the environment turns compilation off. Numba's cache does not notice a change
-in a compiled function of another file, so a compiled function here calls none from elsewhere.
+The environment variable FASTTRPO_NUMBA=0 turns compilation off. Numba's cache does not notice
+changes in other files, so a compiled function must not call one from another file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,5 @@ def jit(function):
 
 
 def elementwise(function):
-    """Compile a function of numbers into one that broadcasts over arrays, as the original does by
-    itself when it is given arrays.
-    """
+    """Compile a function of numbers that broadcasts over arrays, as it does in plain NumPy."""
     return numba.vectorize(cache=True)(function) if COMPILED else function

@@ -1,6 +1,4 @@
-"""Stage 4: the step size, and backtracking until the trust region holds and the surrogate improves
-(Schulman et al. 2015, app. C).
-"""
+"""Stage 4: the step size, and the backtracking line search (Schulman et al. 2015, app. C)."""
 
 from __future__ import annotations
 
@@ -10,16 +8,16 @@ import numpy as np
 
 from . import masks, network
 
-# Why a trial is not taken, or none was made.
+# The test that a trial fails.
 NOT_REJECTED, TOO_FAR, NO_IMPROVEMENT, NOT_FINITE = "", "kl", "improvement", "not finite"
 
 
 class Step(NamedTuple):
-    """What the policy step came to. theta is the old one where no trial was accepted."""
+    """The outcome of the policy step. theta is the old one if no trial was accepted."""
 
     theta: np.ndarray
     rejected: str
-    surr_gain: float  # of the last trial, taken or not
+    surr_gain: float  # of the last trial, accepted or not
     kl: float  # likewise
     entropy: float
     trials: int
@@ -34,8 +32,8 @@ def surrogate(logp, entropy, batch):
 
 
 def evaluate(theta, batch):
-    """(surrogate, mean KL(present || theta), mean entropy) of a trial theta on all N rows; with
-    kl_direction="reverse" the mean of KL(theta || present).
+    """(surrogate, mean KL(current || theta), mean entropy) of a trial theta on all N rows; with
+    kl_direction="reverse" the mean of KL(theta || current).
     """
     model, distribution = batch.model, batch.model.distribution
     with np.errstate(over="ignore", invalid="ignore"):
@@ -44,9 +42,9 @@ def evaluate(theta, batch):
         out = masks.forbid(out, batch.mask)
         entropy = float(distribution.entropy(out, extra))
         surr = surrogate(distribution.logp(batch.act, out, extra), entropy, batch)
-        present, trial = (batch.policy.output, batch.extra), (out, extra)
+        current, trial = (batch.policy.output, batch.extra), (out, extra)
         forward = model.settings.kl_direction == "forward"
-        kl = distribution.kl(*present, *trial) if forward else distribution.kl(*trial, *present)
+        kl = distribution.kl(*current, *trial) if forward else distribution.kl(*trial, *current)
         return surr, float(np.mean(kl, dtype=np.float64)), entropy
 
 
@@ -64,28 +62,29 @@ def line_search(
     shrink,
     max_trials,
     acceptance="improvement",
-    legal=np.copy,
+    clamp=np.copy,
 ):
-    """The first of theta + shrink^j step, j = 0, 1, ..., that the rule of acceptance takes:
+    """The first of theta + shrink^j step, j = 0, 1, ..., that `acceptance` accepts:
 
-    "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step.
+    "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step;
+    never a trial that is not finite.
 
-    legal(theta) is what a trial is moved to before it is evaluated, evaluate(theta) = surr, kl.
-    Returns theta (the old one if none was accepted), why the last trial was rejected ("" if it was
-    not), trials, and surr and kl of the last one. What is not finite is never accepted.
+    clamp(theta) clamps a trial before it is evaluated; evaluate(theta) = surr, kl. Returns theta
+    (the old one if none was accepted), why the last trial was rejected ("" if it was not), trials,
+    and surr and kl of the last one.
     """
     max_trials = 1 if acceptance == "always" else max_trials
     for j in range(max_trials):
-        trial = legal(theta + shrink**j * step)
+        trial = clamp(theta + shrink**j * step)
         surr, kl = evaluate(trial)
-        rejected = judge(trial, surr, kl, kl_limit, surr_old, acceptance)
+        rejected = find_rejection(trial, surr, kl, kl_limit, surr_old, acceptance)
         if not rejected:
             return trial, NOT_REJECTED, j + 1, surr, kl
     return theta.copy(), rejected, max_trials, surr, kl
 
 
-def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
-    """The first test that a trial fails."""
+def find_rejection(theta, surr, kl, kl_limit, surr_old, acceptance):
+    """The first test that a trial fails; "" if it is accepted."""
     if not (np.isfinite(kl) and np.isfinite(surr) and np.isfinite(theta).all()):
         return NOT_FINITE
     if acceptance == "always":
@@ -96,30 +95,30 @@ def judge(theta, surr, kl, kl_limit, surr_old, acceptance):
 
 
 def search(batch, x, beta):
-    """The line search along beta x, from the batch's parameters: Step."""
+    """The line search along beta x, from the batch's parameters, as a Step."""
     s, theta = batch.model.settings, batch.state.theta
-    surr_now = surrogate(batch.logp_now, entropy_now(batch), batch)
+    current_surr = surrogate(batch.current_logp, current_entropy(batch), batch)
     trial, rejected, trials, surr, kl = line_search(
         lambda theta: evaluate(theta, batch)[:2],
         theta,
         beta * x,
-        surr_now,
+        current_surr,
         s.kl_slack * s.target_kl,
         s.line_search_shrinking_factor,
         s.line_search_max_iter,
         s.acceptance,
-        batch.model.legal,
+        batch.model.clamp,
     )
     if rejected:
-        return stay(batch, rejected, surr - surr_now, kl, trials)
-    return Step(trial, rejected, surr - surr_now, kl, evaluate(trial, batch)[2], trials)
+        return no_step(batch, rejected, surr - current_surr, kl, trials)
+    return Step(trial, rejected, surr - current_surr, kl, evaluate(trial, batch)[2], trials)
 
 
-def stay(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
-    """No step: theta itself, not a copy that went through arithmetic."""
-    return Step(batch.state.theta, rejected, surr_gain, kl, entropy_now(batch), trials)
+def no_step(batch, rejected, surr_gain=0.0, kl=0.0, trials=0):
+    """The Step that leaves theta bitwise unchanged."""
+    return Step(batch.state.theta, rejected, surr_gain, kl, current_entropy(batch), trials)
 
 
-def entropy_now(batch):
-    """The mean entropy at the present parameters."""
+def current_entropy(batch):
+    """The mean entropy at the current parameters."""
     return float(batch.model.distribution.entropy(batch.policy.output, batch.extra))

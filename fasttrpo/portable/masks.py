@@ -1,24 +1,24 @@
-"""Action masks: which choices a row leaves open.
+"""Action masks: which choices a row allows.
 
-A forbidden choice's output is FORBIDDEN in place of what the network computed, after every forward
-pass of the policy. Its probability is then exactly 0, before a step and after it, and what is
-derived from the outputs need not know of masks: log-probabilities, KL and entropy are those of the
-choices that are left, and adjoint and metric have no component along the output that was replaced,
-as they must, since it no longer depends on theta.
+After every forward pass of the policy a forbidden choice's output is replaced by FORBIDDEN, and an
+allowed one's is kept above it. The forbidden choice then has probability exactly 0, before and
+after a step, so that nothing computed from the outputs needs to handle masks: log-probabilities, KL
+and entropy are those of the allowed choices, and adjoint and metric have no component along the
+replaced output, which no longer depends on theta.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# -2^100, which float32 and float64 both hold: far below an open choice's output, and so far from
-# overflow that differences of outputs are finite.
+# -2^100, which float32 and float64 both represent: far below any allowed choice's output, and far
+# enough from overflow that differences of outputs are finite.
 FORBIDDEN = -(2.0**100)
 
 
 def forbid(output, mask):
-    """The outputs (n, A) with FORBIDDEN where mask (n, A) bool is False, and at least half of it
-    elsewhere (NaN stays NaN: what overflows is no step); mask None: as they are.
+    """The outputs (n, A), with FORBIDDEN where mask (n, A) bool is False and at least half of that
+    elsewhere (NaN stays NaN, so that a step that overflows is rejected). mask None: unchanged.
     """
     if mask is None:
         return output

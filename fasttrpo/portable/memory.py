@@ -1,4 +1,4 @@
-"""What an agent and its theory share: model, state, the rollout, and the batch that is loaded."""
+"""Shared by an agent and its theory: model, state, rollout, and loaded batch."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Memory:
         self.adopt(initial_state(self.model))
 
     def restart(self, state):
-        """Adopt a state from outside, to which the rollout in progress does not belong."""
+        """Adopt a state set by the user, discarding the rollout in progress."""
         self.rollout.clear()
-        self.adopt(replace(state, theta=self.model.legal(state.theta)))
+        self.adopt(replace(state, theta=self.model.clamp(state.theta)))
 
     def adopt(self, state):
-        """Make `state` the present one, and everything that was computed from it follow."""
+        """Make `state` the current one, and update everything that depends on it."""
         self.state = state
         self.policy_weights = self.model.policy_weights(state.theta)
         self.value_weights = self.model.value_weights(state.value_theta)
         self.load(self.batch and self.batch.at(state))
 
     def load(self, batch):
-        """Make `batch`, or None, the one that the theory is about."""
+        """Make `batch`, or None, the one that the theory uses."""
         self.batch, self._blocks = batch, None
 
     def loaded(self):
@@ -50,12 +50,12 @@ class Memory:
         return self._blocks
 
     def discard(self):
-        """Drop the rollout in progress, its random draws included."""
+        """Discard the rollout in progress and rewind its random draws."""
         n_acts = self.state.n_acts - self.rollout.drawn
         self.state = replace(self.state, n_acts=n_acts)
         self.rollout.clear()
 
-    # -- what a user hands in
+    # -- checked input
 
     def rows(self, obs, size):
         """Observations (n, size) real, all finite."""
@@ -64,14 +64,14 @@ class Memory:
         return obs
 
     def actions(self, act, n, noun, step=None):
-        """(n, D) real, each legal."""
+        """(n, D) real, each valid."""
         s = self.model.settings
         act = arrays.as_array("action", act, (n, self.model.n_actions), self.model.real)
         arrays.actions(act, s.distribution, s.parts, noun, step)
         return act
 
     def mask(self, mask, n, act=None, noun="row", step=None):
-        """(n, A) bool, or None; the actions given with it, if there are, must be open."""
+        """(n, A) bool, or None; it must allow the given actions, if any."""
         s = self.model.settings
         mask = arrays.mask_rows(mask, n, s.distribution, s.parts)
         arrays.masks(mask, act, s.parts, noun, step)

@@ -1,4 +1,4 @@
-"""Minibatches of the critic: rows in random order, some of them at a time."""
+"""Minibatches of the critic: an epoch's rows in random order, divided into parts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from . import network, rng
 
 
 def shuffled(state, N):
-    """N rows in the random order of this critic step."""
+    """The N rows in this critic step's random order."""
     return rng.permute(rng.Stream(state.seed, rng.CRITIC, state.n_critic_steps), N, N)
 
 
 def full(order, size):
-    """The rows of each minibatch of an epoch: `size` each, but for the last."""
+    """The rows of each minibatch of an epoch: `size` each, except for the last."""
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def equal(order, size):
-    """The same for sizes that differ by 1 at most: a small last minibatch would make a step of
-    noise alone.
+    """The same with sizes that differ by at most 1: a small last minibatch would give a step of
+    pure noise.
     """
     N = len(order)
     n_parts = -(-N // size)
@@ -25,5 +25,5 @@ def equal(order, size):
 
 
 def value_at(model, state, inputs):
-    """The value network's forward pass on some rows' inputs, at the state's parameters."""
+    """The value network's forward pass on a minibatch's inputs, at the state's parameters."""
     return network.forward(model.value, model.value_weights(state.value_theta), inputs)

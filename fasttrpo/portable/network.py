@@ -1,8 +1,9 @@
-"""A network: forward, its derivative along a direction (tangent), that map's transpose (adjoint).
+"""A network: forward, its derivative along a direction (tangent), and that map's transpose
+(adjoint); and its initial parameters.
 
-Layer l has K inputs, M outputs and one (K+1, M) matrix W_l whose last row is the bias:
+Layer l has K inputs, M outputs and a (K+1, M) matrix W_l whose last row is the bias:
     h_0 = x;   z_l = [h_{l-1} 1] W_l;   h_l = activation(z_l) for l < L;   output = z_L
-Parameters are W_1, ..., W_L, flattened row by row, one after the other.
+The parameter vector is W_1, ..., W_L, each flattened row by row.
 Numbers per sample are `real` (the dtype of x); parameter-space vectors are float64.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from . import rng
 
-BLOCK = 1024  # rows whose products are summed in `real`; sums across blocks are float64
+BLOCK = 1024  # rows whose products are summed in `real`; blocks are added in float64
 
 # name: (activation of z, its slope computed from the activation's value h)
 ACTIVATIONS = {
@@ -38,7 +39,7 @@ class Network:
         return sum((K + 1) * M for K, M in pairwise(self.sizes))
 
     def matrices(self, vector, dtype=np.float64):
-        """A parameter-space vector as its list of (K+1, M) matrices, of `dtype`."""
+        """A parameter-space vector as a list of (K+1, M) matrices of `dtype`."""
         shapes = [(K + 1, M) for K, M in pairwise(self.sizes)]
         ends = np.cumsum([rows * M for rows, M in shapes])
         return [
@@ -58,7 +59,7 @@ class Network:
 
 @dataclass
 class Pass:
-    """A forward pass: everything a derivative at these weights needs.
+    """A forward pass, with everything that derivatives need.
 
     weights[l] (K+1, M) real, inputs[l] = [h_l 1] (N, K+1) real, output (N, M_L) real.
     """
@@ -75,7 +76,7 @@ class Pass:
         return [slope(h1[:, :-1]) for h1 in self.inputs[1:]]
 
     def rows(self, which):
-        """The same pass on some of its rows (an index array or a slice)."""
+        """The pass on some of its rows (an index array or a slice)."""
         inputs = [np.ascontiguousarray(h1[which]) for h1 in self.inputs]
         return Pass(self.network, self.weights, inputs, np.ascontiguousarray(self.output[which]))
 
@@ -83,7 +84,7 @@ class Pass:
 def orthonormal(gauss):
     """(K, M) Gaussian numbers -> orthonormal columns if K >= M, else rows.
 
-    Gram-Schmidt, which is QR with R's diagonal positive (Saxe et al. 2014, orthogonal start).
+    Gram-Schmidt: QR with a positive diagonal of R (Saxe et al. 2014, orthogonal initialisation).
     """
     if gauss.shape[0] < gauss.shape[1]:
         return orthonormal(gauss.T).T
@@ -123,7 +124,7 @@ def tangent(at, v):
 
 
 def adjoints(at, doutput):
-    """dz_l for each layer, from the last layer's dz_L = doutput (N, M_L) backwards.
+    """dz_l for each layer, backwards from dz_L = doutput (N, M_L).
 
     Forward:  z_l = [h_{l-1} 1] W_l,           h_{l-1} = activation(z_{l-1})
     adjoint:  dh_{l-1} = dz_l W_l(no bias)',   dz_{l-1} = slope_{l-1} dh_{l-1}

@@ -1,4 +1,4 @@
-"""Running statistics of observations and of discounted returns. Frozen within an iteration."""
+"""Running statistics of observations and discounted returns, fixed within an iteration."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Moments:
         return Moments(0.0, np.zeros(K), np.zeros(K))
 
     def merge(self, x):
-        """With the rows of x (n, K) added, in float64.
+        """The moments after adding the rows of x (n, K), in float64.
 
         Chan, Golub, LeVeque 1979:  d = mean_b - mean,  mean += d n_b/n,  m2 += m2_b + d^2 n_a n_b/n
-        A component whose moments would overflow keeps those it has.
+        A component whose moments would overflow is unchanged.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             x = x.astype(np.float64)
@@ -40,7 +40,7 @@ class Moments:
 
     @property
     def scale(self):
-        """1 / sqrt(variance + 1e-8), (K,); 1 before anything was seen."""
+        """1 / sqrt(variance + 1e-8), (K,); 1 if the count is 0."""
         if self.count == 0:
             return np.ones_like(self.m2)
         return 1.0 / np.sqrt(self.m2 / self.count + EPSILON)
@@ -54,19 +54,19 @@ def normalize(raw, moments):
 
 
 def reward_scale(moments):
-    """What rewards are multiplied by; 1 until the returns have been seen to vary."""
+    """The factor on rewards; 1 until the discounted returns vary."""
     varies = moments.count > 0 and moments.m2[0] / moments.count > EPSILON
     return float(moments.scale[0]) if varies else 1.0
 
 
 def scale_rewards(rew, moments):
-    """Rewards: rew scale, clipped to +-10; the mean stays. (T, E) float64."""
+    """Rewards: rew scale, clipped to +-10, without subtracting a mean; (T, E) float64."""
     return np.clip(rew * reward_scale(moments), -CLIP, CLIP)
 
 
 @jit
 def discounted_returns(running, rew, done, skip, gamma):
-    """R_t = gamma R_{t-1} + rew_t per environment, 0 again after done; skipped rows change nothing.
+    """R_t = gamma R_{t-1} + rew_t per environment, reset to 0 after done; skipped rows are ignored.
 
     running (E,): R before row 0; rew (T, E) float64; done, skip (T, E) bool.
     Returns R_t (T, E), and R after the last row (E,).
@@ -81,7 +81,7 @@ def discounted_returns(running, rew, done, skip, gamma):
 
 
 def rollout_returns(rollout, running):
-    """Discounted returns of the raw rewards on the kept rows (N, 1); after the last row (E,)."""
+    """Discounted returns of the raw rewards: of the rows not skipped (N, 1); at the end (E,)."""
     T = rollout.t
     done, skip = rollout.term[:T] | rollout.trunc[:T], rollout.skip[:T]
     gamma = rollout.model.settings.gamma

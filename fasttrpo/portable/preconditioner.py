@@ -2,11 +2,11 @@
 "Optimizing neural networks with Kronecker-factored approximate curvature").
 
 The block of layer l is A (x) G,  A = mean [h 1]'[h 1] (K+1, K+1),  G = mean dz'dz (M, M), with dz
-from one backward pass per row whose output adjoint is a score of the model's own distribution.
-A head whose metric is the constant diagonal m has the exact block: column i has m_i A.
+from a backward pass per row whose output adjoint is the score of an action drawn from the policy.
+A head (last layer) whose metric is a constant diagonal m has an exact block: m_i A for column i.
 
-Blocks that are estimates have a damping of at least LEAST_DAMPING: with less, CG's few steps end
-where the Fisher matrix says nothing of the KL any more, and the line search takes no step.
+Estimated blocks have a damping of at least LEAST_DAMPING: with less, CG's few steps leave the
+region where the Fisher matrix predicts the KL, and the line search rejects every trial.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MIN_ROWS, FRACTION = 256, 10  # rows sampled: a tenth, but at least 256
 def inverse(matrix):
     """The inverse of a symmetric positive definite matrix (K, K), by sweeping (Goodnight 1979).
 
-    The pivots are those of Cholesky's method, squared. One <= 1e-14 times the largest diagonal
-    entry is a direction without curvature: its row and column of the inverse are 0.
+    The pivots are the squares of Cholesky's. A pivot <= 1e-14 times the largest diagonal entry is a
+    direction without curvature: its row and column of the inverse are 0.
     """
     swept = matrix.copy()
     floor = PIVOT_FLOOR * np.max(np.diag(matrix))
@@ -82,8 +82,8 @@ class KroneckerBlock:
 def build(at, score, constant_metric, stream, damping):
     """The blocks of all layers, from the forward pass `at`.
 
-    score(stream, items, outputs) -> output adjoints (n, M_L) of the rows chosen, the i-th of which
-    is item 1 + i. constant_metric (M_L,), or None where the metric depends on the state.
+    score(stream, items, outputs) -> output adjoints (n, M_L) of the sampled rows; row i has item
+    1 + i. constant_metric (M_L,), or None if the metric depends on the state.
     """
     if constant_metric is not None and len(at.inputs) == 1:
         return [HeadBlock.build(second_moment(at.inputs[0]), constant_metric, damping)]
@@ -125,7 +125,7 @@ def policy_blocks(batch):
 
 
 def policy_solve(blocks, r, batch):
-    """M^-1 r with log_std's exact block (log_std_curvature + damping) I; (P,)."""
+    """M^-1 r, with log_std's exact block (log_std_curvature + damping) I; (P,)."""
     model = batch.model
     n = model.policy.n_parameters
     log_std_block = model.distribution.log_std_curvature + batch.damping

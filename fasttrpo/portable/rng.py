@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random
 numbers: as easy as 1, 2, 3", SC 2011).
 
-A number is a function of (seed, stream, count, item, index) and of nothing else: not of the order
-of the calls, the number of environments, or where a run was interrupted.
+A draw is a function of (seed, stream, count, item, word) alone: it is independent of the order of
+draws, of the number of environments, and of where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from .jit import elementwise, jit
 
 INIT, ACTION, PREDICT, CRITIC, KFAC, KFAC_CRITIC = range(6)
-FEATURES = 7  # 6 is the environments' (csrc/include/trpo_env.h)
+FEATURES = 7  # 6 belongs to the environments (csrc/include/trpo_env.h)
 
-# 32-bit words travel in uint64, so that a product of two of them and a sum never overflow.
+# 32-bit words are stored in uint64, so that products and sums never overflow.
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 class Stream(NamedTuple):
-    """Which numbers: the agent's seed, the purpose, and how often that purpose came up before."""
+    """The agent's seed, the stream's purpose, and the number of its earlier uses."""
 
     seed: int
     purpose: int
@@ -74,7 +74,7 @@ def normals(stream, items, n_normals):
 def shuffle(word, n):
     """The first len(word) entries of a random permutation of 0..n-1 (Fisher and Yates).
 
-    j = i + floor(word_i (n - i) / 2^32), then entries i and j change places.
+    j = i + floor(word_i (n - i) / 2^32), then entries i and j are swapped.
     """
     order = np.arange(n)
     for i in range(len(word)):

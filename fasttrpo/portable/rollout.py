@@ -19,21 +19,21 @@ class Rollout:
         # written by act / record
         self.raw = np.zeros((T, E, s.obs_size), model.real)  # observations before normalisation
         self.act = np.zeros((T, E, model.n_actions), model.real)
-        self.mask = np.ones((T, E, model.n_outputs), bool)  # choices that were open
+        self.mask = np.ones((T, E, model.n_outputs), bool)  # allowed choices
         self.logp = np.zeros((T, E), model.real)
         self.val = np.zeros((T, E), model.real)
         # written by push
         self.rew = np.zeros((T, E))
         self.term = np.zeros((T, E), bool)
         self.trunc = np.zeros((T, E), bool)
-        self.skip = np.zeros((T, E), bool)  # no step happened here
-        self.boot = np.zeros((T, E), model.real)  # V(observation after the step), where needed
+        self.skip = np.zeros((T, E), bool)  # no step happened
+        self.boot = np.zeros((T, E), model.real)  # V(next_obs), except after a termination
         self.clear()
 
     def clear(self):
         self.t, self.pending = 0, False
-        self.drawn = 0  # act calls: given back if the rollout is dropped
-        self.masked = False  # a row has a mask
+        self.drawn = 0  # act calls, undone if the rollout is discarded
+        self.has_masks = False  # some row has a mask
 
     def check_act(self):
         if self.pending:
@@ -42,14 +42,14 @@ class Rollout:
             raise UserRuntimeError(f"the rollout is full ({self.t} steps): call update")
 
     def write_act(self, raw, act, logp, val, mask):
-        """The first half of row t. Returns nothing; cannot fail."""
+        """Write the first half of row t. Cannot fail."""
         t, self.pending = self.t, True
         self.raw[t], self.act[t], self.logp[t], self.val[t] = raw, act, logp, val
         self.mask[t] = True if mask is None else mask
-        self.masked |= mask is not None
+        self.has_masks |= mask is not None
 
     def check_push(self, rew, term, trunc, next_obs, skip):
-        """The step's outcome as arrays of the right kind, checked; nothing is written."""
+        """The step's outcome as checked arrays; writes nothing."""
         if not self.pending:
             raise UserRuntimeError("no step is open: call act or record before push")
         E, O = self.raw.shape[1:]  # noqa: E741
@@ -63,9 +63,9 @@ class Rollout:
         return rew, term, trunc, next_obs, skip
 
     def write_push(self, rew, term, trunc, boot, skip):
-        """The second half of row t, which is complete then; boot (E,) = V(next_obs).
+        """Write the second half of row t, completing it; boot (E,) = V(next_obs).
 
-        An episode that was open before a skipped row counts as cut short there.
+        An episode still running before a skipped row counts as truncated there.
         """
         t = self.t
         if t > 0:

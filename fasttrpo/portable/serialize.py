@@ -13,7 +13,7 @@ COUNTERS = ("n_acts", "n_predicts", "n_updates", "n_critic_steps", "adam_t")
 
 
 def pack(state):
-    """State -> {name: vector}; the seed travels as two words, so that float64 holds it exactly."""
+    """State -> {name: vector}; the seed is stored as two words, which float64 holds exactly."""
     seed = [state.seed % WORD, state.seed // WORD]
     vectors = {
         "theta": state.theta,
@@ -36,7 +36,7 @@ def pack(state):
 
 
 def unpack(vectors, like):
-    """{name: vector} -> State; ValueError unless names and sizes are those of the state `like`."""
+    """{name: vector} -> State. ValueError if names and sizes differ from those of state `like`."""
     v = arrays.state_fields(vectors, pack(like))
     low, high, *counts = (int(value) for value in v["counters"])
     return State(

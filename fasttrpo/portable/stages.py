@@ -1,4 +1,4 @@
-"""The stages that stand alone, under the names by which the compiled core offers them too."""
+"""The stages that can be called on their own, under the compiled core's names."""
 
 from .advantages import gae
 from .cg import conjugate_gradient

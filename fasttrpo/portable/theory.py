@@ -1,4 +1,4 @@
-"""What an update computes of a batch, piece by piece, on a batch that is set directly."""
+"""The stages of an update one at a time, on a batch set by the caller."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from .work import Batch
 
 
 class Theory:
-    """On the parameters of the agent whose memory this is; letters as in `Agent`."""
+    """The stages, on the parameters in an agent's memory; letters as in `Agent`."""
 
     def __init__(self, memory):
         self._memory = memory
 
     def load_batch(self, obs, act, adv, ret=None, logp=None, mask=None):
-        """obs (N, F) as the networks see them (F features, or O); act (N, D); adv, ret, logp (N,).
+        """Set obs (N, F), network inputs; act (N, D); adv, ret, logp (N,); mask (N, A) as in `act`.
 
-        logp None: the present one. mask (N, A) as in `act`. Drops the rollout in progress; act and
-        record drop the batch.
+        logp None: those at theta. Discards the rollout in progress; act and record drop the batch.
         """
         memory, model = self._memory, self._memory.model
         N, limit = len(obs), model.settings.n_steps * model.settings.n_envs
@@ -37,7 +36,7 @@ class Theory:
         memory.load(Batch(model, memory.state, obs, act, adv, ret, logp, mask))
 
     def gradient(self):
-        """The surrogate's gradient at the present theta; (P,)."""
+        """The surrogate's gradient at the current theta; (P,)."""
         return gradient.surrogate_gradient(self._memory.loaded())
 
     def fisher_product(self, v):
@@ -47,7 +46,7 @@ class Theory:
     def precondition(self, r):
         """M^-1 r with the K-FAC factors, which are built on first use; (P,).
 
-        RuntimeError for an agent that has none: settings with preconditioner="none".
+        Raises RuntimeError if the agent has none, that is with preconditioner="none".
         """
         self._memory.loaded()
         if self._memory.model.settings.preconditioner == "none":
@@ -57,7 +56,7 @@ class Theory:
         return preconditioner.policy_solve(blocks, r, self._memory.loaded())
 
     def evaluate(self, theta):
-        """(surr, kl, entropy) of a trial theta (P,) against the present one."""
+        """(surr, kl, entropy) of a trial theta (P,) compared with the current one."""
         theta = self._memory.policy_vector("theta", theta)
         return line_search.evaluate(theta, self._memory.loaded())
 
@@ -80,7 +79,7 @@ class Theory:
         return gradient.value_gradient(batch.value, batch.ret)
 
     def fit_value(self):
-        """Fits the critic to the batch's returns, as an update does; mean (V - ret)^2 then."""
+        """Fit the critic as an update does; returns the resulting mean (V - ret)^2."""
         batch = self._memory.loaded()
         if batch.ret is None:
             raise UserRuntimeError("the batch has no returns: give load_batch ret")

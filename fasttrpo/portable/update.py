@@ -1,6 +1,4 @@
-"""One TRPO iteration (Schulman, Levine, Moritz, Jordan, Abbeel: "Trust Region Policy
-Optimization", ICML 2015), in the order of the theory.
-"""
+"""One iteration of Trust Region Policy Optimization (Schulman et al. 2015), stage by stage."""
 
 from __future__ import annotations
 
@@ -19,40 +17,40 @@ STAGES = ("advantages", "gradient", "solve", "line_search", "critic")
 
 
 class Stopwatch:
-    """seconds: {stage: what the calls of `lap` booked to it, each since the last}."""
+    """seconds: {stage: the time that `lap` has added to it}."""
 
     def __init__(self):
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.began = perf_counter()
+        self.started = perf_counter()
 
     def lap(self, stage):
-        """The stage has ended."""
+        """Add the time since the last call to a stage."""
         now = perf_counter()
-        self.seconds[stage] += now - self.began
-        self.began = now
+        self.seconds[stage] += now - self.started
+        self.started = now
 
 
 def update(rollout, state):
-    """The state after one iteration on the rollout's rows, and the iteration's record (a dict)."""
+    """The state after one iteration on the rollout's rows, and its record (a dict)."""
     watch = Stopwatch()
     samples = advantages.estimate(rollout, state)
     batch = make_batch(rollout.model, state, samples)
     watch.lap("advantages")
-    step, of_policy = improve_policy(batch, watch)
-    fitted, of_critic = fit_critic(batch, samples)
+    step, policy_part = improve_policy(batch, watch)
+    fitted, critic_part = fit_critic(batch, samples)
     state = merge_statistics(replace(fitted, theta=step.theta), samples, rollout)
     watch.lap("critic")
-    scale = adapted_damping(state, of_policy, rollout.model.settings)
-    record = of_policy | of_critic | {"seconds": watch.seconds}
+    scale = adapt_damping(state, policy_part, rollout.model.settings)
+    record = policy_part | critic_part | {"seconds": watch.seconds}
     return replace(state, n_updates=state.n_updates + 1, damping_scale=scale), record
 
 
-def adapted_damping(state, record, settings):
+def adapt_damping(state, record, settings):
     """damping_scale after an update, by Levenberg and Marquardt's rule (Martens 2010, sec. 4.1):
 
-    ratio = gain / predicted gain (0 where no step was taken):  < 1/4  times 3/2;  > 3/4  times 2/3
+    ratio = gain / predicted gain (0 if no step was taken):  < 1/4  times 3/2;  > 3/4  times 2/3
 
-    A zero gradient tells nothing.
+    A zero gradient leaves it unchanged.
     """
     scale, predicted = state.damping_scale, record["surr_gain_predicted"]
     if not settings.adaptive_damping or record["outcome"] == ZERO_GRADIENT:
@@ -66,8 +64,8 @@ def adapted_damping(state, record, settings):
 
 
 def improve_policy(batch, watch):
-    """gradient, solve, step size, line search: the Step, and its part of the record."""
-    outcome, beta, solution = OK, 0.0, cg.nothing(batch.state.theta)
+    """Gradient, solve, step size, line search: the Step, and its part of the record."""
+    outcome, beta, solution = OK, 0.0, cg.zero_solution(batch.state.theta)
 
     grad = gradient.surrogate_gradient(batch)
     watch.lap("gradient")
@@ -83,13 +81,13 @@ def improve_policy(batch, watch):
         step = line_search.search(batch, solution.x, beta)
         outcome = REJECTED if step.rejected else OK
     else:
-        step = line_search.stay(batch, NO_TRIAL[outcome])
+        step = line_search.no_step(batch, NO_TRIAL[outcome])
     watch.lap("line_search")
     return step, policy_record(outcome, batch, grad, solution, beta, step)
 
 
 def policy_record(outcome, batch, grad, solution, beta, step):
-    """What happened to the policy. kl_predicted is undamped: beta^2/2 (x'Hx - damping x'x)."""
+    """The policy's part of the record. kl_predicted is undamped: beta^2/2 (x'Hx - damping x'x)."""
     model, x, damping = batch.model, solution.x, batch.damping
     std = np.exp(model.extra(step.theta)) if model.n_log_std else [np.nan]
     return {
@@ -129,14 +127,14 @@ def fit_critic(batch, samples):
 
 
 def make_batch(model, state, samples):
-    """The samples with both networks' passes; observations as they were acted on."""
-    obs = features.see(samples.raw, state, model.settings)
+    """The samples as a batch, with the network inputs that were acted on."""
+    obs = features.make_inputs(samples.raw, state, model.settings)
     known = samples.act, samples.adv, samples.ret, samples.logp, samples.mask
     return Batch(model, state, obs, *known)
 
 
 def merge_statistics(state, samples, rollout):
-    """The state whose normalisers have seen this rollout; V keeps its meaning in raw rewards."""
+    """The state with this rollout's statistics merged; V in raw reward units is unchanged."""
     s = rollout.model.settings
     if s.normalize_observations:
         state = replace(state, observations=state.observations.merge(samples.raw))

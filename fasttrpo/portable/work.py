@@ -1,7 +1,7 @@
-"""What the stages work on: the model as it was set up, the state that lasts, and one batch.
+"""The stages' data: the model's settings and networks, the persistent state, and a batch.
 
-`State` is immutable: a stage returns a new one, and whoever called it adopts that or does not. So
-an iteration that fails leaves nothing half done.
+`State` is immutable: a stage returns a new one for its caller to adopt, so an iteration that fails
+changes nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .critic import CRITICS
 from .distributions import DISTRIBUTIONS
 from .normalizer import Moments
 
-CRITIC_COUNT = 1000  # the critic's layers draw INIT numbers from this count on
+CRITIC_COUNT = 1000  # the critic's first layer has this count in stream INIT
 
 
 class Model:
-    """An agent's settings and what follows from them: the two networks and the distribution."""
+    """An agent's settings and what they determine: the two networks and the distribution."""
 
     def __init__(self, settings, dtype):
         s = self.settings = settings
@@ -38,7 +38,7 @@ class Model:
         self.n_log_std = self.n_outputs if self.distribution.log_std_curvature > 0 else 0
 
     def change(self, **settings):
-        """Other values of settings that nothing else follows from."""
+        """Replace settings that determine nothing else."""
         self.settings = replace(self.settings, **settings)
 
     @property
@@ -46,16 +46,16 @@ class Model:
         return self.policy.n_parameters + self.n_log_std
 
     def extra(self, theta):
-        """What the distribution needs beside the outputs: log_std, or the parts."""
+        """The distribution's parameters besides the outputs: log_std, or the parts."""
         return theta[self.policy.n_parameters :].copy() if self.n_log_std else self.parts
 
-    def legal(self, theta):
-        """A copy of theta (P,) with each log_std beyond its bounds moved to the nearer."""
+    def clamp(self, theta):
+        """A copy of theta (P,) with log_std clamped to its bounds."""
         s, n = self.settings, self.policy.n_parameters
         return np.concatenate([theta[:n], np.clip(theta[n:], s.log_std_min, s.log_std_max)])
 
     def damping(self, state):
-        """What is added to the Fisher matrix's diagonal."""
+        """The number added to the Fisher matrix's diagonal."""
         s = self.settings
         return s.cg_damping * state.damping_scale if s.adaptive_damping else s.cg_damping
 
@@ -66,29 +66,29 @@ class Model:
         return self.value.matrices(value_theta, self.real)
 
     def value_inputs(self, obs):
-        """The value network's input: obs as the policy sees them, or the critic's features."""
+        """The value network's inputs: the policy's, or the critic's features of them."""
         return self.critic.features(obs) if self.critic.features else obs
 
 
 @dataclass(frozen=True)
 class State:
-    """All that an agent remembers between rollouts."""
+    """An agent's state between rollouts."""
 
     theta: np.ndarray  # (P,)
     value_theta: np.ndarray  # (Pv,)
     observations: Moments  # of (O,)
-    rewards: Moments  # of (1,): the discounted return's
-    rew_running: np.ndarray  # (E,) discounted return so far
+    rewards: Moments  # of (1,): of the discounted return
+    rew_running: np.ndarray  # (E,) discounted return after the last step
     adam_m: np.ndarray  # (Pv,)
     adam_v: np.ndarray  # (Pv,)
-    features: np.ndarray  # what the features are made of (features.py); often empty
+    features: np.ndarray  # the features' random numbers (features.py); often empty
     seed: int
     n_acts: int = 0
     n_predicts: int = 0
     n_updates: int = 0
     n_critic_steps: int = 0
     adam_t: int = 0
-    damping_scale: float = 1.0  # of adaptive damping: times cg_damping
+    damping_scale: float = 1.0  # adaptive_damping's factor on cg_damping
 
 
 def initial_state(model):
@@ -114,20 +114,20 @@ def initial_state(model):
 
 @dataclass
 class Batch:
-    """One batch, with both networks' forward passes at the present parameters."""
+    """One batch, with both networks' forward passes at the current parameters."""
 
     model: Model
     state: State
-    obs: np.ndarray  # (N, F) real, as the networks see them
+    obs: np.ndarray  # (N, F) real, network inputs
     act: np.ndarray  # (N, D) real
     adv: np.ndarray  # (N,) float64
     ret: np.ndarray | None  # (N,) float64
-    logp: np.ndarray | None  # (N,) real, of the behaviour policy; None: the present one
-    mask: np.ndarray | None = None  # (N, A) bool, the choices that were open; None: all
+    logp: np.ndarray | None  # (N,) real, of the behaviour policy; None: of the current one
+    mask: np.ndarray | None = None  # (N, A) bool, the allowed choices; None: all
 
     def __post_init__(self):
         if self.logp is None:
-            self.logp = self.logp_now
+            self.logp = self.current_logp
 
     def at(self, state):
         """The same samples at another state's parameters."""
@@ -139,19 +139,19 @@ class Batch:
 
     @cached_property
     def policy(self):
-        """The policy's forward pass on all N rows, under their masks."""
+        """The policy's forward pass on all N rows, with their masks."""
         weights = self.model.policy_weights(self.state.theta)
         at = network.forward(self.model.policy, weights, self.obs)
         return replace(at, output=masks.forbid(at.output, self.mask))
 
     @cached_property
     def fisher_rows(self):
-        """The same on rows 0, k, 2k, ...: those that the Fisher product averages over."""
+        """The same on rows 0, k, 2k, ..., which the Fisher product averages over."""
         k = self.model.settings.sub_sampling_factor
         return self.policy if k == 1 else self.policy.rows(slice(None, None, k))
 
     @cached_property
-    def logp_now(self):
+    def current_logp(self):
         return self.model.distribution.logp(self.act, self.policy.output, self.extra)
 
     @cached_property
@@ -165,6 +165,6 @@ class Batch:
         return self.model.damping(self.state)
 
     def stream(self, purpose):
-        """The random stream of this iteration (policy) or of this critic step."""
+        """The random stream of this iteration (policy) or this critic step."""
         count = self.state.n_updates if purpose == rng.KFAC else self.state.n_critic_steps
         return rng.Stream(self.state.seed, purpose, count)

@@ -77,7 +77,7 @@ class Trainer:
         self.logger, self.has_own_logger = Logger(None), False
         self._new_seed: int | None = None
         self._rejections = Rejections()
-        backend.choose_aloud(settings.backend)
+        backend.choose_with_warning(settings.backend)
         # A loaded model acts in little memory, whatever its n_steps; the first rollout makes room.
         n_steps = settings.n_steps if saved is None else 1
         self._slot = AgentSlot(self._recipe(n_steps, settings.n_envs), saved)

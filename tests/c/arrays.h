@@ -1,8 +1,7 @@
-/* Arrays for tests of the kernels: each ends where its memory ends, so that whoever touches what
- * lies behind it is stopped by the machine, vectors with masks included; and made-up numbers that
+/* Arrays for kernel tests: each ends at the end of its memory, before a protected page, so that
+ * reading or writing beyond it (masked vectors included) crashes; and pseudo-random numbers that
  * are the same on every machine.
- *
- * Needs POSIX. Include it first: it asks the system's headers for what it needs. */
+ * Needs POSIX. Include it first, since it defines feature macros. */
 #ifndef TRPO_TESTS_ARRAYS_H
 #define TRPO_TESTS_ARRAYS_H
 
@@ -19,18 +18,18 @@
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
-/* A place holds one array, and is used again by the next case. */
+/* A place holds one array, and is reused by the next case. */
 enum { N_PLACES = 16, PLACE_BYTES = 1 << 18, MARGIN = 64 };
 enum { MARK = 0x5a };
 
-static unsigned char *places = NULL; /* N_PLACES, each with a page behind that nobody may touch */
+static unsigned char *places = NULL; /* N_PLACES, each followed by a protected page */
 static size_t place_stride = 0;
 static size_t place_size[N_PLACES];
 
-static inline void touched_what_is_not_its_own(int signal_number)
+static inline void report_overrun(int signal_number)
 {
     (void)signal_number;
-    printf("not so: an array was left at its end   [%s]\n", check_case);
+    printf("check failed: an array was left at its end   [%s]\n", check_case);
     fflush(stdout);
     _Exit(1);
 }
@@ -46,8 +45,8 @@ static inline void places_open(void)
     places = (unsigned char *)memory;
     for (size_t i = 1; i <= N_PLACES; i++)
         if (mprotect(places + i * place_stride - page, page, PROT_NONE) != 0) exit(2);
-    signal(SIGSEGV, touched_what_is_not_its_own);
-    signal(SIGBUS, touched_what_is_not_its_own);
+    signal(SIGSEGV, report_overrun);
+    signal(SIGBUS, report_overrun);
 }
 
 static inline unsigned char *place_end(int place)
@@ -55,7 +54,7 @@ static inline unsigned char *place_end(int place)
     return places + (size_t)(place + 1) * place_stride - (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* `bytes` that end with the place; what lies before them is marked. */
+/* `bytes` at the end of the place, with a marked margin before them. */
 static inline void *place_array(int place, size_t bytes)
 {
     unsigned char *array = place_end(place) - bytes;
@@ -65,8 +64,8 @@ static inline void *place_array(int place, size_t bytes)
     return array;
 }
 
-/* Nothing was written before the place's array. */
-static inline int place_is_whole(int place)
+/* Whether nothing was written before the place's array. */
+static inline int place_is_intact(int place)
 {
     const unsigned char *margin = place_end(place) - place_size[place] - MARGIN;
     for (int i = 0; i < MARGIN; i++)
@@ -76,7 +75,7 @@ static inline int place_is_whole(int place)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* In [-1, 1), a whole number of 2^-20: by integers alone, and exact in every precision. */
+/* In [-1, 1), a multiple of 2^-20: computed with integers, exact in every precision. */
 static inline double next_number(uint64_t *random)
 {
     *random = *random * 6364136223846793005u + 1442695040888963407u;

@@ -1,9 +1,8 @@
-/* What the C tests share: a check that counts its failures, a toy simulator, an agent with its
- * memory, and the bits of an agent as one number.
- *
- * Tests of the core use the public header alone, those of the kernels kernels.h too (arrays.h). All
- * compile as C99 and as C++11 in both precisions. A test program ends with check_result(): 0 if
- * every check held. */
+/* Shared by the C tests: a check that counts failures, a toy simulator, an agent with its memory,
+ * and an agent's state as a hash.
+ * Tests of the core use only the public header; kernel tests also kernels.h (arrays.h). All compile
+ * as C99 and as C++11 in both precisions. A test program ends with check_result(): 0 if all checks
+ * passed. */
 #ifndef TRPO_TESTS_CHECK_H
 #define TRPO_TESTS_CHECK_H
 
@@ -22,7 +21,7 @@ enum { MAX_REPORTS = 20 };
 static int check_failures = 0;
 static char check_case[160] = "";
 
-/* Says which case the checks that follow are about. */
+/* Names the case of the following checks. */
 static inline void check_name(const char *format, ...)
 {
     va_list rest;
@@ -35,7 +34,7 @@ static inline int check_that(int ok, const char *what, const char *file, int lin
 {
     if (ok) return 1;
     if (check_failures++ < MAX_REPORTS)
-        printf("%s:%d: not so: %s   [%s]\n", file, line, what, check_case);
+        printf("%s:%d: check failed: %s   [%s]\n", file, line, what, check_case);
     return 0;
 }
 
@@ -60,7 +59,7 @@ static inline int is_close(double a, double b, double share)
     return fabs(a - b) <= share * fabs(b);
 }
 
-/* malloc that a test need not check */
+/* malloc that exits on failure */
 static inline void *take(size_t bytes)
 {
     void *memory = malloc(bytes);
@@ -80,7 +79,7 @@ static inline const char *space_name(int space)
     return names[space];
 }
 
-/* A small agent of a space, whose networks have n_hidden hidden layers. */
+/* A small agent for a space, with n_hidden hidden layers in both networks. */
 static inline void small_settings(trpo_settings *s, int space, int n_hidden)
 {
     static const int ones[] = {1, 1}, three_choices[] = {3}, two_parts[] = {2, 3};
@@ -103,9 +102,9 @@ static inline void small_settings(trpo_settings *s, int space, int n_hidden)
 
 /* ---- the toy simulator ----------------------------------------------------------------------- */
 
-/* A point per environment that wanders and is pushed by the actions. Reward is for an action close
- * to the point (Gaussian), or that names its side (categorical). A plain struct: to copy it is to
- * save the simulator. */
+/* A randomly moving point per environment, pushed by the actions. The reward is for an action close
+ * to the point (Gaussian) or that names its side (categorical). A plain struct: a copy saves the
+ * simulator. */
 typedef struct toy {
     uint64_t random;
     double place[MAX_ENVS];
@@ -170,10 +169,10 @@ typedef struct learner {
     void *memory;
     trpo_agent *agent;
     toy world;
-    trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS]; /* of the row that is open */
+    trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS]; /* of the open row */
 } learner;
 
-/* executor may be NULL; memory is exactly as large as trpo_bytes says */
+/* executor may be NULL; the memory has exactly trpo_bytes */
 static inline void learner_start(learner *l, const trpo_settings *s, const trpo_executor *executor)
 {
     const size_t bytes = trpo_bytes(s, executor);
@@ -222,11 +221,11 @@ static inline int learner_iterate(learner *l, trpo_info *info)
     return status;
 }
 
-/* ---- what an agent is, in bits --------------------------------------------------------------- */
+/* ---- an agent's bits ------------------------------------------------------------------------- */
 
 #define NO_BITS ((uint64_t)14695981039346656037u)
 
-/* The hash of what was hashed before and these bytes (FNV-1a). */
+/* Continues a hash over more bytes (FNV-1a). */
 static inline uint64_t more_bits(uint64_t hash, const void *x, size_t bytes)
 {
     const unsigned char *byte = (const unsigned char *)x;
@@ -234,7 +233,7 @@ static inline uint64_t more_bits(uint64_t hash, const void *x, size_t bytes)
     return hash;
 }
 
-/* One number for the bytes of trpo_save. */
+/* A hash of the bytes of trpo_save. */
 static inline uint64_t saved_bits(const trpo_agent *agent)
 {
     const size_t bytes = trpo_save_bytes(agent);
@@ -245,7 +244,7 @@ static inline uint64_t saved_bits(const trpo_agent *agent)
     return bits;
 }
 
-/* A field of the state by its name; NULL if there is none. */
+/* A field of the state by name; NULL if there is none. */
 static inline double *state_field(trpo_agent *agent, const char *wanted, size_t *count)
 {
     const char *name;
@@ -265,7 +264,7 @@ static inline int state_is_finite(trpo_agent *agent)
     return 1;
 }
 
-/* A copy of theta, to be freed. */
+/* A copy of theta; the caller frees it. */
 static inline double *copy_theta(trpo_agent *agent, size_t *count)
 {
     const double *theta = state_field(agent, "theta", count);

@@ -1,6 +1,6 @@
-/* A kernel on every set of kernels that this machine runs, against plain sums in double; and the
- * same bits from all sets with fused multiply-add. Sums may differ by rounding: by (terms + 8)
- * units of the sum of the terms' magnitudes. */
+/* Runs a kernel with every instruction set that this machine supports, compared with plain sums in
+ * double; sets with fused multiply-add must give the same bits. Sums may differ by rounding: by
+ * (terms + 8) epsilon times the sum of the terms' magnitudes. */
 #ifndef TRPO_TESTS_EVERY_SET_H
 #define TRPO_TESTS_EVERY_SET_H
 
@@ -28,7 +28,7 @@ static inline int is_near(double found, const sum *s, double epsilon)
 
 static inline int has_fma(const trpok_table *k) { return strcmp(k->name, "baseline") != 0; }
 
-/* Runs a case on every set. Those with fused multiply-add must give the same bits. */
+/* Runs a case with every set. Those with fused multiply-add must give the same bits. */
 static inline void on_every_set(uint64_t (*bits_of_case)(void *arg, const trpok_table *k),
                                 void *arg)
 {

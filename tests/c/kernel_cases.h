@@ -1,5 +1,5 @@
-/* Every function of a table on made-up arrays: what test_kernels.c compares with plain loops, and
- * set_bits.c between machines. A case is filled and run; its arrays stay until the next one. */
+/* Every function of a kernel table on pseudo-random arrays: test_kernels.c compares them with plain
+ * loops, set_bits.c between machines. A case's arrays remain until the next case. */
 #ifndef TRPO_TESTS_KERNEL_CASES_H
 #define TRPO_TESTS_KERNEL_CASES_H
 
@@ -9,24 +9,24 @@
 
 /* ---- dense layers ---------------------------------------------------------------------------- */
 
-/* Around SHORT, around vectors of 2 to 16 numbers, and around panels of several of them. */
+/* Around SHORT, around vectors of 2 to 16 numbers, and around panels of several vectors. */
 static const int layer_widths[] = {1,  2,  3,  4,  5,  6,  7,  8,  9, 15,
                                    16, 17, 31, 32, 33, 63, 64, 65, 100};
-/* Around tiles of up to 8 rows, and around the core's 64. */
+/* Around tiles of up to 8 rows, and around the core's tiles of 64. */
 static const int layer_rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 63, 64, 65, 66};
 
 typedef struct dense_case {
     int N, K, M, activation;
     int has_tx, has_h;
-    real *x, *tx, *h, *dz, *hx, *V, *W, *W_t; /* given: hx is what x is an activation of */
+    real *x, *tx, *h, *dz, *hx, *V, *W, *W_t; /* inputs; x is an activation of hx */
     real *pV, *pW, *pW_t;                     /* packed */
-    real *dW_before, *z, *tz, *dx, *dW;       /* found */
+    real *dW_before, *z, *tz, *dx, *dW;       /* outputs */
 } dense_case;
 
 enum { AT_X, AT_TX, AT_H, AT_DZ, AT_HX, AT_V, AT_W, AT_W_T, AT_PV, AT_PW, AT_PW_T };
 enum { AT_DW_BEFORE = 11, AT_Z, AT_TZ, AT_DX, AT_DW };
 
-/* Variant `number` of the case: every activation, with and without a tangent and a derivative. */
+/* Variant `number` of the case: all activations, with and without a tangent and a derivative. */
 static inline dense_case dense_variant(int N, int K, int M, int number)
 {
     dense_case c;
@@ -38,7 +38,7 @@ static inline dense_case dense_variant(int N, int K, int M, int number)
     return c;
 }
 
-/* Activations, of which every fifth is 0: where relu has no slope. */
+/* Activations, of which every fifth is 0, where relu has no slope. */
 static inline real *place_activations(int place, ptrdiff_t count, uint64_t *random)
 {
     real *h = place_reals(place, count, 1, random);
@@ -46,8 +46,8 @@ static inline real *place_activations(int place, ptrdiff_t count, uint64_t *rand
     return h;
 }
 
-/* Not a number, so that what a kernel leaves out is seen. */
-static inline real *place_nothing(int place, ptrdiff_t count)
+/* NaN, to detect what a kernel leaves out. */
+static inline real *place_nans(int place, ptrdiff_t count)
 {
     real *x = (real *)place_array(place, (size_t)count * sizeof *x);
     for (ptrdiff_t i = 0; i < count; i++) x[i] = (real)NAN;
@@ -67,16 +67,16 @@ static inline void dense_fill(dense_case *c, uint64_t seed)
     c->W = place_reals(AT_W, weights, 0.5, &seed);
     c->W_t = place_reals(AT_W_T, (ptrdiff_t)c->M * c->K, 0.5, &seed);
     c->dW_before = place_reals(AT_DW_BEFORE, weights, 1, &seed);
-    c->z = place_nothing(AT_Z, out);
-    c->tz = place_nothing(AT_TZ, out);
-    c->dx = place_nothing(AT_DX, in);
-    c->dW = place_nothing(AT_DW, weights);
+    c->z = place_nans(AT_Z, out);
+    c->tz = place_nans(AT_TZ, out);
+    c->dx = place_nans(AT_DX, in);
+    c->dW = place_nans(AT_DW, weights);
     memcpy(c->dW, c->dW_before, (size_t)weights * sizeof *c->dW);
 }
 
 static inline real *place_packed(int place, const trpok_table *k, const real *W, int rows, int M)
 {
-    real *packed = place_nothing(place, k->packed_size(rows, M));
+    real *packed = place_nans(place, k->packed_size(rows, M));
     k->pack(packed, W, rows, M);
     return packed;
 }
@@ -103,7 +103,7 @@ static inline uint64_t dense_bits(uint64_t hash)
 
 /* ---- exp, expm1, tanh, sin ------------------------------------------------------------------- */
 
-enum { AT_ARGUMENT, AT_VALUE, N_FUNCTIONS = 4, MOST_ARGUMENTS = 70 };
+enum { AT_ARGUMENT, AT_VALUE, N_FUNCTIONS = 4, MAX_ARGUMENTS = 70 };
 
 typedef void (*array_function)(real *y, const real *x, ptrdiff_t count);
 
@@ -122,11 +122,11 @@ static inline void function_run(real **y, real **x, const trpok_table *k, int fu
         const double wide = 1024 * next_number(&seed), narrow = 4 * next_number(&seed);
         (*x)[i] = (real)(i % 4 == 0 ? wide : i % 4 == 1 ? (double)(*x)[i] / 4096 : narrow);
     }
-    *y = place_nothing(AT_VALUE, count);
+    *y = place_nans(AT_VALUE, count);
     function_of(k, function)(*y, *x, count);
 }
 
-/* ---- work in double -------------------------------------------------------------------------- */
+/* ---- kernels in double ----------------------------------------------------------------------- */
 
 static const int wide_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33};
 
@@ -145,8 +145,8 @@ static inline void multiply_run(multiply_case *c, const trpok_table *k, uint64_t
     k->wide->multiply(c->out, c->a, c->b, c->R, c->K, c->C);
 }
 
-/* A = B B' for a B of whole numbers; singular: its rows 1, 4, 7, ... are what lies before them, and
- * row 3 is 0. */
+/* A = B B' for an integer matrix B. If singular, its rows 1, 4, 7, ... equal the rows before them,
+ * and row 3 is 0. */
 typedef struct cholesky_case {
     int S, M, singular;
     double shift;
@@ -207,7 +207,7 @@ typedef struct gae_case {
 
 enum { AT_REW, AT_VAL, AT_BOOT, AT_DONE, AT_SKIP, AT_ADV, AT_RET };
 
-/* What is not to be looked at is not a number. */
+/* Entries that must be ignored are NaN. */
 static inline void gae_run(gae_case *c, const trpok_table *k, uint64_t seed)
 {
     const ptrdiff_t N = (ptrdiff_t)c->T * c->E;

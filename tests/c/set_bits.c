@@ -1,9 +1,4 @@
-/* The bits of a set of kernels, a line per case: to be compared between machines.
- *
- *     set_bits NAME        "avx2", "neon", ...: a set that this machine runs
- *
- * Inputs are made by integers alone. Lines that begin with "update" are whole iterations, in which
- * libm's log, cos and sin (normal draws, the simulator), exp, pow and, in float, logf take part. */
+/* Prints the bits of an instruction set's kernels, a line per case, to compare machines. */
 #include "arrays.h"
 
 #include "kernel_cases.h"
@@ -34,7 +29,7 @@ static void dense_lines(const trpok_table *k, int every)
 static void function_lines(const trpok_table *k)
 {
     for (int function = 0; function < N_FUNCTIONS; function++)
-        for (int count = 1; count <= MOST_ARGUMENTS; count++) {
+        for (int count = 1; count <= MAX_ARGUMENTS; count++) {
             uint64_t bits = NO_BITS;
             real *x, *y;
             for (uint64_t seed = 0; seed < 40; seed++) {

@@ -1,5 +1,6 @@
-/* The same bits, every time: whoever runs the tasks and in whatever order, whatever other agents do
- * in between, however often the policy is looked at; and other bits for another seed. */
+/* Results are bit-identical whatever executor runs the tasks in whatever order, whatever other
+ * agents do in between, and however often the policy is used for predictions; another seed gives
+ * other bits. */
 #include "check.h"
 
 static uint64_t bits_after(const trpo_settings *s, const trpo_executor *executor, int iterations)
@@ -16,7 +17,7 @@ static uint64_t bits_after(const trpo_settings *s, const trpo_executor *executor
 
 static void the_seed_decides(int space, int critic)
 {
-    /* alike in the low, or in the high half */
+    /* equal in the low, or in the high half */
     static const uint64_t seeds[] = {0, 1, 0xFFFFFFFFu, (uint64_t)1 << 32, UINT64_MAX};
     enum { N_SEEDS = sizeof seeds / sizeof *seeds };
     uint64_t bits[N_SEEDS];
@@ -52,7 +53,7 @@ static void the_seed_decides_the_first_parameters(void)
     learner_end(&c);
 }
 
-/* ---- neighbours ------------------------------------------------------------------------------ */
+/* ---- several agents -------------------------------------------------------------------------- */
 
 static void interleave(learner *a, learner *b)
 {
@@ -67,7 +68,7 @@ static void interleave(learner *a, learner *b)
     CHECK(trpo_update(b->agent, NULL) >= 0);
 }
 
-static void agents_do_not_know_of_each_other(void)
+static void agents_are_independent(void)
 {
     trpo_settings one, other;
     learner a, b;
@@ -86,9 +87,9 @@ static void agents_do_not_know_of_each_other(void)
     learner_end(&b);
 }
 
-/* ---- looking --------------------------------------------------------------------------------- */
+/* ---- predictions ----------------------------------------------------------------------------- */
 
-static void look(learner *l, int deterministic)
+static void predict_rows(learner *l, int deterministic)
 {
     enum { ROWS = 70 };
     trpo_real obs[ROWS * OBS], act[ROWS * MAX_PARTS], val[ROWS];
@@ -97,20 +98,20 @@ static void look(learner *l, int deterministic)
     CHECK(trpo_value(l->agent, val, obs, ROWS) == TRPO_OK);
 }
 
-static void iterate_looking(learner *l, int deterministic)
+static void iterate_with_predictions(learner *l, int deterministic)
 {
     for (int t = 0; t < l->set.n_steps; t++) {
-        look(l, deterministic);
+        predict_rows(l, deterministic);
         learner_act(l);
-        look(l, deterministic);
+        predict_rows(l, deterministic);
         learner_push(l);
     }
-    look(l, deterministic);
+    predict_rows(l, deterministic);
     CHECK(trpo_update(l->agent, NULL) >= 0);
 }
 
-/* Sampled predictions count themselves; nothing else may differ. */
-static void forget_looks(learner *l, const learner *plain)
+/* Sampled predictions increase their counter; nothing else may differ. */
+static void equalize_predict_counters(learner *l, const learner *plain)
 {
     size_t count;
     double *counters = state_field(l->agent, "counters", &count);
@@ -124,26 +125,26 @@ static void forget_looks(learner *l, const learner *plain)
     trpo_refresh(l->agent);
 }
 
-static void looking_changes_nothing(int space, int critic, int deterministic)
+static void predictions_change_nothing(int space, int critic, int deterministic)
 {
     trpo_settings s;
-    learner plain, looking;
-    check_name("looking, %s, critic %d, deterministic %d", space_name(space), critic,
+    learner plain, predicting;
+    check_name("predicting, %s, critic %d, deterministic %d", space_name(space), critic,
                deterministic);
     small_settings(&s, space, 1);
     s.critic = critic;
     s.normalize_observations = s.normalize_rewards = 1;
     learner_start(&plain, &s, NULL);
-    learner_start(&looking, &s, NULL);
+    learner_start(&predicting, &s, NULL);
     for (int i = 0; i < 2; i++) learner_iterate(&plain, NULL);
-    for (int i = 0; i < 2; i++) iterate_looking(&looking, deterministic);
-    if (!deterministic) forget_looks(&looking, &plain);
-    CHECK(saved_bits(looking.agent) == saved_bits(plain.agent));
+    for (int i = 0; i < 2; i++) iterate_with_predictions(&predicting, deterministic);
+    if (!deterministic) equalize_predict_counters(&predicting, &plain);
+    CHECK(saved_bits(predicting.agent) == saved_bits(plain.agent));
     learner_end(&plain);
-    learner_end(&looking);
+    learner_end(&predicting);
 }
 
-/* A row's prediction does not depend on the rows beside it. */
+/* A row's prediction does not depend on the other rows. */
 static void rows_are_predicted_alone(int space)
 {
     enum { ROWS = 150 };
@@ -168,7 +169,7 @@ static void rows_are_predicted_alone(int space)
 
 /* ---- executors ------------------------------------------------------------------------------- */
 
-enum { MOST_TASKS = 256 };
+enum { MAX_TASKS = 256 };
 
 static void run_reversed(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
                          void *arg)
@@ -180,18 +181,18 @@ static void run_reversed(void *ctx, int n_tasks, void (*task)(void *arg, int ind
 typedef struct dealer {
     toy random;
     int n_workers;
-    int most; /* tasks seen at once */
+    int most; /* the most tasks in a run */
 } dealer;
 
 static int pick(dealer *d, int n) { return (int)((toy_random(&d->random) + 1) / 2 * n) % n; }
 
-/* Any order, any worker: what a pool of threads may come to. */
+/* Any order and any worker, as a thread pool may choose. */
 static void run_shuffled(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
                          void *arg)
 {
     dealer *d = (dealer *)ctx;
-    int order[MOST_TASKS];
-    if (!CHECK(n_tasks <= MOST_TASKS)) return;
+    int order[MAX_TASKS];
+    if (!CHECK(n_tasks <= MAX_TASKS)) return;
     d->most = n_tasks > d->most ? n_tasks : d->most;
     for (int i = 0; i < n_tasks; i++) order[i] = i;
     for (int i = 0; i < n_tasks; i++) {
@@ -201,7 +202,7 @@ static void run_shuffled(void *ctx, int n_tasks, void (*task)(void *arg, int ind
     }
 }
 
-/* Rows enough for more than 32 chunks of 256, so that blocks hold several. */
+/* Enough rows for more than 32 chunks of 256, so that blocks have several chunks. */
 static void large_settings(trpo_settings *s, int space, int critic)
 {
     small_settings(s, space, 1);
@@ -213,7 +214,7 @@ static void large_settings(trpo_settings *s, int space, int critic)
     s->normalize_observations = s->normalize_rewards = 1;
 }
 
-static void executors_leave_no_trace(int space, int critic)
+static void executors_change_nothing(int space, int critic)
 {
     trpo_settings s;
     dealer five = {{0, {0}, {0}}, 5, 0};
@@ -224,7 +225,7 @@ static void executors_leave_no_trace(int space, int critic)
     const uint64_t bits = bits_after(&s, NULL, 2);
     CHECK(bits_after(&s, &reversed, 2) == bits);
     CHECK(bits_after(&s, &shuffled, 2) == bits);
-    CHECK(five.most > 16); /* or there was nothing to shuffle */
+    CHECK(five.most > 16); /* otherwise there was nothing to shuffle */
 }
 
 int main(void)
@@ -233,12 +234,12 @@ int main(void)
         rows_are_predicted_alone(space);
         for (int critic = 0; critic < N_CRITICS; critic++) {
             the_seed_decides(space, critic);
-            looking_changes_nothing(space, critic, 0);
-            looking_changes_nothing(space, critic, 1);
-            executors_leave_no_trace(space, critic);
+            predictions_change_nothing(space, critic, 0);
+            predictions_change_nothing(space, critic, 1);
+            executors_change_nothing(space, critic);
         }
     }
     the_seed_decides_the_first_parameters();
-    agents_do_not_know_of_each_other();
+    agents_are_independent();
     return check_result();
 }

@@ -1,5 +1,5 @@
-/* The rollout in C: its rows are those of act, step and push, bit for bit, however many workers
- * there are and in how many pieces it is collected. */
+/* trpo_collect records the same rows as act, step and push, bit for bit, for any number of workers
+ * and of calls. */
 #include "threads.h"
 #include "walk_world.h"
 
@@ -31,7 +31,7 @@ static double clipped(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* mask: of the choices, or NULL. */
+/* mask (E x A), or NULL. */
 static void step_under(world *w, int row, int single, const uint8_t *mask)
 {
     const trpo_env_outcome out = trpo_envs_outcome(w->envs);
@@ -106,8 +106,8 @@ static void rows_are_those_of_act_and_push(int space, int n_hidden, int critic, 
     world_end(&collected);
 }
 
-/* What follows a rollout that is not full, and one that was begun by hand. */
-static void rows_of_either_kind_mix(void)
+/* Rows recorded by act and push, and by trpo_collect, in one rollout. */
+static void pushed_and_collected_rows_mix(void)
 {
     trpo_settings s;
     static world stepped, mixed;
@@ -115,7 +115,7 @@ static void rows_of_either_kind_mix(void)
     some_settings(&s, GAUSSIAN, 1, TRPO_KFAC_STEPS);
     world_start(&stepped, &s, NULL, &no_trouble);
     world_start(&mixed, &s, NULL, &no_trouble);
-    for (int i = 0; i < 2; i++) { /* so that there is something to be forgotten */
+    for (int i = 0; i < 2; i++) { /* an earlier rollout leaves old data behind */
         CHECK(collect(i == 0 ? &stepped : &mixed, s.n_steps) == TRPO_OK);
         trpo_discard(i == 0 ? stepped.agent : mixed.agent);
     }
@@ -133,30 +133,30 @@ static void rows_of_either_kind_mix(void)
     world_end(&mixed);
 }
 
-/* Masks of a row that was stepped by hand are no mask of those that follow in C. */
-static void rows_of_either_kind_have_their_own_masks(const plan *plan)
+/* The mask of a row recorded by act does not apply to the rows that trpo_collect adds. */
+static void collected_rows_have_their_own_masks(const plan *plan)
 {
     static const uint8_t open[] = {1, 0, 1, 0, 1};
     trpo_settings s;
-    static world masked, told;
+    static world masked, plain;
     uint8_t mask[MAX_ENVS * 5];
     check_name("rows in C after a masked one, masks %d", plan->has_masks);
     some_settings(&s, TWO_PARTS, 1, TRPO_KFAC_STEPS);
     for (int e = 0; e < s.n_envs; e++) memcpy(mask + 5 * e, open, sizeof open);
     world_start(&masked, &s, NULL, plan);
-    world_start(&told, &s, NULL, plan);
+    world_start(&plain, &s, NULL, plan);
     step_under(&masked, 0, 0, mask);
-    step_under(&told, 0, 0, mask);
+    step_under(&plain, 0, 0, mask);
     CHECK(collect(&masked, s.n_steps - 1) == TRPO_OK);
-    for (int t = 1; t < s.n_steps; t++) step_once(&told, t, 0);
-    CHECK(trpo_update(masked.agent, NULL) == trpo_update(told.agent, NULL));
-    CHECK(saved_bits(masked.agent) == saved_bits(told.agent));
+    for (int t = 1; t < s.n_steps; t++) step_once(&plain, t, 0);
+    CHECK(trpo_update(masked.agent, NULL) == trpo_update(plain.agent, NULL));
+    CHECK(saved_bits(masked.agent) == saved_bits(plain.agent));
     world_end(&masked);
-    world_end(&told);
+    world_end(&plain);
 }
 
-/* Where rows in C have masks, those by hand before them that had none left all open. */
-static void rows_before_masks_leave_all_open(void)
+/* If rows of trpo_collect have masks, earlier rows without masks allow all choices. */
+static void rows_before_masks_allow_all(void)
 {
     trpo_settings s;
     static world without, open;
@@ -183,7 +183,7 @@ typedef struct bits {
     uint64_t agent, envs;
 } bits;
 
-/* In pieces of at most `piece` rows. */
+/* Collects at most `piece` rows per call. */
 static bits bits_after(const trpo_settings *s, const trpo_executor *executor, int piece,
                        const plan *plan)
 {
@@ -202,7 +202,7 @@ static bits bits_after(const trpo_settings *s, const trpo_executor *executor, in
 
 static int same_bits(bits a, bits b) { return a.agent == b.agent && a.envs == b.envs; }
 
-static void neither_pieces_nor_workers_leave_a_trace(int space, int n_envs, const plan *plan)
+static void pieces_and_workers_change_nothing(int space, int n_envs, const plan *plan)
 {
     trpo_settings s;
     dealer five = {{0, {0}, {0}}, 5};
@@ -225,7 +225,7 @@ static void neither_pieces_nor_workers_leave_a_trace(int space, int n_envs, cons
     }
 }
 
-static void space_is_well(int space, const plan *plan)
+static void test_space(int space, const plan *plan)
 {
     static const int n_envs[] = {1, 4, 67, MAX_ENVS};
     for (int critic = 0; critic < TRPO_N_CRITICS; critic++)
@@ -233,19 +233,19 @@ static void space_is_well(int space, const plan *plan)
             for (int single = 0; single < 2; single++)
                 rows_are_those_of_act_and_push(space, n_hidden, critic, single, plan);
     for (size_t i = 0; i < sizeof n_envs / sizeof *n_envs; i++)
-        neither_pieces_nor_workers_leave_a_trace(space, n_envs[i], plan);
+        pieces_and_workers_change_nothing(space, n_envs[i], plan);
 }
 
 int main(void)
 {
     plan masked = no_trouble;
     masked.has_masks = 1;
-    for (int space = 0; space < N_SPACES; space++) space_is_well(space, &no_trouble);
-    space_is_well(CATEGORICAL, &masked);
-    space_is_well(TWO_PARTS, &masked);
-    rows_of_either_kind_mix();
-    rows_of_either_kind_have_their_own_masks(&no_trouble);
-    rows_of_either_kind_have_their_own_masks(&masked);
-    rows_before_masks_leave_all_open();
+    for (int space = 0; space < N_SPACES; space++) test_space(space, &no_trouble);
+    test_space(CATEGORICAL, &masked);
+    test_space(TWO_PARTS, &masked);
+    pushed_and_collected_rows_mix();
+    collected_rows_have_their_own_masks(&no_trouble);
+    collected_rows_have_their_own_masks(&masked);
+    rows_before_masks_allow_all();
     return check_result();
 }

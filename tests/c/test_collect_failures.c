@@ -1,18 +1,18 @@
-/* The rollout in C: what fails is told by the same name every time, whichever worker met it, and
- * the rest is left as it was. */
+/* trpo_collect reports the same failure for any number of workers, and leaves everything else
+ * unchanged. */
 #include "threads.h"
 #include "walk_world.h"
 
 #include "../../csrc/include/trpo_pool.h"
 
-/* ---- what fails ------------------------------------------------------------------------------ */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-typedef struct told {
+typedef struct report {
     int status, row, component;
     trpo_env_failure failure;
-} told;
+} report;
 
-/* Where environment e's state and stream stand. */
+/* The bits of environment e's state and stream. */
 static uint64_t one_env_bits(const world *w, int e)
 {
     const walk *s = (const walk *)trpo_envs_state(w->envs, e);
@@ -21,14 +21,14 @@ static uint64_t one_env_bits(const world *w, int e)
     return place ^ (uint64_t)s->steps << 1 ^ trpo_envs_random(w->envs, e)->count << 32;
 }
 
-static void others_went_on(const world *w, const world *well)
+static void others_continued(const world *w, const world *well)
 {
     const int first = w->trouble.first.env, second = w->trouble.second.env;
     for (int e = 0; e < w->set.n_envs; e++)
         CHECK(e == first || e == second || one_env_bits(w, e) == one_env_bits(well, e));
 }
 
-static void check_told(const world *w, int status, told expected)
+static void check_reported(const world *w, int status, report expected)
 {
     trpo_culprit culprit;
     trpo_get_culprit(w->agent, &culprit);
@@ -47,10 +47,10 @@ static void learn_once(world *w)
     CHECK(trpo_update(w->agent, NULL) >= 0);
 }
 
-/* It fails in the second piece of the second rollout, whichever worker does what; `well` goes as
- * far without a failure. */
-static void failure_is_told(const trpo_settings *s, const trpo_executor *executor,
-                            const plan *trouble, told expected)
+/* The failure is in the second call of the second rollout, with any executor; `well` gets as far
+ * without a failure. */
+static void failure_is_reported(const trpo_settings *s, const trpo_executor *executor,
+                                const plan *trouble, report expected)
 {
     static world w, well;
     const plan none = {{NOTHING, 0, 0}, {NOTHING, 0, 0}, trouble->has_masks, NULL};
@@ -61,9 +61,9 @@ static void failure_is_told(const trpo_settings *s, const trpo_executor *executo
     const uint64_t before = saved_bits(w.agent);
     CHECK(collect(&well, 13) == TRPO_OK);
     CHECK(collect(&w, 3) == TRPO_OK && saved_bits(w.agent) != before);
-    check_told(&w, collect(&w, 10), expected);
+    check_reported(&w, collect(&w, 10), expected);
     CHECK(trpo_recorded(w.agent) == 0 && saved_bits(w.agent) == before);
-    others_went_on(&w, &well);
+    others_continued(&w, &well);
     w.trouble.first = none.first;
     w.trouble.second = none.second;
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
@@ -72,7 +72,7 @@ static void failure_is_told(const trpo_settings *s, const trpo_executor *executo
     world_end(&well);
 }
 
-static void failure_is_told_by_all(const char *name, plan trouble, told expected)
+static void failure_is_the_same_for_all(const char *name, plan trouble, report expected)
 {
     trpo_settings s;
     dealer five = {{0, {0}, {0}}, 5};
@@ -80,14 +80,14 @@ static void failure_is_told_by_all(const char *name, plan trouble, told expected
     small_settings(&s, CATEGORICAL, 1);
     s.n_envs = 10;
     check_name("%s, alone", name);
-    failure_is_told(&s, NULL, &trouble, expected);
+    failure_is_reported(&s, NULL, &trouble, expected);
     check_name("%s, shuffled", name);
-    for (int i = 0; i < 8; i++) failure_is_told(&s, &shuffled, &trouble, expected);
+    for (int i = 0; i < 8; i++) failure_is_reported(&s, &shuffled, &trouble, expected);
     for (int i = 0; i < N_COUNTS; i++) {
         trpo_pool *pool = trpo_pool_new(thread_counts[i]);
         const trpo_executor executor = trpo_pool_executor(pool);
         check_name("%s, %d threads", name, thread_counts[i]);
-        failure_is_told(&s, &executor, &trouble, expected);
+        failure_is_reported(&s, &executor, &trouble, expected);
         trpo_pool_free(pool);
     }
 }
@@ -99,67 +99,67 @@ static plan at_row(int what, int env, int row)
     return p;
 }
 
-static told environment(int env, int row, int status, int code, int component)
+static report environment(int env, int row, int status, int code, int component)
 {
-    const told t = {TRPO_ERR_ENVIRONMENT, row, component, {env, 0, code, component, status}};
+    const report t = {TRPO_ERR_ENVIRONMENT, row, component, {env, 0, code, component, status}};
     return t;
 }
 
-static told observation(int status, int env, int row, int component)
+static report observation(int status, int env, int row, int component)
 {
-    const told t = {status, row, component, {env, 0, 0, component, TRPO_ENV_OK}};
+    const report t = {status, row, component, {env, 0, 0, component, TRPO_ENV_OK}};
     return t;
 }
 
-static void failures_are_told(void)
+static void failures_are_reported(void)
 {
-    failure_is_told_by_all("an error", at_row(FAIL, 4, 6),
-                           environment(4, 6, TRPO_ENV_ERR_FAILED, 7, 0));
-    failure_is_told_by_all("no observation", at_row(BAD_OBS, 9, 12),
-                           environment(9, 12, TRPO_ENV_ERR_OBS, 0, 2));
-    failure_is_told_by_all("no reward", at_row(BAD_REW, 0, 3),
-                           environment(0, 3, TRPO_ENV_ERR_REW, 0, 0));
-    failure_is_told_by_all("no reset", at_row(BAD_RESET, 5, 7),
-                           environment(5, 7, TRPO_ENV_ERR_FAILED, 9, 0));
+    failure_is_the_same_for_all("an error", at_row(FAIL, 4, 6),
+                                environment(4, 6, TRPO_ENV_ERR_FAILED, 7, 0));
+    failure_is_the_same_for_all("no observation", at_row(BAD_OBS, 9, 12),
+                                environment(9, 12, TRPO_ENV_ERR_OBS, 0, 2));
+    failure_is_the_same_for_all("no reward", at_row(BAD_REW, 0, 3),
+                                environment(0, 3, TRPO_ENV_ERR_REW, 0, 0));
+    failure_is_the_same_for_all("no reset", at_row(BAD_RESET, 5, 7),
+                                environment(5, 7, TRPO_ENV_ERR_FAILED, 9, 0));
 }
 
-static void masks_that_forbid_everything_are_told(void)
+static void masks_that_forbid_everything_are_reported(void)
 {
     for (int row = 3; row < 12; row++) /* where episodes end there, and where they go on */
-        failure_is_told_by_all("no choice", at_row(BAD_MASK, 3, row),
-                               environment(3, row, TRPO_ENV_ERR_MASK, 0, 0));
-    failure_is_told_by_all("no choice after the last row", at_row(BAD_MASK, 6, 12),
-                           environment(6, 12, TRPO_ENV_ERR_MASK, 0, 0));
+        failure_is_the_same_for_all("no choice", at_row(BAD_MASK, 3, row),
+                                    environment(3, row, TRPO_ENV_ERR_MASK, 0, 0));
+    failure_is_the_same_for_all("no choice after the last row", at_row(BAD_MASK, 6, 12),
+                                environment(6, 12, TRPO_ENV_ERR_MASK, 0, 0));
 }
 
-/* The earliest is told; in the same row that of the lowest environment. */
-static void the_first_failure_is_told(void)
+/* The earliest failure is reported, and in the same row that of the lowest environment. */
+static void the_first_failure_is_reported(void)
 {
     plan p = at_row(FAIL, 2, 9);
     p.second = at_row(BAD_REW, 8, 5).first;
-    failure_is_told_by_all("the earlier", p, environment(8, 5, TRPO_ENV_ERR_REW, 0, 0));
+    failure_is_the_same_for_all("the earlier", p, environment(8, 5, TRPO_ENV_ERR_REW, 0, 0));
     p.second = at_row(BAD_REW, 8, 9).first;
-    failure_is_told_by_all("the lower", p, environment(2, 9, TRPO_ENV_ERR_FAILED, 7, 0));
+    failure_is_the_same_for_all("the lower", p, environment(2, 9, TRPO_ENV_ERR_FAILED, 7, 0));
 }
 
-/* As float, 1e300 is infinite. */
-static void observations_too_large_are_told(void)
+/* 1e300 is infinite as a float. */
+static void observations_too_large_are_reported(void)
 {
     if (sizeof(trpo_real) != sizeof(float)) return;
     /* where episodes end there, and where they go on */
     for (int row = 3; row < 12; row++)
-        failure_is_told_by_all("too large", at_row(TOO_LARGE, 3, row),
-                               observation(TRPO_ERR_NEXT_OBS, 3, row, 1));
+        failure_is_the_same_for_all("too large", at_row(TOO_LARGE, 3, row),
+                                    observation(TRPO_ERR_NEXT_OBS, 3, row, 1));
     for (int env = 0; env < 10; env++)
-        failure_is_told_by_all("too large, last row", at_row(TOO_LARGE, env, 12),
-                               observation(TRPO_ERR_NEXT_OBS, env, 12, 1));
-    failure_is_told_by_all("too large at a reset", at_row(TOO_LARGE_AT_RESET, 3, 4),
-                           observation(TRPO_ERR_OBS, 3, 5, 1));
+        failure_is_the_same_for_all("too large, last row", at_row(TOO_LARGE, env, 12),
+                                    observation(TRPO_ERR_NEXT_OBS, env, 12, 1));
+    failure_is_the_same_for_all("too large at a reset", at_row(TOO_LARGE_AT_RESET, 3, 4),
+                                observation(TRPO_ERR_OBS, 3, 5, 1));
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
+/* ---- rejected calls -------------------------------------------------------------------------- */
 
-static void refused(world *w, int status)
+static void check_is_rejected(world *w, int status)
 {
     const uint64_t agent = saved_bits(w->agent), envs = env_bits(w);
     const int rows = trpo_recorded(w->agent);
@@ -168,7 +168,7 @@ static void refused(world *w, int status)
     CHECK(env_bits(w) == envs);
 }
 
-static void calls_that_are_not_due_are_refused(void)
+static void calls_out_of_order_are_rejected(void)
 {
     trpo_settings s;
     static world w;
@@ -178,13 +178,13 @@ static void calls_that_are_not_due_are_refused(void)
     small_settings(&s, CATEGORICAL, 1);
     world_start(&w, &s, NULL, &no_trouble);
     CHECK(trpo_act(w.agent, act, NULL, NULL, obs, NULL) == TRPO_OK);
-    refused(&w, TRPO_ERR_ORDER);
+    check_is_rejected(&w, TRPO_ERR_ORDER);
     trpo_discard(w.agent);
     CHECK(collect(&w, 0) == TRPO_OK && collect(&w, -5) == TRPO_OK);
     CHECK(trpo_recorded(w.agent) == 0);
     CHECK(collect(&w, s.n_steps + 7) == TRPO_OK);
     CHECK(trpo_recorded(w.agent) == s.n_steps);
-    refused(&w, TRPO_ERR_FULL);
+    check_is_rejected(&w, TRPO_ERR_FULL);
     episode[1].row = -9;
     CHECK(trpo_episodes(w.agent, episode, 0, 1) > 1);
     CHECK(episode[0].length > 0 && episode[1].row == -9);
@@ -192,7 +192,7 @@ static void calls_that_are_not_due_are_refused(void)
     world_end(&w);
 }
 
-/* An agent of `set` in environments of another's. */
+/* An agent with settings `set` in environments made for `other`. */
 static void spaces_differ(const trpo_settings *set, const trpo_settings *other)
 {
     static world w, another;
@@ -200,13 +200,13 @@ static void spaces_differ(const trpo_settings *set, const trpo_settings *other)
     world_start(&another, other, NULL, &no_trouble);
     trpo_envs *own = w.envs;
     w.envs = another.envs;
-    refused(&w, TRPO_ERR_SPACES);
+    check_is_rejected(&w, TRPO_ERR_SPACES);
     w.envs = own;
     world_end(&w);
     world_end(&another);
 }
 
-static void other_spaces_are_refused(void)
+static void other_spaces_are_rejected(void)
 {
     static const int four[] = {4}, two_threes[] = {3, 3};
     enum { N_KINDS = N_SPACES + 3 };
@@ -224,8 +224,8 @@ static void other_spaces_are_refused(void)
     CHECK(strcmp(trpo_status_text(TRPO_ERR_ENVIRONMENT), "unknown status") != 0);
 }
 
-/* Choices that are forbidden, to a policy of independent bits, which takes no masks. */
-static void masks_of_bits_are_refused(void)
+/* Masks for a Bernoulli policy, which does not support them. */
+static void masks_of_bits_are_rejected(void)
 {
     static const int twos[] = {2, 2};
     trpo_settings bits, choices;
@@ -240,13 +240,13 @@ static void masks_of_bits_are_refused(void)
     world_start(&another, &choices, NULL, &masked);
     trpo_envs *own = w.envs;
     w.envs = another.envs;
-    refused(&w, TRPO_ERR_MASK);
+    check_is_rejected(&w, TRPO_ERR_MASK);
     w.envs = own;
     world_end(&w);
     world_end(&another);
 }
 
-static void environments_without_an_episode_are_refused(void)
+static void environments_without_an_episode_are_rejected(void)
 {
     trpo_settings s;
     static world w;
@@ -254,20 +254,20 @@ static void environments_without_an_episode_are_refused(void)
     small_settings(&s, GAUSSIAN, 0);
     world_start(&w, &s, NULL, &no_trouble);
     trpo_envs_close(w.envs);
-    check_told(&w, collect(&w, 3), environment(0, 0, TRPO_ENV_ERR_ORDER, 0, 0));
+    check_reported(&w, collect(&w, 3), environment(0, 0, TRPO_ENV_ERR_ORDER, 0, 0));
     CHECK(trpo_collect(w.agent, w.envs, 3, 0, NULL) == TRPO_ERR_ENVIRONMENT);
     world_end(&w);
 }
 
 int main(void)
 {
-    failures_are_told();
-    masks_that_forbid_everything_are_told();
-    the_first_failure_is_told();
-    observations_too_large_are_told();
-    calls_that_are_not_due_are_refused();
-    other_spaces_are_refused();
-    masks_of_bits_are_refused();
-    environments_without_an_episode_are_refused();
+    failures_are_reported();
+    masks_that_forbid_everything_are_reported();
+    the_first_failure_is_reported();
+    observations_too_large_are_reported();
+    calls_out_of_order_are_rejected();
+    other_spaces_are_rejected();
+    masks_of_bits_are_rejected();
+    environments_without_an_episode_are_rejected();
     return check_result();
 }

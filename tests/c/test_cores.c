@@ -1,5 +1,5 @@
-/* The cores that a process may use: the quotas of control groups, in files that are made up
- * here. */
+/* The cores that a process may use: the quotas of control groups, in made-up files; and the
+ * clock. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -16,7 +16,7 @@ typedef struct groups {
     char root[256];
 } groups;
 
-/* Writes root/name, making its folders. */
+/* Writes root/name, creating its folders. */
 static void put(const groups *g, const char *name, const char *text)
 {
     char path[512];
@@ -52,11 +52,11 @@ static void quotas_of_version_two(const groups *g)
     CHECK(quota(g, "0::/\n") == 0);
     put(g, "a/cpu.max", "150001 50000\n"); /* a little more than 3 */
     CHECK(quota(g, "0::/a/b\n") == 4);
-    CHECK(quota(g, "0::/a/c/d") == 4); /* c and d are not to be seen from here */
+    CHECK(quota(g, "0::/a/c/d") == 4); /* c and d do not exist */
     put(g, "a/cpu.max", "1000 100000\n");
     CHECK(quota(g, "0::/a/b\n") == 1);
     CHECK(quota(g, "0::/elsewhere\n") == 0);
-    put(g, "cpu.max", "200000 100000\n"); /* the top, as a container sees its own group */
+    put(g, "cpu.max", "200000 100000\n"); /* the top, where a container sees its own group */
     CHECK(quota(g, "0::/elsewhere\n") == 2);
     CHECK(quota(g, "0::/\n") == 2);
     put(g, "cpu.max", "nonsense\n");
@@ -69,7 +69,7 @@ static void quotas_of_version_one(const groups *g)
 {
     static const char both[] = "5:cpuset:/q\n4:cpuacct,cpu:/p/q\n1:name=systemd:/q\n0::/q\n";
     check_name("cgroup v1");
-    put(g, "cpuset/q/cpu.cfs_quota_us", "100000\n"); /* not what cpuset is about */
+    put(g, "cpuset/q/cpu.cfs_quota_us", "100000\n"); /* not a cpu controller */
     put(g, "cpuset/q/cpu.cfs_period_us", "100000\n");
     CHECK(quota(g, both) == 0);
     put(g, "cpuacct,cpu/p/q/cpu.cfs_quota_us", "-1\n");

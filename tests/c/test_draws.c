@@ -1,12 +1,13 @@
-/* Draws at the ends of [0, 1): what has no probability is not drawn, however sums are rounded. */
+/* Draws at the ends of [0, 1): a choice with probability 0 is never drawn, however sums are
+ * rounded. */
 #include "arrays.h"
 
 enum { K = 1000, N_TRIES = 200 };
 
-/* The largest and the smallest number that a stream gives: (word + 1/2) 2^-32. */
+/* The largest and the smallest uniform number: (word + 1/2) 2^-32. */
 static const double last_u = (4294967295.0 + 0.5) / 4294967296.0, first_u = 0.5 / 4294967296.0;
 
-/* A sum of `real` may come out above that of its terms: then the last draw is left over. */
+/* A rounded total may exceed the sum of its terms, so that the last draw hits no interval. */
 static void forbidden_choices_are_not_drawn(const trpok_table *k, uint64_t *random)
 {
     static trpo_real out[K], work[3 * K];

@@ -1,46 +1,46 @@
-/* Masks of environments: when they are asked for, what is refused of them, and structs of the time
- * before there were any. */
+/* Masks of environments: when `mask` is called, which masks are rejected, and structs from before
+ * `mask` was added. */
 #include <stddef.h>
 
-#include "told.h"
+#include "scripted.h"
 
 /* ---- a simulator with masks ------------------------------------------------------------------ */
 
-/* What the second component of an action does to the next mask; where the step ends the episode, to
- * that of the next one. */
+/* The second component of an action selects the next mask; if the step ends the episode, the mask
+ * of the next one. */
 enum { WELL = 0, SHUT = 1, ODD = 2, UNKNOWN = 3, N_ORDERS = 4, A = N_CHOICES + N_ORDERS };
 
-static int asked = 0;
+static int n_mask_calls = 0;
 
 static int masked_reset(const void *config, void *state, double *obs, trpo_env_random *random)
 {
-    told *s = (told *)state;
+    scripted *s = (scripted *)state;
     s->rest[0] = s->rest[1];
     s->rest[1] = WELL;
-    return told_reset(config, state, obs, random);
+    return scripted_reset(config, state, obs, random);
 }
 
 static int masked_step(const void *config, void *state, const double *act, double *obs, double *rew,
                        uint8_t *term, trpo_env_random *random)
 {
-    told *s = (told *)state;
-    const int code = told_step(config, state, act, obs, rew, term, random);
+    scripted *s = (scripted *)state;
+    const int code = scripted_step(config, state, act, obs, rew, term, random);
     s->rest[*term ? 1 : 0] = (unsigned char)act[1];
     return code;
 }
 
-/* Of a state in a well-behaved mood. */
+/* The valid mask of a state. */
 static void usual_mask(uint8_t *mask, int episode, int steps)
 {
     for (int k = 0; k < N_CHOICES; k++) mask[k] = (episode + steps + k) % 2 == 0;
     for (int k = 0; k < N_ORDERS; k++) mask[N_CHOICES + k] = k >= steps % N_ORDERS;
 }
 
-static int told_mask(const void *config, const void *state, uint8_t *mask)
+static int scripted_mask(const void *config, const void *state, uint8_t *mask)
 {
-    const told *s = (const told *)state;
+    const scripted *s = (const scripted *)state;
     (void)config;
-    asked++;
+    n_mask_calls++;
     for (int k = 0; k < A; k++) CHECK(mask[k] == 0);
     usual_mask(mask, s->episode, s->steps);
     if (s->rest[0] == SHUT) memset(mask + N_CHOICES, 0, N_ORDERS);
@@ -51,11 +51,11 @@ static int told_mask(const void *config, const void *state, uint8_t *mask)
 static trpo_env masked_env(int limit)
 {
     static const int choices[] = {N_CHOICES, N_ORDERS};
-    trpo_env env = told_env(limit);
+    trpo_env env = scripted_env(limit);
     env.choices = choices;
     env.reset = masked_reset;
     env.step = masked_step;
-    env.mask = told_mask;
+    env.mask = scripted_mask;
     return env;
 }
 
@@ -66,54 +66,54 @@ static void masked_start(world *w, int limit)
     CHECK(trpo_envs_reset(w->envs, NULL, &w->failure) == TRPO_ENV_OK);
 }
 
-/* All go on, but environment e does as it is told, and has such a mask. */
-static int masked_turn(world *w, int e, int order, int mask, int autoreset)
+/* Steps all environments with GO, but environment e with `order`, and with this next mask. */
+static int masked_world_step(world *w, int e, int order, int mask, int autoreset)
 {
     for (int i = 0; i < E; i++) w->act[2 * i + 1] = i == e ? mask : WELL;
     return world_step(w, e, order, autoreset);
 }
 
-/* ---- when ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
-static int is_of_its_state(const world *w, int e)
+static int mask_matches_state(const world *w, int e)
 {
     uint8_t mask[A];
-    usual_mask(mask, (int)seen(w, e, 0), (int)seen(w, e, 1));
+    usual_mask(mask, (int)obs_at(w, e, 0), (int)obs_at(w, e, 1));
     return memcmp(w->out.mask + e * A, mask, A) == 0;
 }
 
-static int is_open(const world *w, int e)
+static int allows_all(const world *w, int e)
 {
     for (int k = 0; k < A; k++)
         if (w->out.mask[e * A + k] != 1) return 0;
     return 1;
 }
 
-/* After each turn there is the mask of what is seen; where an episode has ended, everything is
- * open, and nobody is asked. */
-static void masks_are_of_what_is_seen(int autoreset)
+/* After each step the mask is that of the observed state; where an episode has ended, everything is
+ * allowed and `mask` is not called. */
+static void masks_follow_the_state(int autoreset)
 {
     static const int orders[] = {GO, END, GO, GO, END, END, GO, GO, END, GO};
     world w;
     check_name("masks, autoreset %d", autoreset);
-    asked = 0;
+    n_mask_calls = 0;
     masked_start(&w, 3);
-    for (int e = 0; e < E; e++) CHECK(is_of_its_state(&w, e));
-    CHECK(asked == E);
+    for (int e = 0; e < E; e++) CHECK(mask_matches_state(&w, e));
+    CHECK(n_mask_calls == E);
     for (size_t t = 0; t < sizeof orders / sizeof *orders; t++) {
         int n_over = 0;
-        asked = 0;
-        CHECK(masked_turn(&w, 1, orders[t], WELL, autoreset) == TRPO_ENV_OK);
+        n_mask_calls = 0;
+        CHECK(masked_world_step(&w, 1, orders[t], WELL, autoreset) == TRPO_ENV_OK);
         for (int e = 0; e < E; e++) {
             const int over = autoreset != TRPO_ENV_SAME_STEP && (w.out.term[e] | w.out.trunc[e]);
-            CHECK(over ? is_open(&w, e) : is_of_its_state(&w, e));
+            CHECK(over ? allows_all(&w, e) : mask_matches_state(&w, e));
             n_over += over;
         }
-        CHECK(asked == E - n_over);
+        CHECK(n_mask_calls == E - n_over);
         for (int e = 0; autoreset == TRPO_ENV_DISABLED && e < E; e++) {
             uint8_t which[E] = {0, 0, 0, 0};
             which[e] = w.out.term[e] | w.out.trunc[e];
-            CHECK(trpo_envs_reset(w.envs, which, NULL) == TRPO_ENV_OK && is_of_its_state(&w, e));
+            CHECK(trpo_envs_reset(w.envs, which, NULL) == TRPO_ENV_OK && mask_matches_state(&w, e));
         }
     }
     world_end(&w);
@@ -124,10 +124,10 @@ static void masks_of_states_that_are_set(void)
     world w;
     check_name("masks of states");
     masked_start(&w, 0);
-    ((told *)trpo_envs_state(w.envs, 1))->steps = 7;
+    ((scripted *)trpo_envs_state(w.envs, 1))->steps = 7;
     CHECK(trpo_envs_observe(w.envs, 1, &w.failure) == TRPO_ENV_OK);
-    CHECK(seen(&w, 1, 1) == 7 && is_of_its_state(&w, 1));
-    ((told *)trpo_envs_state(w.envs, 2))->rest[0] = SHUT;
+    CHECK(obs_at(&w, 1, 1) == 7 && mask_matches_state(&w, 1));
+    ((scripted *)trpo_envs_state(w.envs, 2))->rest[0] = SHUT;
     CHECK(trpo_envs_observe(w.envs, 2, &w.failure) == TRPO_ENV_ERR_MASK);
     CHECK(w.failure.env == 2 && w.failure.step == 0 && w.failure.component == 1);
     world_end(&w);
@@ -139,20 +139,21 @@ static void masks_are_saved(void)
     check_name("saved masks");
     masked_start(&a, 3);
     masked_start(&b, 3);
-    CHECK(masked_turn(&a, 1, END, WELL, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK);
+    CHECK(masked_world_step(&a, 1, END, WELL, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK);
     const size_t bytes = trpo_envs_save_bytes(a.envs);
     unsigned char *saved = (unsigned char *)take(bytes);
     CHECK(trpo_envs_save(a.envs, saved, bytes) == TRPO_ENV_OK);
     CHECK(trpo_envs_load(b.envs, saved, bytes) == TRPO_ENV_OK);
-    CHECK(memcmp(a.out.mask, b.out.mask, E * A) == 0 && is_open(&b, 1) && is_of_its_state(&b, 0));
+    CHECK(memcmp(a.out.mask, b.out.mask, E * A) == 0);
+    CHECK(allows_all(&b, 1) && mask_matches_state(&b, 0));
     free(saved);
     world_end(&a);
     world_end(&b);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
+/* ---- rejected masks -------------------------------------------------------------------------- */
 
-static void check_refused(world *w, int status, int step, int mask)
+static void check_rejected(world *w, int status, int step, int mask)
 {
     CHECK(status == TRPO_ENV_ERR_MASK && w->failure.status == TRPO_ENV_ERR_MASK);
     CHECK(w->failure.env == 2 && w->failure.step == step);
@@ -160,25 +161,26 @@ static void check_refused(world *w, int status, int step, int mask)
     CHECK(w->failure.component == (mask == UNKNOWN ? 0 : 1));
 }
 
-/* In the second step, or as the next episode begins; the environment is as any that failed. */
-static void masks_are_refused(int mask, int at_reset)
+/* In the second step, or at the next episode's reset; the environment is then as after any
+ * failure. */
+static void masks_are_rejected(int mask, int at_reset)
 {
     world w;
     check_name("mask %d, at reset %d", mask, at_reset);
     masked_start(&w, 0);
-    CHECK(masked_turn(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
-    check_refused(&w, masked_turn(&w, 2, at_reset ? END : GO, mask, TRPO_ENV_SAME_STEP),
-                  at_reset ? 0 : 2, mask);
-    CHECK(is_of_its_state(&w, 1) && seen(&w, 3, 1) == 1);
-    CHECK(masked_turn(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_ERR_ORDER);
+    CHECK(masked_world_step(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
+    check_rejected(&w, masked_world_step(&w, 2, at_reset ? END : GO, mask, TRPO_ENV_SAME_STEP),
+                   at_reset ? 0 : 2, mask);
+    CHECK(mask_matches_state(&w, 1) && obs_at(&w, 3, 1) == 1);
+    CHECK(masked_world_step(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_ERR_ORDER);
     CHECK(w.failure.env == 2);
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
-    CHECK(masked_turn(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
-    for (int e = 0; e < E; e++) CHECK(is_of_its_state(&w, e));
+    CHECK(masked_world_step(&w, 2, GO, WELL, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
+    for (int e = 0; e < E; e++) CHECK(mask_matches_state(&w, e));
     world_end(&w);
 }
 
-static void masks_of_real_actions_are_refused(void)
+static void masks_of_real_actions_are_rejected(void)
 {
     trpo_env env = masked_env(0);
     trpo_envs *envs;
@@ -189,9 +191,9 @@ static void masks_of_real_actions_are_refused(void)
     CHECK(trpo_envs_init(&envs, &env, 1, 0, memory, 1) == TRPO_ENV_ERR_SPEC);
 }
 
-/* ---- without --------------------------------------------------------------------------------- */
+/* ---- without masks --------------------------------------------------------------------------- */
 
-static void no_masks_take_no_room(void)
+static void without_masks_no_memory_is_used(void)
 {
     const trpo_env with = masked_env(0);
     trpo_env without = masked_env(0);
@@ -205,10 +207,10 @@ static void no_masks_take_no_room(void)
 }
 
 /* A struct that ends before `mask`, in memory that ends there too. */
-static void older_structs_are_taken(void)
+static void older_structs_are_accepted(void)
 {
     const size_t size = offsetof(trpo_env, mask);
-    const trpo_env now = told_env(3);
+    const trpo_env now = scripted_env(3);
     trpo_env *older = (trpo_env *)take(size);
     world w;
     check_name("an older struct");
@@ -236,13 +238,13 @@ static void older_structs_are_taken(void)
 int main(void)
 {
     for (int autoreset = TRPO_ENV_DISABLED; autoreset <= TRPO_ENV_NEXT_STEP; autoreset++)
-        masks_are_of_what_is_seen(autoreset);
+        masks_follow_the_state(autoreset);
     masks_of_states_that_are_set();
     masks_are_saved();
     for (int mask = SHUT; mask <= UNKNOWN; mask++)
-        for (int at_reset = 0; at_reset < 2; at_reset++) masks_are_refused(mask, at_reset);
-    masks_of_real_actions_are_refused();
-    no_masks_take_no_room();
-    older_structs_are_taken();
+        for (int at_reset = 0; at_reset < 2; at_reset++) masks_are_rejected(mask, at_reset);
+    masks_of_real_actions_are_rejected();
+    without_masks_no_memory_is_used();
+    older_structs_are_accepted();
     return check_result();
 }

@@ -1,5 +1,5 @@
-/* Environments side by side: episodes, modes, failures, streams, actions. */
-#include "told.h"
+/* Vectorised environments: episodes, autoreset modes, failures, streams, actions. */
+#include "scripted.h"
 
 /* ---- episodes -------------------------------------------------------------------------------- */
 
@@ -12,9 +12,9 @@ static void same_step(void)
     CHECK(world_step(&w, 1, END, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
     CHECK(w.out.term[1] == 1 && w.out.trunc[1] == 0 && w.out.term[0] == 0);
     CHECK(w.out.episode_return[1] == 3 && w.out.episode_length[1] == 2 && w.out.rew[1] == 2);
-    CHECK(seen(&w, 1, 0) == 2 && seen(&w, 1, 1) == 0);           /* the next episode's first */
-    CHECK(seen_last(&w, 1, 0) == 1 && seen_last(&w, 1, 1) == 2); /* the last one's last */
-    CHECK(seen(&w, 0, 1) == 2 && seen_last(&w, 0, 1) == 2);
+    CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 1, 1) == 0);           /* of the next episode */
+    CHECK(final_at(&w, 1, 0) == 1 && final_at(&w, 1, 1) == 2); /* of the old one */
+    CHECK(obs_at(&w, 0, 1) == 2 && final_at(&w, 0, 1) == 2);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
     CHECK(w.out.term[1] == 0 && w.out.episode_return[1] == 1 && w.out.episode_length[1] == 1);
     CHECK(w.out.episode_return[0] == 6 && w.out.episode_length[0] == 3);
@@ -27,10 +27,10 @@ static void next_step(void)
     check_name("next step");
     world_start(&w, 0);
     CHECK(world_step(&w, 1, END, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK);
-    CHECK(w.out.term[1] == 1 && seen(&w, 1, 0) == 1 && seen(&w, 1, 1) == 1);
-    CHECK(world_step(&w, 1, FAIL, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK); /* no step: not looked at */
+    CHECK(w.out.term[1] == 1 && obs_at(&w, 1, 0) == 1 && obs_at(&w, 1, 1) == 1);
+    CHECK(world_step(&w, 1, FAIL, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK); /* act is ignored */
     CHECK(w.out.term[1] == 0 && w.out.rew[1] == 0 && w.out.episode_length[1] == 0);
-    CHECK(seen(&w, 1, 0) == 2 && seen(&w, 1, 1) == 0 && seen(&w, 0, 1) == 2);
+    CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 1, 1) == 0 && obs_at(&w, 0, 1) == 2);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_NEXT_STEP) == TRPO_ENV_OK);
     CHECK(w.out.episode_length[1] == 1 && w.out.episode_return[1] == 1);
     world_end(&w);
@@ -44,11 +44,11 @@ static void disabled(void)
     world_start(&w, 0);
     CHECK(world_step(&w, 1, END, TRPO_ENV_DISABLED) == TRPO_ENV_OK);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_DISABLED) == TRPO_ENV_ERR_ORDER);
-    CHECK(w.failure.env == 1 && seen(&w, 0, 1) == 2 && seen(&w, 2, 1) == 1);
-    CHECK(w.out.term[1] == 1 && w.out.episode_length[1] == 1); /* as it was */
+    CHECK(w.failure.env == 1 && obs_at(&w, 0, 1) == 2 && obs_at(&w, 2, 1) == 1);
+    CHECK(w.out.term[1] == 1 && w.out.episode_length[1] == 1); /* unchanged */
     CHECK(trpo_envs_reset(w.envs, mask, NULL) == TRPO_ENV_OK);
     CHECK(w.out.term[1] == 0 && w.out.episode_length[1] == 0 && w.out.episode_length[0] == 2);
-    CHECK(seen(&w, 1, 0) == 2 && seen(&w, 0, 0) == 1 && seen_last(&w, 1, 0) == 2);
+    CHECK(obs_at(&w, 1, 0) == 2 && obs_at(&w, 0, 0) == 1 && final_at(&w, 1, 0) == 2);
     CHECK(world_step(&w, 1, GO, TRPO_ENV_DISABLED) == TRPO_ENV_OK);
     world_end(&w);
 }
@@ -61,8 +61,8 @@ static void the_limit_truncates(void)
     CHECK(world_step(&w, 0, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
     CHECK(w.out.trunc[0] == 0);
     CHECK(world_step(&w, 0, END, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
-    CHECK(w.out.trunc[1] == 1 && w.out.term[1] == 0 && seen(&w, 1, 0) == 2);
-    CHECK(w.out.trunc[0] == 1 && w.out.term[0] == 1); /* as Gymnasium's time limit has it */
+    CHECK(w.out.trunc[1] == 1 && w.out.term[1] == 0 && obs_at(&w, 1, 0) == 2);
+    CHECK(w.out.trunc[0] == 1 && w.out.term[0] == 1); /* as with Gymnasium's TimeLimit */
     CHECK(world_step(&w, 0, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK);
     CHECK(w.out.trunc[0] == 0 && w.out.episode_length[0] == 1);
     world_end(&w);
@@ -72,7 +72,7 @@ static void nothing_before_a_reset(void)
 {
     world w;
     check_name("before a reset");
-    w.env = told_env(0);
+    w.env = scripted_env(0);
     world_place(&w, 1);
     CHECK(world_step(&w, 0, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_ERR_ORDER);
     CHECK(w.failure.env == 0);
@@ -81,14 +81,14 @@ static void nothing_before_a_reset(void)
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
-/* The environment has failed at that step of its episode; before it they have stepped, after
- * not. */
+/* Environment 2 has failed at this step of its episode; those before it have stepped, those after
+ * it have not. */
 static void check_failed(world *w, int status, int wanted, int step, int code, int component)
 {
     CHECK(status == wanted);
     CHECK(w->failure.env == 2 && w->failure.step == step);
     CHECK(w->failure.code == code && w->failure.component == component);
-    CHECK(seen(w, 1, 1) == step && seen(w, 3, 1) == step - 1);
+    CHECK(obs_at(w, 1, 1) == step && obs_at(w, 3, 1) == step - 1);
     CHECK(world_step(w, 2, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_ERR_ORDER && w->failure.env == 2);
 }
 
@@ -134,7 +134,7 @@ static void illegal_actions(void)
         w.act[2 * 2] = illegal[i];
         CHECK(trpo_envs_step(w.envs, w.act, TRPO_ENV_SAME_STEP, 0, E, &w.failure) ==
               TRPO_ENV_ERR_ACT);
-        CHECK(w.failure.env == 2 && w.failure.component == 0 && seen(&w, 2, 1) == 0);
+        CHECK(w.failure.env == 2 && w.failure.component == 0 && obs_at(&w, 2, 1) == 0);
         w.act[2 * 2] = GO;
         w.act[2 * 2 + 1] = 2; /* the second component has two choices */
         CHECK(trpo_envs_step(w.envs, w.act, TRPO_ENV_SAME_STEP, 2, 1, &w.failure) ==
@@ -142,14 +142,14 @@ static void illegal_actions(void)
         CHECK(w.failure.component == 1);
         CHECK(world_step(&w, 2, GO, TRPO_ENV_SAME_STEP) != TRPO_ENV_OK);
         w.act[2 * 2 + 1] = 1;
-        CHECK(world_step(&w, 2, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK); /* it was not harmed */
+        CHECK(world_step(&w, 2, GO, TRPO_ENV_SAME_STEP) == TRPO_ENV_OK); /* it still works */
         world_end(&w);
     }
 }
 
 /* ---- streams, ranges, actions ---------------------------------------------------------------- */
 
-static void ranges_are_the_whole(void)
+static void ranges_equal_the_whole(void)
 {
     world whole, parts;
     check_name("ranges");
@@ -166,18 +166,18 @@ static void ranges_are_the_whole(void)
     world_end(&parts);
 }
 
-static void streams_are_their_own(void)
+static void streams_are_independent(void)
 {
     world a, b;
     check_name("streams");
     world_start(&a, 1);
     world_start(&b, 1);
     CHECK(bits_of(&a) == bits_of(&b));
-    CHECK(seen(&a, 0, 2) != seen(&a, 1, 2) || seen(&a, 2, 2) != seen(&a, 3, 2));
+    CHECK(obs_at(&a, 0, 2) != obs_at(&a, 1, 2) || obs_at(&a, 2, 2) != obs_at(&a, 3, 2));
     for (int t = 0; t < 5; t++) world_step(&a, 0, GO, TRPO_ENV_SAME_STEP);
-    for (int t = 0; t < 5; t++) /* environment 3 alone: the same episodes */
+    for (int t = 0; t < 5; t++) /* environment 3 alone has the same episodes */
         trpo_envs_step(b.envs, a.act, TRPO_ENV_SAME_STEP, 3, 1, NULL);
-    CHECK(seen(&a, 3, 2) == seen(&b, 3, 2) && trpo_envs_random(a.envs, 3)->count == 6);
+    CHECK(obs_at(&a, 3, 2) == obs_at(&b, 3, 2) && trpo_envs_random(a.envs, 3)->count == 6);
     trpo_envs_seed(a.envs, 2);
     trpo_envs_reset(a.envs, NULL, NULL);
     trpo_envs_reset(b.envs, NULL, NULL);
@@ -185,7 +185,7 @@ static void streams_are_their_own(void)
     *trpo_envs_random(a.envs, 3) = *trpo_envs_random(b.envs, 3);
     trpo_envs_reset(a.envs, NULL, NULL);
     trpo_envs_reset(b.envs, NULL, NULL);
-    CHECK(seen(&a, 3, 2) == seen(&b, 3, 2));
+    CHECK(obs_at(&a, 3, 2) == obs_at(&b, 3, 2));
     world_end(&a);
     world_end(&b);
 }
@@ -208,7 +208,7 @@ static void real_actions_are_clipped(void)
     const double expected[E * 2] = {-1, -3, 1, 5, 0.5, 5, 1, 1};
     world w;
     check_name("clipping");
-    w.env = told_env(0);
+    w.env = scripted_env(0);
     w.env.step = echo_step;
     w.env.choices = NULL;
     w.env.act_low = low;
@@ -217,7 +217,7 @@ static void real_actions_are_clipped(void)
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
     CHECK(trpo_envs_step(w.envs, act, TRPO_ENV_SAME_STEP, 0, E, NULL) == TRPO_ENV_OK);
     for (int e = 0; e < E; e++)
-        for (int d = 0; d < 2; d++) CHECK(seen(&w, e, d) == expected[e * 2 + d]);
+        for (int d = 0; d < 2; d++) CHECK(obs_at(&w, e, d) == expected[e * 2 + d]);
     world_end(&w);
 }
 
@@ -231,8 +231,8 @@ int main(void)
     failures();
     a_failing_reset();
     illegal_actions();
-    ranges_are_the_whole();
-    streams_are_their_own();
+    ranges_equal_the_whole();
+    streams_are_independent();
     real_actions_are_clipped();
     return check_result();
 }

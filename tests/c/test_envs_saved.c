@@ -1,15 +1,15 @@
-/* Environments as bytes and back, their states, and their end. */
-#include "told.h"
+/* Saving and loading environments, setting their states, and closing them. */
+#include "scripted.h"
 
 static int closed = 0;
 
-static void told_close(const void *config, void *state)
+static void scripted_close(const void *config, void *state)
 {
     (void)config, (void)state;
     closed++;
 }
 
-static void it_goes_on_bit_for_bit(void)
+static void loaded_environments_continue_bit_for_bit(void)
 {
     world a, b;
     check_name("saving");
@@ -19,7 +19,7 @@ static void it_goes_on_bit_for_bit(void)
     unsigned char *saved = (unsigned char *)take(bytes);
     CHECK(trpo_envs_save(a.envs, saved, bytes - 1) == TRPO_ENV_ERR_MEMORY);
     CHECK(trpo_envs_save(a.envs, saved, bytes) == TRPO_ENV_OK);
-    b.env = told_env(3);
+    b.env = scripted_env(3);
     world_place(&b, 5);
     const uint64_t before = bits_of(&b);
     CHECK(trpo_envs_load(b.envs, NULL, bytes) == TRPO_ENV_ERR_MEMORY);
@@ -47,23 +47,23 @@ static void states_can_be_set(void)
     check_name("states");
     world_start(&w, 3);
     world_step(&w, 0, END, TRPO_ENV_DISABLED);
-    ((told *)trpo_envs_state(w.envs, 0))->steps = 40;
+    ((scripted *)trpo_envs_state(w.envs, 0))->steps = 40;
     CHECK(trpo_envs_observe(w.envs, 0, &w.failure) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 1) == 40 && w.out.term[0] == 0 && w.out.episode_length[0] == 0);
+    CHECK(obs_at(&w, 0, 1) == 40 && w.out.term[0] == 0 && w.out.episode_length[0] == 0);
     CHECK(world_step(&w, 0, GO, TRPO_ENV_DISABLED) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 1) == 41 && w.out.episode_length[0] == 1 && w.out.rew[0] == 41);
+    CHECK(obs_at(&w, 0, 1) == 41 && w.out.episode_length[0] == 1 && w.out.rew[0] == 41);
     w.env.observe = NULL;
     CHECK(trpo_envs_observe(w.envs, 0, NULL) == TRPO_ENV_ERR_NONE);
     world_end(&w);
 }
 
-static void what_was_begun_is_closed(void)
+static void started_environments_are_closed(void)
 {
     const uint8_t mask[E] = {1, 0, 1, 0};
     world w;
     check_name("closing");
-    w.env = told_env(0);
-    w.env.close = told_close;
+    w.env = scripted_env(0);
+    w.env.close = scripted_close;
     world_place(&w, 1);
     CHECK(trpo_envs_reset(w.envs, mask, NULL) == TRPO_ENV_OK);
     closed = 0;
@@ -76,15 +76,15 @@ static void what_was_begun_is_closed(void)
     CHECK(trpo_envs_save(w.envs, w.act, sizeof w.act) == TRPO_ENV_ERR_NONE);
     CHECK(trpo_envs_load(w.envs, w.act, sizeof w.act) == TRPO_ENV_ERR_NONE);
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
-    CHECK(seen(&w, 0, 0) == 1); /* the first episode of a new state */
+    CHECK(obs_at(&w, 0, 0) == 1); /* the first episode of a new state */
     trpo_envs_close(w.envs);
     world_end(&w);
 }
 
 int main(void)
 {
-    it_goes_on_bit_for_bit();
+    loaded_environments_continue_bit_for_bit();
     states_can_be_set();
-    what_was_begun_is_closed();
+    started_environments_are_closed();
     return check_result();
 }

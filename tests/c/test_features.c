@@ -1,12 +1,12 @@
-/* Features of observations: what they are, and that whole updates with them leave no trace of
- * executors, go on from saved bytes, and take no other features' bytes; numbers of them refused. */
+/* Features of observations: their formulas; updates with them do not depend on executors, resume
+ * from saved bytes, and reject other features' bytes; numbers of features out of range. */
 #include <limits.h>
 
 #include "check.h"
 
 enum { N_KINDS = TRPO_POLYNOMIAL + 1 };
 
-/* A linear policy on features, and a critic that sees them too. */
+/* A linear policy and critic on features. */
 static void feature_settings(trpo_settings *s, int features)
 {
     small_settings(s, GAUSSIAN, 0);
@@ -19,7 +19,7 @@ static void feature_settings(trpo_settings *s, int features)
     s->normalize_observations = 1;
 }
 
-/* ---- what they are --------------------------------------------------------------------------- */
+/* ---- formulas -------------------------------------------------------------------------------- */
 
 /* phi_j of s, by its formula */
 static double feature(const trpo_settings *s, const double *drawn, const double *obs, int j)
@@ -45,7 +45,7 @@ static double monomial(const double *obs, int j)
     return product;
 }
 
-/* The policy's first mean is feature j alone. */
+/* Makes the policy's first mean equal to feature j. */
 static void one_feature(learner *l, const trpo_settings *s, int j)
 {
     const double obs[] = {0.3, -1.7, 0.9};
@@ -83,7 +83,7 @@ static void run_reversed(void *ctx, int n_tasks, void (*task)(void *arg, int ind
     for (int i = n_tasks - 1; i >= 0; i--) task(arg, i, i % 3);
 }
 
-static void executors_leave_no_trace(int features)
+static void executors_change_nothing(int features)
 {
     const trpo_executor reversed = {NULL, 3, run_reversed};
     trpo_settings s;
@@ -102,7 +102,7 @@ static void executors_leave_no_trace(int features)
     learner_end(&b);
 }
 
-/* ---- keeping them ---------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static int moved(learner *to, const learner *from)
 {
@@ -114,8 +114,8 @@ static int moved(learner *to, const learner *from)
     return status;
 }
 
-/* In an agent of another seed, which has drawn other features. */
-static void training_goes_on_bit_for_bit(int features)
+/* In an agent with another seed, and so with other features. */
+static void training_resumes_bit_for_bit(int features)
 {
     trpo_settings s;
     learner original, resumed;
@@ -134,8 +134,8 @@ static void training_goes_on_bit_for_bit(int features)
     learner_end(&resumed);
 }
 
-/* Of the same number each: as many bytes, or nearly so. */
-static void other_features_are_refused(int features, int other)
+/* With the same number of features, so with the same or nearly the same number of bytes. */
+static void other_features_are_rejected(int features, int other)
 {
     trpo_settings s;
     learner a, b;
@@ -153,7 +153,7 @@ static void other_features_are_refused(int features, int other)
     learner_end(&a);
 }
 
-/* ---- refused --------------------------------------------------------------------------------- */
+/* ---- rejected settings ----------------------------------------------------------------------- */
 
 static int is_bad(const trpo_settings *s, const char *name)
 {
@@ -171,14 +171,14 @@ static void features_beyond_their_limit(void)
         s.features = i % 2 ? TRPO_FOURIER : TRPO_RBF;
         s.n_features = numbers[i];
         CHECK(is_bad(&s, "n_features"));
-        s.features = TRPO_POLYNOMIAL; /* makes no use of n_features */
+        s.features = TRPO_POLYNOMIAL; /* does not use n_features */
         s.feature_degree = degrees[i];
         CHECK(is_bad(&s, "feature_degree"));
     }
     s.feature_degree = 37; /* C(40, 3) - 1 = 9,879 monomials of 3 components */
     CHECK(trpo_bad_setting(&s) == NULL);
     s.features = TRPO_NO_FEATURES;
-    s.n_features = s.feature_degree = 0;
+    s.n_features = s.feature_degree = 0; /* both unused */
     CHECK(trpo_bad_setting(&s) == NULL);
 }
 
@@ -186,9 +186,9 @@ int main(void)
 {
     for (int features = TRPO_FOURIER; features < N_KINDS; features++) {
         features_are_their_formulas(features);
-        executors_leave_no_trace(features);
-        training_goes_on_bit_for_bit(features);
-        for (int other = 0; other < N_KINDS; other++) other_features_are_refused(features, other);
+        executors_change_nothing(features);
+        training_resumes_bit_for_bit(features);
+        for (int other = 0; other < N_KINDS; other++) other_features_are_rejected(features, other);
     }
     features_beyond_their_limit();
     return check_result();

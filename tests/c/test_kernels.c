@@ -1,7 +1,5 @@
-/* The kernels of every instruction set that this machine runs, on layers and functions.
- *
- *     test_kernels [5]    every fifth dense layer, for slow machines: any number prime to 12, 17
- */
+/* The kernels of every supported instruction set, on layers and functions.
+ *  test_kernels [5]    every fifth dense layer, for slow machines: any number prime to 12, 17 */
 #include "every_set.h"
 
 static void the_sets_are_those_that_can_be_named(void)
@@ -93,7 +91,7 @@ static int adjoint_weight_is_right(const dense_case *c)
     return wrong == 0;
 }
 
-/* The last row alone has the bits that it has among the others. */
+/* The last row alone has the same bits as among the others. */
 static int rows_are_independent(const dense_case *c, const trpok_table *k)
 {
     enum { MOST = 128 };
@@ -111,7 +109,7 @@ static int rows_are_independent(const dense_case *c, const trpok_table *k)
     return same && memcmp(row, c->dx + in, (size_t)K * sizeof *row) == 0;
 }
 
-/* What fills a packed matrix up is a number too: it is multiplied by. */
+/* Padding of a packed matrix must be finite, since it is multiplied. */
 static int is_filled(const real *packed, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++)
@@ -130,11 +128,11 @@ static uint64_t dense_on(void *arg, const trpok_table *k)
     CHECK(adjoint_input_is_right(c));
     CHECK(adjoint_weight_is_right(c));
     CHECK(rows_are_independent(c, k));
-    for (int place = 0; place < N_PLACES; place++) CHECK(place_is_whole(place));
+    for (int place = 0; place < N_PLACES; place++) CHECK(place_is_intact(place));
     return dense_bits(NO_BITS);
 }
 
-/* Every `stride`-th combination of widths and rows; a variant of the case for each in turn. */
+/* Every `stride`-th combination of widths and rows; each with the next variant of the case. */
 static void dense_layers(int stride)
 {
     int number = 0;
@@ -172,34 +170,34 @@ static uint64_t function_on(void *arg, const trpok_table *k)
         const double close = size * 8 * TRPOK_EPSILON + (sizeof(real) == 4 ? 1e-44 : 0);
         CHECK((real)exact == y[i] || fabs((double)y[i] - exact) <= close);
     }
-    CHECK(place_is_whole(AT_VALUE));
+    CHECK(place_is_intact(AT_VALUE));
     return place_bits(NO_BITS, AT_VALUE);
 }
 
-/* To the last bits: tests/test_math.py. */
+/* tests/test_math.py checks the last bits. */
 static void functions(void)
 {
     for (int function = 0; function < N_FUNCTIONS; function++)
-        for (int count = 0; count <= MOST_ARGUMENTS; count++) {
+        for (int count = 0; count <= MAX_ARGUMENTS; count++) {
             function_case c = {function, count};
             check_name("function %d of %d numbers", function, count);
             on_every_set(function_on, &c);
         }
 }
 
-/* On each set, and under sanitizers: not by way of something undefined. */
-static void what_is_no_number_stays_none(void)
+/* On each set; sanitizers check that this involves no undefined behaviour. */
+static void nan_stays_nan(void)
 {
     const trpok_table *k;
     for (int i = 0; (k = trpok_runnable(i)) != NULL; i++)
-        for (int at = 0; at < N_FUNCTIONS * MOST_ARGUMENTS; at++) {
+        for (int at = 0; at < N_FUNCTIONS * MAX_ARGUMENTS; at++) {
             uint64_t seed = 1;
             const int function = at % N_FUNCTIONS, place = at / N_FUNCTIONS;
-            real *x = place_reals(AT_ARGUMENT, MOST_ARGUMENTS, 1, &seed), y[MOST_ARGUMENTS];
+            real *x = place_reals(AT_ARGUMENT, MAX_ARGUMENTS, 1, &seed), y[MAX_ARGUMENTS];
             check_name("%s: function %d of NaN in place %d", k->name, function, place);
             x[place] = (real)NAN;
-            function_of(k, function)(y, x, MOST_ARGUMENTS);
-            for (int j = 0; j < MOST_ARGUMENTS; j++) CHECK(isnan(y[j]) == (j == place));
+            function_of(k, function)(y, x, MAX_ARGUMENTS);
+            for (int j = 0; j < MAX_ARGUMENTS; j++) CHECK(isnan(y[j]) == (j == place));
         }
 }
 
@@ -210,6 +208,6 @@ int main(int argc, char **argv)
     the_sets_are_those_that_can_be_named();
     dense_layers(stride > 0 ? stride : 1);
     functions();
-    what_is_no_number_stays_none();
+    nan_stays_nan();
     return check_result();
 }

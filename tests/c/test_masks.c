@@ -1,5 +1,5 @@
-/* Action masks: forbidden choices are never taken, masks that forbid too much are refused by name,
- * and updates under masks have the same bits whoever runs their tasks. */
+/* Action masks: forbidden choices are never taken, invalid masks are reported with their place, and
+ * updates with masks have the same bits for any executor. */
 #include "check.h"
 
 enum { MOST_CHOICES = 5, N_ROWS = 150 };
@@ -11,7 +11,7 @@ static int n_outputs(const trpo_settings *s)
     return A;
 }
 
-/* A choice of each component is open, and of the others every second; 1 or 0xFF alike. */
+/* Allows one choice of each component and every second of the others; as 1 or 0xFF. */
 static void random_mask(uint8_t *mask, const trpo_settings *s, int rows, uint64_t *seed)
 {
     for (int i = 0; i < rows * s->n_parts; i++) {
@@ -25,7 +25,7 @@ static void random_mask(uint8_t *mask, const trpo_settings *s, int rows, uint64_
     }
 }
 
-static int are_open(const trpo_real *act, const uint8_t *mask, const trpo_settings *s, int rows)
+static int are_allowed(const trpo_real *act, const uint8_t *mask, const trpo_settings *s, int rows)
 {
     for (int i = 0; i < rows * s->n_parts; i++) {
         if (!mask[(int)act[i]]) return 0;
@@ -34,7 +34,7 @@ static int are_open(const trpo_real *act, const uint8_t *mask, const trpo_settin
     return 1;
 }
 
-/* A rollout with a mask in every row but each third, and its update. */
+/* A rollout with masks except in every third row, and its update. */
 static void masked_iteration(learner *l, uint64_t *seed)
 {
     uint8_t mask[MAX_ENVS * MOST_CHOICES];
@@ -42,7 +42,7 @@ static void masked_iteration(learner *l, uint64_t *seed)
         toy_observe(&l->world, l->obs, l->set.n_envs);
         random_mask(mask, &l->set, l->set.n_envs, seed);
         CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs, t % 3 ? mask : NULL) == TRPO_OK);
-        if (t % 3) CHECK(are_open(l->act, mask, &l->set, l->set.n_envs));
+        if (t % 3) CHECK(are_allowed(l->act, mask, &l->set, l->set.n_envs));
         learner_push(l);
     }
     CHECK(trpo_update(l->agent, NULL) == TRPO_OK);
@@ -67,7 +67,7 @@ static void run_reversed(void *ctx, int n_tasks, void (*task)(void *arg, int ind
     for (int i = n_tasks - 1; i >= 0; i--) task(arg, i, i % 3);
 }
 
-static void executors_leave_no_trace(int space)
+static void executors_change_nothing(int space)
 {
     const trpo_executor reversed = {NULL, 3, run_reversed};
     trpo_settings s;
@@ -78,7 +78,7 @@ static void executors_leave_no_trace(int space)
     CHECK(bits_under_masks(&s, &reversed) == bits_under_masks(&s, NULL));
 }
 
-/* Sets with fused multiply-add agree with one another. */
+/* Sets with fused multiply-add give the same bits. */
 static void instruction_sets_agree(int space)
 {
     static const char *const sets[] = {"avx512", "avx2", "neon"};
@@ -98,7 +98,7 @@ static void instruction_sets_agree(int space)
     bits_under_masks(&s, NULL);
 }
 
-static void predictions_are_open(int space, int deterministic)
+static void predictions_are_allowed(int space, int deterministic)
 {
     trpo_settings s;
     learner l;
@@ -111,11 +111,11 @@ static void predictions_are_open(int space, int deterministic)
     random_mask(mask, &s, N_ROWS, &seed);
     for (int i = 0; i < N_ROWS * OBS; i++) obs[i] = (trpo_real)sin(i);
     CHECK(trpo_predict(l.agent, act, obs, mask, deterministic, N_ROWS) == TRPO_OK);
-    CHECK(are_open(act, mask, &s, N_ROWS));
+    CHECK(are_allowed(act, mask, &s, N_ROWS));
     learner_end(&l);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
+/* ---- rejected masks -------------------------------------------------------------------------- */
 
 typedef struct refusal {
     learner *l;
@@ -128,7 +128,7 @@ static void refuse_start(refusal *r, learner *l, int space)
 {
     trpo_settings s;
     memset(r, 0, sizeof *r);
-    check_name("refused masks, %s", space_name(space));
+    check_name("rejected masks, %s", space_name(space));
     small_settings(&s, space, 1);
     learner_start(l, &s, NULL);
     learner_steps(l, 2);
@@ -138,7 +138,7 @@ static void refuse_start(refusal *r, learner *l, int space)
     r->bits = saved_bits(l->agent);
 }
 
-static void check_refused(const refusal *r, int status, int step, int env, int component)
+static void check_rejected(const refusal *r, int status, int step, int env, int component)
 {
     trpo_culprit culprit;
     trpo_get_culprit(r->l->agent, &culprit);
@@ -152,13 +152,14 @@ static void every_call_refuses(refusal *r, int env, int component)
 {
     learner *l = r->l;
     trpo_real *act = r->act;
-    check_refused(r, trpo_act(l->agent, act, NULL, NULL, l->obs, r->mask), 2, env, component);
-    check_refused(r, trpo_record(l->agent, NULL, NULL, l->obs, act, r->mask), 2, env, component);
+    check_rejected(r, trpo_act(l->agent, act, NULL, NULL, l->obs, r->mask), 2, env, component);
+    check_rejected(r, trpo_record(l->agent, NULL, NULL, l->obs, act, r->mask), 2, env, component);
     for (int sure = 0; sure < 2; sure++)
-        check_refused(r, trpo_predict(l->agent, act, l->obs, r->mask, sure, 4), -1, env, component);
+        check_rejected(r, trpo_predict(l->agent, act, l->obs, r->mask, sure, 4), -1, env,
+                       component);
 }
 
-static void nothing_left(int space)
+static void no_choice_left(int space)
 {
     learner l;
     refusal r;
@@ -177,7 +178,7 @@ static void forbidden_action(int space)
     const int D = l.set.n_parts, A = n_outputs(&l.set), K = l.set.parts[D - 1];
     r.act[3 * D + D - 1] = (trpo_real)(K - 1);
     r.mask[4 * A - 1] = 0;
-    check_refused(&r, trpo_record(l.agent, NULL, NULL, l.obs, r.act, r.mask), 2, 3, D - 1);
+    check_rejected(&r, trpo_record(l.agent, NULL, NULL, l.obs, r.act, r.mask), 2, 3, D - 1);
     r.act[3 * D + D - 1] = 0;
     CHECK(trpo_record(l.agent, NULL, NULL, l.obs, r.act, r.mask) == TRPO_OK);
     learner_end(&l);
@@ -196,11 +197,11 @@ int main(void)
 {
     const int spaces[] = {CATEGORICAL, TWO_PARTS};
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
-        executors_leave_no_trace(spaces[i]);
+        executors_change_nothing(spaces[i]);
         instruction_sets_agree(spaces[i]);
         for (int deterministic = 0; deterministic < 2; deterministic++)
-            predictions_are_open(spaces[i], deterministic);
-        nothing_left(spaces[i]);
+            predictions_are_allowed(spaces[i], deterministic);
+        no_choice_left(spaces[i]);
         forbidden_action(spaces[i]);
     }
     no_choices();

@@ -1,10 +1,11 @@
-/* What an agent or environments hold follows from the calls alone, not from what the stack held
- * before: a struct copied with its padding, or before it is filled in, would bring that along. */
-#include "told.h"
+/* The memory of agents and environments depends only on the calls, not on the stack's earlier
+ * contents, which copying a struct with its padding, or before it is filled in, would bring
+ * along. */
+#include "scripted.h"
 
 enum { DEEP = 1 << 16 };
 
-/* Leaves its bytes on the stack, where the next call's variables will stand. */
+/* Fills the part of the stack that the next call's variables will use. */
 static int paint(int byte)
 {
     volatile unsigned char stack[DEEP];
@@ -12,7 +13,7 @@ static int paint(int byte)
     return stack[DEEP / 2];
 }
 
-/* The memory's bits after each call; the calls are the same, the stack is not. */
+/* The memory's bits after each call, with different contents of the stack. */
 typedef struct place {
     unsigned char *memory;
     size_t bytes;
@@ -58,7 +59,7 @@ static void agents(void)
         }
 }
 
-/* A rollout in environments, one of which fails; both memories' bits. */
+/* A rollout in environments of which one fails; the bits of both memories. */
 static uint64_t life_in_environments(const place *agent, const place *place_of_envs,
                                      const trpo_settings *s, const trpo_env *env, int byte)
 {
@@ -87,7 +88,7 @@ static uint64_t life_in_environments(const place *agent, const place *place_of_e
 static void environments(void)
 {
     static const int choices[] = {N_CHOICES, 2};
-    const trpo_env env = told_env(7);
+    const trpo_env env = scripted_env(7);
     trpo_settings s;
     check_name("environments");
     small_settings(&s, TWO_PARTS, 1);

@@ -1,12 +1,12 @@
-/* The pool of threads: every task once, by workers with numbers of their own, whatever the number
- * of threads and tasks, with no more threads than asked for. */
+/* The thread pool: every task runs once, with unique worker numbers, for any number of threads and
+ * tasks, and with no more threads than requested. */
 #include "watch.h"
 
 #include "../../csrc/include/trpo_pool.h"
 
 static void every_task_runs_once(int n_threads)
 {
-    static const int n_tasks[] = {0, 1, 2, 3, 5, 16, 17, 32, MOST_TASKS, 4, 1, 0, 100};
+    static const int n_tasks[] = {0, 1, 2, 3, 5, 16, 17, 32, MAX_TASKS, 4, 1, 0, 100};
     trpo_pool *pool = trpo_pool_new(n_threads);
     const trpo_executor executor = trpo_pool_executor(pool);
     check_name("tasks, %d threads", n_threads);
@@ -25,7 +25,8 @@ static void add_index(void *arg, int index, int worker)
     __atomic_fetch_add((long *)arg, index + 1L, __ATOMIC_RELAXED);
 }
 
-/* Back to back, so that threads are met spinning, going to sleep, asleep and waking. */
+/* Runs follow each other directly, so that threads are spinning, going to sleep, asleep or
+ * waking. */
 static void thousands_of_short_runs(int n_threads)
 {
     enum { RUNS = 3000 };
@@ -46,8 +47,8 @@ static void thousands_of_short_runs(int n_threads)
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-/* How many there are, once those of pools before are gone: a joined thread is counted for a moment
- * still. -1 where nobody counts. */
+/* The number of threads after those of earlier pools are gone: a joined thread is still counted for
+ * a moment. -1 if unknown. */
 static int threads_left(void)
 {
     int count = count_threads();
@@ -60,13 +61,13 @@ static int threads_left(void)
     return count;
 }
 
-/* Only as many as a run has work for, and never more than asked for. */
+/* Only as many as a run has work for, and never more than requested. */
 static void threads_start_when_needed(int n_threads)
 {
     const int before = threads_left();
     trpo_pool *pool = trpo_pool_new(n_threads), *idle = trpo_pool_new(n_threads);
     const trpo_executor executor = trpo_pool_executor(pool);
-    check_name("number of threads, %d asked for", n_threads);
+    check_name("number of threads, %d n_mask_calls for", n_threads);
     if (before >= 0) {
         CHECK(run_watched(executor, 1, 0) && count_threads() == before);
         CHECK(run_watched(executor, 2, 0) && count_threads() <= before + 1);
@@ -78,7 +79,7 @@ static void threads_start_when_needed(int n_threads)
     CHECK(threads_left() == before);
 }
 
-/* Until *x is `least`; 0 if that seems never to happen. */
+/* Waits until *x >= least; 0 on timeout. */
 static int wait_for(const int *x, int least)
 {
     enum { PATIENCE = 30000 };
@@ -93,7 +94,7 @@ typedef struct meeting {
     int present, wanted, missed;
 } meeting;
 
-/* Waits for the others: all of them have to be at it at once. */
+/* Waits for the others, so that all must run at once. */
 static void meet(void *arg, int index, int worker)
 {
     meeting *m = (meeting *)arg;
@@ -118,7 +119,7 @@ static void all_threads_work_at_once(int n_threads)
     trpo_pool_free(pool);
 }
 
-/* Task 0 takes until all others are done, which they are not if some wait behind it. */
+/* Task 0 waits for all other tasks, which must not be queued behind it. */
 static void wait_for_all_others(void *arg, int index, int worker)
 {
     meeting *m = (meeting *)arg;
@@ -145,7 +146,7 @@ int main(void)
         every_task_runs_once(thread_counts[i]);
         thousands_of_short_runs(thread_counts[i]);
         threads_start_when_needed(thread_counts[i]);
-        if (check_failures > 0) return check_result(); /* what follows takes its time to fail */
+        if (check_failures > 0) return check_result(); /* the rest takes long to fail */
         all_threads_work_at_once(thread_counts[i]);
         if (thread_counts[i] > 1) a_slow_task_does_not_hold_the_others(thread_counts[i]);
     }

@@ -1,5 +1,5 @@
-/* Agents on the pool of threads: whole updates come to the same bits for any number of threads, in
- * whichever process. */
+/* Agents on the thread pool: updates give the same bits for any number of threads, in any
+ * process. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -32,8 +32,8 @@ static uint64_t bits_after(const trpo_settings *s, const trpo_executor *executor
     return bits;
 }
 
-/* One after the other on the same pool, whole updates of every space and critic. */
-static void threads_leave_no_trace(trpo_pool **pools, int space, int critic)
+/* Updates of every space and critic, one after the other on the same pool. */
+static void threads_change_nothing(trpo_pool **pools, int space, int critic)
 {
     trpo_settings s;
     large_settings(&s, space, critic);
@@ -51,11 +51,11 @@ static void agents_one_after_the_other(void)
     for (int i = 0; i < N_COUNTS; i++) pools[i] = trpo_pool_new(thread_counts[i]);
     for (int space = 0; space < N_SPACES; space++)
         for (int critic = 0; critic < N_CRITICS; critic++)
-            threads_leave_no_trace(pools, space, critic);
+            threads_change_nothing(pools, space, critic);
     for (int i = 0; i < N_COUNTS; i++) trpo_pool_free(pools[i]);
 }
 
-/* Child and parent go on from the same point, and come to the same bits. */
+/* Child and parent continue from the same point, with the same bits. */
 static void a_child_computes_the_same_bits(void)
 {
     trpo_settings s;

@@ -1,5 +1,5 @@
-/* The pool of threads in its host: few threads to be had, rounding and signals, several threads and
- * tasks that use it, forks. */
+/* The thread pool in its host: too few threads, rounding modes and signals, use by several threads
+ * and from tasks, forks. */
 #include "watch.h"
 
 #include "../../csrc/include/trpo_pool.h"
@@ -15,17 +15,17 @@
 
 static void *do_nothing(void *arg) { return arg; }
 
-/* Whether this process, a child to be ended, can be kept from having a second thread. */
+/* Prevents this process, a child that will exit, from starting threads; 0 if impossible. */
 static int forbid_threads(void)
 {
     const struct rlimit one = {1, 1};
     pthread_t other;
-    if (getuid() == 0 && setuid(65534) != 0) return 0; /* there is no limit for root */
+    if (getuid() == 0 && setuid(65534) != 0) return 0; /* limits do not apply to root */
     if (setrlimit(RLIMIT_NPROC, &one) != 0) return 0;
     return pthread_create(&other, NULL, do_nothing, NULL) != 0;
 }
 
-/* A system that gives no threads, or no more of them: the run completes with those there are. */
+/* If the system provides no threads, or no more of them, the run completes with those available. */
 static void a_run_completes_without_threads(void)
 {
     int status = -1;
@@ -48,8 +48,8 @@ typedef struct host_seen {
     int wrong;
 } host_seen;
 
-/* Rounding as the caller's; Ctrl-C is the caller's, a fault one's own. */
-static void look_at_the_host(void *arg, int index, int worker)
+/* Tasks have the caller's rounding mode; SIGINT goes to the caller, faults to the thread itself. */
+static void check_host_settings(void *arg, int index, int worker)
 {
     host_seen *s = (host_seen *)arg;
     sigset_t mask;
@@ -70,10 +70,10 @@ static void the_host_is_respected(void)
     sigset_t before, after;
     check_name("the host");
     pthread_sigmask(SIG_SETMASK, NULL, &before);
-    CHECK(run_watched(executor, 100, 0)); /* threads are there before rounding changes */
+    CHECK(run_watched(executor, 100, 0)); /* threads start before the rounding mode changes */
     const int rounding = fegetround();
     fesetround(FE_UPWARD);
-    for (int i = 0; i < 10; i++) executor.run(executor.ctx, 16, look_at_the_host, &s);
+    for (int i = 0; i < 10; i++) executor.run(executor.ctx, 16, check_host_settings, &s);
     fesetround(rounding);
     CHECK(s.wrong == 0);
     pthread_sigmask(SIG_SETMASK, NULL, &after);
@@ -93,7 +93,7 @@ static void *use_pool(void *arg)
     return NULL;
 }
 
-/* Two host threads, one pool: one at a time has its threads. */
+/* Two host threads share a pool: one at a time uses its threads. */
 static void host_threads_may_share(void)
 {
     trpo_pool *pool = trpo_pool_new(3);
@@ -127,8 +127,8 @@ static void a_task_may_use_its_pool(void)
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
-/* Runs, and ends itself with 0 if all was well. A child that hangs is ended by its alarm. */
-static void live_as_child(trpo_pool *pool, int frees_only)
+/* Runs tasks and exits with 0 if they were correct. An alarm kills a child that hangs. */
+static void run_as_child(trpo_pool *pool, int frees_only)
 {
     const trpo_executor executor = trpo_pool_executor(pool);
     const int before = count_threads();
@@ -145,7 +145,7 @@ static int child_is_fine(trpo_pool *pool, int frees_only)
     int status = -1;
     if (UNDER_TSAN || (UNDER_ASAN && count_threads() > 1)) return 1;
     const pid_t child = fork();
-    if (child == 0) live_as_child(pool, frees_only);
+    if (child == 0) run_as_child(pool, frees_only);
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
@@ -154,10 +154,10 @@ static void forks_between_runs(int n_threads)
     trpo_pool *pool = trpo_pool_new(n_threads);
     const trpo_executor executor = trpo_pool_executor(pool);
     check_name("forks, %d threads", n_threads);
-    CHECK(child_is_fine(pool, 0)); /* before any thread */
+    CHECK(child_is_fine(pool, 0)); /* before any thread exists */
     for (int i = 0; i < 5; i++) {
         CHECK(run_watched(executor, 100, 0));
-        if (i % 2 == 0) nap(1000); /* asleep, else perhaps not */
+        if (i % 2 == 0) nap(1000); /* asleep; otherwise maybe not */
         CHECK(child_is_fine(pool, i % 2));
     }
     CHECK(run_watched(executor, 100, 0));
@@ -179,12 +179,12 @@ static void fork_here(void *arg, int index, int worker)
         nap(100);
 }
 
-/* Other threads are in the run, and perhaps hold the pool's lock. */
-static void a_fork_amid_a_run(void)
+/* Other threads are in the run, and may hold the pool's lock. */
+static void a_fork_during_a_run(void)
 {
     forker f = {trpo_pool_new(4), 0};
     const trpo_executor executor = trpo_pool_executor(f.pool);
-    check_name("a fork amid a run");
+    check_name("a fork during a run");
     for (int i = 0; i < 5; i++) {
         f.fine = 0;
         executor.run(executor.ctx, 40, fork_here, &f);
@@ -200,6 +200,6 @@ int main(void)
     the_host_is_respected();
     host_threads_may_share();
     a_task_may_use_its_pool();
-    a_fork_amid_a_run();
+    a_fork_during_a_run();
     return check_result();
 }

@@ -1,10 +1,10 @@
-/* The rollout: calls out of order and bad input are refused by name and leave no trace; rows that
- * were no step are as if they had never been. */
+/* The rollout: calls out of order and bad input are rejected, located and leave no trace; skipped
+ * rows have no effect. */
 #include "check.h"
 
 static const trpo_real nan_ = (trpo_real)NAN, inf_ = (trpo_real)INFINITY;
 
-/* What a call that fails must leave as it was. */
+/* What a failing call must leave unchanged. */
 typedef struct trace {
     uint64_t bits;
     int rows;
@@ -31,7 +31,7 @@ static void check_culprit(const learner *l, int step, int env, int component)
     CHECK(culprit.component == component);
 }
 
-/* ---- calls that are not due, between rows, in the middle of one, and at the end -------------- */
+/* ---- calls out of order: between rows, in a row, and at the end ------------------------------ */
 
 static int push_something(learner *l)
 {
@@ -41,14 +41,14 @@ static int push_something(learner *l)
     return trpo_push(l->agent, rew, no, no, next_obs, NULL);
 }
 
-static void push_is_not_due(learner *l)
+static void push_is_out_of_order(learner *l)
 {
     const trace before = trace_of(l);
     CHECK(push_something(l) == TRPO_ERR_ORDER);
     check_untouched(l, before);
 }
 
-/* Another row may not be opened; what is given out is not written either. */
+/* Opening another row fails, and writes no output. */
 static void opening_fails(learner *l, int status)
 {
     trpo_real act[MAX_ENVS * MAX_PARTS] = {7}, logp[MAX_ENVS] = {7}, val[MAX_ENVS] = {7};
@@ -72,7 +72,7 @@ static void update_fails(learner *l, int status)
     check_untouched(l, before);
 }
 
-/* ---- numbers that are none ------------------------------------------------------------------- */
+/* ---- invalid numbers ------------------------------------------------------------------------- */
 
 static void bad_observation(learner *l, trpo_real bad)
 {
@@ -141,11 +141,11 @@ static void bad_next_observation(learner *l, trpo_real bad)
     check_untouched(l, before);
 }
 
-/* ---- a rollout full of mistakes ends in the same bits as one without ------------------------- */
+/* ---- a rollout with many rejected calls has the same bits as one without --------------------- */
 
 static void mistakes_between_rows(learner *l)
 {
-    push_is_not_due(l);
+    push_is_out_of_order(l);
     bad_observation(l, nan_);
     bad_observation(l, -inf_);
     bad_actions(l);
@@ -172,12 +172,12 @@ static void iterate_with_mistakes(learner *l)
         learner_push(l);
     }
     opening_fails(l, TRPO_ERR_FULL);
-    push_is_not_due(l);
+    push_is_out_of_order(l);
     CHECK(trpo_update(l->agent, NULL) >= 0);
     update_fails(l, TRPO_ERR_EMPTY);
 }
 
-static void mistakes_leave_no_trace(int space)
+static void mistakes_change_nothing(int space)
 {
     trpo_settings s;
     learner plain, mistaken;
@@ -207,7 +207,7 @@ static void discard_drops_the_rollout(void)
     learner_act(&l);
     trpo_discard(l.agent);
     CHECK(trpo_recorded(l.agent) == 0);
-    push_is_not_due(&l);
+    push_is_out_of_order(&l);
     update_fails(&l, TRPO_ERR_EMPTY);
     CHECK(learner_iterate(&l, NULL) == TRPO_OK);
     learner_end(&l);
@@ -223,7 +223,7 @@ static int same_field(const learner *a, const learner *b, const char *name)
     return count_a == count_b && memcmp(x, y, count_a * sizeof *x) == 0;
 }
 
-/* `acting` draws, `recording` is told; both see the same simulator. */
+/* `acting` draws actions, `recording` records them; both have the same simulator. */
 static void record_row(learner *acting, learner *recording)
 {
     const int E = acting->set.n_envs;
@@ -256,11 +256,11 @@ static void record_is_act_with_given_actions(int space)
     learner_end(&recording);
 }
 
-/* ---- rows that were no step ------------------------------------------------------------------ */
+/* ---- skipped rows ---------------------------------------------------------------------------- */
 
 static int is_skipped(int t, int e) { return (t + 2 * e) % 5 == 3 || (e == 1 && t < 2); }
 
-/* One row in which some environments took no step and answer with `rubbish` instead. */
+/* One row in which some environments are skipped, with `rubbish` as their outcome. */
 static void push_with_skips(learner *l, int t, double rubbish)
 {
     double rew[MAX_ENVS];
@@ -298,7 +298,7 @@ static uint64_t bits_after_skips(const trpo_settings *s, double rubbish)
     return bits;
 }
 
-static void skipped_rows_are_not_looked_at(int space, int critic)
+static void skipped_rows_are_ignored(int space, int critic)
 {
     trpo_settings s;
     check_name("skipped rows, %s, critic %d", space_name(space), critic);
@@ -320,7 +320,7 @@ static void push_skipping(learner *l, const uint8_t *skip)
     CHECK(trpo_push(l->agent, rew, term, trunc, l->obs, skip) == TRPO_OK);
 }
 
-/* An environment that never takes a step might as well not be there. */
+/* An environment that is always skipped has no effect. */
 static void an_idle_environment_changes_nothing(int critic)
 {
     const uint8_t skip_second[] = {0, 1};
@@ -349,7 +349,7 @@ static void an_idle_environment_changes_nothing(int critic)
     learner_end(&beside);
 }
 
-static void nothing_but_skips_is_an_empty_rollout(void)
+static void only_skipped_rows_are_an_empty_rollout(void)
 {
     const uint8_t skip[] = {1, 1, 1, 1};
     trpo_settings s;
@@ -365,14 +365,14 @@ static void nothing_but_skips_is_an_empty_rollout(void)
 int main(void)
 {
     for (int space = 0; space < N_SPACES; space++) {
-        mistakes_leave_no_trace(space);
+        mistakes_change_nothing(space);
         record_is_act_with_given_actions(space);
         for (int critic = 0; critic < N_CRITICS; critic++)
-            skipped_rows_are_not_looked_at(space, critic);
+            skipped_rows_are_ignored(space, critic);
     }
     for (int critic = 0; critic < N_CRITICS; critic++)
         an_idle_environment_changes_nothing(critic);
     discard_drops_the_rollout();
-    nothing_but_skips_is_an_empty_rollout();
+    only_skipped_rows_are_an_empty_rollout();
     return check_result();
 }

@@ -1,5 +1,5 @@
-/* Saving: training goes on bit for bit where it was left; bytes that are damaged, cut short or
- * another model's are refused and change nothing. */
+/* Saving: training resumes bit for bit; bytes that are damaged, truncated or from another model are
+ * rejected and change nothing. */
 #include "check.h"
 
 typedef struct saved {
@@ -15,9 +15,9 @@ static saved save(const trpo_agent *agent)
     return s;
 }
 
-/* ---- going on -------------------------------------------------------------------------------- */
+/* ---- resuming -------------------------------------------------------------------------------- */
 
-/* Loads the original into an agent of another seed, which has a life of its own behind it. */
+/* Loads the original into an agent with another seed and another history. */
 static void resume(learner *resumed, const learner *original, const trpo_settings *s)
 {
     trpo_settings other = *s;
@@ -27,7 +27,7 @@ static void resume(learner *resumed, const learner *original, const trpo_setting
     learner_iterate(resumed, NULL);
     learner_steps(resumed, 3);
     CHECK(trpo_load(resumed->agent, state.bytes, state.count) == TRPO_OK);
-    CHECK(trpo_recorded(resumed->agent) == 0); /* its rollout was the other policy's */
+    CHECK(trpo_recorded(resumed->agent) == 0); /* the rollout of the old policy */
     CHECK(saved_bits(resumed->agent) == saved_bits(original->agent));
     resumed->world = original->world;
     free(state.bytes);
@@ -45,7 +45,7 @@ static void check_same_predictions(learner *a, learner *b)
     }
 }
 
-static void training_goes_on_bit_for_bit(int space, int critic)
+static void training_resumes_bit_for_bit(int space, int critic)
 {
     trpo_settings s;
     learner original, resumed;
@@ -66,9 +66,9 @@ static void training_goes_on_bit_for_bit(int space, int critic)
     learner_end(&resumed);
 }
 
-/* ---- refused --------------------------------------------------------------------------------- */
+/* ---- rejected bytes -------------------------------------------------------------------------- */
 
-/* In the middle of a rollout: neither the state nor the rows may go. */
+/* During a rollout: neither the state nor the rows may change. */
 static void check_not_loaded(learner *l, const void *bytes, size_t count)
 {
     const uint64_t bits = saved_bits(l->agent);
@@ -84,7 +84,7 @@ static void start_in_a_rollout(learner *l, const trpo_settings *s)
     learner_steps(l, 2);
 }
 
-static void truncated_bytes_are_refused(void)
+static void truncated_bytes_are_rejected(void)
 {
     trpo_settings s;
     learner l;
@@ -96,7 +96,7 @@ static void truncated_bytes_are_refused(void)
     memcpy(longer, state.bytes, state.count);
     longer[state.count] = 0;
     for (size_t count = 0; count < state.count; count += 1 + count / 20) {
-        unsigned char *cut = (unsigned char *)take(count + 1); /* so that reading beyond is seen */
+        unsigned char *cut = (unsigned char *)take(count + 1); /* sanitizers detect reads beyond */
         memcpy(cut, state.bytes, count);
         check_not_loaded(&l, cut, count);
         free(cut);
@@ -110,7 +110,7 @@ static void truncated_bytes_are_refused(void)
     learner_end(&l);
 }
 
-static void flipped_bits_are_refused(void)
+static void flipped_bits_are_rejected(void)
 {
     trpo_settings s;
     learner l;
@@ -129,7 +129,7 @@ static void flipped_bits_are_refused(void)
     learner_end(&l);
 }
 
-static void other_bytes_are_refused(void)
+static void other_bytes_are_rejected(void)
 {
     trpo_settings s;
     learner l;
@@ -145,7 +145,7 @@ static void other_bytes_are_refused(void)
     learner_end(&l);
 }
 
-/* ---- another model's ------------------------------------------------------------------------- */
+/* ---- other models ---------------------------------------------------------------------------- */
 
 enum { N_OTHERS = 13 };
 
@@ -182,7 +182,7 @@ static saved save_of_fresh(const trpo_settings *s)
     return state;
 }
 
-static void another_models_bytes_are_refused(void)
+static void another_models_bytes_are_rejected(void)
 {
     trpo_settings own, other;
     learner l;
@@ -200,7 +200,7 @@ static void another_models_bytes_are_refused(void)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void a_small_buffer_is_refused(void)
+static void a_small_buffer_is_rejected(void)
 {
     trpo_settings s;
     learner l;
@@ -214,14 +214,14 @@ static void a_small_buffer_is_refused(void)
         CHECK(trpo_save(l.agent, buffer, sizes[i]) == TRPO_ERR_MEMORY);
     CHECK(trpo_save(l.agent, NULL, count) == TRPO_ERR_MEMORY);
     for (size_t i = 0; i <= count; i++) CHECK(buffer[i] == 0xA5);
-    CHECK(trpo_save(l.agent, buffer + 1, count) == TRPO_OK); /* any alignment, and no byte more */
+    CHECK(trpo_save(l.agent, buffer + 1, count) == TRPO_OK); /* any alignment, no extra byte */
     CHECK(buffer[0] == 0xA5);
     CHECK(trpo_load(l.agent, buffer + 1, count) == TRPO_OK);
     free(buffer);
     learner_end(&l);
 }
 
-/* The fields by name: there to read, and to write. */
+/* Fields can be read and written by name. */
 static void fields_are_the_state(void)
 {
     static const char *const names[] = {"theta",     "value_theta", "obs_count",   "obs_mean",
@@ -269,12 +269,12 @@ int main(void)
 {
     for (int space = 0; space < N_SPACES; space++)
         for (int critic = 0; critic < N_CRITICS; critic++)
-            training_goes_on_bit_for_bit(space, critic);
-    truncated_bytes_are_refused();
-    flipped_bits_are_refused();
-    other_bytes_are_refused();
-    another_models_bytes_are_refused();
-    a_small_buffer_is_refused();
+            training_resumes_bit_for_bit(space, critic);
+    truncated_bytes_are_rejected();
+    flipped_bits_are_rejected();
+    other_bytes_are_rejected();
+    another_models_bytes_are_rejected();
+    a_small_buffer_is_rejected();
     fields_are_the_state();
     refresh_follows_a_write();
     return check_result();

@@ -1,14 +1,14 @@
-/* Whole updates under each instruction set: the same bits from all sets with fused multiply-add,
- * for every space and critic, each activation in turn, and layers on both sides of what counts as
- * short (8 outputs). */
+/* Updates with each instruction set: all sets with fused multiply-add give the same bits, for every
+ * space, critic and activation, and for layers on both sides of the limit of short layers (8
+ * outputs). */
 #include "check.h"
 
-/* Those with fused multiply-add; which of them run here, the core says. */
+/* The sets with fused multiply-add; the core knows which of them are supported. */
 static const char *const sets[] = {"avx512", "avx2", "neon"};
 enum { N_SETS = sizeof sets / sizeof *sets, N_SHAPES = 5 };
 
-/* Layers of every shape: linear, short ones, such as end within and at the end of a vector, and
- * linear in features. */
+/* Layers of every shape: linear, short, ending inside and at the end of a vector, and linear in
+ * features. */
 static void shape(trpo_settings *s, int number)
 {
     static const int hidden[N_SHAPES][3] = {{0}, {8, 9}, {33, 4, 17}, {64, 64}, {0}};

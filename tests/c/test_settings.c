@@ -1,5 +1,4 @@
-/* Birth: settings out of range are named; memory is the caller's, and nothing beyond it is
- * touched. */
+/* Creation: settings out of range are named, and nothing beyond the caller's memory is accessed. */
 #include <limits.h>
 
 #include "check.h"
@@ -7,7 +6,7 @@
 /* ---- settings -------------------------------------------------------------------------------- */
 
 typedef struct bad_setting {
-    const char *name; /* what trpo_bad_setting must say */
+    const char *name; /* that trpo_bad_setting must return */
     size_t at;        /* offset of the field            */
     int is_int;
     double value;
@@ -27,8 +26,8 @@ static void assign(trpo_settings *s, const bad_setting *bad)
         memcpy((char *)s + bad->at, &bad->value, sizeof bad->value);
 }
 
-/* Neither bytes nor an agent for such settings, and the memory stays as it was. */
-static void check_refused(const trpo_settings *s, const char *name)
+/* There are no bytes and no agent for such settings, and the memory is unchanged. */
+static void check_rejected(const trpo_settings *s, const char *name)
 {
     unsigned char memory[64];
     trpo_agent *agent = NULL;
@@ -47,7 +46,7 @@ static void check_fields(const bad_setting *bad, size_t count)
         small_settings(&s, GAUSSIAN, 1);
         assign(&s, &bad[i]);
         check_name("%s = %g", bad[i].name, bad[i].value);
-        check_refused(&s, bad[i].name);
+        check_rejected(&s, bad[i].name);
     }
 }
 
@@ -148,7 +147,7 @@ static void damping_that_adapts_starts_above_zero(void)
     s.adaptive_damping = 1;
     CHECK(trpo_bad_setting(&s) == NULL);
     s.cg_damping = 0;
-    check_refused(&s, "cg_damping");
+    check_rejected(&s, "cg_damping");
 }
 
 static void check_parts(int distribution, const int *parts, int n_parts)
@@ -158,7 +157,7 @@ static void check_parts(int distribution, const int *parts, int n_parts)
     s.distribution = distribution;
     s.parts = parts;
     s.n_parts = n_parts;
-    check_refused(&s, "parts");
+    check_rejected(&s, "parts");
 }
 
 static void arrays_out_of_range(void)
@@ -175,14 +174,14 @@ static void arrays_out_of_range(void)
     check_name("widths");
     small_settings(&s, GAUSSIAN, 2);
     s.policy_hidden = nothing;
-    check_refused(&s, "policy_hidden");
+    check_rejected(&s, "policy_hidden");
     s.policy_hidden = NULL;
-    check_refused(&s, "policy_hidden");
+    check_rejected(&s, "policy_hidden");
     small_settings(&s, GAUSSIAN, 2);
     s.value_hidden = negative;
-    check_refused(&s, "value_hidden");
+    check_rejected(&s, "value_hidden");
     s.value_hidden = NULL;
-    check_refused(&s, "value_hidden");
+    check_rejected(&s, "value_hidden");
 }
 
 static void rows_beyond_an_int(void)
@@ -191,7 +190,7 @@ static void rows_beyond_an_int(void)
     check_name("n_steps * n_envs above an int");
     small_settings(&s, GAUSSIAN, 1);
     s.n_steps = s.n_envs = 1 << 16;
-    check_refused(&s, "n_envs");
+    check_rejected(&s, "n_envs");
 }
 
 static void limits_are_legal(void)
@@ -214,7 +213,7 @@ static void limits_are_legal(void)
 
 enum { CANARY = 0x5C, MARGIN = 128 };
 
-static void too_little_memory_is_refused(void)
+static void too_little_memory_is_rejected(void)
 {
     trpo_settings s;
     trpo_agent *agent = NULL;
@@ -232,7 +231,7 @@ static void too_little_memory_is_refused(void)
     free(memory);
 }
 
-/* More workers need more scratch: bytes counted for one do not do for four. */
+/* More workers need more scratch: the bytes for one do not suffice for four. */
 static void run_nothing(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
                         void *arg)
 {
@@ -253,7 +252,7 @@ static void memory_for_one_worker_is_not_enough_for_four(void)
     free(memory);
 }
 
-/* K-FAC's matrices are of the square of the observation's size: without it there are none. */
+/* K-FAC's matrices are quadratic in obs_size; without K-FAC they are not allocated. */
 static void wide_observations_need_no_square_of_memory(void)
 {
     const size_t parameters = 1 << 12, square = parameters * parameters * sizeof(double);
@@ -269,7 +268,7 @@ static void wide_observations_need_no_square_of_memory(void)
     CHECK(trpo_bytes(&s, NULL) > square);
 }
 
-/* Everything an agent can be asked to do, on one that starts at mem + MARGIN + shift. */
+/* Every call on an agent that starts at mem + MARGIN + shift. */
 static uint64_t live_inside(unsigned char *buffer, size_t shift, const trpo_settings *s)
 {
     enum { MANY = 200 };
@@ -306,7 +305,7 @@ static void stays_in_its_memory(const trpo_settings *s)
                 intact = intact && buffer[at] == CANARY;
         CHECK(intact);
         if (i == 0) first = bits;
-        CHECK(bits == first); /* where an agent lives leaves no trace in it */
+        CHECK(bits == first); /* an agent's address does not affect it */
     }
     free(buffer);
 }
@@ -325,7 +324,7 @@ static void nothing_outside_is_written(void)
         }
 }
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 static void every_status_has_a_text(void)
 {
@@ -353,7 +352,7 @@ static void every_rejection_has_a_text(void)
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
-/* The kernels asked for are those in use; what there is not is refused. */
+/* The selected kernels are used; unknown ones are rejected. */
 static void instruction_sets_by_name(void)
 {
     trpo_settings s;
@@ -378,7 +377,7 @@ int main(void)
     rows_beyond_an_int();
     limits_are_legal();
     instruction_sets_by_name();
-    too_little_memory_is_refused();
+    too_little_memory_is_rejected();
     memory_for_one_worker_is_not_enough_for_four();
     wide_observations_need_no_square_of_memory();
     nothing_outside_is_written();

@@ -1,7 +1,7 @@
 /* The table of settings: listed with their defaults, and read and written by name. */
 #include "check.h"
 
-/* The last word of each is the last enumerator. */
+/* The last word of each setting is the last enumerator. */
 static void words_name_the_enumerators(void)
 {
     const struct {

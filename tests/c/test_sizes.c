@@ -1,5 +1,5 @@
-/* Sizes beyond what there can be: bytes are 0 and nothing is placed, on 32 bits as on 64. No sum
- * wraps, which the undefined-behaviour sanitizer would see, and bytes only grow with a size. */
+/* Sizes that no memory can hold: trpo_bytes returns 0 and nothing is placed, in 32 bits or 64. No
+ * sum overflows, which the undefined-behaviour sanitizer checks, and bytes grow with every size. */
 #include <limits.h>
 
 #include "check.h"
@@ -21,7 +21,7 @@ static trpo_settings tiny(void)
     return s;
 }
 
-/* An agent that nobody can have: no setting is at fault alone. */
+/* An agent that is too large although every setting is in range. */
 static void check_too_many(const trpo_settings *s, const trpo_executor *executor)
 {
     unsigned char memory[64];
@@ -126,8 +126,8 @@ static void run_nothing(void *ctx, int n_tasks, void (*task)(void *arg, int inde
     (void)ctx, (void)n_tasks, (void)task, (void)arg;
 }
 
-/* They are counted at once, not one by one. */
-static void two_thousand_million_workers(void)
+/* Scratch is counted once for all workers, not one by one. */
+static void two_billion_workers(void)
 {
     const trpo_executor executor = {NULL, INT_MAX, run_nothing};
     trpo_settings s = tiny();
@@ -235,7 +235,7 @@ int main(void)
     the_square_of_a_layer();
     rows_of_many_numbers();
     everything_at_its_limit();
-    two_thousand_million_workers();
+    two_billion_workers();
     bytes_grow_with_every_size();
     many_large_environments();
     masks_of_many_choices();

@@ -1,11 +1,11 @@
-/* How far a step may go: rules of acceptance, the floor of log_std, damping that adapts, settings
- * that change as an agent learns; and the clock by which stages are timed. */
+/* Rules of the step: acceptance, bounds of log_std, adaptive damping, settings that change during
+ * training; and the clock that times stages. */
 #include "check.h"
 
-/* ---- how far a step may go ------------------------------------------------------------------- */
+/* ---- rules of the step ----------------------------------------------------------------------- */
 
-/* What the rule says of a step that was taken. */
-static void check_promise(const trpo_settings *s, int status, const trpo_info *info)
+/* What the rule guarantees for an accepted step. */
+static void check_guarantee(const trpo_settings *s, int status, const trpo_info *info)
 {
     const double limit = s->kl_slack * s->target_kl * (1 + 1e-6);
     CHECK((status == TRPO_OK) == (info->rejected == TRPO_NOT_REJECTED));
@@ -16,15 +16,15 @@ static void check_promise(const trpo_settings *s, int status, const trpo_info *i
     if (s->acceptance == TRPO_ACCEPT_IMPROVEMENT) CHECK(info->surr_gain > 0);
 }
 
-/* What adaptive damping is multiplied by, by how well the gain was predicted. */
+/* The factor on the adaptive damping, by the ratio of the gain to the prediction. */
 static double adapted(const trpo_info *info)
 {
     const double ratio = info->surr_gain / info->surr_gain_predicted;
     return ratio < 0.25 ? 1.5 : ratio > 0.75 ? 1 / 1.5 : 1;
 }
 
-/* Each rule with bounds that are soon reached, and the damping that it says it used. */
-static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction)
+/* Each rule, with bounds that are soon reached, and the damping that is reported. */
+static void a_rule_keeps_its_guarantees(int space, int acceptance, int kl_direction)
 {
     trpo_settings s;
     learner l;
@@ -44,7 +44,7 @@ static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction
         const double *scale = state_field(l.agent, "damping_scale", &count);
         const double damping = s.cg_damping * *scale;
         const int status = learner_iterate(&l, &info);
-        check_promise(&s, status, &info);
+        check_guarantee(&s, status, &info);
         if (acceptance == TRPO_ACCEPT_ALWAYS) CHECK(status == TRPO_OK);
         CHECK(info.cg_damping == damping);
         CHECK(is_close(s.cg_damping * *scale, damping * adapted(&info), 1e-12));
@@ -55,13 +55,13 @@ static void a_rule_keeps_its_promise(int space, int acceptance, int kl_direction
     learner_end(&l);
 }
 
-/* Steps below rounding are refused: the damping rises each time. */
-static void a_refused_step_raises_the_damping(void)
+/* Steps below rounding are rejected, and the damping rises each time. */
+static void a_rejected_step_raises_the_damping(void)
 {
     trpo_settings s;
     learner l;
     size_t count;
-    check_name("damping after refused steps");
+    check_name("damping after rejected steps");
     small_settings(&s, GAUSSIAN, 1);
     s.adaptive_damping = 1;
     s.target_kl = 1e-300;
@@ -71,8 +71,8 @@ static void a_refused_step_raises_the_damping(void)
     learner_end(&l);
 }
 
-/* A trust region without an end: no rule takes a step that is no number. */
-static void what_is_not_finite_is_never_taken(int space, int acceptance)
+/* An unlimited trust region: no rule accepts a step that is not finite. */
+static void non_finite_steps_are_rejected(int space, int acceptance)
 {
     trpo_settings s;
     learner l;
@@ -82,13 +82,13 @@ static void what_is_not_finite_is_never_taken(int space, int acceptance)
     s.acceptance = acceptance;
     s.target_kl = 1e300;
     learner_start(&l, &s, NULL);
-    for (int i = 0; i < 3; i++) check_promise(&s, learner_iterate(&l, &info), &info);
+    for (int i = 0; i < 3; i++) check_guarantee(&s, learner_iterate(&l, &info), &info);
     CHECK(state_is_finite(l.agent));
     learner_end(&l);
 }
 
-/* A state from elsewhere whose log_std lies beyond the bounds is moved to the nearer. */
-static void a_state_beyond_the_bounds_is_moved(double first, double low, double high, double is)
+/* A loaded state whose log_std is beyond the bounds is clamped. */
+static void a_state_beyond_the_bounds_is_clamped(double first, double low, double high, double is)
 {
     trpo_settings s;
     learner other, l;
@@ -114,7 +114,7 @@ static void a_state_beyond_the_bounds_is_moved(double first, double low, double 
 
 /* ---- settings that change -------------------------------------------------------------------- */
 
-/* An agent that is told of a setting as it learns does what one does that was born with it. */
+/* Changing a setting during training has the same effect as creating the agent with it. */
 static void new_settings_hold_from_the_next_update_on(void)
 {
     trpo_settings s;
@@ -140,28 +140,28 @@ static void new_settings_out_of_range_change_nothing(void)
 {
     const double bad[] = {0, -1, (double)NAN, (double)INFINITY, -(double)INFINITY};
     trpo_settings s;
-    learner told, left;
+    learner changed, left;
     check_name("new settings out of range");
     small_settings(&s, GAUSSIAN, 1);
     s.critic = TRPO_ADAM;
-    learner_start(&told, &s, NULL);
+    learner_start(&changed, &s, NULL);
     learner_start(&left, &s, NULL);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK(trpo_set_target_kl(told.agent, bad[i]) == TRPO_ERR_SETTING);
-        CHECK(trpo_set_learning_rate(told.agent, bad[i]) == TRPO_ERR_SETTING);
+        CHECK(trpo_set_target_kl(changed.agent, bad[i]) == TRPO_ERR_SETTING);
+        CHECK(trpo_set_learning_rate(changed.agent, bad[i]) == TRPO_ERR_SETTING);
     }
-    CHECK(learner_iterate(&told, NULL) == learner_iterate(&left, NULL));
-    CHECK(saved_bits(told.agent) == saved_bits(left.agent));
-    learner_end(&told);
+    CHECK(learner_iterate(&changed, NULL) == learner_iterate(&left, NULL));
+    CHECK(saved_bits(changed.agent) == saved_bits(left.agent));
+    learner_end(&changed);
     learner_end(&left);
 }
 
 /* ---- the clock ------------------------------------------------------------------------------- */
 
 static int ticks;
-static double ticking(void) { return 1 << ticks++; } /* 1, 2, 4, ...: a sum tells its terms */
+static double ticking(void) { return 1 << ticks++; } /* 1, 2, 4, ...: a sum identifies its terms */
 
-/* Each stage is booked what the clock says of it, and the numbers are those without a clock. */
+/* Each stage gets its time, and the results are those without a clock. */
 static void stages_are_timed(void)
 {
     trpo_settings s;
@@ -189,13 +189,13 @@ int main(void)
 {
     for (int space = 0; space < N_SPACES; space++)
         for (int acceptance = 0; acceptance < 3; acceptance++) {
-            what_is_not_finite_is_never_taken(space, acceptance);
+            non_finite_steps_are_rejected(space, acceptance);
             for (int direction = 0; direction < 2; direction++)
-                a_rule_keeps_its_promise(space, acceptance, direction);
+                a_rule_keeps_its_guarantees(space, acceptance, direction);
         }
-    a_refused_step_raises_the_damping();
-    a_state_beyond_the_bounds_is_moved(-5, -1, 20, -1);
-    a_state_beyond_the_bounds_is_moved(5, -1, 2, 2);
+    a_rejected_step_raises_the_damping();
+    a_state_beyond_the_bounds_is_clamped(-5, -1, 20, -1);
+    a_state_beyond_the_bounds_is_clamped(5, -1, 2, 2);
     new_settings_hold_from_the_next_update_on();
     new_settings_out_of_range_change_nothing();
     stages_are_timed();

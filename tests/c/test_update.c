@@ -1,11 +1,12 @@
-/* One iteration: what every outcome promises, for every kind of agent; what the theory predicts of
- * a small step; returns that are known by hand; and that it learns. */
+/* One iteration: what every outcome guarantees, for every kind of agent; the theory's predictions
+ * for a small step; returns computed by hand; and learning. */
 #include "check.h"
 
-/* ---- what every update promises -------------------------------------------------------------- */
+/* ---- what every update guarantees ------------------------------------------------------------ */
 
-/* ok: inside the trust region and better; any other outcome: theta is bitwise what it was. */
-static void check_promise(learner *l, int status, const trpo_info *info, const double *theta_before)
+/* ok: inside the trust region and better; any other outcome: theta is bitwise unchanged. */
+static void check_guarantee(learner *l, int status, const trpo_info *info,
+                            const double *theta_before)
 {
     size_t count;
     const double *theta = state_field(l->agent, "theta", &count);
@@ -34,13 +35,13 @@ static int checked_iteration(learner *l, trpo_info *info)
     size_t count;
     double *before = copy_theta(l->agent, &count);
     const int status = learner_iterate(l, info);
-    check_promise(l, status, info, before);
+    check_guarantee(l, status, info, before);
     free(before);
     return status;
 }
 
-/* Several iterations of one agent, of which the larger part must find a step. */
-static void keeps_its_promise(const trpo_settings *s)
+/* Several iterations of one agent, most of which must find a step. */
+static void check_guarantees(const trpo_settings *s)
 {
     enum { ITERATIONS = 4 };
     learner l;
@@ -56,7 +57,7 @@ static void keeps_its_promise(const trpo_settings *s)
     learner_end(&l);
 }
 
-/* Choice number `*code` % n; the rest of the code is left for the choices that follow. */
+/* Choice number `*code` % n; the rest of the code encodes further choices. */
 static int take_choice(int *code, int n)
 {
     const int choice = *code % n;
@@ -64,7 +65,7 @@ static int take_choice(int *code, int n)
     return choice;
 }
 
-/* Every kind of agent has a number; 0 is returned when they have run out. */
+/* Sets up the kind of agent with this number; returns 0 after the last. */
 static int kind_of_agent(trpo_settings *s, int code)
 {
     static const int depths[] = {0, 1, 3};
@@ -83,14 +84,14 @@ static int kind_of_agent(trpo_settings *s, int code)
     return code == 0;
 }
 
-static void every_kind_of_agent_keeps_its_promise(void)
+static void every_kind_of_agent_keeps_its_guarantees(void)
 {
     trpo_settings s;
-    for (int code = 0; kind_of_agent(&s, code); code++) keeps_its_promise(&s);
+    for (int code = 0; kind_of_agent(&s, code); code++) check_guarantees(&s);
 }
 
-/* Sizes at which tiles, chunks and blocks of rows are cut, and their neighbours. */
-static void every_number_of_rows_keeps_its_promise(void)
+/* Sizes around the limits of tiles, chunks and blocks. */
+static void every_number_of_rows_keeps_its_guarantees(void)
 {
     static const int rows[] = {2, 3, 63, 64, 65, 255, 256, 257, 513, 8192, 8193};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -122,7 +123,7 @@ static int iterate_with_reward(learner *l, double reward, trpo_info *info)
     return trpo_update(l->agent, info);
 }
 
-/* gamma = 0 and V = 0 (where a ridge critic starts): the advantage is the reward, all the same. */
+/* gamma = 0 and V = 0 (the initial ridge critic), so that advantages are the constant reward. */
 static void constant_advantages_teach_nothing(int space, double reward)
 {
     trpo_settings s;
@@ -136,14 +137,14 @@ static void constant_advantages_teach_nothing(int space, double reward)
     learner_start(&l, &s, NULL);
     double *before = copy_theta(l.agent, &count);
     CHECK(iterate_with_reward(&l, reward, &info) == TRPO_ZERO_GRADIENT);
-    check_promise(&l, TRPO_ZERO_GRADIENT, &info, before);
+    check_guarantee(&l, TRPO_ZERO_GRADIENT, &info, before);
     CHECK(info.grad_norm == 0 && info.rejected == TRPO_REJECTED_ZERO_GRADIENT);
     CHECK(info.kl_tried == 0 && info.surr_gain_tried == 0);
     free(before);
     learner_end(&l);
 }
 
-/* So small a trust region that no step in it can be told from standing still: nothing improves. */
+/* A trust region so small that a step in it does not change anything: there is no improvement. */
 static void a_step_below_rounding_is_rejected(int space)
 {
     trpo_settings s;
@@ -163,7 +164,7 @@ static void a_step_below_rounding_is_rejected(int space)
     learner_end(&l);
 }
 
-/* A trust region without an end: whatever becomes of so long a step, theta stays finite. */
+/* An unlimited trust region: theta stays finite, whatever happens to so long a step. */
 static void a_step_beyond_all_numbers_does_no_harm(int space)
 {
     trpo_settings s;
@@ -178,8 +179,8 @@ static void a_step_beyond_all_numbers_does_no_harm(int space)
     learner_end(&l);
 }
 
-/* A rejected policy step does not keep the critic from learning. */
-static void the_critic_learns_beside_a_rejected_step(int critic)
+/* A rejected policy step does not stop the critic from learning. */
+static void the_critic_learns_despite_a_rejected_step(int critic)
 {
     trpo_settings s;
     learner l;
@@ -197,8 +198,8 @@ static void the_critic_learns_beside_a_rejected_step(int critic)
 
 /* ---- what the theory predicts ---------------------------------------------------------------- */
 
-/* A policy with opinions: near its first parameters every action is about as likely as any other,
- * and much that could be wrong cancels. */
+/* A trained policy: near the initial parameters all actions are about equally likely, and errors
+ * could cancel. */
 static void train_elsewhere(learner *l, int iterations)
 {
     trpo_settings s = l->set;
@@ -214,8 +215,9 @@ static void train_elsewhere(learner *l, int iterations)
     learner_end(&teacher);
 }
 
-/* In a small trust region the surrogate grows as its gradient says, and the KL as the Fisher matrix
- * does: gain -> beta g'x and KL -> beta^2/2 x'Fx, both up to a share of the order of sqrt(KL). */
+/* In a small trust region the surrogate changes as its gradient predicts, and the KL as the Fisher
+ * matrix does: gain -> beta g'x and KL -> beta^2/2 x'Fx, up to relative errors of the order of
+ * sqrt(KL). */
 static void a_small_step_goes_as_predicted(int space, int n_hidden, int preconditioner,
                                            double ent_coef)
 {
@@ -233,7 +235,7 @@ static void a_small_step_goes_as_predicted(int space, int n_hidden, int precondi
     train_elsewhere(&l, 10);
     for (int i = 0; i < 3; i++) {
         CHECK(checked_iteration(&l, &info) == TRPO_OK);
-        CHECK(info.line_search_steps <= 2); /* the KL may come out just above its prediction */
+        CHECK(info.line_search_steps <= 2); /* the KL may slightly exceed its prediction */
         const double shrunk = info.line_search_steps == 1 ? 1 : s.line_search_shrinking_factor;
         CHECK(is_close(info.surr_gain, shrunk * info.surr_gain_predicted, 0.02));
         CHECK(is_close(info.kl, shrunk * shrunk * info.kl_predicted, 0.02));
@@ -241,8 +243,8 @@ static void a_small_step_goes_as_predicted(int space, int n_hidden, int precondi
     learner_end(&l);
 }
 
-/* A linear Gaussian policy's preconditioner is the exact inverse: one product, and the residual is
- * rounding. */
+/* A linear Gaussian policy's preconditioner is the exact inverse: one product suffices, and the
+ * residual is rounding. */
 static void a_linear_gaussian_policy_needs_one_product(void)
 {
     trpo_settings s;
@@ -260,10 +262,10 @@ static void a_linear_gaussian_policy_needs_one_product(void)
     learner_end(&l);
 }
 
-/* ---- returns known by hand ------------------------------------------------------------------- */
+/* ---- returns computed by hand ---------------------------------------------------------------- */
 
-/* The mean square that the critic starts from, for one step of three environments with lambda = 1:
- * one terminates (ret = rew), one is cut short and one goes on (ret = rew + gamma V(next_obs)). */
+/* The critic's initial loss for one step of three environments with lambda = 1: one terminates (ret
+ * = rew), one is truncated and one continues (ret = rew + gamma V(next_obs)). */
 static double value_loss_by_hand(learner *l, const trpo_real *obs, const trpo_real *next_obs,
                                  const double *rew)
 {
@@ -307,7 +309,7 @@ static void truncation_is_not_termination(void)
 
 /* ---- learning -------------------------------------------------------------------------------- */
 
-/* Mean reward of the most likely actions over 2000 steps of a fresh simulator. */
+/* The mean reward of the most likely actions over 2000 steps of a new simulator. */
 static double mean_reward(learner *l)
 {
     toy world;
@@ -346,8 +348,8 @@ static void it_learns(int space, int n_hidden)
 
 int main(void)
 {
-    every_kind_of_agent_keeps_its_promise();
-    every_number_of_rows_keeps_its_promise();
+    every_kind_of_agent_keeps_its_guarantees();
+    every_number_of_rows_keeps_its_guarantees();
     for (int space = 0; space < N_SPACES; space++) {
         constant_advantages_teach_nothing(space, 1);
         constant_advantages_teach_nothing(space, -1e6 / 3);
@@ -362,7 +364,7 @@ int main(void)
         }
     }
     for (int critic = 0; critic < N_CRITICS; critic++)
-        the_critic_learns_beside_a_rejected_step(critic);
+        the_critic_learns_despite_a_rejected_step(critic);
     a_linear_gaussian_policy_needs_one_product();
     truncation_is_not_termination();
     return check_result();

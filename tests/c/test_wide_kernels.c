@@ -1,5 +1,5 @@
-/* The kernels of every instruction set that this machine runs, on what is done in double: products,
- * factors and solutions of matrices; advantages. */
+/* The double kernels of every supported instruction set: products, factors and solutions of
+ * matrices; advantages. */
 #include "every_set.h"
 
 #define DOUBLE_EPSILON 2.220446049250313e-16
@@ -17,7 +17,7 @@ static uint64_t multiply_on(void *arg, const trpok_table *k)
             wrong += !is_near(c->out[(ptrdiff_t)r * c->C + j], &s, DOUBLE_EPSILON);
         }
     CHECK(wrong == 0);
-    CHECK(place_is_whole(AT_OUT));
+    CHECK(place_is_intact(AT_OUT));
     return place_bits(NO_BITS, AT_OUT);
 }
 
@@ -100,7 +100,7 @@ static uint64_t cholesky_on(void *arg, const trpok_table *k)
     check_factor(c);
     check_zero_columns(c);
     check_solution(c);
-    CHECK(place_is_whole(AT_L) && place_is_whole(AT_SOLUTION));
+    CHECK(place_is_intact(AT_L) && place_is_intact(AT_SOLUTION));
     return place_bits(place_bits(NO_BITS, AT_L), AT_SOLUTION);
 }
 
@@ -118,7 +118,7 @@ static void factors_and_solutions(void)
 
 /* ---- advantages ------------------------------------------------------------------------------ */
 
-/* One environment, as kernels.h says it. */
+/* One environment, by the formulas of kernels.h. */
 static int advantages_are_right(const gae_case *c, int e)
 {
     double next_adv = 0, next_val = 0;
@@ -137,7 +137,7 @@ static int advantages_are_right(const gae_case *c, int e)
     return wrong == 0;
 }
 
-/* One environment alone has the bits that it has among the others. */
+/* One environment alone has the same bits as among the others. */
 static int environments_are_independent(const gae_case *c, int e, const trpok_table *k)
 {
     enum { MOST = 64 };
@@ -167,7 +167,7 @@ static uint64_t gae_on(void *arg, const trpok_table *k)
         CHECK(advantages_are_right(c, e));
         CHECK(environments_are_independent(c, e, k));
     }
-    CHECK(place_is_whole(AT_ADV) && place_is_whole(AT_RET));
+    CHECK(place_is_intact(AT_ADV) && place_is_intact(AT_RET));
     return place_bits(place_bits(NO_BITS, AT_ADV), AT_RET);
 }
 

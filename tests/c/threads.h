@@ -1,12 +1,13 @@
-/* What the tests of the pool share: how many threads they try, and whether forks can be watched. */
+/* Shared by the pool's tests: the numbers of threads to try, and whether forks can be tested. */
 #ifndef TRPO_TESTS_THREADS_H
 #define TRPO_TESTS_THREADS_H
 
-enum { MOST_THREADS = 16 };
-static const int thread_counts[] = {1, 2, 3, 4, MOST_THREADS};
+enum { MAX_THREADS = 16 };
+static const int thread_counts[] = {1, 2, 3, 4, MAX_THREADS};
 enum { N_COUNTS = sizeof thread_counts / sizeof *thread_counts };
 
-/* The thread sanitizer keeps a thread of its own, and cannot follow a child that starts threads. */
+/* The thread sanitizer has a thread of its own, and does not support starting threads in a
+ * child. */
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -18,8 +19,8 @@ enum { N_COUNTS = sizeof thread_counts / sizeof *thread_counts };
 #define UNDER_TSAN 0
 #endif
 
-/* The address sanitizer's allocator has locks that a thread may hold as another one forks, and that
- * a child then waits for without end. */
+/* The address sanitizer's allocator has locks that a thread may hold during a fork, and that the
+ * child would then wait for forever. */
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
 #elif defined(__has_feature)

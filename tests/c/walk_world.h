@@ -1,4 +1,4 @@
-/* An agent in simulators that fail on demand, and an executor that deals tasks out at random. */
+/* An agent in simulators that fail on demand, and an executor that runs tasks in random order. */
 #ifndef TRPO_TESTS_WALK_WORLD_H
 #define TRPO_TESTS_WALK_WORLD_H
 
@@ -10,7 +10,7 @@
 
 enum { NOTHING, FAIL, BAD_OBS, BAD_REW, BAD_RESET, TOO_LARGE, TOO_LARGE_AT_RESET, BAD_MASK };
 
-/* Environment `env` goes wrong in its step `at`, counted over all episodes. */
+/* Environment `env` fails in its step `at`, counted over all episodes. */
 typedef struct trouble {
     int what, env, at;
 } trouble;
@@ -18,7 +18,7 @@ typedef struct trouble {
 typedef struct plan {
     trouble first, second;
     int has_masks;
-    const trpo_settings *set; /* of the choices that they forbid */
+    const trpo_settings *set; /* the choices of its masks */
 } plan;
 
 typedef struct walk {
@@ -70,7 +70,7 @@ static inline int walk_step(const void *config, void *state, const double *act, 
     return is_due(config, s, random, FAIL) ? 7 : 0;
 }
 
-/* Half of the choices or more, those that the place says. */
+/* Allows half of the choices or more, depending on the place. */
 static inline int walk_mask(const void *config, const void *state, uint8_t *mask)
 {
     const walk *s = (const walk *)state;
@@ -82,7 +82,7 @@ static inline int walk_mask(const void *config, const void *state, uint8_t *mask
     return 0;
 }
 
-/* Of a space of check.h's; real actions are bounded. */
+/* An environment for a space of check.h; real actions are bounded. */
 static inline trpo_env walk_env(const trpo_settings *set, const plan *p)
 {
     static const double low[] = {-0.7, -0.1}, high[] = {0.7, 0.1};
@@ -120,7 +120,7 @@ typedef struct world {
     trpo_agent *agent;
     trpo_envs *envs;
     trpo_env_failure failure;
-    double total[MAX_ENVS];  /* of the episodes under way, as the stepper counts */
+    double total[MAX_ENVS];  /* of the running episodes, counted step by step */
     int64_t length[MAX_ENVS];
     trpo_episode episodes[4096];
     int n_episodes;
@@ -174,7 +174,7 @@ typedef struct dealer {
 
 static inline int pick(dealer *d, int n) { return (int)((toy_random(&d->random) + 1) / 2 * n) % n; }
 
-/* Any order, any worker: what a pool of threads may come to. */
+/* Any order and any worker, as a thread pool may choose. */
 static inline void run_shuffled(void *ctx, int n_tasks,
                                 void (*task)(void *arg, int index, int worker), void *arg)
 {

@@ -1,6 +1,5 @@
-/* Runs of the pool that are watched: every task once, by workers with numbers of their own.
- *
- * Needs POSIX. Include it first: it asks the system's headers for what it needs. */
+/* Runs of the pool that record that every task runs once, with unique worker numbers.
+ * Needs POSIX. Include it first, since it defines feature macros. */
 #ifndef TRPO_TESTS_WATCH_H
 #define TRPO_TESTS_WATCH_H
 
@@ -15,7 +14,7 @@
 
 #include <time.h>
 
-enum { MOST_TASKS = 3000 };
+enum { MAX_TASKS = 3000 };
 
 static inline void nap(long microseconds)
 {
@@ -24,23 +23,23 @@ static inline void nap(long microseconds)
 }
 
 typedef struct watch {
-    int times[MOST_TASKS];      /* each task was run                                       */
-    int inside[MOST_THREADS];   /* calls under way with this worker number                 */
-    int by[MOST_THREADS];       /* tasks that this worker ran                              */
-    int twice;                  /* a worker number was in use already, or was out of range */
-    long nap_us;                /* how long a task takes                                   */
+    int times[MAX_TASKS];      /* how often each task was run                             */
+    int inside[MAX_THREADS];   /* calls in progress with this worker number               */
+    int by[MAX_THREADS];       /* tasks that this worker ran                              */
+    int twice;                  /* a worker number was in use or out of range */
+    long nap_us;                /* duration of a task                                      */
 } watch;
 
 static inline void watched_task(void *arg, int index, int worker)
 {
     watch *w = (watch *)arg;
-    if (worker < 0 || worker >= MOST_THREADS || index < 0 || index >= MOST_TASKS) {
+    if (worker < 0 || worker >= MAX_THREADS || index < 0 || index >= MAX_TASKS) {
         __atomic_fetch_add(&w->twice, 1, __ATOMIC_SEQ_CST);
         return;
     }
     if (__atomic_fetch_add(&w->inside[worker], 1, __ATOMIC_SEQ_CST) != 0)
         __atomic_fetch_add(&w->twice, 1, __ATOMIC_SEQ_CST);
-    w->times[index]++; /* plain: the run orders it before our reading it */
+    w->times[index]++; /* not atomic: the end of the run orders it before reading */
     w->by[worker]++;
     if (w->nap_us > 0) nap(w->nap_us);
     __atomic_fetch_sub(&w->inside[worker], 1, __ATOMIC_SEQ_CST);
@@ -48,7 +47,7 @@ static inline void watched_task(void *arg, int index, int worker)
 
 static inline int all_once(const watch *w, int n_tasks)
 {
-    for (int i = 0; i < MOST_TASKS; i++)
+    for (int i = 0; i < MAX_TASKS; i++)
         if (w->times[i] != (i < n_tasks)) return 0;
     return w->twice == 0;
 }
@@ -61,12 +60,12 @@ static inline int run_watched(trpo_executor executor, int n_tasks, long nap_us)
     w->nap_us = nap_us;
     executor.run(executor.ctx, n_tasks, watched_task, w);
     int fine = all_once(w, n_tasks);
-    for (int i = executor.n_workers; i < MOST_THREADS; i++) fine = fine && w->by[i] == 0;
+    for (int i = executor.n_workers; i < MAX_THREADS; i++) fine = fine && w->by[i] == 0;
     free(w);
     return fine;
 }
 
-/* Threads of this process, or -1 where they cannot be counted. */
+/* The number of threads of this process, or -1 if unknown. */
 static inline int count_threads(void)
 {
     char line[256];

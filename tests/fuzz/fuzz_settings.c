@@ -59,7 +59,7 @@ static void choose_numbers(trpo_settings *s, input *in)
     s->seed = next_long(in);
 }
 
-static void run_in_a_row(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
+static void run_sequentially(void *ctx, int n_tasks, void (*task)(void *arg, int index, int worker),
                          void *arg)
 {
     (void)ctx;
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     trpo_default_settings(&s);
     choose_sizes(&s, &in);
     choose_numbers(&s, &in);
-    const trpo_executor executor = {NULL, next_int(&in), run_in_a_row};
+    const trpo_executor executor = {NULL, next_int(&in), run_sequentially};
     const int is_bad = trpo_bad_setting(&s) != NULL || executor.n_workers < 1;
     const size_t bytes = trpo_bytes(&s, &executor);
     MUST((trpo_useful_workers(&s) == 0) == (trpo_bad_setting(&s) != NULL));

@@ -1,8 +1,8 @@
-/* Bytes whose checksum is right are not believed for that: what cannot have been saved is refused,
- * and nothing has changed. Nor does a field's writer do harm. */
-#include "told.h"
+/* Bytes with a valid checksum but impossible values are rejected without changing anything, and
+ * writing such values to a field does no harm. */
+#include "scripted.h"
 
-/* ---- an agent's ------------------------------------------------------------------------------ */
+/* ---- agents ---------------------------------------------------------------------------------- */
 
 static void put_checksum(unsigned char *bytes, size_t count)
 {
@@ -18,7 +18,7 @@ static unsigned char *saved_of(const trpo_agent *agent)
     return bytes;
 }
 
-/* Where field `name` begins in saved bytes: fields end where the checksum begins. */
+/* Where a field starts in saved bytes: the last field ends where the checksum starts. */
 static size_t place_of(trpo_agent *agent, const char *wanted)
 {
     size_t count, from_end = sizeof(uint64_t), n = 0;
@@ -44,7 +44,7 @@ static int load_with(learner *l, const char *name, size_t i, double x)
     return status;
 }
 
-/* trpo_refresh after number i of a field was written; then it is put back. */
+/* trpo_refresh after setting number i of a field, which is then restored. */
 static int refresh_with(learner *l, const char *name, size_t i, double x)
 {
     size_t count, bytes = trpo_save_bytes(l->agent);
@@ -52,9 +52,9 @@ static int refresh_with(learner *l, const char *name, size_t i, double x)
     unsigned char *saved = (unsigned char *)take(bytes);
     field[i] = x;
     const int status = trpo_refresh(l->agent);
-    CHECK(trpo_save(l->agent, saved, bytes) == status); /* what is refused is not written either */
+    CHECK(trpo_save(l->agent, saved, bytes) == status); /* what trpo_load rejects is not saved */
     toy_observe(&l->world, l->obs, l->set.n_envs);
-    CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs, NULL) == TRPO_OK); /* no harm is done */
+    CHECK(trpo_act(l->agent, l->act, NULL, NULL, l->obs, NULL) == TRPO_OK); /* it still works */
     CHECK(trpo_predict(l->agent, l->act, l->obs, NULL, 0, l->set.n_envs) == TRPO_OK);
     (field = state_field(l->agent, name, &count))[i] = right;
     CHECK(trpo_refresh(l->agent) == TRPO_OK);
@@ -69,7 +69,7 @@ static void check_number(learner *l, const char *name, size_t i, double x, int s
     CHECK(load_with(l, name, i, x) == status);
 }
 
-static void check_refused(learner *l, const char *name, size_t i, const double *x, size_t count)
+static void check_rejected(learner *l, const char *name, size_t i, const double *x, size_t count)
 {
     for (size_t j = 0; j < count; j++) check_number(l, name, i, x[j], TRPO_ERR_MODEL);
 }
@@ -93,11 +93,11 @@ static void fields_of_an_agent(void)
     learner_start(&l, &s, NULL);
     learner_iterate(&l, NULL);
     for (int i = 0; trpo_state_field(l.agent, i, &name, &count) != NULL; i++)
-        check_refused(&l, name, 0, not_finite, 3);
-    for (int i = 0; i < 3; i++) check_refused(&l, counts[i], i == 2 ? 3 : 0, no_count, 7);
-    for (int i = 0; i < 3; i++) check_refused(&l, squares[i], 0, no_square, 3);
-    for (size_t i = 0; i < 2; i++) check_refused(&l, "counters", i, no_word, 5);
-    check_refused(&l, "damping_scale", 0, no_scale, 6);
+        check_rejected(&l, name, 0, not_finite, 3);
+    for (int i = 0; i < 3; i++) check_rejected(&l, counts[i], i == 2 ? 3 : 0, no_count, 7);
+    for (int i = 0; i < 3; i++) check_rejected(&l, squares[i], 0, no_square, 3);
+    for (size_t i = 0; i < 2; i++) check_rejected(&l, "counters", i, no_word, 5);
+    check_rejected(&l, "damping_scale", 0, no_scale, 6);
     check_number(&l, "counters", 1, 4294967295.0, TRPO_OK);
     check_number(&l, "counters", 2, 4503599627000000.0, TRPO_OK); /* close to 2^52 */
     check_number(&l, "damping_scale", 0, 1e-7, TRPO_OK);
@@ -105,9 +105,9 @@ static void fields_of_an_agent(void)
     learner_end(&l);
 }
 
-/* ---- environments' --------------------------------------------------------------------------- */
+/* ---- environments ---------------------------------------------------------------------------- */
 
-/* The saved piece mirrors the outcome's arrays, in bytes that end with the checksum. */
+/* The saved bytes hold the outcome's arrays, followed by the checksum. */
 static int load_changed(world *w, const void *array, const void *value, size_t bytes)
 {
     const size_t count = trpo_envs_save_bytes(w->envs);
@@ -159,13 +159,13 @@ static void rows_of_environments(void)
         check_byte(&w, &w.out.term[e], 2, TRPO_ENV_ERR_SAVED);
         check_byte(&w, &w.out.trunc[e], 255, TRPO_ENV_ERR_SAVED);
     }
-    check_byte(&w, &w.out.term[1], 0, TRPO_ENV_ERR_SAVED); /* it has ended, and says it has not */
+    check_byte(&w, &w.out.term[1], 0, TRPO_ENV_ERR_SAVED); /* ended, but not terminated */
     check_length(&w, 1, 0, TRPO_ENV_ERR_SAVED);
     check_length(&w, 0, 0, TRPO_ENV_OK);
     world_end(&w);
 }
 
-/* What failed shows anything, and can be saved like that. */
+/* A failed environment may have any observation, and can be saved. */
 static void a_broken_environment(void)
 {
     world w;
@@ -177,8 +177,8 @@ static void a_broken_environment(void)
     world_end(&w);
 }
 
-/* Leaves open what its state says: bit k is choice k. */
-static int told_mask(const void *config, const void *state, uint8_t *mask)
+/* Allows what the state says: bit k is choice k. */
+static int scripted_mask(const void *config, const void *state, uint8_t *mask)
 {
     (void)config, (void)state;
     mask[GO] = mask[END] = 1;
@@ -186,20 +186,20 @@ static int told_mask(const void *config, const void *state, uint8_t *mask)
     return 0;
 }
 
-static void masks_are_the_environment_s(void)
+static void saved_masks_are_verified(void)
 {
     enum { A = N_CHOICES + 2 };
     world w;
-    w.env = told_env(5);
-    w.env.mask = told_mask;
+    w.env = scripted_env(5);
+    w.env.mask = scripted_mask;
     world_place(&w, 1);
     CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
     world_step(&w, 1, END, TRPO_ENV_NEXT_STEP);
-    check_byte(&w, &w.out.mask[N_CHOICES], 0, TRPO_ENV_ERR_SAVED);  /* no choice is left      */
-    check_byte(&w, &w.out.mask[FAIL], 1, TRPO_ENV_ERR_SAVED);       /* a forbidden one is open */
-    check_byte(&w, &w.out.mask[END], 0, TRPO_ENV_ERR_SAVED);        /* an open one forbidden  */
+    check_byte(&w, &w.out.mask[N_CHOICES], 0, TRPO_ENV_ERR_SAVED);  /* all forbidden          */
+    check_byte(&w, &w.out.mask[FAIL], 1, TRPO_ENV_ERR_SAVED);       /* one too many allowed */
+    check_byte(&w, &w.out.mask[END], 0, TRPO_ENV_ERR_SAVED);        /* one too many forbidden */
     check_byte(&w, &w.out.mask[GO], 2, TRPO_ENV_ERR_SAVED);
-    check_byte(&w, &w.out.mask[A + FAIL], 0, TRPO_ENV_ERR_SAVED);   /* after the end all are open */
+    check_byte(&w, &w.out.mask[A + FAIL], 0, TRPO_ENV_ERR_SAVED);   /* after the end: all  */
     check_byte(&w, &w.out.mask[GO], 1, TRPO_ENV_OK);
     world_end(&w);
 }
@@ -209,6 +209,6 @@ int main(void)
     fields_of_an_agent();
     rows_of_environments();
     a_broken_environment();
-    masks_are_the_environment_s();
+    saved_masks_are_verified();
     return check_result();
 }

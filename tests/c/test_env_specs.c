@@ -1,5 +1,5 @@
-/* What is refused of an environment's struct, and that the built-in ones are not. */
-#include "told.h"
+/* Invalid environment structs are rejected, and the built-in ones are valid. */
+#include "scripted.h"
 
 static int is_bad(const trpo_env *env, const char *field)
 {
@@ -9,7 +9,7 @@ static int is_bad(const trpo_env *env, const char *field)
 
 #define CHECK_BAD(field, name, value)                                                              \
     do {                                                                                           \
-        trpo_env env = told_env(0);                                                                \
+        trpo_env env = scripted_env(0);                                                            \
         env.field = value;                                                                         \
         CHECK(is_bad(&env, name));                                                                 \
         CHECK(trpo_envs_init(&envs, &env, 1, 0, memory, sizeof memory) < 0);                       \
@@ -47,7 +47,7 @@ static void bad_structs(void)
 
 static void statuses_of_init(void)
 {
-    trpo_env env = told_env(0);
+    trpo_env env = scripted_env(0);
     trpo_envs *envs;
     const size_t bytes = trpo_envs_bytes(&env, E);
     char *memory = (char *)take(bytes);
