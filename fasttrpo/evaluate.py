@@ -6,12 +6,13 @@ import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fasttrpo.checks.values import integer, optional
 from fasttrpo.errors import UserError, UserTypeError
+from fasttrpo.protocols import Predictor
 from fasttrpo.spaces import check_same, describe
 from fasttrpo.stream.make import as_vector_env, given_env, is_name, shares
 from fasttrpo.stream.step import Step
@@ -20,13 +21,18 @@ from fasttrpo.training.episodes import Episode, EpisodeStatistics
 from fasttrpo.training.watch import infos
 from fasttrpo.trpo import TRPO, making
 
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+    from fasttrpo.protocols import EnvLike
+
 N_ENVS = 10
 LONG = 100_000  # steps of an episode
 
 
 def evaluate_policy(
-    model: Any,
-    env: Any,
+    model: Predictor,
+    env: EnvLike,
     n_eval_episodes: int = 10,
     deterministic: bool = True,
     render: bool = False,
@@ -111,8 +117,8 @@ def rendering(env: Any, *of_step: Any) -> None:
 
 
 def play(
-    model: Any,
-    env: Any,
+    model: Predictor,
+    env: EnvLike,
     n_episodes: int,
     deterministic: bool = True,
     seed: int | None = None,
@@ -139,11 +145,11 @@ def play(
         _release(model, env)
 
 
-def _making(model: Any) -> dict[str, Any]:
+def _making(model: Predictor) -> dict[str, Any]:
     return making(model.settings) if isinstance(model, TRPO) else {}
 
 
-def check_spaces(model: Any, env: Any) -> None:
+def check_spaces(model: Predictor, env: VectorEnv) -> None:
     """ValueError names both if they differ; what is no TRPO knows for itself what it takes."""
     if isinstance(model, TRPO):
         own = describe(model.observation_space, model.action_space)
@@ -151,7 +157,12 @@ def check_spaces(model: Any, env: Any) -> None:
 
 
 def _play(
-    model: Any, env: Any, n_episodes: int, deterministic: bool, seed: int | None, watch: Any
+    model: Predictor,
+    env: VectorEnv,
+    n_episodes: int,
+    deterministic: bool,
+    seed: int | None,
+    watch: Callable[..., None] | None,
 ) -> Iterator[Episode]:
     # Models of others may have none.
     takes_masks = "action_masks" in inspect.signature(model.predict).parameters

@@ -28,6 +28,7 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import integer, one_of, real
 from fasttrpo.core import backend
 from fasttrpo.errors import UserError
+from fasttrpo.protocols import Agent, Theory
 from fasttrpo.settings import ACCEPTANCES
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS
@@ -97,7 +98,7 @@ class Policy:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
         return self._agent(1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
 
-    def _agent(self, n_rows: int, **settings: Any) -> Any:
+    def _agent(self, n_rows: int, **settings: Any) -> Agent:
         resolved = AgentSettings(
             obs_size=self.obs_size,
             distribution=self.distribution,
@@ -114,10 +115,10 @@ class Policy:
         self,
         theta: Vector,
         obs: ArrayLike,
-        actions: Any = None,
-        advantages: Any = None,
+        actions: ArrayLike | None = None,
+        advantages: ArrayLike | None = None,
         name: str = "theta",
-    ) -> Any:
+    ) -> Theory:
         """The theory of an agent at theta with the batch in it; actions None where they do not
         matter.
         """

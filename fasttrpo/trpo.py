@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 from weakref import WeakMethod
 
 import numpy as np
@@ -15,6 +15,7 @@ from fasttrpo.checks.values import integer
 from fasttrpo.core import backend
 from fasttrpo.files import checkpoint as archives
 from fasttrpo.logs.logger import Logger, as_logger
+from fasttrpo.protocols import Record
 from fasttrpo.sb3.calls import Calls
 from fasttrpo.sb3.view import register
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
@@ -26,7 +27,11 @@ from fasttrpo.stream.make import as_vector_env, is_name, seen_env
 from fasttrpo.training.episodes import Episode
 from fasttrpo.training.learning import Learning
 from fasttrpo.training.rollout import Rollout, checked
-from fasttrpo.training.trainer import Record, Trainer
+from fasttrpo.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike, EnvLike
+    from fasttrpo.settings.keywords import Changes, Keywords, Overrides
 
 
 class TRPO(Calls):
@@ -48,7 +53,7 @@ class TRPO(Calls):
     _trainer: Trainer
     _seen_env: Any
 
-    def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
+    def __init__(self, policy: str | type, env: EnvLike, **keywords: Unpack[Keywords]) -> None:
         n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
         wanted = expand(policy, keywords, n_envs)
         settings = make_settings(policy, wanted)
@@ -122,7 +127,7 @@ class TRPO(Calls):
         stream = self._trainer.stream
         return stream is not None and stream.obs is not None
 
-    def set_env(self, env: Any) -> None:
+    def set_env(self, env: EnvLike) -> None:
         """Takes another environment, which is reset when it is first stepped.
 
         A callback may do so too, from the next iteration on; RuntimeError in the midst of a rollout
@@ -152,14 +157,14 @@ class TRPO(Calls):
     def learn(
         self,
         total_timesteps: float,
-        callback: Any = None,
+        callback: CallbackLike = None,
         log_interval: int | None = 1,
         tb_log_name: str = "TRPO",
         reset_num_timesteps: bool = True,
         progress_bar: bool | None = False,
         *,
         max_seconds: float | None = None,
-    ) -> TRPO:
+    ) -> Self:
         """Trains for at least `total_timesteps` environment steps, in whole iterations.
 
         total_timesteps      an integer, or a float that is one: 1e6
@@ -226,7 +231,7 @@ class TRPO(Calls):
         rows = checked(rollout, self._trainer.observations, self._trainer.actions)
         return self._trainer.update(rows, rollout.shape)
 
-    def change(self, **changes: Any) -> None:
+    def change(self, **changes: Unpack[Changes]) -> None:
         """Replaces settings from the next iteration on; errors as `load` has them."""
         if "n_envs" in changes:
             raise AttributeError("n_envs belongs to the environment: call set_env(env)")
@@ -343,13 +348,13 @@ class TRPO(Calls):
     def load(
         cls,
         path: str | os.PathLike | BinaryIO,
-        env: Any = None,
+        env: EnvLike | None = None,
         device: Any = "auto",
         custom_objects: Mapping[str, Any] | None = None,
         print_system_info: bool = False,
         force_reset: bool = True,
-        **overrides: Any,
-    ) -> TRPO:
+        **overrides: Unpack[Overrides],
+    ) -> Self:
         """The model that `save` wrote; without `env` it predicts, saves and updates.
 
         path       a bare name finds .npz before .zip, and a name in .zip its .npz; or an open file

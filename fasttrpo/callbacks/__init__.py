@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from fasttrpo.training.callback import (
     rows_to_multiple,
 )
 from fasttrpo.training.progress_bar import ProgressBarCallback
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike
 
 __all__ = [
     "BaseCallback",
@@ -109,7 +112,7 @@ class CheckpointCallback(BaseCallback):
 class EveryNTimesteps(EventCallback):
     """Calls another callback's `on_step` each time `n_steps` steps of the environments are over."""
 
-    def __init__(self, n_steps: float, callback: Any) -> None:
+    def __init__(self, n_steps: float, callback: CallbackLike) -> None:
         super().__init__(callback)
         self.n_steps = count(1)("n_steps", n_steps)
         self.last_time_trigger = 0

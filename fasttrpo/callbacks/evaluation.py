@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from fasttrpo.training.callback import EVER, BaseCallback, EventCallback, adopt,
 from fasttrpo.training.episodes import Episode, success_rate, successes
 from fasttrpo.training.trainer import keep_last
 from fasttrpo.trpo import making
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike, EnvLike
 
 
 class EvalCallback(EventCallback):
@@ -54,9 +57,9 @@ class EvalCallback(EventCallback):
 
     def __init__(
         self,
-        eval_env: Any,
-        callback_on_new_best: Any = None,
-        callback_after_eval: Any = None,
+        eval_env: EnvLike,
+        callback_on_new_best: CallbackLike = None,
+        callback_after_eval: CallbackLike = None,
         n_eval_episodes: int = 5,
         eval_freq: float = 10000,
         log_path: str | os.PathLike | None = None,

@@ -18,6 +18,8 @@ class Check(NamedTuple):
     legal: str
     """which values are legal, as it follows "must be" """
     convert: Callable[[str, Any], Any]
+    words: tuple[str, ...] = ()
+    """the legal words, if only words are legal"""
 
     def __call__(self, name: str, value: Any) -> Any:
         return self.convert(name, value)
@@ -123,7 +125,7 @@ def one_of(*words: str) -> Check:
             raise refuse(name, value, legal)
         return value
 
-    return Check(legal, check)
+    return Check(legal, check, words)
 
 
 def optional(inner: Check) -> Check:
@@ -131,4 +133,5 @@ def optional(inner: Check) -> Check:
     return Check(
         f"{inner.legal} or None",
         lambda name, value: None if value is None else inner(name, value),
+        inner.words,
     )

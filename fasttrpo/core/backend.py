@@ -18,6 +18,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer
 from fasttrpo.core import source_tree
 from fasttrpo.errors import UserError, UserImportError
+from fasttrpo.protocols import Agent
 from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.settings.agent import AgentSettings
 
@@ -60,7 +61,9 @@ def choose_aloud(backend: str | None) -> str:
     return chosen
 
 
-def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
+def make_agent(
+    settings: AgentSettings, backend: str | None = None, dtype: str = "float32"
+) -> Agent:
     """A fresh agent; both backends have the same constructor and methods."""
     if choose(backend) == "compiled":
         return importlib.import_module(_EXTENSION[dtype]).Agent(settings)

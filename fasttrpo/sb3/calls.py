@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, st
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.training.episodes import successes
+
+if TYPE_CHECKING:  # `__getattr__` and `__setattr__` as declarations of each setting
+    from fasttrpo.settings.keywords import Attributes, Changes
+else:
+    Attributes = object
 
 _SETTINGS = frozenset(each.name for each in fields(Settings))
 
@@ -85,7 +90,7 @@ class Policy:
         """Nothing: the policy is the same in training and evaluation."""
 
 
-class Calls:
+class Calls(Attributes):
     """The part of `TRPO` that is there for scripts written for Stable-Baselines3.
 
     Every setting can be read as an attribute (`model.gamma`), and set where `load` may change it
@@ -98,18 +103,20 @@ class Calls:
     get_env: Any
     load: Any
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _SETTINGS and "_trainer" in vars(self):
-            return getattr(self.settings, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SETTINGS:
-            self.change(**{name: value})
-        else:
-            object.__setattr__(self, name, value)
+        def __getattr__(self, name: str) -> Any:
+            if name in _SETTINGS and "_trainer" in vars(self):
+                return getattr(self.settings, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def change(self, **changes: Any) -> None:
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _SETTINGS:
+                self.change(**{name: value})
+            else:
+                object.__setattr__(self, name, value)
+
+    def change(self, **changes: Unpack[Changes]) -> None:
         raise NotImplementedError
 
     def __reduce__(self) -> tuple:

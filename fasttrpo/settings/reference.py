@@ -53,10 +53,9 @@ def page() -> str:
 
 
 def _keyword(each: Field[Any]) -> tuple[str, ...]:
-    check = each.metadata.get("check")
     default = None if each.default is MISSING else each.default
-    legal = "a dict" if check is None else check.legal
-    return each.name, str(each.type), repr(default), legal, each.metadata["meaning"]
+    legal, meaning = each.metadata["check"].legal, each.metadata["meaning"]
+    return each.name, str(each.type), repr(default), legal, meaning
 
 
 def _core(row: Row) -> tuple[str, ...]:

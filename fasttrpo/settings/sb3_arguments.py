@@ -17,8 +17,8 @@ _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCr
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
 _FLAT_EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
 
-# Name -> (the values that change nothing, why there are no others).
-_KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
+# Keywords of `TRPO`: name -> (the values that change nothing, why there are no others).
+KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_sde": ((False,), "state-dependent exploration (gSDE) is not offered"),
     "rollout_buffer_class": ((None,), "rollouts are kept by the core"),
     "rollout_buffer_kwargs": ((None, {}), "rollouts are kept by the core"),
@@ -57,7 +57,7 @@ def policy_name(policy: Any) -> Any:
 
 def without(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """`TRPO`'s keywords without those that only Stable-Baselines3 has a use for."""
-    rest = _dropped("", keywords, _KEYWORDS)
+    rest = _dropped("", keywords, KEYWORDS)
     rest.pop("sde_sample_freq", None)  # of gSDE
     if "device" in rest:
         check_device(rest.pop("device"))

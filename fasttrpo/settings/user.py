@@ -34,21 +34,28 @@ ENV_BACKENDS = ("native", "gymnasium")
 # As in csrc/core/settings.c: the rows of a rollout that an int can count with room to spare.
 LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
+# What `change` cannot replace, besides the policy.
+FIXED = ("policy_kwargs", "preset", "scale_actions", "seed")
 
 
-def _setting(default: Any, check: Check, meaning: str) -> Any:
-    """A field of `Settings` with its check and its line in the reference."""
-    return field(default=default, metadata={"check": check, "meaning": meaning})
+def _setting(default: Any, check: Check, meaning: str, accepts: str = "") -> Any:
+    """A field of `Settings` with its check and its line in the reference.
+
+    accepts  the type of what users may pass, unless it is the type of the field
+    """
+    metadata = {"check": check, "meaning": meaning, "accepts": accepts}
+    return field(default=default, metadata=metadata)
 
 
-def _core(name: str, *, check: Check | None = None, meaning: str = "", **default: Any) -> Any:
+def _core(name: str, *, check: Check | None = None, meaning: str = "", **given: Any) -> Any:
     """A setting of the core: default, range and meaning are those of its row unless given here.
 
-    meaning  follows the row's.
+    meaning  is appended to the row's
     """
     row = ROWS[name]
     together = "; ".join(filter(None, (row.meaning, meaning)))
-    return _setting(default.get("default", row.default), check or row.check, together)
+    default, accepts = given.get("default", row.default), given.get("accepts", "")
+    return _setting(default, check or row.check, together, accepts)
 
 
 def _optional(name: str, meaning: str) -> Any:
@@ -127,9 +134,11 @@ class Settings:
     kl_slack: float = _core("kl_slack")
     acceptance: str = _core("acceptance")
     sub_sampling_factor: int = _core("sub_sampling_factor")
-    policy_kwargs: Any = field(  # a mapping, complete once checked
-        default=None,
-        metadata={"meaning": "networks, initial standard deviation and features: see below"},
+    policy_kwargs: dict[str, Any] = _setting(  # noqa: RUF009
+        None,
+        Check("a dict", lambda name, value: value),  # __post_init__ checks and completes it
+        "networks, initial standard deviation and features: see below",
+        accepts="Mapping[str, Any] | None",
     )
     stats_window_size: int = _setting(
         100, size, "number of episodes that return_mean and length_mean of a record average over"
@@ -147,12 +156,14 @@ class Settings:
         None,
         optional(Check("a path", _path)),
         "folder of TensorBoard's logs, which need the extra `tensorboard`. None: no such logs",
+        accepts="str | os.PathLike[str] | None",
     )
     seed: int = field(
         default_factory=lambda: int.from_bytes(os.urandom(4), "little"),
         metadata={
             "check": ROWS["seed"].check,
             "meaning": "seed of all random numbers. None: drawn, and recorded",
+            "accepts": "int | None",
         },
     )
     preset: str | None = _setting(
@@ -177,8 +188,9 @@ class Settings:
     )
     dtype: str = _setting(
         "float32",
-        Check(one_of(*DTYPES).legal, _dtype),
+        Check(one_of(*DTYPES).legal, _dtype, DTYPES),
         "precision of the work on the batch",
+        accepts="str | type[np.floating[Any]] | np.dtype[Any]",
     )
     backend: str | None = _setting(
         None,
@@ -187,7 +199,8 @@ class Settings:
     )
     preconditioner: str = _core(
         "preconditioner",
-        check=Check(f"{ROWS['preconditioner'].check.legal} or None", _none_is_a_word),
+        check=optional(ROWS["preconditioner"].check)._replace(convert=_none_is_a_word),
+        accepts="str | None",
     )
     critic: str = _core("critic")
     normalize_observations: bool = _core("normalize_observations")
@@ -201,25 +214,25 @@ class Settings:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if (check := each.metadata.get("check")) is not None:
-                object.__setattr__(self, each.name, check(each.name, getattr(self, each.name)))
+            checked = each.metadata["check"](each.name, getattr(self, each.name))
+            object.__setattr__(self, each.name, checked)
         object.__setattr__(self, "policy_kwargs", network(self.policy, self.policy_kwargs))
         integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
         if self.adaptive_damping and self.cg_damping == 0:
             raise refuse("cg_damping", self.cg_damping, "a number > 0 with adaptive_damping")
 
 
-def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
+def make_settings(policy: str | type, keywords: Mapping[str, Any]) -> Settings:
     """The user's keywords as `Settings`; Stable-Baselines3's others are taken where harmless.
 
     TypeError for a name that is no setting, ValueError for a value out of range; a warning when
     an Adam setting is given for a critic that has no use for it, or features for observations of
     any scale.
     """
-    policy, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
+    name, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
     _check_names(keywords)
     given = {name: value for name, value in keywords.items() if name != "seed" or value is not None}
-    settings = Settings(policy, **given)
+    settings = Settings(name, **given)
     _warn_unused(settings, keywords)
     _warn_scale(settings)
     return settings
@@ -261,12 +274,12 @@ class TooFewRows(UserError, AssertionError):
 def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     """A saved model's settings with some of them replaced; errors as `make_settings` has them.
 
-    TypeError for policy, policy_kwargs, preset, scale_actions and seed: the saved parameters and
-    random streams have those. ValueError for a critic whose parameters are not the saved one's.
+    Raises TypeError for `policy` and what is in FIXED, which determine the saved parameters and
+    random streams, and ValueError for a critic whose parameters have another shape.
     """
     keywords = sb3_arguments.without(keywords)
     _check_names(keywords)
-    fixed = sorted({"policy_kwargs", "preset", "scale_actions", "seed"} & set(keywords))
+    fixed = sorted(set(FIXED) & set(keywords))
     if fixed:
         raise UserTypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
     changed = replace(settings, **keywords)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo.checks.suggest import nearest
 from fasttrpo.core import source_tree
@@ -13,10 +13,15 @@ from fasttrpo.errors import UserError, UserImportError, UserTypeError
 from fasttrpo.stream import answers
 from fasttrpo.stream.ownership import close_at_end, kept
 
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+    from fasttrpo.protocols import EnvLike
+
 
 def as_vector_env(
-    env: Any, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
-) -> Any:
+    env: EnvLike, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
+) -> VectorEnv:
     """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
     a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
 
@@ -32,24 +37,25 @@ def as_vector_env(
 
     if is_name(env):
         return _make(env, n_envs, env_backend, n_threads)
+    made: Any = env
     if isinstance(env, VecEnvView):
-        env = env.vector_env
+        made = env.vector_env
     elif is_vec_env(env):
-        env = WrappedVecEnv(env)
-    is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
-    if isinstance(env, gymnasium.Env) and not is_vector:
-        answers.check_spaces(env, "observation_space", "action_space")
-        env = _wrap(env)
+        made = WrappedVecEnv(env)
+    is_vector = isinstance(made, gymnasium.vector.VectorEnv)  # EnvPool's are both
+    if isinstance(made, gymnasium.Env) and not is_vector:
+        answers.check_spaces(made, "observation_space", "action_space")
+        made = _wrap(made)
     elif not is_vector:
         raise UserTypeError(
             "env must be an environment id, a shared library, a NumbaEnvironment, a gymnasium.Env, "
             "a gymnasium.vector.VectorEnv or a VecEnv of Stable-Baselines3's, "
-            f"got {answers.no_environment(env)}"
+            f"got {answers.no_environment(made)}"
         )
-    answers.check_spaces(env, "single_observation_space", "single_action_space")
-    if n_envs not in (1, env.num_envs):
-        raise UserError(f"n_envs={n_envs}, but the environment passed has {env.num_envs}")
-    return env
+    answers.check_spaces(made, "single_observation_space", "single_action_space")
+    if n_envs not in (1, made.num_envs):
+        raise UserError(f"n_envs={n_envs}, but the environment passed has {made.num_envs}")
+    return made
 
 
 def given_env(env: Any) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from fasttrpo.errors import UserError
+from fasttrpo.protocols import CompiledAgent
 from fasttrpo.spaces import batches
 from fasttrpo.stream import answers, workers
 from fasttrpo.stream.answers import Asked
@@ -23,6 +24,9 @@ from fasttrpo.stream.masks import Masks
 from fasttrpo.stream.notes import Noted
 from fasttrpo.stream.seeds import of_env
 from fasttrpo.stream.step import Step
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
 
 PIECE = 0.05  # seconds
 
@@ -56,16 +60,15 @@ class Stream:
     process of its own ended, this is a RuntimeError which names it.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: VectorEnv) -> None:
         from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
-        self.env = env
+        self.env: Any = env  # with what only compiled environments have
         self._nowhere = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
         self._mode = _autoreset_mode(env, AutoresetMode)
-        # Asked of the class, for a wrapper may hand on what it does not have itself.
-        self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
+        self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
         self._masks = Masks(env)
@@ -163,7 +166,7 @@ class Stream:
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
-    def run(self, agent: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def run(self, agent: CompiledAgent, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Steps of the agent's own into its rollout, without Python in between (`steps_in_c`).
 
         Returns the episodes that ended, and the returns and lengths (E,) of those under way;
@@ -203,6 +206,11 @@ class Stream:
                 first, infos = self._first(self.env.reset(options={"reset_mask": done.copy()}))
             return after, batches.replaced(after, done, first), (done, infos)
         return obs, obs, None
+
+
+def _steps_in_c(env: Any) -> bool:
+    """Whether the environment's own class does; a wrapper may forward what it does not have."""
+    return hasattr(type(env), "steps_in_c") and env.steps_in_c
 
 
 def _is_savable(env: Any) -> bool:

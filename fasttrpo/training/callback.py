@@ -10,11 +10,17 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from fasttrpo.errors import UserTypeError
+from fasttrpo.protocols import Record
+
+if TYPE_CHECKING:
+    from fasttrpo.logs.logger import Logger
+    from fasttrpo.protocols import Callback, CallbackLike
+    from fasttrpo.trpo import TRPO
 
 EACH, EVER = 0, sys.maxsize  # rows
 
@@ -57,10 +63,11 @@ class BaseCallback:
     before it is called next. Otherwise the rows are stepped one by one, with the same bits.
     """
 
+    model: TRPO
     _parent: Callable[[], Any] | None = None
 
     def __init__(self, verbose: int = 0) -> None:
-        self.model: Any = None
+        self.model = None  # type: ignore[assignment] # until `init_callback`
         self.n_calls = 0
         self.num_timesteps = 0
         self.verbose = verbose
@@ -86,7 +93,7 @@ class BaseCallback:
         return self.model.get_env()
 
     @property
-    def logger(self) -> Any:
+    def logger(self) -> Logger:
         """The model's log: `logger.record(key, value)`."""
         return self.model.logger
 
@@ -121,7 +128,7 @@ class BaseCallback:
         """A rollout is full; the update follows."""
         self._on_rollout_end()
 
-    def on_record(self, record: dict[str, Any]) -> bool:
+    def on_record(self, record: Record) -> bool:
         """An iteration ended; False stops."""
         self.num_timesteps = self.model.num_timesteps
         return goes_on(self._on_record(record))
@@ -171,7 +178,7 @@ class BaseCallback:
     def _on_rollout_end(self) -> None:
         pass
 
-    def _on_record(self, record: dict[str, Any]) -> bool | None:
+    def _on_record(self, record: Record) -> bool | None:
         return True
 
     def _on_training_end(self) -> None:
@@ -181,7 +188,7 @@ class BaseCallback:
         pass
 
 
-def tell(callback: Any, error: BaseException) -> None:
+def tell(callback: Callback, error: BaseException) -> None:
     """Tells one callback what ends learning. Where it fails itself, a note on `error` says so: the
     others still have their turn, and the caller sees what came first.
     """
@@ -241,7 +248,7 @@ def loosen(callback: Any, seen: set[int] | None = None) -> None:
 class EventCallback(BaseCallback):
     """Calls another callback's `on_step` on an event (`_on_event`); base class of such."""
 
-    def __init__(self, callback: Any = None, verbose: int = 0) -> None:
+    def __init__(self, callback: CallbackLike = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = None if callback is None else as_callback(callback)
         adopt(self.callback, self)
@@ -278,9 +285,9 @@ class EventCallback(BaseCallback):
 class CallbackList(BaseCallback):
     """Several callbacks, each called in turn; one that returns False stops after the others."""
 
-    def __init__(self, callbacks: Iterable[Any]) -> None:
+    def __init__(self, callbacks: Iterable[CallbackLike]) -> None:
         super().__init__()
-        self.callbacks = [as_callback(each) for each in callbacks]
+        self.callbacks: list[Any] = [as_callback(each) for each in callbacks]
 
     def _init_callback(self) -> None:
         for callback in self.callbacks:
@@ -319,7 +326,7 @@ class CallbackList(BaseCallback):
         for callback in self.callbacks:
             callback.on_rollout_end()
 
-    def _on_record(self, record: dict[str, Any]) -> bool:
+    def _on_record(self, record: Record) -> bool:
         # Stable-Baselines3's own callbacks have no such moment.
         told = [each for each in self.callbacks if hasattr(each, "on_record")]
         return all([goes_on(callback.on_record(record)) for callback in told])
@@ -352,11 +359,11 @@ class ConvertCallback(BaseCallback):
 class RecordCallback(BaseCallback):
     """A function of an iteration's record, called after each iteration."""
 
-    def __init__(self, function: Callable[[dict[str, Any]], bool | None]) -> None:
+    def __init__(self, function: Callable[[Record], bool | None]) -> None:
         super().__init__()
         self.function = function
 
-    def _on_record(self, record: dict[str, Any]) -> bool | None:
+    def _on_record(self, record: Record) -> bool | None:
         return self.function(record)
 
 
@@ -365,7 +372,7 @@ class RecordCallback(BaseCallback):
 _CALLED = ("init_callback", "on_training_start", "on_rollout_start", "on_step", "on_rollout_end")
 
 
-def as_callback(given: Any) -> Any:
+def as_callback(given: CallbackLike) -> Callback:
     """A callback object as it is; a list of what is one; or a function as one.
 
     A function that needs two arguments gets Stable-Baselines3's (locals, globals) at every step;
@@ -375,13 +382,18 @@ def as_callback(given: Any) -> Any:
         return CallbackList([])
     if isinstance(given, list | tuple):
         return CallbackList(given)
-    if all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type):
+    if _is_callback(given):
         return given
     if not callable(given) or isinstance(given, type):
         raise UserTypeError(
             f"callback must be a function, a BaseCallback or a list of such, got {given!r}"
         )
     return ConvertCallback(given) if _n_needed(given) == 2 else RecordCallback(given)
+
+
+def _is_callback(given: object) -> TypeGuard[Callback]:
+    """Whether it has the methods that `learn` calls."""
+    return all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type)
 
 
 def _n_needed(function: Callable[..., Any]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from fasttrpo.errors import UserRuntimeError
+from fasttrpo.protocols import Agent, CompiledAgent, Watcher
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
@@ -48,13 +49,13 @@ class Unwatched:
 
 
 def collect(
-    agent: Any,
+    agent: Agent,
     stream: Stream,
     observations: Observations,
     actions: Actions,
     statistics: EpisodeStatistics,
     n_steps: int,
-    watch: Any = Unwatched(),  # noqa: B008 - it has no state
+    watch: Watcher = Unwatched(),  # noqa: B008 - it has no state
 ) -> int:
     """`n_steps` steps of every environment into the agent's rollout; how many really happened.
 
@@ -93,12 +94,16 @@ def _check_unmoved(stream: Stream) -> None:
         )
 
 
-def _steps_in_c(agent: Any, stream: Stream, actions: Actions) -> bool:
+def _steps_in_c(agent: Agent, stream: Stream, actions: Actions) -> TypeGuard[CompiledAgent]:
     return stream.steps_in_c and hasattr(agent, "collect") and not actions.scale
 
 
 def _collect_in_c(
-    agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int, watch: Any
+    agent: CompiledAgent,
+    stream: Stream,
+    statistics: EpisodeStatistics,
+    n_steps: int,
+    watch: Watcher,
 ) -> None:
     """Piece by piece: in between the interpreter sees to signals, other threads and the watch."""
     collected = 0

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo.checks.values import count as count_of
 from fasttrpo.checks.values import integer, optional, real
 from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.logs import logger as logs
+from fasttrpo.protocols import Record
 from fasttrpo.training.callback import CallbackList, as_callback, loosen
 from fasttrpo.training.progress_bar import ProgressBarCallback
-from fasttrpo.training.trainer import Record, Trainer
+from fasttrpo.training.trainer import Trainer
 from fasttrpo.training.watch import Stopped
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike
 
 _seconds = optional(real("a number > 0", lambda x: x > 0))
 
@@ -28,7 +32,7 @@ class Learning:
         trainer: Trainer,
         model: Any,
         total_timesteps: float,
-        callback: Any,
+        callback: CallbackLike,
         log_interval: int | None,
         tb_log_name: str,
         reset_num_timesteps: bool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fasttrpo.protocols import Record
 from fasttrpo.training.callback import BaseCallback
 
 
@@ -30,7 +31,7 @@ class ProgressBarCallback(BaseCallback):
         )
         self.logger.print = self._bar.write  # keeps what is said above the bar
 
-    def _on_record(self, record: dict[str, Any]) -> None:
+    def _on_record(self, record: Record) -> None:
         words = f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
         words += f"{record['steps_per_second']:.0f} steps/s"
         self._bar.set_postfix_str(words, refresh=False)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from fasttrpo.protocols import Agent, Record
+from fasttrpo.settings import Settings
 from fasttrpo.settings.critics import CRITICS
 
 IN_A_ROW = 10
@@ -29,8 +31,8 @@ REASONS = {
 class Scene(NamedTuple):
     """What a cause is guessed from."""
 
-    record: dict[str, Any]  # of the last update
-    settings: Any
+    record: Record  # of the last update
+    settings: Settings
     largest_obs: float  # nan if unknown, or normalised, which clips them at 10
     largest_value: float  # among the value network's parameters
 
@@ -43,9 +45,9 @@ class Rejections:
 
     def see(
         self,
-        record: dict[str, Any],
-        settings: Any,
-        agent: Any,
+        record: Record,
+        settings: Settings,
+        agent: Agent,
         seen: Callable[[], np.ndarray | None],
     ) -> None:
         """After each update. seen() is observations (..., O) around it; None: they are unknown."""

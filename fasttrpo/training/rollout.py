@@ -12,6 +12,7 @@ import numpy as np
 
 from fasttrpo.checks.arrays import finite_rows
 from fasttrpo.errors import UserError, UserTypeError
+from fasttrpo.protocols import Agent
 from fasttrpo.spaces import Actions, Observations, numeric
 
 
@@ -92,7 +93,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     )
 
 
-def replay(agent: Any, rollout: Rollout) -> None:
+def replay(agent: Agent, rollout: Rollout) -> None:
     """Puts a checked rollout into the agent, row by row."""
     masks, valid = rollout.action_masks, rollout.valid
     assert valid is not None  # `checked` filled it in

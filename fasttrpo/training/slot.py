@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.core import backend
+from fasttrpo.protocols import Agent, State
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.schedules import SCHEDULED
-
-State = dict[str, np.ndarray]
 
 # Where threads share a loaded model, one of them makes its agent. The lock is reentrant: a signal
 # handler may save the model meanwhile, and a schedule may use another loaded model.
@@ -28,7 +27,7 @@ class Recipe:
     backend: str
     dtype: str
 
-    def make(self) -> Any:
+    def make(self) -> Agent:
         """A fresh agent. ValueError or MemoryError for settings that no agent can have."""
         return backend.make_agent(self.settings, self.backend, self.dtype)
 
@@ -49,7 +48,7 @@ class AgentSlot:
         self._agent = recipe.make() if saved is None else None
 
     @property
-    def agent(self) -> Any:
+    def agent(self) -> Agent:
         """The agent; of a loaded model it is made now, where nobody has needed it before."""
         if self._agent is None:
             with _MAKING:
@@ -57,7 +56,7 @@ class AgentSlot:
                     self._agent = self._loaded()
         return self._agent
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Agent:
         assert self._saved is not None
         agent = self._recipe.make()
         state = self._saved(agent.state())
@@ -65,7 +64,7 @@ class AgentSlot:
         self._saved = None
         return agent
 
-    def fit(self, recipe: Recipe) -> Any:
+    def fit(self, recipe: Recipe) -> Agent:
         """The agent of this recipe. After an error the slot is as it was."""
         if recipe != self._recipe:
             if recipe.without_schedules() == self._recipe.without_schedules():
@@ -78,11 +77,11 @@ class AgentSlot:
             self._recipe = recipe
         return self.agent
 
-    def contents(self) -> tuple[Any, Recipe]:
+    def contents(self) -> tuple[Agent, Recipe]:
         """For `put_back`."""
         return self.agent, self._recipe
 
-    def put_back(self, agent: Any, recipe: Recipe) -> None:
+    def put_back(self, agent: Agent, recipe: Recipe) -> None:
         """Undoes `fit`."""
         self._agent, self._recipe = agent, recipe
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from sys import intern
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,21 +23,23 @@ from fasttrpo import spaces
 from fasttrpo.core import backend
 from fasttrpo.errors import UserRuntimeError
 from fasttrpo.logs.logger import Logger
+from fasttrpo.protocols import Agent, Record, State
 from fasttrpo.settings import Settings
 from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.stream.make import given_env
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training.callback import CallbackList
+from fasttrpo.training.callback import BaseCallback, CallbackList
 from fasttrpo.training.collect import collect
 from fasttrpo.training.episodes import EpisodeStatistics
 from fasttrpo.training.rejections import Rejections
 from fasttrpo.training.rollout import Rollout, replay
-from fasttrpo.training.slot import AgentSlot, Recipe, State
+from fasttrpo.training.slot import AgentSlot, Recipe
 from fasttrpo.training.watch import Stopped, Watch
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
 
 # Where an iteration is: between two, as rows are collected, or around the update: as the rollout is
 # prepared, and from the full rollout until the update is made.
@@ -86,7 +88,7 @@ class Trainer:
     # -- the agent ----------------------------------------------------------------------------
 
     @property
-    def agent(self) -> Any:
+    def agent(self) -> Agent:
         """As the last iteration left it."""
         return self._slot.agent
 
@@ -150,7 +152,7 @@ class Trainer:
 
     # -- the environments ---------------------------------------------------------------------
 
-    def attach(self, env: Any) -> None:
+    def attach(self, env: VectorEnv) -> None:
         """Other environments; they are reset when they are first stepped."""
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self.stream = Stream(env)
@@ -205,7 +207,7 @@ class Trainer:
 
     # -- an iteration -------------------------------------------------------------------------
 
-    def iterate(self, callback: Any = None) -> Record:
+    def iterate(self, callback: BaseCallback | None = None) -> Record:
         """Collects a rollout, updates the agent, and returns the record.
 
         Where the rollout fails, or a callback stops it (Stopped), it is dropped with its episodes;
@@ -235,7 +237,7 @@ class Trainer:
         of_rollout = {**statistics.record(), "seconds_collect": collected - started}
         return self._record(result, of_rollout, started, self._last_rows)
 
-    def collect(self, callback: Any) -> EpisodeStatistics:
+    def collect(self, callback: BaseCallback) -> EpisodeStatistics:
         """Fills the agent's rollout; the episodes as they stand after it, not yet kept.
 
         Where every row is a reset (NEXT_STEP, short rollouts), there is nothing to learn from:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fasttrpo.spaces import batches
 from fasttrpo.stream.step import Step
-from fasttrpo.training.callback import EACH, rows_until_step
+from fasttrpo.training.callback import EACH, BaseCallback, rows_until_step
 from fasttrpo.training.collect import Row
 from fasttrpo.training.episodes import Episode
 
@@ -24,7 +24,7 @@ class Watch:
     singly  whether it has to see each row
     """
 
-    def __init__(self, trainer: Any, callback: Any) -> None:
+    def __init__(self, trainer: Any, callback: BaseCallback) -> None:
         self._trainer, self._callback = trainer, callback
         self._row = self._unseen = 0
         self.singly = rows_until_step(callback) == EACH
