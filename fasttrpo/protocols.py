@@ -6,16 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line starts without NumPy
+    import numpy as np
     from gymnasium import Env
     from gymnasium.vector import VectorEnv
 
-Array = np.ndarray
 Record = dict[str, Any]
 """what an iteration reports, by name"""
-State = dict[str, np.ndarray]
+State = dict[str, "np.ndarray"]
 """what an agent or a run needs to resume, by name"""
 
 
@@ -25,10 +23,10 @@ class Theory(Protocol):
     def load_batch(self, obs: Any, act: Any, adv: Any) -> None:
         """Loads rows (N, O), (N, D), (N,)."""
 
-    def gradient(self) -> Array:
+    def gradient(self) -> np.ndarray:
         """The surrogate's gradient (P,)."""
 
-    def fisher_product(self, v: Any) -> Array:
+    def fisher_product(self, v: Any) -> np.ndarray:
         """The damped Fisher matrix times v (P,)."""
 
     def evaluate(self, theta: Any) -> tuple[float, float, float]:
@@ -40,8 +38,8 @@ class Agent(Protocol):
 
     target_kl: float
     learning_rate: float
-    theta: Array
-    value_theta: Array
+    theta: np.ndarray
+    value_theta: np.ndarray
 
     @property
     def theory(self) -> Theory:
@@ -57,10 +55,10 @@ class Agent(Protocol):
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes what `state` returned."""
 
-    def act(self, obs: Any, mask: Any = None) -> tuple[Array, Array, Array]:
+    def act(self, obs: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(actions, log-probabilities, values) of a new row (E, O)."""
 
-    def record(self, obs: Any, act: Any, mask: Any = None) -> tuple[Array, Array]:
+    def record(self, obs: Any, act: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """(log-probabilities, values) of a new row with given actions."""
 
     def push(self, rew: Any, term: Any, trunc: Any, next_obs: Any, skip: Any = None) -> None:
@@ -75,10 +73,10 @@ class Agent(Protocol):
     def update(self) -> Record:
         """One iteration on a full rollout."""
 
-    def predict(self, obs: Any, deterministic: bool, mask: Any = None) -> Array:
+    def predict(self, obs: Any, deterministic: bool, mask: Any = None) -> np.ndarray:
         """Actions (N, D), outside of any rollout."""
 
-    def value(self, obs: Any) -> Array:
+    def value(self, obs: Any) -> np.ndarray:
         """The critic's values (N,)."""
 
 
