@@ -11,16 +11,18 @@ import importlib
 import importlib.util
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer
 from fasttrpo.core import source_tree
 from fasttrpo.errors import UserError, UserImportError
-from fasttrpo.protocols import Agent
 from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.settings.agent import AgentSettings
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import Agent
 
 VARIABLE = "FASTTRPO_BACKEND"
 THREADS_VARIABLE = "FASTTRPO_NUM_THREADS"

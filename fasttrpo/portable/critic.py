@@ -172,8 +172,8 @@ class Critic(NamedTuple):
     """None: V is a network of the policy's inputs (N, F). Otherwise it is linear, with
     coefficients of features(inputs) (N, n_features F) that start at 0."""
     n_features: int = 1
-    minibatch: Callable | None = None
-    """(settings, N): rows of a minibatch of N rows where batch_size is 0; None: no minibatches"""
+    minibatch: Callable = lambda settings, N: N
+    """(settings, N) -> rows of a minibatch of N rows where batch_size is 0"""
 
 
 CRITICS = {

@@ -150,7 +150,7 @@ def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
     """ValueError names the first value, of (T, E) or (T, E, components), that is not finite."""
     bad = ~np.isfinite(values)
     for step in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)):
-        finite_rows(name, values[step], "environment", step, skip[step])
+        finite_rows(name, values[step], "environment", int(step), skip[step])
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
