@@ -403,7 +403,7 @@ def test_contact_forces_are_the_same_without_the_extension(monkeypatch):
     forces = importlib.import_module("fasttrpo.envs.mujoco.forces")
 
     def observed():
-        forces._post.cache_clear()
+        forces._post_constraint.cache_clear()
         env = mujoco.make("Ant-v5", num_envs=3, n_threads=2)
         env.reset(seed=0)
         return [env.step(np.full((3, 8), 0.5))[0] for _ in range(20)]
@@ -411,5 +411,5 @@ def test_contact_forces_are_the_same_without_the_extension(monkeypatch):
     compiled = observed()
     monkeypatch.setitem(sys.modules, "fasttrpo.core._envs", None)
     np.testing.assert_array_equal(observed(), compiled)
-    assert forces._post()[1] is None
-    forces._post.cache_clear()
+    assert forces._post_constraint()[1] is None
+    forces._post_constraint.cache_clear()

@@ -3,9 +3,9 @@
 It imports Numba, so it is imported only when an environment is compiled.
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -50,18 +50,19 @@ for _function in (draws.philox, draws.draw, draws.uniform, draws.normal, draws.i
     register_jitable(_function)
 
 
+# Numba compares the signature of each of these with that of the lambda, annotations included.
 @overload_method(RandomType, "uniform")
-def _uniform(stream: Any, low: Any = 0.0, high: Any = 1.0) -> Callable[..., Any]:
+def _uniform(stream, low=0.0, high=1.0):
     return lambda stream, low=0.0, high=1.0: draws.uniform(stream.words, low, high)
 
 
 @overload_method(RandomType, "normal")
-def _normal(stream: Any, mean: Any = 0.0, std: Any = 1.0) -> Callable[..., Any]:
+def _normal(stream, mean=0.0, std=1.0):
     return lambda stream, mean=0.0, std=1.0: draws.normal(stream.words, mean, std)
 
 
 @overload_method(RandomType, "integers")
-def _integers(stream: Any, low: Any, high: Any) -> Callable[..., Any]:
+def _integers(stream, low, high):
     return lambda stream, low, high: draws.integers(stream.words, low, high)
 
 
