@@ -202,7 +202,7 @@ def test_what_identifies_a_class():
 def test_old_entries_are_dropped(tmp_path, monkeypatch):
     from fasttrpo.envs.python import jit
 
-    monkeypatch.setattr(jit, "MOST_KEPT", 3)
+    monkeypatch.setattr(jit, "MOST_ENTRIES", 3)
     (tmp_path / "__pycache__").mkdir()
     for i in range(6):
         (tmp_path / f"env_{i}.py").write_text("")
