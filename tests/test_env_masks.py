@@ -353,7 +353,7 @@ class Wrong(Counter):
         ),
         (ONES, ONES[1:], r"mask of environment 1 at step 2 has shape \(8,\) .*shape \(9,\)"),
         (ONES, ("a",) * 9, r"of environment 1 at step 2 has shape \(9,\) and dtype <U1"),
-        (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is no array, and not one for each"),
+        (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is not an array"),
     ],
 )
 def test_a_mask_of_another_form_is_named(mask, wrong, message):

@@ -109,13 +109,13 @@ def test_numbers_that_are_true_are_open(compiled):
 
 
 def test_a_mask_writes_to_nothing_else():
-    with pytest.raises(CompileError, match="mask: it writes to an array that is only to be read"):
+    with pytest.raises(CompileError, match="mask: it writes to a read-only array"):
         small(writing).make_vec(1)
     with pytest.raises(SimulationError, match=r"writing raised ValueError: .*read-only"):
         small(writing).make_vec(1, compiled=False).reset(seed=0)
-    with pytest.raises(CompileError, match="mask must return nothing, and returns"):
+    with pytest.raises(CompileError, match="mask must return nothing"):
         small(returning).make_vec(1)
-    with pytest.raises(SimulationError, match="it must return nothing, and returned 3"):
+    with pytest.raises(SimulationError, match=r"must return nothing, .* 3"):
         small(returning).make_vec(1, compiled=False).reset(seed=0)
 
 

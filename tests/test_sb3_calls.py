@@ -59,7 +59,7 @@ def test_harmless_arguments_are_taken():
     ("name", "value", "reason"),
     [
         ("use_sde", True, "gSDE"),
-        ("rollout_buffer_class", object, "kept by the core"),
+        ("rollout_buffer_class", object, "the core stores rollouts"),
         ("_init_setup_model", False, "built at once"),
         ("device", "tpu", "'auto' or 'cpu'"),
     ],

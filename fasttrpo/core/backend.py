@@ -53,7 +53,7 @@ def choose_aloud(backend: str | None) -> str:
     """
     chosen = choose(backend)
     is_asked_for = backend or os.environ.get(VARIABLE)
-    if chosen == "portable" and not is_asked_for and not source_tree.was_told():
+    if chosen == "portable" and not is_asked_for and not source_tree.has_warned():
         warnings.warn(
             "the compiled core is missing, so the slower portable backend runs; "
             "backend='portable' says so without this warning",

@@ -19,7 +19,7 @@ _SOURCES = ("setup.py", "fasttrpo/core/*.pyx", "fasttrpo/core/*.pxi", "csrc/*/*.
 _EXTENSIONS = ("_core32", "_core64", "_envs")
 
 _bare: Path | None = None
-_was_told = False
+_has_warned = False
 
 
 def fingerprint(root: Path) -> str:
@@ -38,7 +38,7 @@ def complete(room: list[str]) -> None:
     are missing there and were built from the same sources; else a RuntimeWarning says how to build
     them, unless the portable backend is what FASTTRPO_BACKEND asks for.
     """
-    global _bare, _was_told
+    global _bare, _has_warned
     folder = Path(room[0])
     root = folder.parent.parent
     if _has_extension(folder):
@@ -48,8 +48,8 @@ def complete(room: list[str]) -> None:
         room.append(str(installed))
         return
     _bare = root
-    _was_told = os.environ.get("FASTTRPO_BACKEND") != "portable"
-    if _was_told:
+    _has_warned = os.environ.get("FASTTRPO_BACKEND") != "portable"
+    if _has_warned:
         others = f" (those in {installed} were built from other sources)" if installed else ""
         warnings.warn(
             f"fasttrpo is imported from its source tree, {_bare}, which has no compiled "
@@ -60,9 +60,9 @@ def complete(room: list[str]) -> None:
         )
 
 
-def was_told() -> bool:
+def has_warned() -> bool:
     """Whether the user has read that this is a source tree without extensions."""
-    return _was_told
+    return _has_warned
 
 
 def remedy() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import size
 from fasttrpo.settings.critics import CRITICS
-from fasttrpo.settings.policy_kwargs import resolved_features
+from fasttrpo.settings.policy_kwargs import resolve_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
 from fasttrpo.settings.table import ROWS, CoreSettings
 from fasttrpo.settings.user import Settings
@@ -61,7 +61,7 @@ def resolve(
         log_std_init=network["log_std_init"],
         log_std_min=network["log_std_min"],
         log_std_max=network["log_std_max"],
-        **resolved_features(network, obs_size),
+        **resolve_features(network, obs_size),
         **values,
     )
 

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any
 
 from fasttrpo.settings.critics import CRITICS
-from fasttrpo.settings.policy_kwargs import n_inputs, resolved_features
+from fasttrpo.settings.policy_kwargs import n_inputs, resolve_features
 from fasttrpo.settings.user import Settings
 
 INVERT, APPLY = 25.0, 2.5
@@ -38,7 +38,7 @@ def affordable(
     chosen  names of the settings that the user has chosen, which stay
     """
     network = settings.policy_kwargs
-    resolved_features(network, obs_size)  # raises if there are too many
+    resolve_features(network, obs_size)  # raises if there are too many
     inputs = n_inputs(network, obs_size)
     rows = settings.n_steps * settings.n_envs
     policy = [inputs, *network["net_arch"]["pi"], n_outputs]

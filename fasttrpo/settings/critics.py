@@ -41,6 +41,6 @@ CRITICS: dict[str, Critic] = {
 }
 
 
-def with_setting(name: str) -> list[str]:
+def critics_with(name: str) -> list[str]:
     """The critics that a setting applies to; [] if it applies to all."""
     return [critic for critic, of in CRITICS.items() if name in of.settings]

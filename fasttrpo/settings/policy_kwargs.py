@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, plain, positive, real, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
-from fasttrpo.settings.sb3_arguments import policy_kwargs_without
+from fasttrpo.settings.sb3_arguments import drop_ignored_policy_kwargs
 from fasttrpo.settings.table import ROWS
 
 ACTIVATIONS = ROWS["activation"].choices
@@ -97,7 +97,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
-    given = policy_kwargs_without(given)
+    given = drop_ignored_policy_kwargs(given)
     for name in given:
         if name not in KEYWORDS:
             raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), KEYWORDS)}")
@@ -232,7 +232,7 @@ def n_inputs(network: Mapping[str, Any], obs_size: int) -> int:
     return int(network["n_features"])
 
 
-def resolved_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
+def resolve_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
     """The fields of `AgentSettings` that features set, for observations of obs_size.
 
     Raises ValueError with the number of polynomial features if there are too many.

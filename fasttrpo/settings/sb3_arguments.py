@@ -55,7 +55,7 @@ def policy_name(policy: Any) -> Any:
     return "MlpPolicy" if name in _MLP else policy
 
 
-def without(keywords: Mapping[str, Any]) -> dict[str, Any]:
+def drop_ignored(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """`TRPO`'s keywords without those that only Stable-Baselines3 uses."""
     rest = _dropped("", keywords, KEYWORDS)
     rest.pop("sde_sample_freq", None)  # of gSDE
@@ -64,7 +64,7 @@ def without(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def policy_kwargs_without(given: Mapping[str, Any]) -> dict[str, Any]:
+def drop_ignored_policy_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
     """`policy_kwargs` without what only Stable-Baselines3 uses."""
     rest = _dropped("policy_kwargs ", given, _POLICY_KWARGS)
     rest.pop("share_features_extractor", None)  # flattening has no parameters to share

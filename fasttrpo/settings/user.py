@@ -17,7 +17,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
-from fasttrpo.settings.critics import CRITICS, with_setting
+from fasttrpo.settings.critics import CRITICS, critics_with
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.settings.table import ROWS
@@ -226,7 +226,7 @@ def make_settings(policy: str | type, keywords: Mapping[str, Any]) -> Settings:
     Raises TypeError for an unknown setting, ValueError for a value out of range. Warns of a setting
     that the critic does not use, and of features for unscaled observations.
     """
-    name, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
+    name, keywords = sb3_arguments.policy_name(policy), sb3_arguments.drop_ignored(keywords)
     _check_names(keywords)
     given = {name: value for name, value in keywords.items() if name != "seed" or value is not None}
     settings = Settings(name, **given)
@@ -274,7 +274,7 @@ def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
     Raises TypeError for `policy` and what is in FIXED, which determine the saved parameters and
     random streams, and ValueError for a critic whose parameters have another shape.
     """
-    keywords = sb3_arguments.without(keywords)
+    keywords = sb3_arguments.drop_ignored(keywords)
     _check_names(keywords)
     fixed = sorted(set(FIXED) & set(keywords))
     if fixed:
@@ -309,7 +309,7 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
 
 def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
     for name in keywords:
-        critics = with_setting(name)
+        critics = critics_with(name)
         if keywords[name] is not None and critics and settings.critic not in critics:
             warnings.warn(
                 f"{name} only applies to critic={' or '.join(map(repr, critics))}; "

@@ -31,10 +31,10 @@ __all__ = [
 
 def describe(observation_space: Any, action_space: Any) -> tuple[Observations, Actions]:
     """The spaces of one environment. Raises ValueError for an unsupported space."""
-    observations = _observations.of(observation_space)
+    observations = _observations.from_space(observation_space)
     if observations.size == 0:
         raise UserError(f"observation space {observation_space} is empty")
-    return observations, _actions.of(action_space)
+    return observations, _actions.from_space(action_space)
 
 
 def check_same(own: tuple, given: tuple) -> None:

@@ -233,7 +233,7 @@ _COUNTED: dict[str, Any] = {
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ContinuousActions, *_COUNTED.values())}
 
 
-def of(space: Any) -> Any:
+def from_space(space: Any) -> Actions:
     """From a Gymnasium space. Raises ValueError with a remedy if it is not supported."""
     from gymnasium import spaces
 

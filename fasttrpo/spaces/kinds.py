@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -89,13 +89,13 @@ class Box(Kind):
     dtypes = "fiub"
 
     @classmethod
-    def from_space(cls, space: Any) -> Box:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.Box`."""
         low, high = (tuple(np.ravel(bound).tolist()) for bound in (space.low, space.high))
         return cls(tuple(space.shape), low, high, np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Box:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         shape, dtype = _shape(data["shape"]), _dtype(data["dtype"], cls.dtypes)
         low, high = (_bounds(side, data[side], np.dtype(dtype)) for side in ("low", "high"))
@@ -130,12 +130,12 @@ class Discrete(Kind):
         return Choices((self.n,), (self.start,))
 
     @classmethod
-    def from_space(cls, space: Any) -> Discrete:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.Discrete`."""
         return cls(int(space.n), int(space.start), np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Discrete:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         dtype = _dtype(data.get("dtype", "int64"), "iu")
         n, start = _COUNT("n", data["n"]), _WHOLE("start", data["start"])
@@ -168,13 +168,13 @@ class MultiDiscrete(Kind):
         return Choices(self.nvec, self.start)
 
     @classmethod
-    def from_space(cls, space: Any) -> MultiDiscrete:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.MultiDiscrete`."""
         nvec, start = (tuple(np.ravel(each).tolist()) for each in (space.nvec, space.start))
         return cls(tuple(space.shape), nvec, start, np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> MultiDiscrete:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         shape = _shape(data["shape"])
         nvec = tuple(_COUNT("nvec", n) for n in _list("nvec", data["nvec"]))
@@ -207,12 +207,12 @@ class MultiBinary(Kind):
         return Choices((2,) * math.prod(self.shape), (0,) * math.prod(self.shape))
 
     @classmethod
-    def from_space(cls, space: Any) -> MultiBinary:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.MultiBinary`."""
         return cls(tuple(map(int, space.shape)))
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> MultiBinary:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         return cls(_shape(data["shape"]))
 

@@ -254,7 +254,7 @@ class DictObservations(_Parts):
         """From a `gymnasium.spaces.Dict`. Raises ValueError for keys that cannot be saved."""
         keys = [_key(key, name) for key in space.spaces]
         each = zip(keys, space.spaces.values(), strict=True)
-        return cls(tuple((key, of(part, f"{name}[{key!r}]")) for key, part in each))
+        return cls(tuple((key, from_space(part, f"{name}[{key!r}]")) for key, part in each))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DictObservations:
@@ -288,7 +288,7 @@ class TupleObservations(_Parts):
     @classmethod
     def from_space(cls, space: Any, name: str) -> TupleObservations:
         """From a `gymnasium.spaces.Tuple`."""
-        return cls(tuple((i, of(s, f"{name}[{i}]")) for i, s in enumerate(space.spaces)))
+        return cls(tuple((i, from_space(s, f"{name}[{i}]")) for i, s in enumerate(space.spaces)))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TupleObservations:
@@ -337,7 +337,7 @@ _KINDS: dict[str, Any] = {kind.kind: kind for kind in _ARRAYS.values()}
 _KINDS |= {"dict": DictObservations, "tuple": TupleObservations}
 
 
-def of(space: Any, name: str = "observation space") -> Observations:
+def from_space(space: Any, name: str = "observation space") -> Observations:
     """From a Gymnasium space. Raises ValueError if it is not supported."""
     from gymnasium import spaces
 

@@ -110,7 +110,7 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
     if env_backend == "native":
         raise UserError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
     made = _gymnasium_s(env_id, n_envs)
-    if missing and not (source_tree.was_told() and source_tree.remedy() in missing):
+    if missing and not (source_tree.has_warned() and source_tree.remedy() in missing):
         warnings.warn(
             f"{env_id}: Gymnasium's environments are taken, for {missing}; "
             "env_backend='gymnasium' says so without this warning",

@@ -33,7 +33,7 @@ class Masks:
         self._env = env
         self._parts: tuple[int, ...] = ()  # none: these are no choices
         if isinstance(env.single_action_space, spaces.Discrete | spaces.MultiDiscrete):
-            self._parts = actions.of(env.single_action_space).parts
+            self._parts = actions.from_space(env.single_action_space).parts
         self._method: Callable[[Any], Any] | None = None
         self._is_new = True
         self._has_warned = False

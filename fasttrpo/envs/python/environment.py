@@ -61,7 +61,7 @@ class NumbaEnvironment:
     compiled           False runs the functions in the interpreter, where print and pdb work, with
                        the same results. None: False if the environment variable FASTTRPO_NUMBA is 0
 
-    Numba compiles Python with numbers, arrays, tuples, `math` and NumPy, including helper functions.
+    Numba compiles Python with numbers, arrays, tuples, `math` and NumPy, helper functions included.
     Globals are constants. Compilation takes seconds at the first use, and is cached on disk
     (FASTTRPO_CACHE_DIR) until something changes. An exception in the functions, including x / 0 and
     an index out of bounds, raises `SimulationError` with the simulation and its step; a function

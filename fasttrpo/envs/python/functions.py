@@ -108,41 +108,41 @@ class NoIdentityError(Exception):
 
 def identity(function: FunctionType) -> str:
     """A text that differs whenever the compiled function could; else raises NoIdentityError."""
-    return "\n".join(_of_function(function, set()))
+    return "\n".join(_function_parts(function, set()))
 
 
 def _package(value: Any) -> str:
     return (getattr(value, "__module__", None) or "").split(".")[0]
 
 
-def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
-    if id(function) in seen:
+def _function_parts(function: FunctionType, visited: set[int]) -> Iterator[str]:
+    if id(function) in visited:
         return
-    seen.add(id(function))
+    visited.add(id(function))
     yield function.__qualname__
     for code in _codes(function.__code__):
-        yield from _of_code(code, seen)
+        yield from _code_parts(code, visited)
     for default in (function.__defaults__, function.__kwdefaults__):
-        yield from _of(default, seen)
+        yield from _value_parts(default, visited)
     names = {name for code in _codes(function.__code__) for name in code.co_names}
     for name, value in references(function).items():
         yield name
         if isinstance(value, ModuleType):
-            yield from _of_module(value, names, seen)
+            yield from _module_parts(value, names, visited)
         else:
-            yield from _of(value, seen)
+            yield from _value_parts(value, visited)
 
 
-def _of_code(code: CodeType, seen: set[int]) -> Iterator[str]:
+def _code_parts(code: CodeType, visited: set[int]) -> Iterator[str]:
     """The code, with line numbers, because errors name them."""
     yield repr((code.co_filename, code.co_firstlineno, code.co_code, code.co_linetable))
     yield repr((code.co_names, code.co_varnames, code.co_freevars, code.co_flags))
     for constant in code.co_consts:
         if not isinstance(constant, CodeType):
-            yield from _of(constant, seen)
+            yield from _value_parts(constant, visited)
 
 
-def _of_module(module: ModuleType, names: set[str], seen: set[int]) -> Iterator[str]:
+def _module_parts(module: ModuleType, names: set[str], visited: set[int]) -> Iterator[str]:
     """The objects of a user's module that may be used."""
     yield module.__name__
     if module.__name__.split(".")[0] in _KNOWN:
@@ -151,58 +151,60 @@ def _of_module(module: ModuleType, names: set[str], seen: set[int]) -> Iterator[
         value = vars(module)[name]
         yield name
         if isinstance(value, ModuleType):
-            yield from _of_module(value, names, seen)
+            yield from _module_parts(value, names, visited)
         else:
-            yield from _of(value, seen)
+            yield from _value_parts(value, visited)
 
 
-def _of(value: Any, seen: set[int]) -> Iterator[str]:
+def _value_parts(value: Any, visited: set[int]) -> Iterator[str]:
     """The identity of any value that a function may refer to."""
     plain = bool | int | float | complex | str | bytes | None | type(Ellipsis)
     yield type(value).__qualname__
     if isinstance(value, Enum):
         yield value.name
-        yield from _of(type(value), seen)
+        yield from _value_parts(type(value), visited)
     elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     elif isinstance(value, plain):
         yield repr(value)
     elif isinstance(value, tuple | list):
-        yield from _of(getattr(value, "_fields", None), seen)  # of a namedtuple
+        yield from _value_parts(getattr(value, "_fields", None), visited)  # of a namedtuple
         for each in value:
-            yield from _of(each, seen)
+            yield from _value_parts(each, visited)
     elif isinstance(value, dict | frozenset | set):
         pairs = value.items() if isinstance(value, dict) else ((each, None) for each in value)
-        yield from sorted(" ".join([*_of(key, seen), *_of(of, seen)]) for key, of in pairs)
+        yield from sorted(
+            " ".join([*_value_parts(key, visited), *_value_parts(of, visited)]) for key, of in pairs
+        )
     elif isinstance(value, type) and _package(value) not in _KNOWN:
-        yield from _of_class(value, seen)
+        yield from _class_parts(value, visited)
     else:
-        yield from _of_callable(value, seen)
+        yield from _callable_parts(value, visited)
 
 
-def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
+def _class_parts(kind: type, visited: set[int]) -> Iterator[str]:
     """An enum's members, a namedtuple's fields, or all attributes of another class."""
     yield " ".join(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__)
-    if id(kind) in seen:
+    if id(kind) in visited:
         return
-    seen.add(id(kind))
+    visited.add(id(kind))
     if issubclass(kind, Enum):
         for name, member in kind.__members__.items():
             yield name
-            yield from _of(member.value, seen)
+            yield from _value_parts(member.value, visited)
     elif issubclass(kind, tuple) and hasattr(kind, "_field_defaults"):
-        yield from _of((vars(kind)["_fields"], vars(kind)["_field_defaults"]), seen)
+        yield from _value_parts((vars(kind)["_fields"], vars(kind)["_field_defaults"]), visited)
     else:
         own = {n: v for n, v in vars(kind).items() if n not in ("__dict__", "__weakref__")}
-        yield from _of(own, seen)
-        yield from _of([base for base in kind.__bases__ if base is not object], seen)
+        yield from _value_parts(own, visited)
+        yield from _value_parts([base for base in kind.__bases__ if base is not object], visited)
 
 
-def _of_callable(value: Any, seen: set[int]) -> Iterator[str]:
+def _callable_parts(value: Any, visited: set[int]) -> Iterator[str]:
     known = isinstance(value, type | BuiltinFunctionType | np.ufunc) or _package(value) in _KNOWN
     inside = getattr(value, "py_func", value)  # of a function that the user has compiled
     if isinstance(inside, FunctionType) and _package(inside) not in _KNOWN:
-        yield from _of_function(inside, seen)
+        yield from _function_parts(inside, visited)
     elif known and hasattr(value, "__name__"):
         yield f"{getattr(value, '__module__', builtins.__name__)}.{value.__name__}"
     else:

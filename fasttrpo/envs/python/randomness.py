@@ -54,11 +54,11 @@ def check(name: str, functions: Mapping[str, Any]) -> None:
             )
 
 
-def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
+def _uses(function: FunctionType, visited: set[int]) -> Iterator[Use]:
     """The uses in a function, those defined in it, and its helpers."""
-    if id(function) in seen:
+    if id(function) in visited:
         return
-    seen.add(id(function))
+    visited.add(id(function))
     known = references(function)
     for code in _codes(function.__code__):
         for words, value, line in _mentioned(code, known):
@@ -66,7 +66,7 @@ def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
                 if _is_random(each):
                     yield Use(words, code.co_filename, line)
                 elif _is_helper(each):
-                    yield from _uses(each, seen)
+                    yield from _uses(each, visited)
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     for value in defaults:
         if _is_random(value):
