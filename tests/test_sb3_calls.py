@@ -42,7 +42,7 @@ def test_names_of_the_same_policy(policy):
 
 
 def test_convolutions_are_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"CnnPolicy has convolutions.*'MlpPolicy' flattens"):
+    with pytest.raises(ValueError, match=r"CnnPolicy.*convolutions.*'MlpPolicy'"):
         TRPO("CnnPolicy", "CartPole-v1")
 
 
