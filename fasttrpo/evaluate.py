@@ -12,13 +12,14 @@ import numpy as np
 
 from fasttrpo.checks.values import integer, optional
 from fasttrpo.errors import UserError, UserTypeError
+from fasttrpo.sb3.convert import vector_env as make_vector_env
 from fasttrpo.spaces import check_same, describe
-from fasttrpo.stream.make import as_vector_env, given_env, is_name, shares
+from fasttrpo.stream.make import is_name, shares, user_env
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
 from fasttrpo.training.episodes import Episode, EpisodeStatistics
 from fasttrpo.training.watch import infos
-from fasttrpo.trpo import TRPO, making
+from fasttrpo.trpo import TRPO
 
 N_ENVS = 10
 LONG = 100_000  # steps of an episode
@@ -129,7 +130,8 @@ def play(
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
     n_envs = min(n_episodes, N_ENVS) if is_name(env) else 1
-    vector_env = as_vector_env(env, n_envs, **_making(model))
+    settings = model.settings if isinstance(model, TRPO) else None
+    vector_env = make_vector_env(env, n_envs, settings)
     try:
         check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed, watch)
@@ -137,10 +139,6 @@ def play(
         if is_name(env):
             vector_env.close()
         _release(model, env)
-
-
-def _making(model: Any) -> dict[str, Any]:
-    return making(model.settings) if isinstance(model, TRPO) else {}
 
 
 def check_spaces(model: Any, env: Any) -> None:
@@ -168,7 +166,7 @@ def _play(
         step = stream.step(action, row)
         ended = statistics.add(step)
         if watch is not None:
-            watch(given_env(env), obs, action, step, ended)
+            watch(user_env(env), obs, action, step, ended)
         for episode in ended:
             if left[episode.env]:
                 left[episode.env] -= 1

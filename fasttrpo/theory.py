@@ -95,46 +95,49 @@ class Policy:
 
     def initial(self, seed: int = 0) -> Vector:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
-        return self._agent(1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
+        return _agent(self, 1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
 
-    def _agent(self, n_rows: int, **settings: Any) -> Any:
-        resolved = AgentSettings(
-            obs_size=self.obs_size,
-            distribution=self.distribution,
-            parts=self.parts,
-            policy_hidden=self.hidden,
-            value_hidden=(),
-            activation=self.activation,
-            n_steps=n_rows,
-            **settings,
-        )
-        return backend.make_agent(resolved, backend.choose(), "float64")
 
-    def _loaded(
-        self,
-        theta: Vector,
-        obs: ArrayLike,
-        actions: Any = None,
-        advantages: Any = None,
-        name: str = "theta",
-    ) -> Any:
-        """The theory of an agent at theta with the batch in it; actions None where they do not
-        matter.
-        """
-        n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
-        if n == 0:
-            raise UserError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
-        agent = self._agent(n)
-        agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
-        if actions is None:
-            actions = np.full((n, len(self.parts)), DISTRIBUTIONS[self.distribution].filler)
-        theory, actions = agent.theory, self._columns(actions, n)
-        theory.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
-        return theory
+def _agent(policy: Policy, n_rows: int, **settings: Any) -> Any:
+    resolved = AgentSettings(
+        obs_size=policy.obs_size,
+        distribution=policy.distribution,
+        parts=policy.parts,
+        policy_hidden=policy.hidden,
+        value_hidden=(),
+        activation=policy.activation,
+        n_steps=n_rows,
+        **settings,
+    )
+    return backend.make_agent(resolved, backend.choose(), "float64")
 
-    def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
-        actions = np.asarray(actions)
-        return actions.reshape(n, 1) if actions.shape == (n,) else actions
+
+def _theory_at(
+    policy: Policy,
+    theta: Vector,
+    obs: ArrayLike,
+    actions: Any = None,
+    advantages: Any = None,
+    name: str = "theta",
+) -> Any:
+    """The theory of an agent at theta, with the batch loaded. `actions` is None where the result
+    does not depend on them.
+    """
+    n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
+    if n == 0:
+        raise UserError(f"obs has shape {np.shape(obs)}, not (N, {policy.obs_size}) with N > 0")
+    agent = _agent(policy, n)
+    agent.theta = arrays.finite_vector(name, theta, policy.n_parameters)
+    if actions is None:
+        actions = np.full((n, len(policy.parts)), DISTRIBUTIONS[policy.distribution].filler)
+    theory, actions = agent.theory, _columns(actions, n)
+    theory.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
+    return theory
+
+
+def _columns(actions: ArrayLike, n: int) -> np.ndarray:
+    actions = np.asarray(actions)
+    return actions.reshape(n, 1) if actions.shape == (n,) else actions
 
 
 def gae(
@@ -181,20 +184,20 @@ def surrogate(
 
     theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
     """
-    theory = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
+    theory = _theory_at(policy, theta_old, obs, actions, advantages, "theta_old")
     return theory.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
 
 
 def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:
     """Mean over the N states of KL(pi_old || pi_theta), exact, in nats; summed over components."""
-    return policy._loaded(theta_old, obs, name="theta_old").evaluate(theta)[1]
+    return _theory_at(policy, theta_old, obs, name="theta_old").evaluate(theta)[1]
 
 
 def gradient(
     policy: Policy, theta: Vector, obs: ArrayLike, actions: ArrayLike, advantages: ArrayLike
 ) -> Vector:
     """g = d/dtheta of the surrogate at theta = theta_old: 1/N sum_n A_n dlog pi(a_n|s_n); (P,)."""
-    return policy._loaded(theta, obs, actions, advantages).gradient()
+    return _theory_at(policy, theta, obs, actions, advantages).gradient()
 
 
 def fisher_vector_product(
@@ -205,7 +208,7 @@ def fisher_vector_product(
     F = 1/N sum_n J_n' M_n J_n, J the Jacobian of the network's outputs and M the distribution's
     Fisher metric in them; never formed. Source: Schraudolph 2002.
     """
-    product = policy._loaded(theta, obs).fisher_product(v)
+    product = _theory_at(policy, theta, obs).fisher_product(v)
     return product + _NOT_NEGATIVE("damping", damping) * np.asarray(v, np.float64)
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
-from weakref import WeakMethod
 
 import numpy as np
 
 from fasttrpo import spaces
 from fasttrpo.checks.values import integer
-from fasttrpo.core import backend
 from fasttrpo.files import checkpoint as archives
 from fasttrpo.logs.logger import Logger, as_logger
-from fasttrpo.sb3.calls import Calls
-from fasttrpo.sb3.view import register
+from fasttrpo.sb3.calls import Calls, ModelPolicy
+from fasttrpo.sb3.convert import returned_env, vector_env
 from fasttrpo.settings import Settings, change, check_rows, forget, make_settings, signature
 from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.peers import expand, for_actions
 from fasttrpo.settings.sb3_arguments import check_device
 from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
-from fasttrpo.stream.make import as_vector_env, is_name, seen_env
+from fasttrpo.stream.make import is_name
 from fasttrpo.training.episodes import Episode
 from fasttrpo.training.learning import Learning
 from fasttrpo.training.rollout import Rollout, checked
@@ -46,13 +44,13 @@ class TRPO(Calls):
     """
 
     _trainer: Trainer
-    _seen_env: Any
+    _env: Any = None
 
     def __init__(self, policy: str, env: Any, **keywords: Any) -> None:
         n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
         wanted = expand(policy, keywords, n_envs)
         settings = make_settings(policy, wanted)
-        given, env = env, as_vector_env(env, settings.n_envs, **making(settings))
+        given, env = env, vector_env(env, settings.n_envs, settings)
         observations, actions = spaces.describe(
             env.single_observation_space, env.single_action_space
         )
@@ -113,8 +111,7 @@ class TRPO(Calls):
         Stable-Baselines3's, that was passed; of an id or one environment, a view with the calls of
         a `VecEnv` (`fasttrpo.sb3.view`), whose `vector_env` is Gymnasium's.
         """
-        register()
-        return self._seen_env
+        return self._env
 
     @property
     def is_amid_episodes(self) -> bool:
@@ -129,9 +126,7 @@ class TRPO(Calls):
         (`_on_step`). ValueError for other spaces.
         """
         self._trainer.refuse_environment("set_env")
-        made = as_vector_env(env, _n_envs(env, self.settings), **making(self.settings))
-        self._check_spaces(made)
-        self._attach(made, env)
+        self._replace_env(self._vector_env(env), env)
 
     def interrupt(self) -> None:
         """Forgets where the environments stand: the next `learn` resets them. For those who step
@@ -141,11 +136,17 @@ class TRPO(Calls):
 
     def _attach(self, env: Any, given: Any) -> None:
         self._trainer.attach(env)
-        self._seen_env = seen_env(env, given, weakly(self._trainer.give_up))
+        self._env = returned_env(env, given, self._trainer.release)
 
-    def _check_spaces(self, env: Any) -> None:
-        given = spaces.describe(env.single_observation_space, env.single_action_space)
-        spaces.check_same((self._trainer.observations, self._trainer.actions), given)
+    def _vector_env(self, given: Any) -> Any:
+        n_envs = self.settings.n_envs if is_name(given) else 1
+        return vector_env(given, n_envs, self.settings)
+
+    def _replace_env(self, env: Any, given: Any) -> None:
+        """Raises ValueError if its spaces differ from the model's."""
+        described = spaces.describe(env.single_observation_space, env.single_action_space)
+        spaces.check_same((self._trainer.observations, self._trainer.actions), described)
+        self._attach(env, given)
 
     # -- learning -----------------------------------------------------------------------------
 
@@ -373,52 +374,24 @@ class TRPO(Calls):
         check_device(device)
         saved = archives.read(path)
         warn_of_functions(saved.settings, set(saved.functions) - set(overrides))
-        model = cls.__new__(cls)
-        model._seen_env = None
-        settings = change(saved.settings, overrides)
-        model._trainer = trainer = Trainer(
-            settings,
+        self = cls.__new__(cls)  # __init__ would make an agent and environments
+        self._trainer = trainer = Trainer(
+            change(saved.settings, overrides),
             saved.observations,
             saved.actions,
             lambda fresh: archives.completed(saved, fresh),
         )
         trainer.num_timesteps, trainer.n_updates = saved.num_timesteps, saved.n_updates
         trainer.seed_is_given = saved.seed_is_given
-        made = env
-        if env is not None:
-            made = as_vector_env(env, _n_envs(env, settings), **making(settings))
+        made = None if env is None else self._vector_env(env)
         try:
-            if env is not None:
-                model._check_spaces(made)
-                model._attach(made, env)
-            trainer.go_on(saved.run)
+            if made is not None:
+                self._replace_env(made, env)
+            trainer.restore(saved.run)
         except ValueError as error:
             raise archives.FormatError(f"{archives.shown(path)}: {error}") from error
-        return model
+        return self
 
 
-def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A bound method that does not keep its object alive, and gives None once that is gone: a
-    model must not wait for the garbage collector, for its memory is large.
-    """
-    found = WeakMethod(method)
-
-    def call(*args: Any) -> Any:
-        method = found()
-        return None if method is None else method(*args)
-
-    return call
-
-
-def making(settings: Settings) -> dict[str, Any]:
-    """Whose environments are made from a name, on how many threads: for `as_vector_env`."""
-    threads = settings.n_threads or backend.n_threads()
-    return {"env_backend": settings.env_backend, "n_threads": threads}
-
-
-def _n_envs(env: Any, settings: Settings) -> int:
-    """How many environments to make from a name; those that exist have a number."""
-    return settings.n_envs if is_name(env) else 1
-
-
+ModelPolicy.model_class = TRPO
 setattr(TRPO, "__signature__", signature())  # noqa: B010

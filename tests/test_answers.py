@@ -163,7 +163,7 @@ class Parted(Counter):
         super().__init__()
         self.given = obs
 
-    def _obs(self):
+    def observe(self):
         return self.given
 
 

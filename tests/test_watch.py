@@ -206,5 +206,5 @@ def test_how_many_rows_may_pass(callback, rows):
 
 def test_a_method_put_on_an_object_counts_as_its_own():
     callback = CheckpointCallback(7, ".")
-    callback._on_step = lambda: True
+    callback.on_step = lambda: True
     assert rows_until_step(callback) == EACH

@@ -15,11 +15,18 @@ from fasttrpo.evaluate import N_ENVS, check_spaces, play, rendering
 from fasttrpo.files.atomic import replacing
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
-from fasttrpo.stream.make import as_vector_env, is_name, shares
-from fasttrpo.training.callback import EVER, BaseCallback, EventCallback, adopt, rows_to_multiple
+from fasttrpo.sb3.convert import vector_env
+from fasttrpo.stream.make import is_name, shares
+from fasttrpo.training.callback import (
+    EVER,
+    BaseCallback,
+    EventCallback,
+    adopt,
+    continues,
+    rows_to_multiple,
+)
 from fasttrpo.training.episodes import Episode, success_rate, successes
 from fasttrpo.training.trainer import keep_last
-from fasttrpo.trpo import making
 
 
 class EvalCallback(EventCallback):
@@ -96,7 +103,7 @@ class EvalCallback(EventCallback):
     def _init_callback(self) -> None:
         named = is_name(self.eval_env)
         n_envs = min(self.n_eval_episodes, N_ENVS) if named else 1
-        env = as_vector_env(self.eval_env, n_envs, **making(self.model.settings))
+        env = vector_env(self.eval_env, n_envs, self.model.settings)
         check_spaces(self.model, env)
         if named:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
@@ -192,7 +199,8 @@ class EvalCallback(EventCallback):
             self.logger.say("New best mean reward!")
         if self.best_model_save_path is not None:
             self.model.save(Path(self.best_model_save_path) / "best_model.npz")
-        return self._on_new_best._on_event()
+        callback = self.callback_on_new_best
+        return callback is None or continues(callback.on_step())
 
     def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

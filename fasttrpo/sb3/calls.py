@@ -8,15 +8,17 @@ from collections import deque
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.checks.imported import is_instance
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.training.episodes import successes
 
+_VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"
 _SETTINGS = frozenset(each.name for each in fields(Settings))
 
 
@@ -32,10 +34,11 @@ class Device(str):
 CPU = Device("cpu")
 
 
-class Policy:
-    """The policy and critic of a model by themselves: `model.policy`. It follows its model."""
+class ModelPolicy:
+    """`model.policy`: the policy and critic of a model, always as the model has them now."""
 
     device = CPU
+    model_class: ClassVar[Any]  # TRPO, which sets it
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -71,13 +74,11 @@ class Policy:
         self._model.save(path)
 
     @classmethod
-    def load(cls, path: Any, device: Any = "auto") -> Policy:
+    def load(cls, path: Any, device: Any = "auto") -> ModelPolicy:
         """The policy of a saved model."""
-        from fasttrpo import TRPO
+        return cls.model_class.load(path, device=device).policy
 
-        return TRPO.load(path, device=device).policy
-
-    def to(self, device: Any) -> Policy:
+    def to(self, device: Any) -> ModelPolicy:
         """Itself: it runs on the CPU."""
         return self
 
@@ -124,9 +125,9 @@ class Calls:
         raise NotImplementedError
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> ModelPolicy:
         """The policy by itself: `predict`, `state_dict`, `save`."""
-        return Policy(self)
+        return ModelPolicy(self)
 
     @property
     def env(self) -> Any:
@@ -178,11 +179,9 @@ def _unpickled(kind: Any, saved: bytes, functions: dict[str, Any]) -> Any:
 
 def vec_normalize(env: Any) -> Any:
     """The `VecNormalize` among an SB3 environment's wrappers, or None."""
-    while env is not None:
-        if any(kind.__name__ == "VecNormalize" for kind in type(env).__mro__):
-            return env
-        env = vars(env).get("venv")
-    return None
+    while env is not None and not is_instance(env, *_VEC_NORMALIZE):
+        env = getattr(env, "venv", None)
+    return env
 
 
 def copy_statistics(source: Any, target: Any) -> None:

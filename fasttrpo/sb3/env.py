@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import batches
+from fasttrpo.stream.answers import form
 from fasttrpo.stream.ownership import Kept
 
 _METHODS = ("step_async", "step_wait", "reset")
@@ -80,7 +82,7 @@ class WrappedVecEnv(Kept, VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos), E of each."""
-        obs, rewards, dones, infos = self._step(actions)
+        obs, rewards, dones, infos = _four_parts(self._step(actions))
         dones = np.asarray(dones, bool)
         infos = [info if isinstance(info, Mapping) else {} for info in infos]
         cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
@@ -113,6 +115,17 @@ class WrappedVecEnv(Kept, VectorEnv):
         close = _optional(self.vec_env, "close")
         if close is not None:
             close()
+
+
+def _four_parts(answer: Any) -> tuple[Any, Any, Any, Any]:
+    try:
+        obs, rewards, dones, infos = answer
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            "the VecEnv's step must return (observations, rewards, dones, infos), but returned "
+            f"{form(answer)}"
+        ) from error
+    return obs, rewards, dones, infos
 
 
 def _optional(vec_env: Any, name: str) -> Any:

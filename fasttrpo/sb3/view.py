@@ -8,12 +8,12 @@ obs, rewards, dones, infos = vec_env.step(action)
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.imported import imported_class
 from fasttrpo.checks.values import plain
 from fasttrpo.errors import UserError
 from fasttrpo.logs.pictures import tiled
@@ -21,13 +21,8 @@ from fasttrpo.spaces import batches
 from fasttrpo.stream.seeds import of_env
 from fasttrpo.stream.step import info_of
 
-_THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
-
-
-def register() -> None:
-    """Makes views `VecEnv`s for `isinstance` where Stable-Baselines3 is imported by now."""
-    if _THEIRS in sys.modules:
-        sys.modules[_THEIRS].VecEnv.register(VecEnvView)
+_VEC_ENV = "stable_baselines3.common.vec_env.base_vec_env", "VecEnv"
+_MONITOR = "stable_baselines3.common.monitor", "Monitor"
 
 
 class VecEnvView:
@@ -38,8 +33,8 @@ class VecEnvView:
                 Gives the returns and lengths (E,) of the episodes that the model was amid, or None
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
-    and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
-    Stable-Baselines3 was imported before the last `get_env`.
+    and "TimeLimit.truncated" where an episode ended. `isinstance` says that it is a `VecEnv`,
+    whenever Stable-Baselines3 is imported; `issubclass` of its type does not.
     """
 
     def __init__(self, vector_env: Any, moved: Callable[[Any], Any]) -> None:
@@ -51,7 +46,11 @@ class VecEnvView:
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        register()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What `isinstance` looks at, as with the specs of `unittest.mock`."""
+        return imported_class(*_VEC_ENV) or VecEnvView
 
     def __getattr__(self, name: str) -> Any:
         if name == "vector_env":  # not there yet, as this is copied
@@ -150,8 +149,8 @@ class VecEnvView:
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """Whether each environment has such a wrapper; a `Monitor`, as infos have what it tells."""
         each = getattr(self.vector_env, "envs", [None] * self.num_envs)
-        has_it = wrapper_class.__name__ == "Monitor"
-        return [has_it or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
+        is_monitor = wrapper_class is imported_class(*_MONITOR)
+        return [is_monitor or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
 
     def _each(self) -> Iterable[Any]:
         envs = getattr(self.vector_env, "envs", None)

@@ -180,22 +180,21 @@ def _info(info: Any, who: str, call: str) -> Mapping:
 # -- answers that something else unpacked first ----------------------------------------------------
 
 
-class Asked(Noted):
-    """An environment's call, as `Noted`; what a library could not take of it is told in our words,
-    as a ValueError.
+class ExplainedCall(Noted):
+    """`Noted` that also explains: where a library failed on what an environment returned, a
+    ValueError says what the environment should return.
     """
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         super().__exit__(kind, error, traceback)
-        words = _explained(error) if isinstance(error, _MISTAKES) else None
+        words = _explanation(error) if isinstance(error, _MISTAKES) else None
         if words is not None:
-            told = UserError(words)
-            super().__exit__(ValueError, told, None)
-            raise told from error
+            explained = UserError(words)
+            super().__exit__(ValueError, explained, None)
+            raise explained from error
 
 
 _MISTAKES = (ValueError, TypeError, AttributeError, LookupError)
-_VEC_ENVS, _VEC_STEP = "fasttrpo.sb3.env", "(observations, rewards, dones, infos)"
 _WRAPPERS = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
 _COLLECTORS = (
     "gymnasium.vector.sync_vector_env",
@@ -208,7 +207,7 @@ _EXPECTED = re.compile(r"expected (\d)")
 _UNEXPECTED = re.compile(r"\w*reset\(\) got an unexpected keyword argument '(seed|options)'")
 
 
-def _explained(error: BaseException) -> str | None:
+def _explanation(error: BaseException) -> str | None:
     """What is wrong with the environment where an exception tells of its form, else None."""
     match = _UNEXPECTED.search(str(error))
     if match:
@@ -236,8 +235,6 @@ def _explained(error: BaseException) -> str | None:
 
 def _unpacked(error: BaseException, module: str, function: str) -> str | None:
     """The same where a library's function got another number of parts; None if the user's did."""
-    if module == _VEC_ENVS:
-        return f"the VecEnv's step must return {_VEC_STEP}, and it returned others ({error})"
     if module.split(".")[0] not in _WRAPPERS:
         return None
     number = _EXPECTED.search(str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from fasttrpo.checks.suggest import nearest
@@ -17,25 +16,18 @@ from fasttrpo.stream.ownership import close_at_end, kept
 def as_vector_env(
     env: Any, n_envs: int = 1, env_backend: str | None = None, n_threads: int | None = None
 ) -> Any:
-    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env`, `VectorEnv` or
-    a `VecEnv` of Stable-Baselines3's as a `VectorEnv`.
+    """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env` or `VectorEnv`
+    as a `VectorEnv`. `sb3.convert.vector_env` accepts SB3's environments too.
 
-    An Env is wrapped as it is, never made anew, and never closed by us. `n_envs`, `env_backend`
-    and `n_threads` (settings) are for names (`is_name`); ValueError if n_envs says otherwise than
-    the environment passed, TypeError for anything that is no environment, ImportError with the
-    command to type where a simulator is missing.
+    An Env is wrapped, not copied, and stays open when the wrapper is closed or collected.
+    `n_envs`, `env_backend` and `n_threads` (settings) are for names (`is_name`). Raises ValueError
+    if n_envs differs from the number of environments passed, TypeError if `env` is no environment,
+    and ImportError with the command to type if a simulator is missing.
     """
     import gymnasium
 
-    from fasttrpo.sb3.env import WrappedVecEnv, is_vec_env
-    from fasttrpo.sb3.view import VecEnvView
-
     if is_name(env):
         return _make(env, n_envs, env_backend, n_threads)
-    if isinstance(env, VecEnvView):
-        env = env.vector_env
-    elif is_vec_env(env):
-        env = WrappedVecEnv(env)
     is_vector = isinstance(env, gymnasium.vector.VectorEnv)  # EnvPool's are both
     if isinstance(env, gymnasium.Env) and not is_vector:
         answers.check_spaces(env, "observation_space", "action_space")
@@ -52,18 +44,9 @@ def as_vector_env(
     return env
 
 
-def given_env(env: Any) -> Any:
-    """The environment as the user knows it: a `VecEnv`, if that is what was passed."""
+def user_env(env: Any) -> Any:
+    """The environment that the user knows: the `VecEnv` inside, if one was passed."""
     return getattr(env, "vec_env", env)
-
-
-def seen_env(env: Any, given: Any, moved: Callable[[Any], Any]) -> Any:
-    """What `TRPO.get_env` gives: the vector environment that was passed; or, for what `env` was
-    made of, a view of it with Stable-Baselines3's calls, which tells when it is `moved`.
-    """
-    from fasttrpo.sb3.view import VecEnvView
-
-    return given if given_env(env) is given else VecEnvView(env, moved)
 
 
 def is_name(env: Any) -> bool:
@@ -89,7 +72,7 @@ def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None
     if envs.is_library(name) or envs.is_definition(name):
         return envs.CompiledVectorEnv(name, n_envs)
     if env_backend == "gymnasium":
-        return _gymnasium_s(name, n_envs)
+        return _make_with_gymnasium(name, n_envs)
     maker = envs.native(name, n_threads)
     return _instead(name, n_envs, env_backend) if maker is None else maker(num_envs=n_envs)
 
@@ -103,7 +86,7 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
         raise UserImportError(f"{env_id}: {missing}")
     if env_backend == "native":
         raise UserError(f"env_backend='native': there is no {env_id!r} of fasttrpo's own here")
-    made = _gymnasium_s(env_id, n_envs)
+    made = _make_with_gymnasium(env_id, n_envs)
     if missing and not (source_tree.was_told() and source_tree.remedy() in missing):
         warnings.warn(
             f"{env_id}: Gymnasium's environments are taken, for {missing}; "
@@ -114,7 +97,7 @@ def _instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
     return made
 
 
-def _gymnasium_s(env_id: str, n_envs: int) -> Any:
+def _make_with_gymnasium(env_id: str, n_envs: int) -> Any:
     """Gymnasium's environments of an id. ValueError names the nearest id if there is none such."""
     import gymnasium
 

@@ -187,11 +187,23 @@ def _of_processes(base: Any, over: Any) -> np.ndarray:
     asked = np.flatnonzero(~over).tolist()
     for env in asked:
         base.parent_pipes[env].send(("_call", (METHOD, (), {})))
-    given, successes = [None] * len(over), [True] * len(over)
+    given, failed = [None] * len(over), 0
     for env in asked:
-        given[env], successes[env] = base.parent_pipes[env].recv()
-    base._raise_if_errors(successes)
+        given[env], succeeded = base.parent_pipes[env].recv()
+        failed += not succeeded
+    _raise_last(base, failed)
     return _array_of(given)
+
+
+def _raise_last(base: Any, failed: int) -> None:
+    """Raises what the last of the `failed` processes raised, as `AsyncVectorEnv` does."""
+    for left in reversed(range(failed)):
+        env, kind, value, traceback = base.error_queue.get()
+        base.parent_pipes[env].close()  # its process has ended
+        if not left:
+            error = kind(value)
+            error.add_note(traceback)
+            raise error
 
 
 def _of_each(envs: Any, has_it: Any, over: Any) -> np.ndarray:

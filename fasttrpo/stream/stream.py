@@ -17,7 +17,7 @@ import numpy as np
 from fasttrpo.errors import UserError
 from fasttrpo.spaces import batches
 from fasttrpo.stream import answers, workers
-from fasttrpo.stream.answers import Asked
+from fasttrpo.stream.answers import ExplainedCall
 from fasttrpo.stream.infos import columns
 from fasttrpo.stream.masks import Masks
 from fasttrpo.stream.notes import Noted
@@ -63,7 +63,7 @@ class Stream:
         self.env = env
         self._nowhere = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
-        self._mode = _autoreset_mode(env, AutoresetMode)
+        self.mode = _autoreset_mode(env, AutoresetMode)
         # Asked of the class, for a wrapper may hand on what it does not have itself.
         self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
         self.pace = Pace()
@@ -86,7 +86,7 @@ class Stream:
         self.interrupt()
         seed = None if seed is None else of_env(seed, self.env)
         self._claim()
-        with Asked("reset"):
+        with ExplainedCall("reset"):
             workers.settle(self.env)
             answer = workers.call(self.env, self.env.reset, seed=seed)
             self.obs, infos = self._first(answer)
@@ -134,7 +134,7 @@ class Stream:
             return False
         self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
-        is_next_step = self._mode is self._modes.NEXT_STEP
+        is_next_step = self.mode is self._modes.NEXT_STEP
         self._over = self.env.over if is_next_step and hasattr(self.env, "over") else over
         self.masks = self._masks.at_load(self._over if is_next_step else None)
         return True
@@ -144,7 +144,7 @@ class Stream:
 
         row  the rollout's step that this is, for the note on an exception
         """
-        with Asked("step" if row is None else f"step at step {row}"):
+        with ExplainedCall("step" if row is None else f"step at step {row}"):
             answer = workers.call(self.env, self.env.step, actions)
             answer = answers.of_vector_env(answer, "step")
         n_envs = self.env.num_envs
@@ -153,12 +153,12 @@ class Stream:
         terminated = answers.truths("terminated", terminated, n_envs)
         truncated = answers.truths("truncated", truncated, n_envs)
         infos = columns(infos, n_envs)
-        skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
+        skip = self._over if self.mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
             next_obs, obs, reset = self._turn(obs, done, infos, terminated)
-            over = done if self._mode is self._modes.NEXT_STEP else None
+            over = done if self.mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
@@ -191,15 +191,15 @@ class Stream:
         if not self._has_parts:
             obs = np.asarray(obs)
         unneeded = done & terminated
-        if self._mode is self._modes.SAME_STEP:
+        if self.mode is self._modes.SAME_STEP:
             return _final_observations(obs, done, infos, unneeded, self.obs), obs, None
         lost = ~batches.are_finite(obs, unneeded)
         if np.count_nonzero(lost):
             obs = batches.replaced(obs, lost, self.obs)
-        if self._mode is self._modes.DISABLED:
+        if self.mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
-            with Asked("reset"):
+            with ExplainedCall("reset"):
                 first, infos = self._first(self.env.reset(options={"reset_mask": done.copy()}))
             return after, batches.replaced(after, done, first), (done, infos)
         return obs, obs, None

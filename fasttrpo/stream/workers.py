@@ -16,6 +16,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from fasttrpo.checks.imported import is_instance
+
+_SUBPROC_VEC_ENV = "stable_baselines3.common.vec_env.subproc_vec_env", "SubprocVecEnv"
+_PROC_CONCAT_VEC = "supersuit.vector.multiproc_vec", "ProcConcatVec"
 _PIPE_ENDED = (EOFError, ConnectionError)  # what a pipe raises whose other end is gone
 PATIENCE = 10.0  # seconds for a step that is under way, where new processes can be started
 _unanswered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -77,13 +81,12 @@ def _base(env: Any) -> Any:
 def _workers(base: Any) -> Workers | None:
     from gymnasium.vector import AsyncVectorEnv
 
-    kinds = {kind.__name__ for kind in type(base).__mro__}
     if isinstance(base, AsyncVectorEnv):
         about = base.observation_mode, base.single_observation_space, base.single_action_space
         return Workers(base.parent_pipes, base.processes, ("_check_spaces", about), _is_check, True)
-    if "SubprocVecEnv" in kinds:  # Stable-Baselines3's
+    if is_instance(base, *_SUBPROC_VEC_ENV):
         return Workers(base.remotes, base.processes, ("get_spaces", None), _are_spaces, False)
-    if "ProcConcatVec" in kinds:  # SuperSuit's
+    if is_instance(base, *_PROC_CONCAT_VEC):
         return Workers(base.pipes, base.procs, ("env_is_wrapped", Workers), _are_bools, False)
     return None
 
@@ -134,7 +137,7 @@ def _forget_pending(base: Any) -> None:
     from gymnasium.vector.async_vector_env import AsyncState
 
     if hasattr(base, "_state"):
-        base._state = AsyncState.DEFAULT
+        base._state = AsyncState.DEFAULT  # noqa: SLF001 - Gymnasium has no call that forgets one
     if hasattr(base, "waiting"):
         base.waiting = False
 

@@ -19,11 +19,19 @@ from fasttrpo.errors import UserTypeError
 EACH, EVER = 0, sys.maxsize  # rows
 
 
-def goes_on(answer: Any) -> bool:
+def continues(answer: Any) -> bool:
     """Whether a callback's answer lets learning go on: all but False, NumPy's (of a comparison of
     its numbers) included.
     """
     return not (isinstance(answer, bool | np.bool_) and not answer)
+
+
+# What a callback does in a step. A class with one of its own also says in which rows it is needed.
+_PER_STEP = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
+
+
+def _each_row(callback: Any) -> int:
+    return EACH
 
 
 class BaseCallback:
@@ -58,6 +66,16 @@ class BaseCallback:
     """
 
     _parent: Callable[[], Any] | None = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """A class that changes what happens in a step, and does not say in which rows, gets all."""
+        super().__init_subclass__(**keywords)
+        if "rows_until_step" in vars(cls):
+            return
+        rows = cls.rows_until_step
+        base = next(b for b in cls.__bases__ if getattr(b, "rows_until_step", None) is rows)
+        if any(getattr(base, name, None) is not getattr(cls, name) for name in _PER_STEP):
+            cls.rows_until_step = _each_row  # type: ignore[assignment]
 
     def __init__(self, verbose: int = 0) -> None:
         self.model: Any = None
@@ -124,7 +142,7 @@ class BaseCallback:
     def on_record(self, record: dict[str, Any]) -> bool:
         """An iteration ended; False stops."""
         self.num_timesteps = self.model.num_timesteps
-        return goes_on(self._on_record(record))
+        return continues(self._on_record(record))
 
     def on_training_end(self) -> None:
         """Learning ends, unless by an exception."""
@@ -193,28 +211,17 @@ def tell(callback: Any, error: BaseException) -> None:
         error.add_note(f"{type(callback).__name__}.on_exception failed: {failure!r}")
 
 
-_OF_STEPS = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
-
-
 def rows_until_step(callback: Any) -> int:
-    """After how many rows the callback is to be called; EACH: in each, with all its `locals`."""
-    kind = type(callback)
-    knows = _owner(kind, "rows_until_step")
-    for name in _OF_STEPS:
-        owner = _owner(kind, name)
-        if knows is None or name in vars(callback) or (owner and not issubclass(knows, owner)):
-            return EACH
+    """After how many rows the callback must be called; EACH: after each, with all its `locals`."""
+    knows = hasattr(callback, "rows_until_step")
+    if not knows or any(name in vars(callback) for name in _PER_STEP):
+        return EACH
     return callback.rows_until_step()
 
 
 def rows_to_multiple(n_calls: int, freq: int) -> int:
     """Rows until n_calls is the next multiple of freq."""
     return freq - n_calls % freq
-
-
-def _owner(kind: type, name: str) -> type | None:
-    """The class that a method comes from."""
-    return next((base for base in kind.__mro__ if name in vars(base)), None)
 
 
 def adopt(child: Any, parent: Any) -> None:
@@ -267,7 +274,7 @@ class EventCallback(BaseCallback):
             tell(self.callback, error)
 
     def _on_event(self) -> bool:
-        return self.callback is None or goes_on(self.callback.on_step())
+        return self.callback is None or continues(self.callback.on_step())
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """To the callback of the event."""
@@ -313,7 +320,7 @@ class CallbackList(BaseCallback):
         return self._on_step()
 
     def _on_step(self) -> bool:
-        return all([goes_on(callback.on_step()) for callback in self.callbacks])
+        return all([continues(callback.on_step()) for callback in self.callbacks])
 
     def _on_rollout_end(self) -> None:
         for callback in self.callbacks:
@@ -322,7 +329,7 @@ class CallbackList(BaseCallback):
     def _on_record(self, record: dict[str, Any]) -> bool:
         # Stable-Baselines3's own callbacks have no such moment.
         told = [each for each in self.callbacks if hasattr(each, "on_record")]
-        return all([goes_on(callback.on_record(record)) for callback in told])
+        return all([continues(callback.on_record(record)) for callback in told])
 
     def _on_training_end(self) -> None:
         for callback in self.callbacks:
@@ -346,7 +353,7 @@ class ConvertCallback(BaseCallback):
         self.callback = callback
 
     def _on_step(self) -> bool:
-        return goes_on(self.callback(self.locals, self.globals))
+        return continues(self.callback(self.locals, self.globals))
 
 
 class RecordCallback(BaseCallback):

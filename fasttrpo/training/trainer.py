@@ -27,7 +27,7 @@ from fasttrpo.settings import Settings
 from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
-from fasttrpo.stream.make import given_env
+from fasttrpo.stream.make import user_env
 from fasttrpo.stream.stream import Stream
 from fasttrpo.training.callback import CallbackList
 from fasttrpo.training.collect import collect
@@ -161,7 +161,7 @@ class Trainer:
         if self.stream is not None:
             self.stream.interrupt()
 
-    def give_up(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    def release(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Someone else moves `env`. Where that is the run's own, amid episodes: their returns and
         lengths (E,) until now.
         """
@@ -171,11 +171,11 @@ class Trainer:
         return self.statistics.under_way()
 
     def run_state(self) -> dict[str, np.ndarray]:
-        """Where episodes and environments stand, for `go_on`; in a rollout, the episodes alone."""
+        """The state of episodes and environments, for `restore`; in a rollout, of episodes only."""
         stream = {} if self.stream is None or self.phase else self.stream.state()
         return {**self.statistics.state(), **stream}
 
-    def go_on(self, run: dict[str, np.ndarray]) -> None:
+    def restore(self, run: dict[str, np.ndarray]) -> None:
         """Continues where `run_state` was called. ValueError for what it cannot have returned."""
         if run:
             self.statistics.load_state(run)
@@ -198,7 +198,7 @@ class Trainer:
         """None for a `VecEnv` where the user gave no seed: not all have `seed`, and
         Stable-Baselines3 calls it on request only.
         """
-        if given_env(env) is not env and not self.seed_is_given:
+        if user_env(env) is not env and not self.seed_is_given:
             return None
         sequence = np.random.SeedSequence((self.settings.seed, self.n_updates))
         return int(sequence.generate_state(1)[0])

@@ -22,7 +22,8 @@
 
 `NumbaEnvironment` explains each part. The functions become the C functions of a `trpo_env`
 (csrc/include/trpo_env.h), so that the batch loop, seeds, saving and checks are those of
-environments in C. The files, in the order of what happens:
+environments in C. `envs/definition.py` finds those named as "file.py:name". The files here, in
+the order in which they work:
 
     environment.py    the spec, checked
     functions.py      the user's functions taken apart: parameters, helpers, what identifies them
@@ -31,5 +32,4 @@ environments in C. The files, in the order of what happens:
     jit.py, glue.py     Numba: compiled, kept on disk         (numba_types.py: what Numba must know)
     interpreter.py      Python, by callbacks
     draws.py          the numbers that an environment draws
-    load.py           environments named as "file.py:name"
 """
