@@ -1,7 +1,7 @@
 """The theory's pieces as plain functions on NumPy arrays, in float64.
 
-The same compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one, for
-those who want to look inside, check a derivation, or build another algorithm from them.
+The compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one: to
+inspect them, check a derivation, or build another algorithm.
 
     policy = Policy(obs_size=4, distribution="categorical", parts=(2,))
     theta = policy.initial(seed=0)
@@ -60,14 +60,14 @@ class Policy:
     obs_size      O
     distribution  a name in `fasttrpo.checks.distributions.DISTRIBUTIONS`: "gaussian"
                   (state-independent log_std, part of theta), "categorical", or "bernoulli"
-                  (components that are 0 or 1)
-    parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
-                  a categorical
+                  (components are 0 or 1)
+    parts         network outputs per action component: (1,) * D, or the numbers of choices for
+                  "categorical"
     hidden        widths of the hidden layers; () is a linear policy
     activation    "tanh", "relu" or "identity"
 
-    theta is one vector: per layer the ((inputs + 1) x outputs) matrix row by row, its last row
-    the bias; then log_std. ValueError for anything else.
+    theta is one vector: per layer the ((inputs + 1) x outputs) matrix, row-major, whose last row
+    is the bias; then log_std. Raises ValueError for invalid arguments.
     """
 
     obs_size: int
@@ -156,7 +156,7 @@ def gae(
         returns = A + V
 
     rewards, values (T, E); terminated, truncated (T, E) bool; final_values (T, E): V of the
-    observation after the step, before any reset; read where truncated and in the last row.
+    observation after the step, before any reset; read where truncated, and in the last row.
     Source: Schulman et al. 2016, "High-dimensional continuous control using GAE".
     """
     shape = np.shape(rewards)
@@ -213,14 +213,14 @@ def fisher_vector_product(
 
 
 class Solution(NamedTuple):
-    """What `conjugate_gradient` found."""
+    """The result of `conjugate_gradient`."""
 
     x: Vector
     """(P,)"""
     steps: int
     """products used"""
     residual: float
-    """last residual over the first, in the preconditioner's norm"""
+    """last residual relative to the first, in the preconditioner's norm"""
     curvature: float
     """x'Hx"""
 
@@ -234,10 +234,10 @@ def conjugate_gradient(
 ) -> Solution:
     """Solves H x = g for symmetric positive definite H, given only v -> H v.
 
-    tolerance     relative: ends when the residual has fallen to this fraction of its start
+    tolerance     ends when the residual has fallen to this fraction of the first
     precondition  r -> M^-1 r, M close to H, symmetric positive definite
 
-    Ends early before a direction whose curvature is not positive. What a function raises comes
+    Ends early at a direction whose curvature is not positive. Exceptions of the functions pass
     through. Source: Hestenes and Stiefel 1952.
     """
     g = arrays.finite_vector("g", g, np.size(g))
@@ -248,12 +248,12 @@ def conjugate_gradient(
 
 
 def _linear(name: str, function: Callable, P: int) -> Callable[[Vector], Vector]:
-    """The user's function on a copy, its answer checked to be (P,)."""
+    """`function` on a copy; its result is checked to be (P,)."""
     return lambda v: arrays.as_array(f"what {name} returned", function(v.copy()), (P,), np.float64)
 
 
 class Search(NamedTuple):
-    """What `line_search` found."""
+    """The result of `line_search`."""
 
     theta: Vector
     """(P,) the accepted parameters, or the old ones, bit for bit"""
@@ -265,7 +265,7 @@ class Search(NamedTuple):
     kl: float
     """of the last trial"""
     rejected: str = ""
-    """why the last trial was not taken: "kl", "improvement" or "not finite"; "" if it was"""
+    """why the last trial was rejected: "kl", "improvement" or "not finite"; "" if accepted"""
 
 
 def line_search(
@@ -281,8 +281,8 @@ def line_search(
     """The first of theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
     above `surrogate_old`. evaluate: theta (P,) -> (surrogate, KL).
 
-    acceptance "kl" asks for the KL alone, "always" takes the full step; what is not finite is
-    never taken.
+    acceptance "kl" checks the KL only, "always" takes the full step; steps that are not finite are
+    never accepted.
 
     Source: Schulman et al. 2015, appendix C.
     """
@@ -305,6 +305,6 @@ def line_search(
 
 
 def _stages() -> Any:
-    """The module with the stages that take functions: the compiled core's, or the portable one."""
+    """The module with the stages that call functions: compiled or portable."""
     name = "core._core64" if backend.choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")

@@ -47,7 +47,7 @@ WINDOW = np.array([[0, 1.5, 20, np.nan], [1, -2, 7, 1]])
 EPISODES = {
     "negative count": {"episode_count": np.array([-1])},
     "no count": {"episode_count": np.array([np.inf])},
-    "fewer than are remembered": {"episode_count": np.array([1])},
+    "fewer than the window has": {"episode_count": np.array([1])},
     "negative length": {"episode_lengths": np.array([3, -1])},
     "endless length": {"episode_lengths": np.array([3, 2**63 - 1])},
     "lengths that are not whole": {"episode_lengths": np.array([3, 0.5])},

@@ -16,7 +16,7 @@ from vec_env import VecCartPole
 
 from fasttrpo.sb3.convert import vector_env
 from fasttrpo.spaces.masks import rows
-from fasttrpo.stream.notes import is_environments
+from fasttrpo.stream.notes import is_from_environment
 from fasttrpo.stream.stream import Stream
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
@@ -137,7 +137,7 @@ def test_what_one_of_several_processes_raises_passes_through():
     env = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
     with pytest.raises(OSError, match="no masks today") as error:
         run(env)
-    assert is_environments(error.value)
+    assert is_from_environment(error.value)
     env.close()
 
 
@@ -251,7 +251,7 @@ class BoxMasked(Masked):
 
 def test_masks_of_real_actions_are_left_alone_with_a_warning():
     stream = Stream(SyncVectorEnv([BoxMasked], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is not looked at"):
+    with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is ignored"):
         stream.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -292,9 +292,9 @@ def test_masks_of_actions_that_take_none_are_warned_of_once(form, source, made, 
             for _ in range(4):
                 stream.step(np.zeros((1, 9), np.int8))
 
-    with pytest.warns(UserWarning, match=f"{source} is not looked at: .*{instead}") as seen:
+    with pytest.warns(UserWarning, match=f"{source} is ignored: .*{instead}") as seen:
         play()
-    assert sum("not looked at" in str(each.message) for each in seen) == 1
+    assert sum("ignored" in str(each.message) for each in seen) == 1
     assert stream.masks is None
     stream.env.close()
 
@@ -386,7 +386,7 @@ def test_a_mask_that_leaves_nothing_is_told_with_what_to_do(form):
         def mask(self):
             return np.zeros(9) if self.t == 2 else super().mask()
 
-    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave one choice open"
+    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave a choice open"
     with pytest.raises(ValueError, match=message):
         run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
@@ -398,7 +398,7 @@ def test_what_a_method_raises_is_the_environment_s():
 
     with pytest.raises(OSError, match="no masks today") as error:
         run(SyncVectorEnv([Broken], autoreset_mode=AutoresetMode.SAME_STEP))
-    assert is_environments(error.value)
+    assert is_from_environment(error.value)
     assert error.value.__notes__ == ["raised by the environment's action_masks"]
 
 

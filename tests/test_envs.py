@@ -102,7 +102,7 @@ def test_gymnasium_s_instead_of_ours_is_told(monkeypatch):
 
     monkeypatch.setattr(envs, "native", lambda *given: None)
     monkeypatch.setattr(envs, "missing", lambda env_id: "there is no MuJoCo")
-    with pytest.warns(RuntimeWarning, match="Gymnasium's environments are taken, for there is no"):
+    with pytest.warns(RuntimeWarning, match="CartPole-v1: using Gymnasium's environments, because"):
         as_vector_env("CartPole-v1", 2)
 
 

@@ -149,7 +149,7 @@ def test_a_final_observation_is_named_where_it_is_needed(model):
 
 
 def test_only_rollouts_are_taken(model):
-    with pytest.raises(TypeError, match=r"update takes a fasttrpo\.Rollout, got int"):
+    with pytest.raises(TypeError, match=r"fasttrpo\.Rollout, got int"):
         model.update(3)
 
 

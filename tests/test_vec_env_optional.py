@@ -186,7 +186,7 @@ def test_a_mode_that_is_not_declared_has_a_remedy():
     """And that remedy works."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.SAME_STEP)
     env.metadata = {}
-    with pytest.warns(UserWarning, match="taken for NEXT_STEP") as caught:
+    with pytest.warns(UserWarning, match="NEXT_STEP") as caught:
         small_model(env)
     (text,) = [str(w.message) for w in caught if "NEXT_STEP" in str(w.message)]
     remedy = text[text.index("env.metadata =") : text.index("(or")]

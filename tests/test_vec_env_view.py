@@ -137,7 +137,7 @@ def test_a_callback_that_moves_it_in_a_rollout_is_told(move, env_backend):
 
     model = cart_poles(2, env_backend)
     for callback in (Moving("_on_step"), EveryNTimesteps(10, Moving("_on_step"))):
-        with pytest.raises(RuntimeError, match="in the midst of a rollout: "):
+        with pytest.raises(RuntimeError, match="during a rollout: "):
             model.learn(64, callback)
     for moment in ("_on_rollout_start", "_on_rollout_end"):
         assert model.learn(64, Moving(moment)).num_timesteps == 64
@@ -219,7 +219,7 @@ def test_compiled_environments_are_one():
     vec_env = cart_poles(2, "native").get_env()
     assert vec_env.get_attr("name") == [vec_env.name] * 2
     assert vec_env.env_is_wrapped(TimeLimit) == [False, False]
-    with pytest.raises(AttributeError, match="env_backend='gymnasium' makes Gymnasium's"):
+    with pytest.raises(AttributeError, match="env_backend='gymnasium'"):
         vec_env.env_method("render")
 
 
