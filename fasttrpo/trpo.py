@@ -354,7 +354,7 @@ class TRPO(Calls):
     ) -> TRPO:
         """The model that `save` wrote; without `env` it predicts, saves and updates.
 
-        path       a path or an open file; a bare name finds .npz before .zip, NAME.zip also NAME.npz
+        path       a path or an open file; a bare name finds .npz before .zip, X.zip also X.npz
         device, custom_objects, print_system_info, force_reset
                    no effect; for SB3 scripts: models are on the CPU, files hold no objects, and
                    environments that cannot be restored are always reset

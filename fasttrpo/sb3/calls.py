@@ -98,6 +98,8 @@ class Calls:
     episodes: Any
     get_env: Any
     load: Any
+    save: Any
+    change: Any
 
     def __getattr__(self, name: str) -> Any:
         if name in _SETTINGS and "_trainer" in vars(self):
@@ -110,9 +112,6 @@ class Calls:
         else:
             object.__setattr__(self, name, value)
 
-    def change(self, **changes: Any) -> None:
-        raise NotImplementedError
-
     def __reduce__(self) -> tuple:
         """For pickle and copy: what `save` writes. The copy has no environment until `set_env`."""
         file = io.BytesIO()
@@ -120,9 +119,6 @@ class Calls:
         values = {name: getattr(self, name) for name in SCHEDULED}
         functions = {name: value for name, value in values.items() if callable(value)}
         return _unpickled, (type(self), file.getvalue(), functions)
-
-    def save(self, path: Any) -> None:
-        raise NotImplementedError
 
     @property
     def policy(self) -> ModelPolicy:

@@ -44,10 +44,5 @@ def returned_env(vector_env: Any, given: Any, on_move: Callable[[Any], Any]) -> 
     """
     if user_env(vector_env) is given:
         return given
-    method = WeakMethod(on_move)
-
-    def call_if_alive(env: Any) -> Any:
-        bound = method()
-        return None if bound is None else bound(env)
-
-    return VecEnvView(vector_env, call_if_alive)
+    weak = WeakMethod(on_move)
+    return VecEnvView(vector_env, lambda env: (method := weak()) and method(env))

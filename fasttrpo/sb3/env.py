@@ -121,10 +121,8 @@ def _four_parts(answer: Any) -> tuple[Any, Any, Any, Any]:
     try:
         obs, rewards, dones, infos = answer
     except (TypeError, ValueError) as error:
-        raise UserError(
-            "the VecEnv's step must return (observations, rewards, dones, infos), but returned "
-            f"{form(answer)}"
-        ) from error
+        expected = "(observations, rewards, dones, infos)"
+        raise UserError(f"the VecEnv's step must return {expected}, not {form(answer)}") from error
     return obs, rewards, dones, infos
 
 

@@ -153,10 +153,6 @@ class EpisodeStatistics:
         for _, env, length, total in episodes.tolist():
             self.window.append(Episode(env, total, length))
 
-    def successes(self) -> list[bool]:
-        """The successes of the window's episodes that reported one."""
-        return successes(self.window)
-
     def record(self) -> dict[str, float]:
         """The number of finished episodes; over the window, the mean return and length (nan if
         empty), and the success rate if environments report successes.
