@@ -63,7 +63,7 @@ TAKEN = [
 @table(("call", "do", "moment", "stage"), REFUSED)
 def test_what_makes_no_sense_in_the_midst_is_refused(call, do, moment, stage):
     model = small_model()
-    message = f"^{call}.* in the midst of {stage}.*: call it in _on_rollout_start"
+    message = f"^{call}.* during {stage}.*: call it in _on_rollout_start"
     with pytest.raises(RuntimeError, match=message):
         learning(model, moment, do)
     assert model.learn(64).n_updates == 2  # it goes on with what it was
@@ -175,7 +175,7 @@ def test_models_that_share_an_environment_do_not_go_on_in_each_others_episodes(e
 def test_another_model_may_not_learn_in_it_in_the_midst():
     env = Counter()
     model = small_model(env)
-    with pytest.raises(RuntimeError, match=r"another model reset, .* in the midst of a rollout"):
+    with pytest.raises(RuntimeError, match=r"another model reset, .* during a rollout"):
         learning(model, "_on_step", lambda _: small_model(env).learn(16), n=64, when=1)
 
 
@@ -187,5 +187,5 @@ def test_loading_a_checkpoint_into_the_environment_is_noticed(tmp_path):
     def load(_):
         assert TRPO.load(tmp_path / "model", env).is_amid_episodes
 
-    with pytest.raises(RuntimeError, match="in the midst of a rollout"):
+    with pytest.raises(RuntimeError, match="during a rollout"):
         learning(model, "_on_step", load)

@@ -124,9 +124,9 @@ def test_cases_are_chosen_by_the_beginning_of_their_names():
 def test_the_numpy_peer_computes_our_product(name):
     shape = batches.SHAPES[name]
     batch = batches.drawn(shape, 50)
-    fisher._check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
+    fisher.check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
     with pytest.raises(AssertionError, match="Fisher product of wrong: error"):
-        fisher._check(shape, batch, {"wrong": lambda v: v})
+        fisher.check(shape, batch, {"wrong": lambda v: v})
 
 
 def test_torch_s_order_of_parameters_and_back():
@@ -175,7 +175,7 @@ def test_the_profile_s_rows_are_the_update_s():
     """What the critic is fitted to for a time is what it is fitted to in the update."""
     batch = batches.recorded("small")
     update = ours.Update(ours.defaults(batch), batch)
-    fit = profile._fit(update, batch)
+    fit = profile.fit(update, batch)
     fit.setup()
     loss = fit.run()
     update.run()

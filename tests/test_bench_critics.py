@@ -30,7 +30,7 @@ def test_critics_are_compared_on_rollouts_that_they_have_not_seen(capsys):
 @needs_extension
 def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
     """By hand: the values before each update, of sums and of what the update calls returns."""
-    settings, rollouts = critics.record("Pendulum-v1", 3, 250, 1)
+    settings, rollouts = critics.push("Pendulum-v1", 3, 250, 1)
     episode, beyond = rollouts[0].rew[:200, 0], rollouts[0].rew[200:, 0]
     assert rollouts[0].trunc[199, 0]
     assert not rollouts[0].term.any()
@@ -46,7 +46,7 @@ def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
         if i:
             left = rollout.sums - values
             assert course.of_sums[i - 1] == pytest.approx(1 - left.var() / rollout.sums.var())
-        critics._record(agent, rollout)
+        critics.push(agent, rollout)
         last, record = agent.value_theta, agent.update()
         if i:
             assert course.of_returns[i - 1] == pytest.approx(record["explained_variance"])
@@ -55,7 +55,7 @@ def test_a_critic_s_course_is_its_own_and_its_target_everybody_s():
 
 @needs_extension
 def test_a_critic_with_another_loss_is_not_timed(monkeypatch):
-    settings, rollouts = critics.record("CartPole-v1", 3, 20, 2)
+    settings, rollouts = critics.push("CartPole-v1", 3, 20, 2)
     monkeypatch.setattr(critics, "SAME_LOSS", -1.0)
     with pytest.raises(AssertionError, match="the loss of kfac, 1 epoch"):
         critics.compare(settings, rollouts, 0)

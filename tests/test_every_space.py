@@ -70,7 +70,7 @@ class Batched(VectorEnv):
             final = infos["final_obs"]
             none = PartedCounter()
             none.reset()
-            whole = [none._obs() if one is None else one for one in final]
+            whole = [none.observe() if one is None else one for one in final]
             others = zip(*(one["others"] for one in whole), strict=True)
             infos["final_obs"] = {
                 "number": np.array([one["number"] for one in whole]),

@@ -113,7 +113,6 @@ def test_after_an_environment_written_in_python_failed():
     broken = copy.copy(cart)
     broken.functions = {**cart.functions, "step": raising}
     broken.parameters = {**cart.parameters, "step": ("state", "action")}
-    broken._forget()
     assert_freed(failed, broken.make_vec(2, compiled=False))
 
 

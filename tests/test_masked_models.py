@@ -121,16 +121,16 @@ class Fast(VectorEnv):
         self.steps = 0
 
     def reset(self, *, seed=None, options=None):
-        return self._obs(), self._infos()
+        return self.observe(), self._infos()
 
     def step(self, actions):
         choices = choices_of(self.single_action_space, actions, self.num_envs)
         assert allowed(self.masks, choices, self.parts)
         self.steps += self.num_envs
         no = np.zeros(self.num_envs, bool)
-        return self._obs(), choices.sum(axis=1) * 1.0, no, no, self._infos()
+        return self.observe(), choices.sum(axis=1) * 1.0, no, no, self._infos()
 
-    def _obs(self):
+    def observe(self):
         return self.random.normal(size=(self.num_envs, 3)).astype(np.float32)
 
     def _infos(self):
@@ -253,8 +253,8 @@ class Recorded(Fast):
         super().__init__(act)
         self.seen, self.told, self.sent, self.paid = [], [], [], []
 
-    def _obs(self):
-        self.seen.append(super()._obs())
+    def observe(self):
+        self.seen.append(super().observe())
         return self.seen[-1]
 
     def _infos(self):

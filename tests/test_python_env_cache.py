@@ -208,6 +208,6 @@ def test_old_entries_are_dropped(tmp_path, monkeypatch):
         (tmp_path / f"env_{i}.py").write_text("")
         os.utime(tmp_path / f"env_{i}.py", (i, i))
         (tmp_path / "__pycache__" / f"env_{i}.step-1.py311.nbi").write_text("")
-    jit._tidy(tmp_path)
+    jit.drop_oldest(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("env_*")) == ["env_3.py", "env_4.py", "env_5.py"]
     assert len(list((tmp_path / "__pycache__").iterdir())) == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import sys
 import warnings
 from pathlib import Path
 
@@ -308,7 +309,7 @@ def test_an_episode_buffer():
 
 
 class VecNormalize(VecCartPole):
-    """Named as the wrapper; halves the rewards, which are all 1."""
+    """Stands in for the wrapper; halves the rewards, which are all 1."""
 
     def step_wait(self):
         obs, self.rewards, dones, infos = super().step_wait()
@@ -316,6 +317,13 @@ class VecNormalize(VecCartPole):
 
     def get_original_reward(self):
         return self.rewards.copy()
+
+
+@pytest.fixture
+def _vec_normalize(monkeypatch):
+    """The stand-in is Stable-Baselines3's class."""
+    name = "stable_baselines3.common.vec_env.vec_normalize"
+    monkeypatch.setitem(sys.modules, name, sys.modules[__name__])
 
 
 def test_returns_are_of_rewards_before_vec_normalize():
@@ -362,6 +370,7 @@ def test_values(model):
     assert model.policy.predict_values(observations[0]).shape == (1, 1)
 
 
+@pytest.mark.usefixtures("_vec_normalize")
 def test_vec_normalize_is_found():
     inner = VecNormalize(1)
     outer = VecCartPole(1)
@@ -385,6 +394,7 @@ class Learnt(VecNormalize):
         Path(path).write_text(str(self.obs_rms))
 
 
+@pytest.mark.usefixtures("_vec_normalize")
 def test_an_evaluation_sees_through_the_same_vec_normalize():
     env, own = Learnt(1), Learnt(1)
     model = TRPO("MlpPolicy", env, n_steps=8)
@@ -400,6 +410,7 @@ def test_an_evaluation_sees_through_the_same_vec_normalize():
     model.learn(8, EvalCallback("CartPole-v1", eval_freq=8, n_eval_episodes=1, verbose=0))
 
 
+@pytest.mark.usefixtures("_vec_normalize")
 def test_checkpoints_have_the_vec_normalize_s_file(tmp_path):
     env = Learnt(1)
     env.obs_rms = 7

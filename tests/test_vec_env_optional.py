@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from helpers import Counter, small_model
+from helpers import Counter, insides, small_model
 from tables import table
 from vec_env import VecCartPole
 
@@ -186,14 +186,14 @@ def test_a_mode_that_is_not_declared_has_a_remedy():
     """And that remedy works."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.SAME_STEP)
     env.metadata = {}
-    with pytest.warns(UserWarning, match="taken for NEXT_STEP") as caught:
+    with pytest.warns(UserWarning, match="NEXT_STEP") as caught:
         small_model(env)
     (text,) = [str(w.message) for w in caught if "NEXT_STEP" in str(w.message)]
     remedy = text[text.index("env.metadata =") : text.index("(or")]
     exec(remedy, {"env": env, "gymnasium": gymnasium})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert small_model(env)._stream._mode is AutoresetMode.SAME_STEP
+        assert insides(small_model(env)).stream.mode is AutoresetMode.SAME_STEP
 
 
 def test_modes_of_one_class_are_told_apart():
@@ -204,4 +204,4 @@ def test_modes_of_one_class_are_told_apart():
 
     kinds = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
     envs = [SyncVectorEnv([Shared], autoreset_mode=mode) for mode in kinds]
-    assert [small_model(env)._stream._mode for env in envs] == kinds
+    assert [insides(small_model(env)).stream.mode for env in envs] == kinds

@@ -204,7 +204,33 @@ def test_how_many_rows_may_pass(callback, rows):
     assert rows_until_step(callback) == rows
 
 
+class EachStep:
+    def _on_step(self):
+        return True
+
+
+class Mixed(EachStep, CheckpointCallback):
+    """Its step is not the one that `CheckpointCallback` knows of."""
+
+
+class Knowing(EachStep, CheckpointCallback):
+    def rows_until_step(self):
+        return 2
+
+
+class Named(CheckpointCallback):
+    """Changes nothing of a step."""
+
+    def _on_training_end(self):
+        pass
+
+
+@table(("kind", "rows"), [(Mixed, EACH), (Knowing, 2), (Named, 7)])
+def test_how_many_rows_may_pass_is_inherited_with_the_step(kind, rows):
+    assert rows_until_step(kind(7, ".")) == rows
+
+
 def test_a_method_put_on_an_object_counts_as_its_own():
     callback = CheckpointCallback(7, ".")
-    callback._on_step = lambda: True
+    callback.on_step = lambda: True
     assert rows_until_step(callback) == EACH

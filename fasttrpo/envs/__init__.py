@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo.envs import classic, mujoco
     from fasttrpo.envs.compiled import CompiledVectorEnv
+    from fasttrpo.envs.definition import is_definition
     from fasttrpo.envs.failures import CompileError, SimulationError
     from fasttrpo.envs.names import is_library
     from fasttrpo.envs.python.environment import NumbaEnvironment
-    from fasttrpo.envs.python.load import is_definition
 
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
@@ -47,7 +47,7 @@ _HOME = {
     "CompiledVectorEnv": "compiled",
     "NumbaEnvironment": "python.environment",
     "SimulationError": "failures",
-    "is_definition": "python.load",
+    "is_definition": "definition",
     "is_library": "names",
 }
 

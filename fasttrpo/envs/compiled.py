@@ -15,9 +15,8 @@ from gymnasium.vector.utils import batch_space
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer, plain
 from fasttrpo.core import source_tree
+from fasttrpo.envs.definition import Definition, definition, is_definition
 from fasttrpo.envs.names import is_library
-from fasttrpo.envs.python.environment import NumbaEnvironment
-from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.envs.shared_library import Library
 from fasttrpo.errors import UserError, UserImportError, UserTypeError
 
@@ -66,7 +65,7 @@ class CompiledVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        env: str | os.PathLike | NumbaEnvironment,
+        env: str | os.PathLike | Definition,
         num_envs: int = 1,
         *,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,

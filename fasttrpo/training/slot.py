@@ -1,4 +1,4 @@
-"""The place of a run's agent: made when it is first needed, replaced where its settings change."""
+"""Holds a run's agent: makes it when it is first needed, and replaces it if settings change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fasttrpo.protocols import Agent, State
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.schedules import SCHEDULED
 
-# Where threads share a loaded model, one of them makes its agent. The lock is reentrant: a signal
-# handler may save the model meanwhile, and a schedule may use another loaded model.
+# If threads share a loaded model, one of them makes its agent. The lock is reentrant: meanwhile a
+# signal handler can save the model, and a schedule can use another loaded model.
 _MAKING = threading.RLock()
 
 
@@ -28,19 +28,19 @@ class Recipe:
     dtype: str
 
     def make(self) -> Agent:
-        """A fresh agent. ValueError or MemoryError for settings that no agent can have."""
+        """A fresh agent. ValueError or MemoryError if no agent can have the settings."""
         return backend.make_agent(self.settings, self.backend, self.dtype)
 
     def without_schedules(self) -> Recipe:
-        """The same, as if no scheduled setting had a value."""
+        """The same, with fixed values of the scheduled settings."""
         same: dict[str, Any] = dict.fromkeys(SCHEDULED, 1.0)
         return replace(self, settings=replace(self.settings, **same))
 
 
 class AgentSlot:
-    """Holds one agent. What it has learnt moves to the agent that replaces it.
+    """Holds one agent. An agent that replaces it takes over its state.
 
-    saved  what a loaded model remembers: a function of a fresh agent's state (None: nothing)
+    saved  of a loaded model: a function from a fresh agent's state to the loaded one
     """
 
     def __init__(self, recipe: Recipe, saved: Callable[[State], State] | None = None) -> None:
@@ -49,7 +49,7 @@ class AgentSlot:
 
     @property
     def agent(self) -> Agent:
-        """The agent; of a loaded model it is made now, where nobody has needed it before."""
+        """The agent. That of a loaded model is made at the first access."""
         if self._agent is None:
             with _MAKING:
                 if self._agent is None:
@@ -65,7 +65,7 @@ class AgentSlot:
         return agent
 
     def fit(self, recipe: Recipe) -> Agent:
-        """The agent of this recipe. After an error the slot is as it was."""
+        """Makes the agent fit the recipe, and returns it. An error leaves the slot unchanged."""
         if recipe != self._recipe:
             if recipe.without_schedules() == self._recipe.without_schedules():
                 for name in SCHEDULED:
@@ -87,7 +87,7 @@ class AgentSlot:
 
 
 def _for_n_envs(state: State, n_envs: int) -> State:
-    """`state` for another number of environments: their running returns start at zero."""
+    """`state` for another number of environments, whose running returns start at zero."""
     if "rew_running" not in state or len(state["rew_running"]) == n_envs:
         return state
     return {**state, "rew_running": np.zeros(n_envs)}

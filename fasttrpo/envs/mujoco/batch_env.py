@@ -92,7 +92,7 @@ class MujocoVectorEnv(VectorEnv):
             "render_fps": round(1 / task.dt),
             "autoreset_mode": self._mode,
         }
-        self._limit = _step_limit(max_episode_steps)
+        self.max_episode_steps = _step_limit(max_episode_steps)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._rngs: list[Any] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
@@ -164,7 +164,7 @@ class MujocoVectorEnv(VectorEnv):
         rewards, terminated, values = self.task.score(actions)
         obs = self.task.observe()
         self._elapsed += 1
-        truncated = self._elapsed >= self._limit
+        truncated = self._elapsed >= self.max_episode_steps
         for env in failed:
             obs[env], rewards[env] = self._obs[env], 0.0
             terminated[env], truncated[env] = False, True

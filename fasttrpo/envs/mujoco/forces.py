@@ -81,7 +81,7 @@ def _library() -> Any:
 
 
 @functools.cache
-def _post_constraint() -> tuple[Any, Any]:
+def forces_stage() -> tuple[Any, Any]:
     """The callback that calls mj_rnePostConstraint, and its argument.
 
     Without the compiled extension the callback is in Python, and every call acquires the GIL.
@@ -153,7 +153,7 @@ class ForcesBatch:
         ids, n = self._ids(ids)
         failed = self._lib.mjb_step(self._batch, ids, n, nstep, _NO_STAGE)
         error = self._failure(ids) if failed else None
-        self._lib.mjb_apply(self._batch, ids, n, *_post_constraint(), 0)
+        self._lib.mjb_apply(self._batch, ids, n, *forces_stage(), 0)
         self._lib.mjb_forward(self._batch, ids, n, _NO_STAGE)
         if error:
             raise error
@@ -177,7 +177,7 @@ class ForcesBatch:
 
     def get_data(self, sim: int, data: Any) -> Any:
         """Copies a simulation's mjData into `data`."""
-        self._lib.mjb_getData(self._batch, sim, data._address)
+        self._lib.mjb_getData(self._batch, sim, _pointer(data))
         return data
 
     def _failure(self, ids: Any) -> Exception:
@@ -231,11 +231,16 @@ class _Owner:
     """Its finalizer deletes the batch."""
 
 
+def _pointer(struct: Any) -> int:
+    """The C struct of an MjModel or MjData."""
+    return struct._address  # noqa: SLF001 - MuJoCo's bindings have no public name for it
+
+
 def _made(library: Any, model: Any, nsim: int, nthread: int) -> int:
     """A batch with an mjData for each simulation. Raises ValueError with MuJoCo's message."""
     message = ctypes.create_string_buffer(_ERROR_SIZE)
     config = _Config(nthread, 1)
-    batch = library.mjb_makeBatch(model._address, nsim, byref(config), message, _ERROR_SIZE)
+    batch = library.mjb_makeBatch(_pointer(model), nsim, byref(config), message, _ERROR_SIZE)
     if not batch:
         raise UserError(f"MuJoCo could not make a batch: {message.value.decode(errors='replace')}")
     return batch

@@ -22,7 +22,7 @@
 
 `NumbaEnvironment` documents each part. The functions become the C functions of a `trpo_env`
 (csrc/include/trpo_env.h), so they share the batch loop, seeding, saving and checks of environments
-in C. The files, in order of use:
+in C. `envs/definition.py` finds those named "file.py:name". The files here, in order of use:
 
     environment.py    the specification, checked
     functions.py      analysis of the user's functions: parameters, helpers, identity
@@ -31,5 +31,4 @@ in C. The files, in order of use:
     jit.py, glue.py     Numba: compiled and cached on disk    (numba_types.py: types for Numba)
     interpreter.py      Python, by callbacks
     draws.py          the random numbers of an environment
-    load.py           environments named "file.py:name"
 """

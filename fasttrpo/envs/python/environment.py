@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fasttrpo.checks.values import flag, integer, optional, real
+from fasttrpo.envs.definition import Definition
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
 from fasttrpo.errors import UserError, UserImportError, UserTypeError
@@ -31,7 +32,22 @@ _TAKEN = RESERVED | {"compiled"}  # by `make_vec`
 _NUMBER = real("a finite number", lambda value: True)
 
 
-class NumbaEnvironment:
+class Sources:
+    """The compiled and the interpreted C struct of one environment, each made once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[bool, Any] = {}
+
+    def get(self, is_compiled: bool, make: Callable[[bool], Any]) -> Any:
+        """The struct of this kind; only one of several threads calls `make`."""
+        with self._lock:
+            if is_compiled not in self._made:
+                self._made[is_compiled] = make(is_compiled)
+            return self._made[is_compiled]
+
+
+class NumbaEnvironment(Definition):
     """An environment defined by a few small functions, of which the last two are optional:
 
         def reset(state, random, options)             writes the state of a new episode
@@ -99,7 +115,7 @@ class NumbaEnvironment:
             self.functions["mask"] = mask
             self._check_choices()
         self.parameters = {role: parameters(role, f) for role, f in self.functions.items()}
-        self._forget()
+        self.sources = Sources()
 
     def _default_observe(self) -> Callable[..., None]:
         if self.obs_size != self.state_size:
@@ -116,10 +132,6 @@ class NumbaEnvironment:
                 f"not {self.action_space}"
             )
 
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._sources: dict[Any, Any] = {}
-
     def make_vec(
         self, num_envs: int = 1, *, compiled: bool | None = None, **keywords: Any
     ) -> CompiledVectorEnv:
@@ -129,7 +141,7 @@ class NumbaEnvironment:
         env = self
         if compiled is not None:
             env = copy.copy(self)
-            env.compiled, env._lock, env._sources = compiled, self._lock, self._sources
+            env.compiled, env.sources = compiled, self.sources
         return CompiledVectorEnv(env, num_envs, **keywords)
 
     def source(self) -> Any:
@@ -140,10 +152,7 @@ class NumbaEnvironment:
         is_compiled = self.compiled
         if is_compiled is None:
             is_compiled = os.environ.get(VARIABLE) != "0"
-        with self._lock:
-            if is_compiled not in self._sources:
-                self._sources[is_compiled] = self._make(is_compiled)
-            return self._sources[is_compiled]
+        return self.sources.get(is_compiled, self._make)
 
     def _make(self, is_compiled: bool) -> Any:
         from fasttrpo.envs.python import interpreter, randomness, struct
@@ -154,11 +163,11 @@ class NumbaEnvironment:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles hold the functions by name, and no compiled code."""
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_sources")}
+        return {k: v for k, v in vars(self).items() if k != "sources"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._forget()
+        self.sources = Sources()
 
     def __repr__(self) -> str:
         return f"NumbaEnvironment({self.name!r})"

@@ -172,7 +172,7 @@ def _written(path: Path | None, text: str) -> Path | None:
     try:
         if path is not None and not path.exists():
             _write(path, text)
-            _tidy(path.parent)
+            drop_oldest(path.parent)
     except OSError:
         return None
     return path
@@ -186,7 +186,7 @@ def _write(path: Path, text: str) -> None:
     write_text(path, text)
 
 
-def _tidy(where: Path) -> None:
+def drop_oldest(where: Path) -> None:
     """Deletes the oldest entries beyond MOST_ENTRIES."""
     entries = sorted(where.glob("env_*.py"), key=lambda path: path.stat().st_mtime)
     for path in entries[:-MOST_ENTRIES]:

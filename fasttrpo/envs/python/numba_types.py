@@ -73,7 +73,7 @@ def as_random(typing_context: Any, words: Any) -> tuple[Any, Any]:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         stream = cgutils.create_struct_proxy(signature.return_type)(context, builder)
         stream.words = values[0]
-        return stream._getvalue()
+        return stream._getvalue()  # noqa: SLF001 - Numba's documented way; it has no other
 
     return RandomType()(WORDS), generate
 

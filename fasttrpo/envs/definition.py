@@ -1,4 +1,4 @@
-"""Environments named "my_module.py:name", for the command line."""
+"""Environments written in Python: passed as such, or named "my_module.py:name"."""
 
 from __future__ import annotations
 
@@ -13,26 +13,40 @@ from typing import Any
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.envs.failures import RAN, line_of
 from fasttrpo.envs.names import is_in_source
-from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.errors import UserError, UserFileNotFoundError
+
+
+class Definition:
+    """Base class of `NumbaEnvironment`: what a `CompiledVectorEnv` needs to know of one.
+
+    choices  of each action component; None: actions are real numbers
+    """
+
+    observation_space: Any
+    action_space: Any
+    choices: tuple[int, ...] | None
+
+    def source(self) -> Any:
+        """The environment as a C struct, for `_envs.Envs`."""
+        raise NotImplementedError
 
 
 def is_definition(env: Any) -> bool:
     """Whether this is an environment written in Python, or names one in a file."""
-    return isinstance(env, NumbaEnvironment) or is_in_source(env)
+    return isinstance(env, Definition) or is_in_source(env)
 
 
-def definition(env: Any) -> NumbaEnvironment:
+def definition(env: Any) -> Definition:
     """The environment. Raises FileNotFoundError, or ValueError if the file has no such environment.
 
     Exceptions from running the file propagate, with a note that names the line.
     """
-    if isinstance(env, NumbaEnvironment):
+    if isinstance(env, Definition):
         return env
     file, _, name = env.rpartition(":")
     module = _module(Path(file))
     found = getattr(module, name, None)
-    if not isinstance(found, NumbaEnvironment):
+    if not isinstance(found, Definition):
         raise UserError(f"{file}: {_reason(module, name, Path(file).stem)}")
     return found
 
@@ -44,7 +58,7 @@ def _reason(module: ModuleType, name: str, stem: str) -> str:
             f"{name} is not a NumbaEnvironment; if it is a gymnasium.Env, register it in the file, "
             f'gymnasium.register("{name}-v0", "{stem}:{name}"), and use {stem}:{name}-v0'
         )
-    known = [n for n, each in vars(module).items() if isinstance(each, NumbaEnvironment)]
+    known = [n for n, each in vars(module).items() if isinstance(each, Definition)]
     return unknown("NumbaEnvironment", name, known) if known else "there is no NumbaEnvironment"
 
 
