@@ -17,9 +17,10 @@ from tables import table
 import fasttrpo
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-DOCUMENTS = [p for p in (README, *ROOT.glob("*/README.md")) if p.exists()]
-LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)")
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")})
+CODE = re.compile(r"^```.*?^```$|^    [^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONG = re.compile(r"\b(\d+)_000\b")
 # What an example needs beside fasttrpo: a word in it -> the module.
@@ -35,18 +36,65 @@ DOCSTRINGS = {
 }
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_links_lead_to_files(path):
-    links = LINK.findall(path.read_text(encoding="utf-8"))
-    assert not [link for link in links if not (path.parent / link).exists()]
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
 
 
-def test_a_dead_link_is_seen():
-    assert LINK.findall("[a](b/c.md#d), [e](https://f), [g](#h)") == ["b/c.md"]
+# -- links ----------------------------------------------------------------------------------------
 
 
-def blocks():
-    return BLOCK.findall(README.read_text(encoding="utf-8")) if README.exists() else []
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    slugs = [re.sub(r"[^\w\- ]", "", each).strip().lower() for each in HEADING.findall(text)]
+    return [slug.replace(" ", "-") for slug in slugs]
+
+
+def dead_links(path, text):
+    """The relative links of a page that lead to no file, or to no heading of one."""
+    dead = []
+    for link in LINK.findall(CODE.sub("", text)):
+        if link.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        if not target.exists() or (
+            anchor and anchor not in anchors(target.read_text(encoding="utf-8"))
+        ):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(path):
+    assert dead_links(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_dead_links_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A `b`, c\n\n```\n# no heading\n```\n")
+    fine = "[1](page.md) [2](page.md#a-b-c) [3](https://x) `[4](x)`"
+    assert dead_links(page, f"{fine} [5](x.md) [6](page.md#no-heading)") == [
+        "x.md",
+        "page.md#no-heading",
+    ]
+
+
+@pytest.mark.skipif(not DOCUMENTS, reason="the documents are not beside the tests")
+def test_the_index_has_every_page():
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    for index, prefix in (("README.md", "docs/"), ("docs/README.md", "")):
+        links = LINK.findall((ROOT / index).read_text(encoding="utf-8"))
+        assert {page for page in pages if prefix + page not in links} == set(), index
+
+
+# -- examples -------------------------------------------------------------------------------------
+
+EXAMPLES = {
+    f"{name_of(path)}-{number}": code
+    for path in DOCUMENTS
+    for number, code in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")))
+}
 
 
 def run(code, folder):
@@ -62,13 +110,14 @@ def run(code, folder):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("number", range(len(blocks())))
-def test_the_readme_s_examples_run(number, tmp_path):
-    run(blocks()[number], tmp_path)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_run(example, tmp_path):
+    run(EXAMPLES[example], tmp_path)
 
 
+@pytest.mark.skipif(not DOCUMENTS, reason="the documents are not beside the tests")
 def test_there_are_examples():
-    assert not README.exists() or len(blocks()) > 3
+    assert len(EXAMPLES) > 8
 
 
 def example_of(name):

@@ -75,6 +75,7 @@ typedef enum trpo_distribution {
     TRPO_CATEGORICAL = 1, /* one of so many choices for each component                        */
     TRPO_BERNOULLI = 2    /* 0 or 1 for each component                                        */
 } trpo_distribution;
+#define TRPO_DISTRIBUTION_WORDS "gaussian", "categorical", "bernoulli" /* trpo_settings.h */
 typedef enum trpo_activation { TRPO_IDENTITY = 0, TRPO_TANH = 1, TRPO_RELU = 2 } trpo_activation;
 typedef enum trpo_features {
     TRPO_NO_FEATURES = 0,  /* the networks see observations themselves                        */
@@ -90,6 +91,7 @@ typedef enum trpo_critic {
     TRPO_KFAC_STEPS = 3,   /* epochs of minibatches, a K-FAC natural gradient step each       */
     TRPO_N_CRITICS
 } trpo_critic;
+#define TRPO_CRITIC_WORDS "gauss_newton", "adam", "ridge", "kfac" /* trpo_settings.h */
 
 /* Which trials of the line search are taken. What is not finite never is. */
 typedef enum trpo_acceptance {
@@ -124,13 +126,11 @@ typedef enum trpo_stage {
     TRPO_N_STAGES
 } trpo_stage;
 
-/* No size or count is above TRPO_LARGEST_SIZE; the preconditioner holds the square of the number of
- * features. */
+/* Upper limits: of any size or count, and of the number of features, whose square K-FAC stores. */
 enum { TRPO_LARGEST_SIZE = 1 << 24, TRPO_MOST_FEATURES = 10000 };
 
-/* What an agent is. The fields are the rows of trpo_settings.h, where each has its default, range
- * and meaning (as a page: docs/settings.md), and those of the machine. Arrays are read during the
- * call they are passed to and not kept. */
+/* An agent's settings. The fields are the rows of trpo_settings.h, which gives each one's default,
+ * range and meaning (rendered: docs/settings.md), and two about the machine. Arrays are copied. */
 typedef struct trpo_settings {
 #define TRPO_INT_SETTING(name, default_, range, meaning) int name;
 #define TRPO_REAL_SETTING(name, default_, range, meaning) double name;

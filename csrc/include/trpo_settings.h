@@ -22,7 +22,7 @@
 /* the spaces */
 TRPO_INT_SETTING(obs_size, 0, CLOSED(1, TRPO_LARGEST_SIZE),
                  "O, the number of components of an observation; must be set")
-TRPO_WORD_SETTING(distribution, TRPO_GAUSSIAN, ("gaussian", "categorical", "bernoulli"),
+TRPO_WORD_SETTING(distribution, TRPO_GAUSSIAN, (TRPO_DISTRIBUTION_WORDS),
                   "distribution of the actions")
 TRPO_SIZES_SETTING(parts, 1,
                    "network outputs per action component: the number of choices if categorical, "
@@ -105,11 +105,7 @@ TRPO_REAL_SETTING(kl_slack, 1, HALF_OPEN(1, INFINITY),
                   "the line search accepts a KL up to kl_slack x target_kl")
 
 /* the critic */
-TRPO_WORD_SETTING(critic, TRPO_KFAC_STEPS, ("gauss_newton", "adam", "ridge", "kfac"),
-                  "how the value function is fitted: gauss_newton: preconditioned conjugate "
-                  "gradient on all rows; adam: epochs of minibatches; ridge: ridge regression on "
-                  "the inputs and their squares; kfac: epochs of minibatches, a natural gradient "
-                  "step each")
+TRPO_WORD_SETTING(critic, TRPO_KFAC_STEPS, (TRPO_CRITIC_WORDS), "how the value function is fitted")
 TRPO_INT_SETTING(n_critic_updates, 1, CLOSED(1, TRPO_LARGEST_SIZE),
                  "epochs of adam or kfac, or steps of gauss_newton; unused by ridge")
 TRPO_REAL_SETTING(critic_damping, 0.01, OPEN(0, INFINITY),

@@ -31,14 +31,16 @@ class Critic(NamedTuple):
 
 CRITICS: dict[str, Critic] = {
     "kfac": Critic(
-        "an epoch of minibatches, a natural gradient step each",
+        "epochs of minibatches, a natural gradient step each",
         settings=("batch_size",),
         cheaper="adam",
     ),
-    "gauss_newton": Critic("a step by preconditioned conjugate gradient on all rows"),
+    "gauss_newton": Critic("preconditioned conjugate gradient on all rows"),
     "adam": Critic("epochs of minibatches", settings=("learning_rate", "batch_size"), n_updates=10),
-    "ridge": Critic("ridge regression on the networks' inputs and their squares", n_features=2),
+    "ridge": Critic("ridge regression on the inputs and their squares", n_features=2),
 }
+
+MEANINGS = "; ".join(f"{name}: {critic.summary}" for name, critic in CRITICS.items())
 
 
 def critics_with(name: str) -> list[str]:

@@ -14,7 +14,7 @@ ROWS = {row.name: row for row in (
         'O, the number of components of an observation; must be set'),
     Row('distribution', 'word', 'gaussian', 0, 2, False, False,
         ('gaussian', 'categorical', 'bernoulli'),
-        'the distribution that actions are drawn from'),
+        'distribution of the actions'),
     Row('parts', 'sizes', None, 1, 16777216, False, False,
         (),
         'network outputs per action component: the number of choices if categorical, else '
@@ -39,14 +39,14 @@ ROWS = {row.name: row for row in (
         "upper bound of a Gaussian's log standard deviation, at least log_std_init"),
     Row('features', 'word', 'none', 0, 3, False, False,
         ('none', 'fourier', 'rbf', 'polynomial'),
-        "features of the observation that replace it as the networks' input"),
+        'features of the observation that replace it as the input of both networks'),
     Row('n_features', 'int', 100, 1, 10000, False, False,
         (),
         'number of fourier or rbf features'),
     Row('feature_bandwidth', 'real', 0.0, 0.0, inf, False, True,
         (),
-        'nu of fourier and rbf features; 0: for observations of variance 1, sqrt(2 O) for '
-        'fourier and half of that for rbf'),
+        'bandwidth nu of fourier and rbf features; 0: sqrt(2 O) for fourier and half of '
+        'that for rbf, which suits observations of variance 1'),
     Row('feature_degree', 'int', 2, 1, 10000, False, False,
         (),
         'highest degree of the polynomial features, at most 10,000 monomials'),
@@ -121,9 +121,7 @@ ROWS = {row.name: row for row in (
         'the line search accepts a KL up to kl_slack x target_kl'),
     Row('critic', 'word', 'kfac', 0, 3, False, False,
         ('gauss_newton', 'adam', 'ridge', 'kfac'),
-        'how the value function is fitted: gauss_newton: preconditioned conjugate gradient '
-        'on all rows; adam: epochs of minibatches; ridge: ridge regression on the inputs '
-        'and their squares; kfac: epochs of minibatches, a natural gradient step each'),
+        'how the value function is fitted'),
     Row('n_critic_updates', 'int', 1, 1, 16777216, False, False,
         (),
         'epochs of adam or kfac, or steps of gauss_newton; unused by ridge'),

@@ -17,7 +17,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
-from fasttrpo.settings.critics import CRITICS, critics_with
+from fasttrpo.settings.critics import CRITICS, MEANINGS, critics_with
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.settings.table import ROWS
@@ -200,7 +200,7 @@ class Settings:
         check=optional(ROWS["preconditioner"].check)._replace(convert=_none_is_a_word),
         accepts="str | None",
     )
-    critic: str = _core("critic")
+    critic: str = _core("critic", meaning=MEANINGS)
     normalize_observations: bool = _core("normalize_observations")
     normalize_rewards: bool = _core("normalize_rewards")
     n_threads: int | None = _setting(
