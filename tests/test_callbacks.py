@@ -236,9 +236,9 @@ def test_a_callback_that_was_given_no_model_hides_no_failure(tmp_path):
     """One before it fails as it is given the model."""
     evaluate = EvalCallback("Pendulum-v1")  # another task
     for last in (CheckpointCallback(10, tmp_path), EveryNTimesteps(1, CheckpointCallback(10, "."))):
-        with pytest.raises(ValueError, match="where the model was made for"):
+        with pytest.raises(ValueError, match="the model was made for"):
             small_model().learn(64, [evaluate, last])
-        with pytest.raises(ValueError, match="where the model was made for"):
+        with pytest.raises(ValueError, match="the model was made for"):
             small_model().learn(64, [last, evaluate])
 
 

@@ -120,7 +120,7 @@ def test_a_mask_writes_to_nothing_else():
 
 
 def test_masks_that_cannot_be():
-    with pytest.raises(ValueError, match=r"Mine: mask= forbids choices, .* these are Box"):
+    with pytest.raises(ValueError, match=r"Mine: mask= requires .* not Box"):
         small(nothing_open, action_space=Box(-1, 1, (2,)))
     with pytest.raises(TypeError, match="mask must take 'mask'"):
         small(start)
