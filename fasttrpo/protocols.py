@@ -25,41 +25,76 @@ class Theory(Protocol):
 
     def gradient(self) -> np.ndarray:
         """The surrogate's gradient (P,)."""
+        ...
 
     def fisher_product(self, v: Any) -> np.ndarray:
         """The damped Fisher matrix times v (P,)."""
+        ...
 
     def evaluate(self, theta: Any) -> tuple[float, float, float]:
         """(surrogate, KL, largest ratio) at other parameters."""
+        ...
 
 
 class Agent(Protocol):
     """A policy, its critic and their rollout: the compiled one, or its twin."""
 
-    target_kl: float
-    learning_rate: float
-    theta: np.ndarray
-    value_theta: np.ndarray
+    @property
+    def target_kl(self) -> float:
+        """The trust region, which a schedule sets."""
+        ...
+
+    @target_kl.setter
+    def target_kl(self, value: float) -> None: ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The critic's, which a schedule sets."""
+        ...
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The policy's parameters (P,)."""
+        ...
+
+    @theta.setter
+    def theta(self, value: Any) -> None: ...
+
+    @property
+    def value_theta(self) -> np.ndarray:
+        """The critic's parameters (Pv,)."""
+        ...
+
+    @value_theta.setter
+    def value_theta(self, value: Any) -> None: ...
 
     @property
     def theory(self) -> Theory:
         """Its stages."""
+        ...
 
     @property
     def instruction_set(self) -> str:
         """What its kernels were compiled for."""
+        ...
 
     def state(self) -> State:
         """A copy of all that `load_state` needs."""
+        ...
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes what `state` returned."""
 
     def act(self, obs: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(actions, log-probabilities, values) of a new row (E, O)."""
+        ...
 
     def record(self, obs: Any, act: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """(log-probabilities, values) of a new row with given actions."""
+        ...
 
     def push(self, rew: Any, term: Any, trunc: Any, next_obs: Any, skip: Any = None) -> None:
         """Completes the row."""
@@ -72,12 +107,15 @@ class Agent(Protocol):
 
     def update(self) -> Record:
         """One iteration on a full rollout."""
+        ...
 
     def predict(self, obs: Any, deterministic: bool, mask: Any = None) -> np.ndarray:
         """Actions (N, D), outside of any rollout."""
+        ...
 
     def value(self, obs: Any) -> np.ndarray:
         """The critic's values (N,)."""
+        ...
 
 
 class CompiledAgent(Agent, Protocol):
@@ -85,6 +123,7 @@ class CompiledAgent(Agent, Protocol):
 
     def collect(self, envs: Any, n_rows: int, single: bool) -> tuple[Any, Any]:
         """(episodes, None), or (None, what failed)."""
+        ...
 
 
 # -- environments ---------------------------------------------------------------------------------
@@ -95,6 +134,7 @@ class Definition(Protocol):
 
     def make_vec(self, num_envs: int = 1) -> Any:
         """A vector environment."""
+        ...
 
 
 class VecEnv(Protocol):
@@ -105,19 +145,23 @@ class VecEnv(Protocol):
     @property
     def observation_space(self) -> Any:
         """One environment's."""
+        ...
 
     @property
     def action_space(self) -> Any:
         """One environment's."""
+        ...
 
     def reset(self) -> Any:
         """The first observations."""
+        ...
 
     def step_async(self, actions: Any, /) -> None:
         """Sends actions."""
 
     def step_wait(self) -> Any:
         """(observations, rewards, dones, infos)"""
+        ...
 
 
 class Predictor(Protocol):
@@ -125,6 +169,7 @@ class Predictor(Protocol):
 
     def predict(self, observation: Any, *, deterministic: bool) -> Any:
         """(actions, anything) for a batch of observations."""
+        ...
 
 
 # -- callbacks ------------------------------------------------------------------------------------
@@ -144,6 +189,7 @@ class Callback(Protocol):
 
     def on_step(self) -> Any:
         """One more row; False stops."""
+        ...
 
     def on_rollout_end(self) -> None:
         """A rollout is full."""
@@ -156,17 +202,19 @@ class Callback(Protocol):
 
 
 class Watcher(Protocol):
-    """What is told of the rows of a rollout as they are collected."""
+    """Gets a report of the rows of a rollout as they are collected."""
 
     @property
     def singly(self) -> bool:
         """Whether each row has to be reported by itself."""
+        ...
 
     def rows(self) -> int:
         """How many rows may pass until the next report."""
+        ...
 
     def passed(self, rows: int, happened: int, row: Any = None, /) -> None:
-        """Rows passed, with so many steps."""
+        """Reports a number of rows, and the steps that happened in them."""
 
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 class Observations:
     """A space whose observations are converted to rows of `size` numbers."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Numbers in a row."""
         raise NotImplementedError
@@ -162,7 +162,7 @@ def _are_bytes(box: Box) -> bool:
 class _OneHot(_Array):
     """Integers, each one-hot."""
 
-    @property
+    @cached_property
     def choices(self) -> Choices:
         """Their ranges."""
         raise NotImplementedError
@@ -215,7 +215,9 @@ class _Parts(Observations):
 
     def matches(self, other: Observations) -> bool:
         """Whether both have matching parts under the same keys, in any order."""
-        if type(self) is not type(other) or len(self.parts) != len(other.parts):
+        if not isinstance(other, _Parts) or type(self) is not type(other):
+            return False
+        if len(self.parts) != len(other.parts):
             return False
         theirs = dict(other.parts)
         return all(key in theirs and part.matches(theirs[key]) for key, part in self.parts)

@@ -207,7 +207,7 @@ class BaseCallback:
         pass
 
 
-def notify(callback: Callback, error: BaseException) -> None:
+def notify(callback: Any, error: BaseException) -> None:
     """Calls `on_exception`. If this fails itself, a note on `error` says so: the other callbacks
     are still called, and the caller sees the first exception.
     """
