@@ -58,7 +58,7 @@ class BaseCallback:
     parent         the `EventCallback` that calls this one, while it lives
 
     A callback can change settings at any time; they take effect in the next iteration. In
-    `_on_step`, `set_env` and `set_random_seed` raise RuntimeError. So do new parameters and
+    `_on_step`, `set_env` and `set_random_seed` fail with RuntimeError; so do new parameters and
     `update`, there and in `_on_rollout_end`, until the update is done. `set_logger` takes effect at
     once.
 
