@@ -63,10 +63,10 @@ class BaseCallback:
                    rows from 0. If rows are not stepped one by one (below): n_steps only.
     parent         the `EventCallback` that calls this one, while it lives
 
-    A callback can change settings at any time; they take effect in the next iteration. Calling
-    `set_env` or `set_random_seed` in `_on_step` is a RuntimeError. So is setting parameters or
-    calling `update`, there and in `_on_rollout_end`, until the update is done. `set_logger` takes
-    effect at once.
+    A callback can change settings at any time; they take effect in the next iteration. In
+    `_on_step`, `set_env` and `set_random_seed` fail with RuntimeError; so do new parameters and
+    `update`, there and in `_on_rollout_end`, until the update is done. `set_logger` takes effect at
+    once.
 
     Compiled environments step many rows without Python in between, unless a callback overrides
     `_on_step` without `rows_until_step`, which says how many rows can pass before the next call.
