@@ -1,4 +1,4 @@
-"""What the documents point at exists, and their examples run."""
+"""The documents' links lead to files and headings, and their examples run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONG = re.compile(r"\b(\d+)_000\b")
-# What an example needs beside fasttrpo: a word in it -> the module.
+# Modules that an example needs besides fasttrpo: {a word in the example: the module}.
 NEEDS = {"NumbaEnvironment": "numba", "mujoco": "mujoco"}
-# Docstrings whose first indented block is an example, with what it takes for granted.
+# Docstrings whose first indented block is an example, with the setup it needs.
 DOCSTRINGS = {
     "fasttrpo": "",
     "fasttrpo.trpo:TRPO": "from fasttrpo import TRPO; observation = [0.0] * 4",
@@ -98,7 +98,7 @@ EXAMPLES = {
 
 
 def run(code, folder):
-    """Runs an example as a program of its own, with a fiftieth of the steps."""
+    """Run an example as a program, with a fiftieth of the steps."""
     for word, module in NEEDS.items():
         if word in code and find_spec(module) is None:
             pytest.skip(f"there is no {module}")
@@ -135,21 +135,21 @@ def example_of(name):
 
 
 @pytest.mark.parametrize("name", DOCSTRINGS)
-def test_docstrings_examples_run(name, tmp_path):
+def test_examples_in_docstrings_run(name, tmp_path):
     if name == "fasttrpo.settings.peers":
         pytest.importorskip("mujoco")  # the example's Hopper
     run(f"{DOCSTRINGS[name]}\n{example_of(name)}", tmp_path)
 
 
-def test_type_checkers_know_that_there_are_types():
+def test_the_package_has_a_py_typed_marker():
     assert (Path(fasttrpo.__file__).parent / "py.typed").exists()
 
 
-# -- what the public names say of themselves ------------------------------------------------------
+# -- docstrings of public names --------------------------------------------------------------------
 
 
 def public():
-    """Public names, and the public methods of the classes among them."""
+    """Public names, and the public methods of public classes."""
     found = {name: getattr(fasttrpo, name) for name in fasttrpo.__all__ if name[0] != "_"}
     for name, value in list(found.items()):
         if inspect.isclass(value):
@@ -163,5 +163,5 @@ def public():
 
 
 @table("name", public())
-def test_what_is_public_is_explained(name):
+def test_public_names_have_docstrings(name):
     assert (inspect.getdoc(public()[name]) or "").strip()
