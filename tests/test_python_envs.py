@@ -345,7 +345,7 @@ def test_a_class_of_gymnasium_s_in_a_file_is_told_how_to_be_named(tmp_path, monk
     assert cli.main(["train", "own_env.py:Own"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("fasttrpo: own_env.py: Own is not a NumbaEnvironment")
-    assert err.endswith('gymnasium.register("Own-v0", "own_env:Own"), and say own_env:Own-v0\n')
+    assert err.endswith('gymnasium.register("Own-v0", "own_env:Own"), and use own_env:Own-v0\n')
     assert cli.main(["train", "own_env.py:own"]) == 2
     assert capsys.readouterr().err == "fasttrpo: own_env.py: there is no NumbaEnvironment\n"
     del sys.modules["own_env"]
