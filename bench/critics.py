@@ -116,14 +116,14 @@ def replay(settings: AgentSettings, rollouts: Sequence[TrainingRollout]) -> Repl
     agent = make_agent(replace(settings, policy_hidden=()))
     of_sums, of_returns = [], []
     for rollout in rollouts:
-        values, before = _record(agent, rollout), agent.state()
+        values, before = push(agent, rollout), agent.state()
         of_sums.append(explained(values, rollout.sums))
         of_returns.append(agent.update()["explained_variance"])
     agent.load_state(before)
     return Replay(np.array(of_sums[1:]), np.array(of_returns[1:]), agent)
 
 
-def _record(agent: Any, rollout: TrainingRollout) -> np.ndarray:
+def push(agent: Any, rollout: TrainingRollout) -> np.ndarray:
     """Records the rollout in the agent; returns its values (T, E)."""
     values = []
     for t in range(len(rollout.rew)):

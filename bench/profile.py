@@ -60,7 +60,7 @@ def _policy_agent(update: ours.Update, batch: Recorded) -> Any:
     return agent
 
 
-def _fit(update: ours.Update, batch: Recorded) -> Contestant:
+def fit(update: ours.Update, batch: Recorded) -> Contestant:
     """The critic's fit to the rollout's returns, from the state before the update."""
     update.prepare()
     agent = make_agent(update.settings)
@@ -111,7 +111,7 @@ def _entries(update: ours.Update, batch: Recorded) -> dict[str, Contestant]:
     entries = _model_entries(policy, _rows(policy, batch), POLICY)
     trial = policy.theta + 1e-3
     entries[TRIAL] = Contestant(lambda: policy.theory.evaluate(trial))
-    entries[CRITIC] = _fit(update, batch)
+    entries[CRITIC] = fit(update, batch)
     entries[ADVANTAGES] = Contestant(_advantages(policy, batch))
     entries[WHOLE] = Contestant(update.run, update.prepare)
     return entries

@@ -6,7 +6,7 @@
     model.learn(60_000, progress_bar=True)
     mean, std = evaluate_policy(model, "CartPole-v1", n_eval_episodes=100)
 
-Nothing heavy is imported before it is used: each public name is fetched on first access.
+Heavy modules are imported on first use: each public name is looked up on first access.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fasttrpo import core as core  # a source tree without extensions says so here
+from fasttrpo import core as core  # warns in a source tree without extensions
 from fasttrpo import moved
 from fasttrpo._version import __version__
 
@@ -63,7 +63,7 @@ __all__ = [
 
 moved.install()
 
-if not TYPE_CHECKING:  # a type checker would take every name for one that exists
+if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> Any:
         old = f"fasttrpo.{name}"

@@ -1,4 +1,4 @@
-"""Old import paths: each still works, with a DeprecationWarning that names the new one."""
+"""Old import paths, which still work, with a DeprecationWarning that names the new one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# Module until version 0.1 -> where it is now.
+# Module until version 0.1 -> its new name.
 MOVED = {
     "fasttrpo.backend": "fasttrpo.core.backend",
     "fasttrpo.callback_base": "fasttrpo.training.callback",
@@ -26,17 +26,17 @@ MOVED = {
 
 
 def warn(old: str, stacklevel: int) -> str:
-    """The new name of a module, after the warning."""
+    """Warns, and returns the new name of a module."""
     new = MOVED[old]
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel + 1)
     return new
 
 
 class _Alias:
-    """Fills a module with what another one has, as it is asked for."""
+    """A loader for modules that look up each attribute in the module of the new name."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """The usual one."""
+        """Requests the default module."""
 
     def exec_module(self, module: ModuleType) -> None:
         target = importlib.import_module(MOVED[module.__name__])
@@ -49,7 +49,7 @@ class _Alias:
 
 
 class _Finder:
-    """Finds modules by their old names, once nothing else has."""
+    """Finds modules by their old names, after all other finders."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name not in MOVED:
@@ -59,6 +59,6 @@ class _Finder:
 
 
 def install() -> None:
-    """Lets old names be imported."""
+    """Makes old names importable."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """The theory's pieces as plain functions on NumPy arrays, in float64.
 
-The same compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one, for
-those who want to look inside, check a derivation, or build another algorithm from them.
+The compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one: to
+inspect them, check a derivation, or build another algorithm.
 
     policy = Policy(obs_size=4, distribution="categorical", parts=(2,))
     theta = policy.initial(seed=0)
@@ -28,6 +28,7 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import integer, one_of, real
 from fasttrpo.core import backend
 from fasttrpo.errors import UserError
+from fasttrpo.protocols import Agent, Theory
 from fasttrpo.settings import ACCEPTANCES
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.policy_kwargs import ACTIVATIONS
@@ -60,14 +61,14 @@ class Policy:
     obs_size      O
     distribution  a name in `fasttrpo.checks.distributions.DISTRIBUTIONS`: "gaussian"
                   (state-independent log_std, part of theta), "categorical", or "bernoulli"
-                  (components that are 0 or 1)
-    parts         network outputs per action component: (1,) * D, or (number of choices, ...) of
-                  a categorical
+                  (components are 0 or 1)
+    parts         network outputs per action component: (1,) * D, or the numbers of choices for
+                  "categorical"
     hidden        widths of the hidden layers; () is a linear policy
     activation    "tanh", "relu" or "identity"
 
-    theta is one vector: per layer the ((inputs + 1) x outputs) matrix row by row, its last row
-    the bias; then log_std. ValueError for anything else.
+    theta is one vector: per layer the ((inputs + 1) x outputs) matrix, row-major, whose last row
+    is the bias; then log_std. Raises ValueError for invalid arguments.
     """
 
     obs_size: int
@@ -95,46 +96,49 @@ class Policy:
 
     def initial(self, seed: int = 0) -> Vector:
         """Orthogonal weights, last layer x 0.01, biases and log_std 0; (P,)."""
-        return self._agent(1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
+        return _agent(self, 1, seed=integer(0, 2**64 - 1)("seed", seed)).theta
 
-    def _agent(self, n_rows: int, **settings: Any) -> Any:
-        resolved = AgentSettings(
-            obs_size=self.obs_size,
-            distribution=self.distribution,
-            parts=self.parts,
-            policy_hidden=self.hidden,
-            value_hidden=(),
-            activation=self.activation,
-            n_steps=n_rows,
-            **settings,
-        )
-        return backend.make_agent(resolved, backend.choose(), "float64")
 
-    def _loaded(
-        self,
-        theta: Vector,
-        obs: ArrayLike,
-        actions: Any = None,
-        advantages: Any = None,
-        name: str = "theta",
-    ) -> Any:
-        """The theory of an agent at theta with the batch in it; actions None where they do not
-        matter.
-        """
-        n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
-        if n == 0:
-            raise UserError(f"obs has shape {np.shape(obs)}, not (N, {self.obs_size}) with N > 0")
-        agent = self._agent(n)
-        agent.theta = arrays.finite_vector(name, theta, self.n_parameters)
-        if actions is None:
-            actions = np.full((n, len(self.parts)), DISTRIBUTIONS[self.distribution].filler)
-        theory, actions = agent.theory, self._columns(actions, n)
-        theory.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
-        return theory
+def _agent(policy: Policy, n_rows: int, **settings: Any) -> Agent:
+    resolved = AgentSettings(
+        obs_size=policy.obs_size,
+        distribution=policy.distribution,
+        parts=policy.parts,
+        policy_hidden=policy.hidden,
+        value_hidden=(),
+        activation=policy.activation,
+        n_steps=n_rows,
+        **settings,
+    )
+    return backend.make_agent(resolved, backend.choose(), "float64")
 
-    def _columns(self, actions: ArrayLike, n: int) -> np.ndarray:
-        actions = np.asarray(actions)
-        return actions.reshape(n, 1) if actions.shape == (n,) else actions
+
+def _theory_at(
+    policy: Policy,
+    theta: Vector,
+    obs: ArrayLike,
+    actions: ArrayLike | None = None,
+    advantages: ArrayLike | None = None,
+    name: str = "theta",
+) -> Theory:
+    """The theory of an agent at theta, with the batch loaded. `actions` is None where the result
+    does not depend on them.
+    """
+    n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
+    if n == 0:
+        raise UserError(f"obs has shape {np.shape(obs)}, not (N, {policy.obs_size}) with N > 0")
+    agent = _agent(policy, n)
+    agent.theta = arrays.finite_vector(name, theta, policy.n_parameters)
+    if actions is None:
+        actions = np.full((n, len(policy.parts)), DISTRIBUTIONS[policy.distribution].filler)
+    theory, actions = agent.theory, _columns(actions, n)
+    theory.load_batch(obs, actions, np.zeros(n) if advantages is None else advantages)
+    return theory
+
+
+def _columns(actions: ArrayLike, n: int) -> np.ndarray:
+    actions = np.asarray(actions)
+    return actions.reshape(n, 1) if actions.shape == (n,) else actions
 
 
 def gae(
@@ -153,7 +157,7 @@ def gae(
         returns = A + V
 
     rewards, values (T, E); terminated, truncated (T, E) bool; final_values (T, E): V of the
-    observation after the step, before any reset; read where truncated and in the last row.
+    observation after the step, before any reset; read where truncated, and in the last row.
     Source: Schulman et al. 2016, "High-dimensional continuous control using GAE".
     """
     shape = np.shape(rewards)
@@ -181,20 +185,20 @@ def surrogate(
 
     theta, theta_old (P,); obs (N, O); actions (N, D) or (N,); advantages (N,).
     """
-    theory = policy._loaded(theta_old, obs, actions, advantages, "theta_old")
+    theory = _theory_at(policy, theta_old, obs, actions, advantages, "theta_old")
     return theory.evaluate(theta)[0] + float(np.mean(np.asarray(advantages)))
 
 
 def kl(policy: Policy, theta: Vector, theta_old: Vector, obs: ArrayLike) -> float:
     """Mean over the N states of KL(pi_old || pi_theta), exact, in nats; summed over components."""
-    return policy._loaded(theta_old, obs, name="theta_old").evaluate(theta)[1]
+    return _theory_at(policy, theta_old, obs, name="theta_old").evaluate(theta)[1]
 
 
 def gradient(
     policy: Policy, theta: Vector, obs: ArrayLike, actions: ArrayLike, advantages: ArrayLike
 ) -> Vector:
     """g = d/dtheta of the surrogate at theta = theta_old: 1/N sum_n A_n dlog pi(a_n|s_n); (P,)."""
-    return policy._loaded(theta, obs, actions, advantages).gradient()
+    return _theory_at(policy, theta, obs, actions, advantages).gradient()
 
 
 def fisher_vector_product(
@@ -205,19 +209,19 @@ def fisher_vector_product(
     F = 1/N sum_n J_n' M_n J_n, J the Jacobian of the network's outputs and M the distribution's
     Fisher metric in them; never formed. Source: Schraudolph 2002.
     """
-    product = policy._loaded(theta, obs).fisher_product(v)
+    product = _theory_at(policy, theta, obs).fisher_product(v)
     return product + _NOT_NEGATIVE("damping", damping) * np.asarray(v, np.float64)
 
 
 class Solution(NamedTuple):
-    """What `conjugate_gradient` found."""
+    """The result of `conjugate_gradient`."""
 
     x: Vector
     """(P,)"""
     steps: int
     """products used"""
     residual: float
-    """last residual over the first, in the preconditioner's norm"""
+    """last residual relative to the first, in the preconditioner's norm"""
     curvature: float
     """x'Hx"""
 
@@ -231,10 +235,10 @@ def conjugate_gradient(
 ) -> Solution:
     """Solves H x = g for symmetric positive definite H, given only v -> H v.
 
-    tolerance     relative: ends when the residual has fallen to this fraction of its start
+    tolerance     ends when the residual has fallen to this fraction of the first
     precondition  r -> M^-1 r, M close to H, symmetric positive definite
 
-    Ends early before a direction whose curvature is not positive. What a function raises comes
+    Ends early at a direction whose curvature is not positive. Exceptions of the functions pass
     through. Source: Hestenes and Stiefel 1952.
     """
     g = arrays.finite_vector("g", g, np.size(g))
@@ -245,12 +249,12 @@ def conjugate_gradient(
 
 
 def _linear(name: str, function: Callable, P: int) -> Callable[[Vector], Vector]:
-    """The user's function on a copy, its answer checked to be (P,)."""
+    """`function` on a copy; its result is checked to be (P,)."""
     return lambda v: arrays.as_array(f"what {name} returned", function(v.copy()), (P,), np.float64)
 
 
 class Search(NamedTuple):
-    """What `line_search` found."""
+    """The result of `line_search`."""
 
     theta: Vector
     """(P,) the accepted parameters, or the old ones, bit for bit"""
@@ -262,7 +266,7 @@ class Search(NamedTuple):
     kl: float
     """of the last trial"""
     rejected: str = ""
-    """why the last trial was not taken: "kl", "improvement" or "not finite"; "" if it was"""
+    """why the last trial was rejected: "kl", "improvement" or "not finite"; "" if accepted"""
 
 
 def line_search(
@@ -278,8 +282,8 @@ def line_search(
     """The first of theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
     above `surrogate_old`. evaluate: theta (P,) -> (surrogate, KL).
 
-    acceptance "kl" asks for the KL alone, "always" takes the full step; what is not finite is
-    never taken.
+    acceptance "kl" checks the KL only, "always" takes the full step; steps that are not finite are
+    never accepted.
 
     Source: Schulman et al. 2015, appendix C.
     """
@@ -302,6 +306,6 @@ def line_search(
 
 
 def _stages() -> Any:
-    """The module with the stages that take functions: the compiled core's, or the portable one."""
+    """The module with the stages that call functions: compiled or portable."""
     name = "core._core64" if backend.choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")

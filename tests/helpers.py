@@ -30,12 +30,12 @@ SMALL = {"n_steps": 16, "policy_kwargs": {"net_arch": [8]}, "seed": 3}
 
 def insides(model: TRPO) -> Trainer:
     """The model's trainer: the only access to private state that tests use."""
-    return model._trainer
+    return model._trainer  # noqa: SLF001
 
 
 def replace_agent(model: TRPO, agent: Any) -> None:
     """Replaces the model's agent with a stand-in."""
-    model._trainer._slot._agent = agent
+    model._trainer._slot._agent = agent  # noqa: SLF001
 
 
 def small_model(env: Any = "CartPole-v1", policy: str = "MlpPolicy", **keywords: Any) -> TRPO:
@@ -63,14 +63,15 @@ class Counter(gymnasium.Env):
         super().reset(seed=seed)
         self.episode += 1
         self.t = 0
-        return self._obs(), {}
+        return self.observe(), {}
 
     def step(self, action):
         self.t += 1
         done = self.t == self.length
-        return self._obs(), float(self.t), done and not self.truncates, done and self.truncates, {}
+        terminated, truncated = done and not self.truncates, done and self.truncates
+        return self.observe(), float(self.t), terminated, truncated, {}
 
-    def _obs(self):
+    def observe(self):
         return np.array([10 * self.episode + self.t], np.float32)
 
 

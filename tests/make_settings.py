@@ -1,18 +1,22 @@
 """Writes what is generated from the core's table of settings (csrc/include/trpo_settings.h).
 
-In a tree whose extensions are built, `python -m tests.make_settings` writes the table for where
-there are no extensions, fasttrpo/settings/table.py, and the reference, docs/settings.md.
+In a tree whose extensions are built, `python -m tests.make_settings` writes the table in Python,
+fasttrpo/settings/table.py; from that and `Settings`, what type checkers know of the keywords,
+fasttrpo/settings/keywords.py, and the reference, docs/settings.md.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
+from dataclasses import Field, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "fasttrpo" / "settings" / "table.py"
+KEYWORDS = ROOT / "fasttrpo" / "settings" / "keywords.py"
 REFERENCE = ROOT / "docs" / "settings.md"
 
 _TYPES = {"int": "int", "real": "float", "flag": "bool", "word": "str", "seed": "int"}
@@ -37,6 +41,44 @@ _CLASS = '''
 class CoreSettings:
     """A value for each setting of the core; those without a default come first."""
 
+'''
+
+_KEYWORDS = '''"""The settings for type checkers, from `Settings` by tests/make_settings.py."""
+
+# fmt: off
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+
+from fasttrpo.settings.schedules import Schedule
+
+
+class Changes(TypedDict, total=False):
+    """The keywords of `TRPO.change`."""
+
+{changes}
+
+
+class Overrides(Changes, total=False):
+    """The keywords of `TRPO.load`."""
+
+{overrides}
+
+
+class Keywords(Overrides, total=False):
+    """The keywords of `TRPO`; after the settings, those of sb3-contrib that have no effect."""
+
+{keywords}
+
+
+class Attributes:
+    """The settings as attributes of `TRPO`. It exists for type checkers only."""
+
+{attributes}
 '''
 
 
@@ -72,6 +114,55 @@ def _row_text(row: Any) -> str:
     return f"    Row({head}, {row.high_open},\n        {row.words!r},\n{meaning}),"
 
 
+def keywords_text() -> str:
+    """fasttrpo/settings/keywords.py, of the fields of `Settings`."""
+    from fasttrpo.settings.sb3_arguments import KEYWORDS as NO_EFFECT
+    from fasttrpo.settings.user import FIXED, Settings
+
+    own = {each.name: each for each in fields(Settings) if each.name != "policy"}
+    types = {name: _types(each) for name, each in own.items()}
+    read_only = (*FIXED, "n_envs")
+    no_effect = {name: " | ".join(map(_type_of, of[::-1])) for name, (of, _) in NO_EFFECT.items()}
+    no_effect |= {"sde_sample_freq": "int", "device": "Any"}
+    accepted = {name: accepts for name, (_, accepts) in types.items()}
+    return _KEYWORDS.format(
+        changes=_declared({n: t for n, t in accepted.items() if n not in read_only}),
+        overrides=_declared({"n_envs": accepted["n_envs"]}),
+        keywords=_declared({n: accepted[n] for n in FIXED} | no_effect),
+        attributes="\n".join(_attribute(n, *of, n in read_only) for n, of in types.items()),
+    )
+
+
+def _types(each: Field[Any]) -> tuple[str, str]:
+    """The type of a setting as it is kept, and of what users may pass."""
+    words = each.metadata["check"].words
+    kept, accepts = str(each.type), each.metadata["accepts"] or str(each.type)
+    literal = f"Literal[{', '.join(map(repr, words))}]" if words else "str"
+    return re.sub(r"\bstr\b", literal, kept), re.sub(r"\bstr\b(?!])", literal, accepts)
+
+
+def _type_of(value: Any) -> str:
+    """The type of a value alone; any mapping for an empty one."""
+    if isinstance(value, dict):
+        return "Mapping[str, Any]"
+    return "None" if value is None else f"Literal[{value!r}]"
+
+
+def _declared(types: dict[str, str]) -> str:
+    return "\n".join(f"    {name}: {of}" for name, of in types.items())
+
+
+def _attribute(name: str, kept: str, accepts: str, is_read_only: bool) -> str:
+    """A declaration; a property where what can be set is not what can be read."""
+    if kept == accepts and not is_read_only:
+        return f"    {name}: {kept}"
+    raises = "        raise NotImplementedError"
+    getter = f"    @property\n    def {name}(self) -> {kept}:\n{raises}"
+    value = f"\n        self, value: {accepts}\n    "
+    setter = f"    @{name}.setter\n    def {name}({value}) -> None:\n{raises}"
+    return getter if is_read_only else f"{getter}\n{setter}"
+
+
 def reference_text() -> str:
     """docs/settings.md."""
     from fasttrpo.settings.reference import page
@@ -80,10 +171,11 @@ def reference_text() -> str:
 
 
 def main() -> None:
-    """Writes both files: the table first, which all settings are imported from."""
+    """Writes the files: the table first, which all settings are imported from."""
     from fasttrpo.core._core64 import settings_table
 
     TABLE.write_text(table_text(settings_table()), encoding="utf-8")
+    KEYWORDS.write_text(keywords_text(), encoding="utf-8")
     REFERENCE.parent.mkdir(exist_ok=True)
     REFERENCE.write_text(reference_text(), encoding="utf-8")
 

@@ -21,7 +21,7 @@ class PartedCounter(Counter):
         }
     )
 
-    def _obs(self):
+    def observe(self):
         number = 10 * self.episode + self.t
         bits = number >> np.arange(9).reshape(3, 3) & 1
         return {
@@ -35,8 +35,8 @@ class TupleCounter(PartedCounter):
 
     observation_space = spaces.Tuple(list(PartedCounter.observation_space.values()))
 
-    def _obs(self):
-        return tuple(super()._obs().values())
+    def observe(self):
+        return tuple(super().observe().values())
 
 
 class Identity(gymnasium.Env):

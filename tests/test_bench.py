@@ -135,9 +135,9 @@ def test_cases_are_chosen_by_prefix():
 def test_the_numpy_peer_computes_our_product(name):
     shape = batches.SHAPES[name]
     batch = batches.random_batch(shape, 50)
-    fisher._check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
+    fisher.check(shape, batch, {"numpy": numpy_peer.Product(shape, batch).product})
     with pytest.raises(AssertionError, match="Fisher product of wrong: error"):
-        fisher._check(shape, batch, {"wrong": lambda v: v})
+        fisher.check(shape, batch, {"wrong": lambda v: v})
 
 
 def test_conversion_to_the_order_of_torch_parameters_round_trips():
@@ -186,7 +186,7 @@ def test_the_profile_fits_the_critic_on_the_data_of_the_update():
     """Both report the same loss."""
     batch = batches.recorded("small")
     update = ours.Update(ours.defaults(batch), batch)
-    fit = profile._fit(update, batch)
+    fit = profile.fit(update, batch)
     fit.setup()
     loss = fit.run()
     update.run()

@@ -46,7 +46,7 @@ def test_critics_are_judged_before_each_update_on_common_targets():
         if i:
             left = rollout.sums - values
             assert course.of_sums[i - 1] == pytest.approx(1 - left.var() / rollout.sums.var())
-        critics._record(agent, rollout)
+        critics.push(agent, rollout)
         last, record = agent.value_theta, agent.update()
         if i:
             assert course.of_returns[i - 1] == pytest.approx(record["explained_variance"])

@@ -142,7 +142,7 @@ def test_a_run_ends_when_its_budget_is_spent():
 
 def test_interpreter_start_and_exit_are_counted():
     found = {"reached": [{"seconds": 1.0}, {"seconds": 2.0}], "lived": 2.5}
-    found = processes._with_all(found, 2.75)
+    found = processes.with_all(found, 2.75)
     assert [each["seconds"] for each in found["reached"]] == [1.25, 2.25]
 
 

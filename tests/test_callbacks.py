@@ -236,9 +236,9 @@ def test_callbacks_without_a_model_do_not_hide_failures(tmp_path):
     """An earlier callback fails when it receives the model."""
     evaluate = EvalCallback("Pendulum-v1")  # another task
     for last in (CheckpointCallback(10, tmp_path), EveryNTimesteps(1, CheckpointCallback(10, "."))):
-        with pytest.raises(ValueError, match="where the model was made for"):
+        with pytest.raises(ValueError, match="the model was made for"):
             small_model().learn(64, [evaluate, last])
-        with pytest.raises(ValueError, match="where the model was made for"):
+        with pytest.raises(ValueError, match="the model was made for"):
             small_model().learn(64, [last, evaluate])
 
 
@@ -358,6 +358,6 @@ def test_settings_changed_during_a_rollout_take_effect_at_the_next(moment, model
 
 
 def test_callbacks_cannot_call_learn(model):
-    with pytest.raises(RuntimeError, match="learning already: a callback cannot call learn"):
+    with pytest.raises(RuntimeError, match="a callback cannot call learn"):
         model.learn(64, callback=lambda record: model.learn(64))
     assert model.learn(64).num_timesteps == 64

@@ -75,7 +75,7 @@ ALLOWED = [
 @table(("call", "do", "moment", "stage"), FORBIDDEN)
 def test_calls_that_would_corrupt_an_iteration_are_refused(call, do, moment, stage):
     model = small_model()
-    message = f"^{call}.* in the midst of {stage}.*: call it in _on_rollout_start"
+    message = f"^{call}.* during {stage}.*: call it in _on_rollout_start"
     with pytest.raises(RuntimeError, match=message):
         learn_and_call(model, moment, do)
     assert model.learn(64).n_updates == 2  # the model is unchanged and usable
@@ -187,7 +187,7 @@ def test_models_sharing_an_environment_do_not_continue_each_others_episodes(env)
 def test_another_model_may_not_train_in_the_environment_during_a_rollout():
     env = Counter()
     model = small_model(env)
-    with pytest.raises(RuntimeError, match=r"another model reset, .* in the midst of a rollout"):
+    with pytest.raises(RuntimeError, match=r"another model reset, .* during a rollout"):
         learn_and_call(model, "_on_step", lambda _: small_model(env).learn(16), n=64, when=1)
 
 
@@ -199,5 +199,5 @@ def test_loading_a_checkpoint_into_an_environment_in_use_is_an_error(tmp_path):
     def load(_):
         assert TRPO.load(tmp_path / "model", env).is_amid_episodes
 
-    with pytest.raises(RuntimeError, match="in the midst of a rollout"):
+    with pytest.raises(RuntimeError, match="during a rollout"):
         learn_and_call(model, "_on_step", load)

@@ -15,9 +15,9 @@ from pairs import pairwise
 from tables import table
 from vec_env import VecCartPole
 
+from fasttrpo.sb3.convert import vector_env
 from fasttrpo.spaces.masks import rows
-from fasttrpo.stream.make import as_vector_env
-from fasttrpo.stream.notes import is_environments
+from fasttrpo.stream.notes import is_from_environment
 from fasttrpo.stream.stream import Stream
 
 DISCRETE, MULTI = spaces.Discrete(9), spaces.MultiDiscrete([2, 4, 3])
@@ -45,7 +45,7 @@ class Masked(Counter):
         self.form = form
         self.action_space = MULTI if form == "parts" else DISCRETE
         if form == "method":
-            self.action_masks = lambda: self._mask().astype(bool)
+            self.action_masks = lambda: self.mask().astype(bool)
 
     def reset(self, **keywords):
         obs, _ = super().reset(**keywords)
@@ -55,12 +55,12 @@ class Masked(Counter):
         *rest, _ = super().step(action)
         return *rest, self._info()
 
-    def _mask(self):
+    def mask(self):
         number = 10 * self.episode + self.t
         return bits(number) * (self.t < self.length)
 
     def _info(self):
-        mask = self._mask()
+        mask = self.mask()
         if self.form == "method" or (self.form == "sometimes" and self.t % 2 == 0):
             return {}
         parts = tuple(np.split(mask, [2, 6]))
@@ -112,7 +112,7 @@ class Exacting(Masked):
 
     def _living(self):
         assert self.t < self.length, "the episode is over"
-        return self._mask()
+        return self.mask()
 
 
 @table("kind", [SyncVectorEnv, AsyncVectorEnv])
@@ -124,11 +124,29 @@ def test_action_masks_is_not_called_after_the_end_of_an_episode(mode, kind):
     env.close()
 
 
+class Failing(Exacting):
+    """Fails in its second step, where the shorter episode is over."""
+
+    def _living(self):
+        if self.t == 2:
+            raise OSError("no masks today")
+        return self.mask()
+
+
+def test_what_one_of_several_processes_raises_passes_through():
+    makers = [lambda: Failing(3), lambda: Exacting(2)]
+    env = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.NEXT_STEP)
+    with pytest.raises(OSError, match="no masks today") as error:
+        run(env)
+    assert is_from_environment(error.value)
+    env.close()
+
+
 class Broken(Masked):
     """Its masks have another shape once the episode is over."""
 
-    def _mask(self):
-        return super()._mask() if self.t < self.length else np.ones(1, bool)
+    def mask(self):
+        return super().mask() if self.t < self.length else np.ones(1, bool)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
@@ -163,7 +181,7 @@ class WithMethod(VectorWrapper):
     """A vector environment with its own action_masks()."""
 
     def action_masks(self):
-        return np.array([env.unwrapped._mask() for env in self.env.envs])
+        return np.array([env.unwrapped.mask() for env in self.env.envs])
 
 
 def test_vector_environments_may_have_the_method():
@@ -221,7 +239,7 @@ class VecWrapper:
 @table("form", ["array", "list"])
 def test_masks_of_stable_baselines3_environments_are_read(form, wrapped):
     venv = VecMasked(form)
-    agent = run(as_vector_env(VecWrapper(venv) if wrapped else venv))
+    agent = run(vector_env(VecWrapper(venv) if wrapped else venv))
     for (obs, *_), mask in zip(agent.rows, agent.masks, strict=True):
         np.testing.assert_array_equal(mask, [bits(number) for number in obs[:, 0]])
 
@@ -234,7 +252,7 @@ class BoxMasked(Masked):
 
 def test_masks_of_real_actions_are_ignored_with_a_warning():
     stream = Stream(SyncVectorEnv([BoxMasked], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is not looked at"):
+    with pytest.warns(UserWarning, match=r"infos\['action_mask'\] is ignored"):
         stream.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -276,18 +294,16 @@ def test_masks_that_the_action_space_does_not_support_warn_once(form, env_class,
             for _ in range(4):
                 stream.step(np.zeros((1, 9), np.int8))
 
-    with pytest.warns(
-        UserWarning, match=f"{SOURCES[form]} is not looked at: .*{instead}"
-    ) as warned:
+    with pytest.warns(UserWarning, match=f"{SOURCES[form]} is ignored: .*{instead}") as warned:
         play()
-    assert sum("not looked at" in str(each.message) for each in warned) == 1
+    assert sum("ignored" in str(each.message) for each in warned) == 1
     assert stream.masks is None
     stream.env.close()
 
 
 class Misnamed(Masked):
     def _info(self):
-        return {"action_masks": self._mask()}
+        return {"action_masks": self.mask()}
 
 
 def test_a_misspelt_key_is_warned_of():
@@ -359,7 +375,7 @@ class Wrong(Counter):
         ),
         (ONES, ONES[1:], r"mask of environment 1 at step 2 has shape \(8,\) .*shape \(9,\)"),
         (ONES, ("a",) * 9, r"of environment 1 at step 2 has shape \(9,\) and dtype <U1"),
-        (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is no array, and not one for each"),
+        (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is not an array"),
     ],
 )
 def test_masks_of_wrong_shape_or_type_are_named(mask, wrong, message):
@@ -371,10 +387,10 @@ def test_masks_of_wrong_shape_or_type_are_named(mask, wrong, message):
 @pytest.mark.parametrize("form", ["array", "method"])
 def test_a_mask_that_forbids_everything_is_an_error_with_a_remedy(form):
     class Shut(Masked):
-        def _mask(self):
-            return np.zeros(9) if self.t == 2 else super()._mask()
+        def mask(self):
+            return np.zeros(9) if self.t == 2 else super().mask()
 
-    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave one choice open"
+    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave a choice open"
     with pytest.raises(ValueError, match=message):
         run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
 
@@ -386,7 +402,7 @@ def test_errors_in_action_masks_count_as_the_environment():
 
     with pytest.raises(OSError, match="no masks today") as error:
         run(SyncVectorEnv([Broken], autoreset_mode=AutoresetMode.SAME_STEP))
-    assert is_environments(error.value)
+    assert is_from_environment(error.value)
     assert error.value.__notes__ == ["raised by the environment's action_masks"]
 
 

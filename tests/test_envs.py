@@ -102,7 +102,7 @@ def test_falling_back_to_gymnasium_warns(monkeypatch):
 
     monkeypatch.setattr(envs, "native", lambda *given: None)
     monkeypatch.setattr(envs, "missing", lambda env_id: "there is no MuJoCo")
-    with pytest.warns(RuntimeWarning, match="Gymnasium's environments are taken, for there is no"):
+    with pytest.warns(RuntimeWarning, match="CartPole-v1: using Gymnasium's environments, because"):
         as_vector_env("CartPole-v1", 2)
 
 
@@ -169,7 +169,7 @@ class TestWithMujoco:
 import warnings, gymnasium
 warnings.simplefilter("error")
 env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/Hopper-v5", num_envs=2, healthy_reward=2.0)
-print(env, env.spec.id, env.task.healthy_reward, env._limit)
+print(env, env.spec.id, env.task.healthy_reward, env.max_episode_steps)
 print(len([i for i in gymnasium.registry if i.startswith("fasttrpo/")]))
 """
         first, second = python(code).splitlines()
@@ -190,7 +190,7 @@ for env_id in fasttrpo.envs.mujoco.IDS:
     ours, its = gymnasium.spec("fasttrpo/" + env_id), gymnasium.spec(env_id)
     assert ours.reward_threshold == its.reward_threshold
     assert ours.max_episode_steps == its.max_episode_steps
-    assert gymnasium.make_vec(ours, num_envs=2, max_episode_steps=7)._limit == 7
+    assert gymnasium.make_vec(ours, num_envs=2, max_episode_steps=7).max_episode_steps == 7
     assert ours.to_json()
 sync = gymnasium.make_vec("fasttrpo/Ant-v5", num_envs=2, vectorization_mode="sync")
 print(type(sync).__name__)

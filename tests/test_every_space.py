@@ -73,7 +73,7 @@ class Batched(VectorEnv):
             final = infos["final_obs"]
             none = PartedCounter()
             none.reset()
-            filled = [none._obs() if one is None else one for one in final]
+            filled = [none.observe() if one is None else one for one in final]
             others = zip(*(one["others"] for one in filled), strict=True)
             infos["final_obs"] = {
                 "number": np.array([one["number"] for one in filled]),

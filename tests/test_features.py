@@ -300,8 +300,8 @@ WRONG = [
         {"features": "polynomial", "feature_degree": 0},
         "feature_degree must be an integer from 1 to 10000, got 0",
     ),
-    ({"n_features": 9}, "n_features needs features='fourier' or 'rbf'; features='none' makes no"),
-    ({"features": "polynomial", "n_features": 9}, "features='polynomial' makes no use of it"),
+    ({"n_features": 9}, "n_features needs features='fourier' or 'rbf'; features='none'"),
+    ({"features": "polynomial", "n_features": 9}, "features='polynomial'"),
     ({"features": "fourier", "feature_degree": 3}, "feature_degree needs features='polynomial'"),
 ]
 
@@ -326,7 +326,7 @@ def test_too_many_monomials_are_refused_with_their_number():
 
 
 def test_features_with_hidden_layers_are_refused():
-    with pytest.raises(ValueError, match='take "LinearPolicy", or leave the features to the hidd'):
+    with pytest.raises(ValueError, match='"LinearPolicy", or'):
         make_settings("MlpPolicy", {"policy_kwargs": {"features": "rbf"}})
 
 
@@ -346,7 +346,7 @@ def test_unnormalised_observations_are_warned_of(features, warned):
         warnings.simplefilter("always")
         make_settings("LinearPolicy", {"policy_kwargs": features})
         assert len(caught) == warned
-        assert not warned or "normalize_observations=True makes them so" in str(caught[0].message)
+        assert not warned or "normalize_observations=True" in str(caught[0].message)
         make_settings("LinearPolicy", {"policy_kwargs": features, "normalize_observations": True})
         assert len(caught) == warned
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from agents import bits, rollout_settings, shaken
-from helpers import small_model
+from helpers import insides, small_model
 from tables import table
 
 from fasttrpo.envs.classic import has_extension
@@ -108,9 +108,9 @@ def test_finished_episodes_are_read_from_the_environments():
     from fasttrpo.envs import CompiledVectorEnv
 
     env = CompiledVectorEnv("CartPole-v1", 2, autoreset_mode="NextStep")
-    stream = small_model(env, n_steps=8).learn(16)._stream
+    stream = insides(small_model(env, n_steps=8).learn(16)).stream
     good = stream.state()
     stream.load_state(good | {"environment_over": ~good["environment_over"]})
-    np.testing.assert_array_equal(stream._over, env.envs_in_c.term | env.envs_in_c.trunc)
+    np.testing.assert_array_equal(stream.state()["environment_over"], env.over)
     with pytest.raises(ValueError, match="environment_over has dtype float64, not bool"):
         stream.load_state(good | {"environment_over": np.array([np.nan, 1])})

@@ -47,9 +47,12 @@ def same(a, b):
 def collect_infos(env, n_steps=16):
     """(model, infos): what callbacks receive from each environment, row by row."""
     rows = []
-    callback = BaseCallback()
-    callback._on_step = lambda: rows.append(callback.locals["infos"])
-    model = small_model(env, n_steps=n_steps).learn(n_steps * len(env.envs), callback)
+
+    class Noting(BaseCallback):
+        def _on_step(self):
+            rows.append(self.locals["infos"])
+
+    model = small_model(env, n_steps=n_steps).learn(n_steps * len(env.envs), Noting())
     return model, list(zip(*rows, strict=True))
 
 

@@ -113,7 +113,6 @@ def test_freed_after_a_python_environment_failed():
     broken = copy.copy(cart)
     broken.functions = {**cart.functions, "step": raising}
     broken.parameters = {**cart.parameters, "step": ("state", "action")}
-    broken._forget()
     assert_freed(failed, broken.make_vec(2, compiled=False))
 
 

@@ -18,6 +18,7 @@ from tables import table
 
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
+from fasttrpo.logs import writers
 from fasttrpo.logs.logger import DISABLED, ERROR, FORMATS, Logger, configure
 from fasttrpo.logs.writers import BoxFile, JsonLines, ProgressFile, box, table_header, table_row
 
@@ -164,9 +165,10 @@ def test_a_new_run_overwrites_the_file(before, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_a_save_error(tmp_path):
+def test_a_full_disk_is_a_save_error(tmp_path, monkeypatch):
+    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the ProgressFile closes it
+    monkeypatch.setattr(writers, "open_to_append", lambda path: full)
     progress = ProgressFile(tmp_path / "progress.csv")
-    progress._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
     with pytest.raises(SaveError, match=r"cannot save .*progress\.csv: No space left"):
         progress.write({"iteration": 1})
     with suppress(OSError):

@@ -128,16 +128,16 @@ class Fast(VectorEnv):
         self.steps = 0
 
     def reset(self, *, seed=None, options=None):
-        return self._obs(), self._infos()
+        return self.observe(), self._infos()
 
     def step(self, actions):
         choices = choices_of(self.single_action_space, actions, self.num_envs)
         assert allowed(self.masks, choices, self.parts)
         self.steps += self.num_envs
         no = np.zeros(self.num_envs, bool)
-        return self._obs(), choices.sum(axis=1) * 1.0, no, no, self._infos()
+        return self.observe(), choices.sum(axis=1) * 1.0, no, no, self._infos()
 
-    def _obs(self):
+    def observe(self):
         return self.random.normal(size=(self.num_envs, 3)).astype(np.float32)
 
     def _infos(self):
@@ -260,8 +260,8 @@ class Recorded(Fast):
         super().__init__(act)
         self.observations, self.masks_sent, self.actions, self.rewards = [], [], [], []
 
-    def _obs(self):
-        self.observations.append(super()._obs())
+    def observe(self):
+        self.observations.append(super().observe())
         return self.observations[-1]
 
     def _infos(self):

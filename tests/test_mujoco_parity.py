@@ -120,7 +120,7 @@ def test_spaces_metadata_and_limits_equal_those_of_gymnasium(env_id):
         assert getattr(mine, name) == getattr(other, name)
     assert mine.action_space == other.action_space
     assert mine.metadata["render_fps"] == other.metadata["render_fps"]
-    assert mine._limit == gymnasium.spec(env_id).max_episode_steps
+    assert mine.max_episode_steps == gymnasium.spec(env_id).max_episode_steps
     assert mine.num_envs == 2
 
 

@@ -38,8 +38,7 @@ def test_a_loaded_batch_continues_bit_for_bit(env_id, mode):
             saved[k] = env.save()
     assert results == steps(uninterrupted, actions)  # saving has no effect
     for k, data in saved.items():
-        obs = fresh.load(data)
-        np.testing.assert_array_equal(obs, fresh._obs)
+        fresh.load(data)
         assert steps(fresh, actions[k:]) == results[k:]
 
 
@@ -64,7 +63,7 @@ def test_save_and_load_reject_invalid_states():
     env.reset(seed=1)
     saved = env.save()
     for other in (ours("Hopper-v5", 3), ours("Walker2d-v5", 2)):
-        with pytest.raises(ValueError, match="of other environments"):
+        with pytest.raises(ValueError, match="other environments"):
             other.load(saved)
         with pytest.raises(ResetNeeded):  # nothing has changed
             other.save()
@@ -98,7 +97,9 @@ def changed(data, **arrays):
 def test_impossible_saved_states_are_rejected():
     env = ours("Hopper-v5", 2)
     env.reset(seed=1)
-    data, state = env.save(), env._batch.state
+    data = env.save()
+    with np.load(io.BytesIO(data)) as archive:
+        state = archive["state"]
     streams = json.dumps([[{"bit_generator": "seterr"}] * 2, [None] * 2])
     for name, value in {
         "elapsed": np.array([-1, 0]),
@@ -107,7 +108,7 @@ def test_impossible_saved_states_are_rejected():
         "streams": np.array(streams),
     }.items():
         before = env.save()
-        with pytest.raises(ValueError, match="the saved bytes are"):
+        with pytest.raises(ValueError, match="the saved bytes"):
             env.load(changed(data, **{name: value}))
         assert env.save() == before
     env.load(data)

@@ -208,11 +208,11 @@ def test_errors_name_the_wrong_part(observation, error, message):
 
 def test_keys_of_dict_spaces_must_survive_a_file():
     given = spaces.Dict([(np.int64(1), spaces.Discrete(2)), (2, spaces.Discrete(3))])
-    kind = observations.of(given)
+    kind = observations.from_space(given)
     assert observations.from_json(json.loads(json.dumps(kind.to_json()))) == kind
     assert kind.rows({np.int64(1): 1, 2: 0}, ()).tolist() == [0, 1, 1, 0, 0]
     with pytest.raises(ValueError, match=r"observation space has the key \(1, 2\), which"):
-        observations.of(spaces.Dict([((1, 2), spaces.Discrete(2))]))
+        observations.from_space(spaces.Dict([((1, 2), spaces.Discrete(2))]))
 
 
 @table("wrong", [5, -1, 1.5, np.nan, np.inf, 1e30])

@@ -223,12 +223,12 @@ def test_classes_are_identified_by_their_contents():
 def test_the_oldest_cache_entries_are_removed(tmp_path, monkeypatch):
     from fasttrpo.envs.python import jit
 
-    monkeypatch.setattr(jit, "MOST_KEPT", 3)
+    monkeypatch.setattr(jit, "MOST_ENTRIES", 3)
     (tmp_path / "__pycache__").mkdir()
     for i in range(6):
         (tmp_path / f"env_{i}.py").write_text("")
         os.utime(tmp_path / f"env_{i}.py", (i, i))
         (tmp_path / "__pycache__" / f"env_{i}.step-1.py311.nbi").write_text("")
-    jit._tidy(tmp_path)
+    jit.drop_oldest(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("env_*")) == ["env_3.py", "env_4.py", "env_5.py"]
     assert len(list((tmp_path / "__pycache__").iterdir())) == 3

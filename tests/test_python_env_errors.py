@@ -144,11 +144,11 @@ def observes_into_the_state(state, obs):
         (has_no_such_attribute, {}, "has no attribute 'no_such'", None),
         (draws_unknown, {}, "Unknown attribute 'gauss' of type Random", None),
         (has_no_such_option, {"options": {"gravity": 1}}, "Unknown attribute 'gravit'", None),
-        (writes_the_action, {"action_space": Box(-1, 1, (1,))}, "only to be read", None),
-        (returns_one, {}, r"step must return \(reward, terminated\), and returns float", None),
-        (returns_text, {}, r"step must return \(reward, terminated\), and returns T", None),
-        (resets_with_a_value, {}, "reset must return nothing, and returns float", None),
-        (observes_into_the_state, {}, "only to be read", None),
+        (writes_the_action, {"action_space": Box(-1, 1, (1,))}, "read-only array", None),
+        (returns_one, {}, r"step must return \(reward, terminated\), but returns float", None),
+        (returns_text, {}, r"step must return \(reward, terminated\), but returns T", None),
+        (resets_with_a_value, {}, "reset must return nothing, but returns float", None),
+        (observes_into_the_state, {}, "read-only array", None),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
@@ -311,6 +311,10 @@ def test_a_failure_during_learn_keeps_the_last_update():
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+def no_cause_is_kept(env):
+    return all(failures.noted(state.ctypes.data) is None for state in env.states)
+
+
 @each_way
 def test_a_failure_never_reports_an_earlier_exception(compiled):
     """When several environments fail in one rollout, one is reported and the others are dropped."""
@@ -324,7 +328,7 @@ def test_a_failure_never_reports_an_earlier_exception(compiled):
     env = environment(step=fails, options={"what": 1}).make_vec(3, compiled=compiled)
     with pytest.raises(SimulationError, match="no fuel"):
         TRPO("MlpPolicy", env, n_steps=8, seed=0).learn(24)
-    assert failures._raised == {}
+    assert no_cause_is_kept(env)
     env.envs_in_c.set_options({"what": 2})
     env.reset()
     with pytest.raises(SimulationError, match="a reward is not finite in environment 0 at step 1"):
@@ -333,7 +337,7 @@ def test_a_failure_never_reports_an_earlier_exception(compiled):
     state = env.states[1].ctypes.data
     failures.note(state, "step", ValueError("from an earlier rollout"), "")
     env.reset()
-    assert failures._raised == {}
+    assert no_cause_is_kept(env)
 
 
 # -- bad definitions ------------------------------------------------------------------------------
@@ -342,9 +346,9 @@ def test_a_failure_never_reports_an_earlier_exception(compiled):
 @table(
     ("changes", "error", "words"),
     [
-        ({"name": ""}, ValueError, "name must be a text"),
+        ({"name": ""}, ValueError, "name must be"),
         ({"state_size": 0}, ValueError, "state_size must be an integer"),
-        ({"state_size": 2}, ValueError, "a state of 2 numbers is no observation of 1: pass obs"),
+        ({"state_size": 2}, ValueError, "a state of 2 numbers .* observation of 1: pass obs"),
         ({"observation_space": Dict()}, TypeError, "observation_space must be a gymn.*Box"),
         ({"observation_space": Box(-1, 1, (2, 2))}, ValueError, "must have one dimension"),
         ({"action_space": Dict()}, TypeError, "action_space must be"),

@@ -109,18 +109,18 @@ def test_nonzero_numbers_count_as_open(compiled):
 
 
 def test_mask_functions_write_only_to_the_mask():
-    with pytest.raises(CompileError, match="mask: it writes to an array that is only to be read"):
+    with pytest.raises(CompileError, match="mask: it writes to a read-only array"):
         small(writing).make_vec(1)
     with pytest.raises(SimulationError, match=r"writing raised ValueError: .*read-only"):
         small(writing).make_vec(1, compiled=False).reset(seed=0)
-    with pytest.raises(CompileError, match="mask must return nothing, and returns"):
+    with pytest.raises(CompileError, match="mask must return nothing"):
         small(returning).make_vec(1)
-    with pytest.raises(SimulationError, match="it must return nothing, and returned 3"):
+    with pytest.raises(SimulationError, match=r"must return nothing, .* 3"):
         small(returning).make_vec(1, compiled=False).reset(seed=0)
 
 
 def test_invalid_mask_definitions_are_rejected():
-    with pytest.raises(ValueError, match=r"Mine: mask= forbids choices, .* these are Box"):
+    with pytest.raises(ValueError, match=r"Mine: mask= requires .* not Box"):
         small(nothing_open, action_space=Box(-1, 1, (2,)))
     with pytest.raises(TypeError, match="mask must take 'mask'"):
         small(start)

@@ -24,16 +24,16 @@ class Scaled(gymnasium.Env):
     def __init__(self, obs: float = 1.0, reward: float = 1.0) -> None:
         self.scale = obs, reward
 
-    def _obs(self):
+    def observe(self):
         return self.np_random.uniform(-1, 1, 2) * self.scale[0]
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return self._obs(), {}
+        return self.observe(), {}
 
     def step(self, action):
         return (
-            self._obs(),
+            self.observe(),
             float(action[0]) * self.scale[1],
             False,
             self.np_random.random() < 0.1,

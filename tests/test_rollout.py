@@ -115,7 +115,7 @@ def nan_at(name, index):
         ({"actions": np.full((T, E), 2)}, ValueError, "action 2 of environment 0 at step 0"),
         ({"last_obs": np.zeros((E, 3))}, ValueError, r"last_obs has shape \(3, 3\)"),
         ({"rewards": np.full((T, E), "1")}, TypeError, "rewards must be an array of real numbers"),
-        ({"terminated": np.full((T, E), 2)}, ValueError, "terminated must hold True and False"),
+        ({"terminated": np.full((T, E), 2)}, ValueError, "terminated must hold"),
         ({"truncated": np.ones((T, E))}, ValueError, "final_obs is missing: environment 0 is trun"),
         ({"valid": np.zeros((T, E))}, ValueError, "valid is False everywhere"),
         ({"valid": np.arange(T)[:, None] < [5, 6, 6]}, ValueError, "0 has no step after step 4"),
@@ -149,7 +149,7 @@ def test_final_observations_are_checked_only_where_needed(model):
 
 
 def test_update_accepts_only_rollouts(model):
-    with pytest.raises(TypeError, match=r"update takes a fasttrpo\.Rollout, got int"):
+    with pytest.raises(TypeError, match=r"fasttrpo\.Rollout, got int"):
         model.update(3)
 
 

@@ -94,8 +94,8 @@ def test_functions_are_not_saved_and_loading_warns(tmp_path, checkpoint):
     ("value", "message"),
     [
         ("linaer", r"unknown schedule of target_kl: 'linaer'; did you mean 'linear'"),
-        ("linear_fast", r"target_kl: 'linear_fast' is no schedule: linear_0.02, say, is one"),
-        ("linear_", r"target_kl: 'linear_' is no schedule"),
+        ("linear_fast", r"target_kl: 'linear_fast' is not a schedule"),
+        ("linear_", r"target_kl: 'linear_' is not a schedule"),
         ("linear_-1", r"target_kl must be a number > 0, got -1.0"),
         ("linear_nan", r"target_kl must be a number > 0, got nan"),
         (0, r"target_kl must be a number > 0, got 0"),

@@ -7,13 +7,15 @@ from math import inf
 
 import pytest
 from agents import needs_extension
-from make_settings import REFERENCE, TABLE, reference_text, table_text
+from make_settings import KEYWORDS, REFERENCE, TABLE, keywords_text, reference_text, table_text
 
-from fasttrpo.settings import Settings
+from fasttrpo.settings import Settings, change, sb3_arguments
 from fasttrpo.settings.agent import AgentSettings
+from fasttrpo.settings.keywords import Keywords, Overrides
 from fasttrpo.settings.row import Row
 from fasttrpo.settings.table import ROWS
 
+NO_EFFECT = {name: values[0] for name, (values, _) in sb3_arguments.KEYWORDS.items()}
 REGENERATE = "run `python -m tests.make_settings`"
 
 
@@ -24,6 +26,29 @@ def test_the_python_table_equals_the_table_of_the_core():
     rows = _core64.settings_table()
     assert rows == _core32.settings_table()
     assert TABLE.read_text(encoding="utf-8") == table_text(rows), REGENERATE
+
+
+def test_the_keywords_for_type_checkers_are_current():
+    assert KEYWORDS.read_text(encoding="utf-8") == keywords_text(), REGENERATE
+
+
+def test_a_type_checker_accepts_what_load_accepts():
+    settings = Settings()
+
+    def is_accepted(name):
+        try:
+            return change(settings, {name: getattr(settings, name)}) == settings
+        except TypeError:
+            return False
+
+    accepted = {each.name for each in fields(Settings) if is_accepted(each.name)}
+    assert accepted == set(Overrides.__annotations__)
+
+
+def test_the_other_keywords_that_a_type_checker_accepts_have_no_effect():
+    others = set(Keywords.__annotations__) - {each.name for each in fields(Settings)}
+    assert sb3_arguments.drop_ignored(dict.fromkeys(others, "cpu") | NO_EFFECT) == {}
+    assert others == {*NO_EFFECT, "device", "sde_sample_freq"}
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the docs are not beside the tests")

@@ -305,7 +305,7 @@ def test_predict_returns_new_arrays(env, deterministic):
         (np.zeros(3), ValueError, r"shape \(3,\), expected \(4,\) or a batch"),
         (np.zeros((0, 4)), ValueError, r"shape \(0, 4\), expected"),
         (0.0, ValueError, r"shape \(\), expected"),
-        ((np.zeros(4), {}), TypeError, r"a tuple \(observation, info\), .*: pass its first part"),
+        ((np.zeros(4), {}), TypeError, r"a tuple \(observation, info\), .*: pass only its first"),
         (np.full(4, None), TypeError, "must be an array of real numbers, got dtype object"),
         (np.full(4, "a"), TypeError, "must be an array of real numbers, got dtype <U1"),
         (

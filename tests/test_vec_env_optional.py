@@ -186,14 +186,14 @@ def test_an_undeclared_autoreset_mode_warns_with_a_remedy():
     """The remedy in the warning works when executed."""
     env = SyncVectorEnv([Counter], autoreset_mode=AutoresetMode.SAME_STEP)
     env.metadata = {}
-    with pytest.warns(UserWarning, match="taken for NEXT_STEP") as caught:
+    with pytest.warns(UserWarning, match="NEXT_STEP") as caught:
         small_model(env)
     (text,) = [str(w.message) for w in caught if "NEXT_STEP" in str(w.message)]
     remedy = text[text.index("env.metadata =") : text.index("(or")]
     exec(remedy, {"env": env, "gymnasium": gymnasium})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert insides(small_model(env)).stream._mode is AutoresetMode.SAME_STEP
+        assert insides(small_model(env)).stream.mode is AutoresetMode.SAME_STEP
 
 
 def test_environments_of_one_class_may_have_different_modes():
@@ -204,4 +204,4 @@ def test_environments_of_one_class_may_have_different_modes():
 
     kinds = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
     envs = [SyncVectorEnv([Shared], autoreset_mode=mode) for mode in kinds]
-    assert [insides(small_model(env)).stream._mode for env in envs] == kinds
+    assert [insides(small_model(env)).stream.mode for env in envs] == kinds

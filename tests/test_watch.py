@@ -204,7 +204,33 @@ def test_the_rows_until_a_callback_needs_one(callback, rows):
     assert rows_until_step(callback) == rows
 
 
+class EachStep:
+    def _on_step(self):
+        return True
+
+
+class Mixed(EachStep, CheckpointCallback):
+    """Its step is not the one that `CheckpointCallback` knows of."""
+
+
+class Knowing(EachStep, CheckpointCallback):
+    def rows_until_step(self):
+        return 2
+
+
+class Named(CheckpointCallback):
+    """Changes nothing of a step."""
+
+    def _on_training_end(self):
+        pass
+
+
+@table(("kind", "rows"), [(Mixed, EACH), (Knowing, 2), (Named, 7)])
+def test_how_many_rows_may_pass_is_inherited_with_the_step(kind, rows):
+    assert rows_until_step(kind(7, ".")) == rows
+
+
 def test_a_method_set_on_an_instance_counts_as_overridden():
     callback = CheckpointCallback(7, ".")
-    callback._on_step = lambda: True
+    callback.on_step = lambda: True
     assert rows_until_step(callback) == EACH

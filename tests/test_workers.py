@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 import pytest
@@ -96,6 +97,14 @@ def test_an_action_that_cannot_be_sent_leaves_nothing_behind():
     env.close()
 
 
+@pytest.fixture
+def _subproc_vec_env(monkeypatch):
+    """The stand-in is Stable-Baselines3's class."""
+    name = "stable_baselines3.common.vec_env.subproc_vec_env"
+    monkeypatch.setitem(sys.modules, name, sys.modules["process_envs"])
+
+
+@pytest.mark.usefixtures("_subproc_vec_env")
 @pytest.mark.parametrize("how", [interrupt, "interrupted reset"])
 def test_a_subproc_vec_env_continues_after_an_interrupt(how):
     env = SubprocVecEnv(makers(how))
@@ -106,6 +115,7 @@ def test_a_subproc_vec_env_continues_after_an_interrupt(how):
     env.close()
 
 
+@pytest.mark.usefixtures("_subproc_vec_env")
 @pytest.mark.parametrize(("how", "code"), [(die, 3), (fail, 1), (interrupt_all, 0)])
 def test_ended_processes_of_a_subproc_vec_env_are_named(how, code):
     """fasttrpo cannot restart them, since it does not know how they were created."""

@@ -37,10 +37,10 @@ def race(task: Task, who: str, seed: int, budget: float, threads: int) -> dict[s
         arguments["settings"] = task.peer
         limits = dict.fromkeys(POOLS, str(threads))
     found, wall = _process({"function": who, "arguments": arguments}, limits)
-    return {"env_id": task.env_id, "who": who, "seed": seed, **_with_all(found, wall)}
+    return {"env_id": task.env_id, "who": who, "seed": seed, **with_all(found, wall)}
 
 
-def _with_all(found: dict[str, Any], wall: float) -> dict[str, Any]:
+def with_all(found: dict[str, Any], wall: float) -> dict[str, Any]:
     """Adds the time outside the module to each time: the interpreter's start and exit."""
     outside = wall - found.get("lived", wall)
     for each in found.get("reached", []):

@@ -42,7 +42,7 @@ def compare(
     other = (PEERS | {"portable": Portable})[peer](of, batch)
     count = ours.thread_counts([threads])[0]
     agent, name = ours.loaded(of, batch, count), ours.label(count)
-    _check(of, batch, {peer: other.product, name: agent.theory.fisher_product})
+    check(of, batch, {peer: other.product, name: agent.theory.fisher_product})
     entries = {
         name: Contestant(lambda: agent.theory.fisher_product(batch.v)),
         peer: Contestant(other.run),
@@ -58,7 +58,7 @@ def scaling(shape: str, n: int, threads: int, counts: list[int], seconds: float)
     of, batch = SHAPES[shape], random_batch(SHAPES[shape], n)
     both = ours.thread_counts([1, threads])
     agents = {ours.label(count): ours.loaded(of, batch, count) for count in both}
-    _check(of, batch, {k: a.theory.fisher_product for k, a in agents.items()})
+    check(of, batch, {k: a.theory.fisher_product for k, a in agents.items()})
     entries = {
         k: Contestant(lambda a=a: a.theory.fisher_product(batch.v)) for k, a in agents.items()
     }
@@ -75,7 +75,7 @@ def timed(entries: dict[str, Contestant], seconds: float) -> tuple[dict[str, Tim
     return times, peak
 
 
-def _check(shape: Shape, batch: RandomBatch, products: dict[str, Any]) -> None:
+def check(shape: Shape, batch: RandomBatch, products: dict[str, Any]) -> None:
     """Compares every contestant's product with ours in float64."""
     expected = ours.loaded(shape, batch, dtype="float64").theory.fisher_product(batch.v)
     for name, product in products.items():

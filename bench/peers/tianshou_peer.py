@@ -104,7 +104,8 @@ class Update:
         """Runs the update."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns at each backtracked step
-            self._algorithm._update_with_batch(self._data, batch_size=None, repeat=1)
+            # Its public `update` samples and preprocesses the batch too.
+            self._algorithm._update_with_batch(self._data, batch_size=None, repeat=1)  # noqa: SLF001
 
     @property
     def step(self) -> np.ndarray:

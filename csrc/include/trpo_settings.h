@@ -1,4 +1,4 @@
-/* The settings of an agent, one row each: the only list of them.
+/* The settings of an agent, one row each; this is the only list of them.
  *
  *     TRPO_INT_SETTING  (name, default, range, meaning)   int name
  *     TRPO_REAL_SETTING (name, default, range, meaning)   double name, finite
@@ -11,8 +11,8 @@
  *     TRPO_SEED_SETTING (name, meaning)                   uint64_t name
  *
  * A range is CLOSED(low, high), OPEN(low, high) or HALF_OPEN(low, high), which excludes `high`.
- * Rules that involve several settings are in core/settings.c. Settings that must be set by the
- * caller have an illegal default.
+ * Rules that involve several settings are in core/settings.c. Settings that the caller must set
+ * have an illegal default.
  *
  * This file is included by trpo.h, which turns the rows into the fields of trpo_settings, and by
  * core/settings.c, which turns them into the table behind trpo_setting_at: hence no include guard.
@@ -23,7 +23,7 @@
 TRPO_INT_SETTING(obs_size, 0, CLOSED(1, TRPO_LARGEST_SIZE),
                  "O, the number of components of an observation; must be set")
 TRPO_WORD_SETTING(distribution, TRPO_GAUSSIAN, (TRPO_DISTRIBUTION_WORDS),
-                  "the distribution that actions are drawn from")
+                  "distribution of the actions")
 TRPO_SIZES_SETTING(parts, 1,
                    "network outputs per action component: the number of choices if categorical, "
                    "else 1; must be set")
@@ -43,12 +43,12 @@ TRPO_REAL_SETTING(log_std_max, 20, CLOSED(-20, 20),
 
 /* what both networks see of an observation, after normalisation: core/features.c */
 TRPO_WORD_SETTING(features, TRPO_NO_FEATURES, ("none", "fourier", "rbf", "polynomial"),
-                  "features of the observation that replace it as the networks' input")
+                  "features of the observation that replace it as the input of both networks")
 TRPO_INT_SETTING(n_features, 100, CLOSED(1, TRPO_MOST_FEATURES),
                  "number of fourier or rbf features")
 TRPO_REAL_SETTING(feature_bandwidth, 0, HALF_OPEN(0, INFINITY),
-                  "nu of fourier and rbf features; 0: for observations of variance 1, sqrt(2 O) "
-                  "for fourier and half of that for rbf")
+                  "bandwidth nu of fourier and rbf features; 0: sqrt(2 O) for fourier and half of "
+                  "that for rbf, which suits observations of variance 1")
 TRPO_INT_SETTING(feature_degree, 2, CLOSED(1, TRPO_MOST_FEATURES),
                  "highest degree of the polynomial features, at most 10,000 monomials")
 

@@ -6,15 +6,15 @@
     evaluate = EvalCallback("CartPole-v1", stop, eval_freq=1000, best_model_save_path="logs")
     model.learn(100_000, callback=[evaluate, CheckpointCallback(5000, "logs")])
 
-Frequencies count steps of the vector environment, as there: max(5000 // n_envs, 1) is one of about
-5000 steps of the environments together.
+Frequencies count steps of the vector environment, as in SB3: max(5000 // n_envs, 1) means about
+every 5000 steps of all environments together.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from fasttrpo.training.callback import (
 )
 from fasttrpo.training.progress_bar import ProgressBarCallback
 
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike
+
 __all__ = [
     "BaseCallback",
     "CallbackList",
@@ -52,12 +55,12 @@ __all__ = [
 class CheckpointCallback(BaseCallback):
     """Saves the model every `save_freq` steps of the vector environment.
 
-    Where learning ends by an exception, Ctrl-C included, the model is saved as its last iteration
-    left it, and a note on the exception says where.
+    If learning ends with an exception, Ctrl-C included, the model is saved as its last iteration
+    left it, and a note on the exception has the path.
 
     save_path  the folder; the files are {name_prefix}_{num_timesteps}_steps.npz
-    save_replay_buffer  without effect: there is none
-    save_vecnormalize   saves the `VecNormalize` around the environment too, if there is one, as
+    save_replay_buffer  no effect: there is no replay buffer
+    save_vecnormalize   also saves the `VecNormalize` around the environment, if there is one, as
                {name_prefix}_vecnormalize_{num_timesteps}_steps.pkl; fasttrpo's own normalisers are
                in the model's file
     """
@@ -77,7 +80,7 @@ class CheckpointCallback(BaseCallback):
         self.save_vecnormalize = save_vecnormalize
 
     def rows_until_step(self) -> int:
-        """Until the next file is due."""
+        """The rows until the next file is due."""
         return rows_to_multiple(self.n_calls, self.save_freq)
 
     def _on_step(self) -> bool:
@@ -91,10 +94,10 @@ class CheckpointCallback(BaseCallback):
         folder, steps = Path(self.save_path), f"{self.model.num_timesteps}_steps"
         path = folder / f"{self.name_prefix}_{steps}.npz"
         self.model.save(path)
-        normaliser = self.model.get_vec_normalize_env() if self.save_vecnormalize else None
-        if normaliser is not None:
+        vec_normalize = self.model.get_vec_normalize_env() if self.save_vecnormalize else None
+        if vec_normalize is not None:
             with replacing(folder / f"{self.name_prefix}_vecnormalize_{steps}.pkl") as file:
-                normaliser.save(file.name)
+                vec_normalize.save(file.name)
         return path
 
     def _on_exception(self, error: BaseException) -> None:
@@ -107,15 +110,15 @@ class CheckpointCallback(BaseCallback):
 
 
 class EveryNTimesteps(EventCallback):
-    """Calls another callback's `on_step` each time `n_steps` steps of the environments are over."""
+    """Calls another callback's `on_step` after every `n_steps` steps of the environments."""
 
-    def __init__(self, n_steps: float, callback: Any) -> None:
+    def __init__(self, n_steps: float, callback: CallbackLike) -> None:
         super().__init__(callback)
         self.n_steps = count(1)("n_steps", n_steps)
         self.last_time_trigger = 0
 
     def rows_until_step(self) -> int:
-        """Until that is so; no sooner, if every environment steps in every row."""
+        """The rows until then, if every environment steps in every row."""
         left = self.last_time_trigger + self.n_steps - self.num_timesteps
         return -(-left // self.training_env.num_envs)
 
@@ -136,9 +139,9 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
 
     def _on_step(self) -> bool:
         self.n_episodes += int(np.count_nonzero(self.locals["dones"]))
-        goes_on = self.n_episodes < self.max_episodes * self.training_env.num_envs
-        if self.verbose >= 1 and not goes_on:
+        continues = self.n_episodes < self.max_episodes * self.training_env.num_envs
+        if self.verbose >= 1 and not continues:
             self.logger.say(
                 f"Stopping training after {self.n_episodes} episodes, at {self.num_timesteps} steps"
             )
-        return goes_on
+        return continues

@@ -1,62 +1,72 @@
-"""Callbacks that evaluate: `EvalCallback`, and those that stop learning by its results."""
+"""`EvalCallback`, and the callbacks that stop learning depending on its results."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fasttrpo.checks.values import count, integer, optional, real
 from fasttrpo.errors import UserError
-from fasttrpo.evaluate import N_ENVS, check_spaces, play, rendering
+from fasttrpo.evaluate import N_ENVS, check_spaces, play, render_step
 from fasttrpo.files.atomic import replacing
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
-from fasttrpo.stream.make import as_vector_env, is_name, shares
-from fasttrpo.training.callback import EVER, BaseCallback, EventCallback, adopt, rows_to_multiple
+from fasttrpo.sb3.convert import vector_env
+from fasttrpo.stream.make import is_name, shares
+from fasttrpo.training.callback import (
+    EVER,
+    BaseCallback,
+    EventCallback,
+    adopt,
+    continues,
+    rows_to_multiple,
+)
 from fasttrpo.training.episodes import Episode, success_rate, successes
 from fasttrpo.training.trainer import keep_last
-from fasttrpo.trpo import making
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike, EnvLike
 
 
 class EvalCallback(EventCallback):
     """Evaluates the policy every `eval_freq` steps of the vector environment, and keeps the best.
 
-    eval_env              an environment of its own, as `TRPO` takes them. Made from a name, it is
-                          seeded with the model's seed; what you made yourself you seed
-    callback_on_new_best  a callback whose `on_step` is called where the mean return is the best yet
-    callback_after_eval   one that is called after each evaluation; both stop by returning False
-    n_eval_episodes       in each evaluation
+    eval_env              an environment of its own, as `TRPO` accepts it. One made from a name is
+                          seeded with the model's seed; seed others yourself
+    callback_on_new_best  a callback whose `on_step` is called when the mean return is the best yet
+    callback_after_eval   a callback called after each evaluation; both stop by returning False
+    n_eval_episodes       episodes of each evaluation
     eval_freq             0: never
-    log_path              a folder for the evaluations so far: evaluations.csv with a line for
-                          each, and evaluations.npz as in Stable-Baselines3 (timesteps, and results
-                          and ep_lengths, evaluations x episodes) of the last `max_evaluations`
+    log_path              a folder for the results: evaluations.csv with a line for each evaluation,
+                          and evaluations.npz as in SB3 (timesteps, and results and ep_lengths,
+                          evaluations x episodes) of the last `max_evaluations`
     best_model_save_path  a folder for best_model.npz
-    deterministic         the policy's mode, or draws from it
-    render                shows each step, where `eval_env` was made with a render_mode
+    deterministic         use the policy's mode instead of samples
+    render                renders each step, if `eval_env` was made with a render_mode
     verbose               1 prints each evaluation
-    warn                  of an environment that does not report its episodes; there is none such
+    warn                  no effect: every environment's episodes can be counted
     max_evaluations       how many evaluations the lists and evaluations.npz keep (None: all)
 
     best_mean_reward, last_mean_reward, and the lists evaluations_timesteps, evaluations_results and
-    evaluations_length have the outcomes. The log has eval/mean_reward and eval/mean_ep_length; and
-    where environments tell "is_success", eval/success_rate, and the file and
-    evaluations_successes have them.
-    Where the model learns in a `VecNormalize` of Stable-Baselines3's, that of `eval_env` gets its
-    statistics before each evaluation.
+    evaluations_length have the results. The log has eval/mean_reward and eval/mean_ep_length. If
+    environments report "is_success", the log has eval/success_rate too, and the file and
+    evaluations_successes have the successes.
+    If the model learns in an SB3 `VecNormalize`, its statistics are copied to that of `eval_env`
+    before each evaluation.
 
-    ValueError where `eval_env` is the model's own environment, whose episodes it would spoil, or
-    has no `VecNormalize` though the model sees observations through one.
+    Raises ValueError if `eval_env` is the model's own environment, or has no `VecNormalize`
+    although the model sees observations through one.
     """
 
     def __init__(
         self,
-        eval_env: Any,
-        callback_on_new_best: Any = None,
-        callback_after_eval: Any = None,
+        eval_env: EnvLike,
+        callback_on_new_best: CallbackLike = None,
+        callback_after_eval: CallbackLike = None,
         n_eval_episodes: int = 5,
         eval_freq: float = 10000,
         log_path: str | os.PathLike | None = None,
@@ -85,10 +95,10 @@ class EvalCallback(EventCallback):
         self.evaluations_successes: list[list[bool]] = []
         self._seed: int | None = None
         self._table: ProgressFile | None = None
-        self._has_begun = False  # the table
+        self._has_table = False
 
     def init_callback(self, model: Any) -> None:
-        """The one for a new best has a turn too."""
+        """Initialises the callback for a new best too."""
         adopt(self.callback_on_new_best, self)
         self._on_new_best.init_callback(model)
         super().init_callback(model)
@@ -96,19 +106,19 @@ class EvalCallback(EventCallback):
     def _init_callback(self) -> None:
         named = is_name(self.eval_env)
         n_envs = min(self.n_eval_episodes, N_ENVS) if named else 1
-        env = as_vector_env(self.eval_env, n_envs, **making(self.model.settings))
+        env = vector_env(self.eval_env, n_envs, self.model.settings)
         check_spaces(self.model, env)
         if named:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
         if shares(self.training_env, self.eval_env):
-            raise UserError("eval_env is the environment that the model learns in; make another")
+            raise UserError("eval_env is the environment that the model learns in; pass another")
 
         learnt = self.model.get_vec_normalize_env()
         if getattr(learnt, "norm_obs", False) and vec_normalize(self.eval_env) is None:
             raise UserError(
                 "the model sees observations through a VecNormalize, and eval_env has none: pass "
-                "VecNormalize(eval_env, training=False, norm_reward=False), which gets the "
-                "statistics of the model's"
+                "VecNormalize(eval_env, training=False, norm_reward=False); the model's "
+                "statistics are copied to it"
             )
 
     def _on_training_start(self) -> None:
@@ -125,12 +135,12 @@ class EvalCallback(EventCallback):
         super()._on_training_end()
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """To both callbacks."""
+        """Passes them to both callbacks."""
         super().update_child_locals(locals_)
         self._on_new_best.update_locals(locals_)
 
     def rows_until_step(self) -> int:
-        """Until the next evaluation."""
+        """The rows until the next evaluation."""
         return rows_to_multiple(self.n_calls, self.eval_freq) if self.eval_freq else EVER
 
     def _on_step(self) -> bool:
@@ -139,31 +149,31 @@ class EvalCallback(EventCallback):
         played = self._evaluate()
         self.last_mean_reward = float(np.mean([episode.total for episode in played]))
         self._log(played)
-        goes_on = True
+        keep_learning = True
         if self.last_mean_reward > self.best_mean_reward:
             self.best_mean_reward = self.last_mean_reward
-            goes_on = self._keep_best()
-        return self._on_event() and goes_on
+            keep_learning = self._keep_best()
+        return self._on_event() and keep_learning
 
     def _evaluate(self) -> list[Episode]:
         learnt, own = self.model.get_vec_normalize_env(), vec_normalize(self.eval_env)
         if learnt is not None and own is not None:
             copy_statistics(learnt, own)
         seed, self._seed = self._seed, None
-        given = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
-        played = list(play(*given, rendering if self.render else None))
+        arguments = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
+        played = list(play(*arguments, render_step if self.render else None))
         self.evaluations_timesteps.append(self.num_timesteps)
         self.evaluations_results.append([episode.total for episode in played])
         self.evaluations_length.append([episode.length for episode in played])
         known = successes(played)
         if len(known) == len(played):
             self.evaluations_successes.append(known)
-        self._forget_old()
+        self._drop_old()
         if self.log_path is not None:
             self._write(Path(self.log_path))
         return played
 
-    def _forget_old(self) -> None:
+    def _drop_old(self) -> None:
         keep_last(self.evaluations_timesteps, self.max_evaluations)
         keep_last(self.evaluations_results, self.max_evaluations)
         keep_last(self.evaluations_length, self.max_evaluations)
@@ -192,7 +202,8 @@ class EvalCallback(EventCallback):
             self.logger.say("New best mean reward!")
         if self.best_model_save_path is not None:
             self.model.save(Path(self.best_model_save_path) / "best_model.npz")
-        return self._on_new_best._on_event()
+        callback = self.callback_on_new_best
+        return callback is None or continues(callback.on_step())
 
     def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -208,10 +219,10 @@ class EvalCallback(EventCallback):
         self._add_line(folder / "evaluations.csv")
 
     def _add_line(self, path: Path) -> None:
-        """Of the last evaluation; the file begins with the first one."""
+        """Adds the last evaluation; the first one starts the file."""
         if self._table is None:
-            self._table = ProgressFile(path, sys.maxsize if self._has_begun else 0)
-            self._has_begun = True
+            self._table = ProgressFile(path, sys.maxsize if self._has_table else 0)
+            self._has_table = True
         results, lengths = self.evaluations_results[-1], self.evaluations_length[-1]
         self._table.write(
             {
@@ -224,27 +235,27 @@ class EvalCallback(EventCallback):
         )
 
     def _close(self) -> None:
-        """The table; another `learn` adds to it."""
+        """Closes the table; another `learn` appends to it."""
         if self._table is not None:
             self._table.close()
             self._table = None
 
 
 class _ChildOfEval(BaseCallback):
-    """One that reads an `EvalCallback`'s results."""
+    """Base class of callbacks that read an `EvalCallback`'s results."""
 
     def init_callback(self, model: Any) -> None:
-        """ValueError where there is no such parent."""
+        """Raises ValueError without an `EvalCallback` as parent."""
         if not hasattr(self.parent, "best_mean_reward"):
             raise UserError(
-                f"{type(self).__name__} belongs into an EvalCallback: "
-                "callback_on_new_best= or callback_after_eval="
+                f"{type(self).__name__} must be passed to an EvalCallback, as "
+                "callback_on_new_best or callback_after_eval"
             )
         super().init_callback(model)
 
 
 class StopTrainingOnRewardThreshold(_ChildOfEval):
-    """Stops where the best mean return is `reward_threshold` or more; `callback_on_new_best`."""
+    """Stops when the best mean return reaches `reward_threshold`; for `callback_on_new_best`."""
 
     def __init__(self, reward_threshold: float, verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -253,19 +264,19 @@ class StopTrainingOnRewardThreshold(_ChildOfEval):
         )
 
     def _on_step(self) -> bool:
-        goes_on = bool(self.parent.best_mean_reward < self.reward_threshold)
-        if self.verbose >= 1 and not goes_on:
+        keep_learning = bool(self.parent.best_mean_reward < self.reward_threshold)
+        if self.verbose >= 1 and not keep_learning:
             self.logger.say(
                 f"Stopping training because the mean reward {self.parent.best_mean_reward:.2f} "
                 f"is above the threshold {self.reward_threshold}"
             )
-        return goes_on
+        return keep_learning
 
 
 class StopTrainingOnNoModelImprovement(_ChildOfEval):
     """Stops after more than `max_no_improvement_evals` evaluations in a row without a new best.
 
-    min_evals  evaluations before which it does not count; for `callback_after_eval`
+    min_evals  evaluations to wait before counting; for `callback_after_eval`
     """
 
     def __init__(self, max_no_improvement_evals: int, min_evals: int = 0, verbose: int = 0) -> None:
@@ -283,10 +294,10 @@ class StopTrainingOnNoModelImprovement(_ChildOfEval):
             improved = best > self.last_best_mean_reward
             self.no_improvement_evals = 0 if improved else self.no_improvement_evals + 1
         self.last_best_mean_reward = best
-        goes_on = self.no_improvement_evals <= self.max_no_improvement_evals
-        if self.verbose >= 1 and not goes_on:
+        keep_learning = self.no_improvement_evals <= self.max_no_improvement_evals
+        if self.verbose >= 1 and not keep_learning:
             self.logger.say(
                 "Stopping training because there was no new best model in the last "
                 f"{self.no_improvement_evals} evaluations"
             )
-        return goes_on
+        return keep_learning

@@ -1,1 +1,1 @@
-"""Checks of what a user hands in, and words for what is wrong with it."""
+"""Checks of values from users, with error messages that name the culprit."""

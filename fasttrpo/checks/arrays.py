@@ -1,19 +1,24 @@
-"""Checks on what a user hands in, with the culprit named. Both backends' doors use them."""
+"""Checks of arrays from users, whose errors name the culprit. Both backends use them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from fasttrpo.checks.distributions import DISTRIBUTIONS
-from fasttrpo.checks.values import positive as positive  # a setting that changes as an agent learns
+from fasttrpo.checks.values import positive as positive  # for settings that follow a schedule
 from fasttrpo.errors import UserError, UserTypeError
 
 NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
 
 
-def as_array(name, value, shape, dtype):
-    """`value` as a C-contiguous array of `dtype`; ValueError if its shape is not `shape`,
-    TypeError if it holds anything but real numbers.
+def as_array(name: str, value: ArrayLike, shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """`value` as a C-contiguous array of `dtype`.
+
+    Raises ValueError if its shape is not `shape`, TypeError if it holds anything but real numbers.
     """
     given = np.asarray(value)
     if given.dtype.kind not in "biuf":
@@ -26,19 +31,26 @@ def as_array(name, value, shape, dtype):
     return np.ascontiguousarray(given)
 
 
-def finite_vector(name, value, size):
-    """A float64 copy of `value` (size,); ValueError if its shape is wrong or it is not finite."""
+def finite_vector(name: str, value: ArrayLike, size: int) -> np.ndarray:
+    """A float64 copy of `value` (size,). Raises ValueError if its shape is wrong, or not finite."""
     vector = as_array(name, value, (size,), np.float64).copy()
     for i in np.flatnonzero(~np.isfinite(vector))[:1]:
         raise UserError(f"{name} is not finite ({vector[i]:g} in component {i})")
     return vector
 
 
-def finite_rows(name, array, noun="row", step=None, skip=None):
-    """ValueError for the first value of `array` (rows,) or (rows, components) that is not finite.
+def finite_rows(
+    name: str,
+    array: np.ndarray,
+    noun: str = "row",
+    step: int | None = None,
+    skip: np.ndarray | None = None,
+) -> None:
+    """Raises ValueError for the first value of `array` (rows, ...) that is not finite.
 
-    noun: what a row is ("environment" or "row"); step: the rollout's step, if there is one;
-    skip (rows,) bool: rows that are not looked at.
+    noun  what a row is: "environment" or "row"
+    step  the step of the rollout, if there is one
+    skip  (rows,) bool: rows that are not checked
     """
     bad = ~np.isfinite(array)
     if skip is not None:
@@ -51,8 +63,14 @@ def finite_rows(name, array, noun="row", step=None, skip=None):
     raise UserError(f"{name} of {noun} {row} is not finite ({value:g}{where}){_at(step)}")
 
 
-def actions(act, distribution, parts, noun="row", step=None):
-    """ValueError for the first entry of `act` (rows, D) that the distribution cannot draw."""
+def actions(
+    act: np.ndarray,
+    distribution: str,
+    parts: Sequence[int],
+    noun: str = "row",
+    step: int | None = None,
+) -> None:
+    """Raises ValueError for the first entry of `act` (rows, D) that cannot have been drawn."""
     entry = DISTRIBUTIONS[distribution]
     for row, d in np.argwhere(~entry.legal(act, parts))[:1]:
         raise UserError(
@@ -61,9 +79,13 @@ def actions(act, distribution, parts, noun="row", step=None):
         )
 
 
-def mask_rows(mask, n, distribution, parts):
-    """`mask` as (n, A) bool, A = sum(parts); None stays None. ValueError if its shape is wrong, an
-    entry is neither 0 nor 1, or the distribution has no choices.
+def mask_rows(
+    mask: ArrayLike | None, n: int, distribution: str, parts: Sequence[int]
+) -> np.ndarray | None:
+    """`mask` as (n, A) bool, A = sum(parts); None stays None.
+
+    Raises ValueError if its shape is wrong, an entry is neither 0 nor 1, or the distribution has no
+    choices.
     """
     if mask is None:
         return None
@@ -80,13 +102,21 @@ def mask_rows(mask, n, distribution, parts):
     return rows
 
 
-def masks(mask, act, parts, noun="row", step=None):
-    """ValueError for the first component of mask (rows, A), or None, without a choice left, or
-    whose action act (rows, D), or None, is forbidden.
+def masks(
+    mask: np.ndarray | None,
+    act: np.ndarray | None,
+    parts: Sequence[int],
+    noun: str = "row",
+    step: int | None = None,
+) -> None:
+    """Raises ValueError for the first component whose mask forbids every choice, or the action.
+
+    mask  (rows, A), or None
+    act   (rows, D), or None
     """
     if mask is None:
         return
-    starts = np.cumsum(parts) - parts
+    starts = np.cumsum(parts, dtype=np.int64) - np.asarray(parts)
     empty = ~np.logical_or.reduceat(mask, starts, axis=1)
     for row, d in np.argwhere(empty)[:1]:
         raise UserError(
@@ -102,18 +132,20 @@ def masks(mask, act, parts, noun="row", step=None):
         )
 
 
-def _at(step):
+def _at(step: int | None) -> str:
     return "" if step is None else f" at step {step}"
 
 
-LARGEST_COUNT = 2**52  # no training comes to it; float64 has room to go on counting from there
-LARGEST_WORD = 2**32 - 1  # the seed's two halves, which the counters begin with
+LARGEST_COUNT = 2**52  # beyond any training, and float64 can still count on from there
+LARGEST_WORD = 2**32 - 1  # the two halves of the seed, which are the first counters
 LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
 
 
-def state_fields(state, like):
-    """Copies of the vectors in `state`, in the order of `like`; ValueError unless the names and
-    sizes are the same and training can have come to every number: as trpo_load has it.
+def state_fields(state: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Copies of the vectors in `state`, in the order of `like`.
+
+    Raises ValueError unless names and sizes match and training can have produced every number. The
+    rules are those of trpo_load.
     """
     for name in sorted(set(like) ^ set(state)):
         raise UserError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
@@ -134,7 +166,7 @@ def state_fields(state, like):
     return fields
 
 
-def are_counts(values, most=LARGEST_COUNT):
-    """Whether all are whole numbers from 0 to `most` (one for all, or for each)."""
+def are_counts(values: ArrayLike, most: int | Sequence[int] = LARGEST_COUNT) -> bool:
+    """Whether all are whole numbers from 0 to `most`, one bound for all or one for each."""
     values = np.asarray(values)
     return bool(((values >= 0) & (values <= most) & (values == np.floor(values))).all())

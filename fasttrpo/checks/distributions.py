@@ -1,8 +1,9 @@
-"""What Python's layers know of each action distribution. Its formulas belong to the backends: an
-entry here has counterparts under the same name in the core's table (csrc/kernels/kernels.h) and in
-the twin's (fasttrpo/portable/distributions.py).
+"""The action distributions, as far as Python outside the twin knows them.
 
-`parts` is the number of network outputs of each action component, act (rows, D).
+The backends have the formulas: each entry has counterparts of the same name in the core's table
+(csrc/kernels/kernels.h) and in the twin's (fasttrpo/portable/distributions.py).
+
+`parts` has the number of network outputs per action component, act is (rows, D).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:  # the command line starts without NumPy
 class Distribution:
     """One entry of the table.
 
-    outputs      network outputs of each component; None: one for each of its choices
-    is_real      actions are real numbers; else choices
+    outputs      network outputs per component; None: one for each of its choices
+    is_real      actions are real numbers, otherwise choices
     has_log_std  theta ends with a log_std for each output
-    takes_masks  choices can be forbidden
-    averages_kl  sb3-contrib's mean KL runs over action components too (agent.averaged)
-    legal        (act, parts) -> (rows, D) bool: which entries are actions
-    wanted       what an action is, in words, of a component with so many outputs
-    filler       some legal action, to stand where there is none
+    takes_masks  masks can forbid choices
+    averages_kl  sb3-contrib's mean KL also averages over action components (agent.averaged)
+    legal        (act, parts) -> (rows, D) bool: which entries are valid actions
+    wanted       describes the valid actions of a component with a number of outputs
+    filler       a valid action, for rows without one
     """
 
     outputs: int | None
@@ -40,16 +41,16 @@ class Distribution:
     filler: float = 0.0
 
     def fits(self, parts: Sequence[int]) -> bool:
-        """Whether a policy can have these parts, each of which is at least 1."""
+        """Whether a policy can have these parts, each at least 1."""
         return len(parts) > 0 and (self.outputs is None or set(parts) == {self.outputs})
 
     def n_log_std(self, parts: Sequence[int]) -> int:
-        """How many parameters theta has beside the network's."""
+        """Number of parameters in theta besides the network's."""
         return sum(parts) if self.has_log_std else 0
 
 
 def _are_choices(act: np.ndarray, counts: int | Sequence[int]) -> np.ndarray:
-    """counts: how many choices each component has, or all of them."""
+    """counts: the number of choices, of each component or of all."""
     return (act >= 0) & (act < counts) & (act == act.round())
 
 

@@ -1,7 +1,6 @@
-"""Text that any stream and any file takes: names of folders need not be UTF-8, and what reads our
-output need not be either.
+"""Text that can be written to any stream and file, though names and streams need not be UTF-8.
 
-Python has a byte of a name that it cannot decode as a surrogate, which no encoder takes.
+Python represents a byte of a name that it cannot decode as a surrogate, which no codec encodes.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 _BYTES_OR_ESCAPES = "fasttrpo.bytes_or_escapes"
-# Control characters, what turns the direction of writing, and what is no character.
+# Control characters, marks that change the direction of text, and noncharacters.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
 )
 
 
 def readable(text: str) -> str:
-    """The text with each character that is none, or that controls a terminal, as an escape.
+    """The text with noncharacters and terminal controls replaced by escapes.
 
-    Names that the system's encoding could not decode are read as UTF-8 where they are.
+    Names that the system's encoding could not decode are decoded as UTF-8 if possible.
     """
     if not _UNPRINTABLE.search(text):
         return text
@@ -38,8 +37,8 @@ def _escape(found: re.Match) -> str:
 
 
 def name_on_disk(text: str) -> str:
-    """The name as this system's calls take it: where their encoding has no such letter, as in a C
-    locale without UTF-8, Python stands for its UTF-8 bytes by surrogates.
+    """The name for system calls: surrogates for UTF-8 bytes that their encoding lacks, as in a C
+    locale without UTF-8.
     """
     try:
         return os.fsdecode(text.encode("utf-8", "surrogateescape"))
@@ -48,7 +47,7 @@ def name_on_disk(text: str) -> str:
 
 
 def name_in_text(text: str) -> str:
-    """A name that came from the system, where it is UTF-8 in letters: `name_on_disk`'s inverse."""
+    """A name from the system, decoded as UTF-8 if possible: the inverse of `name_on_disk`."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -56,12 +55,12 @@ def name_in_text(text: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8, in which surrogates are escapes: for files."""
+    """UTF-8 with escapes for surrogates, for files."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def make_streams_safe() -> None:
-    """Lets printing never fail for a character: what a stream's encoding lacks is escaped."""
+    """Makes stdout and stderr escape characters that their encodings lack, instead of raising."""
     codecs.register_error(_BYTES_OR_ESCAPES, _bytes_or_escapes)
     for stream in (sys.stdout, sys.stderr):
         errors = getattr(stream, "errors", None)

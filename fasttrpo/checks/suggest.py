@@ -1,4 +1,4 @@
-"""Error messages that name the nearest thing that exists."""
+"""Error messages that suggest the nearest known name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name` (letter case aside), or None when nothing is close."""
+    """The known name closest to `name`, ignoring case; None if none is close."""
     import difflib
 
     by_lower = {other.lower(): other for other in known}
@@ -15,7 +15,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line: unknown `what` and its nearest name, or every name when none is near."""
+    """A message of one line with the nearest known name, or all of them if none is near."""
     known = list(known)
     match = nearest(name, known)
     hint = f"did you mean {match!r}?" if match else f"known: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Checks of one value that a user sets: (name, value) -> a plain value, or ValueError."""
+"""Checks of a single value: (name, value) -> a plain value, or ValueError."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ LARGEST_SIZE = 2**24  # TRPO_LARGEST_SIZE in csrc/include/trpo.h
 
 
 class Check(NamedTuple):
-    """Call it with a setting's name and value: the value as a plain type, or ValueError."""
+    """A callable (name, value) that returns the value as a plain type, or raises ValueError."""
 
     legal: str
-    """which values are legal, as it follows "must be" """
+    """the legal values in words, to follow "must be" """
     convert: Callable[[str, Any], Any]
+    words: tuple[str, ...] = ()
+    """the legal words, if only words are legal"""
 
     def __call__(self, name: str, value: Any) -> Any:
         return self.convert(name, value)
 
 
 def refuse(name: str, value: Any, legal: str) -> ValueError:
-    """The error to raise: which name, what is legal, what was given."""
+    """The error to raise, with the name, the legal values and the value."""
     return UserError(f"{name} must be {legal}, got {value!r}")
 
 
 def plain(value: Any) -> Any:
-    """The Python object in a scalar or a 0-d array of NumPy's (or PyTorch's, ...); else `value`."""
+    """The Python object in a scalar or 0-d array of NumPy, PyTorch, ...; other values unchanged."""
     is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
     return value.item() if is_scalar else value
 
 
 def is_real(value: Any) -> bool:
-    """Whether it is one of Python's real numbers. A bool is none; a Decimal is one, though it is
-    none of `numbers.Real`."""
+    """Whether it is a real number, including Decimal (not a `numbers.Real`), but not bool."""
     if isinstance(value, numbers.Complex):
         return isinstance(value, numbers.Real) and not isinstance(value, bool)
     return isinstance(value, numbers.Number)
 
 
 def _number(value: Any) -> Any:
-    """A finite real number as Python has it; None for what is none, and bools are none."""
+    """A finite real number as a Python object; None for anything else, including bools."""
     value = plain(value)
     if not is_real(value):
         return None
@@ -68,7 +69,7 @@ def integer(low: int, high: int | None = None) -> Check:
 
 
 def count(low: int) -> Check:
-    """As `integer`, and also any other number that is whole: 1e6 steps."""
+    """Like `integer`, but also accepts other types with an integral value, such as 1e6."""
     check = integer(low)
 
     def count_of(name: str, value: Any) -> int:
@@ -83,7 +84,7 @@ size = integer(1, LARGEST_SIZE)
 
 
 def real(legal: str, test: Callable[[float], bool]) -> Check:
-    """A finite number that passes `test`; `legal` says which those are."""
+    """A finite number that passes `test`; `legal` describes them."""
 
     def check(name: str, value: Any) -> float:
         number = _as_float(_number(value))
@@ -123,7 +124,7 @@ def one_of(*words: str) -> Check:
             raise refuse(name, value, legal)
         return value
 
-    return Check(legal, check)
+    return Check(legal, check, words)
 
 
 def optional(inner: Check) -> Check:
@@ -131,4 +132,5 @@ def optional(inner: Check) -> Check:
     return Check(
         f"{inner.legal} or None",
         lambda name, value: None if value is None else inner(name, value),
+        inner.words,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from typing import Any
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -78,12 +79,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="fasttrpo", description=what, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers = {name: module.add(commands) for name, module in COMMANDS.items()}
+    parsers: dict[str, Any] = {name: module.add(commands) for name, module in COMMANDS.items()}
     for each in parsers.values():
         each.add_argument("--debug", action="store_true", help="show the traceback of any error")
     if argv:
         is_option = argv[0].startswith("-")
-        known = _options(parser) if is_option else [*parsers]
+        known = parser.options if is_option else [*parsers]
         if argv[0] not in known:
             raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
@@ -92,9 +93,5 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         args.env_id = as_typed(extra.pop(0))
     if extra:
         what = "option" if extra[0].startswith("-") else "argument"
-        raise UsageError(unknown(what, extra[0].split("=")[0], _options(parsers[args.command])))
+        raise UsageError(unknown(what, extra[0].split("=")[0], parsers[args.command].options))
     return args
-
-
-def _options(parser: argparse.ArgumentParser) -> list[str]:
-    return [option for action in parser._actions for option in action.option_strings]

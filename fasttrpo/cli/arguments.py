@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fasttrpo.cli.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
+    """argparse, but an error is one line.
+
+    options  the names of all options, for suggestions
+    """
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self.options: list[str] = []
+        super().__init__(*args, **keywords)
+
+    def add_argument(self, *args: Any, **keywords: Any) -> argparse.Action:
+        """As argparse's."""
+        action = super().add_argument(*args, **keywords)
+        self.options += action.option_strings
+        return action
 
     def error(self, message: str) -> NoReturn:
         """UsageError with argparse's words."""

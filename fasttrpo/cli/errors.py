@@ -9,7 +9,7 @@ from __future__ import annotations
 from fasttrpo.envs.failures import RAN, SimulationError
 from fasttrpo.errors import UserError
 from fasttrpo.files.atomic import SaveError
-from fasttrpo.stream.notes import is_environments
+from fasttrpo.stream.notes import is_from_environment
 
 FAILED = 1
 WRONG = 2
@@ -31,7 +31,7 @@ def line(error: BaseException) -> str:
 
 def is_the_users(error: Exception) -> bool:
     """Whether one line says what the user needs to know."""
-    if is_environments(error):
+    if is_from_environment(error):
         return isinstance(error, SimulationError)
     return isinstance(error, UserError) or _place(error) != ""
 

@@ -212,8 +212,8 @@ class _Worker:
 
 def _interpreter() -> list[str]:
     """The command that starts this interpreter, with the options that this process has."""
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [os.fsdecode(multiprocessing.spawn.get_executable()), *flags]
+    executable, *options = multiprocessing.spawn.get_command_line()
+    return [os.fsdecode(executable), *options[: options.index("-c")]]
 
 
 def _handing_over(connection: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.suggest import unknown
@@ -20,6 +20,9 @@ from fasttrpo.core import source_tree
 from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.settings import BACKENDS, MOST_THREADS
 from fasttrpo.settings.agent import AgentSettings
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import Agent
 
 VARIABLE = "FASTTRPO_BACKEND"
 THREADS_VARIABLE = "FASTTRPO_NUM_THREADS"
@@ -60,7 +63,9 @@ def choose_with_warning(backend: str | None) -> str:
     return chosen
 
 
-def make_agent(settings: AgentSettings, backend: str | None = None, dtype: str = "float32") -> Any:
+def make_agent(
+    settings: AgentSettings, backend: str | None = None, dtype: str = "float32"
+) -> Agent:
     """A new agent. Agents of both backends have the same methods."""
     if choose(backend) == "compiled":
         return importlib.import_module(_EXTENSION[dtype]).Agent(settings)

@@ -1,4 +1,4 @@
-"""Environments that step many simulations at once, each an ordinary Gymnasium `VectorEnv`.
+"""Environments that step many simulations at once. Each is an ordinary Gymnasium `VectorEnv`.
 
     from fasttrpo.envs import CompiledVectorEnv
 
@@ -7,17 +7,17 @@
     env = CompiledVectorEnv("./my_sim.py:walk", num_envs=64)    # a NumbaEnvironment: envs/python
     env = fasttrpo.envs.mujoco.make("HalfCheetah-v5", num_envs=64)
 
-Gymnasium knows them too, as `fasttrpo/CartPole-v1` and so on, once they are registered:
+Registered with Gymnasium, their ids start with `fasttrpo/`:
 
     fasttrpo.envs.register()
     env = gymnasium.make_vec("fasttrpo/CartPole-v1", num_envs=64)
 
-or in one line, as this package registers them itself if Gymnasium was imported before it:
+or in one line, because this package registers them if Gymnasium was imported before it:
 
     env = gymnasium.make_vec("fasttrpo.envs:fasttrpo/CartPole-v1", num_envs=64)
 
-(Gymnasium 1.0 and later load no plugins by themselves.) Importing this package imports neither
-Gymnasium nor a simulator.
+(Gymnasium 1.0 and later do not load plugins.) Importing this package imports neither Gymnasium nor
+a simulator.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from fasttrpo.envs import classic, mujoco
     from fasttrpo.envs.compiled import CompiledVectorEnv
+    from fasttrpo.envs.definition import is_definition
     from fasttrpo.envs.failures import CompileError, SimulationError
     from fasttrpo.envs.names import is_library
     from fasttrpo.envs.python.environment import NumbaEnvironment
-    from fasttrpo.envs.python.load import is_definition
 
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
@@ -47,7 +47,7 @@ _HOME = {
     "CompiledVectorEnv": "compiled",
     "NumbaEnvironment": "python.environment",
     "SimulationError": "failures",
-    "is_definition": "python.load",
+    "is_definition": "definition",
     "is_library": "names",
 }
 
@@ -68,17 +68,18 @@ __all__ = [
 
 
 def is_ours(env_id: str) -> bool:
-    """Whether the id asks for our own environment: "fasttrpo/..." or "fasttrpo.envs:..."."""
+    """Whether the id names an environment of fasttrpo: "fasttrpo/..." or "fasttrpo.envs:..."."""
     return env_id.startswith((NAMESPACE, MODULE))
 
 
 def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
-    """The maker of our own environment for one of Gymnasium's ids, or None if there is none.
+    """The maker of fasttrpo's environment for one of Gymnasium's ids.
 
-    `maker(num_envs=..., **kwargs)` takes the same keyword arguments as Gymnasium's environment
-    and returns a `VectorEnv`. None too where the simulator that it needs is missing or too old.
+    `maker(num_envs=..., **kwargs)` accepts the keyword arguments of Gymnasium's environment and
+    returns a `VectorEnv`. None if there is no such environment, or its simulator is missing or too
+    old.
 
-    n_threads  for the simulations that have threads of their own; None: as these choose
+    n_threads  for simulations with threads of their own; None: their default
     """
     for provider in _PROVIDERS:
         maker = _module(provider).native(_plain(env_id), n_threads)
@@ -88,7 +89,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for our own environment of an id, in words; None where nothing would help."""
+    """What to install for fasttrpo's environment of an id, in words; None if nothing is missing."""
     reasons = (_module(provider).missing(_plain(env_id)) for provider in _PROVIDERS)
     return next(filter(None, reasons), None)
 
@@ -98,10 +99,10 @@ def _plain(env_id: str) -> str:
 
 
 def register() -> None:
-    """Registers the environments with Gymnasium, under `fasttrpo/`; again changes nothing.
+    """Registers the environments with Gymnasium under `fasttrpo/`; idempotent.
 
-    `gymnasium.make` gives Gymnasium's own single environment under that id, `make_vec` ours, with
-    the step limit and the threshold of Gymnasium's.
+    With such an id `gymnasium.make` makes Gymnasium's own environment and `make_vec` fasttrpo's,
+    with the same step limit and reward threshold.
     """
     import gymnasium
 
@@ -119,7 +120,7 @@ def register() -> None:
 
 
 def _register_with_gymnasium() -> None:
-    """If it has been imported: importing it takes longer than most of what this package does."""
+    """Only if Gymnasium has been imported, which takes longer than most uses of this package."""
     if "gymnasium.envs.registration" in sys.modules:
         register()
 

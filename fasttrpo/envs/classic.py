@@ -9,14 +9,14 @@ from typing import Any
 
 from fasttrpo.core import source_tree
 
-# Where Gymnasium has its own. A user may have registered something else under the same id.
+# Where Gymnasium has its own. A user may have registered another environment under the same id.
 _GYMNASIUM = "gymnasium.envs.classic_control."
 
 IDS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1")
 
 
 def make(name: str, num_envs: int = 1, **keywords: Any) -> Any:
-    """`num_envs` compiled environments; keywords as `fasttrpo.envs.compiled` has them."""
+    """`num_envs` compiled environments; keywords as in `CompiledVectorEnv`."""
     from fasttrpo.envs.compiled import CompiledVectorEnv
 
     return CompiledVectorEnv(name, num_envs, **keywords)
@@ -25,8 +25,8 @@ def make(name: str, num_envs: int = 1, **keywords: Any) -> Any:
 def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
     """The maker of a compiled environment for one of Gymnasium's ids, or None.
 
-    None too where the extension is missing, or where the id is no longer Gymnasium's. They have no
-    threads of their own: a rollout steps them on the agent's.
+    Also None if the extension is missing, or the id no longer names Gymnasium's environment.
+    `n_threads` has no effect: rollouts step these environments on the agent's threads.
     """
     if env_id not in IDS or not has_extension():
         return None
@@ -38,7 +38,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for one of `IDS`, in words; None where nothing is missing."""
+    """What to install for one of `IDS`, in words; None if nothing is missing."""
     if env_id not in IDS or has_extension():
         return None
     return f"compiled environments are missing here: {source_tree.remedy()}"
@@ -50,7 +50,7 @@ def has_extension() -> bool:
 
 
 def entry_points() -> dict[str, str]:
-    """Gymnasium's id -> what makes a compiled vector environment of it, where there are such."""
+    """Gymnasium's id -> the entry point of a compiled vector environment; {} without extension."""
     return {name: f"{__name__}:{_attribute(name)}" for name in IDS if has_extension()}
 
 
@@ -59,7 +59,7 @@ def _attribute(name: str) -> str:
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """`CartPole_v1` and so on: the entry points, `make` of that environment."""
+    """The entry points: `CartPole_v1` etc. are `make` for that environment."""
     for each in IDS:
         if _attribute(each) == name:
             return partial(make, each)

@@ -15,9 +15,8 @@ from gymnasium.vector.utils import batch_space
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer, plain
 from fasttrpo.core import source_tree
+from fasttrpo.envs.definition import Definition, definition, is_definition
 from fasttrpo.envs.names import is_library
-from fasttrpo.envs.python.environment import NumbaEnvironment
-from fasttrpo.envs.python.load import definition, is_definition
 from fasttrpo.envs.shared_library import Library
 from fasttrpo.errors import UserError, UserImportError, UserTypeError
 
@@ -37,36 +36,36 @@ _SEED = integer(0, 2**64 - 1)
 
 
 class CompiledVectorEnv(VectorEnv):
-    """`num_envs` environments in C: a built-in one by Gymnasium's id, a shared library's, or one
-    written in Python (`NumbaEnvironment`).
+    """`num_envs` environments in C: a built-in one by Gymnasium's id, one from a shared library, or
+    one written in Python (`NumbaEnvironment`).
 
         CompiledVectorEnv("Pendulum-v1", num_envs=16, g=9.81)
         CompiledVectorEnv("./my_sim.so", num_envs=16)
         CompiledVectorEnv("./my_sim.py:walk", num_envs=16)
 
     autoreset_mode     "SameStep", "NextStep" or "Disabled", or Gymnasium's AutoresetMode
-    max_episode_steps  instead of the environment's own limit; 0: none
-    keywords           the environment's own: as Gymnasium's has them, or as the library names them
+    max_episode_steps  replaces the environment's own limit; 0: none
+    options            the environment's own, with Gymnasium's or the library's names
 
     Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64
-    for a library; as the space has it for one in Python), the last ones of ended episodes are
-    infos["final_obs"] under SameStep, `reset(options={"reset_mask": ...})` resets some, `options`
-    also takes what Gymnasium's single environment takes there (low and high, or x_init and
-    y_init), for that reset only.
-    Where the simulation has masks, `action_masks()` tells which choices are open, as (E, A) bool.
-    What fails in an environment is a `SimulationError`, which names it and its step. Actions beyond
-    their bounds are clipped first: so MountainCarContinuous-v0, too, is paid by the clipped one,
-    where Gymnasium charges what was sent.
+    for a library; for one in Python, the dtype of the space), infos["final_obs"] has the last
+    observations of ended episodes under SameStep, and `reset(options={"reset_mask": ...})` resets a
+    subset. `options` also accepts the reset options of Gymnasium's environment (low and high, or
+    x_init and y_init), for that reset only.
+    If the simulation has masks, `action_masks()` returns the allowed choices, (E, A) bool. A
+    failing environment raises `SimulationError`, which names it and its step. Actions are clipped
+    to their bounds first, so MountainCarContinuous-v0 charges for the clipped action, while
+    Gymnasium charges for the action as sent.
 
-    Environment e draws from stream e of the seed, whatever `num_envs` is; a list of seeds
-    gives each environment stream 0 of its own.
+    Environment e draws from stream e of the seed, whatever `num_envs` is; with a list of seeds
+    each environment draws from stream 0 of its own.
     """
 
     takes_any_seed = True  # beyond 2**31 too
 
     def __init__(
         self,
-        env: str | os.PathLike | NumbaEnvironment,
+        env: str | os.PathLike | Definition,
         num_envs: int = 1,
         *,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
@@ -79,7 +78,7 @@ class CompiledVectorEnv(VectorEnv):
                 f"render_mode={render_mode!r}: compiled environments do not render; "
                 "watch the policy in gymnasium.make(env_id, render_mode=...)"
             )
-        self.closed = True  # until it is whole
+        self.closed = True  # until it is complete
         source, dtypes = _opened(env)
         self.num_envs = integer(1, 2**24)("num_envs", num_envs)
         self._is_compiled = getattr(source, "is_compiled", True)
@@ -96,7 +95,7 @@ class CompiledVectorEnv(VectorEnv):
         self._describe(*dtypes)
 
     def _describe(self, dtype: Any, action_dtype: Any) -> None:
-        """The spaces, from what the environment says of itself."""
+        """Sets the spaces from the environment's description of itself."""
         about = self.envs_in_c.describe()
         self.name = about["name"]
         self.max_episode_steps = about["max_episode_steps"]
@@ -132,9 +131,11 @@ class CompiledVectorEnv(VectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of each. RuntimeError where no episode is under way or another thread is using
-        them, ValueError for an action that is none, SimulationError for what fails: the
-        environments before that one have stepped then, those after it have not.
+        """One step of each environment.
+
+        Raises RuntimeError if no episode is running or another thread is using them, ValueError for
+        an invalid action, and SimulationError if one fails: the environments before that one have
+        then stepped, those after it have not.
         """
         self._check_open()
         now = self.envs_in_c
@@ -157,7 +158,7 @@ class CompiledVectorEnv(VectorEnv):
         return actions.astype(np.float64).reshape(self._actions)
 
     def _final(self, ended: np.ndarray) -> dict[str, Any]:
-        """infos of the episodes that ended in this step, as Gymnasium's SyncVectorEnv has them."""
+        """infos of the episodes that ended in this step, as in Gymnasium's SyncVectorEnv."""
         final_obs = np.empty(self.num_envs, object)  # of None
         (where,) = ended.nonzero()
         rows = self.envs_in_c.final_obs[where].astype(self._dtype)
@@ -173,7 +174,7 @@ class CompiledVectorEnv(VectorEnv):
     # -- resets -------------------------------------------------------------------------------
 
     def _reset_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What of `options` is the environment's. TypeError names the nearest for any other."""
+        """Checks `options`. Raises TypeError with the nearest name for an unknown one."""
         known = self.envs_in_c.reset_options
         for name in given:
             if name not in known:
@@ -188,7 +189,7 @@ class CompiledVectorEnv(VectorEnv):
         return given
 
     def _seed(self, seed: Any, mask: np.ndarray | None) -> None:
-        """An int is one seed with a stream for each environment, a list a seed for each."""
+        """Seeds with an int, which has a stream for each environment, or with a list of seeds."""
         if seed is None:
             return
         is_one = isinstance(seed, int)
@@ -200,11 +201,11 @@ class CompiledVectorEnv(VectorEnv):
             if each is not None and (mask is None or mask[e]):
                 self.envs_in_c.seed_one(e, each, e if is_one else 0)
 
-    # -- for what steps them in C -------------------------------------------------------------
+    # -- for compiled rollouts ----------------------------------------------------------------
 
     @property
     def capsule(self) -> Any:
-        """The environments in C, "trpo_envs", for a compiled rollout."""
+        """The capsule "trpo_envs" with the environments, for a compiled rollout."""
         self._check_open()
         return self.envs_in_c.capsule
 
@@ -215,12 +216,11 @@ class CompiledVectorEnv(VectorEnv):
 
     @property
     def steps_in_c(self) -> bool:
-        """Whether a rollout in C has the rows that one by `step` would have.
+        """Whether a rollout in C has the same rows as one by `step`.
 
-        Not under NextStep, in whose rows nothing happens where an episode has ended; nor in a
-        subclass, which may have a `step` of its own; nor where the interpreter runs the
-        environment's functions, which is for looking at them; nor where observations and actions
-        are rounded differently.
+        False under NextStep, which has rows without a step after an episode's end; in a subclass,
+        which may override `step`; if the interpreter runs the environment's functions, which is for
+        debugging; and if observations and actions are rounded differently.
         """
         actions = self.single_action_space
         is_one_type = not isinstance(actions, spaces.Box) or actions.dtype == self._dtype
@@ -228,55 +228,55 @@ class CompiledVectorEnv(VectorEnv):
         return is_ours and self._mode != _envs.NEXT_STEP
 
     def observations(self) -> np.ndarray:
-        """What the agent sees next, (E, O)."""
+        """The current observations (E, O)."""
         return self.envs_in_c.obs.astype(self._dtype)
 
     def under_way(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns and lengths (E,) of the episodes until now; 0 where one has just ended."""
-        goes_on = ~(self.envs_in_c.term | self.envs_in_c.trunc)
-        return self.envs_in_c.episode_return * goes_on, self.envs_in_c.episode_length * goes_on
+        """Returns and lengths (E,) of the running episodes; 0 where one has just ended."""
+        running = ~(self.envs_in_c.term | self.envs_in_c.trunc)
+        return self.envs_in_c.episode_return * running, self.envs_in_c.episode_length * running
 
     @property
     def over(self) -> np.ndarray:
-        """(E,) bool: whose episode ended in the last step."""
+        """(E,) bool: whether the episode ended in the last step."""
         return self.envs_in_c.term | self.envs_in_c.trunc
 
     @property
     def action_masks(self) -> Callable[[], np.ndarray]:
-        """A method, (E, A) bool: which choices are open next, all where an episode has ended.
+        """A method that returns (E, A) bool, the choices allowed next; all after an episode's end.
 
-        There is none (AttributeError) where the simulation has no masks.
+        Raises AttributeError if the simulation has no masks.
         """
         mask = self.envs_in_c.mask
         if mask is None:
-            raise AttributeError(f"{self.name} has no masks: all choices are open, always")
+            raise AttributeError(f"{self.name} has no masks: all choices are always allowed")
         return lambda: mask.astype(bool)
 
     # -- states -------------------------------------------------------------------------------
 
     @property
     def states(self) -> np.ndarray:
-        """(E, bytes) uint8, the simulations' own memory; after writing to it call `observe`."""
+        """(E, bytes) uint8, the simulations' memory; call `observe` after writing to it."""
         return self.envs_in_c.states
 
     def observe(self) -> np.ndarray:
-        """Begins an episode in each environment from its state as it stands; observations."""
+        """Starts an episode in each environment from its current state; returns observations."""
         self._check_open()
         self.envs_in_c.observe()
         return self.observations()
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: not where the library has a `close`, nor once closed."""
+        """Whether `save` and `load` work: the library has no `close`, and this is not closed."""
         return not self.closed and self.envs_in_c.is_savable
 
     def save(self) -> bytes:
-        """All that there is to the environments: `load` goes on here, bit for bit."""
+        """The complete state of the environments, from which `load` resumes bit for bit."""
         self._check_open()
         return self.envs_in_c.save()
 
     def load(self, saved: bytes) -> np.ndarray:
-        """Goes on where `save` was called; the observations there."""
+        """Resumes where `save` was called; returns the observations there."""
         self._check_open()
         self.envs_in_c.load(saved)
         return self.observations()
@@ -284,12 +284,12 @@ class CompiledVectorEnv(VectorEnv):
     # -- the end ------------------------------------------------------------------------------
 
     def __del__(self) -> None:
-        """Arrays of the simulations' memory may outlive this: Gymnasium 1.1 to 1.2.3 would close
-        what they show. The memory itself lets go of what it holds.
+        """Overrides Gymnasium 1.1 to 1.2.3, which would close the simulations, though arrays that
+        view their memory may outlive this. The memory frees its resources itself.
         """
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Lets go of what the simulations hold."""
+        """Frees the simulations' resources."""
         self.envs_in_c.close()
 
     def _check_open(self) -> None:
@@ -298,7 +298,7 @@ class CompiledVectorEnv(VectorEnv):
 
 
 def _opened(env: Any) -> tuple[Any, tuple[Any, Any]]:
-    """What `_envs.Envs` takes for an environment; the types of observations and real actions."""
+    """The source for `_envs.Envs`, and the dtypes of observations and real actions."""
     if is_definition(env):
         env = definition(env)
         action_dtype = np.float32 if env.choices else env.action_space.dtype
@@ -329,7 +329,7 @@ def _action_space(about: dict[str, Any], dtype: Any) -> spaces.Space:
 
 
 def _mask(mask: Any, num_envs: int) -> np.ndarray | None:
-    """As Gymnasium wants a reset_mask: an array of num_envs bools, one of them True."""
+    """A valid reset_mask in Gymnasium's sense: an array of num_envs bools, at least one True."""
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:

@@ -1,4 +1,4 @@
-"""What a simulation that went wrong raises."""
+"""The errors of simulations that fail."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fasttrpo.errors import UserError
 
 
 class SimulationError(UserError):
-    """A simulation failed, or answered what is no number; the message says which, when and why.
+    """A simulation failed, or returned NaN or infinity; the message says which, when and why.
 
-    No other environment is harmed: in a step, those before it have stepped and those after it have
-    not; in a compiled rollout all others have gone on to its last row. `env` is the failing one's
-    index, `step` the step of its episode (0: its reset).
+    The other environments are unaffected: in `step`, those before it have stepped and those after
+    it have not; in a compiled rollout all others have continued to its last row. `env` is the index
+    of the environment, `step` the step of its episode (0: its reset).
     """
 
     def __init__(self, message: str, env: int, step: int) -> None:
@@ -25,9 +25,9 @@ class SimulationError(UserError):
 
 
 class CompileError(UserError):
-    """A function of the user's cannot be compiled; the message has the file, the line, its text.
+    """A user's function cannot be compiled; the message has the file, the line and its text.
 
-    `filename` and `line` (None where unknown) are for editors.
+    `filename` and `line` (None if unknown) are for editors.
     """
 
     def __init__(self, message: str, filename: str | None = None, line: int | None = None) -> None:
@@ -36,12 +36,12 @@ class CompileError(UserError):
 
 
 class Raised(NamedTuple):
-    """An exception from a function that a simulation called, which C could not let through."""
+    """An exception in a function called by a simulation, which cannot propagate through C."""
 
     function: str
     error: BaseException
     where: str
-    """the file and line that raised it, or how to learn them; may be empty"""
+    """the file and line that raised it, or how to find them; may be empty"""
 
     def __str__(self) -> str:
         text = f"{self.function} raised {type(self.error).__name__}"
@@ -49,29 +49,29 @@ class Raised(NamedTuple):
         return f"{text} ({self.where})" if self.where else text
 
 
-# Begins the note on what a file of the user's raised as it was run; the file and the line follow.
+# Starts the note on an exception from running a user's file; the file and the line follow.
 RAN = "raised as the file was run: "
 
-# By the place of the simulation's state, of which no two live at once.
+# Keyed by the address of the simulation's state, which is unique.
 _raised: dict[int, Raised] = {}
 
 
 def note(state: int, function: str, error: BaseException, where: str) -> None:
-    """Keeps an exception for whoever learns that the simulation at this state failed."""
+    """Stores an exception for the code that reports the failure of the simulation at this state."""
     _raised[state] = Raised(function, error, where)
 
 
 def line_of(filename: str, line: int) -> str:
-    """As `Raised.where` has it."""
+    """The file and line in the form of `Raised.where`."""
     return f"{os.path.basename(filename)}, line {line}"
 
 
 def noted(state: int) -> Raised | None:
-    """The exception that was kept."""
+    """The exception that was stored, or None."""
     return _raised.get(state)
 
 
 def forget(first: int, end: int) -> None:
-    """Drops what was kept of the simulations whose states are in this memory."""
+    """Drops the exceptions of simulations with states in this memory."""
     for state in [state for state in list(_raised) if first <= state < end]:
         _raised.pop(state, None)

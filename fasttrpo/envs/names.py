@@ -1,4 +1,4 @@
-"""What a text says that names environments, and what their options cannot be named."""
+"""Names of environments in strings, and names that their options cannot have."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 SUFFIXES = (".so", ".dylib", ".dll")
 SOURCE_MARK = ".py:"
-# Names that options cannot have: `CompiledVectorEnv` and its `reset` call something else so.
+# Names that options cannot have, because `CompiledVectorEnv` or its `reset` use them.
 RESERVED = {"self", "env", "num_envs", "autoreset_mode", "max_episode_steps", "render_mode"}
 RESERVED |= {"reset_mask"}
 
 
 def is_library(env: Any) -> bool:
-    """Whether this names a shared library: a path, or a text that ends as one."""
+    """Whether this names a shared library: a path, or a string with its suffix."""
     return isinstance(env, os.PathLike) or (isinstance(env, str) and env.endswith(SUFFIXES))
 
 

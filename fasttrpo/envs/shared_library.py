@@ -1,4 +1,4 @@
-"""Environments in shared libraries: any that exports `trpo_environment` of trpo_env.h."""
+"""Environments in shared libraries that export `trpo_environment` (trpo_env.h)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SYMBOL = "trpo_environment"
 class Library:
     """An open library and the address of its `trpo_env`.
 
-    FileNotFoundError if there is no such file; ValueError if it cannot be loaded, or exports no
-    environment. It stays loaded: the environments call into it.
+    Raises FileNotFoundError if there is no such file; ValueError if it cannot be loaded, or exports
+    no environment. It stays loaded, because the environments call it.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:

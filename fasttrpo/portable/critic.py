@@ -171,8 +171,8 @@ class Critic(NamedTuple):
     """None: V is a network of the policy's inputs (N, F). Otherwise V is linear in
     features(inputs) (N, n_features F), with a bias, and its coefficients start at 0."""
     n_features: int = 1
-    minibatch: Callable | None = None
-    """(settings, N): default minibatch size for N rows; None: the fit has no minibatches"""
+    minibatch: Callable = lambda settings, N: N
+    """(settings, N): default minibatch size for N rows, for a fit with minibatches"""
 
 
 CRITICS = {

@@ -9,6 +9,7 @@ Numbers per sample are `real` (the dtype of x); parameter-space vectors are floa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,7 +21,7 @@ from . import rng
 BLOCK = 1024  # rows whose products are summed in `real`; blocks are added in float64
 
 # name: (activation of z, its slope computed from the activation's value h)
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
     "tanh": (np.tanh, lambda h: 1 - h * h),
     "relu": (lambda z: np.maximum(z, 0), lambda h: (h > 0).astype(h.dtype)),
     "identity": (lambda z: z, np.ones_like),

@@ -1,1 +1,1 @@
-"""What else a script for Stable-Baselines3 expects: its calls, parameter names and environments."""
+"""What else scripts for Stable-Baselines3 use: its calls, parameter names and environments."""

@@ -1,4 +1,4 @@
-"""What else a script for Stable-Baselines3 calls: parameters, the policy alone, devices."""
+"""What else scripts for Stable-Baselines3 call: parameters, `model.policy`, devices."""
 
 from __future__ import annotations
 
@@ -8,46 +8,54 @@ from collections import deque
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fasttrpo.checks.imported import is_instance
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.training.episodes import successes
 
+_VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"
+if TYPE_CHECKING:  # declares what `__getattr__` and `__setattr__` below find
+    from fasttrpo.settings.keywords import Attributes
+else:
+    Attributes = object
+
 _SETTINGS = frozenset(each.name for each in fields(Settings))
 
 
 class Device(str):
-    """ "cpu", with the `type` that a device of PyTorch's has."""
+    """ "cpu", with the attribute `type` of a PyTorch device."""
 
     @property
     def type(self) -> str:
-        """The name itself."""
+        """The name."""
         return str(self)
 
 
 CPU = Device("cpu")
 
 
-class Policy:
-    """The policy and critic of a model by themselves: `model.policy`. It follows its model."""
+class ModelPolicy:
+    """`model.policy`: the policy and critic of a model, always as the model has them now."""
 
     device = CPU
+    model_class: ClassVar[Any]  # TRPO, which sets it
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     @property
     def observation_space(self) -> Any:
-        """As the model's."""
+        """The model's."""
         return self._model.observation_space
 
     @property
     def action_space(self) -> Any:
-        """As the model's."""
+        """The model's."""
         return self._model.action_space
 
     def predict(self, observation: Any, *args: Any, **keywords: Any) -> tuple[Any, None]:
@@ -55,41 +63,39 @@ class Policy:
         return self._model.predict(observation, *args, **keywords)
 
     def predict_values(self, observation: Any) -> np.ndarray:
-        """The critic's values (n, 1) of one observation or n, in discounted reward."""
+        """The critic's values (n, 1) for one observation or a batch, in discounted reward."""
         return self._model.predict_values(observation)
 
     def state_dict(self) -> Parameters:
-        """Copies of the parameters by Stable-Baselines3's names (`fasttrpo.sb3.parameters`)."""
+        """Copies of the parameters under SB3's names (`fasttrpo.sb3.parameters`)."""
         return state_dict(self._model)
 
     def load_state_dict(self, parameters: Mapping[str, Any], strict: bool = True) -> None:
-        """Sets them; RuntimeError for names or shapes that do not fit, with nothing changed."""
+        """Sets the parameters; RuntimeError, and no change, if names or shapes differ."""
         load_state_dict(self._model, parameters, strict)
 
     def save(self, path: Any) -> None:
-        """As `TRPO.save`: the file is a whole model."""
+        """As `TRPO.save`: the file holds the complete model."""
         self._model.save(path)
 
     @classmethod
-    def load(cls, path: Any, device: Any = "auto") -> Policy:
+    def load(cls, path: Any, device: Any = "auto") -> ModelPolicy:
         """The policy of a saved model."""
-        from fasttrpo import TRPO
+        return cls.model_class.load(path, device=device).policy
 
-        return TRPO.load(path, device=device).policy
-
-    def to(self, device: Any) -> Policy:
-        """Itself: it runs on the CPU."""
+    def to(self, device: Any) -> ModelPolicy:
+        """Returns self: everything runs on the CPU."""
         return self
 
     def set_training_mode(self, mode: bool) -> None:
-        """Nothing: the policy is the same in training and evaluation."""
+        """Does nothing: the policy acts alike in training and evaluation."""
 
 
-class Calls:
-    """The part of `TRPO` that is there for scripts written for Stable-Baselines3.
+class Calls(Attributes):
+    """The methods of `TRPO` that only scripts written for Stable-Baselines3 need.
 
-    Every setting can be read as an attribute (`model.gamma`), and set where `load` may change it
-    (`model.target_kl = 0.02`), from the next iteration on.
+    Every setting can be read as an attribute (`model.gamma`). Those that `load` can change can also
+    be set (`model.target_kl = 0.02`); the change takes effect in the next iteration.
     """
 
     device = CPU
@@ -97,36 +103,34 @@ class Calls:
     episodes: Any
     get_env: Any
     load: Any
+    save: Any
+    change: Any
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _SETTINGS and "_trainer" in vars(self):
-            return getattr(self.settings, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a type checker would accept every name
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SETTINGS:
-            self.change(**{name: value})
-        else:
-            object.__setattr__(self, name, value)
+        def __getattr__(self, name: str) -> Any:
+            if name in _SETTINGS and "_trainer" in vars(self):
+                return getattr(self.settings, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def change(self, **changes: Any) -> None:
-        raise NotImplementedError
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in _SETTINGS:
+                self.change(**{name: value})
+            else:
+                object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple:
-        """For pickle and copy: what `save` writes. `set_env` gives them an environment."""
+        """For pickle and copy: what `save` writes. The copy has no environment until `set_env`."""
         file = io.BytesIO()
         self.save(file)
         values = {name: getattr(self, name) for name in SCHEDULED}
         functions = {name: value for name, value in values.items() if callable(value)}
         return _unpickled, (type(self), file.getvalue(), functions)
 
-    def save(self, path: Any) -> None:
-        raise NotImplementedError
-
     @property
-    def policy(self) -> Policy:
-        """The policy by itself: `predict`, `state_dict`, `save`."""
-        return Policy(self)
+    def policy(self) -> ModelPolicy:
+        """The policy: `predict`, `state_dict`, `save`."""
+        return ModelPolicy(self)
 
     @property
     def env(self) -> Any:
@@ -135,19 +139,20 @@ class Calls:
 
     @property
     def ep_info_buffer(self) -> deque[dict[str, Any]]:
-        """The last `stats_window_size` episodes: r, the return, and l, the length, of each."""
+        """The return r and the length l of each of the last `stats_window_size` episodes."""
         episodes = ({"r": episode.total, "l": episode.length} for episode in self.episodes)
         return deque(episodes, maxlen=self.settings.stats_window_size)
 
     @property
     def ep_success_buffer(self) -> deque[bool]:
-        """What infos["is_success"] was at the end of each of these, where there was one."""
+        """infos["is_success"] at the end of each of these episodes that reported it."""
         return deque(successes(self.episodes), maxlen=self.settings.stats_window_size)
 
     def get_vec_normalize_env(self) -> Any:
-        """The `VecNormalize` around the environment that was passed, or None.
+        """The `VecNormalize` that wraps the environment, or None.
 
-        fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) are in the agent.
+        fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) are not part of
+        the environment.
         """
         return vec_normalize(self.get_env())
 
@@ -161,10 +166,10 @@ class Calls:
         exact_match: bool = True,
         device: Any = "auto",
     ) -> None:
-        """Sets parameters from a saved model, or from such a dict as `get_parameters` returns.
+        """Sets parameters from a saved model, or from a dict as `get_parameters` returns it.
 
-        Weights of a policy of sb3-contrib's fit: {"policy": {name: tensor.numpy(), ...}}.
-        ValueError for an unknown or missing object; RuntimeError for parameters that do not fit.
+        The weights of an sb3-contrib policy fit: {"policy": {name: tensor.numpy(), ...}}. Raises
+        ValueError for an unknown or missing object, RuntimeError for parameters that do not fit.
         """
         given = load_path_or_dict
         if not isinstance(given, Mapping):
@@ -178,15 +183,13 @@ def _unpickled(kind: Any, saved: bytes, functions: dict[str, Any]) -> Any:
 
 def vec_normalize(env: Any) -> Any:
     """The `VecNormalize` among an SB3 environment's wrappers, or None."""
-    while env is not None:
-        if any(kind.__name__ == "VecNormalize" for kind in type(env).__mro__):
-            return env
-        env = vars(env).get("venv")
-    return None
+    while env is not None and not is_instance(env, *_VEC_NORMALIZE):
+        env = getattr(env, "venv", None)
+    return env
 
 
 def copy_statistics(source: Any, target: Any) -> None:
-    """What a `VecNormalize` has learnt of observations and returns, to another one."""
-    for name in ("obs_rms", "ret_rms"):  # without norm_obs there is no first one
+    """Copies the running statistics of one `VecNormalize` to another."""
+    for name in ("obs_rms", "ret_rms"):  # absent without norm_obs
         if hasattr(source, name):
             setattr(target, name, deepcopy(getattr(source, name)))

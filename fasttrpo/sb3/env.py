@@ -1,8 +1,8 @@
-"""Stable-Baselines3's vector environments as Gymnasium's, so that a user's own ones can be kept.
+"""SB3 vector environments as Gymnasium vector environments.
 
-They are known by their methods: Stable-Baselines3 is never imported. Only `reset`, `step_async`
-and `step_wait` have to be there; libraries that only look like Stable-Baselines3 lack the others,
-or have them raise or answer None.
+They are recognised by their methods, without importing Stable-Baselines3. Only `reset`,
+`step_async` and `step_wait` are required: libraries that imitate SB3 lack other methods, or these
+raise or return None.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from fasttrpo.errors import UserError
 from fasttrpo.spaces import batches
+from fasttrpo.stream.answers import form
 from fasttrpo.stream.ownership import Kept
 
 _METHODS = ("step_async", "step_wait", "reset")
@@ -23,7 +25,7 @@ _MISSING = (AttributeError, RuntimeError, TypeError)  # NotImplementedError is a
 
 
 def is_vec_env(env: Any) -> bool:
-    """Whether this is a `VecEnv` of Stable-Baselines3's (DummyVecEnv, VecNormalize, ...)."""
+    """Whether this is an SB3 `VecEnv` (DummyVecEnv, VecNormalize, ...)."""
     has_all = all(_optional(env, name) is not None for name in (*_METHODS, *_SPACES))
     return not isinstance(env, VectorEnv) and has_all
 
@@ -31,13 +33,13 @@ def is_vec_env(env: Any) -> bool:
 class WrappedVecEnv(Kept, VectorEnv):
     """A `VecEnv` with Gymnasium's calls; E environments that reset in the same step.
 
-    vec_env  the one that was passed
+    vec_env  the wrapped environment
 
-    An episode counts as truncated where infos say "TimeLimit.truncated", else as terminated. Its
-    last observation is infos["terminal_observation"], which only a truncated one needs. Action
-    masks come from infos["action_mask"] or a method `action_masks()` of the environments. Where a
-    `VecNormalize` scales the rewards, infos["raw_reward"] has them as they were, of which returns
-    are made. infos["vec_env_infos"] has the E dicts that `vec_env` gave.
+    An episode counts as truncated if its info has "TimeLimit.truncated", else as terminated. Its
+    last observation is infos["terminal_observation"], which only a truncated episode needs. Action
+    masks come from infos["action_mask"] or from a method `action_masks()` of the environments. If a
+    `VecNormalize` scales the rewards, infos["raw_reward"] has the original ones, and returns are
+    sums of these. infos["vec_env_infos"] has the E dicts that `vec_env` returned.
     """
 
     def __init__(self, vec_env: Any) -> None:
@@ -46,7 +48,7 @@ class WrappedVecEnv(Kept, VectorEnv):
         self.num_envs = vec_env.num_envs
         self.single_observation_space = vec_env.observation_space
         self.single_action_space = vec_env.action_space
-        # Of a VecNormalize, which other wrappers hand on.
+        # A method of VecNormalize, which wrappers around it forward.
         self._raw_reward = _optional(vec_env, "get_original_reward")
         self._step = _optional(vec_env, "step") or self._in_two_calls
         masks = _mask_method(vec_env)
@@ -55,13 +57,13 @@ class WrappedVecEnv(Kept, VectorEnv):
 
     @property
     def envs(self) -> list[Any]:
-        """The environments inside, where they live in this process."""
+        """The wrapped environments, if they run in this process."""
         return [self.vec_env, *(_optional(self.vec_env, "envs") or ())]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """(observations, infos); environment e is seeded with seed + e."""
+        """(observations, infos); the seed of environment e is seed + e."""
         if seed is not None:
             self._seed(seed)
         obs = self.vec_env.reset()
@@ -80,33 +82,33 @@ class WrappedVecEnv(Kept, VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos), E of each."""
-        obs, rewards, dones, infos = self._step(actions)
+        obs, rewards, dones, infos = _four_parts(self._step(actions))
         dones = np.asarray(dones, bool)
         infos = [info if isinstance(info, Mapping) else {} for info in infos]
         cut = np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
-        told = _masks(infos)
-        told["vec_env_infos"] = infos
+        columns = _masks(infos)
+        columns["vec_env_infos"] = infos
         if dones.any():
-            # Where an episode ended, infos are of its end, and what was seen is of the next one.
+            # Where an episode ended, infos describe its end, observations the next one's start.
             first = self._reset_infos()
-            told |= _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
-            told["final_obs"] = _final(dones, infos)
+            columns |= _masks([first[e] if dones[e] else infos[e] for e in range(self.num_envs)])
+            columns["final_obs"] = _final(dones, infos)
         if self._raw_reward is not None:
-            told["raw_reward"] = np.asarray(self._raw_reward(), np.float64)
-        # VecNormalize and others write the next observations into the same arrays.
-        return batches.copy(obs), rewards, dones & ~cut, dones & cut, told
+            columns["raw_reward"] = np.asarray(self._raw_reward(), np.float64)
+        # VecNormalize and others reuse the arrays for the next observations.
+        return batches.copy(obs), rewards, dones & ~cut, dones & cut, columns
 
     def _in_two_calls(self, actions: np.ndarray) -> Any:
         self.vec_env.step_async(actions)
         return self.vec_env.step_wait()
 
     def _reset_infos(self) -> Sequence[Mapping[str, Any]]:
-        """The infos of each environment's last reset, which wrappers do not hand on."""
+        """The infos of each environment's last reset, which wrappers do not forward."""
         base = _optional(self.vec_env, "unwrapped") or self.vec_env
         infos = _optional(base, "reset_infos")
-        is_whole = isinstance(infos, list | tuple) and len(infos) == self.num_envs
-        given = infos if is_whole else [None] * self.num_envs
-        return [info if isinstance(info, Mapping) else {} for info in given]
+        has_all = isinstance(infos, list | tuple) and len(infos) == self.num_envs
+        each = infos if has_all else [None] * self.num_envs
+        return [info if isinstance(info, Mapping) else {} for info in each]
 
     def close(self, **kwargs: Any) -> None:
         """Closes the environments."""
@@ -115,16 +117,25 @@ class WrappedVecEnv(Kept, VectorEnv):
             close()
 
 
+def _four_parts(answer: Any) -> tuple[Any, Any, Any, Any]:
+    try:
+        obs, rewards, dones, infos = answer
+    except (TypeError, ValueError) as error:
+        expected = "(observations, rewards, dones, infos)"
+        raise UserError(f"the VecEnv's step must return {expected}, not {form(answer)}") from error
+    return obs, rewards, dones, infos
+
+
 def _optional(vec_env: Any, name: str) -> Any:
-    """An attribute, or None where it is missing in one way or another."""
+    """An attribute, or None if it is missing or reading it fails."""
     try:
         return getattr(vec_env, name, None)
     except _MISSING:
         return None
 
 
-def _asked(vec_env: Any, method: str, *args: Any) -> Any:
-    """What an optional method answers, or None."""
+def _call_optional(vec_env: Any, method: str, *args: Any) -> Any:
+    """What an optional method returns, or None."""
     try:
         return getattr(vec_env, method)(*args)
     except _MISSING:
@@ -132,18 +143,18 @@ def _asked(vec_env: Any, method: str, *args: Any) -> Any:
 
 
 def _mask_method(vec_env: Any) -> Callable[[], Sequence[Any]] | None:
-    """What gives the masks of each environment, if they have a method for that.
+    """A function that returns the masks of each environment, if they have a method for that.
 
-    Environments in other processes are asked by `has_attr` alone: their methods cannot be sent
-    here, and a process ends of the question for what is not there.
+    For environments in other processes only `has_attr` is called: their methods cannot be sent
+    here, and a process that lacks an attribute dies when `get_attr` requests it.
     """
     name, base = "action_masks", _optional(vec_env, "unwrapped") or vec_env
     if _optional(base, "remotes") is None:
-        methods = _asked(vec_env, "get_attr", name)
-        is_whole = isinstance(methods, list | tuple) and len(methods) == vec_env.num_envs
-        has_it = is_whole and all(map(callable, methods))
+        methods = _call_optional(vec_env, "get_attr", name)
+        has_all = isinstance(methods, list | tuple) and len(methods) == vec_env.num_envs
+        has_it = has_all and all(map(callable, methods))
     else:
-        has_it = bool(_asked(vec_env, "has_attr", name))
+        has_it = bool(_call_optional(vec_env, "has_attr", name))
     if not has_it:
         return None
     if _optional(vec_env, "env_method") is None:
@@ -160,11 +171,11 @@ def _final(dones: np.ndarray, infos: Any) -> np.ndarray:
 
 
 def _masks(infos: Any) -> dict[str, Any]:
-    """The action masks in a list of E infos, as Gymnasium's vector environments tell them."""
-    told = np.array(["action_mask" in info for info in infos], bool)
-    if not told.any():
+    """The action masks in a list of E infos, in the form of Gymnasium's vector environments."""
+    has_mask = np.array(["action_mask" in info for info in infos], bool)
+    if not has_mask.any():
         return {}
     masks = np.empty(len(infos), dtype=object)
-    for env in np.flatnonzero(told):
+    for env in np.flatnonzero(has_mask):
         masks[env] = infos[env]["action_mask"]
-    return {"action_mask": masks, "_action_mask": told}
+    return {"action_mask": masks, "_action_mask": has_mask}

@@ -1,9 +1,9 @@
-"""A model's parameters under Stable-Baselines3's names, so that they can be carried over.
+"""A model's parameters under Stable-Baselines3's names, for exchange with its models.
 
 The policy's hidden layer l is "mlp_extractor.policy_net.{2 l}.weight" (out, in) and ".bias" (out,),
 its last layer "action_net"; the critic's are "mlp_extractor.value_net.{2 l}" and "value_net". A
-Gaussian policy has "log_std" (D,) too. All are float64 arrays of NumPy's. A critic that is no
-network, as "ridge", has "value_net.coefficients". Normalisers are none of these: `save` has them.
+Gaussian policy also has "log_std" (D,). All are NumPy arrays of float64. A critic that is not a
+network ("ridge") has "value_net.coefficients". Normalisers are not included; `save` writes them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Parameters = dict[str, np.ndarray]
 
 
 def state_dict(model: Any) -> Parameters:
-    """Copies of all parameters by name, in a fixed order."""
+    """Copies of all parameters by name, always in the same order."""
     return {name: np.array(view) for name, view in _views(model, *_vectors(model))}
 
 
 def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) -> None:
-    """Sets parameters by name; those not given stay. The model is unchanged after an error.
+    """Sets parameters by name; others keep their values. The model is unchanged after an error.
 
     exact  every parameter must be given
 
-    RuntimeError names what is missing, unknown or of another shape, as PyTorch does; and in the
-    midst of a rollout.
+    Raises RuntimeError, as PyTorch does, and names what is missing, unknown or has the wrong shape;
+    also during a rollout.
     """
     vectors = _vectors(model)
     views = dict(_views(model, *vectors))
@@ -53,7 +53,7 @@ def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) ->
 
 
 def set_objects(model: Any, given: Mapping[str, Any], exact: bool) -> None:
-    """Sets {"policy": parameters by name}. ValueError for another object, or none if exact."""
+    """Sets {"policy": parameters by name}. Raises ValueError for unknown or missing objects."""
     unknown = sorted(set(given) - {"policy"})
     if unknown:
         raise UserError(f"there are no parameters of {unknown}, only of 'policy'")
@@ -71,7 +71,7 @@ def _vectors(model: Any) -> tuple[np.ndarray, np.ndarray]:
 def _views(
     model: Any, theta: np.ndarray, value_theta: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names, and the parameters as views into the flat vectors."""
+    """Names with the parameters, as views into the flat vectors."""
     settings = model.settings
     _, actions = spaces.describe(model.observation_space, model.action_space)
     arch, outputs = settings.policy_kwargs["net_arch"], sum(actions.parts)
@@ -91,7 +91,7 @@ def _layers(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """A network's weights (out, in) and biases (out,).
 
-    The network lies in layers of (in + 1) x out, row-major, the last row being the bias.
+    In the flat vector each layer is a row-major (in + 1) x out matrix whose last row is the bias.
     """
     later = sum((a + 1) * b for a, b in itertools.pairwise(widths))
     n_in, start = (len(theta) - later) // widths[0] - 1, 0

@@ -1,4 +1,4 @@
-"""A model's environments with the calls of Stable-Baselines3's `VecEnv`, as its scripts have it:
+"""A model's environments with the calls of an SB3 `VecEnv`:
 
 vec_env = model.get_env()
 obs = vec_env.reset()
@@ -8,12 +8,12 @@ obs, rewards, dones, infos = vec_env.step(action)
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.imported import imported_class
 from fasttrpo.checks.values import plain
 from fasttrpo.errors import UserError
 from fasttrpo.logs.pictures import tiled
@@ -21,29 +21,25 @@ from fasttrpo.spaces import batches
 from fasttrpo.stream.seeds import of_env
 from fasttrpo.stream.step import info_of
 
-_THEIRS = "stable_baselines3.common.vec_env.base_vec_env"
-
-
-def register() -> None:
-    """Makes views `VecEnv`s for `isinstance` where Stable-Baselines3 is imported by now."""
-    if _THEIRS in sys.modules:
-        sys.modules[_THEIRS].VecEnv.register(VecEnvView)
+_VEC_ENV = "stable_baselines3.common.vec_env.base_vec_env", "VecEnv"
+_MONITOR = "stable_baselines3.common.monitor", "Monitor"
 
 
 class VecEnvView:
-    """A vector environment that resets in the same step, seen as a `VecEnv`.
+    """A vector environment that resets in the same step, as a `VecEnv`.
 
-    vector_env  Gymnasium's; its other attributes are found here too
-    moved       called with it where somebody else than the model moves it: `learn` resets it then.
-                Gives the returns and lengths (E,) of the episodes that the model was amid, or None
+    vector_env  the Gymnasium environment; its other attributes are available here too
+    on_move     called with `vector_env` before the view steps or resets it; `learn` then starts
+                with a reset. Returns the returns and lengths so far (E,) of the model's unfinished
+                episodes, or None
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
-    and "TimeLimit.truncated" where an episode ended. For `isinstance` it is a `VecEnv` where
-    Stable-Baselines3 was imported before the last `get_env`.
+    and "TimeLimit.truncated" where an episode ended. `isinstance` says that it is a `VecEnv`,
+    whenever Stable-Baselines3 is imported; `issubclass` of its type does not.
     """
 
-    def __init__(self, vector_env: Any, moved: Callable[[Any], Any]) -> None:
-        self.vector_env, self._moved = vector_env, moved
+    def __init__(self, vector_env: Any, on_move: Callable[[Any], Any]) -> None:
+        self.vector_env, self._on_move = vector_env, on_move
         self.num_envs: int = vector_env.num_envs
         self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self.observation_space = vector_env.single_observation_space
@@ -51,27 +47,31 @@ class VecEnvView:
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        register()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class that `isinstance` sees, as with the specs of `unittest.mock`."""
+        return imported_class(*_VEC_ENV) or VecEnvView
 
     def __getattr__(self, name: str) -> Any:
-        if name == "vector_env":  # not there yet, as this is copied
+        if name == "vector_env":  # not set yet while this is copied
             raise AttributeError(name)
         return getattr(self.vector_env, name)
 
     @property
     def unwrapped(self) -> VecEnvView:
-        """This is no wrapper."""
+        """Itself: a view is not a wrapper."""
         return self
 
     # -- episodes ---------------------------------------------------------------------------------
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Of the next `reset`: environment e has seed + e (as `seeds.of_env` makes it fit)."""
+        """Sets the seed of the next `reset`: environment e has seed + e (see `seeds.of_env`)."""
         self._seed = seed = None if seed is None else of_env(seed, self.vector_env)
         return [None if seed is None else seed + e for e in range(self.num_envs)]
 
     def set_options(self, options: dict[str, Any] | list[dict[str, Any]] | None = None) -> None:
-        """Of the next `reset`; ValueError for a list of such that are not the same for all."""
+        """Sets the options of the next `reset`. Raises ValueError if they differ in a list."""
         if isinstance(options, list):
             if any(each != options[0] for each in options):
                 raise UserError("set_options takes one dict of options, for all environments")
@@ -79,10 +79,10 @@ class VecEnvView:
         self._options = options
 
     def reset(self) -> Any:
-        """The first observations (E, *obs); what else was said is in `reset_infos`, there as in
-        `step`, where an episode begins.
+        """The first observations (E, *obs). `reset_infos` has the infos of each environment's last
+        reset, here or in `step`.
         """
-        self._moved(self.vector_env)
+        self._on_move(self.vector_env)
         obs, infos = self.vector_env.reset(seed=self._seed, options=self._options)
         self._seed = self._options = None
         self._totals, self._lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
@@ -90,19 +90,19 @@ class VecEnvView:
         return batches.copy(obs)
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """(observations, rewards, dones, infos); where an episode ended, the next has begun."""
+        """(observations, rewards, dones, infos); the next episode starts where one ended."""
         self.step_async(actions)
         return self.step_wait()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """The actions of `step_wait`."""
+        """Sets the actions of `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """As `step`."""
-        amid = self._moved(self.vector_env)
-        if amid is not None:
-            self._totals, self._lengths = amid
+        unfinished = self._on_move(self.vector_env)
+        if unfinished is not None:
+            self._totals, self._lengths = unfinished
         obs, rewards, terminated, truncated, infos = self.vector_env.step(self._actions)
         dones = np.asarray(terminated | truncated, bool)
         self._totals += rewards
@@ -122,13 +122,13 @@ class VecEnvView:
     # -- the environments themselves --------------------------------------------------------------
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of each environment; of compiled ones, which are one, that of all."""
+        """An attribute of each environment; compiled ones are one object and share it."""
         if hasattr(self.vector_env, "get_attr"):
             return self._of(self.vector_env.get_attr(attr_name), indices)
         return self._of([getattr(self.vector_env, attr_name)] * self.num_envs, indices)
 
     def has_attr(self, attr_name: str) -> bool:
-        """Whether there is such."""
+        """Whether the environments have this attribute."""
         try:
             self.get_attr(attr_name)
         except AttributeError:
@@ -136,29 +136,29 @@ class VecEnvView:
         return True
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Sets an attribute of each environment. AttributeError where these are compiled."""
+        """Sets an attribute of each environment. Raises AttributeError if they are compiled."""
         for env in self._of(self._each(), indices):
             setattr(env.unwrapped, attr_name, value)
 
     def env_method(
         self, method_name: str, *args: Any, indices: Any = None, **keywords: Any
     ) -> list[Any]:
-        """Calls a method of each environment. AttributeError where these are compiled."""
+        """Calls a method of each environment. Raises AttributeError if they are compiled."""
         each = self._of(self._each(), indices)
         return [_method(env, method_name)(*args, **keywords) for env in each]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """Whether each environment has such a wrapper; a `Monitor`, as infos have what it tells."""
+        """Whether each environment has such a wrapper; True for `Monitor`, whose infos we add."""
         each = getattr(self.vector_env, "envs", [None] * self.num_envs)
-        has_it = wrapper_class.__name__ == "Monitor"
-        return [has_it or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
+        is_monitor = wrapper_class is imported_class(*_MONITOR)
+        return [is_monitor or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
 
     def _each(self) -> Iterable[Any]:
         envs = getattr(self.vector_env, "envs", None)
         if envs is None:
             raise AttributeError(
-                f"{self.vector_env} is one of compiled simulations, without an environment for "
-                "each: env_backend='gymnasium' makes Gymnasium's"
+                f"{self.vector_env} holds compiled simulations, not one environment object each; "
+                "env_backend='gymnasium' makes Gymnasium's"
             )
         return envs
 
@@ -170,8 +170,8 @@ class VecEnvView:
         return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
 
     def render(self, mode: str | None = None) -> Any:
-        """Shows the environments, where they were made with a render_mode; else None. Of rgb_array
-        one picture (height, width, 3) of all.
+        """Renders the environments if they were made with a render_mode, else returns None. With
+        rgb_array returns one picture (height, width, 3) of all.
         """
         if self.render_mode is None:
             return None
@@ -180,7 +180,7 @@ class VecEnvView:
 
     @property
     def render_mode(self) -> str | None:
-        """As the environments were made."""
+        """The environments' render_mode."""
         return getattr(self.vector_env, "render_mode", None)
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ def _without(info: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _method(env: Any, name: str) -> Any:
-    """Of the wrapper that has it, or of the environment."""
+    """A method of the outermost wrapper that has it, or of the environment."""
     return env.get_wrapper_attr(name) if hasattr(env, "get_wrapper_attr") else getattr(env, name)
 
 

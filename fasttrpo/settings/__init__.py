@@ -1,7 +1,7 @@
-"""Settings: what a user may set (`user`), and what an agent makes of it (`agent`).
+"""Settings: the keywords of `TRPO` (`user`), and the values that an agent gets (`agent`).
 
-Beside them stand what has rules of its own: networks and features (`policy_kwargs`), schedules, the
-peers' semantics (`peers`), and Stable-Baselines3's arguments that are no settings here.
+Other modules hold their rules: networks and features (`policy_kwargs`), schedules, the semantics of
+other libraries (`peers`), and Stable-Baselines3's arguments that are not settings here.
 """
 
 from fasttrpo.settings.user import (

@@ -1,4 +1,4 @@
-"""What an agent needs to run: plain values, checked, with every default filled in."""
+"""The settings of an agent: plain values, checked, with every default filled in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import size
 from fasttrpo.settings.critics import CRITICS
-from fasttrpo.settings.policy_kwargs import resolved_features
+from fasttrpo.settings.policy_kwargs import resolve_features
 from fasttrpo.settings.schedules import SCHEDULED, value_at
 from fasttrpo.settings.table import ROWS, CoreSettings
 from fasttrpo.settings.user import Settings
@@ -15,7 +15,7 @@ from fasttrpo.settings.user import Settings
 
 @dataclass(frozen=True)
 class AgentSettings(CoreSettings):
-    """Everything a backend needs to build an agent: plain values, checked and resolved."""
+    """Everything that a backend needs to make an agent: plain values, checked and resolved."""
 
     policy_hidden: tuple[int, ...] = (64, 64)
     value_hidden: tuple[int, ...] = (64, 64)
@@ -30,12 +30,12 @@ def resolve(
     n_threads: int = 1,
     remaining: float = 1.0,
 ) -> AgentSettings:
-    """What an agent needs: `settings` with every default filled in, for the given spaces.
+    """`settings` for the given spaces, with every default filled in.
 
-    n_threads is the number that the setting, or the machine, comes to; `remaining` the progress
-    that schedules are functions of (schedules.py).
+    n_threads  the number of threads, from the setting or the machine
+    remaining  the remaining progress, which schedules are functions of (schedules.py)
 
-    ValueError for spaces too large, or too many features of them.
+    Raises ValueError for spaces that are too large or have too many features.
     """
     size("the number of observation components", obs_size)
     size("the number of action outputs", sum(parts))
@@ -61,17 +61,17 @@ def resolve(
         log_std_init=network["log_std_init"],
         log_std_min=network["log_std_min"],
         log_std_max=network["log_std_max"],
-        **resolved_features(network, obs_size),
+        **resolve_features(network, obs_size),
         **values,
     )
 
 
 def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
-    """Over how many action components a peer's KL is averaged where an agent's is the sum: D.
+    """D, the number of action components over which a peer averages the KL that an agent sums.
 
     kl_reduction="mean" is sb3-contrib's .mean() (stable_baselines3.common.distributions,
-    kl_divergence): over the components of a Gaussian or Bernoulli policy as over rows; those of
-    MultiDiscrete it sums first, so D = 1. The KL is KL/D and its Hessian F/D. Then
+    kl_divergence), which averages over rows and the components of a Gaussian or Bernoulli policy,
+    but sums those of MultiDiscrete: then D = 1. The KL is KL/D and its Hessian F/D. Then
 
         KL/D <= delta                            is  KL <= D delta
         (F/D + damping I) y = g                  is  y = D x,  (F + D damping I) x = g
@@ -79,8 +79,8 @@ def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
              = sqrt(2 delta / (D x'(F + D damping I)x))
         beta y = sqrt(2 D delta / x'(F + D damping I)x) x
 
-    so that target_kl and cg_damping times D give the same step, trial by trial (CG scales with its
-    matrix, and so do the K-FAC factors' inverses).
+    so multiplying target_kl and cg_damping by D gives the same step, trial by trial (CG scales with
+    its matrix, and so do the inverses of the K-FAC factors).
     """
     is_mean = settings.kl_reduction == "mean" and DISTRIBUTIONS[distribution].averages_kl
     return len(parts) if is_mean else 1

@@ -1,15 +1,15 @@
-"""Whether K-FAC is worth its cost: for large layers the default settings go without.
+"""Whether K-FAC is worth its cost: the default settings omit it for large layers.
 
-Work is counted in float32 multiply-adds of an update's dense kernels. Of a network with layers of
-K inputs and M outputs, P parameters, a rollout of N rows:
+Work is counted in float32 multiply-adds of an update's dense kernels. For a network with layers of
+K inputs and M outputs, P parameters, and a rollout of N rows:
 
-    a product F v            4 N P        tangent forward, adjoint backward; twice N P each
+    a product F v            4 N P        tangent forward, adjoint backward; 2 N P each
     a factor of size S       INVERT S^3   factored and inverted in float64
     a preconditioned vector  APPLY (K^2 M + K M^2) per layer, in float64
     an epoch of minibatches  3 N P
 
-The two constants are measured (on one core with AVX-512, sizes of 64 to 512), hence rough. So K-FAC
-is left out only where it is clearly dearer than what it saves, and dear enough to be felt.
+The two constants were measured on one core with AVX-512, for sizes of 64 to 512, and are rough. So
+K-FAC is omitted only if it clearly costs more than it saves, and the cost is noticeable.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from itertools import pairwise
 from typing import Any
 
 from fasttrpo.settings.critics import CRITICS
-from fasttrpo.settings.policy_kwargs import n_inputs, resolved_features
+from fasttrpo.settings.policy_kwargs import n_inputs, resolve_features
 from fasttrpo.settings.user import Settings
 
 INVERT, APPLY = 25.0, 2.5
 CLEARLY = 1.75  # times as much work
-FELT = 2.5e10  # of work: about half a second on one core
-PRODUCTS = 15, 3  # of conjugate gradient, without K-FAC and with it
+NOTICEABLE = 2.5e10  # work: about half a second on one core
+PRODUCTS = 15, 3  # in conjugate gradient, without K-FAC and with it
 
 
 def affordable(
-    settings: Settings, given: Collection[str], obs_size: int, n_outputs: int
+    settings: Settings, chosen: Collection[str], obs_size: int, n_outputs: int
 ) -> Settings:
-    """`settings` without K-FAC where it costs too much, and a warning that says so.
+    """`settings` without K-FAC if it costs too much, which a warning then says.
 
-    given: the settings that the user has chosen, which stay.
+    chosen  names of the settings that the user has chosen, which stay
     """
     network = settings.policy_kwargs
-    resolved_features(network, obs_size)  # refuses too many of them
+    resolve_features(network, obs_size)  # raises if there are too many
     inputs = n_inputs(network, obs_size)
     rows = settings.n_steps * settings.n_envs
     policy = [inputs, *network["net_arch"]["pi"], n_outputs]
@@ -47,16 +47,16 @@ def affordable(
     reasons: list[str] = []
     if (
         settings.preconditioner == "kfac"
-        and "preconditioner" not in given
-        and _is_dear(*_of_policy(policy, -(-rows // settings.sub_sampling_factor)))
+        and "preconditioner" not in chosen
+        and _is_expensive(*_of_policy(policy, -(-rows // settings.sub_sampling_factor)))
     ):
         changes["preconditioner"] = "none"
         reasons.append(_shape("policy", policy))
-    cheaper = CRITICS[settings.critic].if_too_dear
+    cheaper = CRITICS[settings.critic].cheaper
     if (
         cheaper is not None
-        and "critic" not in given
-        and _is_dear(*_of_critic(value, rows, CRITICS[cheaper].n_updates))
+        and "critic" not in chosen
+        and _is_expensive(*_of_critic(value, rows, CRITICS[cheaper].n_updates))
     ):
         changes["critic"] = cheaper
         reasons.append(_shape("value network", value))
@@ -65,19 +65,19 @@ def affordable(
     return replace(settings, **changes)
 
 
-def _is_dear(with_kfac: float, without: float) -> bool:
-    return with_kfac > CLEARLY * without and with_kfac > FELT
+def _is_expensive(with_kfac: float, without: float) -> bool:
+    return with_kfac > CLEARLY * without and with_kfac > NOTICEABLE
 
 
 def _of_policy(sizes: Sequence[int], rows: int) -> tuple[float, float]:
-    """The work of solving for a step, with K-FAC and without."""
+    """The work of solving for a step, with and without K-FAC."""
     product = 4.0 * rows * _parameters(sizes)
     plain, few = PRODUCTS
     return few * product + _factors(sizes) + (few + 1) * _applied(sizes), plain * product
 
 
 def _of_critic(sizes: Sequence[int], rows: int, epochs: int) -> tuple[float, float]:
-    """The work of fitting the critic, with K-FAC and by so many epochs of gradient steps."""
+    """The work of fitting the critic, with K-FAC and by `epochs` epochs of gradient steps."""
     epoch = 3.0 * rows * _parameters(sizes)
     n_steps = -(-rows // min(max(rows // 16, 64), 512))
     return epoch + _factors(sizes) + n_steps * _applied(sizes), epochs * epoch
@@ -109,8 +109,8 @@ def _warn(changes: dict[str, str], reasons: list[str]) -> None:
     kept = ", ".join(f"{name}='kfac'" for name in changes)
     warnings.warn(
         f"{chosen} instead of 'kfac', which would cost more than it saves: "
-        f"{' and '.join(reasons)}, and K-FAC inverts matrices of their sizes in every update; "
-        f"pass {kept} to have it all the same",
+        f"{' and '.join(reasons)}, and K-FAC inverts matrices of these sizes in every update; "
+        f"pass {kept} to keep it",
         UserWarning,
         stacklevel=4,
     )

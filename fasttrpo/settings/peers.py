@@ -1,13 +1,13 @@
-"""The peers' semantics by name, so that a published setting can be repeated: `TRPO(preset=...)`.
+"""Presets with the semantics of other libraries, to reproduce published results.
 
     model = TRPO("MlpPolicy", "Hopper-v5", preset="baselines", gamma=0.995)
 
-Explicit keywords win, in `policy_kwargs` name by name. A preset says what a peer's own entry point
-for MuJoCo uses, in our units: `kl_reduction="mean"` stands where a peer averages the KL over action
-dimensions too. Every peer's conjugate gradients are plain (`preconditioner="none"`) and its critic
-is a network trained by Adam. What no preset repeats: a peer's own first weights and random streams,
-and its environment's version; truncated episodes are bootstrapped here, whatever the peer does; CG
-starts from 0 and ends by a relative residual; advantages are divided by std + 1e-8.
+Explicit keywords take precedence, in `policy_kwargs` name by name. A preset has the settings of the
+peer's own entry point for MuJoCo in our units: `kl_reduction="mean"` if the peer averages the KL
+over action dimensions, too. All peers use conjugate gradient without a preconditioner and a critic
+network trained by Adam. Presets do not reproduce a peer's initial weights, random streams and
+environment version. Some details always follow fasttrpo: truncated episodes are bootstrapped, CG
+starts from 0 and stops at a relative residual, advantages are divided by std + 1e-8.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from fasttrpo.settings.user import Settings
 
 
 class PeerPreset(NamedTuple):
-    """A peer's settings in our words."""
+    """A peer's settings in our terms."""
 
     source: str
     """repository, commit and files that the numbers were read from"""
     not_repeated: str
-    """what of this peer's is different here, beside what the module says"""
+    """what else differs from this peer, besides what the module's docstring says"""
     settings: dict[str, Any]
     discrete: Mapping[str, Any] = MappingProxyType({})
-    """what differs where actions are not a Box"""
+    """settings that differ if actions are not a Box"""
 
 
 _COMMON: dict[str, Any] = {
@@ -99,7 +99,7 @@ PEERS: dict[str, PeerPreset] = {
     ),
     "spinningup": PeerPreset(
         "openai/spinningup 2092113, spinup/algos/tf1/trpo/trpo.py: trpo()'s defaults; core.py",
-        "an epoch cuts its last episode and resets, here that goes on",
+        "an epoch truncates its last episode there, which continues here",
         _COMMON
         | {
             "n_envs": 1,
@@ -156,13 +156,13 @@ PEERS: dict[str, PeerPreset] = {
 
 
 def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) -> dict[str, Any]:
-    """`TRPO`'s keywords with those of their `preset` filled in; explicit ones win.
+    """`TRPO`'s keywords, completed by those of their `preset`; explicit ones take precedence.
 
-    n_envs  of the environment passed, or None where environments are made from a name. With
-            another number than the preset's, n_steps is such that an iteration has as many rows.
-    A LinearPolicy has the preset's value network.
+    n_envs  of the environment passed; None if environments are made from a name. If it differs from
+            the preset's, n_steps is scaled so that an iteration has as many rows.
 
-    ValueError suggests the nearest name for an unknown preset.
+    A LinearPolicy gets the preset's value network. Raises ValueError with the nearest name for an
+    unknown preset.
     """
     name = keywords.get("preset")
     if name is None:
@@ -184,7 +184,7 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
 
 
 def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: str) -> Settings:
-    """`settings` as their preset has them for such actions; explicit keywords win here too."""
+    """`settings` as the preset has them for these actions; explicit keywords take precedence."""
     if settings.preset is None or DISTRIBUTIONS[distribution].is_real:
         return settings
     differing = _find(settings.preset).discrete

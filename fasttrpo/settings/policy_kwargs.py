@@ -1,7 +1,7 @@
-"""`policy_kwargs`: the networks' shapes, features and first standard deviation, as plain values.
+"""`policy_kwargs`: network shapes, features and initial standard deviation, as plain values.
 
-Features (csrc/core/features.c has their formulas) are what both networks see in place of the
-observation. A policy that is linear in them is not linear in the observation.
+Features replace the observation as the input of both networks (formulas: csrc/core/features.c). A
+policy that is linear in them is not linear in the observation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, plain, positive, real, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
-from fasttrpo.settings.sb3_arguments import policy_kwargs_without
+from fasttrpo.settings.sb3_arguments import drop_ignored_policy_kwargs
 from fasttrpo.settings.table import ROWS
 
 ACTIVATIONS = ROWS["activation"].choices
@@ -31,7 +31,7 @@ class _FeatureSetting(NamedTuple):
 
 
 _FEATURE_SETTINGS = {
-    # An update's cost grows with the square. Rajeswaran et al. 2017 take up to 500.
+    # An update's cost grows with the square. Rajeswaran et al. 2017 use up to 500.
     "n_features": _FeatureSetting(
         ROWS["n_features"].default, ROWS["n_features"].check, ("fourier", "rbf")
     ),
@@ -43,7 +43,7 @@ _FEATURE_SETTINGS = {
 
 
 class Keyword(NamedTuple):
-    """A name in `policy_kwargs`, for the reference."""
+    """A name in `policy_kwargs`, for docs/settings.md."""
 
     default: Any
     legal: str
@@ -68,7 +68,7 @@ KEYWORDS = {
     ),
     "activation_fn": Keyword(
         ROWS["activation"].default,
-        f"{ROWS['activation'].check.legal}, or a class of such a name",
+        f"{ROWS['activation'].check.legal}, or a class with such a name",
         ROWS["activation"].meaning,
     ),
     "log_std_init": _of_row("log_std_init"),
@@ -76,14 +76,14 @@ KEYWORDS = {
     "log_std_max": _of_row("log_std_max"),
     "ortho_init": Keyword(True, "True", "orthogonal initial weights"),
     "features": _of_row("features")._replace(
-        meaning="LinearPolicy only: features of the observation that replace it as the input of "
-        "both networks; csrc/core/features.c has the formulas"
+        meaning="for LinearPolicy: features of the observation that replace it as the input of "
+        "both networks; the formulas are in csrc/core/features.c"
     ),
     "n_features": _feature("n_features"),
     "feature_bandwidth": _feature(
         "feature_bandwidth",
-        "nu of fourier and rbf features. None: for O components of variance 1, sqrt(2 O) for "
-        "fourier and sqrt(O / 2) for rbf",
+        "bandwidth nu of fourier and rbf features. None: sqrt(2 O) for fourier and sqrt(O / 2) for "
+        "rbf, which suits observations of O components of variance 1",
     ),
     "feature_degree": _feature("feature_degree"),
 }
@@ -92,12 +92,12 @@ KEYWORDS = {
 def network(policy: str, given: Any) -> dict[str, Any]:
     """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_..., features.
 
-    Settings of features are None where these features have no use for them.
+    Settings that the chosen features do not use are None.
     """
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise refuse("policy_kwargs", given, "a dict")
-    given = policy_kwargs_without(given)
+    given = drop_ignored_policy_kwargs(given)
     for name in given:
         if name not in KEYWORDS:
             raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), KEYWORDS)}")
@@ -112,7 +112,7 @@ def network(policy: str, given: Any) -> dict[str, Any]:
 
 
 def _log_std(given: Mapping[str, Any]) -> dict[str, float]:
-    """log_std_init, and its bounds on either side."""
+    """log_std_init and its two bounds."""
     init, low, high = (ROWS[f"log_std_{each}"] for each in ("init", "min", "max"))
     values = {row.name: given.get(row.name, row.default) for row in (init, low, high)}
     start = init.check(f"policy_kwargs {init.name}", values[init.name])
@@ -129,7 +129,7 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     """Hidden widths of the policy (pi) and of the value network (vf)."""
     linear = policy == "LinearPolicy"
     arch: dict[str, Any] = {"pi": () if linear else HIDDEN, "vf": HIDDEN}
-    given = _of_old_style(given)
+    given = _without_old_style(given)
     if isinstance(given, Mapping):
         for name in given:
             if name not in arch:
@@ -146,16 +146,17 @@ def _net_arch(policy: str, given: Any) -> dict[str, list[int]]:
     return arch
 
 
-def _of_old_style(given: Any) -> Any:
-    """[dict(pi=..., vf=...)], as Stable-Baselines3 had it before 1.8, as the dict in it, with a
-    warning as there. ValueError for layers that both networks shared: there are none any more.
+def _without_old_style(given: Any) -> Any:
+    """Converts [dict(pi=..., vf=...)], Stable-Baselines3's style before 1.8, with a warning.
+
+    Raises ValueError for layers shared by both networks.
     """
     if not _is_list(given) or not any(isinstance(each, Mapping) for each in given):
         return given
     if len(given) > 1:
         raise UserError(
             f"policy_kwargs net_arch={given!r}: the policy and the value network share no layers; "
-            "give each its own widths: net_arch=dict(pi=[...], vf=[...])"
+            "set the widths of each: net_arch=dict(pi=[...], vf=[...])"
         )
     warnings.warn(
         "policy_kwargs net_arch=[dict(pi=..., vf=...)] is the old style of Stable-Baselines3: "
@@ -178,24 +179,24 @@ def _widths(name: str, given: Any) -> list[int]:
 
 
 def _activation(given: Any) -> str:
-    """A name, or anything named like one: torch.nn.Tanh serves without importing torch."""
+    """A name, or anything with such a name: accepts torch.nn.Tanh without importing torch."""
     name = given if isinstance(given, str) else getattr(given, "__name__", None)
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
-        legal = f"one of {', '.join(ACTIVATIONS)} or a class of such a name"
+        legal = f"one of {', '.join(ACTIVATIONS)} or a class with such a name"
         raise refuse("policy_kwargs activation_fn", given, legal)
     return name.lower()
 
 
 def _features(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The features' name, and their settings."""
+    """The name of the features, and their settings."""
     name = given.get("features")
     name = "none" if name is None else name
     if not isinstance(name, str) or name not in FEATURES:
         raise UserError(f"policy_kwargs: {unknown('features', str(name), FEATURES)}")
     if name != "none" and policy != "LinearPolicy":
         raise UserError(
-            f"policy_kwargs features={name!r} are for a policy that is linear in them; "
-            'take "LinearPolicy", or leave the features to the hidden layers of "MlpPolicy"'
+            f"policy_kwargs features={name!r} are for a policy that is linear in them: use "
+            '"LinearPolicy", or omit them, as "MlpPolicy" learns features in its hidden layers'
         )
     return {"features": name} | {
         setting: _feature_setting(setting, given.get(setting), name)
@@ -210,22 +211,19 @@ def _feature_setting(setting: str, value: Any, features: str) -> Any:
     if features not in users:
         legal = " or ".join(map(repr, users))
         raise UserError(
-            f"policy_kwargs {setting} needs features={legal}; features={features!r} "
-            "makes no use of it"
+            f"policy_kwargs {setting} needs features={legal}; features={features!r} does not use it"
         )
     return check(f"policy_kwargs {setting}", value)
 
 
 def wants_unit_scale(network: Mapping[str, Any]) -> bool:
-    """Whether the features take observations for numbers of variance 1: centres are drawn so, and
-    so is the default bandwidth.
-    """
+    """Whether the features assume observations of variance 1, for centres or default bandwidth."""
     default = network["feature_bandwidth"] is None
     return network["features"] == "rbf" or (network["features"] == "fourier" and default)
 
 
 def n_inputs(network: Mapping[str, Any], obs_size: int) -> int:
-    """How many numbers the networks see of an observation of obs_size."""
+    """Number of network inputs for observations of obs_size."""
     if network["features"] == "none":
         return obs_size
     degree = network["feature_degree"]
@@ -234,18 +232,18 @@ def n_inputs(network: Mapping[str, Any], obs_size: int) -> int:
     return int(network["n_features"])
 
 
-def resolved_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
-    """The fields of `AgentSettings` that are not its defaults, for observations of obs_size.
+def resolve_features(network: Mapping[str, Any], obs_size: int) -> dict[str, Any]:
+    """The fields of `AgentSettings` that features set, for observations of obs_size.
 
-    ValueError with their number if there are too many polynomial features.
+    Raises ValueError with the number of polynomial features if there are too many.
     """
     degree, count = network["feature_degree"], n_inputs(network, obs_size)
     if degree is not None and count > MOST_FEATURES:
         number = f"{count:,}" if count < 10**15 else "more than 10**15"
         raise UserError(
             f"policy_kwargs feature_degree={degree}: {obs_size} observation components have "
-            f"{number} monomials up to that degree, and {MOST_FEATURES:,} features are the "
-            "most; take a lower feature_degree, or features='fourier'"
+            f"{number} monomials up to that degree, and at most {MOST_FEATURES:,} features are "
+            "supported; use a lower feature_degree, or features='fourier'"
         )
     names = ("features", *_FEATURE_SETTINGS)
     return {name: network[name] for name in names if network[name] is not None}

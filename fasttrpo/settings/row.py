@@ -1,4 +1,4 @@
-"""A row of the core's table of settings, and the check that its range makes."""
+"""A row of the core's table of settings, and the check of its range."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Row(NamedTuple):
     type: str
     """int, real, flag, word, sizes (a tuple of ints) or seed"""
     default: Any
-    """None: it must be set"""
+    """None: it must be set by the caller"""
     low: float
     high: float
-    """legal are low <= x <= high, and inf never is; of sizes: each of them"""
+    """the range is low <= x <= high, without inf; for sizes: of each"""
     low_open: bool
     high_open: bool
-    """that bound itself is not legal"""
+    """the bound itself is excluded"""
     words: tuple[str, ...]
-    """of a word: the legal ones, in the order of the core's enumerators"""
+    """for a word: the legal ones, in the order of the core's enumerators"""
     meaning: str
 
     @property
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     @property
     def check(self) -> Check:
-        """(name, value) -> the value as a plain type, or ValueError. Of sizes: for each of them."""
+        """(name, value) -> the value as a plain type, or ValueError. For sizes: of each."""
         if self.type == "flag":
             return flag
         if self.type == "word":
@@ -48,7 +48,7 @@ class Row(NamedTuple):
         return above and (x < self.high if self.high_open else x <= self.high)
 
     def _numbers(self) -> str:
-        """The range of a real in words."""
+        """The range in words, for a real."""
         low = f"{'>' if self.low_open else '>='} {self.low:g}"
         if self.high == inf:
             return f"a number {low}"

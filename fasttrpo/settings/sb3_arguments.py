@@ -1,7 +1,7 @@
-"""Stable-Baselines3's arguments that are no settings here: taken where harmless, else refused.
+"""Stable-Baselines3's arguments that are not settings here: dropped if harmless, else refused.
 
-Each is dropped where its value asks for nothing that fasttrpo does not do anyway; any other value
-is a ValueError with the reason, or a warning where the run is only slower for it.
+An argument is dropped if its value requests what fasttrpo does anyway. Any other value raises
+ValueError with the reason, or a warning if it only makes the run slower.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCr
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
 _FLAT_EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
 
-# Name -> (the values that change nothing, why there are no others).
-_KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "use_sde": ((False,), "state-dependent exploration (gSDE) is not offered"),
-    "rollout_buffer_class": ((None,), "rollouts are kept by the core"),
-    "rollout_buffer_kwargs": ((None, {}), "rollouts are kept by the core"),
+# Keywords of `TRPO`: name -> (the values that change nothing, why there are no others).
+KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "use_sde": ((False,), "state-dependent exploration (gSDE) does not exist here"),
+    "rollout_buffer_class": ((None,), "the core stores rollouts"),
+    "rollout_buffer_kwargs": ((None, {}), "the core stores rollouts"),
     "_init_setup_model": ((True,), "a model is always built at once"),
 }
 _POLICY_KWARGS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "use_sde": ((False,), "state-dependent exploration (gSDE) is not offered"),
+    "use_sde": ((False,), "state-dependent exploration (gSDE) does not exist here"),
     "squash_output": (
         (False,),
-        "actions are not squashed; clip_actions and scale_actions fit them",
+        "actions are not squashed; use clip_actions or scale_actions",
     ),
-    "full_std": ((True,), "it belongs to gSDE, which is not offered"),
-    "use_expln": ((False,), "it belongs to gSDE, which is not offered"),
+    "full_std": ((True,), "it belongs to gSDE, which does not exist here"),
+    "use_expln": ((False,), "it belongs to gSDE, which does not exist here"),
     "normalize_images": ((True,), "uint8 images are always scaled to 0..1; pass them as floats"),
     "optimizer_class": (
         (None,),
@@ -42,36 +42,36 @@ _POLICY_KWARGS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def policy_name(policy: Any) -> Any:
-    """ "MlpPolicy" for Stable-Baselines3's names and classes of the same; others pass through.
+    """ "MlpPolicy" for the names and classes that Stable-Baselines3 has for it; others unchanged.
 
-    ValueError for a policy with convolutions.
+    Raises ValueError for a policy with convolutions.
     """
     name = policy if isinstance(policy, str) else getattr(policy, "__name__", None)
     if name in _CNN:
         raise UserError(
-            f"{name} has convolutions, which fasttrpo has not; 'MlpPolicy' flattens images, or "
-            "wrap the environment so that it observes features of them"
+            f"{name}: convolutions are not supported; 'MlpPolicy' flattens images, or wrap the "
+            "environment so that it observes features of them"
         )
     return "MlpPolicy" if name in _MLP else policy
 
 
-def without(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """`TRPO`'s keywords without those that only Stable-Baselines3 has a use for."""
-    rest = _dropped("", keywords, _KEYWORDS)
+def drop_ignored(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """`TRPO`'s keywords without those that only Stable-Baselines3 uses."""
+    rest = _dropped("", keywords, KEYWORDS)
     rest.pop("sde_sample_freq", None)  # of gSDE
     if "device" in rest:
         check_device(rest.pop("device"))
     return rest
 
 
-def policy_kwargs_without(given: Mapping[str, Any]) -> dict[str, Any]:
-    """`policy_kwargs` without what only Stable-Baselines3 has a use for."""
+def drop_ignored_policy_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`policy_kwargs` without what only Stable-Baselines3 uses."""
     rest = _dropped("policy_kwargs ", given, _POLICY_KWARGS)
     rest.pop("share_features_extractor", None)  # flattening has no parameters to share
     extractor = rest.pop("features_extractor_class", None)
     if extractor is not None and getattr(extractor, "__name__", None) not in _FLAT_EXTRACTORS:
         raise UserError(
-            f"policy_kwargs features_extractor_class: {extractor!r} is not offered; observations "
+            f"policy_kwargs features_extractor_class: {extractor!r} is not supported; observations "
             "are flattened, so wrap the environment instead"
         )
     if rest.pop("features_extractor_kwargs", None):
@@ -84,7 +84,7 @@ def policy_kwargs_without(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_device(device: Any) -> None:
-    """Takes "auto" and the CPU; a warning for a GPU, ValueError for anything else."""
+    """Accepts "auto" and the CPU; warns of a GPU, and raises ValueError for anything else."""
     name = str(getattr(device, "type", device)).partition(":")[0]
     if name in ("cuda", "mps", "xpu"):
         warnings.warn(
@@ -97,7 +97,7 @@ def check_device(device: Any) -> None:
 def _dropped(
     prefix: str, given: Mapping[str, Any], known: Mapping[str, tuple[tuple[Any, ...], str]]
 ) -> dict[str, Any]:
-    """`given` without the names in `known`, whose values must be harmless."""
+    """`given` without the names in `known`. Raises ValueError if one has another value."""
     for name, (harmless, reason) in known.items():
         if name in given and not any(_is(given[name], value) for value in harmless):
             raise UserError(

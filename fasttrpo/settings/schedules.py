@@ -1,12 +1,12 @@
-"""Settings that change as a run goes on: functions of the progress that remains, 1 -> 0.
+"""Settings that change during a run: functions of the remaining progress, from 1 to 0.
 
-    target_kl=0.01             the same throughout
-    target_kl="linear"         0.01 * remaining: from the default, in proportion
+    target_kl=0.01             constant
+    target_kl="linear"         0.01 * remaining: the default, times the progress
     target_kl="linear_0.02"    0.02 * remaining
     target_kl=lambda remaining: 0.005 + 0.01 * remaining**2
 
-`remaining` is 1 - num_timesteps / total_timesteps where an iteration begins: 1 in the first one,
-and above 0 in the last, so that a linear schedule never gets to 0.
+`remaining` is 1 - num_timesteps / total_timesteps at the start of an iteration: 1 in the first, and
+above 0 in the last, so that a linear schedule never reaches 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCHEDULED = ("target_kl", "learning_rate")
 
 
 def scheduled(inner: Check) -> Check:
-    """What `inner` accepts, "linear", "linear_START" where `inner` accepts START, or a function."""
+    """Accepts what `inner` does, "linear", "linear_START" (START as `inner`), or a function."""
 
     def check(name: str, value: Any) -> Any:
         if is_function(value):
@@ -39,19 +39,19 @@ def scheduled(inner: Check) -> Check:
 
 
 def is_schedule(setting: Any) -> bool:
-    """Whether the setting is no constant."""
+    """Whether the setting is not constant."""
     return isinstance(setting, str) or is_function(setting)
 
 
 def is_function(setting: Any) -> bool:
-    """Whether it is a function of the remaining progress, which no file can hold."""
+    """Whether it is a function of the remaining progress, which cannot be saved."""
     return callable(setting)
 
 
 def value_at(name: str, setting: Any, default: float, remaining: float, check: Check) -> float:
-    """The setting's value with that much progress remaining; None is the default.
+    """The setting's value at this remaining progress; None is the default.
 
-    ValueError names the progress and the value where a function gives what `check` refuses.
+    Raises ValueError with the progress and the value if `check` refuses what a function returns.
     """
     if is_function(setting):
         value = setting(remaining)
@@ -68,7 +68,7 @@ def value_at(name: str, setting: Any, default: float, remaining: float, check: C
 
 
 def values_of_functions(settings: Any, remaining: float) -> dict[str, float]:
-    """{name: its value then} of the settings that are functions."""
+    """{name: value} of the settings that are functions."""
     of_functions = {name: getattr(settings, name) for name in SCHEDULED}
     return {name: float(f(remaining)) for name, f in of_functions.items() if is_function(f)}
 
@@ -77,8 +77,8 @@ def warn_of_functions(settings: Any, names: set[str]) -> None:
     """A warning for each setting of a saved model that was a function."""
     for name in sorted(names):
         warnings.warn(
-            f"{name} was a function of the remaining progress, which no file holds: it stays at "
-            f"{getattr(settings, name):g}; pass {name}=... to load to have it again",
+            f"{name} was a function of the remaining progress, which cannot be saved: it stays at "
+            f"{getattr(settings, name):g}; pass {name}=... to load to set it again",
             UserWarning,
             stacklevel=3,
         )
@@ -94,4 +94,4 @@ def _start(name: str, text: str) -> float | None:
     try:
         return float(start)
     except ValueError:
-        raise UserError(f"{name}: {text!r} is no schedule: linear_0.02, say, is one") from None
+        raise UserError(f"{name}: {text!r} is not a schedule such as linear_0.02") from None

@@ -1,4 +1,4 @@
-"""How many numbers an agent of some settings remembers, counted without making one."""
+"""The sizes of an agent's state, computed without making an agent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _parameters(widths: Sequence[int]) -> int:
 
 
 def _n_inputs(settings: AgentSettings) -> int:
-    """F: how many numbers the networks see of an observation."""
+    """F, the number of network inputs."""
     if settings.features == "none":
         return settings.obs_size
     if settings.features == "polynomial":
@@ -45,7 +45,7 @@ def _n_inputs(settings: AgentSettings) -> int:
 
 
 def _n_drawn(settings: AgentSettings) -> int:
-    """Of the random numbers that features are made of: a projection or centres, and phases."""
+    """Number of random parameters of the features: a projection or centres, and phases."""
     phases = {"fourier": 1, "rbf": 0}
     if settings.features not in phases:
         return 0

@@ -14,7 +14,7 @@ ROWS = {row.name: row for row in (
         'O, the number of components of an observation; must be set'),
     Row('distribution', 'word', 'gaussian', 0, 2, False, False,
         ('gaussian', 'categorical', 'bernoulli'),
-        'the distribution that actions are drawn from'),
+        'distribution of the actions'),
     Row('parts', 'sizes', None, 1, 16777216, False, False,
         (),
         'network outputs per action component: the number of choices if categorical, else '
@@ -39,14 +39,14 @@ ROWS = {row.name: row for row in (
         "upper bound of a Gaussian's log standard deviation, at least log_std_init"),
     Row('features', 'word', 'none', 0, 3, False, False,
         ('none', 'fourier', 'rbf', 'polynomial'),
-        "features of the observation that replace it as the networks' input"),
+        'features of the observation that replace it as the input of both networks'),
     Row('n_features', 'int', 100, 1, 10000, False, False,
         (),
         'number of fourier or rbf features'),
     Row('feature_bandwidth', 'real', 0.0, 0.0, inf, False, True,
         (),
-        'nu of fourier and rbf features; 0: for observations of variance 1, sqrt(2 O) for '
-        'fourier and half of that for rbf'),
+        'bandwidth nu of fourier and rbf features; 0: sqrt(2 O) for fourier and half of '
+        'that for rbf, which suits observations of variance 1'),
     Row('feature_degree', 'int', 2, 1, 10000, False, False,
         (),
         'highest degree of the polynomial features, at most 10,000 monomials'),

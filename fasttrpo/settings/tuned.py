@@ -1,4 +1,4 @@
-"""Settings that are known to work, per environment id."""
+"""Tuned settings per environment id."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """How long to train, and the keywords of `TRPO`."""
+    """Number of steps to train, and keywords of `TRPO`."""
 
     total_timesteps: int
     settings: dict[str, Any]
@@ -16,7 +16,7 @@ class Preset(NamedTuple):
 DEFAULT = Preset(100_000, {"n_envs": 8, "n_steps": 256})
 
 # MuJoCo. The trust region bounds the *sum* of the KL over action components, so it is a multiple of
-# the 0.01 that is usual for means: after 500,000 steps Hopper comes to 1,500 with 0.01 and to 3,500
+# the 0.01 that is common for means: after 500,000 steps Hopper reaches 1,500 with 0.01 and 3,500
 # with 0.03. gamma and gae_lambda are mjrl's (aravindr93/mjrl, examples/train_swimmer.py).
 MUJOCO: dict[str, Any] = {
     "n_envs": 16,
@@ -27,15 +27,14 @@ MUJOCO: dict[str, Any] = {
     "normalize_observations": True,
     "normalize_rewards": True,
 }
-# Small batches learn to balance in the fewest steps, and a trust region that shrinks keeps it
-# from being unlearnt.
+# Small batches learn to balance in the fewest steps; a shrinking trust region prevents unlearning.
 BALANCE = MUJOCO | {"n_steps": 64, "target_kl": "linear_0.02"}
-# Less noise at first, without which HalfCheetah stays near 1,500 from some seeds. Where a fall ends
-# the episode it is a loss: Walker2d then stays near 1,000, which is what standing still is worth.
+# Less initial noise: without it HalfCheetah stays near 1,500 for some seeds. It hurts where a fall
+# ends the episode: Walker2d then stays near 1,000, the return of standing still.
 CALM = MUJOCO | {"gamma": 0.99, "gae_lambda": 0.95, "policy_kwargs": {"log_std_init": -1.0}}
 
-# Tuned for the wall clock until the target is reached (`python -m bench.learning`): starting a
-# process costs more than most of these runs, and small batches reach it in the fewest steps.
+# Tuned for the time to reach the target (`python -m bench.learning`): starting a process takes
+# longer than most of these runs, and small batches need the fewest steps.
 PRESETS = {
     "CartPole-v1": Preset(
         58_368,
@@ -57,8 +56,8 @@ PRESETS = {
             "normalize_observations": True,
         },
     ),
-    # Rollouts of whole episodes: the environments start together, so that shorter ones would be all
-    # swinging up in one iteration and all balancing in the next.
+    # Rollouts of complete episodes: the environments start together, so in shorter rollouts all of
+    # them would swing up in one iteration and balance in the next.
     "Pendulum-v1": Preset(
         150_000,
         {
@@ -70,7 +69,7 @@ PRESETS = {
             "normalize_rewards": True,
         },
     ),
-    # Sparse rewards: environments enough that some reach the goal by chance, and whole episodes.
+    # Sparse rewards: enough environments that some reach the goal by chance, and complete episodes.
     "MountainCar-v0": Preset(
         499_200,
         {
@@ -96,7 +95,7 @@ PRESETS = {
     "InvertedPendulum-v5": Preset(100_352, BALANCE),
     "InvertedDoublePendulum-v5": Preset(150_528, BALANCE),
     "Reacher-v5": Preset(301_056, CALM | {"target_kl": "linear_0.04"}),
-    # A stroke pays off late, and episodes never end early: long stretches of few environments.
+    # A stroke pays off late, and episodes never end early: long rollouts of few environments.
     "Swimmer-v5": Preset(
         999_424,
         MUJOCO
@@ -114,7 +113,7 @@ OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def settings_for(env_id: str, policy: str = "MlpPolicy") -> Preset:
-    """The preset of an environment and policy; `DEFAULT` for any other environment."""
+    """The preset for an environment and policy; `DEFAULT` for an unknown environment."""
     env_id = env_id.removeprefix("fasttrpo.envs:").removeprefix("fasttrpo/")
     preset = PRESETS.get(env_id, DEFAULT)
     return preset._replace(settings=deepcopy(preset.settings) | OVERRIDES.get((env_id, policy), {}))

@@ -1,8 +1,7 @@
-"""What a user may set: the keywords of `TRPO`.
+"""The keywords of `TRPO`.
 
-A value is checked and converted once, when a `Settings` is made; `agent.resolve` then
-fills in what depends on the spaces and on other settings. Nothing reads the user's own objects
-after that.
+`Settings` checks and converts each value once, when it is made, and keeps no object of the user's.
+`agent.resolve` then fills in the values that depend on spaces and other settings.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings import sb3_arguments
-from fasttrpo.settings.critics import CRITICS, MEANINGS, with_setting
+from fasttrpo.settings.critics import CRITICS, MEANINGS, critics_with
 from fasttrpo.settings.policy_kwargs import network, wants_unit_scale
 from fasttrpo.settings.schedules import Schedule, scheduled
 from fasttrpo.settings.table import ROWS
@@ -31,28 +30,35 @@ PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
 ENV_BACKENDS = ("native", "gymnasium")
-# As in csrc/core/settings.c: the rows of a rollout that an int can count with room to spare.
+# As in csrc/core/settings.c: the largest number of rows that an int can count, with a margin.
 LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
+# What `change` cannot replace, besides the policy.
+FIXED = ("policy_kwargs", "preset", "scale_actions", "seed")
 
 
-def _setting(default: Any, check: Check, meaning: str) -> Any:
-    """A field of `Settings` with its check and its line in the reference."""
-    return field(default=default, metadata={"check": check, "meaning": meaning})
+def _setting(default: Any, check: Check, meaning: str, accepts: str = "") -> Any:
+    """A field of `Settings` with its check and its meaning, for docs/settings.md.
+
+    accepts  the type of what users may pass, unless it is the type of the field
+    """
+    metadata = {"check": check, "meaning": meaning, "accepts": accepts}
+    return field(default=default, metadata=metadata)
 
 
-def _core(name: str, *, check: Check | None = None, meaning: str = "", **default: Any) -> Any:
-    """A setting of the core: default, range and meaning are those of its row unless given here.
+def _core(name: str, *, check: Check | None = None, meaning: str = "", **given: Any) -> Any:
+    """A setting of the core: default, range and meaning are those of its row unless passed here.
 
-    meaning  follows the row's.
+    meaning  is appended to the row's
     """
     row = ROWS[name]
     together = "; ".join(filter(None, (row.meaning, meaning)))
-    return _setting(default.get("default", row.default), check or row.check, together)
+    default, accepts = given.get("default", row.default), given.get("accepts", "")
+    return _setting(default, check or row.check, together, accepts)
 
 
 def _optional(name: str, meaning: str) -> Any:
-    """A setting of the core that is None unless the user sets it; `meaning` says what None is."""
+    """A setting of the core that defaults to None; `meaning` says what None stands for."""
     return _core(name, check=optional(ROWS[name].check), meaning=f"None: {meaning}", default=None)
 
 
@@ -77,17 +83,16 @@ def _dtype(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The keywords of `TRPO(policy, env, ...)`; names as in sb3-contrib where the meaning is.
+    """The keywords of `TRPO(policy, env, ...)`, named as in sb3-contrib if they mean the same.
 
-    Making one checks every value: a ValueError names the setting, the value and the range. Each
-    field's metadata has its `check` and its `meaning`; as a page they are docs/settings.md.
+    The constructor checks every value; its ValueError names the setting, the value and the range.
+    Each field's metadata has its `check` and its `meaning`, which docs/settings.md lists.
     """
 
     policy: str = _setting(
         "MlpPolicy",
         one_of(*POLICIES),
-        "the policy's network; LinearPolicy has no hidden layer. MultiInputPolicy is the same as "
-        "MlpPolicy here",
+        "the policy's network; LinearPolicy has no hidden layer. MultiInputPolicy means MlpPolicy",
     )
     learning_rate: float | str | Schedule | None = _core(  # noqa: RUF009
         "learning_rate",
@@ -119,26 +124,28 @@ class Settings:
     kl_reduction: str = _setting(
         "sum",
         one_of(*KL_REDUCTIONS),
-        "how the KL is reduced over action dimensions. mean: as sb3-contrib has it for Box and "
-        "MultiBinary (it sums MultiDiscrete's, and so does mean here): target_kl and "
-        "cg_damping then refer to the mean KL; records contain sums",
+        "how the KL is reduced over action dimensions. mean: as in sb3-contrib, the mean for Box "
+        "and MultiBinary, and the sum for MultiDiscrete: target_kl and cg_damping then refer to "
+        "this KL; records contain sums",
     )
     kl_direction: str = _core("kl_direction")
     kl_slack: float = _core("kl_slack")
     acceptance: str = _core("acceptance")
     sub_sampling_factor: int = _core("sub_sampling_factor")
-    policy_kwargs: Any = field(  # a mapping, complete once checked
-        default=None,
-        metadata={"meaning": "networks, initial standard deviation and features: see below"},
+    policy_kwargs: dict[str, Any] = _setting(  # noqa: RUF009
+        None,
+        Check("a dict", lambda name, value: value),  # __post_init__ checks and completes it
+        "networks, initial standard deviation and features: see below",
+        accepts="Mapping[str, Any] | None",
     )
     stats_window_size: int = _setting(
-        100, size, "number of episodes that return_mean and length_mean of a record average over"
+        100, size, "number of latest episodes in return_mean and length_mean of a record"
     )
     max_records: int | None = _setting(
         5000,
         optional(size),
         "number of latest iterations that `records` keeps, about 2 kB each. None: all. Logs always "
-        "have all",
+        "contain all",
     )
     verbose: int = _setting(
         0, Check("an integer >= 0", _verbose), "0: silent; 1: a table per iteration"
@@ -146,48 +153,52 @@ class Settings:
     tensorboard_log: str | None = _setting(
         None,
         optional(Check("a path", _path)),
-        "folder of TensorBoard's logs, which need the extra `tensorboard`. None: no such logs",
+        "folder for TensorBoard logs, which need the extra `tensorboard`. None: no such logs",
+        accepts="str | os.PathLike[str] | None",
     )
     seed: int = field(
         default_factory=lambda: int.from_bytes(os.urandom(4), "little"),
         metadata={
             "check": ROWS["seed"].check,
-            "meaning": "seed of all random numbers. None: drawn, and recorded",
+            "meaning": "seed of all random numbers. None: draw one, and record it",
+            "accepts": "int | None",
         },
     )
     preset: str | None = _setting(
-        None, optional(one_of(*PEERS)), "the library whose semantics the defaults repeat"
+        None, optional(one_of(*PEERS)), "library whose settings become the defaults"
     )
     n_envs: int = _core("n_envs", meaning="made from an id or a shared library")
     env_backend: str | None = _setting(
         None,
         optional(one_of(*ENV_BACKENDS)),
-        "who makes environments from an id. native: fasttrpo. None: native where it has them",
+        "who makes environments from an id. native: fasttrpo. None: native if it has that id",
     )
     clip_actions: bool = _setting(
         True,
         flag,
-        "clip a Box's actions to its bounds on the way to the environment; the policy is trained "
-        "on them as drawn",
+        "clip the actions that the environment gets to the bounds of a Box; the policy is trained "
+        "on the actions as drawn",
     )
     scale_actions: bool = _setting(
         False,
         flag,
-        "map the policy's -1 and 1 to a Box's bounds, all of which must be finite",
+        "map the policy's -1 and 1 to the bounds of a Box, which must be finite",
     )
     dtype: str = _setting(
         "float32",
-        Check(one_of(*DTYPES).legal, _dtype),
+        Check(one_of(*DTYPES).legal, _dtype, DTYPES),
         "precision of the work on the batch",
+        accepts="str | type[np.floating[Any]] | np.dtype[Any]",
     )
     backend: str | None = _setting(
         None,
         optional(one_of(*BACKENDS)),
-        "None: compiled, or portable where no extension is built",
+        "None: compiled, or portable if no extension is built",
     )
     preconditioner: str = _core(
         "preconditioner",
-        check=Check(f"{ROWS['preconditioner'].check.legal} or None", _none_is_a_word),
+        check=optional(ROWS["preconditioner"].check)._replace(convert=_none_is_a_word),
+        accepts="str | None",
     )
     critic: str = _core("critic", meaning=MEANINGS)
     normalize_observations: bool = _core("normalize_observations")
@@ -195,38 +206,37 @@ class Settings:
     n_threads: int | None = _setting(
         None,
         optional(integer(1, MOST_THREADS)),
-        "threads that work on a batch; results do not depend on it, and the portable backend runs "
-        "one. None: FASTTRPO_NUM_THREADS, or else the cores that this process may use",
+        "number of threads that work on a batch; results do not depend on it, and the portable "
+        "backend uses one. None: FASTTRPO_NUM_THREADS, or else the cores that this process may use",
     )
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if (check := each.metadata.get("check")) is not None:
-                object.__setattr__(self, each.name, check(each.name, getattr(self, each.name)))
+            checked = each.metadata["check"](each.name, getattr(self, each.name))
+            object.__setattr__(self, each.name, checked)
         object.__setattr__(self, "policy_kwargs", network(self.policy, self.policy_kwargs))
         integer(1, LARGEST_N)("n_steps * n_envs", self.n_steps * self.n_envs)
         if self.adaptive_damping and self.cg_damping == 0:
             raise refuse("cg_damping", self.cg_damping, "a number > 0 with adaptive_damping")
 
 
-def make_settings(policy: str, keywords: Mapping[str, Any]) -> Settings:
-    """The user's keywords as `Settings`; Stable-Baselines3's others are taken where harmless.
+def make_settings(policy: str | type, keywords: Mapping[str, Any]) -> Settings:
+    """`TRPO`'s keywords as `Settings`, without harmless arguments of Stable-Baselines3.
 
-    TypeError for a name that is no setting, ValueError for a value out of range; a warning when
-    an Adam setting is given for a critic that has no use for it, or features for observations of
-    any scale.
+    Raises TypeError for an unknown setting, ValueError for a value out of range. Warns of a setting
+    that the critic does not use, and of features for unscaled observations.
     """
-    policy, keywords = sb3_arguments.policy_name(policy), sb3_arguments.without(keywords)
+    name, keywords = sb3_arguments.policy_name(policy), sb3_arguments.drop_ignored(keywords)
     _check_names(keywords)
     given = {name: value for name, value in keywords.items() if name != "seed" or value is not None}
-    settings = Settings(policy, **given)
+    settings = Settings(name, **given)
     _warn_unused(settings, keywords)
     _warn_scale(settings)
     return settings
 
 
 def signature() -> inspect.Signature:
-    """What `help(TRPO)` and editors show: `Settings` is the one list of the keywords."""
+    """The signature that `help(TRPO)` shows, from the fields of `Settings`."""
     kinds = inspect.Parameter
     given = [kinds(name, kinds.POSITIONAL_OR_KEYWORD) for name in ("policy", "env")]
     keywords = [
@@ -238,35 +248,35 @@ def signature() -> inspect.Signature:
 
 
 def check_rows(settings: Settings) -> None:
-    """ValueError where an iteration has too few rows; a warning for a batch_size beyond them."""
+    """Raises ValueError if an iteration has too few rows; warns if batch_size exceeds them."""
     rows = settings.n_steps * settings.n_envs
     if rows == 1 and settings.normalize_advantage:
         raise TooFewRows(
-            "n_steps * n_envs must be at least 2, got 1: one advantage alone is normalised to 0; "
-            "take more steps, or normalize_advantage=False"
+            "n_steps * n_envs must be at least 2, got 1: a single advantage is normalised to 0; "
+            "use more steps, or normalize_advantage=False"
         )
     if settings.batch_size is not None and settings.batch_size > rows:
         warnings.warn(
             f"batch_size={settings.batch_size}, but an iteration has n_steps * n_envs = {rows} "
-            "rows: all of them are one minibatch",
+            "rows: they form one minibatch",
             UserWarning,
             stacklevel=3,
         )
 
 
 class TooFewRows(UserError, AssertionError):
-    """An iteration has one row only; an AssertionError too, as in Stable-Baselines3."""
+    """An iteration has a single row. Also an AssertionError, as in Stable-Baselines3."""
 
 
 def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
-    """A saved model's settings with some of them replaced; errors as `make_settings` has them.
+    """A model's settings with some of them replaced; raises what `make_settings` raises.
 
-    TypeError for policy, policy_kwargs, preset, scale_actions and seed: the saved parameters and
-    random streams have those. ValueError for a critic whose parameters are not the saved one's.
+    Raises TypeError for `policy` and what is in FIXED, which determine the saved parameters and
+    random streams, and ValueError for a critic whose parameters have another shape.
     """
-    keywords = sb3_arguments.without(keywords)
+    keywords = sb3_arguments.drop_ignored(keywords)
     _check_names(keywords)
-    fixed = sorted({"policy_kwargs", "preset", "scale_actions", "seed"} & set(keywords))
+    fixed = sorted(set(FIXED) & set(keywords))
     if fixed:
         raise UserTypeError(f"TRPO: {' and '.join(fixed)} of a saved model cannot be changed")
     changed = replace(settings, **keywords)
@@ -276,14 +286,14 @@ def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
 
 
 def forget(settings: Settings, names: Iterable[str]) -> Settings:
-    """`settings` with the defaults of some names; TypeError for what `change` cannot replace."""
+    """`settings` with some set to their defaults; TypeError for what `change` cannot replace."""
     defaults = {each.name: each.default for each in fields(Settings)}
     _check_names(dict.fromkeys(names))
     return change(settings, {name: defaults[name] for name in names})
 
 
 def _check_critic(saved: str, wanted: str) -> None:
-    """Saved parameters fit critics of the same shape: networks, or the same features."""
+    """Raises ValueError unless both critics have parameters of the same shape."""
     shape = CRITICS[saved].n_features
     if CRITICS[wanted].n_features != shape:
         legal = [name for name, critic in CRITICS.items() if critic.n_features == shape]
@@ -299,11 +309,11 @@ def _check_names(keywords: Mapping[str, Any]) -> None:
 
 def _warn_unused(settings: Settings, keywords: Mapping[str, Any]) -> None:
     for name in keywords:
-        critics = with_setting(name)
+        critics = critics_with(name)
         if keywords[name] is not None and critics and settings.critic not in critics:
             warnings.warn(
                 f"{name} only applies to critic={' or '.join(map(repr, critics))}; "
-                f"critic={settings.critic!r} makes no use of it",
+                f"critic={settings.critic!r} does not use it",
                 UserWarning,
                 stacklevel=4,
             )
@@ -315,7 +325,7 @@ def _warn_scale(settings: Settings) -> None:
         remedy = ", or set feature_bandwidth" if name == "fourier" else ""
         warnings.warn(
             f"features={name!r} expect observations of about variance 1: "
-            f"normalize_observations=True makes them so{remedy}",
+            f"set normalize_observations=True{remedy}",
             UserWarning,
             stacklevel=4,
         )

@@ -1,6 +1,6 @@
-"""What the agent does: rows of D numbers as actions of any space, and back.
+"""Action spaces: rows of D numbers to actions of any space, and back.
 
-`n` rows, T steps, E environments; `shape` is one action's own shape.
+`n` rows, T steps, E environments; `shape` is the shape of one action.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 class Actions:
     """A space whose actions are rows of D numbers, one for each of `parts`.
 
-    distribution  what the components are drawn from
-    scale         whether the environment gets others than those drawn, bounds aside
+    distribution  the distribution of the components
+    scale         whether actions are scaled for the environment
     """
 
     distribution: ClassVar[str]
@@ -33,12 +33,12 @@ class Actions:
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """Each component's number of network outputs."""
+        """The number of network outputs per component."""
         raise NotImplementedError
 
     @property
     def filler(self) -> Any:
-        """Some legal action, to stand where there is none."""
+        """A valid action, for rows without one."""
         return 0
 
     def to_json(self) -> dict[str, Any]:
@@ -46,25 +46,25 @@ class Actions:
         raise NotImplementedError
 
     def to_space(self) -> Any:
-        """The space of Gymnasium's."""
+        """The Gymnasium space."""
         raise NotImplementedError
 
     def sent(self, clip: bool, scale: bool) -> Actions:
-        """The same, clipped and scaled as the settings `clip_actions` and `scale_actions` say."""
+        """The same space with the settings `clip_actions` and `scale_actions`."""
         if scale:
             warnings.warn(
-                f"scale_actions makes no use of {self.to_space()}: only a Box can be scaled",
+                f"scale_actions has no effect on {self.to_space()}: only a Box can be scaled",
                 UserWarning,
                 stacklevel=4,
             )
         return self
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, D) as drawn, in any number type -> (n, *shape) in the space, in its type."""
+        """(n, D) as drawn, in any number type -> (n, *shape) in the space, in its dtype."""
         raise NotImplementedError
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
-        """(T, E, *shape) of the space -> (T, E, D) as drawn. ValueError for what is not in it."""
+        """(T, E, *shape) in the space -> (T, E, D) as drawn. ValueError for other values."""
         raise NotImplementedError
 
     def masks(
@@ -72,14 +72,14 @@ class Actions:
     ) -> np.ndarray | None:
         """Action masks (see `masks`) with `lead` axes as (*lead, A) bool; None stays None.
 
-        ValueError for other forms, and for actions that are not choices.
+        Raises ValueError for malformed masks, and for actions that are not choices.
         """
         if given is None:
             return None
         if not DISTRIBUTIONS[self.distribution].takes_masks:
             raise UserError(
                 f"{name}: only Discrete and MultiDiscrete actions can be masked, "
-                f"and these are {self.to_space()}"
+                f"not {self.to_space()}"
             )
         return masks.rows(name, given, lead, self.parts, valid=valid)
 
@@ -92,8 +92,8 @@ class Actions:
 class ContinuousActions(Box, Actions):
     """A Box of real numbers, drawn from a diagonal Gaussian.
 
-    clip   what the environment gets is clipped to the bounds
-    scale  the policy's -1 and 1 are the bounds, and what is between them is so there
+    clip   clip the actions that the environment gets to the bounds
+    scale  map -1 and 1 of the policy linearly to the bounds
     """
 
     clip: bool = field(default=True, compare=False)
@@ -104,41 +104,40 @@ class ContinuousActions(Box, Actions):
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """One network output, the mean, per component."""
+        """One network output per component, the mean."""
         return (1,) * math.prod(self.shape)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, with the kind of space; clip and scale are the model's settings."""
+        """Plain values, with the kind of space, without clip and scale, which are settings."""
         return {k: v for k, v in super().to_json().items() if k not in ("clip", "scale")}
 
     def sent(self, clip: bool, scale: bool) -> ContinuousActions:
-        """See `Actions`. ValueError where there is no bound to scale to."""
+        """See `Actions`. Raises ValueError if there is no bound to scale to."""
         unbounded = np.flatnonzero(~np.isfinite([self.low, self.high]).all(axis=0))
         if scale and len(unbounded):
             raise UserError(
                 f"scale_actions=True needs finite bounds, and component {unbounded[0]} of "
-                f"{self.to_space()} has none on one side: set scale_actions=False, or give the "
-                "environment bounds (gymnasium.wrappers.TransformAction)"
+                f"{self.to_space()} has an infinite one: set scale_actions=False, or wrap the "
+                "environment to add bounds (gymnasium.wrappers.TransformAction)"
             )
         return replace(self, clip=clip, scale=scale)
 
     @cached_property
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(1, D) each, in the space's own type, which has them exactly."""
+        """(1, D) each, in the space's dtype, which represents them exactly."""
         low, high = (np.array([bound], self.dtype) for bound in (self.low, self.high))
         return low, high
 
     @cached_property
     def _affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """(D,) float64: half the distance of the bounds, and their middle."""
+        """(D,) float64: half the distance between the bounds, and their centre."""
         low, high = np.array(self.low) / 2, np.array(self.high) / 2
         return high - low, high + low
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, D) -> (n, *shape), scaled and clipped to the bounds as is set.
+        """(n, D) -> (n, *shape), scaled and clipped to the bounds if set.
 
-        Only what the environment gets is scaled and clipped: the log-probability belongs to the
-        action as drawn, which is the one that the rollout keeps.
+        The rollout keeps the action as drawn, which the log-probability belongs to.
         """
         if self.scale:
             half, middle = self._affine
@@ -149,12 +148,12 @@ class ContinuousActions(Box, Actions):
         return act.astype(self.dtype, copy=False).reshape(len(act), *self.shape)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
-        """(T, E, *shape) -> (T, E, D), scaled back where that is set."""
+        """(T, E, *shape) -> (T, E, D), scaled back if set."""
         actions = actions.reshape(*actions.shape[:2], -1)
         if not self.scale:
             return actions
         half, middle = self._affine
-        # Where the bounds are one, any action is sent as that.
+        # Where the bounds are equal, every action is sent as that value.
         return np.divide(actions - middle, half, out=np.zeros(actions.shape), where=half > 0)
 
 
@@ -174,11 +173,11 @@ class DiscreteActions(Discrete, Actions):
         return self.start
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, 1) choices counted from 0, in any number type -> (n,) in the space."""
+        """(n, 1) choices, from 0, in any number type -> (n,) in the space."""
         return (act[:, 0].astype(np.int64) + self.start).astype(self.dtype, copy=False)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
-        """(T, E) integers of the space -> (T, E, 1) counted from 0. ValueError outside of it."""
+        """(T, E) integers in the space -> (T, E, 1), from 0. ValueError for other values."""
         return self.choices.from_zero("action", actions[..., None])
 
 
@@ -189,7 +188,7 @@ class MultiDiscreteActions(MultiDiscrete, Actions):
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """nvec[d] network outputs, the logits, for component d."""
+        """nvec[d] network outputs for component d, the logits."""
         return self.nvec
 
     @property
@@ -198,12 +197,12 @@ class MultiDiscreteActions(MultiDiscrete, Actions):
         return self.choices.starts.reshape(self.shape)
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, D) choices counted from 0, in any number type -> (n, *shape) in the space."""
+        """(n, D) choices, from 0, in any number type -> (n, *shape) in the space."""
         chosen = (act.astype(np.int64) + self.choices.starts).astype(self.dtype, copy=False)
         return chosen.reshape(len(act), *self.shape)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
-        """(T, E, *shape) of the space -> (T, E, D) counted from 0. ValueError outside of it."""
+        """(T, E, *shape) in the space -> (T, E, D), from 0. ValueError for other values."""
         return self.choices.from_zero("action", actions.reshape(*actions.shape[:2], -1))
 
 
@@ -214,7 +213,7 @@ class BinaryActions(MultiBinary, Actions):
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """One network output, the logit of a one, per component."""
+        """One network output per component, the logit of a one."""
         return (1,) * math.prod(self.shape)
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
@@ -222,7 +221,7 @@ class BinaryActions(MultiBinary, Actions):
         return act.astype(np.int8).reshape(len(act), *self.shape)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
-        """(T, E, *shape) -> (T, E, D). ValueError for what is neither 0 nor 1."""
+        """(T, E, *shape) -> (T, E, D). Raises ValueError for values other than 0 and 1."""
         return self.choices.from_zero("action", actions.reshape(*actions.shape[:2], -1))
 
 
@@ -234,8 +233,8 @@ _COUNTED: dict[str, Any] = {
 _KINDS: dict[str, Any] = {kind.kind: kind for kind in (ContinuousActions, *_COUNTED.values())}
 
 
-def of(space: Any) -> Any:
-    """From a Gymnasium space. ValueError for one that is not supported, with what would do."""
+def from_space(space: Any) -> Actions:
+    """From a Gymnasium space. Raises ValueError with a remedy if it is not supported."""
     from gymnasium import spaces
 
     for kind, actions in _COUNTED.items():
@@ -248,16 +247,16 @@ def of(space: Any) -> Any:
             "a MultiBinary" if space.dtype == bool else "a MultiDiscrete(high - low + 1, start=low)"
         )
         raise UserError(
-            f"action space {space} is not supported: fasttrpo takes a Box of real numbers; "
+            f"action space {space} is not supported: a Box must have real numbers; "
             f"{instead} has the same actions"
         )
     raise UserError(
-        f"action space {space} is not supported: fasttrpo takes a Box of real numbers, Discrete, "
-        "MultiDiscrete or MultiBinary; a wrapper with an `action` method makes such a space of "
-        "another (gymnasium.wrappers.TransformAction)"
+        f"action space {space} is not supported: use a Box of real numbers, Discrete, "
+        "MultiDiscrete or MultiBinary; gymnasium.wrappers.TransformAction converts other spaces "
+        "to one of these"
     )
 
 
 def from_json(data: dict[str, Any]) -> Actions:
-    """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    """From the result of `to_json`. Raises KeyError, TypeError or ValueError for other data."""
     return _KINDS[data["kind"]].from_json(data)

@@ -1,4 +1,4 @@
-"""Observations of E environments side by side: an array, or a dict or tuple of such, nested."""
+"""Batches of observations of E environments: arrays, or nested dicts and tuples of arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def copy(batch: Any) -> Any:
-    """The same with arrays of its own."""
+    """A deep copy."""
     if isinstance(batch, Mapping):
         return {key: copy(part) for key, part in batch.items()}
     if isinstance(batch, tuple):
@@ -25,8 +25,9 @@ def row(batch: Any, env: int) -> Any:
 
 
 def are_finite(batch: Any, where: np.ndarray) -> np.ndarray:
-    """(E,) whether all numbers of an environment's observation are finite; True where `where` (E,)
-    is not. `batch` may be a sequence with an observation for each environment, too.
+    """(E,) bool: whether an environment's observation is finite, or `where` (E,) is False.
+
+    `batch` may also be a sequence with an observation for each environment.
     """
     finite = np.ones(len(where), bool)
     for env in np.flatnonzero(where).tolist():
@@ -44,9 +45,9 @@ def _is_finite(observation: Any) -> bool:
 
 
 def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
-    """A copy with the environments' observations from `other` where `where` (E,) is True.
+    """A copy with the observations of `other` where `where` (E,) is True.
 
-    `other` is a batch, too, or a sequence with an observation for each environment.
+    `other` is a batch, or a sequence with an observation for each environment.
     """
     result = copy(batch)
     for env in np.flatnonzero(where).tolist():
@@ -55,7 +56,7 @@ def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
 
 
 def _one(like: Any, other: Any, env: int) -> Any:
-    """The observation of one environment in `other`, if that is a batch like `like`."""
+    """The observation of one environment in `other`, which may be a batch like `like`."""
     if isinstance(like, Mapping) and isinstance(other, Mapping):
         return {key: _one(part, other[key], env) for key, part in like.items()}
     if isinstance(like, tuple) and isinstance(other, tuple):

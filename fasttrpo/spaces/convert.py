@@ -1,7 +1,7 @@
 """Checks and conversions of arrays that observations and actions share.
 
-`lead` stands for the axes before a space's own: () for one value, (n,) for n rows or environments,
-(T, E) for a rollout. D components, each an integer from starts[d] to starts[d] + counts[d] - 1.
+`lead` are the axes before a space's own: () for one value, (n,) for n rows or environments, (T, E)
+for a rollout. D components, each an integer from starts[d] to starts[d] + counts[d] - 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Lead = tuple[int, ...]
 
 
 def numeric(name: str, array: Any) -> np.ndarray:
-    """`array` as a NumPy array of real numbers. TypeError if it holds anything else."""
+    """`array` as a NumPy array of real numbers. Raises TypeError for anything else."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise UserTypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
@@ -25,7 +25,7 @@ def numeric(name: str, array: Any) -> np.ndarray:
 
 
 class Choices:
-    """D components of integers: counted from zero, and as one-hot rows."""
+    """D integer components, converted to count from zero and to one-hot rows."""
 
     def __init__(self, counts: tuple[int, ...], starts: tuple[int, ...]) -> None:
         self.counts = np.array(counts, np.int64)
@@ -41,13 +41,13 @@ class Choices:
         return np.cumsum(self.counts) - self.counts
 
     def from_zero(self, name: str, values: np.ndarray) -> np.ndarray:
-        """(*lead, D) integers, in any number type -> the same counted from zero, int64.
+        """(*lead, D) integers, in any number type -> int64 that count from zero.
 
-        ValueError names the first that is none of its component's.
+        Raises ValueError for the first value out of its component's range.
         """
         with np.errstate(invalid="ignore"):
             choices = (values - self.starts).astype(np.int64)
-        # What is not finite becomes some integer, which is not equal to it.
+        # A value that is not finite becomes some integer, which does not equal it.
         legal = (choices >= 0) & (choices < self.counts) & (choices + self.starts == values)
         for index in np.argwhere(~legal)[:1].tolist():
             self._refuse(name, values, *index)
@@ -70,7 +70,7 @@ class Choices:
 
 
 def place(index: list[int], noun: str = "row") -> str:
-    """Where in `lead` something is, in words."""
+    """An index into `lead` in words."""
     if len(index) == 2:
         return f" of environment {index[1]} at step {index[0]}"
     return f" of {noun} {index[0]}" if index else ""

@@ -1,11 +1,11 @@
-"""The kinds of spaces as plain values, with no Gymnasium about them: saved as JSON, made again."""
+"""The kinds of spaces as plain values without Gymnasium, converted to JSON and back."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,16 +16,16 @@ from fasttrpo.spaces.convert import Choices
 _LENGTH = integer(0, LARGEST_SIZE)
 _COUNT = integer(1, LARGEST_SIZE)
 _WHOLE = integer(-(2**63), 2**63 - 1)
-_MOST_AXES = 32  # of an array of NumPy 1; two are a rollout's
+_MOST_AXES = 32  # of an array in NumPy 1
 
 
-# The names of real numbers' types, a few of which mean the same.
+# The names of the dtypes of real numbers, some of which are synonyms.
 _DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdg"}
 
 
 def _list(name: str, data: Any) -> list[Any]:
     if not isinstance(data, list | tuple):
-        raise UserTypeError(f"{name} is no list: {str(data)[:40]!r}")
+        raise UserTypeError(f"{name} is not a list: {str(data)[:40]!r}")
     return list(data)
 
 
@@ -37,16 +37,18 @@ def _shape(data: Any) -> tuple[int, ...]:
 
 
 def _dtype(data: Any, kinds: str = "fiub") -> str:
-    """The type's name in this version of NumPy."""
+    """The name of the dtype in this version of NumPy."""
     name = np.dtype(data).name if isinstance(data, str) and len(data) < 20 else None
     if name not in _DTYPES or np.dtype(name).kind not in kinds:
-        raise UserError(f"{str(data)[:40]!r} is no type of these numbers")
+        raise UserError(f"{str(data)[:40]!r} is not a dtype of these numbers")
     return name
 
 
 def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
-    """One side's bounds, which the type must hold: integers stay such, for a float does not hold
-    the largest. TypeError or ValueError for anything but numbers, and for NaN.
+    """The bounds on one side, which the dtype must represent.
+
+    Integers stay integers, as a float does not represent the largest. Raises TypeError or
+    ValueError for anything but numbers, and for NaN.
     """
     values = _list(name, data)
     if any(type(each) not in (float, int, bool) or each != each for each in values):
@@ -59,12 +61,12 @@ def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
     largest = np.iinfo(dtype) if dtype.kind != "b" else None
     low, high = (0, 1) if largest is None else (int(largest.min), int(largest.max))
     if whole and not low <= min(whole) <= max(whole) <= high:
-        raise UserError(f"{name} is beyond what {dtype} holds")
+        raise UserError(f"{name} is out of range for {dtype}")
     return whole
 
 
 class Kind:
-    """What the kinds share. `kind` is its name in JSON."""
+    """The base class of the kinds. `kind` is the name in JSON."""
 
     kind: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -87,14 +89,14 @@ class Box(Kind):
     dtypes = "fiub"
 
     @classmethod
-    def from_space(cls, space: Any) -> Box:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.Box`."""
         low, high = (tuple(np.ravel(bound).tolist()) for bound in (space.low, space.high))
         return cls(tuple(space.shape), low, high, np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Box:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         shape, dtype = _shape(data["shape"]), _dtype(data["dtype"], cls.dtypes)
         low, high = (_bounds(side, data[side], np.dtype(dtype)) for side in ("low", "high"))
         if not len(low) == len(high) == math.prod(shape):
@@ -128,13 +130,13 @@ class Discrete(Kind):
         return Choices((self.n,), (self.start,))
 
     @classmethod
-    def from_space(cls, space: Any) -> Discrete:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.Discrete`."""
         return cls(int(space.n), int(space.start), np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Discrete:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         dtype = _dtype(data.get("dtype", "int64"), "iu")
         n, start = _COUNT("n", data["n"]), _WHOLE("start", data["start"])
         _WHOLE("start + n", start + n)
@@ -144,7 +146,7 @@ class Discrete(Kind):
         """The `gymnasium.spaces.Discrete`."""
         from gymnasium import spaces
 
-        # Not every version of Gymnasium has types of others' choosing.
+        # Some versions of Gymnasium have no dtype here.
         typed: Any = {} if self.dtype == "int64" else {"dtype": self.dtype}
         return spaces.Discrete(self.n, start=self.start, **typed)
 
@@ -166,14 +168,14 @@ class MultiDiscrete(Kind):
         return Choices(self.nvec, self.start)
 
     @classmethod
-    def from_space(cls, space: Any) -> MultiDiscrete:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.MultiDiscrete`."""
         nvec, start = (tuple(np.ravel(each).tolist()) for each in (space.nvec, space.start))
         return cls(tuple(space.shape), nvec, start, np.dtype(space.dtype).name)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> MultiDiscrete:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         shape = _shape(data["shape"])
         nvec = tuple(_COUNT("nvec", n) for n in _list("nvec", data["nvec"]))
         start = tuple(_WHOLE("start", first) for first in _list("start", data["start"]))
@@ -205,13 +207,13 @@ class MultiBinary(Kind):
         return Choices((2,) * math.prod(self.shape), (0,) * math.prod(self.shape))
 
     @classmethod
-    def from_space(cls, space: Any) -> MultiBinary:
+    def from_space(cls, space: Any) -> Self:
         """From a `gymnasium.spaces.MultiBinary`."""
         return cls(tuple(map(int, space.shape)))
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> MultiBinary:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         return cls(_shape(data["shape"]))
 
     def to_space(self) -> Any:

@@ -1,8 +1,8 @@
-"""Action masks: which choices are open, as (*lead, A) bool, A = sum(parts) all choices in a row.
+"""Action masks: (*lead, A) bool, True for choices that are allowed; A = sum(parts).
 
-`lead` as in `convert`. A mask may come as one array (*lead, A), the parts' masks one after the
-other; as a tuple or list with an array (*lead, parts[d]) for each part; or, where all parts have k
-choices, as an array (*lead, D, k). It holds True and False, or 1 and 0.
+`lead` as in `convert`. A mask is given as one array (*lead, A), the concatenated masks of the
+parts; as a tuple or list with an array (*lead, parts[d]) for each part; or, if all parts have k
+choices, as an array (*lead, D, k). It contains True and False, or 1 and 0.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ def rows(
     noun: str = "row",
     valid: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(*lead, A) bool. Where `valid` (*lead) is False, all is open.
+    """(*lead, A) bool, all True where `valid` (*lead) is False.
 
-    ValueError names what is of another form; `noun` says what `lead`, if it is one axis, counts.
+    noun  what a single `lead` axis counts, for messages
+
+    Raises ValueError for a malformed mask.
     """
     array = _joined(name, given, lead, parts)
     if array.shape != (*lead, sum(parts)) or array.dtype.kind not in "biuf":
@@ -35,15 +37,15 @@ def rows(
         )
     if valid is not None:
         array = np.where(valid[..., None], array, True)
-    is_open = array.astype(bool)
-    for *index, choice in np.argwhere(is_open != array)[:1].tolist():
+    allowed = array.astype(bool)
+    for *index, choice in np.argwhere(allowed != array)[:1].tolist():
         wrong = array[(*index, choice)]
         raise UserError(f"{name} has {wrong:g}{place(index, noun)}, not True or False")
-    return is_open
+    return allowed
 
 
 def _joined(name: str, given: Any, lead: Lead, parts: tuple[int, ...]) -> np.ndarray:
-    """`given` as one array, its parts one after the other."""
+    """`given` as one array, with its parts concatenated."""
     try:
         if isinstance(given, tuple | list):
             each = [np.asarray(part) for part in given]
@@ -51,6 +53,6 @@ def _joined(name: str, given: Any, lead: Lead, parts: tuple[int, ...]) -> np.nda
                 return np.concatenate(each, axis=-1)
         array = np.asarray(given)
     except ValueError as error:  # ragged
-        raise UserError(f"{name} is no array, and not one for each of {parts}: {error}") from error
+        raise UserError(f"{name} is not an array, or one for each of {parts}: {error}") from error
     is_grid = array.shape == (*lead, len(parts), parts[0]) and len(set(parts)) == 1
     return array.reshape(*lead, sum(parts)) if is_grid else array

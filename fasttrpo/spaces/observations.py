@@ -1,13 +1,13 @@
-"""What the agent sees: observations of any space as rows of O numbers.
+"""Observation spaces: observations of any space as rows of O numbers.
 
-The rows are those of `gymnasium.spaces.flatten`: a Box in C order, Discrete and MultiDiscrete
-one-hot, MultiBinary as it is, Tuple part after part, and Dict in the order of the space's keys,
-which Gymnasium sorts where a space is made from a plain dict. Images alone differ: what
-Stable-Baselines3 takes for one, a Box of uint8 with three axes and bounds 0 and 255, is scaled to
-0..1. Files of models say whether it is ("scaled"), so that each sees what it was trained on.
+The rows equal those of `gymnasium.spaces.flatten`: a Box in C order, Discrete and MultiDiscrete
+one-hot, MultiBinary unchanged, the parts of a Tuple in order, and those of a Dict in the order of
+its keys, which Gymnasium sorts for a plain dict. Only images differ: as in Stable-Baselines3, a Box
+of uint8 with three axes and bounds 0 and 255 is scaled to 0..1. Model files record this ("scaled"),
+so that a loaded model gets the inputs that it was trained on.
 
-A batch of a Dict is a dict of arrays, and of a Tuple a tuple of arrays, with the `lead` axes first
-in each: () for one observation, (n,) for a batch, (T, E) for a rollout.
+A batch of a Dict is a dict of arrays, that of a Tuple a tuple of arrays, each with the `lead` axes
+first: () for one observation, (n,) for a batch, (T, E) for a rollout.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 
 
 class Observations:
-    """A space whose observations become rows of `size` numbers."""
+    """A space whose observations are converted to rows of `size` numbers."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Numbers in a row."""
         raise NotImplementedError
@@ -38,37 +38,37 @@ class Observations:
         raise NotImplementedError
 
     def to_space(self) -> Any:
-        """The space of Gymnasium's."""
+        """The Gymnasium space."""
         raise NotImplementedError
 
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        """Observations with `lead` axes -> (*lead, O). Where `valid` (*lead) is False: anything.
+        """Observations with `lead` axes -> (*lead, O), arbitrary where `valid` (*lead) is False.
 
-        ValueError or TypeError names what is of another form.
+        Raises ValueError or TypeError with the name of a malformed part.
         """
         raise NotImplementedError
 
     def lead(self, obs: Any, name: str = "observation") -> Lead:
-        """() for one observation, (n,) for a batch of n. ValueError or TypeError if neither."""
+        """() for one observation, (n,) for a batch of n; ValueError or TypeError otherwise."""
         raise NotImplementedError
 
     def batch(self, observation: Any) -> tuple[np.ndarray, bool]:
-        """One observation, or a batch of n, as (n, O); and whether it was one alone.
+        """One observation, or a batch of n, as (n, O); and whether it was a single one.
 
-        ValueError for another shape, TypeError for no numbers, and for what `reset` returns.
+        Raises ValueError for another shape, TypeError for other data or the tuple of `reset`.
         """
-        if _is_answer_of_reset(observation) and not isinstance(self, TupleObservations):
+        if _is_reset_result(observation) and not isinstance(self, TupleObservations):
             raise UserTypeError(
-                "observation is a tuple (observation, info), as Gymnasium's reset returns it: "
-                "pass its first part alone"
+                "observation is a tuple (observation, info), as Gymnasium's reset returns: "
+                "pass only its first element"
             )
         lead = self.lead(observation)
         return self.rows(observation, lead).reshape(-1, self.size), lead == ()
 
     def matches(self, other: Observations) -> bool:
-        """Whether a model for these observations can take the other's."""
+        """Whether a model for these observations also works for the other's."""
         return type(self) is type(other) and self == other
 
     def images(self, name: str = "observation") -> list[str]:
@@ -76,7 +76,7 @@ class Observations:
         return []
 
     def unscaled(self, name: str = "observation") -> list[str]:
-        """The names of the parts that are bytes from 0 to 255 as they are."""
+        """The names of the parts that are bytes from 0 to 255 and not scaled."""
         return []
 
 
@@ -110,15 +110,15 @@ class _Array(Observations):
         if shape == self.shape:
             return ()
         if shape[1:] != self.shape or shape[:1] in ((), (0,)):
-            raise UserError(f"{name} has shape {shape}, expected {self.shape} or a batch of such")
+            raise UserError(f"{name} has shape {shape}, expected {self.shape} or a batch of it")
         return shape[:1]
 
 
 @dataclass(frozen=True)
 class BoxObservations(Box, _Array):
-    """Numbers as they are; images scaled to 0..1.
+    """Numbers unchanged, or images scaled to 0..1.
 
-    scaled  as the model was trained: older ones scale no bytes at all, or all that there are
+    scaled  as the model was trained: models of older versions scale either no bytes or all
     """
 
     scaled: bool = False
@@ -132,7 +132,7 @@ class BoxObservations(Box, _Array):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> BoxObservations:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         box = Box.from_json(data)
         scaled = bool(data.get("scaled", False))
         return cls(box.shape, box.low, box.high, box.dtype, scaled=scaled)
@@ -147,11 +147,11 @@ class BoxObservations(Box, _Array):
         return self.shape == other.shape and _are_bytes(self) == _are_bytes(other)
 
     def images(self, name: str = "observation") -> list[str]:
-        """Itself, if it is bytes with rows and columns."""
+        """Its name, if it has bytes and at least two axes."""
         return [name] if _are_bytes(self) and len(self.shape) > 1 else []
 
     def unscaled(self, name: str = "observation") -> list[str]:
-        """Itself, if it is bytes from 0 to 255 as they are."""
+        """Its name, if it has bytes from 0 to 255 and is not scaled."""
         return [name] if _are_bytes(self) and not self.scaled else []
 
 
@@ -160,16 +160,16 @@ def _are_bytes(box: Box) -> bool:
 
 
 class _OneHot(_Array):
-    """Integers, each as zeros with a one among them."""
+    """Integers, each one-hot."""
 
-    @property
+    @cached_property
     def choices(self) -> Choices:
-        """What they may be."""
+        """Their ranges."""
         raise NotImplementedError
 
     @cached_property
     def size(self) -> int:
-        """Numbers in a row: as many for each component as it has values."""
+        """Numbers in a row: one for each value of each component."""
         return self.choices.total
 
     def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
@@ -181,22 +181,22 @@ class DiscreteObservations(Discrete, _OneHot):
 
 
 class MultiDiscreteObservations(MultiDiscrete, _OneHot):
-    """Integers, one-hot one after the other."""
+    """Integers, each one-hot, concatenated."""
 
 
 class MultiBinaryObservations(MultiBinary, _Array):
-    """Zeros and ones as they are."""
+    """Zeros and ones, unchanged."""
 
 
 @dataclass(frozen=True)
 class _Parts(Observations):
-    """A space that is put together from others, each under its key."""
+    """A space composed of others, each under a key."""
 
     parts: tuple[tuple[Any, Observations], ...]
 
     @cached_property
     def size(self) -> int:
-        """Numbers in a row: the parts' one after the other."""
+        """Numbers in a row: those of all parts."""
         return sum(part.size for _, part in self.parts)
 
     def rows(
@@ -214,8 +214,10 @@ class _Parts(Observations):
         return lead
 
     def matches(self, other: Observations) -> bool:
-        """The same parts under the same keys, in whatever order."""
-        if type(self) is not type(other) or len(self.parts) != len(other.parts):
+        """Whether both have matching parts under the same keys, in any order."""
+        if not isinstance(other, _Parts) or type(self) is not type(other):
+            return False
+        if len(self.parts) != len(other.parts):
             return False
         theirs = dict(other.parts)
         return all(key in theirs and part.matches(theirs[key]) for key, part in self.parts)
@@ -229,12 +231,12 @@ class _Parts(Observations):
         return [each for key, part in self.parts for each in part.unscaled(f"{name}[{key!r}]")]
 
     def _each(self, obs: Any, name: str) -> list[tuple[Observations, Any, str]]:
-        """The parts in order, each with what is its own in `obs`, and that one's name."""
+        """(part, its part of `obs`, name) for each part in order."""
         self._check(obs, name)
         return [(part, obs[key], f"{name}[{key!r}]") for key, part in self.parts]
 
     def _check(self, obs: Any, name: str) -> None:
-        """TypeError or ValueError unless `obs` has every key."""
+        """Raises TypeError or ValueError unless `obs` has every key."""
         raise NotImplementedError
 
 
@@ -251,17 +253,17 @@ class DictObservations(_Parts):
 
     @classmethod
     def from_space(cls, space: Any, name: str) -> DictObservations:
-        """From a `gymnasium.spaces.Dict`. ValueError for keys that no file can keep."""
+        """From a `gymnasium.spaces.Dict`. Raises ValueError for keys that cannot be saved."""
         keys = [_key(key, name) for key in space.spaces]
         each = zip(keys, space.spaces.values(), strict=True)
-        return cls(tuple((key, of(part, f"{name}[{key!r}]")) for key, part in each))
+        return cls(tuple((key, from_space(part, f"{name}[{key!r}]")) for key, part in each))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DictObservations:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         parts = [(_key(key, "the Dict"), from_json(part)) for key, part in data["parts"]]
         if len(dict(parts)) < len(parts):
-            raise UserError("a Dict with a key twice")
+            raise UserError("a Dict with a duplicate key")
         return cls(tuple(parts))
 
     def to_json(self) -> dict[str, Any]:
@@ -276,7 +278,7 @@ class DictObservations(_Parts):
 
 
 class TupleObservations(_Parts):
-    """Parts in a row; their keys are 0, 1, ..."""
+    """Parts in order; their keys are 0, 1, ..."""
 
     def _check(self, obs: Any, name: str) -> None:
         if not isinstance(obs, tuple | list):
@@ -288,11 +290,11 @@ class TupleObservations(_Parts):
     @classmethod
     def from_space(cls, space: Any, name: str) -> TupleObservations:
         """From a `gymnasium.spaces.Tuple`."""
-        return cls(tuple((i, of(s, f"{name}[{i}]")) for i, s in enumerate(space.spaces)))
+        return cls(tuple((i, from_space(s, f"{name}[{i}]")) for i, s in enumerate(space.spaces)))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TupleObservations:
-        """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+        """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         return cls(tuple(enumerate(map(from_json, data["parts"]))))
 
     def to_json(self) -> dict[str, Any]:
@@ -307,18 +309,18 @@ class TupleObservations(_Parts):
 
 
 def _key(key: Any, name: str) -> str | int:
-    """A key as JSON has it."""
+    """A key that JSON can represent. Raises ValueError for any other."""
     if isinstance(key, str):
         return key
     if isinstance(key, int | np.integer):
         return int(key)
     raise UserError(
-        f"{name} has the key {key!r}, which a saved model cannot keep: name its parts by words or "
-        "integers"
+        f"{name} has the key {key!r}, which cannot be saved with a model: use strings or integers "
+        "as keys"
     )
 
 
-def _is_answer_of_reset(given: Any) -> bool:
+def _is_reset_result(given: Any) -> bool:
     return isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping)
 
 
@@ -337,8 +339,8 @@ _KINDS: dict[str, Any] = {kind.kind: kind for kind in _ARRAYS.values()}
 _KINDS |= {"dict": DictObservations, "tuple": TupleObservations}
 
 
-def of(space: Any, name: str = "observation space") -> Observations:
-    """From a Gymnasium space. ValueError for one that is not supported, or that has nothing."""
+def from_space(space: Any, name: str = "observation space") -> Observations:
+    """From a Gymnasium space. Raises ValueError if it is not supported."""
     from gymnasium import spaces
 
     for kind, observations in _ARRAYS.items():
@@ -348,12 +350,12 @@ def of(space: Any, name: str = "observation space") -> Observations:
         if isinstance(space, getattr(spaces, kind)):
             return observations.from_space(space, name)
     raise UserError(
-        f"{name} {space} is not supported: fasttrpo takes Box, Discrete, MultiDiscrete and "
-        "MultiBinary, and Dict and Tuple of these; gymnasium.wrappers.TransformObservation makes "
-        "such a space of another"
+        f"{name} {space} is not supported: use Box, Discrete, MultiDiscrete, MultiBinary, or Dict "
+        "and Tuple of these; gymnasium.wrappers.TransformObservation converts other spaces to one "
+        "of these"
     )
 
 
 def from_json(data: dict[str, Any]) -> Observations:
-    """From what `to_json` wrote. KeyError, TypeError or ValueError if it is something else."""
+    """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
     return _KINDS[data["kind"]].from_json(data)

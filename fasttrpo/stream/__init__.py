@@ -1,1 +1,1 @@
-"""Whatever environment a user brings, as one stream of rows."""
+"""Any environment that a user passes, as one stream of rows."""

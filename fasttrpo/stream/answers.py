@@ -1,4 +1,4 @@
-"""What an environment answers: refused with the part, the form it had, and what to return instead.
+"""Checks of what environments return. An error says which part is wrong, and what to return.
 
 `who` names the environment: "the environment", or "environment 3" of several in this process.
 """
@@ -17,13 +17,13 @@ from fasttrpo.stream.notes import Noted
 
 _RESET = "(observation, info)"
 _STEP = "(observation, reward, terminated, truncated, info)"
-_BOTH = "return a tuple of both, with an empty dict where there is nothing to say"
+_BOTH = "return a tuple of both, with an empty dict if there is no info"
 _TRUTHS = (bool, np.bool_)
 _NUMBERS = (float, np.float64, np.float32)
 
 
 def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
-    """(observation, info) of one environment's reset. ValueError for any other answer."""
+    """(observation, info) of one environment's reset. ValueError for anything else."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise UserError(f"{who} returned {form(answer)} from reset, expected {_RESET}: {_BOTH}")
     obs, info = answer
@@ -31,7 +31,7 @@ def of_reset(answer: Any, who: str) -> tuple[Any, Mapping]:
 
 
 def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
-    """The five parts of one environment's step, as plain numbers. ValueError for other answers."""
+    """The five parts of one environment's step, as plain numbers. ValueError for anything else."""
     if not isinstance(answer, tuple | list) or len(answer) != 5:
         raise UserError(
             f"{who} returned {form(answer)} from step, expected {_STEP}: {_old(answer)}"
@@ -47,7 +47,7 @@ def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
 
 
 def of_vector_env(answer: Any, call: str) -> Any:
-    """The parts of a vector environment's reset or step. ValueError if there are more or fewer."""
+    """The parts of a vector environment's reset or step. ValueError if their number is wrong."""
     wanted = _RESET if call == "reset" else _STEP
     if not isinstance(answer, tuple | list) or len(answer) != len(wanted.split(",")):
         raise UserError(
@@ -58,7 +58,7 @@ def of_vector_env(answer: Any, call: str) -> Any:
 
 
 def rewards(values: Any, n_envs: int) -> np.ndarray:
-    """(E,) float64 of a vector environment's step; (E, 1) is taken, too. ValueError for others."""
+    """(E,) float64 from a vector environment's step; (E, 1) is accepted. ValueError otherwise."""
     if getattr(values, "shape", None) == (n_envs, 1):
         values = np.reshape(values, n_envs)
     return _vector("reward", values, n_envs).astype(np.float64)
@@ -78,7 +78,7 @@ def _vector(name: str, values: Any, n_envs: int) -> np.ndarray:
 
 
 def truths(name: str, values: Any, n_envs: int) -> np.ndarray:
-    """(E,) bool of True and False, or 1 and 0. ValueError for anything else."""
+    """(E,) bool from True and False, or 1 and 0. ValueError for anything else."""
     array = _vector(name, values, n_envs)
     if array.dtype.kind == "b":
         return array.copy()  # the environment may write the next ones into it
@@ -91,7 +91,7 @@ def truths(name: str, values: Any, n_envs: int) -> np.ndarray:
 
 
 def check_spaces(env: Any, *names: str) -> None:
-    """TypeError unless each of these attributes is a space of Gymnasium's."""
+    """Raises TypeError unless each of these attributes is a Gymnasium space."""
     from gymnasium.spaces import Space
 
     for name in names:
@@ -99,18 +99,18 @@ def check_spaces(env: Any, *names: str) -> None:
         if not isinstance(space, Space):
             raise UserTypeError(
                 f"{type(env).__name__}.{name} is {form(space)}, expected a space of "
-                "gymnasium.spaces: set it in __init__ (spaces of the old package gym are others)"
+                "gymnasium.spaces: set it in __init__ (spaces of the old package gym do not count)"
             )
 
 
 def no_environment(given: Any) -> str:
-    """What this is instead of an environment, and what to pass."""
+    """What was passed instead of an environment, and what to pass."""
     if isinstance(given, type):
         return f"the class {given.__name__} itself: pass {given.__name__}()"
     if callable(given) and not hasattr(given, "step"):
-        return f"{form(given)}, which can be called: pass what it returns, the environment"
+        return f"{form(given)}, which is callable: pass the environment that it returns"
     if isinstance(given, list | tuple):
-        return f"{form(given)}: gymnasium.vector.SyncVectorEnv takes several, as functions"
+        return f"{form(given)}: pass a gymnasium.vector.SyncVectorEnv of several"
     if hasattr(given, "step") and hasattr(given, "reset"):
         return (
             f"{type(given).__name__}, which is not derived from gymnasium.Env: derive it (shimmy "
@@ -120,7 +120,7 @@ def no_environment(given: Any) -> str:
 
 
 def form(value: Any) -> str:
-    """What a value is, in a few words."""
+    """A short description of a value."""
     if value is None:
         return "None"
     if isinstance(value, np.ndarray):
@@ -133,14 +133,14 @@ def form(value: Any) -> str:
 
 
 def _old(answer: Any) -> str:
-    """The remedy for another number of parts: four are Gym's before 0.26."""
+    """The remedy for a wrong number of parts: four are those of Gym before 0.26."""
     if not isinstance(answer, tuple | list) or len(answer) != 4:
         return "return a tuple of these five"
     return "instead of Gym's done return terminated (the task is over) and truncated (time is up)"
 
 
 def _number(value: Any, who: str) -> float:
-    """A number, alone or in an array of one."""
+    """A number, or the one number in an array."""
     try:
         array = np.asarray(value)
         if array.dtype.kind in "fiub" and array.size == 1:
@@ -155,7 +155,7 @@ def _number(value: Any, who: str) -> float:
 
 
 def _truth(name: str, value: Any, who: str) -> bool:
-    """A flag: True or False, or 1 and 0, alone or in an array of one."""
+    """A flag: True or False, or 1 or 0, or one of these in an array."""
     try:
         array = np.asarray(value)
         if array.dtype.kind in "fiub" and array.size == 1 and array.reshape(()) in (0, 1):
@@ -173,29 +173,28 @@ def _info(info: Any, who: str, call: str) -> Mapping:
         return info
     raise UserError(
         f"{who} returned {form(info)} as info from {call}, expected a dict: return an empty one "
-        "where there is nothing to say"
+        "if there is nothing to report"
     )
 
 
-# -- answers that something else unpacked first ----------------------------------------------------
+# -- answers that a library unpacked first ---------------------------------------------------------
 
 
-class Asked(Noted):
-    """An environment's call, as `Noted`; what a library could not take of it is told in our words,
-    as a ValueError.
+class ExplainedCall(Noted):
+    """`Noted` that also explains: where a library failed on what an environment returned, a
+    ValueError says what the environment should return.
     """
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         super().__exit__(kind, error, traceback)
-        words = _explained(error) if isinstance(error, _MISTAKES) else None
+        words = _explanation(error) if isinstance(error, _MISTAKES) else None
         if words is not None:
-            told = UserError(words)
-            super().__exit__(ValueError, told, None)
-            raise told from error
+            explained = UserError(words)
+            super().__exit__(ValueError, explained, None)
+            raise explained from error
 
 
 _MISTAKES = (ValueError, TypeError, AttributeError, LookupError)
-_VEC_ENVS, _VEC_STEP = "fasttrpo.sb3.env", "(observations, rewards, dones, infos)"
 _WRAPPERS = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
 _COLLECTORS = (
     "gymnasium.vector.sync_vector_env",
@@ -208,12 +207,12 @@ _EXPECTED = re.compile(r"expected (\d)")
 _UNEXPECTED = re.compile(r"\w*reset\(\) got an unexpected keyword argument '(seed|options)'")
 
 
-def _explained(error: BaseException) -> str | None:
-    """What is wrong with the environment where an exception tells of its form, else None."""
+def _explanation(error: BaseException) -> str | None:
+    """What is wrong with the environment, if an exception shows that an answer was; else None."""
     match = _UNEXPECTED.search(str(error))
     if match:
         return (
-            f"the environment's reset takes no {match[1]}: Gymnasium calls "
+            f"the environment's reset does not accept {match[1]}: Gymnasium calls "
             "reset(seed=..., options=...); define it as reset(self, *, seed=None, options=None)"
         )
     frames = [
@@ -227,17 +226,15 @@ def _explained(error: BaseException) -> str | None:
     if not frames or not frames[-1][0].startswith(_COLLECTORS):
         return None
     return (
-        f"{frames[-1][0]} could not put together what its environments returned ({error}): each "
-        "must return observations as its space has them, a number as reward, True or False as "
+        f"{frames[-1][0]} could not combine what its environments returned ({error}): each "
+        "must return observations that fit its space, a number as reward, True or False as "
         "terminated and truncated, and a dict as info; gymnasium.utils.env_checker.check_env "
-        "looks at one of them"
+        "checks one of them"
     )
 
 
 def _unpacked(error: BaseException, module: str, function: str) -> str | None:
-    """The same where a library's function got another number of parts; None if the user's did."""
-    if module == _VEC_ENVS:
-        return f"the VecEnv's step must return {_VEC_STEP}, and it returned others ({error})"
+    """The same if a library unpacked the wrong number of parts; None if the user's code did."""
     if module.split(".")[0] not in _WRAPPERS:
         return None
     number = _EXPECTED.search(str(error))
@@ -245,6 +242,6 @@ def _unpacked(error: BaseException, module: str, function: str) -> str | None:
     call = function if function in ("reset", "step") else call
     wanted = _RESET if call == "reset" else _STEP
     return (
-        f"an environment's {call} must return {wanted}, and {module} got something else of it "
-        f"({error}): mend its {call}, or wrap it for Gymnasium's API (shimmy has such wrappers)"
+        f"an environment's {call} must return {wanted}, but {module} got something else "
+        f"({error}): fix its {call}, or wrap it for Gymnasium's API (shimmy has wrappers)"
     )

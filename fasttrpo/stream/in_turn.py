@@ -1,7 +1,8 @@
 """Environments in this process, one after the other, as one vector environment.
 
-Gymnasium's `SyncVectorEnv` takes what environments answer as it comes: here each answer is checked,
-observations keep their values in the space's own type, and infos may differ between environments.
+Gymnasium's `SyncVectorEnv` does not check what environments return. Here each answer is checked,
+observations are converted to the space's dtype without loss, and infos can differ between
+environments.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, gather
 
 
 class InTurn(SyncVectorEnv):
-    """E environments that reset in the same step, as `SyncVectorEnv` has them.
+    """E environments that reset in the same step, as in a `SyncVectorEnv`.
 
-    Observations, infos and errors aside, the answers are the same bits. ValueError for what is no
-    answer of an environment (`answers`), before anything is made of it.
+    Apart from observations, infos and errors, it returns the same bits. Raises ValueError for an
+    invalid answer (`answers`) before using any of it.
     """
 
     def __init__(self, makers: Sequence[Callable[[], Any]]) -> None:
         super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        # Older versions write into the first environment's own.
+        # Older versions write into the first environment's dict.
         self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
-        self._seen: Any = None  # made with the first observation
+        self._rows: Any = None  # made with the first observation
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """(observations, infos). Of an int, environment e has the seed that is e more."""
+        """(observations, infos). If seed is an int, the seed of environment e is seed + e."""
         if isinstance(seed, int | np.integer):
             seed = [int(seed) + e for e in range(self.num_envs)]
         seeds = [None] * self.num_envs if seed is None else list(seed)
@@ -50,8 +51,8 @@ class InTurn(SyncVectorEnv):
         infos: dict[str, Any] = {}
         for e in np.flatnonzero(which).tolist():
             answer = self.envs[e].reset(seed=seeds[e], options=options)
-            self._begin(e, answer, infos)
-        return self._seen.copy(), infos
+            self._start(e, answer, infos)
+        return self._rows.copy(), infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
@@ -62,23 +63,23 @@ class InTurn(SyncVectorEnv):
         for e, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             answer = answers.of_step(env.step(action), self._names[e])
             obs, rewards[e], terminated[e], truncated[e], info = answer
-            is_told = obs is not None or not terminated[e]  # nothing follows a termination
-            if is_told:
-                self._seen.put(e, obs, self._names[e])
+            has_obs = obs is not None or not terminated[e]  # nothing follows a termination
+            if has_obs:
+                self._rows.put(e, obs, self._names[e])
             if terminated[e] or truncated[e]:
-                final = {FINAL_OBS: self._seen.row(e) if is_told else None, FINAL_INFO: info}
-                self._begin(e, env.reset(), infos)
+                final = {FINAL_OBS: self._rows.row(e) if has_obs else None, FINAL_INFO: info}
+                self._start(e, env.reset(), infos)
                 gather(infos, final, e, n_envs)
             elif info:
                 gather(infos, info, e, n_envs)
-        return self._seen.copy(), rewards, terminated, truncated, infos
+        return self._rows.copy(), rewards, terminated, truncated, infos
 
-    def _begin(self, e: int, answer: Any, infos: dict[str, Any]) -> None:
-        """An episode begins with this answer of a reset."""
+    def _start(self, e: int, answer: Any, infos: dict[str, Any]) -> None:
+        """Starts an episode with what reset returned."""
         obs, info = answers.of_reset(answer, self._names[e])
-        if self._seen is None:
-            self._seen = slots(self.single_observation_space, self.num_envs)
-        self._seen.put(e, obs, self._names[e])
+        if self._rows is None:
+            self._rows = slots(self.single_observation_space, self.num_envs)
+        self._rows.put(e, obs, self._names[e])
         gather(infos, info, e, self.num_envs)
 
 
@@ -90,7 +91,7 @@ def slots(space: Any, n_envs: int) -> Any:
 
 
 class _Array:
-    """Observations that are arrays, in their space's type."""
+    """Observations that are arrays, in their space's dtype."""
 
     def __init__(self, space: Any, n_envs: int) -> None:
         self._shape, self._dtype = tuple(space.shape), np.dtype(space.dtype)
@@ -102,7 +103,7 @@ class _Array:
         self._rows[e] = obs
 
     def _fitting(self, obs: Any, words: str) -> np.ndarray:
-        """In the space's type. ValueError for another shape, and what that type does not hold."""
+        """In the space's dtype. ValueError for a wrong shape, or values that this cannot hold."""
         try:
             array = np.asarray(obs)
         except ValueError:  # ragged
@@ -118,7 +119,7 @@ class _Array:
         for index in np.argwhere(fitting != array)[:1] if self._dtype.kind in "iub" else ():
             raise UserError(
                 f"{words} with {array[tuple(index)]} in it, but {space}, which cannot hold that: "
-                "convert it, or give the space another dtype"
+                "convert it, or change the dtype of the space"
             )
         return fitting
 
@@ -130,7 +131,7 @@ class _Array:
 
 
 class _Parts:
-    """Observations that are dicts or tuples of others."""
+    """Observations that are dicts or tuples."""
 
     def __init__(self, space: Any, n_envs: int) -> None:
         self._is_dict = isinstance(space, spaces.Dict)
@@ -154,10 +155,10 @@ class _Parts:
 
     def _warn_of_more(self, obs: Any, part: str) -> None:
         self._has_warned = True
-        unseen = [key for key in obs if key not in self._parts]
+        extra = [key for key in obs if key not in self._parts]
         warnings.warn(
-            f"observation{part} has {unseen}, which observation_space lacks: the policy does not "
-            "see them; add them to the space, or leave them out",
+            f"observation{part} has {extra}, which observation_space lacks: the policy does not "
+            "see them; add them to the space, or omit them",
             UserWarning,
             stacklevel=2,
         )
@@ -167,7 +168,7 @@ class _Parts:
         if self._is_dict and isinstance(obs, Mapping):
             missing = [key for key in keys if key not in obs]
             raise UserError(
-                f"{words} without {missing}: it has the keys {list(obs)}, and observation_space "
+                f"{words} without {missing}: it has the keys {list(obs)}, but observation_space "
                 f"has {keys}; return all of these"
             )
         wanted = f"a dict with the keys {keys}" if self._is_dict else f"a tuple of {len(keys)}"

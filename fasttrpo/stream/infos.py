@@ -1,8 +1,8 @@
-"""What E environments say beside their observations: a dict of columns, as Gymnasium has it.
+"""The infos of E environments as Gymnasium's dict of columns.
 
-infos[key] holds a row per environment, infos["_key"] (E,) bool tells whose rows count. Gymnasium's
-own collector takes the first environment's type and shape for all; here a column keeps numbers or
-arrays as such while all rows agree, and holds the values themselves, as objects, once they do not.
+infos[key] holds a row per environment; infos["_key"] (E,) bool says which rows are valid.
+Gymnasium uses the first environment's dtype and shape for all. Here a column is a numeric array
+while all rows agree on these, and becomes an array of objects when they do not.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FINAL_OBS, FINAL_INFO = "final_obs", "final_info"
 
 
 def columns(infos: Any, n_envs: int) -> dict[str, Any]:
-    """Columns, from those or from a list of E dicts (`gymnasium.wrappers.vector.DictInfoToList`).
+    """Columns, from columns or a list of E dicts (`gymnasium.wrappers.vector.DictInfoToList`).
 
-    ValueError for anything else.
+    Raises ValueError for anything else.
     """
     if isinstance(infos, dict):
         return infos
@@ -30,7 +30,7 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
     if len(rows) != n_envs or not all(isinstance(row, Mapping) for row in rows):
         raise UserError(
             f"the environment returned infos of type {type(infos).__name__}, expected a dict, or a "
-            f"list of {n_envs} dicts: return an empty dict where there is nothing to say"
+            f"list of {n_envs} dicts: return an empty dict if there is nothing to report"
         )
     gathered: dict[str, Any] = {}
     for env, row in enumerate(rows):
@@ -39,7 +39,7 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
 
 
 def gather(infos: dict[str, Any], info: Mapping, env: int, n_envs: int) -> dict[str, Any]:
-    """Adds one environment's `info` to the columns `infos`, and returns these."""
+    """Adds one environment's `info` to the columns `infos`, and returns them."""
     for key, value in info.items():
         infos[key] = _with(infos.get(key), key, value, env, n_envs)
         infos.setdefault(f"_{key}", np.zeros(n_envs, bool))[env] = True
@@ -47,7 +47,7 @@ def gather(infos: dict[str, Any], info: Mapping, env: int, n_envs: int) -> dict[
 
 
 def _with(column: Any, key: Any, value: Any, env: int, n_envs: int) -> Any:
-    """The column with a value in one row; another one where the value does not fit into this."""
+    """The column with `value` in one row; a new column if the value does not fit."""
     if isinstance(value, dict) and key != FINAL_OBS and (column is None or type(column) is dict):
         return gather({} if column is None else column, value, env, n_envs)
     if column is None:
@@ -59,7 +59,7 @@ def _with(column: Any, key: Any, value: Any, env: int, n_envs: int) -> Any:
 
 
 def _column_like(value: Any, n_envs: int) -> np.ndarray:
-    """Zeros of the type and shape of `value`; of objects where it is no number or array."""
+    """Zeros of the dtype and shape of `value`; objects if it is not a number or array."""
     if isinstance(value, np.ndarray) and value.ndim:
         return np.zeros((n_envs, *value.shape), value.dtype)
     if type(value) in (bool, int, float) or isinstance(value, np.number | np.bool_):
@@ -72,7 +72,7 @@ def _objects(n_envs: int) -> np.ndarray:
 
 
 def _fits(column: Any, value: Any) -> bool:
-    """Whether the column takes the value as it is."""
+    """Whether the column can hold the value unchanged."""
     if type(column) is dict:
         return False
     if column.dtype == object:
@@ -88,7 +88,7 @@ def _fits(column: Any, value: Any) -> bool:
 
 
 def _as_objects(column: Any, n_envs: int) -> np.ndarray:
-    """The rows of a column, each by itself."""
+    """A column as an array of objects."""
     rows = _objects(n_envs)
     for env in range(n_envs):
         rows[env] = row(column, env)
@@ -96,7 +96,7 @@ def _as_objects(column: Any, n_envs: int) -> np.ndarray:
 
 
 def row(column: Any, env: int) -> Any:
-    """One environment's value in a column of columns, or of values."""
+    """One environment's value in a column, which can be a dict of columns."""
     if type(column) is not dict:
         return column[env]
     return {

@@ -1,9 +1,9 @@
 """Action masks from environments: which choices each of E environments allows next.
 
-They come from infos["action_mask"], of resets and of steps, where infos["_action_mask"] (E,), if
-there is such, tells which environments said something; or else from a method `action_masks()` of
-the environments or of the vector environment. Where nothing is said, everything is allowed. What
-forms a mask may have stands in `spaces.masks`.
+They come from infos["action_mask"] of resets and steps, where infos["_action_mask"] (E,), if
+present, says which environments reported one; else from a method `action_masks()` of the
+environments or of the vector environment. Without masks everything is allowed. `spaces.masks`
+documents the forms of a mask.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _MISTAKEN = {METHOD, "legal_actions", "available_actions", "avail_actions"}
 
 
 class Masks:
-    """Reads the masks of a vector environment, if its actions are choices."""
+    """Reads the masks of a vector environment whose actions are choices."""
 
     def __init__(self, env: Any) -> None:
         from gymnasium import spaces
 
         self._env = env
-        self._parts: tuple[int, ...] = ()  # none: these are no choices
+        self._parts: tuple[int, ...] = ()  # empty: actions are not choices
         if isinstance(env.single_action_space, spaces.Discrete | spaces.MultiDiscrete):
-            self._parts = actions.of(env.single_action_space).parts
+            self._parts = actions.from_space(env.single_action_space).parts
         self._method: Callable[[Any], Any] | None = None
         self._is_new = True
         self._has_warned = False
 
     def at_reset(self, infos: Any) -> np.ndarray | None:
-        """(E, A) bool after a reset of all, or None where everything is allowed."""
+        """(E, A) bool after a reset of all, or None if everything is allowed."""
         if self._is_new:
             self._is_new = False
             self._method = _method(self._env)
@@ -47,12 +47,12 @@ class Masks:
         return self.read(infos, 0)
 
     def at_load(self, over: np.ndarray | None) -> np.ndarray | None:
-        """The same where environments were loaded, which tell no infos; over as in `read`."""
+        """The same after environments were loaded, which returns no infos; `over` as in `read`."""
         self._method = _method(self._env)
         return self.read({}, 0, over)
 
     def _warn_of_unread(self, infos: Any) -> None:
-        """A UserWarning if masks are told where nobody looks for them."""
+        """Warns of masks in places that are not read."""
         has_masks = KEY in infos or self._method is not None
         if not self._parts and has_masks:
             self._warn_of_kind(f"infos[{KEY!r}]" if KEY in infos else f"{METHOD}()")
@@ -60,13 +60,13 @@ class Masks:
         if KEY in parts and not has_masks:
             _warn(
                 f"observation[{KEY!r}] is seen by the policy, but forbids no action: masks are "
-                f"taken from info[{KEY!r}] or a method {METHOD}()"
+                f"read from info[{KEY!r}] or a method {METHOD}()"
             )
         for key in sorted(_MISTAKEN & set(infos)) if self._parts and not has_masks else ():
-            _warn(f"infos[{key!r}] forbids no action: masks are taken from info[{KEY!r}]")
+            _warn(f"infos[{key!r}] forbids no action: masks are read from info[{KEY!r}]")
 
     def _warn_of_kind(self, source: str) -> None:
-        """Once: there are masks, but actions of a kind that takes none."""
+        """Warns, once, of masks for actions that cannot be masked."""
         if self._has_warned:
             return
         self._has_warned = True
@@ -76,7 +76,7 @@ class Masks:
             sizes = f"[2] * {space.n}"
         instead = f"; MultiDiscrete({sizes}) has the same actions" if is_binary else ""
         _warn(
-            f"{source} is not looked at: only Discrete and MultiDiscrete actions can be masked, "
+            f"{source} is ignored: only Discrete and MultiDiscrete actions can be masked, "
             f"and these are {space}{instead}"
         )
 
@@ -87,47 +87,49 @@ class Masks:
         over: np.ndarray | None = None,
         reset: tuple[np.ndarray, Any] | None = None,
     ) -> np.ndarray | None:
-        """(E, A) bool, or None where everything is allowed, from a reset or the step before.
+        """(E, A) bool, or None if everything is allowed, from the last reset or step.
 
-        step   the one that the masks are for, if steps are counted
-        over   (E,) environments whose next action has no effect: their masks are not looked at
-        reset  (E,) environments that were reset after the step, and the infos of that
+        step   the step that the masks are for, if steps are counted
+        over   (E,) environments whose next action has no effect: their masks are not read
+        reset  (E,) environments that were reset after the step, and the infos of that reset
 
-        ValueError names environment and step where a mask has another form or leaves no choice.
+        Raises ValueError with environment and step if a mask is malformed or leaves no choice.
         """
         if not self._parts:
-            if KEY in infos:  # first told after the reset
+            if KEY in infos:  # not yet in the reset's infos
                 self._warn_of_kind(f"infos[{KEY!r}]")
             return None
-        told = self._told(infos, step, over if reset is None else reset[0])
+        found = self._from_infos(infos, step, over if reset is None else reset[0])
         if reset is not None:
-            told = self._mixed(told, reset[0], self._told(reset[1], step, ~reset[0]))
-        if told is None and self._method is not None:
+            found = self._mixed(found, reset[0], self._from_infos(reset[1], step, ~reset[0]))
+        if found is None and self._method is not None:
             with Noted(METHOD):
-                given = self._method(over)
-            told = self._rows(given, step, over)
-        self._check_choices(told, step)
-        return told
+                returned = self._method(over)
+            found = self._rows(returned, step, over)
+        self._check_choices(found, step)
+        return found
 
-    def _check_choices(self, told: np.ndarray | None, step: int | None) -> None:
-        """ValueError where nothing is open."""
+    def _check_choices(self, found: np.ndarray | None, step: int | None) -> None:
+        """Raises ValueError where no choice is open."""
         try:
-            arrays.masks(told, None, self._parts, "environment", step)
+            arrays.masks(found, None, self._parts, "environment", step)
         except ValueError as error:
             raise UserError(
-                f"{error}: end the episode where nothing can be done (terminated=True), or leave "
-                "one choice open that does nothing"
+                f"{error}: end the episode where no action is possible (terminated=True), or leave "
+                "a choice open that does nothing"
             ) from None
 
-    def _mixed(self, told: Any, where: np.ndarray, first: Any) -> np.ndarray | None:
-        """`first` in the environments `where`, `told` in the others; None is: all is open."""
-        if told is None and first is None:
+    def _mixed(self, masks: Any, where: np.ndarray, first: Any) -> np.ndarray | None:
+        """`first` in the environments `where`, `masks` in the others; None means all open."""
+        if masks is None and first is None:
             return None
-        told, first = (self._open() if mask is None else mask for mask in (told, first))
-        return np.where(where[:, None], first, told)
+        masks, first = (self._open() if each is None else each for each in (masks, first))
+        return np.where(where[:, None], first, masks)
 
-    def _told(self, infos: Any, step: int | None, unread: np.ndarray | None) -> np.ndarray | None:
-        """What infos say; None if nothing."""
+    def _from_infos(
+        self, infos: Any, step: int | None, unread: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The masks in infos; None if there are none."""
         if KEY not in infos:
             return None
         where = infos.get("_" + KEY)
@@ -158,49 +160,62 @@ def _warn(words: str) -> None:
 
 
 def _method(env: Any) -> Callable[[Any], Any] | None:
-    """What gives the masks of all environments, if there is a method for that: a function of `over`
-    (E,) bool or None, whose environments need not be asked.
+    """A function that returns the masks of all environments, if they have a method for that. Its
+    argument `over` (E,) bool or None says which environments it can leave out.
     """
     from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
     base = env.unwrapped
-    ask = next((a for a in (getattr(e, METHOD, None) for e in (env, base)) if callable(a)), None)
-    if ask is not None:
-        return lambda over: ask()
+    found = [getattr(each, METHOD, None) for each in (env, base)]
+    method = next(filter(callable, found), None)
+    if method is not None:
+        return lambda over: method()
     if not isinstance(base, SyncVectorEnv | AsyncVectorEnv):
         return None
-    # Asked of each first: a process that lacks an attribute dies of the question.
+    # Checked first: a process dies when an attribute is requested that it lacks.
     has_it = base.call("has_wrapper_attr", METHOD)
     if isinstance(base, SyncVectorEnv):
         return (lambda over: _of_each(base.envs, has_it, over)) if any(has_it) else None
     if any(has_it) and not all(has_it):
-        _warn(f"{METHOD}() is not asked, as only some of the environments have it")
+        _warn(f"{METHOD}() is ignored, because only some of the environments have it")
     return (lambda over: _of_processes(base, over)) if all(has_it) else None
 
 
 def _of_processes(base: Any, over: Any) -> np.ndarray:
-    """The masks of environments with processes of their own; those that are `over` are not asked,
-    which `AsyncVectorEnv.call` cannot do.
+    """The masks of environments in processes, but for those that are `over`, which
+    `AsyncVectorEnv.call` cannot leave out.
     """
     if over is None or not over.any():
         return _array_of(base.call(METHOD))
-    asked = np.flatnonzero(~over).tolist()
-    for env in asked:
+    called = np.flatnonzero(~over).tolist()
+    for env in called:
         base.parent_pipes[env].send(("_call", (METHOD, (), {})))
-    given, successes = [None] * len(over), [True] * len(over)
-    for env in asked:
-        given[env], successes[env] = base.parent_pipes[env].recv()
-    base._raise_if_errors(successes)
+    given, failed = [None] * len(over), 0
+    for env in called:
+        given[env], succeeded = base.parent_pipes[env].recv()
+        failed += not succeeded
+    _raise_last(base, failed)
     return _array_of(given)
 
 
+def _raise_last(base: Any, failed: int) -> None:
+    """Raises what the last of the `failed` processes raised, as `AsyncVectorEnv` does."""
+    for left in reversed(range(failed)):
+        env, kind, value, traceback = base.error_queue.get()
+        base.parent_pipes[env].close()  # its process has ended
+        if not left:
+            error = kind(value)
+            error.add_note(traceback)
+            raise error
+
+
 def _of_each(envs: Any, has_it: Any, over: Any) -> np.ndarray:
-    """The masks of environments in this process; None where there is none, or no use for it."""
-    asked = np.asarray(has_it, bool) if over is None else np.asarray(has_it, bool) & ~over
-    return _array_of([_ask(env) if asked[e] else None for e, env in enumerate(envs)])
+    """The masks of environments in this process; None where there is none or it is not needed."""
+    called = np.asarray(has_it, bool) if over is None else np.asarray(has_it, bool) & ~over
+    return _array_of([_mask_of(env) if called[e] else None for e, env in enumerate(envs)])
 
 
-def _ask(env: Any) -> Any:
+def _mask_of(env: Any) -> Any:
     mask = env.get_wrapper_attr(METHOD)
     return mask() if callable(mask) else mask
 

@@ -1,4 +1,4 @@
-"""Notes on exceptions: which of them an environment raised, and in which of its calls."""
+"""Notes on exceptions that environments raise: they name the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NOTE = "raised by the environment's "
 
 
 class Noted:
-    """An exception from in here passes through, with a note on which of its calls raised it."""
+    """A context that adds a note with the environment's `call` to exceptions raised in it."""
 
     def __init__(self, call: str) -> None:
         self._call = call
@@ -21,6 +21,6 @@ class Noted:
             error.add_note(_NOTE + self._call)
 
 
-def is_environments(error: BaseException) -> bool:
+def is_from_environment(error: BaseException) -> bool:
     """Whether the environment itself raised `error`."""
     return any(note.startswith(_NOTE) for note in getattr(error, "__notes__", ()))

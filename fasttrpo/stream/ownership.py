@@ -1,6 +1,6 @@
-"""Who closes an environment: the user what was passed, fasttrpo what it made from a name.
+"""Who closes an environment: users close what they passed, fasttrpo what it made from a name.
 
-Gymnasium 1.1 to 1.2.3 closes every `VectorEnv` that is garbage-collected; later versions none.
+Gymnasium 1.1 to 1.2.3 closes every garbage-collected `VectorEnv`; later versions do not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Kept:
-    """A mix-in, before `VectorEnv`: what is inside stays open when this is garbage-collected."""
+    """A mix-in, before `VectorEnv`: garbage collection does not close the environments inside."""
 
     def __del__(self) -> None:
         pass
@@ -20,17 +20,17 @@ class Kept:
 
 @functools.cache
 def kept(kind: type) -> type:
-    """`kind`, a class of vector environments, as `Kept`."""
+    """A subclass of `kind`, a class of vector environments, that is `Kept`."""
     return type(kind.__name__, (Kept, kind), {"__module__": __name__})
 
 
 def close_at_end(vector_env: Any) -> Any:
-    """`vector_env`, whose single environments are closed once: when it is closed, or when nobody
-    holds it any more.
+    """`vector_env`, whose single environments are closed once: when it is closed or
+    garbage-collected.
     """
     base = vector_env.unwrapped
     end = weakref.finalize(base, _close, tuple(getattr(base, "envs", ())))
-    base.close_extras = lambda **_: end()  # what `close` calls; nothing if it was called before
+    base.close_extras = lambda **_: end()  # `close` calls it; a second call does nothing
     return vector_env
 
 

@@ -1,18 +1,18 @@
-"""Seeds of environments: such as every simulator takes."""
+"""Seeds that every simulator accepts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 LIMIT = 2**31
-"""Simulators that keep seeds in a C int take less; so do those in NumPy's old generators."""
+"""Simulators that store seeds in a C int, or use NumPy's old generators, need less."""
 
 
 def of_env(seed: int, env: Any) -> int:
-    """`seed` for `env.reset`, which seeds environment e with this + e: all are below 2**31.
+    """A seed for `env.reset`, which seeds environment e with seed + e: all stay below 2**31.
 
-    A seed that is small enough stays. Environments of fasttrpo's own take every seed; their class
-    has `takes_any_seed`.
+    Small seeds are unchanged. fasttrpo's own environments accept any seed; their class has
+    `takes_any_seed`.
     """
     if getattr(type(env.unwrapped), "takes_any_seed", False):
         return seed

@@ -1,7 +1,7 @@
-"""A vector environment's steps, in order.
+"""The steps of a vector environment, in order.
 
 Gymnasium's vector environments start the next episode in one of three ways; `Stream` hides the
-difference. E environments; observations keep the environment's own shape here.
+difference. There are E environments; observations have the environment's own shape here.
 """
 
 from __future__ import annotations
@@ -9,37 +9,41 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from fasttrpo.errors import UserError
+from fasttrpo.protocols import CompiledAgent
 from fasttrpo.spaces import batches
 from fasttrpo.stream import answers, workers
-from fasttrpo.stream.answers import Asked
+from fasttrpo.stream.answers import ExplainedCall
 from fasttrpo.stream.infos import columns
 from fasttrpo.stream.masks import Masks
 from fasttrpo.stream.notes import Noted
 from fasttrpo.stream.seeds import of_env
 from fasttrpo.stream.step import Step
 
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
 PIECE = 0.05  # seconds
 
 
 class Pace:
-    """How many rows to collect until the next look for signals: some 50 ms of them."""
+    """How many rows to collect between two checks for signals: about 50 ms of them."""
 
     def __init__(self) -> None:
         self.rows = 1
 
     def took(self, rows: int, seconds: float) -> None:
-        """Rows were collected in that time. Few at first, for a step may take long."""
+        """Adapts to the last collection. Starts with few rows, because a step can be slow."""
         fitting = int(rows * PIECE / max(seconds, 1e-9))
         self.rows = max(1, min(fitting, 8 * self.rows))
 
 
-# The stream that moved an environment last, by the environment itself.
+# Environment -> the stream that last stepped or reset it.
 _streams: WeakKeyDictionary[Any, ref[Stream]] = WeakKeyDictionary()
 
 
@@ -47,56 +51,55 @@ class Stream:
     """A vector environment's steps, the same under each of Gymnasium's autoreset modes.
 
     NEXT_STEP   the call after an episode's end only resets: `Step.skip`
-    SAME_STEP   the observation returned is the next episode's first; the last one of the
-                episode that ended is infos["final_obs"]
-    DISABLED    nothing resets by itself: environments that ended are reset here
+    SAME_STEP   the returned observation is the next episode's first; infos["final_obs"] has the
+                last one of the episode that ended
+    DISABLED    the environment does not reset itself: it is reset here
 
-    An environment that reports no mode is taken for NEXT_STEP, with a warning, as Gymnasium's
-    own wrappers do. What the environment raises passes through with a note that says so. Where a
-    process of its own ended, this is a RuntimeError which names it.
+    An environment that reports no mode is assumed to be NEXT_STEP, with a warning, as Gymnasium's
+    wrappers assume. Exceptions of the environment pass through, with a note that names the call. If
+    a process of the environment ended, a RuntimeError names the process.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: VectorEnv) -> None:
         from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
-        self.env = env
+        self.env: Any = env  # with what only compiled environments have
         self._nowhere = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
-        self._mode = _autoreset_mode(env, AutoresetMode)
-        # Asked of the class, for a wrapper may hand on what it does not have itself.
-        self.steps_in_c = hasattr(type(env), "steps_in_c") and env.steps_in_c
+        self.mode = _autoreset_mode(env, AutoresetMode)
+        self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
         self._masks = Masks(env)
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Forgets where the environment is; `reset` is needed next."""
+        """Makes `reset` necessary before the next step."""
         self.obs: Any = None
         self.masks: np.ndarray | None = None
         self._over = self._nowhere
 
     def reset(self, seed: int | None = None) -> None:
-        """Starts an episode in every environment, after whatever call was broken off there.
+        """Starts an episode in every environment, also after an interrupted call.
 
-        `obs` (E, *obs) is what the agent sees next, `masks` (E, A) which choices are open, or None.
-        The environment gets the seed as `seeds.of_env` has it.
+        Sets `obs` (E, *obs), which the agent sees next, and `masks` (E, A), the open choices, or
+        None. `seeds.of_env` makes the seed fit the environment.
         """
         self.interrupt()
         seed = None if seed is None else of_env(seed, self.env)
         self._claim()
-        with Asked("reset"):
+        with ExplainedCall("reset"):
             workers.settle(self.env)
             answer = workers.call(self.env, self.env.reset, seed=seed)
             self.obs, infos = self._first(answer)
         self.masks = self._masks.at_reset(infos)
 
     def _claim(self) -> None:
-        """Any other stream of these environments has to reset them before it goes on."""
+        """Makes any other stream of these environments reset them before its next step."""
         envs = getattr(self.env, "envs", None)
         for each in envs if isinstance(envs, list | tuple) else (self.env,):
-            # Of a class that cannot be a key, or only looks like an environment.
+            # The class may not be hashable, or only look like an environment.
             with suppress(TypeError, AttributeError, RuntimeError):
                 base = getattr(each, "unwrapped", each)
                 other = _streams[base]() if base in _streams else None
@@ -110,10 +113,10 @@ class Stream:
         return obs, columns(infos, self.env.num_envs)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Where the environment stands, for `load_state`; empty if it cannot tell.
+        """The environment's state, for `load_state`; empty if it cannot be saved.
 
-        It can if its class has `is_savable`, which is true: `save` then gives bytes, and `load`
-        takes them and returns the observations there. An environment that a wrapper hides cannot.
+        It can be if its class has `is_savable` and this is true: `save` then returns bytes, and
+        `load` restores them and returns the observations. A wrapped environment cannot be saved.
         """
         if self.obs is None or not _is_savable(self.env):
             return {}
@@ -121,9 +124,10 @@ class Stream:
         return {"environment": saved, "environment_over": self._over.copy()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> bool:
-        """Goes on where `state` was called, and tells whether it can; if not, `reset` is next.
+        """Restores what `state` returned; returns False if that is impossible, and leaves the
+        stream to be reset.
 
-        ValueError for what is not this environment's.
+        Raises ValueError for a state of another environment.
         """
         if not {"environment", "environment_over"} <= set(state) or not _is_savable(self.env):
             return False
@@ -134,17 +138,17 @@ class Stream:
             return False
         self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
-        is_next_step = self._mode is self._modes.NEXT_STEP
+        is_next_step = self.mode is self._modes.NEXT_STEP
         self._over = self.env.over if is_next_step and hasattr(self.env, "over") else over
         self.masks = self._masks.at_load(self._over if is_next_step else None)
         return True
 
     def step(self, actions: np.ndarray, row: int | None = None) -> Step:
-        """Sends E actions. ValueError or TypeError if the environment's answer has no such form.
+        """Sends E actions. Raises ValueError or TypeError if the answer is malformed.
 
-        row  the rollout's step that this is, for the note on an exception
+        row  the number of the step in the rollout, for the note on an exception
         """
-        with Asked("step" if row is None else f"step at step {row}"):
+        with ExplainedCall("step" if row is None else f"step at step {row}"):
             answer = workers.call(self.env, self.env.step, actions)
             answer = answers.of_vector_env(answer, "step")
         n_envs = self.env.num_envs
@@ -153,21 +157,21 @@ class Stream:
         terminated = answers.truths("terminated", terminated, n_envs)
         truncated = answers.truths("truncated", truncated, n_envs)
         infos = columns(infos, n_envs)
-        skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere
+        skip = self._over if self.mode is self._modes.NEXT_STEP else self._nowhere
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
-            next_obs, obs, reset = self._turn(obs, done, infos, terminated)
-            over = done if self._mode is self._modes.NEXT_STEP else None
+            next_obs, obs, reset = self._next_episodes(obs, done, infos, terminated)
+            over = done if self.mode is self._modes.NEXT_STEP else None
         self.obs, self._over = obs, done
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
-    def run(self, agent: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Steps of the agent's own into its rollout, without Python in between (`steps_in_c`).
+    def run(self, agent: CompiledAgent, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Collects `n_steps` rows into the agent's rollout in C (`steps_in_c`).
 
-        Returns the episodes that ended, and the returns and lengths (E,) of those under way;
-        raises as `step` and the agent's `act` and `push` do.
+        Returns the episodes that ended, and the returns and lengths so far (E,) of the unfinished
+        ones. Raises what `step` and the agent's `act` and `push` raise.
         """
         with self.env.envs_in_c:
             episodes, failure = agent.collect(self.env.capsule, n_steps, self.env.is_single)
@@ -179,34 +183,39 @@ class Stream:
         self.masks = self._masks.read({}, None)
         return episodes, *under_way
 
-    def _turn(
+    def _next_episodes(
         self, obs: Any, done: np.ndarray, infos: dict[str, Any], terminated: np.ndarray
     ) -> tuple[Any, Any, Any]:
-        """Where episodes ended: the observation after the step, and what the agent sees next; and
-        where environments were reset here, the infos of that.
+        """At the end of episodes: the observation after the step, what the agent sees next, and,
+        if environments were reset here, which ones and the infos of the reset.
 
-        Nothing is learnt from the observation after a termination: where it is missing or not
-        finite, the one before stands for it.
+        The observation after a termination is not used: where it is missing or not finite, the
+        previous one replaces it.
         """
         if not self._has_parts:
             obs = np.asarray(obs)
         unneeded = done & terminated
-        if self._mode is self._modes.SAME_STEP:
+        if self.mode is self._modes.SAME_STEP:
             return _final_observations(obs, done, infos, unneeded, self.obs), obs, None
         lost = ~batches.are_finite(obs, unneeded)
         if np.count_nonzero(lost):
             obs = batches.replaced(obs, lost, self.obs)
-        if self._mode is self._modes.DISABLED:
+        if self.mode is self._modes.DISABLED:
             # The environment may write the reset observations into the array it just returned.
             after = batches.copy(obs)
-            with Asked("reset"):
+            with ExplainedCall("reset"):
                 first, infos = self._first(self.env.reset(options={"reset_mask": done.copy()}))
             return after, batches.replaced(after, done, first), (done, infos)
         return obs, obs, None
 
 
+def _steps_in_c(env: Any) -> bool:
+    """Looked up in the class, because a wrapper can forward attributes of what is inside."""
+    return hasattr(type(env), "steps_in_c") and env.steps_in_c
+
+
 def _is_savable(env: Any) -> bool:
-    """Whether `save` and `load` are the environment's own, and work: see `Stream.state`."""
+    """Whether `save` and `load` are the environment's own and work: see `Stream.state`."""
     return hasattr(type(env), "is_savable") and bool(env.is_savable)
 
 
@@ -214,10 +223,10 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
     mode = _declared_mode(env, modes)
     if mode is None:
         warnings.warn(
-            f"{env} reports no metadata['autoreset_mode']; taken for NEXT_STEP. If it resets in "
-            "another way, episodes are cut in the wrong places: say which, env.metadata = "
+            f"{env} reports no metadata['autoreset_mode']; assuming NEXT_STEP. If it resets in "
+            "another way, episodes are cut in the wrong places. Declare the mode: env.metadata = "
             "{**env.metadata, 'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP} (or "
-            "NEXT_STEP, DISABLED), before the model gets it",
+            "NEXT_STEP, DISABLED), before you pass it to the model",
             UserWarning,
             stacklevel=5,
         )
@@ -226,10 +235,10 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
 
 
 def _declared_mode(env: Any, modes: Any) -> Any:
-    """The mode that the environment says it has, or None.
+    """The mode that the environment declares, or None.
 
     Gymnasium 1.1's vector environments write theirs into a dict that all environments of a class
-    share, so that the last one made speaks for the others: their attribute knows better.
+    share, so that it has the mode of the last one made: their attribute is right.
     """
     metadata, base = getattr(env, "metadata", None) or {}, env.unwrapped
     mode, own = metadata.get("autoreset_mode"), getattr(base, "autoreset_mode", None)
@@ -238,10 +247,10 @@ def _declared_mode(env: Any, modes: Any) -> Any:
 
 
 def _final_observations(
-    obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, seen: Any
+    obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, previous: Any
 ) -> Any:
     """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows; where
-    these are unneeded (E,) and missing or not finite, what was `seen` before.
+    these are unneeded (E,) and missing or not finite, the `previous` ones.
     """
     final, missing = infos.get("final_obs"), np.zeros_like(done)
     if final is not None and not isinstance(final, Mapping | tuple):
@@ -254,10 +263,10 @@ def _final_observations(
     try:
         lost = missing | ~batches.are_finite(final, unneeded & ~missing)
         if np.count_nonzero(lost):
-            obs = batches.replaced(obs, lost, seen)
+            obs = batches.replaced(obs, lost, previous)
         return batches.replaced(obs, done & ~lost, final)
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(
-            "the last observation of an episode (infos['final_obs']) has not the form of the "
+            "the last observation of an episode (infos['final_obs']) differs in form from the "
             f"others: {' '.join(str(error).split())}"
         ) from error

@@ -1,8 +1,8 @@
-"""Vector environments with processes of their own, after a call that was broken off.
+"""Recovery of vector environments in processes after an interrupted call.
 
-An interrupt or an exception in the midst of a step leaves answers in the pipes, which the next
-call would take for its own. A process answers each request once, in order: so `settle` sends one
-whose answer cannot be mistaken, and reads until that comes.
+An interrupt or an exception during a step leaves answers in the pipes, which the next call would
+read as its own. A process answers each request once, in order. So `settle` sends a request whose
+answer is unmistakable, and reads until that arrives.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-_PIPE_ENDED = (EOFError, ConnectionError)  # what a pipe raises whose other end is gone
-PATIENCE = 10.0  # seconds for a step that is under way, where new processes can be started
+from fasttrpo.checks.imported import is_instance
+
+_SUBPROC_VEC_ENV = "stable_baselines3.common.vec_env.subproc_vec_env", "SubprocVecEnv"
+_PROC_CONCAT_VEC = "supersuit.vector.multiproc_vec", "ProcConcatVec"
+_PIPE_ENDED = (EOFError, ConnectionError)  # raised by a pipe whose other end is closed
+PATIENCE = 10.0  # seconds for a running step, if new processes can be started
 _unanswered: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-"""Of each pipe, how many of our requests: more than one if `settle` itself was interrupted."""
+"""Our requests that are not answered yet, by pipe; several if `settle` was interrupted."""
 
 
 class Workers(NamedTuple):
@@ -28,18 +32,18 @@ class Workers(NamedTuple):
     pipes: Any
     processes: Any
     request: Any
-    """what to send"""
+    """the request to send"""
     is_answer: Callable[[Any], bool]
-    """whether this is the answer to it, and to nothing else"""
-    can_begin_anew: bool
-    """whether the environment knows how its own environments are made"""
+    """whether an answer is that to `request`, and to no other request"""
+    can_restart: bool
+    """whether the environment knows how to make its environments"""
 
 
 def settle(env: Any) -> None:
-    """Readies the processes of a vector environment for a reset; does nothing to any other.
+    """Prepares the processes of a vector environment for a reset; ignores other environments.
 
-    Answers that nobody read are dropped. Where processes ended or do not answer, an
-    `AsyncVectorEnv` starts new ones, with a warning; RuntimeError for others, which cannot.
+    Unread answers are dropped. If processes ended or do not answer, an `AsyncVectorEnv` starts new
+    ones, with a warning; others cannot, and RuntimeError is raised.
     """
     base = _base(env)
     workers = _workers(base)
@@ -47,14 +51,14 @@ def settle(env: Any) -> None:
         return
     if _is_drained(workers):
         _forget_pending(base)
-    elif workers.can_begin_anew:
-        _begin_anew(base)
+    elif workers.can_restart:
+        _restart(base)
     else:
         raise RuntimeError(_what_ended(base, workers))
 
 
 def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-    """What one of its calls answers; RuntimeError names the process that ended, if one did."""
+    """Calls a method of the environment. RuntimeError names the process, if one ended."""
     try:
         return function(*args, **keywords)
     except _PIPE_ENDED as error:
@@ -69,7 +73,7 @@ def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) ->
 
 
 def _base(env: Any) -> Any:
-    """What is inside all wrappers: Gymnasium's, Stable-Baselines3's and ours for these."""
+    """The environment inside all wrappers: Gymnasium's, SB3's, and our own of `VecEnv`s."""
     env = getattr(env, "vec_env", env)
     return getattr(env, "unwrapped", env)
 
@@ -77,13 +81,12 @@ def _base(env: Any) -> Any:
 def _workers(base: Any) -> Workers | None:
     from gymnasium.vector import AsyncVectorEnv
 
-    kinds = {kind.__name__ for kind in type(base).__mro__}
     if isinstance(base, AsyncVectorEnv):
         about = base.observation_mode, base.single_observation_space, base.single_action_space
         return Workers(base.parent_pipes, base.processes, ("_check_spaces", about), _is_check, True)
-    if "SubprocVecEnv" in kinds:  # Stable-Baselines3's
+    if is_instance(base, *_SUBPROC_VEC_ENV):
         return Workers(base.remotes, base.processes, ("get_spaces", None), _are_spaces, False)
-    if "ProcConcatVec" in kinds:  # SuperSuit's
+    if is_instance(base, *_PROC_CONCAT_VEC):
         return Workers(base.pipes, base.procs, ("env_is_wrapped", Workers), _are_bools, False)
     return None
 
@@ -101,7 +104,7 @@ def _are_spaces(answer: Any) -> bool:
 
 
 def _are_bools(answer: Any) -> bool:
-    """Python's or, with older versions of Gymnasium, NumPy's."""
+    """Python bools or, from older versions of Gymnasium, NumPy bools."""
     is_list = isinstance(answer, list) and bool(answer)
     return is_list and all(isinstance(x, bool | np.bool_) for x in answer)
 
@@ -110,8 +113,8 @@ def _are_bools(answer: Any) -> bool:
 
 
 def _is_drained(workers: Workers) -> bool:
-    """Reads what nobody read; whether all processes are there and answer."""
-    until = time.monotonic() + PATIENCE if workers.can_begin_anew else None
+    """Drops unread answers; returns whether all processes live and answer."""
+    until = time.monotonic() + PATIENCE if workers.can_restart else None
     try:
         for pipe in workers.pipes:
             pipe.send(workers.request)
@@ -130,22 +133,22 @@ def _answers(pipe: Any, is_answer: Callable[[Any], bool], until: float | None) -
 
 
 def _forget_pending(base: Any) -> None:
-    """As after the answer to the last call."""
+    """Marks the last call as answered."""
     from gymnasium.vector.async_vector_env import AsyncState
 
     if hasattr(base, "_state"):
-        base._state = AsyncState.DEFAULT
+        base._state = AsyncState.DEFAULT  # noqa: SLF001 - Gymnasium has no call that forgets one
     if hasattr(base, "waiting"):
         base.waiting = False
 
 
-def _begin_anew(base: Any) -> None:
+def _restart(base: Any) -> None:
     """The same `AsyncVectorEnv` with new processes, whose environments its env_fns make."""
     from gymnasium.vector import AsyncVectorEnv
 
     warnings.warn(
-        f"{base}: processes have ended, or do not answer; new ones are started, whose environments "
-        "are as env_fns makes them",
+        f"{base}: processes have ended or do not answer; new ones are started, with fresh "
+        "environments from env_fns",
         RuntimeWarning,
         stacklevel=5,
     )
@@ -174,8 +177,8 @@ def _dead(workers: Workers) -> dict[int, int | None]:
 def _what_ended(base: Any, workers: Workers) -> str:
     remedy = (
         "the next `learn` starts new ones"
-        if workers.can_begin_anew
-        else "make the environment anew and pass it to set_env"
+        if workers.can_restart
+        else "make a new environment and pass it to set_env"
     )
     codes = ", ".join(f"{e} (exit code {code})" for e, code in _dead(workers).items())
     return (

@@ -1,1 +1,1 @@
-"""A run: collect, update, record, and again, with callbacks and logs."""
+"""A run: repeats collect, update, record, with callbacks and logs."""

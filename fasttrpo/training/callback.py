@@ -1,7 +1,7 @@
-"""What is called as a model learns: the moments, lists of callbacks, and plain functions as such.
+"""The base classes of callbacks, lists of callbacks, and functions as callbacks.
 
-The names and the moments are Stable-Baselines3's. `fasttrpo.callbacks` has them all, with those
-that evaluate, save and stop.
+Names and events are Stable-Baselines3's. `fasttrpo.callbacks` exports them, together with the
+callbacks that evaluate, save and stop.
 """
 
 from __future__ import annotations
@@ -10,33 +10,48 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from fasttrpo.errors import UserTypeError
+from fasttrpo.protocols import Record
+
+if TYPE_CHECKING:
+    from fasttrpo.logs.logger import Logger
+    from fasttrpo.protocols import Callback, CallbackLike
+    from fasttrpo.trpo import TRPO
 
 EACH, EVER = 0, sys.maxsize  # rows
 
 
-def goes_on(answer: Any) -> bool:
-    """Whether a callback's answer lets learning go on: all but False, NumPy's (of a comparison of
-    its numbers) included.
+def continues(answer: Any) -> bool:
+    """Whether learning continues after a callback returned this: unless it is False, Python's or
+    NumPy's.
     """
     return not (isinstance(answer, bool | np.bool_) and not answer)
 
 
+# What a callback does in a step. A class that overrides one of these must see every row, unless it
+# overrides `rows_until_step` too.
+_PER_STEP = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
+
+
+def _each_row(callback: Any) -> int:
+    return EACH
+
+
 class BaseCallback:
-    """A callback: derive from it and override the moments that matter.
+    """A callback: derive a class from it and override the methods for the events that matter.
 
     _init_callback, _on_training_start, _on_rollout_start, _on_step, _on_rollout_end, _on_record,
     _on_training_end, _on_exception
 
-    `_on_step` is called after each step of the vector environment; where it returns False (None,
-    unlike there, is no word on it), learning stops and the rollout in progress is dropped.
-    `_on_record` (fasttrpo's own) is called after each iteration with its record, and may return
-    False too, which stops with nothing dropped. `_on_exception` (its own, too) is called with what
-    ends learning, Ctrl-C included, before that goes on to the caller.
+    `_on_step` is called after each step of the vector environment. If it returns False, learning
+    stops and the unfinished rollout is dropped; None, unlike in SB3, does not stop. `_on_record`
+    (not in SB3) is called after each iteration with its record; False stops, and nothing is
+    dropped. `_on_exception` (not in SB3) is called with the exception that ends learning, Ctrl-C
+    included, before it is raised to the caller.
 
     model, training_env, logger    the model, its vector environment and its log
     n_calls        steps of the vector environment since this callback was made
@@ -45,22 +60,34 @@ class BaseCallback:
                    values, log_probs, rewards, dones, new_obs (after a reset, if there was one) and
                    infos, a list of E dicts; where an episode ended these have "episode" (r, l, t),
                    "terminal_observation" and "TimeLimit.truncated"; n_steps counts the rollout's
-                   rows from 0. Without a step of its own to see (below): n_steps alone.
-    parent         the `EventCallback` that this one is called by, while that lives
+                   rows from 0. If rows are not stepped one by one (below): n_steps only.
+    parent         the `EventCallback` that calls this one, while it lives
 
-    A callback may change settings at any moment: they count from the next iteration on. `set_env`
-    and `set_random_seed` are a RuntimeError in `_on_step`; so are new parameters and `update`, and
-    in `_on_rollout_end` too, before the update is made. `set_logger` takes effect at once.
+    A callback can change settings at any time; they take effect in the next iteration. In
+    `_on_step`, `set_env` and `set_random_seed` fail with RuntimeError; so do new parameters and
+    `update`, there and in `_on_rollout_end`, until the update is done. `set_logger` takes effect at
+    once.
 
-    Compiled environments step many rows without Python in between. That stays so where no callback
-    has an `_on_step` of its own, and where each says in `rows_until_step` how many rows may pass
-    before it is called next. Otherwise the rows are stepped one by one, with the same bits.
+    Compiled environments step many rows without Python in between, unless a callback overrides
+    `_on_step` without `rows_until_step`, which says how many rows can pass before the next call.
+    The rows are then stepped one by one, with the same bits.
     """
 
+    model: TRPO
     _parent: Callable[[], Any] | None = None
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """A class that overrides a method of `_PER_STEP` only is called after every row."""
+        super().__init_subclass__(**keywords)
+        if "rows_until_step" in vars(cls):
+            return
+        rows = cls.rows_until_step
+        base = next(b for b in cls.__bases__ if getattr(b, "rows_until_step", None) is rows)
+        if any(getattr(base, name, None) is not getattr(cls, name) for name in _PER_STEP):
+            cls.rows_until_step = _each_row  # type: ignore[assignment]
+
     def __init__(self, verbose: int = 0) -> None:
-        self.model: Any = None
+        self.model = None  # type: ignore[assignment] # until `init_callback`
         self.n_calls = 0
         self.num_timesteps = 0
         self.verbose = verbose
@@ -69,7 +96,7 @@ class BaseCallback:
 
     @property
     def parent(self) -> Any:
-        """Held weakly: no cycle of callbacks keeps a model alive."""
+        """Held weakly, so that no cycle of callbacks keeps a model alive."""
         return None if self._parent is None else self._parent()
 
     @parent.setter
@@ -77,7 +104,7 @@ class BaseCallback:
         self._parent = None if callback is None else weakref.ref(callback)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: without the parent, which `init_callback` gives again."""
+        """For pickle and copy: without the parent, which `init_callback` sets again."""
         return {name: value for name, value in vars(self).items() if name != "_parent"}
 
     @property
@@ -86,14 +113,14 @@ class BaseCallback:
         return self.model.get_env()
 
     @property
-    def logger(self) -> Any:
+    def logger(self) -> Logger:
         """The model's log: `logger.record(key, value)`."""
         return self.model.logger
 
     # -- what the loop calls ----------------------------------------------------------------------
 
     def init_callback(self, model: Any) -> None:
-        """Before anything else: the model."""
+        """Called first, with the model."""
         self.model = model
         self._init_callback()
 
@@ -108,7 +135,7 @@ class BaseCallback:
         self._on_rollout_start()
 
     def pass_by(self, rows: int) -> None:
-        """Rows that need no call happened."""
+        """Rows were collected that this callback need not see."""
         self.n_calls += rows
         self.num_timesteps = self.model.num_timesteps
 
@@ -121,38 +148,37 @@ class BaseCallback:
         """A rollout is full; the update follows."""
         self._on_rollout_end()
 
-    def on_record(self, record: dict[str, Any]) -> bool:
+    def on_record(self, record: Record) -> bool:
         """An iteration ended; False stops."""
         self.num_timesteps = self.model.num_timesteps
-        return goes_on(self._on_record(record))
+        return continues(self._on_record(record))
 
     def on_training_end(self) -> None:
         """Learning ends, unless by an exception."""
         self._on_training_end()
 
     def on_exception(self, error: BaseException) -> None:
-        """Learning ends by an exception; the model is as its last iteration left it.
+        """Learning ends with an exception; the model is as its last iteration left it.
 
-        One that has not been given the model yet is not told: another's turn failed before.
+        Does nothing if `init_callback` of another callback failed before this one's was called.
         """
         if self.model is not None:
             self._on_exception(error)
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
-        """New values of the loop's variables."""
+        """Takes the loop's variables."""
         self.locals.update(locals_)
         self.update_child_locals(locals_)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """Hands them on, where there is someone."""
+        """Passes them to the child callbacks."""
 
-    # -- what a subclass may say ------------------------------------------------------------------
+    # -- what subclasses override -----------------------------------------------------------------
 
     def rows_until_step(self) -> int:
-        """How many rows from now `_on_step` has to be called: it is not needed before.
+        """How many rows can pass until `_on_step` must be called.
 
-        Only asked where the class that says so knows of the `_on_step` at hand: in a subclass with
-        an `_on_step` of its own, and no word on this, each row counts (EACH).
+        A subclass that overrides `_on_step`, but not this, is called after each row (EACH).
         """
         return EVER
 
@@ -171,7 +197,7 @@ class BaseCallback:
     def _on_rollout_end(self) -> None:
         pass
 
-    def _on_record(self, record: dict[str, Any]) -> bool | None:
+    def _on_record(self, record: Record) -> bool | None:
         return True
 
     def _on_training_end(self) -> None:
@@ -181,11 +207,11 @@ class BaseCallback:
         pass
 
 
-def tell(callback: Any, error: BaseException) -> None:
-    """Tells one callback what ends learning. Where it fails itself, a note on `error` says so: the
-    others still have their turn, and the caller sees what came first.
+def notify(callback: Any, error: BaseException) -> None:
+    """Calls `on_exception`. If this fails itself, a note on `error` says so: the other callbacks
+    are still called, and the caller sees the first exception.
     """
-    if not hasattr(callback, "on_exception"):  # Stable-Baselines3's own have not
+    if not hasattr(callback, "on_exception"):  # SB3's callbacks have none
         return
     try:
         callback.on_exception(error)
@@ -193,17 +219,11 @@ def tell(callback: Any, error: BaseException) -> None:
         error.add_note(f"{type(callback).__name__}.on_exception failed: {failure!r}")
 
 
-_OF_STEPS = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
-
-
 def rows_until_step(callback: Any) -> int:
-    """After how many rows the callback is to be called; EACH: in each, with all its `locals`."""
-    kind = type(callback)
-    knows = _owner(kind, "rows_until_step")
-    for name in _OF_STEPS:
-        owner = _owner(kind, name)
-        if knows is None or name in vars(callback) or (owner and not issubclass(knows, owner)):
-            return EACH
+    """After how many rows the callback must be called; EACH: after each, with all its `locals`."""
+    knows = hasattr(callback, "rows_until_step")
+    if not knows or any(name in vars(callback) for name in _PER_STEP):
+        return EACH
     return callback.rows_until_step()
 
 
@@ -212,19 +232,14 @@ def rows_to_multiple(n_calls: int, freq: int) -> int:
     return freq - n_calls % freq
 
 
-def _owner(kind: type, name: str) -> type | None:
-    """The class that a method comes from."""
-    return next((base for base in kind.__mro__ if name in vars(base)), None)
-
-
 def adopt(child: Any, parent: Any) -> None:
-    """Makes one the other's `parent`, held weakly by callbacks of Stable-Baselines3's too."""
+    """Sets the child's `parent`; SB3 callbacks hold it weakly too."""
     if child is not None:
         child.parent = parent if isinstance(child, BaseCallback) else weakref.proxy(parent)
 
 
-def loosen(callback: Any, seen: set[int] | None = None) -> None:
-    """Lets what Stable-Baselines3's callbacks call hold its `parent` weakly, as it is here."""
+def weaken_parents(callback: Any, seen: set[int] | None = None) -> None:
+    """Makes the children of SB3 callbacks hold their `parent` weakly, as ours do."""
     seen = set() if seen is None else seen
     if id(callback) in seen or not hasattr(callback, "__dict__"):
         return
@@ -235,27 +250,27 @@ def loosen(callback: Any, seen: set[int] | None = None) -> None:
                 continue
             if getattr(child, "parent", None) is callback:
                 adopt(child, callback)
-            loosen(child, seen)
+            weaken_parents(child, seen)
 
 
 class EventCallback(BaseCallback):
-    """Calls another callback's `on_step` on an event (`_on_event`); base class of such."""
+    """Base class of callbacks that call another one's `on_step` on an event (`_on_event`)."""
 
-    def __init__(self, callback: Any = None, verbose: int = 0) -> None:
+    def __init__(self, callback: CallbackLike = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = None if callback is None else as_callback(callback)
         adopt(self.callback, self)
 
     def init_callback(self, model: Any) -> None:
-        """The child's turn comes first: it may be asked for in this one's."""
+        """The child's is called first, because this one can use the child."""
         if self.callback is not None:
-            if getattr(self.callback, "parent", None) is None:  # a copy's
+            if getattr(self.callback, "parent", None) is None:  # in a copy
                 adopt(self.callback, self)
             self.callback.init_callback(model)
         super().init_callback(model)
 
     def rows_until_step(self) -> int:
-        """Never: an event has no row."""
+        """Never: events do not depend on rows."""
         return EVER
 
     def _on_training_start(self) -> None:
@@ -264,23 +279,23 @@ class EventCallback(BaseCallback):
 
     def _on_exception(self, error: BaseException) -> None:
         if self.callback is not None:
-            tell(self.callback, error)
+            notify(self.callback, error)
 
     def _on_event(self) -> bool:
-        return self.callback is None or goes_on(self.callback.on_step())
+        return self.callback is None or continues(self.callback.on_step())
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """To the callback of the event."""
+        """Passes them to the callback of the event."""
         if self.callback is not None:
             self.callback.update_locals(locals_)
 
 
 class CallbackList(BaseCallback):
-    """Several callbacks, each called in turn; one that returns False stops after the others."""
+    """Several callbacks, called in order; if one returns False, learning stops after the others."""
 
-    def __init__(self, callbacks: Iterable[Any]) -> None:
+    def __init__(self, callbacks: Iterable[CallbackLike]) -> None:
         super().__init__()
-        self.callbacks = [as_callback(each) for each in callbacks]
+        self.callbacks: list[Any] = [as_callback(each) for each in callbacks]
 
     def _init_callback(self) -> None:
         for callback in self.callbacks:
@@ -297,11 +312,11 @@ class CallbackList(BaseCallback):
             callback.on_rollout_start()
 
     def rows_until_step(self) -> int:
-        """The first one's to be called."""
+        """Those of the callback that is called first."""
         return min((rows_until_step(each) for each in self.callbacks), default=EVER)
 
     def pass_by(self, rows: int) -> None:
-        """For each, which then is none that has to see every row."""
+        """Passes this to each; none of them has to see every row."""
         super().pass_by(rows)
         for callback in self.callbacks:
             if rows:
@@ -313,16 +328,15 @@ class CallbackList(BaseCallback):
         return self._on_step()
 
     def _on_step(self) -> bool:
-        return all([goes_on(callback.on_step()) for callback in self.callbacks])
+        return all([continues(callback.on_step()) for callback in self.callbacks])
 
     def _on_rollout_end(self) -> None:
         for callback in self.callbacks:
             callback.on_rollout_end()
 
-    def _on_record(self, record: dict[str, Any]) -> bool:
-        # Stable-Baselines3's own callbacks have no such moment.
-        told = [each for each in self.callbacks if hasattr(each, "on_record")]
-        return all([goes_on(callback.on_record(record)) for callback in told])
+    def _on_record(self, record: Record) -> bool:
+        ours = [each for each in self.callbacks if hasattr(each, "on_record")]  # not in SB3
+        return all([continues(callback.on_record(record)) for callback in ours])
 
     def _on_training_end(self) -> None:
         for callback in self.callbacks:
@@ -330,10 +344,10 @@ class CallbackList(BaseCallback):
 
     def _on_exception(self, error: BaseException) -> None:
         for callback in self.callbacks:
-            tell(callback, error)
+            notify(callback, error)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """To each."""
+        """Passes them to each."""
         for callback in self.callbacks:
             callback.update_locals(locals_)
 
@@ -346,17 +360,17 @@ class ConvertCallback(BaseCallback):
         self.callback = callback
 
     def _on_step(self) -> bool:
-        return goes_on(self.callback(self.locals, self.globals))
+        return continues(self.callback(self.locals, self.globals))
 
 
 class RecordCallback(BaseCallback):
     """A function of an iteration's record, called after each iteration."""
 
-    def __init__(self, function: Callable[[dict[str, Any]], bool | None]) -> None:
+    def __init__(self, function: Callable[[Record], bool | None]) -> None:
         super().__init__()
         self.function = function
 
-    def _on_record(self, record: dict[str, Any]) -> bool | None:
+    def _on_record(self, record: Record) -> bool | None:
         return self.function(record)
 
 
@@ -365,30 +379,35 @@ class RecordCallback(BaseCallback):
 _CALLED = ("init_callback", "on_training_start", "on_rollout_start", "on_step", "on_rollout_end")
 
 
-def as_callback(given: Any) -> Any:
-    """A callback object as it is; a list of what is one; or a function as one.
+def as_callback(given: CallbackLike) -> Callback:
+    """A callback from a callback, a list of callbacks, or a function.
 
-    A function that needs two arguments gets Stable-Baselines3's (locals, globals) at every step;
-    any other gets the record of each iteration. TypeError for what is none of these.
+    A function that needs two arguments is called with SB3's (locals, globals) after every step; any
+    other with the record of each iteration. Raises TypeError for anything else.
     """
     if given is None:
         return CallbackList([])
     if isinstance(given, list | tuple):
         return CallbackList(given)
-    if all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type):
+    if _is_callback(given):
         return given
     if not callable(given) or isinstance(given, type):
         raise UserTypeError(
-            f"callback must be a function, a BaseCallback or a list of such, got {given!r}"
+            f"callback must be a function, a BaseCallback or a list of these, got {given!r}"
         )
     return ConvertCallback(given) if _n_needed(given) == 2 else RecordCallback(given)
 
 
+def _is_callback(given: object) -> TypeGuard[Callback]:
+    """Whether it has the methods that `learn` calls."""
+    return all(hasattr(given, name) for name in _CALLED) and not isinstance(given, type)
+
+
 def _n_needed(function: Callable[..., Any]) -> int:
-    """How many arguments by position a function cannot do without; 1 where it does not say."""
+    """The number of positional arguments without defaults; 1 if it is unknown."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return 1
-    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in places and p.default is p.empty for p in parameters)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is p.empty for p in parameters)

@@ -1,14 +1,15 @@
-"""Rollouts: the current policy, T steps in E environments, into the agent's own arrays."""
+"""Collects rollouts: T steps of the current policy in E environments, into the agent's arrays."""
 
 from __future__ import annotations
 
 import sys
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from fasttrpo.errors import UserRuntimeError
+from fasttrpo.protocols import Agent, CompiledAgent, Watcher
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
@@ -16,14 +17,14 @@ from fasttrpo.training.episodes import Episode, EpisodeStatistics
 
 
 class Row(NamedTuple):
-    """One row of a rollout, for who watches."""
+    """One row of a rollout, for the watch."""
 
     obs: Any
-    """(E, *obs): what the policy saw"""
+    """(E, *obs): the observations that the policy saw"""
     act: np.ndarray
     """(E, D): the actions as drawn, in the agent's memory"""
     sent: np.ndarray
-    """(E, *act): the actions as the environments got them"""
+    """(E, *act): the actions as sent to the environments"""
     logp: np.ndarray
     """(E,), in the agent's memory"""
     val: np.ndarray
@@ -35,32 +36,32 @@ class Row(NamedTuple):
 
 
 class Unwatched:
-    """Nobody watches."""
+    """A watch that does nothing."""
 
     singly = False
 
     def rows(self) -> int:
-        """All of them."""
+        """Unlimited."""
         return sys.maxsize
 
     def passed(self, rows: int, happened: int, row: Row | None = None) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
 
 def collect(
-    agent: Any,
+    agent: Agent,
     stream: Stream,
     observations: Observations,
     actions: Actions,
     statistics: EpisodeStatistics,
     n_steps: int,
-    watch: Any = Unwatched(),  # noqa: B008 - it has no state
+    watch: Watcher = Unwatched(),  # noqa: B008 - it has no state
 ) -> int:
-    """`n_steps` steps of every environment into the agent's rollout; how many really happened.
+    """Collects `n_steps` rows into the agent's rollout; returns how many steps really happened.
 
-    `watch` (watch.py) is told of the rows, as many at a time as it asks for. What it raises, or
-    the agent or the environment, passes through, with the rollout half full. In C where both can;
-    the rows are the same.
+    `watch` (watch.py) is notified of the rows, as many at a time as it allows. Exceptions of the
+    watch, the agent and the environment pass through and leave the rollout incomplete. The rows are
+    collected in C if agent and environment support it; they are the same.
     """
     n_envs = stream.env.num_envs
     if _steps_in_c(agent, stream, actions) and not watch.singly:
@@ -84,23 +85,27 @@ def collect(
 
 
 def _check_unmoved(stream: Stream) -> None:
-    """The rows to come would not follow those that there are."""
+    """Raises RuntimeError if the next row would not follow the last one."""
     if stream.obs is None:
         raise UserRuntimeError(
             "a callback or another model reset, stepped, seeded or evaluated on the environment "
-            "that the model learns in, in the midst of a rollout: give it another one, or do it in "
+            "that the model learns in, during a rollout: use another one for that, or do it in "
             "_on_rollout_start or _on_rollout_end"
         )
 
 
-def _steps_in_c(agent: Any, stream: Stream, actions: Actions) -> bool:
+def _steps_in_c(agent: Agent, stream: Stream, actions: Actions) -> TypeGuard[CompiledAgent]:
     return stream.steps_in_c and hasattr(agent, "collect") and not actions.scale
 
 
 def _collect_in_c(
-    agent: Any, stream: Stream, statistics: EpisodeStatistics, n_steps: int, watch: Any
+    agent: CompiledAgent,
+    stream: Stream,
+    statistics: EpisodeStatistics,
+    n_steps: int,
+    watch: Watcher,
 ) -> None:
-    """Piece by piece: in between the interpreter sees to signals, other threads and the watch."""
+    """Collects in pieces; between them the interpreter handles signals, threads and the watch."""
     collected = 0
     while collected < n_steps:
         _check_unmoved(stream)

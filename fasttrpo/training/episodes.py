@@ -1,4 +1,4 @@
-"""Finished episodes: their returns, lengths and successes, over a window of the last ones."""
+"""Returns, lengths and successes of finished episodes, over a window of the last ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from fasttrpo.checks import arrays
 from fasttrpo.errors import UserError
-from fasttrpo.stream.step import Step, told_around
+from fasttrpo.stream.step import Step, info_around
 
 WINDOW = 100
 
@@ -27,18 +27,18 @@ class Episode(NamedTuple):
     length: int
     """number of its steps"""
     success: bool | None = None
-    """what the environment said as "is_success" at its end, if it did"""
+    """the environment's "is_success" at the end, if it reported one"""
 
 
 class EpisodeStatistics:
-    """Returns and lengths of finished episodes, over a window of the last ones: from raw rewards,
-    or as the environment says itself at the end, in info["episode"] (Stable-Baselines3's `Monitor`
-    and Gymnasium's `RecordEpisodeStatistics` do, whatever wrappers around them make of rewards).
+    """Returns and lengths of finished episodes, over a window of the last ones: sums of raw
+    rewards, or what the environment reports in info["episode"] at the end (SB3's `Monitor` and
+    Gymnasium's `RecordEpisodeStatistics` do, before wrappers around them change the rewards).
 
     count    episodes finished so far
     window   the last `length` of them
 
-    Rows in which no step happened are left out.
+    Rows without a step are not counted.
     """
 
     def __init__(self, n_envs: int, length: int = WINDOW) -> None:
@@ -57,18 +57,18 @@ class EpisodeStatistics:
         return int(self._lengths.max())
 
     def under_way(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns and lengths (E,) of the unfinished episodes until now."""
+        """Returns and lengths so far (E,) of the unfinished episodes."""
         return self._totals.copy(), self._lengths.copy()
 
     def copy(self) -> EpisodeStatistics:
-        """A twin that goes on by itself."""
+        """An independent copy."""
         twin = EpisodeStatistics(len(self._totals))
         twin.count, twin.window = self.count, self.window.copy()
         twin._totals, twin._lengths = self.under_way()
         return twin
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that it knows: `load_state` goes on here."""
+        """The complete state, for `load_state`."""
         return {
             "episode_count": np.array([self.count]),
             "episode_window": np.array(self.window, np.float64).reshape(-1, 4),  # None: nan
@@ -77,8 +77,8 @@ class EpisodeStatistics:
         }
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Goes on where `state` was called; with another number of environments, these have no
-        unfinished episodes. ValueError for arrays of another form.
+        """Restores what `state` returned, without unfinished episodes if the number of environments
+        differs. Raises ValueError for malformed arrays.
         """
         count, window, totals, lengths = _saved_episodes(state)
         self.count = count
@@ -105,25 +105,25 @@ class EpisodeStatistics:
         self.window.extend(episodes)
         return episodes
 
-    def _told(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
-        """The environment's own count of the episode that ended there; empty if there is none.
+    def _reported(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
+        """What the environment reports of the episode that ended; empty if nothing.
 
-        A `RecordEpisodeStatistics` around the vector environment is believed if it counted all
-        steps: Gymnasium's forgets some where episodes are reset one by one, and before 1.4 an
-        episode's first where it begins in the step before.
+        A `RecordEpisodeStatistics` around the vector environment is used if it counted all steps:
+        Gymnasium's misses some if episodes are reset one by one, and before 1.4 also the first step
+        of an episode that starts in the step that ended the last one.
         """
         column = step.infos.get("episode")
         is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
         if isinstance(info.get("episode"), Mapping) and not is_around:
             return info["episode"]
-        around = told_around(step.infos, "episode", env)
+        around = info_around(step.infos, "episode", env)
         if not isinstance(around, Mapping):
             return {}
         if around.get("l") == self._lengths[env]:
             return around
         warnings.warn(
-            f"infos['episode'] tells of {around.get('l')} steps where an episode had "
-            f"{self._lengths[env]}: the sum of the rewards is taken for its return; put "
+            f"infos['episode'] reports {around.get('l')} steps where an episode had "
+            f"{self._lengths[env]}: its return is the sum of the rewards instead; put "
             "RecordEpisodeStatistics around each environment, not around all",
             RuntimeWarning,
             stacklevel=2,
@@ -131,10 +131,10 @@ class EpisodeStatistics:
         return {}
 
     def _episode(self, env: int, step: Step) -> Episode:
-        """The one that ended there."""
+        """The episode that ended there."""
         info = step.info(env)
-        told = self._told(env, step, info)
-        total, length = _number(told.get("r")), _number(told.get("l"))
+        reported = self._reported(env, step, info)
+        total, length = _number(reported.get("r")), _number(reported.get("l"))
         success = _number(info.get("is_success"))
         return Episode(
             env,
@@ -146,20 +146,16 @@ class EpisodeStatistics:
     def extend(self, episodes: np.ndarray, totals: np.ndarray, lengths: np.ndarray) -> None:
         """Counts episodes that ended in a rollout in C.
 
-        totals, lengths  (E,) of those that are under way, which may go on row by row
+        totals, lengths  (E,) of the unfinished episodes
         """
         self._totals, self._lengths = totals, lengths
         self.count += len(episodes)
         for _, env, length, total in episodes.tolist():
             self.window.append(Episode(env, total, length))
 
-    def successes(self) -> list[bool]:
-        """Of the window's episodes whose environment told."""
-        return successes(self.window)
-
     def record(self) -> dict[str, float]:
-        """Episodes finished so far; mean return and length over the window (nan if none), and the
-        share of successes where environments tell of them.
+        """The number of finished episodes; over the window, the mean return and length (nan if
+        empty), and the success rate if environments report successes.
         """
         rate = success_rate(self.window)
         return {
@@ -171,8 +167,8 @@ class EpisodeStatistics:
 
 
 def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any]:
-    """The count, window (n, 4), totals (E,) and lengths (E,) that `state` gave. ValueError for
-    arrays of another form, and for numbers that it cannot have given.
+    """The count, window (n, 4), totals (E,) and lengths (E,) of `state`. Raises ValueError for
+    malformed arrays, and for numbers that `state` cannot have returned.
     """
     names = ("episode_count", "episode_window", "episode_totals", "episode_lengths")
     if any(name not in state for name in names):
@@ -188,8 +184,8 @@ def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any
 def _check_episodes(
     count: np.ndarray, window: np.ndarray, totals: np.ndarray, lengths: np.ndarray
 ) -> None:
-    """ValueError for numbers that `EpisodeStatistics.state` cannot have given: counts are whole and
-    not negative, returns are numbers, and a success is 0, 1 or nan where none was reported.
+    """Raises ValueError for numbers that `state` cannot have returned: counts are integers >= 0,
+    returns are not nan, and a success is 0, 1 or nan (not reported).
     """
     fields = {"count": count, "window": window, "totals": totals, "lengths": lengths}
     for name, array in fields.items():
@@ -199,9 +195,9 @@ def _check_episodes(
     counted = {"count": count, "lengths": lengths, "window": np.concatenate([envs, steps])}
     for name, array in counted.items():
         if not arrays.are_counts(array):
-            raise UserError(f"the episodes' {name} holds what is no count")
+            raise UserError(f"the episodes' {name} has values that are not counts")
     if count.item() < len(window):
-        raise UserError(f"of {count.item()} episodes {len(window)} are remembered")
+        raise UserError(f"the window has {len(window)} of {count.item()} episodes")
     if np.isnan(totals).any() or np.isnan(sums).any():
         raise UserError("a return is not a number")
     if not (np.isnan(success) | (success == 0) | (success == 1)).all():
@@ -209,18 +205,18 @@ def _check_episodes(
 
 
 def successes(episodes: Iterable[Episode]) -> list[bool]:
-    """Of the episodes whose environment said "is_success"."""
+    """The successes of the episodes that reported "is_success"."""
     return [each.success for each in episodes if each.success is not None]
 
 
 def success_rate(episodes: Iterable[Episode]) -> float | None:
-    """The share of successes; None if no environment told of any."""
+    """The share of successes; None if no episode reported one."""
     known = successes(episodes)
     return _mean(known) if known else None
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, in an array of any shape too; None for all else that an info may hold."""
+    """A finite number, also from an array of one; None for anything else."""
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):

@@ -1,18 +1,22 @@
-"""One call of `TRPO.learn`: iterations, with callbacks and the log, until there were enough."""
+"""One call of `TRPO.learn`: iterations with callbacks and the log, until the target is reached."""
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo.checks.values import count as count_of
 from fasttrpo.checks.values import integer, optional, real
 from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.logs import logger as logs
-from fasttrpo.training.callback import CallbackList, as_callback, loosen
+from fasttrpo.protocols import Record
+from fasttrpo.training.callback import CallbackList, as_callback, weaken_parents
 from fasttrpo.training.progress_bar import ProgressBarCallback
-from fasttrpo.training.trainer import Record, Trainer
+from fasttrpo.training.trainer import Trainer
 from fasttrpo.training.watch import Stopped
+
+if TYPE_CHECKING:
+    from fasttrpo.protocols import CallbackLike
 
 _seconds = optional(real("a number > 0", lambda x: x > 0))
 
@@ -20,7 +24,7 @@ _seconds = optional(real("a number > 0", lambda x: x > 0))
 class Learning:
     """One call of `TRPO.learn`, whose arguments are explained there.
 
-    model  what callbacks see of the run
+    model  the `TRPO` that callbacks see
     """
 
     def __init__(
@@ -28,7 +32,7 @@ class Learning:
         trainer: Trainer,
         model: Any,
         total_timesteps: float,
-        callback: Any,
+        callback: CallbackLike,
         log_interval: int | None,
         tb_log_name: str,
         reset_num_timesteps: bool,
@@ -43,17 +47,17 @@ class Learning:
             raise UserTypeError(f"tb_log_name must be a name, got {tb_log_name!r}")
         self.trainer, self.model = trainer, model
         self.callback = as_callback(callback)
-        loosen(self.callback)
+        weaken_parents(self.callback)
         self.bar = None if progress_bar is False else ProgressBarCallback(progress_bar)
         self.log_interval = optional(integer(1))("log_interval", log_interval)
         self.max_seconds = _seconds("max_seconds", max_seconds)
-        self.name, self.goes_on = tb_log_name, not reset_num_timesteps
+        self.name, self.continues = tb_log_name, not reset_num_timesteps
         self.total = count_of(1)("total_timesteps", total_timesteps)
 
     def run(self) -> None:
-        """Learns until there were enough steps or seconds, or a callback has enough."""
+        """Learns until enough steps or seconds have passed, or a callback stops it."""
         if self.trainer.is_learning:
-            raise UserRuntimeError("the model is learning already: a callback cannot call learn")
+            raise UserRuntimeError("the model is already learning: a callback cannot call learn")
         self.trainer.is_learning = True
         try:
             self._run()
@@ -61,7 +65,7 @@ class Learning:
             self.trainer.is_learning = False
 
     def _run(self) -> None:
-        self._begin()
+        self._prepare()
         locals_ = self._locals()
         watcher = CallbackList([self.bar, self.callback] if self.bar else [self.callback])
         try:
@@ -70,34 +74,34 @@ class Learning:
             self._iterate(watcher)
             watcher.on_training_end()
             if self._made_logger is not None and self.log_interval is not None:
-                self._made_logger.dump(self.trainer.num_timesteps)  # what was recorded since
+                self._made_logger.dump(self.trainer.num_timesteps)  # recorded meanwhile
         except BaseException as error:
             watcher.on_exception(error)
             raise
         finally:
-            locals_.pop("callback", None)  # which holds them: a cycle would keep it and the model
+            locals_.pop("callback", None)  # a cycle would keep it and the model alive
             if self.bar is not None:
                 self.bar.close()
-            if self._made_logger is not None:  # the model may have another one by now
+            if self._made_logger is not None:  # a callback may have set another one
                 self._made_logger.close()
 
-    def _begin(self) -> None:
+    def _prepare(self) -> None:
         """Prepares counts, environments and the log."""
         trainer = self.trainer
-        if not self.goes_on:
+        if not self.continues:
             trainer.num_timesteps = 0
             trainer.interrupt()
         self.started, self.first_step = perf_counter(), trainer.num_timesteps
         self.target = trainer.num_timesteps + self.total
         self._made_logger = None
         if not trainer.has_own_logger:
-            settings, resumed = trainer.settings, trainer.num_timesteps if self.goes_on else None
+            settings, resumed = trainer.settings, trainer.num_timesteps if self.continues else None
             self._made_logger = trainer.logger = logs.for_learning(
                 settings.verbose, settings.tensorboard_log, self.name, resumed
             )
 
     def _locals(self) -> dict[str, Any]:
-        """What Stable-Baselines3's loop has in its local variables as it begins."""
+        """The local variables of SB3's loop at its start."""
         return {
             "self": self.model,
             "env": self.model.get_env(),
@@ -116,14 +120,14 @@ class Learning:
             except Stopped:
                 return
             iterations += 1
-            record["ended"] = self._why_ended()
+            record["ended"] = self._ended_by()
             self._log(record, iterations)
             if not watcher.on_record(record):
                 record["ended"] = "callback"
             if record["ended"]:
                 return
 
-    def _why_ended(self) -> str:
+    def _ended_by(self) -> str:
         """The reason to end early, or ""."""
         late = self.max_seconds is not None and self._elapsed() >= self.max_seconds
         return "max_seconds" if late else ""
@@ -132,7 +136,7 @@ class Learning:
         return perf_counter() - self.started
 
     def _log(self, record: Record, iterations: int) -> None:
-        """What callbacks recorded goes into the record too."""
+        """Logs the record, and adds to it what callbacks recorded."""
         news = self.trainer.logger.take_news()
         if self.log_interval is not None and iterations % self.log_interval == 0:
             self._dump(record)
@@ -140,7 +144,7 @@ class Learning:
 
     def _dump(self, record: Record) -> None:
         logger = self.trainer.logger
-        if not logger.has_writers:  # spares a short iteration a tenth of its time
+        if not logger.has_writers:  # saves a tenth of the time of a short iteration
             logger.dump()
             return
         logs.log_record(logger, record)

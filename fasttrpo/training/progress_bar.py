@@ -1,16 +1,17 @@
-"""The progress bar of a `learn`."""
+"""The progress bar of `learn`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from fasttrpo.protocols import Record
 from fasttrpo.training.callback import BaseCallback
 
 
 class ProgressBarCallback(BaseCallback):
     """A progress bar over the steps of this `learn`, with return, KL and steps/s.
 
-    shown  None: where it is a terminal that shows it
+    shown  None: on a terminal only
     """
 
     def __init__(self, shown: bool | None = True) -> None:
@@ -28,9 +29,9 @@ class ProgressBarCallback(BaseCallback):
             dynamic_ncols=True,
             disable=hidden(self._shown),
         )
-        self.logger.print = self._bar.write  # keeps what is said above the bar
+        self.logger.print = self._bar.write  # prints messages above the bar
 
-    def _on_record(self, record: dict[str, Any]) -> None:
+    def _on_record(self, record: Record) -> None:
         words = f"return {record['return_mean']:.1f}, KL {record['kl']:.4f}, "
         words += f"{record['steps_per_second']:.0f} steps/s"
         self._bar.set_postfix_str(words, refresh=False)
@@ -40,7 +41,7 @@ class ProgressBarCallback(BaseCallback):
         self.close()
 
     def close(self) -> None:
-        """Ends the bar; what is said next is printed again."""
+        """Ends the bar; messages are printed normally again."""
         if self._bar is not None:
             self._bar.close()
             self.logger.print = print
@@ -48,5 +49,5 @@ class ProgressBarCallback(BaseCallback):
 
 
 def hidden(progress_bar: bool | None) -> bool | None:
-    """tqdm's `disable`: None, there as here, means unless on a terminal."""
+    """tqdm's `disable`; None means on a terminal only, there as here."""
     return None if progress_bar is None else not progress_bar

@@ -1,7 +1,7 @@
-"""A warning where update after update takes no step: the likely cause, and what helps.
+"""A warning if many updates in a row take no step: the likely cause, and the remedy.
 
-One rejected update is nothing unusual; ten in a row are a run that learns nothing. The cause is
-guessed from the last record and from what the networks saw: the first of `_CAUSES` that applies.
+One rejected update is normal; after ten in a row the run learns nothing. The cause is guessed from
+the last record and the networks' inputs: the first of `_CAUSES` that applies.
 """
 
 from __future__ import annotations
@@ -9,50 +9,52 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from fasttrpo.protocols import Agent, Record
+from fasttrpo.settings import Settings
 from fasttrpo.settings.critics import CRITICS
 
 IN_A_ROW = 10
-LARGE = 1e6  # beyond it observations, values and standard deviations are hardly meant
+LARGE = 1e6  # observations, values and standard deviations beyond are unlikely to be intended
 REASONS = {
     "zero gradient": "the gradient is zero",
     "no curvature": "the gradient or the Fisher matrix is not finite, or zero along the step",
     "kl": "the KL of every trial step exceeds the trust region",
     "improvement": "no trial step improves the surrogate",
-    "not finite": "trial steps give policies that are not finite",
+    "not finite": "trial steps lead to policies that are not finite",
 }
 
 
 class Scene(NamedTuple):
-    """What a cause is guessed from."""
+    """The data from which the cause is guessed."""
 
-    record: dict[str, Any]  # of the last update
-    settings: Any
-    largest_obs: float  # nan if unknown, or normalised, which clips them at 10
+    record: Record  # of the last update
+    settings: Settings
+    largest_obs: float  # nan if unknown or normalised (clipped at 10)
     largest_value: float  # among the value network's parameters
 
 
 class Rejections:
-    """Counts updates without a step; at the tenth in a row warns, once until a step is taken."""
+    """Counts updates without a step. Warns at the tenth in a row, once until a step is taken."""
 
     def __init__(self) -> None:
         self.in_a_row = 0
 
     def see(
         self,
-        record: dict[str, Any],
-        settings: Any,
-        agent: Any,
-        seen: Callable[[], np.ndarray | None],
+        record: Record,
+        settings: Settings,
+        agent: Agent,
+        observed: Callable[[], np.ndarray | None],
     ) -> None:
-        """After each update. seen() is observations (..., O) around it; None: they are unknown."""
+        """Called after each update. observed() returns observations (..., O); None: unknown."""
         self.in_a_row = self.in_a_row + 1 if record["outcome"] else 0
         if self.in_a_row != IN_A_ROW:
             return
-        obs = None if settings.normalize_observations else seen()
+        obs = None if settings.normalize_observations else observed()
         largest_obs = math.nan if obs is None else _largest(obs)
         scene = Scene(record, settings, largest_obs, _largest(agent.value_theta))
         warnings.warn(_text(scene), UserWarning, stacklevel=2)
@@ -69,11 +71,11 @@ def _text(scene: Scene) -> str:
 
 
 def _largest(values: np.ndarray) -> float:
-    """The largest magnitude of those that are finite."""
+    """The largest magnitude of the finite values."""
     return float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
 
 
-# -- causes: a sentence with the remedy, or "" where it is another ---------------------------------
+# -- causes: a sentence with the remedy, or "" if the cause is another -----------------------------
 
 
 def _observations(scene: Scene) -> str:
@@ -120,9 +122,9 @@ def _equal_advantages(scene: Scene) -> str:
     if scene.record["rejected"] != "zero gradient":
         return ""
     return (
-        "All advantages are equal, or no other action can be chosen: look whether rewards are "
-        "constant, whether they depend on the actions, and whether episodes reach any; more "
-        "n_steps see more of them."
+        "All advantages are equal, or no other action can be chosen: check whether rewards are "
+        "constant, whether they depend on the actions, and whether episodes reach any; larger "
+        "n_steps may find more of them."
     )
 
 
@@ -131,12 +133,12 @@ def _no_curvature(scene: Scene) -> str:
         return ""
     if not math.isfinite(scene.record["grad_norm"]):
         return (
-            "The gradient is not finite: look for huge rewards or observations "
+            "The gradient is not finite: check for huge rewards or observations "
             "(normalize_rewards=True, normalize_observations=True)."
         )
     return (
         "Either observations are huge at times (normalize_observations=True), or the policy has "
-        "become deterministic (ent_coef > 0 keeps it from that), or there is too little damping "
+        "become deterministic (ent_coef > 0 prevents that), or damping is too small "
         f"(cg_damping is {scene.record['cg_damping']:.1e})."
     )
 
@@ -148,7 +150,7 @@ def _too_far(scene: Scene) -> str:
     plain = ", preconditioner=None" if settings.preconditioner == "kfac" else ""
     return (
         f"The last trial's KL is {record['kl_tried']:.1e}, target_kl {record['target_kl']:.1e}: "
-        f"steps are too long for cg_damping={record['cg_damping']:.1e}. Pass more of it, "
+        f"steps are too long for cg_damping={record['cg_damping']:.1e}. Pass a larger one, "
         f"adaptive_damping=True{plain}, or line_search_max_iter above "
         f"{settings.line_search_max_iter}."
     )
@@ -159,11 +161,11 @@ def _no_gain(scene: Scene) -> str:
     if abs(record["surr_gain_tried"]) < 1e-6 and scene.settings.dtype == "float32":
         return (
             f"The last trial changes the surrogate by {record['surr_gain_tried']:.1e}, which is "
-            f"rounding: dtype='float64', or a larger target_kl than {record['target_kl']:.1e}."
+            f"rounding error: pass dtype='float64', or a target_kl above {record['target_kl']:.1e}."
         )
     return (
-        f"What {rows} samples tell of the gradient is noise, or there is nothing left to gain: "
-        "pass more n_steps, or ent_coef > 0 if the policy has become deterministic "
+        f"The gradient of {rows} samples is mostly noise, or the policy is already optimal: "
+        "pass larger n_steps, or ent_coef > 0 if the policy has become deterministic "
         f"(its entropy is {record['entropy']:.2g})."
     )
 

@@ -1,4 +1,4 @@
-"""Rollouts that the user brings: checked, and put into an agent.
+"""Rollouts that users collect themselves: checked, and stored in an agent.
 
 T steps, E environments; `obs` and `act` stand for one observation's and action's own shape.
 """
@@ -12,6 +12,7 @@ import numpy as np
 
 from fasttrpo.checks.arrays import finite_rows
 from fasttrpo.errors import UserError, UserTypeError
+from fasttrpo.protocols import Agent
 from fasttrpo.spaces import Actions, Observations, numeric
 
 
@@ -19,18 +20,18 @@ from fasttrpo.spaces import Actions, Observations, numeric
 class Rollout:
     """T steps in each of E environments, for `TRPO.update`.
 
-    obs         (T, E, *obs)  what the policy saw; of a Dict or Tuple a dict or tuple of such
-    actions     (T, E, *act)  what it did, in the action space's own numbers, as drawn: before they
-                              are clipped, but, with scale_actions, after they are scaled
+    obs         (T, E, *obs)  what the policy saw; for a Dict or Tuple, a dict or tuple of these
+    actions     (T, E, *act)  the actions as drawn, in the action space's numbers: before clipping,
+                              but, with scale_actions, after scaling
     rewards     (T, E)
-    terminated  (T, E) bool   the episode ended by itself: nothing follows
+    terminated  (T, E) bool   the episode ended: nothing follows
     truncated   (T, E) bool   the episode was cut: the value of its last observation follows
     last_obs    (E, *obs)     the observation after the last step, before any reset
     final_obs   (T, E, *obs)  the observation after each step, before any reset; read where
-                              `truncated`, and needed if that is so before the last row
-    valid       (T, E) bool   False where no step happened (None: everywhere one did)
-    action_masks (T, E, A) bool  which choices were open, of Discrete and MultiDiscrete actions,
-                              in a form that `spaces.masks` tells (None: all)
+                              `truncated`, and required if that is before the last row
+    valid       (T, E) bool   False where no step happened (None: no such row)
+    action_masks (T, E, A) bool  which choices of Discrete and MultiDiscrete actions were open,
+                              in a form that `spaces.masks` documents (None: all)
     """
 
     obs: Any
@@ -45,7 +46,7 @@ class Rollout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(T, E). ValueError if `rewards` has other axes, or if either is zero."""
+        """(T, E). ValueError if `rewards` has other axes, or one is zero."""
         shape = np.shape(self.rewards)
         if len(shape) != 2 or 0 in shape:
             raise UserError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
@@ -53,18 +54,18 @@ class Rollout:
 
 
 def checked(rollout: Rollout, observations: Observations, actions: Actions) -> Rollout:
-    """A copy with every field an array of its proper shape and type, None filled in.
+    """A copy in which every field is an array of the right shape and dtype; None is filled in.
 
-    `obs` comes out as (T, E, O), `actions` as (T, E, D), `final_obs` as the observation after
-    each step. ValueError or TypeError names the field that is wrong.
+    `obs` becomes (T, E, O), `actions` (T, E, D), and `final_obs` the observation after each step.
+    Raises ValueError or TypeError with the name of the wrong field.
     """
     if not isinstance(rollout, Rollout):
-        raise UserTypeError(f"update takes a fasttrpo.Rollout, got {type(rollout).__name__}")
+        raise UserTypeError(f"update requires a fasttrpo.Rollout, got {type(rollout).__name__}")
     t, e = rollout.shape
     valid = np.ones((t, e), dtype=bool)
     if rollout.valid is not None:
         valid = _flags("valid", rollout.valid, (t, e))
-    # A row without a step has no observation, action or reward; anything legal fills it.
+    # A row without a step has no observation, action or reward: any valid value will do.
     obs = observations.rows(rollout.obs, (t, e), "rollout obs", valid)
     acts = _array("actions", rollout.actions, (t, e, *actions.shape))
     acts = actions.from_user(_fill(acts, valid, actions.filler))
@@ -75,7 +76,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     terminated = _flags("terminated", rollout.terminated, (t, e))
     truncated = _flags("truncated", rollout.truncated, (t, e))
     _check_gaps(valid, (terminated | truncated) & valid)
-    # Nothing is made of the observation after a last row that has no step or one of its own.
+    # The observation after the last row is unused if that has no step, or its own final_obs.
     unused = ~valid[-1] | (truncated[-1] & (rollout.final_obs is not None))
     last_obs = observations.rows(rollout.last_obs, (e,), "rollout last_obs", ~unused)
     finite_rows("last observation", last_obs, "environment", t - 1, unused)
@@ -92,8 +93,8 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     )
 
 
-def replay(agent: Any, rollout: Rollout) -> None:
-    """Puts a checked rollout into the agent, row by row."""
+def replay(agent: Agent, rollout: Rollout) -> None:
+    """Stores a checked rollout in the agent, row by row."""
     masks, valid = rollout.action_masks, rollout.valid
     assert valid is not None  # `checked` filled it in
     for t in range(len(rollout.obs)):
@@ -116,7 +117,7 @@ def _next_observations(
     valid: np.ndarray,
     observations: Observations,
 ) -> np.ndarray:
-    """(T, E, O): the observation after each step; the next row's but where an episode was cut."""
+    """(T, E, O): the observation after each step: the next row's, except after truncation."""
     truncated = truncated & valid
     following = np.concatenate([obs[1:], last_obs[None]])
     if final_obs is not None:
@@ -127,13 +128,13 @@ def _next_observations(
         step, env = np.argwhere(truncated[:-1])[0]
         raise UserError(
             f"rollout final_obs is missing: environment {env} is truncated at step {step}, "
-            "and its last observation is needed to value what was cut off"
+            "and the value of its last observation is needed"
         )
     return following
 
 
 def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
-    """A row that is followed by no step must end an episode: else its value has no successor."""
+    """Raises ValueError if a row without a successor does not end an episode."""
     if not valid.any():
         raise UserError("rollout valid is False everywhere: there is nothing to learn from")
     gaps = np.argwhere(valid[:-1] & ~valid[1:] & ~done[:-1])
@@ -146,10 +147,10 @@ def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
 
 
 def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
-    """ValueError names the first value, of (T, E) or (T, E, components), that is not finite."""
+    """Raises ValueError with the first value of (T, E) or (T, E, components) not finite."""
     bad = ~np.isfinite(values)
     for step in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)):
-        finite_rows(name, values[step], "environment", step, skip[step])
+        finite_rows(name, values[step], "environment", int(step), skip[step])
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -162,7 +163,7 @@ def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _flags(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = _array(name, values, shape)
     if not np.isin(values, (0, 1)).all():
-        raise UserError(f"rollout {name} must hold True and False only")
+        raise UserError(f"rollout {name} must hold only True and False")
     return values.astype(bool)
 
 

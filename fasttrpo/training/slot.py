@@ -1,4 +1,4 @@
-"""The place of a run's agent: made when it is first needed, replaced where its settings change."""
+"""Holds a run's agent: makes it when it is first needed, and replaces it if settings change."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.core import backend
+from fasttrpo.protocols import Agent, State
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.schedules import SCHEDULED
 
-State = dict[str, np.ndarray]
-
-# Where threads share a loaded model, one of them makes its agent. The lock is reentrant: a signal
-# handler may save the model meanwhile, and a schedule may use another loaded model.
+# If threads share a loaded model, one of them makes its agent. The lock is reentrant: meanwhile a
+# signal handler can save the model, and a schedule can use another loaded model.
 _MAKING = threading.RLock()
 
 
@@ -28,20 +27,20 @@ class Recipe:
     backend: str
     dtype: str
 
-    def make(self) -> Any:
-        """A fresh agent. ValueError or MemoryError for settings that no agent can have."""
+    def make(self) -> Agent:
+        """A fresh agent. ValueError or MemoryError if no agent can have the settings."""
         return backend.make_agent(self.settings, self.backend, self.dtype)
 
     def without_schedules(self) -> Recipe:
-        """The same, as if no scheduled setting had a value."""
+        """The same, with fixed values of the scheduled settings."""
         same: dict[str, Any] = dict.fromkeys(SCHEDULED, 1.0)
         return replace(self, settings=replace(self.settings, **same))
 
 
 class AgentSlot:
-    """Holds one agent. What it has learnt moves to the agent that replaces it.
+    """Holds one agent. An agent that replaces it takes over its state.
 
-    saved  what a loaded model remembers: a function of a fresh agent's state (None: nothing)
+    saved  of a loaded model: a function from a fresh agent's state to the loaded one
     """
 
     def __init__(self, recipe: Recipe, saved: Callable[[State], State] | None = None) -> None:
@@ -49,15 +48,15 @@ class AgentSlot:
         self._agent = recipe.make() if saved is None else None
 
     @property
-    def agent(self) -> Any:
-        """The agent; of a loaded model it is made now, where nobody has needed it before."""
+    def agent(self) -> Agent:
+        """The agent. That of a loaded model is made at the first access."""
         if self._agent is None:
             with _MAKING:
                 if self._agent is None:
                     self._agent = self._loaded()
         return self._agent
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Agent:
         assert self._saved is not None
         agent = self._recipe.make()
         state = self._saved(agent.state())
@@ -65,8 +64,8 @@ class AgentSlot:
         self._saved = None
         return agent
 
-    def fit(self, recipe: Recipe) -> Any:
-        """The agent of this recipe. After an error the slot is as it was."""
+    def fit(self, recipe: Recipe) -> Agent:
+        """Makes the agent fit the recipe, and returns it. An error leaves the slot unchanged."""
         if recipe != self._recipe:
             if recipe.without_schedules() == self._recipe.without_schedules():
                 for name in SCHEDULED:
@@ -78,17 +77,17 @@ class AgentSlot:
             self._recipe = recipe
         return self.agent
 
-    def contents(self) -> tuple[Any, Recipe]:
+    def contents(self) -> tuple[Agent, Recipe]:
         """For `put_back`."""
         return self.agent, self._recipe
 
-    def put_back(self, agent: Any, recipe: Recipe) -> None:
+    def put_back(self, agent: Agent, recipe: Recipe) -> None:
         """Undoes `fit`."""
         self._agent, self._recipe = agent, recipe
 
 
 def _for_n_envs(state: State, n_envs: int) -> State:
-    """`state` for another number of environments: their running returns start at zero."""
+    """`state` for another number of environments, whose running returns start at zero."""
     if "rew_running" not in state or len(state["rew_running"]) == n_envs:
         return state
     return {**state, "rew_running": np.zeros(n_envs)}

@@ -2,11 +2,11 @@
 
     collect -> update -> record
 
-`Trainer.iterate` is one iteration; `Learning` (learning.py) repeats it with callbacks and logs.
-`TRPO` checks and converts what users hand in, and delegates to this.
+`Trainer.iterate` runs one iteration; `Learning` (learning.py) repeats it, with callbacks and logs.
+`TRPO` checks and converts what users pass, and delegates to the `Trainer`.
 
-A changed setting takes effect at the start of the next iteration and nowhere else: until then the
-agent, and with it the rollout and the policy, are those of the settings before.
+A changed setting takes effect at the start of the next iteration and at no other time: until then
+agent, rollout and policy have the old settings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from sys import intern
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,24 +23,26 @@ from fasttrpo import spaces
 from fasttrpo.core import backend
 from fasttrpo.errors import UserRuntimeError
 from fasttrpo.logs.logger import Logger
+from fasttrpo.protocols import Agent, Record, State
 from fasttrpo.settings import Settings
 from fasttrpo.settings.agent import resolve
 from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
-from fasttrpo.stream.make import given_env
+from fasttrpo.stream.make import user_env
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training.callback import CallbackList
+from fasttrpo.training.callback import BaseCallback, CallbackList
 from fasttrpo.training.collect import collect
 from fasttrpo.training.episodes import EpisodeStatistics
 from fasttrpo.training.rejections import Rejections
 from fasttrpo.training.rollout import Rollout, replay
-from fasttrpo.training.slot import AgentSlot, Recipe, State
+from fasttrpo.training.slot import AgentSlot, Recipe
 from fasttrpo.training.watch import Stopped, Watch
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
 
-# Where an iteration is: between two, as rows are collected, or around the update: as the rollout is
-# prepared, and from the full rollout until the update is made.
+# Phases of an iteration: none is running; rows are collected; or the update is due (the rollout is
+# being prepared, or full).
 BETWEEN, ROLLOUT, UPDATE = "", "a rollout", "an update"
 WORD = 2**32
 
@@ -48,12 +50,12 @@ WORD = 2**32
 class Trainer:
     """One run.
 
-    settings      as the user wants them; the agent has them from the next iteration on
-    observations, actions    how the environment's spaces become numbers, and back
+    settings      as the user set them; the agent uses them from the next iteration on
+    observations, actions    conversion between the environment's spaces and numbers
     stream        the environments' steps in order; None without an environment
     statistics    of the episodes
-    num_timesteps, n_updates, records    what was learnt from, and what came of it
-    logger        the log; `has_own_logger` if the user gave it
+    num_timesteps, n_updates, records    steps and updates so far, and the last updates' records
+    logger        the log; `has_own_logger` if the user set it
     remaining     1 at the start of `learn`, falling to 0; schedules are functions of it
     """
 
@@ -78,7 +80,7 @@ class Trainer:
         self._new_seed: int | None = None
         self._rejections = Rejections()
         backend.choose_with_warning(settings.backend)
-        # A loaded model acts in little memory, whatever its n_steps; the first rollout makes room.
+        # A loaded model needs little memory to act, whatever its n_steps, until its first rollout.
         n_steps = settings.n_steps if saved is None else 1
         self._slot = AgentSlot(self._recipe(n_steps, settings.n_envs), saved)
         self._fitted: tuple | None = None
@@ -86,12 +88,12 @@ class Trainer:
     # -- the agent ----------------------------------------------------------------------------
 
     @property
-    def agent(self) -> Any:
+    def agent(self) -> Agent:
         """As the last iteration left it."""
         return self._slot.agent
 
     def _recipe(self, n_steps: int, n_envs: int) -> Recipe:
-        """For an agent with the settings as they are now, and room for n_steps x n_envs rows."""
+        """For an agent with the current settings, and memory for n_steps x n_envs rows."""
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         resolved = resolve(
             settings,
@@ -104,7 +106,7 @@ class Trainer:
         return Recipe(resolved, backend.choose(settings.backend), settings.dtype)
 
     def _fit_agent(self, n_steps: int, n_envs: int) -> None:
-        """Prepares the agent for the iteration that starts: here changed settings take effect."""
+        """Prepares the agent for the next iteration: changed settings take effect here."""
         scheduled = any(is_schedule(getattr(self.settings, name)) for name in SCHEDULED)
         key = (self.settings, n_steps, n_envs, self.remaining if scheduled else 1.0)
         if self._fitted is None or not _is_same(key, self._fitted):
@@ -112,7 +114,7 @@ class Trainer:
             self._fitted = key
 
     def change(self, settings: Settings) -> None:
-        """Other settings, from the next iteration on. ValueError for what no agent can have."""
+        """Sets the settings of the next iteration. ValueError if no agent can have them."""
         before, self.settings = self.settings, settings
         try:
             self._recipe(settings.n_steps, settings.n_envs)
@@ -121,18 +123,18 @@ class Trainer:
             raise
 
     def reseed(self, seed: int) -> None:
-        """Begins the random streams of a seed, in the environments too; at once between two
-        iterations, and when the update has been made after a full rollout.
+        """Restarts the random streams, the environments' too, with a seed: at once between two
+        iterations; after the update if a rollout is full.
         """
         self.refuse_environment("set_random_seed")
         self.settings = replace(self.settings, seed=seed)
         self.seed_is_given, self._new_seed = True, seed
         if not self.phase:
-            self._begin_streams()
+            self._restart_streams()
         self.interrupt()
 
-    def _begin_streams(self) -> None:
-        """Those of the new seed, if there is one."""
+    def _restart_streams(self) -> None:
+        """Uses the new seed, if there is one."""
         seed, self._new_seed = self._new_seed, None
         if seed is not None:
             state = self.agent.state()
@@ -140,7 +142,7 @@ class Trainer:
             self.agent.load_state({**state, "counters": [seed % WORD, seed // WORD, 0, 0, *learnt]})
 
     def set_parameters(self, theta: Any, value_theta: Any) -> None:
-        """New parameters of policy and critic, both flat; None: they stay."""
+        """Sets the flat parameters of policy and critic; None keeps them."""
         self.refuse_policy("setting parameters")
         agent = self.agent
         if theta is not None:
@@ -150,20 +152,20 @@ class Trainer:
 
     # -- the environments ---------------------------------------------------------------------
 
-    def attach(self, env: Any) -> None:
-        """Other environments; they are reset when they are first stepped."""
+    def attach(self, env: VectorEnv) -> None:
+        """Uses other environments; they are reset before their first step."""
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self.stream = Stream(env)
         self.statistics.restart(env.num_envs)
 
     def interrupt(self) -> None:
-        """Forgets where the environments stand: they are reset before the next rollout."""
+        """Makes the next rollout start with a reset of the environments."""
         if self.stream is not None:
             self.stream.interrupt()
 
-    def give_up(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """Someone else moves `env`. Where that is the run's own, amid episodes: their returns and
-        lengths (E,) until now.
+    def release(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Called when something else steps or resets `env`. If it is the run's own, returns the
+        returns and lengths so far (E,) of the unfinished episodes, if there are any.
         """
         if self.stream is None or self.stream.env is not env or self.stream.obs is None:
             return None
@@ -171,22 +173,22 @@ class Trainer:
         return self.statistics.under_way()
 
     def run_state(self) -> dict[str, np.ndarray]:
-        """Where episodes and environments stand, for `go_on`; in a rollout, the episodes alone."""
+        """The state of episodes and environments, for `restore`; in a rollout, of episodes only."""
         stream = {} if self.stream is None or self.phase else self.stream.state()
         return {**self.statistics.state(), **stream}
 
-    def go_on(self, run: dict[str, np.ndarray]) -> None:
-        """Continues where `run_state` was called. ValueError for what it cannot have returned."""
+    def restore(self, run: dict[str, np.ndarray]) -> None:
+        """Restores what `run_state` returned. ValueError for what it cannot have returned."""
         if run:
             self.statistics.load_state(run)
         if self.stream is not None:
             self.stream.load_state(run)
 
     def ready_environment(self) -> None:
-        """Resets the environments where that is due.
+        """Resets the environments if necessary.
 
-        The seed depends on the model's and on how much was learnt, so that a run never repeats
-        its beginning: not after a load either, unless a checkpoint has the environments' own state.
+        The seed depends on the model's seed and on the number of updates, so that a run never
+        repeats its start; after a load neither, unless a checkpoint has the environments' state.
         """
         assert self.stream is not None
         if self.stream.obs is None:
@@ -195,21 +197,21 @@ class Trainer:
             self.agent.restart()
 
     def _environment_seed(self, env: Any) -> int | None:
-        """None for a `VecEnv` where the user gave no seed: not all have `seed`, and
-        Stable-Baselines3 calls it on request only.
+        """None for a `VecEnv` if the user gave no seed: not all have `seed`, and SB3 calls it on
+        request only.
         """
-        if given_env(env) is not env and not self.seed_is_given:
+        if user_env(env) is not env and not self.seed_is_given:
             return None
         sequence = np.random.SeedSequence((self.settings.seed, self.n_updates))
         return int(sequence.generate_state(1)[0])
 
     # -- an iteration -------------------------------------------------------------------------
 
-    def iterate(self, callback: Any = None) -> Record:
+    def iterate(self, callback: BaseCallback | None = None) -> Record:
         """Collects a rollout, updates the agent, and returns the record.
 
-        Where the rollout fails, or a callback stops it (Stopped), it is dropped with its episodes;
-        the steps count if it was stopped.
+        If the rollout fails, or a callback stops it (Stopped), it is dropped with its episodes. Its
+        steps count if it was stopped.
         """
         started, before = perf_counter(), self.num_timesteps
         callback = no_callback(self) if callback is None else callback
@@ -230,23 +232,23 @@ class Trainer:
             raise
         finally:
             self.phase = BETWEEN
-            self._begin_streams()
+            self._restart_streams()
         self.num_timesteps, self.statistics = before, statistics
         of_rollout = {**statistics.record(), "seconds_collect": collected - started}
         return self._record(result, of_rollout, started, self._last_rows)
 
-    def collect(self, callback: Any) -> EpisodeStatistics:
-        """Fills the agent's rollout; the episodes as they stand after it, not yet kept.
+    def collect(self, callback: BaseCallback) -> EpisodeStatistics:
+        """Fills the agent's rollout; returns the episode statistics after it.
 
-        Where every row is a reset (NEXT_STEP, short rollouts), there is nothing to learn from:
-        it collects again.
+        Collects again if every row was a reset (NEXT_STEP, short rollouts), because there is
+        nothing to learn from.
         """
         assert self.stream is not None
         agent, statistics, watch = self.agent, self.statistics.copy(), Watch(self, callback)
-        given = self.stream, self.observations, self.actions, statistics, self.settings.n_steps
+        arguments = self.stream, self.observations, self.actions, statistics, self.settings.n_steps
         before, self.phase = self.phase, ROLLOUT
         try:
-            while not collect(agent, *given, watch):
+            while not collect(agent, *arguments, watch):
                 agent.discard()
         finally:
             self.phase = before
@@ -254,12 +256,12 @@ class Trainer:
         return statistics
 
     def _last_rows(self) -> np.ndarray | None:
-        """The observations (E, O) that the environments show now, if they are amid episodes."""
+        """The environments' present observations (E, O), if episodes are unfinished."""
         obs = None if self.stream is None else self.stream.obs
         return None if obs is None else self.observations.batch(obs)[0]
 
     def update(self, rows: Rollout, shape: tuple[int, int]) -> Record:
-        """One iteration on a checked rollout (T, E). After an error nothing has changed."""
+        """One iteration on a checked rollout (T, E). An error leaves everything unchanged."""
         started, contents, fitted = perf_counter(), self._slot.contents(), self._fitted
         before = contents[0].state()
         try:
@@ -278,11 +280,11 @@ class Trainer:
         result: Record,
         of_rollout: Record,
         started: float,
-        seen: Callable[[], np.ndarray | None],
+        observed: Callable[[], np.ndarray | None],
     ) -> Record:
         """Counts an update, and keeps its record.
 
-        seen() is observations (..., O) that it learnt from, or some near them; None: unknown
+        observed() returns observations (..., O) of the rollout, or near it; None: unknown
         """
         self.n_updates += 1
         self.num_timesteps += result["n_samples"]
@@ -297,25 +299,25 @@ class Trainer:
             record["learning_rate"] = self.agent.learning_rate
         self.records.append(record)
         keep_last(self.records, self.settings.max_records)
-        self._rejections.see(record, self.settings, self.agent, seen)
+        self._rejections.see(record, self.settings, self.agent, observed)
         return record
 
-    # -- what would spoil an iteration ----------------------------------------------------------
+    # -- calls that would spoil an iteration ------------------------------------------------------
 
     def refuse_environment(self, call: str) -> None:
-        """RuntimeError as rows are collected: the next ones would not follow the last."""
+        """Raises RuntimeError while rows are collected: the next would not follow the last."""
         if self.phase == ROLLOUT:
             raise UserRuntimeError(
-                f"{call} in the midst of a rollout: call it in _on_rollout_start, _on_rollout_end "
+                f"{call} during a rollout: call it in _on_rollout_start, _on_rollout_end "
                 "or _on_record, or when learn has returned"
             )
 
     def refuse_policy(self, call: str) -> None:
-        """RuntimeError until the update is made: a rollout belongs to the policy that drew it."""
+        """Raises RuntimeError until the update is done: a rollout belongs to its policy."""
         if self.phase:
             raise UserRuntimeError(
-                f"{call} in the midst of {self.phase}, which belongs to the policy as it is: call "
-                "it in _on_rollout_start or _on_record, or when learn has returned"
+                f"{call} during {self.phase}, which belongs to the present policy: call it "
+                "in _on_rollout_start or _on_record, or when learn has returned"
             )
 
 
@@ -327,13 +329,13 @@ def no_callback(trainer: Trainer) -> CallbackList:
 
 
 def keep_last(values: list, most: int | None) -> None:
-    """Drops the first of the values where there are more than `most`; None: none is dropped."""
+    """Drops the first values if there are more than `most`; None keeps all."""
     if most is not None and len(values) > most:
         del values[: len(values) - most]
 
 
 def _is_same(key: tuple, other: tuple) -> bool:
-    """Settings are compared by identity: equal ones could hold other functions."""
+    """Compares settings by identity, because equal ones can hold different functions."""
     return key[0] is other[0] and key[1:] == other[1:]
 
 

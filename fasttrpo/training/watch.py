@@ -1,4 +1,4 @@
-"""What callbacks see of a rollout: each row, or every so many rows, as each of them asks."""
+"""Shows callbacks the rows of a rollout: every row, or as few as they need."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 
 from fasttrpo.spaces import batches
 from fasttrpo.stream.step import Step
-from fasttrpo.training.callback import EACH, rows_until_step
+from fasttrpo.training.callback import EACH, BaseCallback, rows_until_step
 from fasttrpo.training.collect import Row
 from fasttrpo.training.episodes import Episode
 
 
 class Stopped(Exception):
-    """A callback returned False in the midst of a rollout, which this unwinds."""
+    """Unwinds a rollout in which a callback returned False."""
 
 
 class Watch:
-    """One rollout under a callback's eyes: counts rows and steps, and calls it when it is due.
+    """Counts rows and steps of one rollout, and calls a callback when it is due.
 
-    singly  whether it has to see each row
+    singly  whether the callback must see each row
     """
 
-    def __init__(self, trainer: Any, callback: Any) -> None:
+    def __init__(self, trainer: Any, callback: BaseCallback) -> None:
         self._trainer, self._callback = trainer, callback
         self._row = self._unseen = 0
         self.singly = rows_until_step(callback) == EACH
@@ -34,39 +34,39 @@ class Watch:
         return max(1, rows_until_step(self._callback))
 
     def rows(self) -> int:
-        """How many rows may pass until `passed` has to be told."""
+        """How many rows can pass until `passed` must be called."""
         return self._due - self._unseen
 
     def passed(self, rows: int, happened: int, row: Row | None = None) -> None:
-        """Rows passed, with so many steps that happened; `row` is the last if they came singly.
+        """Counts rows, in which `happened` steps happened; `row` is the last if rows come singly.
 
-        Stopped where the callback says so.
+        Raises Stopped if the callback stops learning.
         """
         self._trainer.num_timesteps += happened
         self._row += rows
         self._unseen += rows
         if self._unseen < self._due:
             return
-        self._tell_unseen(self._unseen - 1)
-        seen = {} if row is None else _locals(row, self._trainer.stream.obs)
-        self._callback.update_locals({"n_steps": self._row - 1, **seen})
+        self._pass_unseen(self._unseen - 1)
+        of_row = {} if row is None else _locals(row, self._trainer.stream.obs)
+        self._callback.update_locals({"n_steps": self._row - 1, **of_row})
         if self._callback.on_step() is False:
             raise Stopped
         self._due = self._rows_left()
 
     def end(self) -> None:
         """The rollout is full."""
-        self._tell_unseen(self._unseen)
+        self._pass_unseen(self._unseen)
         self._callback.on_rollout_end()
 
-    def _tell_unseen(self, rows: int) -> None:
+    def _pass_unseen(self, rows: int) -> None:
         if rows:
             self._callback.pass_by(rows)
         self._unseen = 0
 
 
 def _locals(row: Row, new_obs: Any) -> dict[str, Any]:
-    """What Stable-Baselines3's loop has in its local variables after a step."""
+    """The local variables of SB3's loop after a step."""
     return {
         "obs": row.obs,
         "actions": _as_drawn(row),
@@ -81,13 +81,13 @@ def _locals(row: Row, new_obs: Any) -> dict[str, Any]:
 
 
 def _as_drawn(row: Row) -> np.ndarray:
-    """A Box's before any clipping; others are sent as they are drawn."""
+    """The actions before clipping, for a Box; others are sent as drawn."""
     continuous = row.sent.dtype.kind == "f"
     return np.array(row.act).reshape(row.sent.shape) if continuous else row.sent
 
 
 def infos(step: Step, ended: list[Episode]) -> list[dict[str, Any]]:
-    """What each of E environments said, with the keys that Stable-Baselines3 adds at an end.
+    """The infos of E environments, with the keys that SB3 adds at an episode's end.
 
     "episode" has r, the sum of the raw rewards, l, the number of steps, and t, the clock.
     """

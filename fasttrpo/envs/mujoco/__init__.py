@@ -1,22 +1,22 @@
-"""MuJoCo in batches: Gymnasium's eleven v5 tasks, and a door for models of one's own.
+"""MuJoCo in batches: Gymnasium's eleven v5 tasks, and your own models.
 
     from fasttrpo.envs import mujoco
 
     env = mujoco.make("HalfCheetah-v5", num_envs=64, ctrl_cost_weight=0.05)     # one of the tasks
-    env = mujoco.from_model("arm.xml", observation, reward, num_envs=64)        # one's own
+    env = mujoco.from_model("arm.xml", observation, reward, num_envs=64)        # your own model
 
-The simulations run on `mujoco.batch.Batch`'s threads, outside the GIL; observations, rewards and
-terminations are NumPy over all of them at once. With the same seed and actions an environment
-returns what Gymnasium's `SyncVectorEnv` of the same task returns, in each autoreset mode
-(`tests/test_mujoco_parity.py`); the number of threads changes no bit of it.
+The simulations run on the threads of `mujoco.batch.Batch`, outside the GIL. NumPy computes
+observations, rewards and terminations of all simulations at once. With the same seed and actions
+an environment returns the same values as Gymnasium's `SyncVectorEnv` of the task, in each autoreset
+mode (`tests/test_mujoco_parity.py`). Results do not depend on the number of threads.
 
     batch_env.py    the vector environment: steps, autoresets, seeds, infos
-    task.py         what a task is; planar.py ant.py humanoid.py pendulum.py arm.py: the eleven
-    custom.py       a task from an MJCF file and three functions
-    forces.py       the batch for tasks that look at contact forces
-    rendering.py    pictures, by Gymnasium's renderer
+    task.py         the base class; planar.py ant.py humanoid.py pendulum.py arm.py: the eleven
+    custom.py       a task defined by an MJCF file and three functions
+    forces.py       the batch for tasks that read contact forces
+    rendering.py    images, by Gymnasium's renderer
 
-Needs `pip install 'fasttrpo[mujoco]'`. Importing this module needs nothing and imports nothing.
+It needs `pip install 'fasttrpo[mujoco]'`; importing this module imports no dependency.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ TASKS = {
 }
 IDS = tuple(f"{name}-v5" for name in TASKS)
 
-# Public name -> its module, imported when the name is first asked for.
+# Public name -> its module, imported on first access.
 _HOME = {
     "MujocoVectorEnv": "batch_env",
     "UnstableSimulation": "batch_env",
@@ -78,11 +78,11 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
 
     env_id    one of `IDS`, such as "HalfCheetah-v5"
     num_envs  number of simulations
-    kwargs    the task's own, as Gymnasium's environment takes them, and those of
-              `MujocoVectorEnv`: n_threads, autoreset_mode, max_episode_steps, render_mode, ...
+    kwargs    the task's own, as in Gymnasium's environment, and those of `MujocoVectorEnv`:
+              n_threads, autoreset_mode, max_episode_steps, render_mode, ...
 
-    ValueError for another id, TypeError for another keyword (both name the nearest one that
-    exists), ImportError with the command to type where MuJoCo is missing or too old.
+    Raises ValueError for an unknown id and TypeError for an unknown keyword, both with the nearest
+    known one; ImportError with the command to run if MuJoCo is missing or too old.
     """
     if env_id not in IDS:
         raise UserError(unknown("MuJoCo environment", env_id, IDS))
@@ -93,7 +93,7 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
 
 
 def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
-    """`make` for this id, or None where it is none of `IDS` or MuJoCo is missing or too old."""
+    """`make` for this id; None if it is not in `IDS`, or MuJoCo is missing or too old."""
     if env_id not in IDS:
         return None
     from fasttrpo.envs.mujoco.versions import has_mujoco
@@ -102,7 +102,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for one of `IDS`, in words; None where nothing is missing."""
+    """What to install for one of `IDS`, in words; None if nothing is missing."""
     if env_id not in IDS:
         return None
     from fasttrpo.envs.mujoco.versions import what_is_missing
@@ -111,7 +111,7 @@ def missing(env_id: str) -> str | None:
 
 
 def entry_points() -> dict[str, str]:
-    """Gymnasium's id -> what makes a vector environment of it."""
+    """Gymnasium's id -> the entry point of a vector environment."""
     return {f"{name}-v5": f"{__name__}:{name}" for name in TASKS}
 
 
@@ -128,7 +128,7 @@ def _module(name: str) -> Any:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """`_HOME`'s names; `mujoco.HalfCheetah(num_envs=...)` and so on: `make` for that task."""
+        """The names in `_HOME`, and `mujoco.HalfCheetah(num_envs=...)` etc.: `make` for a task."""
         if name in TASKS:
             return functools.partial(make, f"{name}-v5")
         if name not in _HOME:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fasttrpo.envs.mujoco.task import Task, never, normal_start, norms, squares
+from fasttrpo.envs.mujoco.task import Scored, Task, never, normal_start, norms, squares
 
 
 @dataclass
 class Ant(Task):
     """reward = w_f dx/dt + [healthy] r_h - w_c |a|^2 - w_k |clip(cfrc_ext)|^2.
 
-    dx is the way of `main_body` (an index or a name) between two steps. Healthy: the state is
+    dx is the displacement of `main_body` (an index or a name) in one step. Healthy: the state is
     finite and the height within its range, bounds included.
     """
 
@@ -34,10 +35,10 @@ class Ant(Task):
     start = normal_start
 
     @property
-    def contact_forces(self):
+    def contact_forces(self) -> bool:
         return bool(self.include_cfrc_ext_in_observation or self.contact_cost_weight)
 
-    def bind(self, batch):
+    def bind(self, batch: Any) -> None:
         super().bind(batch)
         body = self.model.body(self.main_body).id
         self._xy = batch.bind("xpos")[:, body, :2]
@@ -45,14 +46,14 @@ class Ant(Task):
 
     remembered = ("_xy_before",)
 
-    def remember(self):
+    def remember(self) -> None:
         self._xy_before = self._xy.copy()
 
     def _contact_forces(self) -> np.ndarray:
         """(E, nbody, 6)"""
         return np.clip(self._forces, *self.contact_force_range)
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         skip = 2 * bool(self.exclude_current_positions_from_observation)
         parts = [self.qpos[:, skip:], self.qvel]
         if self.include_cfrc_ext_in_observation:
@@ -65,7 +66,7 @@ class Ant(Task):
         finite = np.isfinite(self.qpos).all(axis=1) & np.isfinite(self.qvel).all(axis=1)
         return finite & (low <= height) & (height <= high)
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         healthy = self._healthy()
         x_velocity, y_velocity = ((self._xy - self._xy_before) / self.dt).T.copy()
         forward = x_velocity * self.forward_reward_weight
@@ -84,7 +85,7 @@ class Ant(Task):
         terminated = ~healthy if self.terminate_when_unhealthy else never(self)
         return forward + survive - (control + contact), terminated, infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {
             "x_position": self.qpos[:, 0].copy(),
             "y_position": self.qpos[:, 1].copy(),

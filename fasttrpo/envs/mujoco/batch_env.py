@@ -23,17 +23,17 @@ from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
 from fasttrpo.errors import UserError, UserTypeError
 
-# The keyword arguments of the vector environment itself, besides those about pictures.
+# The keyword arguments of the vector environment itself, without those for rendering.
 OWN_ARGUMENTS = ("num_envs", "n_threads", "autoreset_mode", "max_episode_steps")
 _NO_STAGE = 0
 
 
 class UnstableSimulation(RuntimeWarning):
-    """MuJoCo gave a simulation up: its episode is cut (truncated), the others go on."""
+    """MuJoCo gave up a simulation: its episode is truncated, the others continue."""
 
 
 def make_task(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> MujocoVectorEnv:
-    """A `MujocoVectorEnv` of one of Gymnasium's ids. TypeError names the nearest keyword."""
+    """A `MujocoVectorEnv` for one of Gymnasium's ids. TypeError names the nearest keyword."""
     kind = task_class(env_id)
     for name in kwargs:
         known = (*kind.arguments(), *OWN_ARGUMENTS, *Rendering.arguments())
@@ -47,23 +47,23 @@ def make_task(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> MujocoVecto
 class MujocoVectorEnv(VectorEnv):
     """`num_envs` simulations of a task's model, as a Gymnasium `VectorEnv`.
 
-    task               what is simulated, seen and rewarded (`fasttrpo.envs.mujoco.task.Task`)
-    n_threads          of the simulations, the caller's among them; None: one for each core that
-                       this process may use. The results do not depend on it
-    autoreset_mode     SAME_STEP, NEXT_STEP or DISABLED, as Gymnasium defines them
+    task               the model, observations and rewards (`fasttrpo.envs.mujoco.task.Task`)
+    n_threads          threads for the simulations, including the caller's; None: one for each core
+                       that this process may use. Results do not depend on it
+    autoreset_mode     SAME_STEP, NEXT_STEP or DISABLED, as defined by Gymnasium
     max_episode_steps  steps after which an episode is truncated; None or -1: never
-    rendering          `Rendering`'s arguments: render_mode, width, height, ...
+    rendering          arguments of `Rendering`: render_mode, width, height, ...
 
-    Observations are (E, O) float64 and actions (E, A), bounded by the actuators' control ranges
-    where they have one; rewards (E,) float64. Every array returned is the caller's own.
+    Observations are (E, O) float64, actions (E, A), within the actuators' control ranges if they
+    have any, and rewards (E,) float64. Every returned array belongs to the caller.
 
-    Each environment draws its starts from a stream of its own: `reset(seed=s)` seeds environment
-    i with s + i, a list seeds each, None lets the streams run on (`SyncVectorEnv`'s rules).
+    Each environment has its own random generator: `reset(seed=s)` seeds environment i with s + i, a
+    list gives each a seed, and None continues the generators, as in `SyncVectorEnv`.
 
-    Where MuJoCo finds a simulation unstable, or raises an error in it, that environment's episode
-    ends there: truncated, reward 0, the last good observation, infos["unstable"] (under SAME_STEP
-    infos["final_info"]["unstable"], as with all infos of a last step); a warning,
-    `UnstableSimulation`, names it with the reason. The others are not touched.
+    If MuJoCo finds a simulation unstable, or raises an error in it, the episode of that environment
+    ends: truncated, reward 0, the last good observation, infos["unstable"] (under SAME_STEP
+    infos["final_info"]["unstable"], like all infos of a last step). An `UnstableSimulation` warning
+    names the environment and the reason. The others are unaffected.
     """
 
     takes_any_seed = True  # beyond 2**31 too
@@ -78,7 +78,7 @@ class MujocoVectorEnv(VectorEnv):
         max_episode_steps: int | None = None,
         **rendering: Any,
     ) -> None:
-        self._rendering = Rendering()  # `close` needs it, whatever fails below
+        self._rendering = Rendering()  # `close` needs it even if something below fails
         self.task, self.num_envs = task, (num_envs := _positive("num_envs", num_envs))
         n_threads = _cores() if n_threads is None else _positive("n_threads", n_threads)
         self.n_threads = min(num_envs, n_threads)
@@ -92,13 +92,13 @@ class MujocoVectorEnv(VectorEnv):
             "render_fps": round(1 / task.dt),
             "autoreset_mode": self._mode,
         }
-        self._limit = _step_limit(max_episode_steps)
+        self.max_episode_steps = _step_limit(max_episode_steps)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._rngs: list[Any] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
         self._obs: Any = None  # (E, O) once reset
         self._over = np.zeros(num_envs, dtype=bool)
-        self._remembers = False  # what the task keeps of before the step was loaded
+        self._remembers = False  # whether `load` set what `Task.remember` would
         self._warnings = _unstable_warnings(self._batch)
         self._make_spaces()
 
@@ -110,14 +110,14 @@ class MujocoVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-    @property
-    def np_random(self) -> tuple[np.random.Generator, ...]:
-        """Each environment's stream."""
+    @property  # type: ignore[misc] # read-only, and one for each, as in SyncVectorEnv
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """The environments' random generators."""
         return tuple(map(self._stream, range(self.num_envs)))
 
     @property
-    def np_random_seed(self) -> tuple[int | None, ...]:
-        """What each environment's stream was last seeded with."""
+    def np_random_seed(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        """The seed of each generator."""
         return tuple(self._seeds)
 
     def _stream(self, env: int) -> np.random.Generator:
@@ -131,10 +131,10 @@ class MujocoVectorEnv(VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts new episodes: everywhere, or where options["reset_mask"] (E,) bool says so.
+        """Starts new episodes everywhere, or where options["reset_mask"] (E,) bool is True.
 
-        Returns observations (E, O), those of the others as they were, and infos. TypeError or
-        ValueError for a mask or a list of seeds of another form.
+        Returns observations (E, O), unchanged elsewhere, and infos. Raises TypeError or ValueError
+        for a malformed mask or list of seeds.
         """
         self._check_open()
         mask = self._reset_mask(options or {})
@@ -151,11 +151,11 @@ class MujocoVectorEnv(VectorEnv):
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """`frame_skip` steps of MuJoCo with these actions (E, A), and what came of them.
+        """Applies actions (E, A) for `frame_skip` steps of MuJoCo.
 
         Returns observations (E, O), rewards (E,), terminated (E,), truncated (E,), infos.
-        ValueError for actions of another shape; ResetNeeded before `reset`, and in DISABLED mode
-        after an episode's end.
+        Raises ValueError for actions of another shape; ResetNeeded before `reset`, and in DISABLED
+        mode after an episode's end.
         """
         self._check_open()
         actions = self._checked(actions)
@@ -164,7 +164,7 @@ class MujocoVectorEnv(VectorEnv):
         rewards, terminated, values = self.task.score(actions)
         obs = self.task.observe()
         self._elapsed += 1
-        truncated = self._elapsed >= self._limit
+        truncated = self._elapsed >= self.max_episode_steps
         for env in failed:
             obs[env], rewards[env] = self._obs[env], 0.0
             terminated[env], truncated[env] = False, True
@@ -178,7 +178,7 @@ class MujocoVectorEnv(VectorEnv):
         return self._obs.copy(), rewards, terminated, truncated, infos
 
     def _advance(self, actions: np.ndarray, pause: np.ndarray | None) -> dict[int, str]:
-        """Steps every simulation but those of `pause` (E,); what MuJoCo says of those that fail."""
+        """Steps every simulation except those in `pause` (E,); the reasons of those that fail."""
         ids = None if pause is None else np.flatnonzero(~pause)
         if not self._remembers:
             self.task.remember()
@@ -202,7 +202,7 @@ class MujocoVectorEnv(VectorEnv):
     def _turn(
         self, values: dict[str, np.ndarray], done: np.ndarray, pause: np.ndarray | None
     ) -> dict[str, Any]:
-        """Ends and starts episodes as the autoreset mode says; the infos that go with it."""
+        """Ends and starts episodes according to the autoreset mode; returns the infos."""
         infos: dict[str, Any] = {}
         self._over = done
         if pause is not None:
@@ -217,7 +217,7 @@ class MujocoVectorEnv(VectorEnv):
         return infos
 
     def _restart(self, mask: np.ndarray, obs: np.ndarray, infos: dict[str, Any]) -> None:
-        """New episodes where `mask` says so, into their rows of `obs`, and their infos."""
+        """Starts episodes where `mask` is True: writes their rows of `obs`, and their infos."""
         envs = np.flatnonzero(mask).tolist()
         ids = None if len(envs) == self.num_envs else envs
         self._batch.reset(ids, stage=_NO_STAGE)
@@ -233,7 +233,7 @@ class MujocoVectorEnv(VectorEnv):
     def _warn(self, failed: dict[int, str]) -> None:
         for env, reason in failed.items():
             text = f"environment {env}: MuJoCo reports an unstable simulation ({reason}); its "
-            text += "episode is cut, the others go on"
+            text += "episode is truncated, the others continue"
             warnings.warn(text, UnstableSimulation, stacklevel=3)
 
     def _checked(self, actions: Any) -> np.ndarray:
@@ -285,13 +285,14 @@ class MujocoVectorEnv(VectorEnv):
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: of a task that says what it remembers, until closed."""
+        """Whether `save` and `load` work: the task names what it remembers, and this is open."""
         return not self.closed and saved.is_savable(self.task)
 
     def save(self) -> bytes:
-        """All that there is to the simulations: `load` goes on here, bit for bit, in environments
-        of the same task. ResetNeeded before the first reset, ValueError if the task does not name
-        what it remembers (`Task.remembered`).
+        """The complete state of the simulations, from which `load` resumes bit for bit.
+
+        Raises ResetNeeded before the first reset, and ValueError if the task does not name what it
+        remembers (`Task.remembered`).
         """
         self._check_open()
         if self._obs is None:
@@ -303,47 +304,48 @@ class MujocoVectorEnv(VectorEnv):
             )
         if not self._remembers:
             self.task.remember()
-        return saved.pack(self._standing(), self._rngs, self._seeds)
+        return saved.pack(self._live_state(), self._rngs, self._seeds)
 
     def load(self, data: bytes) -> np.ndarray:
-        """Goes on where `save` was called; the observations there. ValueError, with nothing
-        changed, for what is not these environments'.
+        """Resumes where `save` was called, and returns the observations there.
+
+        Raises ValueError, with nothing changed, for bytes of other environments.
         """
         self._check_open()
         if not self._remembers:
             self.task.remember()
-        standing = self._standing()
+        state = self._live_state()
         if self._obs is None:
-            standing["obs"] = self.task.observe()
-        arrays, self._rngs, self._seeds = saved.unpack(data, standing)
-        for name, array in standing.items():
+            state["obs"] = self.task.observe()
+        arrays, self._rngs, self._seeds = saved.unpack(data, state)
+        for name, array in state.items():
             array[...] = arrays[name]
-        self._obs, self._remembers = standing["obs"], True
+        self._obs, self._remembers = state["obs"], True
         return self._obs.copy()
 
     @property
     def over(self) -> np.ndarray:
-        """(E,) bool: whose episode has ended, and has not been followed by another."""
+        """(E,) bool: whether the episode has ended and no other has started."""
         return self._over.copy()
 
-    def _standing(self) -> dict[str, np.ndarray]:
-        """The arrays, live, that hold where the simulations stand."""
+    def _live_state(self) -> dict[str, np.ndarray]:
+        """The arrays, live, that hold the state of the simulations."""
         own = {"elapsed": self._elapsed, "obs": self._obs, "over": self._over}
         theirs = {"state": self._batch.state, "warning": self._batch.warning}
         return {**own, **theirs, **{n: getattr(self.task, n) for n in self.task.remembered}}
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture of each simulation, of the kind of `render_mode`; None without one."""
+        """An image of each simulation, of the kind `render_mode`; None without one."""
         self._check_open()
         return self._rendering.frames(self._batch, self.task)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Closes the renderer; the simulations' threads end with the environment."""
+        """Closes the renderer. The simulations' threads end with the environment."""
         self._rendering.close()
 
 
 def _batch_for(task: Task, num_envs: int, n_threads: int) -> Any:
-    """The simulations of the task's model. OSError if there is no such file."""
+    """The simulations of the task's model. Raises OSError if there is no such file."""
     mujoco, model = require_mujoco(), task.xml_file
     if not isinstance(model, mujoco.MjModel):
         from gymnasium.envs.mujoco.mujoco_env import expand_model_path
@@ -357,13 +359,13 @@ def _batch_for(task: Task, num_envs: int, n_threads: int) -> Any:
 
 
 def _unstable_warnings(batch: Any) -> np.ndarray:
-    """(E, 3), live: how often MuJoCo found QPOS, QVEL, QACC not finite or huge since the reset."""
+    """(E, 3), live: how often QPOS, QVEL, QACC were not finite or huge since the last reset."""
     kinds = require_mujoco().mjtWarning
     return batch.warning[:, int(kinds.mjWARN_BADQPOS) : int(kinds.mjWARN_BADQACC) + 1, 1]
 
 
 def _control_ranges(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(A,) float32 each: the least and largest control; infinite where MuJoCo sets no limit."""
+    """(A,) float32 each: the smallest and largest control; infinite if MuJoCo sets no limit."""
     ranges = model.actuator_ctrlrange.astype(np.float32)
     ranges[model.actuator_ctrllimited == 0] = (-np.inf, np.inf)
     return ranges[:, 0].copy(), ranges[:, 1].copy()

@@ -1,8 +1,8 @@
-"""The door for a model of one's own: an MJCF file and a few functions.
+"""Your own model: an MJCF file and a few functions.
 
-A reaching arm, whole. The functions see all E simulations at once, through the batch's live views:
-`batch.qpos` is (E, nq), `batch.xpos` (E, nbody, 3), any field of mjData that
-`mujoco.batch.Batch.bind` takes; what they return is new, never a view.
+A complete example, a reaching arm. The functions see all E simulations at once through the batch's
+live views: `batch.qpos` is (E, nq), `batch.xpos` (E, nbody, 3), and likewise any field of mjData
+that `mujoco.batch.Batch.bind` accepts. They return new arrays, never views.
 
     import numpy as np
     from fasttrpo.envs import mujoco
@@ -13,7 +13,7 @@ A reaching arm, whole. The functions see all E simulations at once, through the 
     def reward(batch, actions):                 # -> (E,)
         return -np.linalg.norm(batch.site_xpos[:, 0] - TARGET, axis=1) - 0.1 * (actions**2).sum(1)
 
-    def terminated(batch):                      # -> (E,) bool; without it, the step limit alone
+    def terminated(batch):                      # -> (E,) bool; optional
         return np.abs(batch.qvel).max(axis=1) > 50
 
     def start(model, rng):                      # -> one simulation's qpos (nq,), qvel (nv,)
@@ -25,9 +25,9 @@ A reaching arm, whole. The functions see all E simulations at once, through the 
     )
     TRPO("MlpPolicy", env).learn(100_000)
 
-(The same, run: `tests/test_mujoco_custom.py`.) A reward that compares with the state before the
-step, infos, or arguments of one's own: subclass `fasttrpo.envs.mujoco.Task`, as `planar.py` does,
-and pass an instance to `MujocoVectorEnv`.
+`tests/test_mujoco_custom.py` runs it. For a reward that depends on the state before the step, for
+infos or for keyword arguments, subclass `fasttrpo.envs.mujoco.Task`, as `planar.py` does, and pass
+an instance to `MujocoVectorEnv`.
 """
 
 from __future__ import annotations
@@ -39,49 +39,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fasttrpo.envs.mujoco.task import Task, never
+from fasttrpo.envs.mujoco.task import Scored, Start, Task, never
 from fasttrpo.errors import UserError
 
 if TYPE_CHECKING:
     from fasttrpo.envs.mujoco.batch_env import MujocoVectorEnv
 
-Start = Callable[[Any, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+Observe = Callable[[Any], np.ndarray]
+Reward = Callable[[Any, np.ndarray], np.ndarray]
+Draw = Callable[[Any, np.random.Generator], Start]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FunctionsTask(Task):
-    """A task of functions (see the module's docstring); what each returns is checked."""
+    """A task defined by functions (see the module's docstring), whose results are checked."""
 
-    observation: Callable[[Any], np.ndarray] | None = None
-    reward: Callable[[Any, np.ndarray], np.ndarray] | None = None
-    terminated: Callable[[Any], np.ndarray] | None = None
-    first: Start | None = None
+    observation: Observe
+    reward: Reward
+    terminated: Observe | None = None
+    first: Draw | None = None
     forces: bool = False
 
     @property
-    def contact_forces(self):
+    def contact_forces(self) -> bool:
         return self.forces
 
-    def bind(self, batch):
-        """Tries the functions once: what they look at is bound from then on, before any step."""
+    def bind(self, batch: Any) -> None:
+        """Calls the functions once, so that the fields they read are bound before any step."""
         super().bind(batch)
         with np.errstate(all="ignore"):
             self.observe()
             self.score(np.zeros(self.ctrl.shape))
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         obs = np.array(self.observation(self.batch), dtype=np.float64)
         if obs.ndim != 2 or len(obs) != self.batch.nsim:
             raise UserError(_wrong("observation", obs, f"({self.batch.nsim}, O)"))
         return obs
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         reward = self._vector("reward", self.reward(self.batch, actions), np.float64)
         if self.terminated is None:
             return reward, never(self), {}
         return reward, self._vector("terminated", self.terminated(self.batch), bool), {}
 
-    def start(self, rng):
+    def start(self, rng: np.random.Generator) -> Start:
         if self.first is None:
             return self.init_qpos, self.init_qvel
         qpos, qvel = map(np.asarray, self.first(self.model, rng))
@@ -105,28 +107,28 @@ def _wrong(name: str, got: np.ndarray, expected: str) -> str:
 
 def from_model(
     model: Any,
-    observation: Callable[[Any], np.ndarray],
-    reward: Callable[[Any, np.ndarray], np.ndarray],
+    observation: Observe,
+    reward: Reward,
     *,
-    terminated: Callable[[Any], np.ndarray] | None = None,
-    start: Start | None = None,
+    terminated: Observe | None = None,
+    start: Draw | None = None,
     num_envs: int = 1,
     frame_skip: int = 1,
     contact_forces: bool = False,
     **kwargs: Any,
 ) -> MujocoVectorEnv:
-    """A `MujocoVectorEnv` of a model of one's own; the module's docstring shows one.
+    """Makes a `MujocoVectorEnv` of your own model; the module's docstring has an example.
 
     model           an MJCF file, or a `mujoco.MjModel`
     observation     batch -> (E, O)
     reward          batch, actions (E, A) -> (E,), after each step
     terminated      batch -> (E,) bool; None: never
     start           model, random generator -> qpos (nq,), qvel (nv,); None: the model's own
-    frame_skip      steps of MuJoCo in one of the environment's
+    frame_skip      steps of MuJoCo per step of the environment
     contact_forces  whether a function reads cfrc_ext, cfrc_int or cacc
-    kwargs          `MujocoVectorEnv`'s: max_episode_steps, n_threads, autoreset_mode, ...
+    kwargs          as in `MujocoVectorEnv`: max_episode_steps, n_threads, autoreset_mode, ...
 
-    ValueError where a function returns another shape, ImportError without MuJoCo.
+    Raises ValueError if a function returns another shape, ImportError without MuJoCo.
     """
     from fasttrpo.envs.mujoco.versions import require_mujoco
 

@@ -1,17 +1,17 @@
-"""A batch whose contact forces are those after the step, as Gymnasium's tasks see them.
+"""A batch with up-to-date contact forces after each step, as Gymnasium's tasks have them.
 
-MuJoCo computes cfrc_ext, cfrc_int and cacc only where `mj_rnePostConstraint` is called; Gymnasium
-calls it after each `mj_step`. `mujoco.batch.Batch` has no call for it (its cfrc_ext is stale), but
-MuJoCo's C interface to the same batches has one, `mjb_apply` (`mujoco/mjbatch.h`):
+MuJoCo computes cfrc_ext, cfrc_int and cacc only in `mj_rnePostConstraint`, which Gymnasium calls
+after each `mj_step`. `mujoco.batch.Batch` cannot call it (its cfrc_ext is stale), but MuJoCo's C
+interface to the same batches can, with `mjb_apply` (`mujoco/mjbatch.h`):
 
-    mjb_step      nstep times mj_step
-    mjb_apply     mj_rnePostConstraint, on the mjData that each simulation keeps for itself
-    mjb_forward   no stage at all: copies the bound fields out
+    mjb_step      mj_step, nstep times
+    mjb_apply     mj_rnePostConstraint, on each simulation's own mjData
+    mjb_forward   without any stage: copies the bound fields out
 
-each on the batch's threads, outside the GIL. `mjb_apply` passes the simulation's number and an
-argument too, so it calls `mj_rnePostConstraint` through a callback of that signature, compiled in
-fasttrpo.core._envs. The library's name contains its version, so its symbols are looked up when the
-first such batch is made.
+Each runs on the batch's threads, outside the GIL. `mjb_apply` also passes the simulation's number
+and an argument, so it calls `mj_rnePostConstraint` through a callback with that signature, compiled
+in fasttrpo.core._envs. The name of the library contains its version, so its symbols are looked up
+when the first such batch is made.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class _Config(ctypes.Structure):
 # mjfBatchFunc: void (const mjModel *, mjData *, int simulation, void *argument).
 _CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int, c_void_p)
 
-# Function -> its result and arguments (mujoco/mjbatch.h). None of them starts with invalid
-# arguments here: MuJoCo would end the process.
+# Function -> its result and arguments (mujoco/mjbatch.h). Invalid arguments must never reach them:
+# MuJoCo would end the process.
 _SIGNATURES = {
     "mjb_makeBatch": (c_void_p, [c_void_p, c_int, POINTER(_Config), c_char_p, c_int]),
     "mjb_deleteBatch": (None, [c_void_p]),
@@ -62,7 +62,7 @@ _SIGNATURES = {
 
 @functools.cache
 def _library() -> Any:
-    """MuJoCo's own library, already in the process. ImportError where it has no batches in C."""
+    """MuJoCo's library, already loaded. Raises ImportError if it has no batches in C."""
     mujoco = require_mujoco()
     folder = Path(mujoco.__file__).parent
     names = ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll")
@@ -81,10 +81,10 @@ def _library() -> Any:
 
 
 @functools.cache
-def _post() -> tuple[Any, Any]:
+def forces_stage() -> tuple[Any, Any]:
     """The callback that calls mj_rnePostConstraint, and its argument.
 
-    Without the compiled extension the callback is Python's, which takes the GIL for each call.
+    Without the compiled extension the callback is in Python, and every call acquires the GIL.
     """
     stage = _library().mj_rnePostConstraint
     try:
@@ -94,7 +94,7 @@ def _post() -> tuple[Any, Any]:
     return _CALLBACK(RUN_STAGE), ctypes.cast(stage, c_void_p)
 
 
-# The fields that are the simulations' state: views of its rows, which may be written.
+# The fields that make up the state: views of its rows, which are writable.
 _STATE = {
     "time": "mjSTATE_TIME",
     "qpos": "mjSTATE_QPOS",
@@ -108,18 +108,18 @@ _STATE = {
 
 
 class ForcesBatch:
-    """nsim simulations of a model on nthread threads; the part of `mujoco.batch.Batch` used here.
+    """nsim simulations of a model on nthread threads, with a subset of `mujoco.batch.Batch`.
 
-    `bind`, `step`, `forward`, `reset`, `error`, `get_data`, `model`, `nsim`, `warning` and
-    `status` mean what they mean there, and fields are attributes as there. A failed simulation
-    raises `mujoco.batch.SimulationError`, after the others have been stepped.
+    `bind`, `step`, `forward`, `reset`, `error`, `get_data`, `model`, `nsim`, `warning`, `status`,
+    and fields as attributes, work as there. If a simulation fails, `step` raises
+    `mujoco.batch.SimulationError` after all others have been stepped.
     """
 
     def __init__(self, model: Any, nsim: int, nthread: int) -> None:
         self._mujoco, self._lib = require_mujoco(), _library()
         self.model, self.nsim, self.nthread = model, nsim, nthread
         self._batch = _made(self._lib, model, nsim, nthread)
-        # The views below hold this; the batch goes when the last of them has gone.
+        # The views below hold a reference to it: the batch is freed after the last of them.
         self._owner = _Owner()
         weakref.finalize(self._owner, self._lib.mjb_deleteBatch, self._batch)
         self._template = self._mujoco.MjData(model)
@@ -133,9 +133,9 @@ class ForcesBatch:
         self._bound: dict[str, np.ndarray] = {}
 
     def bind(self, name: str) -> np.ndarray:
-        """A live (nsim, ...) view of an mjData field. ValueError if there is none such."""
+        """A live (nsim, ...) view of an mjData field. Raises ValueError for an unknown field."""
         if name not in self._mujoco.batch.DATA_FIELDS:
-            raise UserError(f"{name} is no mjData field that a batch can bind")
+            raise UserError(f"{name} is not an mjData field that a batch can bind")
         if name not in self._bound:
             self._bound[name] = self._state(name) if name in _STATE else self._output(name)
         return self._bound[name]
@@ -149,11 +149,11 @@ class ForcesBatch:
             raise AttributeError(str(error)) from error
 
     def step(self, ids: Any = None, nstep: int = 1) -> None:
-        """nstep times mj_step, then mj_rnePostConstraint."""
+        """mj_step, nstep times, then mj_rnePostConstraint."""
         ids, n = self._ids(ids)
         failed = self._lib.mjb_step(self._batch, ids, n, nstep, _NO_STAGE)
         error = self._failure(ids) if failed else None
-        self._lib.mjb_apply(self._batch, ids, n, *_post(), 0)
+        self._lib.mjb_apply(self._batch, ids, n, *forces_stage(), 0)
         self._lib.mjb_forward(self._batch, ids, n, _NO_STAGE)
         if error:
             raise error
@@ -166,18 +166,18 @@ class ForcesBatch:
             raise self._failure(ids)
 
     def reset(self, ids: Any = None, stage: int = _NO_STAGE) -> None:
-        """The model's own state; `stage` is there for likeness, and has to be none."""
+        """Resets to the model's initial state. `stage` has no effect: it is there for parity."""
         ids, n = self._ids(ids)
         if self._lib.mjb_reset(self._batch, ids, n, None, _NO_STAGE):
             raise self._failure(ids)
 
     def error(self, sim: int) -> str:
-        """What MuJoCo said about a simulation's last call, or ''."""
+        """MuJoCo's error in a simulation's last call, or ''."""
         return self._errors.get(sim, "")
 
     def get_data(self, sim: int, data: Any) -> Any:
         """Copies a simulation's mjData into `data`."""
-        self._lib.mjb_getData(self._batch, sim, data._address)
+        self._lib.mjb_getData(self._batch, sim, _pointer(data))
         return data
 
     def _failure(self, ids: Any) -> Exception:
@@ -190,7 +190,7 @@ class ForcesBatch:
         return self._mujoco.batch.SimulationError(failed, self.error(int(failed[0])))
 
     def _ids(self, ids: Any) -> tuple[Any, int]:
-        """As C takes them: an int array and its length; None for all of them."""
+        """The ids for C: an int array, or None for all, and the count."""
         self._errors: dict[int, str] = {}
         if ids is None:
             return None, self.nsim
@@ -228,14 +228,19 @@ class ForcesBatch:
 
 
 class _Owner:
-    """Whose end is the batch's end."""
+    """Its finalizer deletes the batch."""
+
+
+def _pointer(struct: Any) -> int:
+    """The C struct of an MjModel or MjData."""
+    return struct._address  # noqa: SLF001 - MuJoCo's bindings have no public name for it
 
 
 def _made(library: Any, model: Any, nsim: int, nthread: int) -> int:
-    """A batch with an mjData for each simulation. ValueError with MuJoCo's words if it fails."""
+    """A batch with an mjData for each simulation. Raises ValueError with MuJoCo's message."""
     message = ctypes.create_string_buffer(_ERROR_SIZE)
     config = _Config(nthread, 1)
-    batch = library.mjb_makeBatch(model._address, nsim, byref(config), message, _ERROR_SIZE)
+    batch = library.mjb_makeBatch(_pointer(model), nsim, byref(config), message, _ERROR_SIZE)
     if not batch:
-        raise UserError(f"MuJoCo made no batch: {message.value.decode(errors='replace')}")
+        raise UserError(f"MuJoCo could not make a batch: {message.value.decode(errors='replace')}")
     return batch

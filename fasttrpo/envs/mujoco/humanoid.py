@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fasttrpo.envs.mujoco.task import Task, inside, never, norms, squares, uniform_start
+from fasttrpo.envs.mujoco.task import Scored, Task, inside, never, norms, squares, uniform_start
 
 
-@dataclass
 class _Humanoid(Task):
-    """What both observe: positions, velocities, inertias, actuator and contact forces."""
+    """What both tasks observe: positions, velocities, inertias, actuator and contact forces."""
+
+    exclude_current_positions_from_observation: bool
+    include_cinert_in_observation: bool
+    include_cvel_in_observation: bool
+    include_qfrc_actuator_in_observation: bool
+    include_cfrc_ext_in_observation: bool
 
     start = uniform_start
 
     @property
-    def contact_forces(self):
+    def contact_forces(self) -> bool:
         return True
 
-    def bind(self, batch):
+    def bind(self, batch: Any) -> None:
         super().bind(batch)
-        for name in ("cinert", "cvel", "qfrc_actuator", "cfrc_ext", "ten_length", "ten_velocity"):
-            setattr(self, f"_{name}", batch.bind(name))
+        self._cinert, self._cvel = batch.bind("cinert"), batch.bind("cvel")
+        self._qfrc_actuator, self._cfrc_ext = batch.bind("qfrc_actuator"), batch.bind("cfrc_ext")
+        self._tendons = {name: batch.bind(f"ten_{name}") for name in ("length", "velocity")}
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         n_envs = len(self.qpos)
         skip = 2 * bool(self.exclude_current_positions_from_observation)
         parts = [self.qpos[:, skip:], self.qvel]
@@ -42,8 +49,7 @@ class _Humanoid(Task):
         return {
             "x_position": self.qpos[:, 0].copy(),
             "y_position": self.qpos[:, 1].copy(),
-            "tendon_length": self._ten_length.copy(),
-            "tendon_velocity": self._ten_velocity.copy(),
+            **{f"tendon_{name}": value.copy() for name, value in self._tendons.items()},
         }
 
 
@@ -51,7 +57,7 @@ class _Humanoid(Task):
 class Humanoid(_Humanoid):
     """reward = w_f dx/dt + [healthy] r_h - w_c |ctrl|^2 - clip(w_k |cfrc_ext|^2).
 
-    dx is the way of the centre of mass between two steps. Healthy: the height within its range.
+    dx is the displacement of the centre of mass in one step. Healthy: the height within its range.
     """
 
     xml_file: str = "humanoid.xml"
@@ -70,7 +76,7 @@ class Humanoid(_Humanoid):
     include_qfrc_actuator_in_observation: bool = True
     include_cfrc_ext_in_observation: bool = True
 
-    def bind(self, batch):
+    def bind(self, batch: Any) -> None:
         super().bind(batch)
         self._xipos = batch.bind("xipos")
 
@@ -81,10 +87,10 @@ class Humanoid(_Humanoid):
 
     remembered = ("_xy_before",)
 
-    def remember(self):
+    def remember(self) -> None:
         self._xy_before = self._centre_of_mass()
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         healthy = inside(self.qpos[:, 2], self.healthy_z_range)
         velocity = (self._centre_of_mass() - self._xy_before) / self.dt
         x_velocity, y_velocity = velocity.T.copy()
@@ -105,7 +111,7 @@ class Humanoid(_Humanoid):
         terminated = ~healthy if self.terminate_when_unhealthy else never(self)
         return forward + survive - (control + contact), terminated, infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {**self._where(), "distance_from_origin": norms(self.qpos[:, :2])}
 
 
@@ -113,7 +119,7 @@ class Humanoid(_Humanoid):
 class HumanoidStandup(_Humanoid):
     """reward = z / time step - w_c |ctrl|^2 - clip(w_i |cfrc_ext|^2) + 1; never terminates.
 
-    z is the height of the torso. (`uph_cost_weight` is taken and, as in Gymnasium, not used.)
+    z is the height of the torso. As in Gymnasium, `uph_cost_weight` is unused.
     """
 
     xml_file: str = "humanoidstandup.xml"
@@ -129,7 +135,7 @@ class HumanoidStandup(_Humanoid):
     include_qfrc_actuator_in_observation: bool = True
     include_cfrc_ext_in_observation: bool = True
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         up = self.qpos[:, 2] / self.model.opt.timestep
         control = self.ctrl_cost_weight * squares(self.ctrl)
         impact = self.impact_cost_weight * squares(self._cfrc_ext)
@@ -142,5 +148,5 @@ class HumanoidStandup(_Humanoid):
         }
         return up - control - impact + 1, never(self), infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {**self._where(), "z_distance_from_origin": self.qpos[:, 2] - self.init_qpos[2]}

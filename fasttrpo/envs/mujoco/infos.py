@@ -1,7 +1,7 @@
-"""Infos as Gymnasium's vector environments report them.
+"""Infos in the format of Gymnasium's vector environments.
 
-A dict with an array (E, ...) per key and beside it, under `_key`, which environments have it; the
-others' rows are zero.
+A dict with an array (E, ...) per key and, under `_key`, a mask of the environments that have it;
+the rows of the others are zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
-    """The infos of a step in which every environment has each of `values`; their own arrays."""
+    """The infos of a step in which every environment has each of `values`."""
     infos = dict(values)
     mask = np.ones(n_envs, dtype=bool)
     for key in values:
@@ -21,10 +21,7 @@ def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
 
 
 def add(infos: dict[str, Any], values: dict[str, np.ndarray], mask: np.ndarray) -> None:
-    """Adds the rows of `values` (E, ...) where `mask` (E,) to infos.
-
-    The arrays become the infos' own.
-    """
+    """Adds the rows of `values` (E, ...) selected by `mask` (E,) to infos, which own the arrays."""
     if not np.count_nonzero(mask):
         return
     for key, value in values.items():
@@ -37,7 +34,7 @@ def add(infos: dict[str, Any], values: dict[str, np.ndarray], mask: np.ndarray) 
 
 
 def final(values: dict[str, np.ndarray], obs: np.ndarray, done: np.ndarray) -> dict[str, Any]:
-    """What an environment that resets in the same step says about the episodes that ended.
+    """The infos about ended episodes in an environment that resets in the same step.
 
     obs  (E, O) after the step, before the reset
     """

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fasttrpo.envs.mujoco.task import Task, normal_start, uniform_start
+from fasttrpo.envs.mujoco.task import Scored, Task, normal_start, uniform_start
 
 
 @dataclass
 class InvertedPendulum(Task):
-    """reward = 1 while the pole stands, that is |angle| <= 0.2 and the state is finite."""
+    """reward = 1 while the pole is up: |angle| <= 0.2 and a finite state."""
 
     xml_file: str = "inverted_pendulum.xml"
     frame_skip: int = 2
@@ -19,10 +20,10 @@ class InvertedPendulum(Task):
 
     start = uniform_start
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         return np.concatenate((self.qpos, self.qvel), axis=1)
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         obs = self.observe()
         terminated = ~np.isfinite(obs).all(axis=1) | (np.abs(obs[:, 1]) > 0.2)
         survive = (~terminated).astype(np.int64)
@@ -33,7 +34,7 @@ class InvertedPendulum(Task):
 class InvertedDoublePendulum(Task):
     """reward = [alive] r_h - 0.01 x^2 - (y - 2)^2 - 0.001 v1^2 - 0.005 v2^2; alive while y > 1.
 
-    x and y are the tip's, v1 and v2 the hinges' velocities.
+    (x, y) is the tip's position, v1 and v2 are the hinges' velocities.
     """
 
     xml_file: str = "inverted_double_pendulum.xml"
@@ -43,12 +44,12 @@ class InvertedDoublePendulum(Task):
 
     start = normal_start
 
-    def bind(self, batch):
+    def bind(self, batch: Any) -> None:
         super().bind(batch)
         self._tip = batch.bind("site_xpos")[:, 0]
         self._constraint = batch.bind("qfrc_constraint")
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         angles = self.qpos[:, 1:]
         parts = (
             self.qpos[:, :1],
@@ -59,7 +60,7 @@ class InvertedDoublePendulum(Task):
         )
         return np.concatenate(parts, axis=1)
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         x, y = self._tip[:, 0], self._tip[:, 2]
         terminated = y <= 1
         distance = 0.01 * x**2 + (y - 2) ** 2

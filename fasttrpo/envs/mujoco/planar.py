@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fasttrpo.envs.mujoco.task import (
+    Scored,
     Task,
     inside,
     never,
@@ -17,12 +18,15 @@ from fasttrpo.envs.mujoco.task import (
 )
 
 
-@dataclass
 class _Runner(Task):
-    """Reward for the speed of qpos[0], the x position of the root."""
+    """Tasks that reward the speed of qpos[0], the x position of the root."""
+
+    ctrl_cost_weight: float
+    forward_reward_weight: float
+    exclude_current_positions_from_observation: bool
 
     hidden_positions = 1
-    """how many positions the observation leaves out by default: x alone, or x and y"""
+    """number of positions that the observation omits by default: x, or x and y"""
 
     remembered = ("_x",)
 
@@ -53,7 +57,7 @@ class HalfCheetah(_Runner):
 
     start = normal_start
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         x = self.qpos[:, 0].copy()
         x_velocity = (x - self._x) / self.dt
         forward, cost = self.forward_reward_weight * x_velocity, self._costs(actions)
@@ -65,7 +69,7 @@ class HalfCheetah(_Runner):
         }
         return forward - cost, never(self), infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {"x_position": self.qpos[:, 0].copy()}
 
 
@@ -85,10 +89,10 @@ class Swimmer(_Runner):
 
     remembered = ("_xy",)
 
-    def remember(self):
+    def remember(self) -> None:
         self._xy = self.qpos[:, :2].copy()
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         velocity = (self.qpos[:, :2] - self._xy) / self.dt
         x_velocity, y_velocity = velocity.T.copy()
         forward, cost = self.forward_reward_weight * x_velocity, self._costs(actions)
@@ -101,7 +105,7 @@ class Swimmer(_Runner):
         }
         return forward - cost, never(self), infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {
             "x_position": self.qpos[:, 0].copy(),
             "y_position": self.qpos[:, 1].copy(),
@@ -109,13 +113,17 @@ class Swimmer(_Runner):
         }
 
 
-@dataclass
 class _Legged(_Runner):
-    """A runner that has to stay healthy: reward = w_f dx/dt + [healthy] r_h - w_c |a|^2."""
+    """Runners that have to stay healthy: reward = w_f dx/dt + [healthy] r_h - w_c |a|^2."""
+
+    healthy_reward: float
+    terminate_when_unhealthy: bool
+    healthy_z_range: tuple[float, float]
+    healthy_angle_range: tuple[float, float]
 
     start = uniform_start
 
-    def observe(self):
+    def observe(self) -> np.ndarray:
         return np.concatenate((self._positions(), np.clip(self.qvel, -10, 10)), axis=1)
 
     def _healthy(self) -> np.ndarray:
@@ -123,7 +131,7 @@ class _Legged(_Runner):
             self.qpos[:, 2], self.healthy_angle_range
         )
 
-    def score(self, actions):
+    def score(self, actions: np.ndarray) -> Scored:
         healthy = self._healthy()
         x_velocity = (self.qpos[:, 0] - self._x) / self.dt
         forward, cost = self.forward_reward_weight * x_velocity, self._costs(actions)
@@ -138,7 +146,7 @@ class _Legged(_Runner):
         terminated = ~healthy if self.terminate_when_unhealthy else never(self)
         return forward + survive - cost, terminated, infos
 
-    def reset_info(self):
+    def reset_info(self) -> dict[str, np.ndarray]:
         return {
             "x_position": self.qpos[:, 0].copy(),
             "z_distance_from_origin": self.qpos[:, 1] - self.init_qpos[1],
@@ -161,7 +169,7 @@ class Hopper(_Legged):
     reset_noise_scale: float = 5e-3
     exclude_current_positions_from_observation: bool = True
 
-    def _healthy(self):
+    def _healthy(self) -> np.ndarray:
         bounds = self.healthy_state_range
         state = inside(self.qpos[:, 2:], bounds).all(axis=1)
         return super()._healthy() & state & inside(self.qvel, bounds).all(axis=1)

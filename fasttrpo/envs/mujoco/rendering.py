@@ -1,4 +1,4 @@
-"""Pictures of the simulations, by Gymnasium's own renderer."""
+"""Images of the simulations, by Gymnasium's renderer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MODES = ("rgb_array", "depth_array", "rgbd_tuple")
 
 @dataclass
 class Rendering:
-    """Gymnasium's keyword arguments about pictures, and a renderer once one is asked for.
+    """Gymnasium's keyword arguments for rendering, and the renderer, made on first use.
 
-    ValueError for a `render_mode` that a batch does not have ("human" among them: a window per
-    simulation is nobody's wish; `gymnasium.make` has it).
+    Raises ValueError for a `render_mode` that is not in MODES: "human" would open a window for each
+    simulation; use `gymnasium.make` for it.
     """
 
     render_mode: str | None = None
@@ -38,13 +38,13 @@ class Rendering:
         return [field.name for field in fields(cls)]
 
     def frames(self, batch: Any, task: Any) -> tuple[Any, ...] | None:
-        """A picture of each simulation, or None without a `render_mode`."""
+        """An image of each simulation, or None without a `render_mode`."""
         import mujoco
 
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            self._renderer = self._made(task)
+            self._renderer = self._make_renderer(task)
         frames = []
         for sim in range(batch.nsim):
             mujoco.mj_forward(task.model, batch.get_data(sim, self._data))
@@ -57,7 +57,7 @@ class Rendering:
             self._renderer.close()
             self._renderer = None
 
-    def _made(self, task: Any) -> Any:
+    def _make_renderer(self, task: Any) -> Any:
         import mujoco
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
@@ -79,7 +79,7 @@ class Rendering:
 
 
 def _camera(task: Any) -> Any:
-    """The task's `default_camera_config`, or the one of Gymnasium's environment of that name."""
+    """The task's `default_camera_config`, or that of Gymnasium's environment of the same name."""
     if task.default_camera_config is not None:
         return task.default_camera_config
     import gymnasium

@@ -1,8 +1,8 @@
-"""A batch of simulations as bytes, and back: it goes on bit for bit.
+"""A batch of simulations as bytes, and back; it resumes bit for bit.
 
 An `.npz` archive of arrays, each (E, ...): MuJoCo's state of each simulation (mjSTATE_INTEGRATION,
-what the solver starts from included) and its warnings, what the task remembers from before the
-step, the step counters, and the random streams as JSON.
+which includes the solver's warm start) and its warnings, what the task remembers from before the
+step, the step counters, and the random generators as JSON.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fasttrpo.files.npz import Archive
 
 
 def is_savable(task: Task) -> bool:
-    """Whether it is known what the task remembers: nothing, or what it names."""
+    """Whether the task remembers nothing, or names what it remembers."""
     return type(task).remember is Task.remember or bool(task.remembered)
 
 
 def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]) -> bytes:
-    """The arrays, and each environment's stream with what it was seeded with."""
+    """The arrays, and each environment's random generator and seed, as bytes."""
     states = [None if rng is None else rng.bit_generator.state for rng in rngs]
     file = io.BytesIO()
     in_c_order = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -38,8 +38,10 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
 def unpack(
     saved: bytes, like: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[Any], list[int | None]]:
-    """What was packed. ValueError unless the arrays are those of `like` in names, types and shapes,
-    the numbers are such as simulations come to, and there is a stream and a seed for each.
+    """What `pack` was given.
+
+    Raises ValueError unless the arrays have the names, types and shapes of `like`, the values are
+    possible, and there is a generator and a seed for each environment.
     """
     try:
         arrays = _arrays(Archive(io.BytesIO(saved)), like)
@@ -47,22 +49,22 @@ def unpack(
             states, seeds = json.loads(str(arrays.pop("streams")))
             rngs = [None if state is None else _stream(state) for state in states]
             seeds = [None if seed is None else integer(0)("seed", seed) for seed in seeds]
-    except Exception as error:  # of zipfile, NumPy, json: there is no list of what they raise
+    except Exception as error:  # zipfile, NumPy and json do not document all they raise
         raise UserError(f"the saved bytes are damaged: {error}") from error
     if arrays is None:
-        raise UserError("the saved bytes are of other environments")
+        raise UserError("the saved bytes belong to other environments")
     if not len(rngs) == len(seeds) == len(like["elapsed"]):
-        raise UserError("the saved bytes are of another number of environments")
+        raise UserError("the saved bytes belong to another number of environments")
     for name in ("state", "obs"):
-        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # what is over is reset next
+        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # where over, a reset follows
             raise UserError(f"the saved bytes are damaged: {name} is not finite")
     if not ((arrays["elapsed"] >= 0) & (arrays["elapsed"] <= 2**52)).all():
-        raise UserError("the saved bytes are damaged: elapsed holds what is no count of steps")
+        raise UserError("the saved bytes are damaged: elapsed is not a count of steps")
     return arrays, rngs, seeds
 
 
 def _arrays(archive: Archive, like: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """All arrays; None if they are of other environments, before any is read."""
+    """All arrays; None, before reading any, if they belong to other environments."""
     if set(archive.names) != {"streams", *like}:
         return None
     headers = {name: archive.header(name, (value.dtype.str,)) for name, value in like.items()}
@@ -73,7 +75,7 @@ def _arrays(archive: Archive, like: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 def _stream(state: dict[str, Any]) -> np.random.Generator:
-    """KeyError for a generator that is none of NumPy's."""
+    """A generator in this state. Raises KeyError if it is not one of NumPy's."""
     generators = {each.__name__: each for each in (PCG64, PCG64DXSM, MT19937, Philox, SFC64)}
     rng = np.random.Generator(generators[state["bit_generator"]]())
     rng.bit_generator.state = state

@@ -1,8 +1,8 @@
 """What a task is: its model, and observation, reward, termination and start over a batch.
 
-Written for E simulations at once, over the batch's live views (`mujoco.batch.Batch.bind`), in
-float64. The eleven tasks follow Gymnasium's v5 environments of the same names, whose documentation
-describes each; where a formula's order of operations decides the last bit, it is theirs.
+Tasks compute E simulations at once, on the batch's live views (`mujoco.batch.Batch.bind`), in
+float64. The eleven tasks follow Gymnasium's v5 environments of the same names, which Gymnasium
+documents. Formulas keep Gymnasium's order of operations, so that results agree to the last bit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+Scored = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
+Start = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass
 class Task:
@@ -20,13 +23,13 @@ class Task:
 
     `xml_file` is a path, a file that ships with Gymnasium, or a `mujoco.MjModel`.
 
-    A subclass writes `observe` and `score`, and what else it needs of `remember`, `reset_info`
-    and `start`. `bind` has given it, by then:
+    A subclass defines `observe` and `score`, and overrides `remember`, `reset_info` and `start` if
+    needed. They can use what `bind` has set:
 
         batch       the simulations: `batch.bind(name)` is a live (E, ...) view of an mjData field
-        model       the mjModel that all of them share
-        qpos qvel ctrl      (E, nq) (E, nv) (E, nu), live; writing to them is the batch env's
-        init_qpos init_qvel (nq,) (nv,): the model's own start
+        model       the mjModel that they share
+        qpos qvel ctrl      (E, nq) (E, nv) (E, nu), live; only the vector environment writes them
+        init_qpos init_qvel (nq,) (nv,): the model's initial state
         dt          seconds between two steps: frame_skip times the model's time step
     """
 
@@ -34,16 +37,16 @@ class Task:
     frame_skip: int
     default_camera_config: dict[str, Any] | None = None
 
-    # The attributes, arrays (E, ...), that `remember` sets: with them simulations can be saved.
+    # The attributes, arrays (E, ...), that `remember` sets. Saving simulations needs them.
     remembered: ClassVar[tuple[str, ...]] = ()
 
     @property
     def contact_forces(self) -> bool:
-        """Whether it looks at cfrc_ext, cfrc_int or cacc, which cost extra (see forces.py)."""
+        """Whether it reads cfrc_ext, cfrc_int or cacc, which cost extra (see forces.py)."""
         return False
 
     def bind(self, batch: Any) -> None:
-        """Takes views of the batch; called once, before anything else."""
+        """Stores views of the batch; called once, before any other method."""
         self.batch, self.model = batch, batch.model
         self.qpos, self.qvel, self.ctrl = map(batch.bind, ("qpos", "qvel", "ctrl"))
         self.init_qpos = np.array(batch.model.qpos0)
@@ -51,25 +54,25 @@ class Task:
         self.dt = batch.model.opt.timestep * self.frame_skip
 
     def remember(self) -> None:
-        """Before each step: keeps what `score` compares with (positions, for velocities)."""
+        """Before each step: stores what `score` compares with, such as positions."""
 
     def observe(self) -> np.ndarray:
-        """(E, O) float64, a new array: what the agent sees now."""
+        """The observations (E, O) float64, a new array."""
         raise NotImplementedError
 
-    def score(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    def score(self, actions: np.ndarray) -> Scored:
         """After a step: reward (E,), terminated (E,) bool, infos (E, ...), all new arrays.
 
-        actions  (E, A) as given to `step`, in the caller's dtype
+        actions  (E, A) as passed to `step`, in the caller's dtype
         """
         raise NotImplementedError
 
     def reset_info(self) -> dict[str, np.ndarray]:
-        """Infos (E, ...) of a start, new arrays; `score`'s infos have these keys too."""
+        """Infos (E, ...) of a reset, new arrays; `score` returns these keys too."""
         return {}
 
-    def start(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One simulation's first qpos (nq,) and qvel (nv,), drawn from its own stream."""
+    def start(self, rng: np.random.Generator) -> Start:
+        """One simulation's initial qpos (nq,) and qvel (nv,); `rng` is its own generator."""
         return self.init_qpos, self.init_qvel
 
     @classmethod
@@ -78,25 +81,25 @@ class Task:
         return [field.name for field in fields(cls)]
 
 
-def uniform_start(task: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """qpos and qvel off the model's start by U(-s, s), s = task.reset_noise_scale."""
+def uniform_start(task: Any, rng: np.random.Generator) -> Start:
+    """The model's initial qpos and qvel plus U(-s, s), s = task.reset_noise_scale."""
     low, high = -task.reset_noise_scale, task.reset_noise_scale
     qpos = task.init_qpos + rng.uniform(low=low, high=high, size=task.model.nq)
     return qpos, task.init_qvel + rng.uniform(low=low, high=high, size=task.model.nv)
 
 
-def normal_start(task: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """qpos off the model's start by U(-s, s), qvel by N(0, s^2), s = task.reset_noise_scale."""
+def normal_start(task: Any, rng: np.random.Generator) -> Start:
+    """The model's initial qpos plus U(-s, s), qvel plus N(0, s^2), s = task.reset_noise_scale."""
     scale = task.reset_noise_scale
     qpos = task.init_qpos + rng.uniform(low=-scale, high=scale, size=task.model.nq)
     return qpos, task.init_qvel + scale * rng.standard_normal(task.model.nv)
 
 
 def squares(rows: np.ndarray) -> np.ndarray:
-    """(E, ...) -> (E,): each row's sum of squares, in the rows' own dtype.
+    """(E, ...) -> (E,): each row's sum of squares, in the dtype of the rows.
 
-    Gymnasium sums float32 actions in float32, so the order of the sum shows in the seventh digit:
-    NumPy adds a row of a contiguous array as it adds an array of that length.
+    Gymnasium sums float32 actions in float32, so the order of summation affects the seventh digit.
+    NumPy sums a row of a contiguous array in the same order as an array of that length.
     """
     return np.add.reduce(np.square(rows.reshape(len(rows), -1)), axis=1)
 
@@ -113,5 +116,5 @@ def inside(values: np.ndarray, bounds: Iterable[float]) -> np.ndarray:
 
 
 def never(task: Task) -> np.ndarray:
-    """(E,) False: a task that only a step limit ends."""
+    """(E,) False, for tasks that only a step limit ends."""
     return np.zeros(len(task.qpos), dtype=bool)

@@ -1,4 +1,4 @@
-"""Is MuJoCo here, and new enough? Said once, with the command that helps."""
+"""Whether MuJoCo is installed and new enough, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = "pip install 'fasttrpo[mujoco]'"
 
 @functools.cache
 def has_mujoco() -> bool:
-    """Whether `mujoco.batch` can be imported; imports MuJoCo only where it seems to be there."""
+    """Whether `mujoco.batch` can be imported; imports MuJoCo only if it is installed."""
     if importlib.util.find_spec("mujoco") is None:
         return False
     try:
@@ -25,7 +25,7 @@ def has_mujoco() -> bool:
 
 
 def what_is_missing() -> str | None:
-    """The words of `require_mujoco`'s ImportError, or None."""
+    """The message of `require_mujoco`'s ImportError, or None."""
     try:
         require_mujoco()
     except ImportError as error:
@@ -34,7 +34,7 @@ def what_is_missing() -> str | None:
 
 
 def require_mujoco() -> Any:
-    """The module `mujoco`, with `mujoco.batch` imported. ImportError with the command to type."""
+    """Returns `mujoco`, with `mujoco.batch` imported. ImportError has the command to run."""
     try:
         import mujoco
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Environments written in Python: a few small functions and a spec, compiled by Numba.
+"""Environments written in Python as a few small functions, compiled by Numba.
 
     import math
     from fasttrpo import TRPO
@@ -20,16 +20,15 @@
     walk.make_vec(64)                               # a Gymnasium VectorEnv
     walk.make_vec(64, compiled=False)               # the same in the interpreter: pdb, print
 
-`NumbaEnvironment` explains each part. The functions become the C functions of a `trpo_env`
-(csrc/include/trpo_env.h), so that the batch loop, seeds, saving and checks are those of
-environments in C. The files, in the order of what happens:
+`NumbaEnvironment` documents each part. The functions become the C functions of a `trpo_env`
+(csrc/include/trpo_env.h), so they share the batch loop, seeding, saving and checks of environments
+in C. `envs/definition.py` finds those named "file.py:name". The files here, in order of use:
 
-    environment.py    the spec, checked
-    functions.py      the user's functions taken apart: parameters, helpers, what identifies them
-    randomness.py     np.random and the like in them, refused
-    struct.py         the struct trpo_env, of the functions by either of
-    jit.py, glue.py     Numba: compiled, kept on disk         (numba_types.py: what Numba must know)
+    environment.py    the specification, checked
+    functions.py      analysis of the user's functions: parameters, helpers, identity
+    randomness.py     refuses np.random and the like in them
+    struct.py         the struct trpo_env, with functions from one of
+    jit.py, glue.py     Numba: compiled and cached on disk    (numba_types.py: types for Numba)
     interpreter.py      Python, by callbacks
-    draws.py          the numbers that an environment draws
-    load.py           environments named as "file.py:name"
+    draws.py          the random numbers of an environment
 """

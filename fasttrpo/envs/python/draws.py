@@ -1,9 +1,9 @@
-"""The numbers that an environment draws: `trpo_env_random` of trpo_env.h, bit for bit.
+"""The random numbers of an environment: `trpo_env_random` of trpo_env.h, bit for bit.
 
-    words (3)   seed, draws until now, number of the environment (and an unused half)
+    words (3)   seed, number of draws so far, number of the environment (and an unused half)
 
-The functions of `words` are compiled by Numba too (numba_types.py): hence constants in uint64,
-which both take alike.
+Numba compiles these functions too (numba_types.py). Constants are uint64, so that Numba and the
+interpreter compute alike.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ STREAM = np.uint64(6)  # TRPO_ENV_STREAM
 UNITS = 9007199254740992.0  # 2^53
 
 
-def philox(c0, c1, c2, c3, k0, k1):
-    """Philox4x32-10 of a counter and a key: four words. All uint64, holding 32 bits."""
+def philox(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """Philox4x32-10 of a counter and a key: four words. All hold 32 bits."""
     for _ in range(10):
         p0, p1 = MULTIPLIER_0 * c0, MULTIPLIER_1 * c2
         c0, c2 = (p1 >> HALF) ^ c1 ^ k0, (p0 >> HALF) ^ c3 ^ k1
@@ -29,7 +31,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-def draw(words):
+def draw(words: np.ndarray) -> tuple[float, float]:
     """The next draw: two numbers of 53 random bits, as floats."""
     seed, count, env = words[0], words[1], words[2] & LOW
     words[1] = count + ONE
@@ -37,27 +39,27 @@ def draw(words):
     return float((a << HALF | b) >> ELEVEN), float((c << HALF | d) >> ELEVEN)
 
 
-def uniform(words, low, high):
-    """In [low, high): trpo_env_uniform."""
+def uniform(words: np.ndarray, low: float, high: float) -> float:
+    """A number in [low, high): trpo_env_uniform."""
     return low + (high - low) * (draw(words)[0] / UNITS)
 
 
-def normal(words, mean, std):
-    """Normally distributed, by Box and Muller: trpo_env_normal."""
+def normal(words: np.ndarray, mean: float, std: float) -> float:
+    """A normally distributed number, by Box-Muller: trpo_env_normal."""
     first, second = draw(words)
     radius = math.sqrt(-2.0 * math.log((first + 1.0) / UNITS))
     return mean + std * (radius * math.cos(2.0 * math.pi * (second / UNITS)))
 
 
-def integers(words, low, high):
-    """One of low, ..., high - 1."""
+def integers(words: np.ndarray, low: int, high: int) -> int:
+    """An integer from low to high - 1."""
     return low + int((high - low) * (draw(words)[0] / UNITS))
 
 
 class Random:
-    """An environment's own stream, as its functions see it; one draw a call.
+    """An environment's own random stream, as its functions see it; each call is one draw.
 
-    It stands still between runs only if all randomness comes from here: not from `np.random`.
+    Runs are reproducible only if all randomness comes from here, not from `np.random`.
     """
 
     def __init__(self, words: np.ndarray) -> None:
@@ -72,7 +74,7 @@ class Random:
         return normal(self.words, mean, std)
 
     def integers(self, low: int, high: int) -> int:
-        """One of low, ..., high - 1."""
+        """An integer from low to high - 1."""
         return integers(self.words, low, high)
 
 

@@ -1,4 +1,4 @@
-"""`NumbaEnvironment`: what the user says of an environment, checked."""
+"""`NumbaEnvironment`: the specification of an environment, checked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fasttrpo.checks.values import flag, integer, optional, real
+from fasttrpo.envs.definition import Definition
 from fasttrpo.envs.names import RESERVED
 from fasttrpo.envs.python.functions import parameters
 from fasttrpo.errors import UserError, UserImportError, UserTypeError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "FASTTRPO_NUMBA"  # as in fasttrpo.portable: 0 turns compilation off
 INSTALL = (
-    "environments written in Python are compiled by Numba, which is not installed: "
+    "environments written in Python need Numba, which is not installed: "
     "pip install 'fasttrpo[numba]'; or run them in the interpreter: "
     "FASTTRPO_NUMBA=0 in the environment, compiled=False for make_vec"
 )
@@ -31,41 +32,56 @@ _TAKEN = RESERVED | {"compiled"}  # by `make_vec`
 _NUMBER = real("a finite number", lambda value: True)
 
 
-class NumbaEnvironment:
-    """An environment of a few small functions, the last two optional:
+class Sources:
+    """The compiled and the interpreted C struct of one environment, each made once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[bool, Any] = {}
+
+    def get(self, is_compiled: bool, make: Callable[[bool], Any]) -> Any:
+        """The struct of this kind; only one of several threads calls `make`."""
+        with self._lock:
+            if is_compiled not in self._made:
+                self._made[is_compiled] = make(is_compiled)
+            return self._made[is_compiled]
+
+
+class NumbaEnvironment(Definition):
+    """An environment defined by a few small functions, of which the last two are optional:
 
         def reset(state, random, options)             writes the state of a new episode
-        def step(state, action, random, options)      moves it on; returns (reward, terminated)
-        def observe(state, obs, options)              writes what the policy sees of a state
-        def mask(state, mask, options)                sets which choices a state leaves open
+        def step(state, action, random, options)      advances it; returns (reward, terminated)
+        def observe(state, obs, options)              writes the observation of a state
+        def mask(state, mask, options)                sets which choices a state allows
 
-    Each takes what it needs, by these names, in any order. Without `observe` the state is seen as
-    it is, without `mask` all choices are open, always. They run for each simulation by itself;
-    fasttrpo keeps the step limit, the resets, the seeds, and checks every number.
+    Each declares the parameters that it needs, by these names, in any order. Without `observe` the
+    observation is the state, without `mask` all choices are always allowed. The functions handle
+    one simulation at a time; fasttrpo handles the step limit, resets and seeds, and checks every
+    number.
 
-    state    (state_size,) float64: all there is to a simulation; zeros when `reset` is called
+    state    (state_size,) float64: the complete state of a simulation; zeros before `reset`
     action   an int for Discrete, a tuple of ints for MultiDiscrete, else an array within bounds
-    mask     (A,) bool, the choices of Discrete, or those of all parts of MultiDiscrete in a row;
-             False when `mask` is called, and one of each part's must be True after it
+    mask     (A,) bool, the choices of Discrete, or the concatenated ones of MultiDiscrete's parts;
+             False before `mask`, which must set at least one choice of each part to True
     random   the simulation's own stream: random.uniform(low, high), .normal(mean, std),
              .integers(low, high); np.random and the module random are refused
-    options  `options.gravity` and so on, of the numbers in `options={"gravity": 9.8}`, which
-             `make_vec(64, gravity=3.7)` sets
+    options  `options.gravity` etc., from the numbers in `options={"gravity": 9.8}`, which
+             `make_vec(64, gravity=3.7)` overrides
 
     name               for messages and saved states
     observation_space  gymnasium.spaces.Box with one dimension
     action_space       Discrete, MultiDiscrete, or a Box with one dimension
-    max_episode_steps  at which an episode is truncated; None: never
+    max_episode_steps  number of steps after which an episode is truncated; None: never
     reward_threshold   the mean return that counts as solved
-    compiled           False runs the functions in the interpreter, where print and pdb work, to
-                       the same results; so does FASTTRPO_NUMBA=0 in the environment. None: as that
-                       says
+    compiled           False runs the functions in the interpreter, where print and pdb work, with
+                       the same results. None: False if the environment variable FASTTRPO_NUMBA is 0
 
-    What Numba compiles is Python with numbers, arrays, tuples, `math` and NumPy; helper functions
-    are compiled along. Globals are constants. It is compiled when first used, in seconds, and
-    kept on disk (FASTTRPO_CACHE_DIR) until something in it changes. What the functions raise, x / 0
-    and an index out of bounds included, is a `SimulationError` that names the simulation and its
-    step; a function that Numba cannot compile is a `CompileError` with the line.
+    Numba compiles Python with numbers, arrays, tuples, `math` and NumPy, helper functions included.
+    Globals are constants. Compilation takes seconds at the first use, and is cached on disk
+    (FASTTRPO_CACHE_DIR) until something changes. An exception in the functions, including x / 0 and
+    an index out of bounds, raises `SimulationError` with the simulation and its step; a function
+    that Numba cannot compile raises `CompileError` with the line.
     """
 
     def __init__(
@@ -93,56 +109,50 @@ class NumbaEnvironment:
         self.reward_threshold = optional(_NUMBER)("reward_threshold", reward_threshold)
         self.options = _options(options or {})
         self.compiled = optional(flag)("compiled", compiled)
-        self.functions = {"reset": reset, "step": step, "observe": observe or self._usual_observe()}
+        self.functions = {"reset": reset, "step": step}
+        self.functions["observe"] = observe or self._default_observe()
         if mask is not None:
             self.functions["mask"] = mask
             self._check_choices()
         self.parameters = {role: parameters(role, f) for role, f in self.functions.items()}
-        self._forget()
+        self.sources = Sources()
 
-    def _usual_observe(self) -> Callable[..., None]:
+    def _default_observe(self) -> Callable[..., None]:
         if self.obs_size != self.state_size:
             raise UserError(
-                f"{self.name}: a state of {self.state_size} numbers is no observation of "
+                f"{self.name}: a state of {self.state_size} numbers cannot be an observation of "
                 f"{self.obs_size}: pass observe=, a function observe(state, obs) that writes obs"
             )
-        return see_state
+        return copy_state
 
     def _check_choices(self) -> None:
         if self.choices is None:
             raise UserError(
-                f"{self.name}: mask= forbids choices, of Discrete or MultiDiscrete actions, and "
-                f"these are {self.action_space}"
+                f"{self.name}: mask= requires Discrete or MultiDiscrete actions, "
+                f"not {self.action_space}"
             )
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._sources: dict[Any, Any] = {}
 
     def make_vec(
         self, num_envs: int = 1, *, compiled: bool | None = None, **keywords: Any
     ) -> CompiledVectorEnv:
-        """`num_envs` of it as a `CompiledVectorEnv`, which explains the keywords; and options."""
+        """`num_envs` copies as a `CompiledVectorEnv`, which documents the keywords and options."""
         from fasttrpo.envs.compiled import CompiledVectorEnv
 
         env = self
         if compiled is not None:
             env = copy.copy(self)
-            env.compiled, env._lock, env._sources = compiled, self._lock, self._sources
+            env.compiled, env.sources = compiled, self.sources
         return CompiledVectorEnv(env, num_envs, **keywords)
 
     def source(self) -> Any:
-        """The environment as a C struct (struct.py); compiled at the first call.
+        """The environment as a C struct (struct.py), compiled at the first call.
 
-        ImportError names what to install, CompileError the line that cannot be compiled.
+        Raises ImportError with what to install, CompileError with the line that does not compile.
         """
         is_compiled = self.compiled
         if is_compiled is None:
             is_compiled = os.environ.get(VARIABLE) != "0"
-        with self._lock:
-            if is_compiled not in self._sources:
-                self._sources[is_compiled] = self._make(is_compiled)
-            return self._sources[is_compiled]
+        return self.sources.get(is_compiled, self._make)
 
     def _make(self, is_compiled: bool) -> Any:
         from fasttrpo.envs.python import interpreter, randomness, struct
@@ -152,19 +162,19 @@ class NumbaEnvironment:
         return struct.Source(self, maker(self, self.parameters), is_compiled)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is compiled stays behind: pickles hold the functions by name."""
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_sources")}
+        """Pickles hold the functions by name, and no compiled code."""
+        return {k: v for k, v in vars(self).items() if k != "sources"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._forget()
+        self.sources = Sources()
 
     def __repr__(self) -> str:
         return f"NumbaEnvironment({self.name!r})"
 
 
-def see_state(state: Any, obs: Any) -> None:
-    """The `observe` of an environment without one."""
+def copy_state(state: Any, obs: Any) -> None:
+    """The default `observe`, which copies the state."""
     for i in range(len(obs)):
         obs[i] = state[i]
 
@@ -179,12 +189,12 @@ def _jit() -> Any:
     return jit
 
 
-# -- what is checked ------------------------------------------------------------------------------
+# -- checks ---------------------------------------------------------------------------------------
 
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or "\0" in name:
-        raise UserError(f"name must be a text, got {name!r}")
+        raise UserError(f"name must be a non-empty string, got {name!r}")
     return name
 
 
@@ -200,7 +210,7 @@ def _box_size(what: str, space: Any) -> int:
 
 
 def _actions(space: Any) -> tuple[tuple[int, ...] | None, int]:
-    """How many choices each component has, None for real numbers; the number of components."""
+    """The number of choices of each component (None for real numbers), and of components."""
     from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
     if isinstance(space, Box):

@@ -1,7 +1,7 @@
-"""What is wrong with the user's functions, in the user's words: the file, the line, its text.
+"""Numba's errors in terms of the user's functions: the file, the line and its text.
 
-Numba tells of its candidates, passes and internal names over dozens of lines; its message stays as
-the error's cause.
+Numba's own message, dozens of lines about candidates, passes and internal names, remains as the
+cause of the error.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 from fasttrpo.envs.failures import CompileError
 
-HINT = "compiled=False runs the functions in the interpreter as they are, slowly: pdb, print"
-# Of `at PATH (LINE)`, `Raised from PATH (LINE)` and `File "PATH", line LINE`.
+HINT = "compiled=False runs the functions in the interpreter, slowly, for pdb and print"
+# Matches `at PATH (LINE)`, `Raised from PATH (LINE)` and `File "PATH", line LINE`.
 _PLACE = re.compile(r"(?:\bat|\bfrom|File) \"?([^\n\"]+?)\"?(?: \(|, line )(\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TWO_TYPES = re.compile(r"Cannot unify (.+) and (.+) for '(\w+?)(?:\.\d+)?'")
 _GLOBAL = re.compile(r"Untyped global name '(\w+)': Cannot determine .*<class '([\w.]+)'>")
 _NO_FUNCTION = re.compile(r"No implementation of function .*?>>> ([^\n]+)", re.DOTALL)
-# Numba's words -> Python's.
+# Numba's terms -> Python's.
 _TYPES = (
     (r"Literal\[str\]\(([^)]*)\)", r"'\1'"),
     (r"Literal\[\w+\]\(([^)]*)\)", r"\1"),
@@ -43,17 +43,17 @@ _OPERATORS = {
 
 
 def in_words(name: str, role: str, error: Exception, functions: Any) -> CompileError:
-    """Numba's error, as the user's. functions: the one at hand, and its helpers."""
+    """Numba's error as a CompileError. functions: the function and its helpers."""
     text = _COLOURS.sub("", str(error))
     filename, line = _place(text, error, functions)
     return _error(f"{name}: Numba cannot compile {role}: {_what(text)}", filename, line)
 
 
 def wrong_return(name: str, role: str, function: Any, result: str) -> CompileError:
-    """For a function that compiles, and returns what it must not."""
+    """The error for a function that compiles, but returns the wrong type."""
     code = function.__code__
     must = "must return (reward, terminated)" if role == "step" else "must return nothing"
-    what = f"{name}: {role} {must}, and returns {_python_s(result)}"
+    what = f"{name}: {role} {must}, but returns {_in_python(result)}"
     return _error(what, code.co_filename, code.co_firstlineno)
 
 
@@ -66,7 +66,7 @@ def _error(what: str, filename: str | None, line: int | None) -> CompileError:
 
 
 def _place(text: str, error: Exception, functions: Any) -> tuple[str | None, int | None]:
-    """Where it is: the innermost of the places named, of those in the user's files."""
+    """The innermost location in the message that is in one of the user's files."""
     own = {function.__code__.co_filename: function for function in functions}
     location = getattr(error, "loc", None)
     for filename, line in _PLACE.findall(text):
@@ -78,7 +78,7 @@ def _place(text: str, error: Exception, functions: Any) -> tuple[str | None, int
 
 
 def _mentioned(text: str, function: Any) -> tuple[str, int]:
-    """Where the function says the word that the message ends with; else where it begins."""
+    """The line of the function with the last word of the message, else its first line."""
     word = re.search(r"'(\w+)'\W*$", text)
     code = function.__code__
     lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
@@ -89,32 +89,32 @@ def _mentioned(text: str, function: Any) -> tuple[str, int]:
 
 
 def _what(text: str) -> str:
-    """The sentence that says it."""
+    """The sentence of the message that states the problem."""
     text = re.sub(r"Failed in \w+ mode pipeline \(step: [^)]*\)\s*", "", text).strip()
     if "Cannot modify readonly array" in text:
-        return "it writes to an array that is only to be read"
+        return "it writes to a read-only array"
     no_function = _NO_FUNCTION.match(text)
     if no_function:
-        return f"there is no {_call(_python_s(no_function[1]))}"
+        return f"there is no {_call(_in_python(no_function[1]))}"
     two_types = _TWO_TYPES.match(text)
     if two_types:
-        a, b, variable = map(_python_s, two_types.groups())
+        a, b, variable = map(_in_python, two_types.groups())
         return f"{variable!r} is {a} in one place and {b} in another"
     of_global = _GLOBAL.match(text)
     if of_global:
         return f"{of_global[1]!r} is a {of_global[2]}, not a number, array, tuple or function"
     sentence = re.split(r"\n\s*\n|\nDuring: |\nFile \"|\.? *Raised from ", text)[0]
-    return _python_s(" ".join(sentence.split()).removeprefix("NameError: "))
+    return _in_python(" ".join(sentence.split()).removeprefix("NameError: "))
 
 
-def _python_s(text: str) -> str:
+def _in_python(text: str) -> str:
     for pattern, words in _TYPES:
         text = re.sub(pattern, words, text)
     return text
 
 
 def _call(text: str) -> str:
-    """`setitem(array, 0, 'far')` as it is written in Python."""
+    """`setitem(array, 0, 'far')` in Python's syntax."""
     found = re.fullmatch(r"(\w+)\((.*)\)", text)
     if found is None or found[1] not in _OPERATORS:
         return text

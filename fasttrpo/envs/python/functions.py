@@ -1,7 +1,7 @@
-"""The user's functions taken apart: what they take, which helpers they call, what identifies them.
+"""Analysis of the user's functions: their parameters, their helpers, and their identity.
 
-Numba's own cache asks only whether the function's file has changed. `identity` looks at all that
-goes into the machine code: the bytecode, the globals, the helpers, in whichever file they are.
+Numba's own cache only checks whether the function's file has changed. `identity` covers all that
+goes into the machine code: the bytecode, the globals and the helpers, in whichever file they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.errors import UserTypeError
 
-# Function -> the parameters that it must have, and may have, in any order.
+# Function -> required and optional parameters, in any order.
 PARAMETERS = {
     "reset": (("state",), ("random", "options")),
     "step": (("state", "action"), ("random", "options")),
@@ -29,7 +29,7 @@ PARAMETERS = {
 
 
 def parameters(role: str, function: Any) -> tuple[str, ...]:
-    """The names of a function's parameters, as above for its role. TypeError for any other."""
+    """The names of a function's parameters. Raises TypeError unless they suit its role."""
     if not isinstance(function, FunctionType):
         raise UserTypeError(
             f"{role} must be a plain Python function (fasttrpo compiles it), got {function!r}"
@@ -47,11 +47,11 @@ def parameters(role: str, function: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-# -- what a function refers to --------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The code of a function and of those defined in it."""
+    """The code objects of a function and of those defined in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -59,7 +59,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def references(function: FunctionType) -> dict[str, Any]:
-    """The globals and the enclosing functions' variables that it uses: name -> value."""
+    """The globals and closure variables that a function uses: name -> value."""
     names = {name for code in _codes(function.__code__) for name in code.co_names}
     found = {n: function.__globals__[n] for n in sorted(names) if n in function.__globals__}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
@@ -67,14 +67,14 @@ def references(function: FunctionType) -> dict[str, Any]:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether this is a helper that must be compiled too; NumPy's are Numba's own business."""
+    """Whether this is a helper to be compiled too; Numba handles those of NumPy."""
     return isinstance(value, FunctionType) and _package(value) not in _KNOWN
 
 
 def with_helpers(
     function: FunctionType, convert: Callable[[FunctionType], Any], done: dict[Any, Any]
 ) -> Any:
-    """convert(function), where the helpers that it calls, and theirs, are converted as well."""
+    """convert(function), after converting the helpers that it calls, recursively."""
     if function in done:
         return done[function]
     scope = dict(function.__globals__)
@@ -96,54 +96,54 @@ def with_helpers(
     return done[function]
 
 
-# -- what identifies a function -------------------------------------------------------------------
+# -- identity -------------------------------------------------------------------------------------
 
-# Packages whose functions are known by name: their versions are part of a cache's key.
+# Packages whose functions are identified by name: their versions are part of a cache's key.
 _KNOWN = {"numpy", "numba", "math", "cmath", "builtins", "operator"}
 
 
 class NoIdentityError(Exception):
-    """A function uses something of which nobody can say whether it has changed."""
+    """A function uses an object whose changes cannot be detected."""
 
 
 def identity(function: FunctionType) -> str:
-    """A text that differs wherever the compiled function could. NoIdentityError if none can."""
-    return "\n".join(_of_function(function, set()))
+    """A text that differs whenever the compiled function could; else raises NoIdentityError."""
+    return "\n".join(_function_parts(function, set()))
 
 
 def _package(value: Any) -> str:
     return (getattr(value, "__module__", None) or "").split(".")[0]
 
 
-def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
-    if id(function) in seen:
+def _function_parts(function: FunctionType, visited: set[int]) -> Iterator[str]:
+    if id(function) in visited:
         return
-    seen.add(id(function))
+    visited.add(id(function))
     yield function.__qualname__
     for code in _codes(function.__code__):
-        yield from _of_code(code, seen)
+        yield from _code_parts(code, visited)
     for default in (function.__defaults__, function.__kwdefaults__):
-        yield from _of(default, seen)
+        yield from _value_parts(default, visited)
     names = {name for code in _codes(function.__code__) for name in code.co_names}
     for name, value in references(function).items():
         yield name
         if isinstance(value, ModuleType):
-            yield from _of_module(value, names, seen)
+            yield from _module_parts(value, names, visited)
         else:
-            yield from _of(value, seen)
+            yield from _value_parts(value, visited)
 
 
-def _of_code(code: CodeType, seen: set[int]) -> Iterator[str]:
-    """Lines are part of it: errors name them."""
+def _code_parts(code: CodeType, visited: set[int]) -> Iterator[str]:
+    """The code, with line numbers, because errors name them."""
     yield repr((code.co_filename, code.co_firstlineno, code.co_code, code.co_linetable))
     yield repr((code.co_names, code.co_varnames, code.co_freevars, code.co_flags))
     for constant in code.co_consts:
         if not isinstance(constant, CodeType):
-            yield from _of(constant, seen)
+            yield from _value_parts(constant, visited)
 
 
-def _of_module(module: ModuleType, names: set[str], seen: set[int]) -> Iterator[str]:
-    """Of a module of the user's, what might be used of it."""
+def _module_parts(module: ModuleType, names: set[str], visited: set[int]) -> Iterator[str]:
+    """The objects of a user's module that may be used."""
     yield module.__name__
     if module.__name__.split(".")[0] in _KNOWN:
         return
@@ -151,58 +151,60 @@ def _of_module(module: ModuleType, names: set[str], seen: set[int]) -> Iterator[
         value = vars(module)[name]
         yield name
         if isinstance(value, ModuleType):
-            yield from _of_module(value, names, seen)
+            yield from _module_parts(value, names, visited)
         else:
-            yield from _of(value, seen)
+            yield from _value_parts(value, visited)
 
 
-def _of(value: Any, seen: set[int]) -> Iterator[str]:
-    """Any value that a function may refer to."""
+def _value_parts(value: Any, visited: set[int]) -> Iterator[str]:
+    """The identity of any value that a function may refer to."""
     plain = bool | int | float | complex | str | bytes | None | type(Ellipsis)
     yield type(value).__qualname__
     if isinstance(value, Enum):
         yield value.name
-        yield from _of(type(value), seen)
+        yield from _value_parts(type(value), visited)
     elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     elif isinstance(value, plain):
         yield repr(value)
     elif isinstance(value, tuple | list):
-        yield from _of(getattr(value, "_fields", None), seen)  # of a namedtuple
+        yield from _value_parts(getattr(value, "_fields", None), visited)  # of a namedtuple
         for each in value:
-            yield from _of(each, seen)
+            yield from _value_parts(each, visited)
     elif isinstance(value, dict | frozenset | set):
         pairs = value.items() if isinstance(value, dict) else ((each, None) for each in value)
-        yield from sorted(" ".join([*_of(key, seen), *_of(of, seen)]) for key, of in pairs)
+        yield from sorted(
+            " ".join([*_value_parts(key, visited), *_value_parts(of, visited)]) for key, of in pairs
+        )
     elif isinstance(value, type) and _package(value) not in _KNOWN:
-        yield from _of_class(value, seen)
+        yield from _class_parts(value, visited)
     else:
-        yield from _of_callable(value, seen)
+        yield from _callable_parts(value, visited)
 
 
-def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
-    """Of an enum its members, of a namedtuple its fields, of another class all that it has."""
+def _class_parts(kind: type, visited: set[int]) -> Iterator[str]:
+    """An enum's members, a namedtuple's fields, or all attributes of another class."""
     yield " ".join(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__)
-    if id(kind) in seen:
+    if id(kind) in visited:
         return
-    seen.add(id(kind))
+    visited.add(id(kind))
     if issubclass(kind, Enum):
         for name, member in kind.__members__.items():
             yield name
-            yield from _of(member.value, seen)
+            yield from _value_parts(member.value, visited)
     elif issubclass(kind, tuple) and hasattr(kind, "_field_defaults"):
-        yield from _of((vars(kind)["_fields"], vars(kind)["_field_defaults"]), seen)
+        yield from _value_parts((vars(kind)["_fields"], vars(kind)["_field_defaults"]), visited)
     else:
         own = {n: v for n, v in vars(kind).items() if n not in ("__dict__", "__weakref__")}
-        yield from _of(own, seen)
-        yield from _of([base for base in kind.__bases__ if base is not object], seen)
+        yield from _value_parts(own, visited)
+        yield from _value_parts([base for base in kind.__bases__ if base is not object], visited)
 
 
-def _of_callable(value: Any, seen: set[int]) -> Iterator[str]:
+def _callable_parts(value: Any, visited: set[int]) -> Iterator[str]:
     known = isinstance(value, type | BuiltinFunctionType | np.ufunc) or _package(value) in _KNOWN
     inside = getattr(value, "py_func", value)  # of a function that the user has compiled
     if isinstance(inside, FunctionType) and _package(inside) not in _KNOWN:
-        yield from _of_function(inside, seen)
+        yield from _function_parts(inside, visited)
     elif known and hasattr(value, "__name__"):
         yield f"{getattr(value, '__module__', builtins.__name__)}.{value.__name__}"
     else:
@@ -210,6 +212,6 @@ def _of_callable(value: Any, seen: set[int]) -> Iterator[str]:
 
 
 def versions() -> str:
-    """Of what the machine code depends on besides."""
+    """The versions that the machine code depends on."""
     modules = [sys.modules[name] for name in ("numpy", "numba") if name in sys.modules]
     return " ".join([sys.version, *(f"{m.__name__} {m.__version__}" for m in modules)])

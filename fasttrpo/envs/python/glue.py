@@ -1,6 +1,6 @@
-"""The source of the C functions around the user's: what trpo_env.h passes, as Python sees it.
+"""The source of the C functions that call the user's with the arguments of trpo_env.h.
 
-Numba's cache wants functions in a file; this text is that file (jit.py). In it, `user_reset`,
+Numba's cache needs functions in a file; this text is that file (jit.py). In it, `user_reset`,
 `user_step`, `user_observe` and `user_mask` are the user's compiled functions.
 """
 
@@ -39,7 +39,7 @@ def observe(config, state_at, obs_at):
     return code
 '''
 
-# Of those that have masks, which are False as C calls this.
+# For environments with masks, which are all False when C calls this.
 MASK = """
 
 def mask(config, state_at, mask_at):
@@ -51,7 +51,7 @@ def mask(config, state_at, mask_at):
 
 
 def source(env: Any, parameters: dict[str, tuple[str, ...]]) -> str:
-    """The file's text for an environment. parameters: what each of the functions takes."""
+    """The text of the file for an environment. parameters: those of each function."""
     values = {
         "state": "state",
         "obs": "obs",

@@ -1,4 +1,4 @@
-"""The user's functions as they are, called back from C: the same results, slowly; pdb and print."""
+"""The user's functions, called by C in the interpreter: same results, slow, for pdb and print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = {
 
 
 def interpreted(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """{role: C function} of the roles that there are, which run the user's in the interpreter."""
+    """{role: C function}, which run the user's functions in the interpreter."""
     calls = Calls(env, parameters)
     return {role: _TYPES[role](getattr(calls, role)) for role in parameters}
 
@@ -37,13 +37,13 @@ def _doubles(at: int, count: int, is_read_only: bool = False) -> np.ndarray:
 
 
 def _reporting(role: str) -> Callable[[Any], Any]:
-    """Of a C function: what it raises is kept for `Envs`, and answered as an error."""
+    """Makes a C function store its exceptions for `Envs` and return an error code."""
 
     def decorate(function: Any) -> Any:
         def safe(self: Any, config: int, state: int, *arguments: int) -> int:
             try:
                 return function(self, config, state, *arguments)
-            except BaseException as error:  # C cannot let it through, KeyboardInterrupt neither
+            except BaseException as error:  # nothing propagates through C, not even an interrupt
                 failures.note(state, self._name(role), error, _where(error))
                 return RAISED
 
@@ -53,20 +53,20 @@ def _reporting(role: str) -> Callable[[Any], Any]:
 
 
 def _where(error: BaseException) -> str:
-    """The line that raised it; nothing where that is one of this file's."""
+    """The line that raised it; empty if it is in this file."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return "" if last.filename == __file__ else failures.line_of(last.filename, last.lineno or 0)
 
 
 class Calls:
-    """The C functions of trpo_env.h, by the user's; as glue.py has them compiled."""
+    """The C functions of trpo_env.h, which call the user's; glue.py has the compiled ones."""
 
     def __init__(self, env: Any, parameters: dict[str, tuple[str, ...]]) -> None:
         self._env, self._parameters = env, parameters
         self._options: Any = namedtuple("Options", env.options)  # type: ignore[misc]
 
     def _call(self, role: str, config: int, **known: Any) -> Any:
-        """The user's function, with those of the values that it takes."""
+        """Calls the user's function with the values of its parameters."""
         count = len(self._env.options)
         known["options"] = self._options(*(_doubles(config, count) if count else ()))
         return self._env.functions[role](*(known[name] for name in self._parameters[role]))
@@ -83,8 +83,7 @@ class Calls:
         values, random = self._state(state), _random(words)
         values[:] = 0
         _doubles(obs, self._env.obs_size)[:] = math.nan
-        answer = self._call("reset", config, state=values, random=random)
-        _check_nothing(answer)
+        _check_none(self._call("reset", config, state=values, random=random))
         return self.observe(config, state, obs)
 
     @_reporting("step")
@@ -93,8 +92,8 @@ class Calls:
     ) -> int:
         """trpo_env.step"""
         values, random = self._state(state), _random(words)
-        answer = self._call("step", config, state=values, action=self._action(act), random=random)
-        reward, terminated = _checked(answer)
+        result = self._call("step", config, state=values, action=self._action(act), random=random)
+        reward, terminated = _checked(result)
         _doubles(rew, 1)[0] = reward
         ctypes.c_uint8.from_address(term).value = terminated
         return self.observe(config, state, obs)
@@ -103,16 +102,16 @@ class Calls:
     def observe(self, config: int, state: int, obs: int) -> int:
         """trpo_env.observe"""
         values = self._state(state, is_read_only=True)
-        answer = self._call("observe", config, state=values, obs=_doubles(obs, self._env.obs_size))
-        _check_nothing(answer)
+        result = self._call("observe", config, state=values, obs=_doubles(obs, self._env.obs_size))
+        _check_none(result)
         return 0
 
     @_reporting("mask")
     def mask(self, config: int, state: int, mask: int) -> int:
         """trpo_env.mask"""
         values = self._state(state, is_read_only=True)
-        is_open = np.ctypeslib.as_array((ctypes.c_bool * sum(self._env.choices)).from_address(mask))
-        _check_nothing(self._call("mask", config, state=values, mask=is_open))
+        allowed = np.ctypeslib.as_array((ctypes.c_bool * sum(self._env.choices)).from_address(mask))
+        _check_none(self._call("mask", config, state=values, mask=allowed))
         return 0
 
     def _action(self, at: int) -> Any:
@@ -126,14 +125,14 @@ def _random(at: int) -> Random:
     return Random(np.ctypeslib.as_array((ctypes.c_uint64 * 3).from_address(at)))
 
 
-def _checked(answer: Any) -> tuple[float, bool]:
-    """(reward, terminated) as step returned them."""
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        raise TypeError(f"it must return (reward, terminated), and returned {answer!r}")
-    reward, terminated = answer
+def _checked(result: Any) -> tuple[float, bool]:
+    """(reward, terminated) as returned by step. Raises TypeError for anything else."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"it must return (reward, terminated), but returned {result!r}")
+    reward, terminated = result
     return float(reward), bool(terminated)
 
 
-def _check_nothing(answer: Any) -> None:
-    if answer is not None:
-        raise TypeError(f"it must return nothing, and returned {answer!r}")
+def _check_none(result: Any) -> None:
+    if result is not None:
+        raise TypeError(f"it must return nothing, but returned {result!r}")

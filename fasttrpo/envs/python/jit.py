@@ -1,9 +1,9 @@
-"""The user's functions as machine code, by Numba, kept on disk.
+"""The user's functions compiled by Numba, and the cache on disk.
 
-In the cache's folder (FASTTRPO_CACHE_DIR, or the user's own for caches) each environment is a
-small Python file, glue.py's text, named by a hash of everything that went into it; beside it is
-Numba's cache of that file. So a change anywhere, in whichever file, is another entry, and code
-typed at a prompt is kept like any other. Imported late: it imports Numba.
+In the cache folder (FASTTRPO_CACHE_DIR, or the user's cache directory) each environment is a small
+Python file, the text of glue.py, named by a hash of everything that went into it, next to Numba's
+cache of that file. So a change in any file makes another entry, and code typed at a prompt is
+cached, too. It imports Numba, so it is imported only when an environment is compiled.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, 
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
 from fasttrpo.files.atomic import write_text
 
-# As Python has it: x / 0 and an index out of bounds raise. Constant indices cost nothing.
+# As in Python, x / 0 and an index out of bounds raise. Constant indices cost nothing.
 _OPTIONS = {"error_model": "python", "boundscheck": True}
-MOST_KEPT = 200
+MOST_ENTRIES = 200
 _STATE = types.Array(types.float64, 1, "C")
 _BYTES = types.CPointer(types.uint8)
 _FLAGS = types.CPointer(types.boolean)
@@ -44,15 +44,15 @@ SIGNATURES = {
 
 
 def compiled(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """{role: C function} of the roles that there are; from the cache if it is there.
+    """{role: C function}, from the cache if possible.
 
-    parameters: what each takes, by name. CompileError in the user's words.
+    parameters: the names of each function's parameters. Raises CompileError.
     """
     text = glue.source(env, parameters)
     path = _path(env, text)
-    kept = _kept(path, text) if path is not None else None
-    if kept is not None:
-        return kept
+    cached = _cached(path, text) if path is not None else None
+    if cached is not None:
+        return cached
     scope = _scope(env, parameters)
     return _functions(text, _written(path, text), scope)
 
@@ -61,14 +61,14 @@ def compiled(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]
 
 
 def _functions(text: str, path: Path | None, scope: dict[str, Any]) -> dict[str, Any]:
-    """The glue's C functions: from Numba's cache of that file, or else compiled in this scope."""
+    """The C functions of the glue, from Numba's cache of that file or compiled in this scope."""
     scope["__name__"] = glue.__name__  # what Numba imports when it loads them
     exec(compile(text, "<fasttrpo>" if path is None else str(path), "exec"), scope)
     plain = {role: scope[role] for role in SIGNATURES if role in scope}
     scope["observe"] = numba.njit(**_OPTIONS)(plain["observe"])
     made = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaWarning)  # on what it cannot keep: compiled each time
+        warnings.simplefilter("ignore", NumbaWarning)  # about what it cannot cache
         for role, function in plain.items():
             signature = SIGNATURES[role]
             made[role] = numba.cfunc(signature, cache=path is not None, **_OPTIONS)(function)
@@ -108,10 +108,10 @@ def _argument_types(env: Any, role: str, takes: tuple[str, ...], options: Any) -
 
 
 def _check(env: Any, role: str, dispatcher: Any, arguments: tuple, own: list[Any]) -> None:
-    """Compiles one function of the user's by itself, so that what is wrong is found in it."""
+    """Compiles one of the user's functions alone, so that an error is located in it."""
     try:
         dispatcher.compile(arguments)
-    except Exception as error:  # Numba raises all sorts for code that it cannot compile
+    except Exception as error:  # Numba raises many types for code that it cannot compile
         raise in_words(env.name, role, error, own) from error
     result = dispatcher.overloads[arguments].signature.return_type
     if not _is_fitting(role, result):
@@ -126,11 +126,11 @@ def _is_fitting(role: str, result: Any) -> bool:
     return len(parts) == 2 and all(isinstance(types.unliteral(p), numbers) for p in parts)
 
 
-# -- kept on disk ---------------------------------------------------------------------------------
+# -- the cache on disk ----------------------------------------------------------------------------
 
 
 def folder() -> Path:
-    """Where compiled environments are kept."""
+    """The folder of compiled environments."""
     own = os.environ.get("FASTTRPO_CACHE_DIR")
     if own:
         return Path(own)
@@ -144,7 +144,7 @@ def folder() -> Path:
 
 
 def _path(env: Any, text: str) -> Path | None:
-    """The file of this environment's glue; None where nobody can say whether it has changed."""
+    """The file of this environment's glue; None if changes of it cannot be detected."""
     try:
         own = [Path(str(module.__file__)).read_text("utf-8") for module in (draws, numba_types)]
         known = [text, versions(), *own, *map(identity, env.functions.values())]
@@ -154,42 +154,42 @@ def _path(env: Any, text: str) -> Path | None:
     return folder() / f"env_{digest}.py"
 
 
-def _kept(path: Path, text: str) -> dict[str, Any] | None:
-    """What the cache has; None if that is not all."""
+def _cached(path: Path, text: str) -> dict[str, Any] | None:
+    """The functions in the cache; None unless it has all."""
     if not path.exists():
         return None
     try:
-        return _functions(text, path, {})  # where there is nothing to compile it with
+        return _functions(text, path, {})  # an empty scope, so compiling would fail
     except NumbaError:
         return None
-    except Exception:  # a damaged file raises anything
+    except Exception:  # a damaged file may raise anything
         _drop(path)
         return None
 
 
 def _written(path: Path | None, text: str) -> Path | None:
-    """The path, with the file there; None where it cannot be written."""
+    """Writes the file unless it exists, and returns the path; None if it cannot be written."""
     try:
         if path is not None and not path.exists():
             _write(path, text)
-            _tidy(path.parent)
+            drop_oldest(path.parent)
     except OSError:
         return None
     return path
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: another process may be at the same. What is here is run, so that nobody
-    else may write into the folder.
+    """Writes atomically, as another process may do the same. Only the user may write to the
+    folder, because its files are executed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_text(path, text)
 
 
-def _tidy(where: Path) -> None:
-    """Drops the oldest entries beyond the most that are kept."""
+def drop_oldest(where: Path) -> None:
+    """Deletes the oldest entries beyond MOST_ENTRIES."""
     entries = sorted(where.glob("env_*.py"), key=lambda path: path.stat().st_mtime)
-    for path in entries[:-MOST_KEPT]:
+    for path in entries[:-MOST_ENTRIES]:
         _drop(path)
 
 

@@ -1,9 +1,12 @@
-"""What Numba must know beyond the user's functions: the stream, and a call that reports.
+"""Numba types for the random stream, and a call that reports exceptions.
 
-Imported late: it imports Numba.
+It imports Numba, so it is imported only when an environment is compiled.
 """
 
+# mypy: allow-untyped-defs
 from __future__ import annotations
+
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -35,9 +38,9 @@ class RandomType(types.Type):
 
 @register_model(RandomType)
 class RandomModel(models.StructModel):
-    """One member: where the words are."""
+    """One member, the address of the words."""
 
-    def __init__(self, manager, type_):
+    def __init__(self, manager: Any, type_: Any) -> None:
         super().__init__(manager, type_, [("words", WORDS)])
 
 
@@ -47,6 +50,7 @@ for _function in (draws.philox, draws.draw, draws.uniform, draws.normal, draws.i
     register_jitable(_function)
 
 
+# Numba compares the signature of each of these with that of the lambda, annotations included.
 @overload_method(RandomType, "uniform")
 def _uniform(stream, low=0.0, high=1.0):
     return lambda stream, low=0.0, high=1.0: draws.uniform(stream.words, low, high)
@@ -63,13 +67,13 @@ def _integers(stream, low, high):
 
 
 @intrinsic
-def as_random(typing_context, words):
-    """The stream whose words are there."""
+def as_random(typing_context: Any, words: Any) -> tuple[Any, Any]:
+    """The stream of the words at this address."""
 
-    def generate(context, builder, signature, values):
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         stream = cgutils.create_struct_proxy(signature.return_type)(context, builder)
         stream.words = values[0]
-        return stream._getvalue()
+        return stream._getvalue()  # noqa: SLF001 - Numba's documented way; it has no other
 
     return RandomType()(WORDS), generate
 
@@ -78,27 +82,27 @@ def as_random(typing_context, words):
 
 
 def read_only(array: types.Array) -> types.Array:
-    """The type of such an array that cannot be written to."""
+    """The read-only version of an array type."""
     return array.copy(readonly=True)
 
 
 @intrinsic
-def as_read_only(typing_context, array):
-    """The same array; to write to it does not compile."""
+def as_read_only(typing_context: Any, array: Any) -> tuple[Any, Any]:
+    """The same array; code that writes to it does not compile."""
     return read_only(array)(array), lambda context, builder, signature, values: values[0]
 
 
 @intrinsic
-def attempt(typing_context, function, state, arguments):
-    """(1 if it raised, what it returned) of function(*arguments).
+def attempt(typing_context: Any, function: Any, state: Any, arguments: Any) -> tuple[Any, Any]:
+    """Calls function(*arguments): (1 if it raised, what it returned).
 
-    What it raised goes to `failures.note`, under the place of the state. Written by hand because
-    compiled code that catches an exception cannot see which.
+    Passes an exception to `failures.note`, under the address of the state. This is an intrinsic
+    because compiled code cannot inspect an exception that it catches.
     """
     call = function.get_call_type(typing_context, arguments.types, {})
     result = types.Tuple((types.int32, call.return_type))
 
-    def generate(context, builder, signature, values):
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         compiled = function.dispatcher.overloads[call.args]
         context.add_linking_libs(context.get_function(function, call).libs)
         unpacked = cgutils.unpack_tuple(builder, values[2], len(arguments.types))
@@ -113,7 +117,7 @@ def attempt(typing_context, function, state, arguments):
     return result(function, state, arguments), generate
 
 
-def _note(context, builder, name, state, status):
+def _note(context: Any, builder: Any, name: str, state: Any, status: Any) -> None:
     """Emits a call of `note_raised`."""
     api = context.get_python_api(builder)
     gil = api.gil_ensure()
@@ -130,7 +134,7 @@ def _note(context, builder, name, state, status):
 
 
 def note_raised(state: int, name: str, raised: tuple | None) -> None:
-    """Keeps what compiled code raised: Numba's (class, arguments, (function, file, line))."""
+    """Records an exception of compiled code: Numba's (class, arguments, (function, file, line))."""
     try:
         kind, arguments, where = raised or ()
         error = kind(*(arguments or ()))

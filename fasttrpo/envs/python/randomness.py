@@ -1,10 +1,10 @@
-"""Randomness that is not the simulation's own: found in the user's functions, and refused.
+"""Finds and refuses random numbers in the user's functions that are not the simulation's own.
 
-`np.random` and `random` are streams of the process. No seed of a run reaches them, a saved
-simulation does not have them, and compiled code has yet another state of theirs. So what a function
-draws must come from its argument `random`. The bytecode tells what a function refers to, under
-whatever name: np.random.rand, `from numpy.random import rand as r`, a generator among the globals,
-an import in the function itself; helper functions are looked into as well.
+`np.random` and `random` are streams of the process: the seed of a run does not reach them, a saved
+simulation does not include them, and compiled code has another copy of their state. So functions
+must draw from their argument `random`. The bytecode shows what a function refers to, under any
+name: np.random.rand, `from numpy.random import rand as r`, a global generator, an import in the
+function. Helper functions are searched as well.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _SOURCES = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, 
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _NAMES = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 _REMEDY = (
-    "no seed of a run reaches it, so runs could not be repeated: draw from the argument `random` "
-    "of reset and step instead, by random.uniform(low, high), random.normal(mean, std) or "
-    "random.integers(low, high), and hand it to helpers"
+    "the seed of a run does not reach it, so runs are not reproducible: draw from the argument "
+    "`random` of reset and step instead, with random.uniform(low, high), random.normal(mean, std) "
+    "or random.integers(low, high), and pass it to helpers"
 )
 
 
 class Use(NamedTuple):
-    """Where a function refers to such randomness, and by what words."""
+    """A reference to another random stream: its text and location."""
 
     words: str
     filename: str
@@ -44,7 +44,7 @@ class Use(NamedTuple):
 
 
 def check(name: str, functions: Mapping[str, Any]) -> None:
-    """CompileError for the first of an environment's functions, by role, that draws elsewhere."""
+    """Raises CompileError for the first of an environment's functions that draws elsewhere."""
     for role, function in functions.items():
         use = next(_uses(function, set()), None)
         if use is not None:
@@ -54,11 +54,11 @@ def check(name: str, functions: Mapping[str, Any]) -> None:
             )
 
 
-def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
-    """Of a function, of those defined in it, and of its helpers."""
-    if id(function) in seen:
+def _uses(function: FunctionType, visited: set[int]) -> Iterator[Use]:
+    """The uses in a function, those defined in it, and its helpers."""
+    if id(function) in visited:
         return
-    seen.add(id(function))
+    visited.add(id(function))
     known = references(function)
     for code in _codes(function.__code__):
         for words, value, line in _mentioned(code, known):
@@ -66,7 +66,7 @@ def _uses(function: FunctionType, seen: set[int]) -> Iterator[Use]:
                 if _is_random(each):
                     yield Use(words, code.co_filename, line)
                 elif _is_helper(each):
-                    yield from _uses(each, seen)
+                    yield from _uses(each, visited)
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     for value in defaults:
         if _is_random(value):
@@ -82,7 +82,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _mentioned(code: CodeType, known: dict[str, Any]) -> Iterator[tuple[str, Any, int]]:
-    """(words, value, line) of what is loaded: names, their attributes, modules imported here."""
+    """(text, value, line) of each name, attribute and module that the code loads."""
     local: dict[str, Any] = {}
     words, value, line = "", None, code.co_firstlineno
     for each in dis.get_instructions(code):
@@ -105,14 +105,14 @@ def _mentioned(code: CodeType, known: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """Without running code of the user's: properties stay unasked."""
+    """An attribute, without running the user's code, such as properties."""
     if isinstance(value, ModuleType):
         return getattr(value, name, None)
     return inspect.getattr_static(value, name, None)
 
 
 def _is_random(value: Any) -> bool:
-    """Whether it is a stream of random numbers, one of its methods, or what makes one."""
+    """Whether it is a random stream, one of its methods, or a constructor of one."""
     if isinstance(value, ModuleType):
         return value.__name__ in _MODULES
     if isinstance(value, _SOURCES) or isinstance(getattr(value, "__self__", None), _SOURCES):
@@ -124,7 +124,7 @@ def _is_random(value: Any) -> bool:
 
 
 def _inside(value: Any) -> Iterator[Any]:
-    """A value, and what is called through it: entries of a table, what is wrapped or compiled."""
+    """A value and the callables in it: entries of containers, wrapped or compiled functions."""
     yield value
     if isinstance(value, tuple | list | dict):
         for each in value.values() if isinstance(value, dict) else value:
@@ -142,7 +142,7 @@ def _inside(value: Any) -> Iterator[Any]:
 
 
 def _is_helper(value: Any) -> bool:
-    """Whether this is a function of the user's."""
+    """Whether this is one of the user's functions."""
     if not isinstance(value, FunctionType) or not is_plain(value):
         return False
     return (value.__module__ or "").split(".")[0] not in sys.stdlib_module_names

@@ -1,4 +1,4 @@
-"""`trpo_env` of csrc/include/trpo_env.h, filled in from Python."""
+"""The struct `trpo_env` of csrc/include/trpo_env.h, filled from Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Option(ctypes.Structure):
 
 
 class Struct(ctypes.Structure):
-    """trpo_env, field for field; `struct_size` is checked against C's."""
+    """trpo_env, field by field; C checks `struct_size`."""
 
     _fields_ = (
         ("version", _INT),
@@ -48,9 +48,9 @@ class Struct(ctypes.Structure):
 
 
 class Source:
-    """A `trpo_env` at `address`, for `_envs.Envs`; it keeps alive all that the struct points to.
+    """A `trpo_env` at `address`, for `_envs.Envs`; it keeps alive everything the struct points to.
 
-    functions    {"reset", "step", "observe", perhaps "mask": C function}, Numba's or ctypes's
+    functions    {"reset", "step", "observe", optionally "mask": C function} from Numba or ctypes
     is_compiled  whether they run without the interpreter
     """
 
@@ -81,7 +81,7 @@ class Source:
         self.address = ctypes.addressof(self._struct)
 
     def _array(self, values: Any, dtype: Any = np.float64) -> int:
-        """Where a copy of the values is."""
+        """The address of a copy of the values."""
         array = np.array(values, dtype)
         self._keep.append(array)
         return array.ctypes.data

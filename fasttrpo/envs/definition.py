@@ -1,4 +1,4 @@
-"""Environments named as "my_module.py:name", for the command line."""
+"""Environments written in Python: passed as such, or named "my_module.py:name"."""
 
 from __future__ import annotations
 
@@ -13,44 +13,59 @@ from typing import Any
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.envs.failures import RAN, line_of
 from fasttrpo.envs.names import is_in_source
-from fasttrpo.envs.python.environment import NumbaEnvironment
 from fasttrpo.errors import UserError, UserFileNotFoundError
 
 
-def is_definition(env: Any) -> bool:
-    """Whether this is an environment written in Python, or a text that names one in a file."""
-    return isinstance(env, NumbaEnvironment) or is_in_source(env)
+class Definition:
+    """Base class of `NumbaEnvironment`: what a `CompiledVectorEnv` needs to know of one.
 
-
-def definition(env: Any) -> NumbaEnvironment:
-    """The environment. FileNotFoundError, ValueError if there is none of that name.
-
-    What the file raises as it is run comes through, with a note of the line.
+    choices  of each action component; None: actions are real numbers
     """
-    if isinstance(env, NumbaEnvironment):
+
+    observation_space: Any
+    action_space: Any
+    choices: tuple[int, ...] | None
+
+    def source(self) -> Any:
+        """The environment as a C struct, for `_envs.Envs`."""
+        raise NotImplementedError
+
+
+def is_definition(env: Any) -> bool:
+    """Whether this is an environment written in Python, or names one in a file."""
+    return isinstance(env, Definition) or is_in_source(env)
+
+
+def definition(env: Any) -> Definition:
+    """The environment. Raises FileNotFoundError, or ValueError if the file has no such environment.
+
+    Exceptions from running the file propagate, with a note that names the line.
+    """
+    if isinstance(env, Definition):
         return env
     file, _, name = env.rpartition(":")
     module = _module(Path(file))
     found = getattr(module, name, None)
-    if not isinstance(found, NumbaEnvironment):
-        raise UserError(f"{file}: {_what_is_there(module, name, Path(file).stem)}")
+    if not isinstance(found, Definition):
+        raise UserError(f"{file}: {_reason(module, name, Path(file).stem)}")
     return found
 
 
-def _what_is_there(module: ModuleType, name: str, stem: str) -> str:
-    """Why `name` is no environment of the file."""
+def _reason(module: ModuleType, name: str, stem: str) -> str:
+    """Why `name` is not an environment in the file."""
     if hasattr(module, name):
         return (
-            f"{name} is no NumbaEnvironment; if it is one of Gymnasium's, register it in the file, "
-            f'gymnasium.register("{name}-v0", "{stem}:{name}"), and say {stem}:{name}-v0'
+            f"{name} is not a NumbaEnvironment; if it is a gymnasium.Env, register it in the file, "
+            f'gymnasium.register("{name}-v0", "{stem}:{name}"), and use {stem}:{name}-v0'
         )
-    known = [n for n, each in vars(module).items() if isinstance(each, NumbaEnvironment)]
+    known = [n for n, each in vars(module).items() if isinstance(each, Definition)]
     return unknown("NumbaEnvironment", name, known) if known else "there is no NumbaEnvironment"
 
 
 def _module(path: Path) -> ModuleType:
-    """The file's module: run once, and with the modules beside it in reach, after all that is
-    installed: neither they nor the file itself stand in for a module that others import.
+    """The file's module, run once, with its folder at the end of sys.path.
+
+    So neither it nor the modules next to it shadow a module that others import.
     """
     if not path.is_file():
         raise UserFileNotFoundError(f"there is no file {str(path)!r}")
@@ -77,13 +92,13 @@ def _module(path: Path) -> ModuleType:
 
 
 def _is_elsewhere(path: Path) -> bool:
-    """Whether another module that can be imported has the file's name."""
+    """Whether another importable module has the file's name."""
     spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
     return spec is not None and spec.origin != str(path)
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """The innermost line of the file itself; just the file where it could not be read as Python."""
+    """The innermost line in the file; only the file if it cannot be parsed."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return line_of(str(path), lines[-1] or 0) if lines else path.name

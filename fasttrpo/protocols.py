@@ -1,0 +1,225 @@
+"""What objects that pass between rooms have in common, for type checkers and readers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # the command line starts without NumPy
+    import numpy as np
+    from gymnasium import Env
+    from gymnasium.vector import VectorEnv
+
+Record = dict[str, Any]
+"""what an iteration reports, by name"""
+State = dict[str, "np.ndarray"]
+"""what an agent or a run needs to resume, by name"""
+
+
+class Theory(Protocol):
+    """The stages of an agent's update, one by one, on the batch that was loaded last."""
+
+    def load_batch(self, obs: Any, act: Any, adv: Any) -> None:
+        """Loads rows (N, O), (N, D), (N,)."""
+
+    def gradient(self) -> np.ndarray:
+        """The surrogate's gradient (P,)."""
+        ...
+
+    def fisher_product(self, v: Any) -> np.ndarray:
+        """The damped Fisher matrix times v (P,)."""
+        ...
+
+    def evaluate(self, theta: Any) -> tuple[float, float, float]:
+        """(surrogate, KL, largest ratio) at other parameters."""
+        ...
+
+
+class Agent(Protocol):
+    """A policy, its critic and their rollout: the compiled one, or its twin."""
+
+    @property
+    def target_kl(self) -> float:
+        """The trust region, which a schedule sets."""
+        ...
+
+    @target_kl.setter
+    def target_kl(self, value: float) -> None: ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The critic's, which a schedule sets."""
+        ...
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None: ...
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The policy's parameters (P,)."""
+        ...
+
+    @theta.setter
+    def theta(self, value: Any) -> None: ...
+
+    @property
+    def value_theta(self) -> np.ndarray:
+        """The critic's parameters (Pv,)."""
+        ...
+
+    @value_theta.setter
+    def value_theta(self, value: Any) -> None: ...
+
+    @property
+    def theory(self) -> Theory:
+        """Its stages."""
+        ...
+
+    @property
+    def instruction_set(self) -> str:
+        """What its kernels were compiled for."""
+        ...
+
+    def state(self) -> State:
+        """A copy of all that `load_state` needs."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes what `state` returned."""
+
+    def act(self, obs: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(actions, log-probabilities, values) of a new row (E, O)."""
+        ...
+
+    def record(self, obs: Any, act: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """(log-probabilities, values) of a new row with given actions."""
+        ...
+
+    def push(self, rew: Any, term: Any, trunc: Any, next_obs: Any, skip: Any = None) -> None:
+        """Completes the row."""
+
+    def discard(self) -> None:
+        """Drops the rollout."""
+
+    def restart(self) -> None:
+        """Forgets the running returns: every environment starts an episode."""
+
+    def update(self) -> Record:
+        """One iteration on a full rollout."""
+        ...
+
+    def predict(self, obs: Any, deterministic: bool, mask: Any = None) -> np.ndarray:
+        """Actions (N, D), outside of any rollout."""
+        ...
+
+    def value(self, obs: Any) -> np.ndarray:
+        """The critic's values (N,)."""
+        ...
+
+
+class CompiledAgent(Agent, Protocol):
+    """An agent that also steps compiled environments itself."""
+
+    def collect(self, envs: Any, n_rows: int, single: bool) -> tuple[Any, Any]:
+        """(episodes, None), or (None, what failed)."""
+        ...
+
+
+# -- environments ---------------------------------------------------------------------------------
+
+
+class Definition(Protocol):
+    """An environment written in Python: `fasttrpo.envs.NumbaEnvironment`."""
+
+    def make_vec(self, num_envs: int = 1) -> Any:
+        """A vector environment."""
+        ...
+
+
+class VecEnv(Protocol):
+    """What fasttrpo needs of a `VecEnv` of Stable-Baselines3."""
+
+    num_envs: int
+
+    @property
+    def observation_space(self) -> Any:
+        """One environment's."""
+        ...
+
+    @property
+    def action_space(self) -> Any:
+        """One environment's."""
+        ...
+
+    def reset(self) -> Any:
+        """The first observations."""
+        ...
+
+    def step_async(self, actions: Any, /) -> None:
+        """Sends actions."""
+
+    def step_wait(self) -> Any:
+        """(observations, rewards, dones, infos)"""
+        ...
+
+
+class Predictor(Protocol):
+    """What `evaluate_policy` needs of a model, fasttrpo's or another library's."""
+
+    def predict(self, observation: Any, *, deterministic: bool) -> Any:
+        """(actions, anything) for a batch of observations."""
+        ...
+
+
+# -- callbacks ------------------------------------------------------------------------------------
+
+
+class Callback(Protocol):
+    """What `learn` calls; `BaseCallback` here and in Stable-Baselines3 have it."""
+
+    def init_callback(self, model: Any, /) -> None:
+        """Before anything else."""
+
+    def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any], /) -> None:
+        """Learning starts."""
+
+    def on_rollout_start(self) -> None:
+        """A rollout starts."""
+
+    def on_step(self) -> Any:
+        """One more row; False stops."""
+        ...
+
+    def on_rollout_end(self) -> None:
+        """A rollout is full."""
+
+    def on_training_end(self) -> None:
+        """Learning ends without an exception."""
+
+    def update_locals(self, locals_: dict[str, Any], /) -> None:
+        """New values of the loop's variables."""
+
+
+class Watcher(Protocol):
+    """Gets a report of the rows of a rollout as they are collected."""
+
+    @property
+    def singly(self) -> bool:
+        """Whether each row has to be reported by itself."""
+        ...
+
+    def rows(self) -> int:
+        """How many rows may pass until the next report."""
+        ...
+
+    def passed(self, rows: int, happened: int, row: Any = None, /) -> None:
+        """Reports a number of rows, and the steps that happened in them."""
+
+
+if TYPE_CHECKING:
+    Named = str | os.PathLike[str] | Definition
+    EnvLike = Named | Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
+    """what `TRPO` accepts as environment"""
+    CallbackLike = Callback | Callable[..., Any] | Sequence["CallbackLike"] | None
+    """what `learn` accepts as callback"""
