@@ -152,7 +152,6 @@ PLAIN_ALLOWED = {
     "fasttrpo/files/npz.py",  # its readers say what file it is, and of what kind
     "fasttrpo/stream/workers.py",  # a process of the user's environment has ended
     "fasttrpo/envs/python/interpreter.py",  # shown as what a function of the user's raised
-    "fasttrpo/cli/worker.py",  # sent to the pool
 }
 
 

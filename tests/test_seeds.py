@@ -1,4 +1,4 @@
-"""`fasttrpo train --seeds`: many runs side by side, each as it is alone."""
+"""`fasttrpo train --seeds`: many runs in parallel, each identical to a solo run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from agents import needs_extension
 from helpers import same_state
-from pool_tasks import work
 from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO, cli
-from fasttrpo.cli import seeds
+from fasttrpo.cli import children, seeds
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.cli.pool import _THREADS, Pool, _Worker
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.report.statistics import iqm
 
@@ -39,78 +38,101 @@ def same_runs(one, other):
     )
 
 
-# -- the pool -------------------------------------------------------------------------------------
+# -- child processes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_tasks(monkeypatch):
+    """Runs children that do what the names of their folders say."""
+    monkeypatch.setattr(children, "PROGRAM", Path(__file__).with_name("child_tasks.py"))
+
+    def run(names, jobs, watch=lambda *progress: None):
+        tasks = [children.Task(name, {}, None, 0, ()) for name in names]
+        return children.run(tasks, jobs, watch)
+
+    return run
 
 
 @no_signals
-def test_a_task_that_fails_or_dies_takes_no_other_along():
-    heard = []
-    pool = Pool(work, 2, lambda task, message: heard.append((task, message)))
-    tasks = ["a", "fail", "die", "b", "exit", "c"]
-    outcomes, interrupted = pool.run(tasks)
+def test_a_child_that_fails_or_dies_does_not_affect_the_others(run_tasks):
+    pids = {}
+    names = ["a", "fail", "die", "b", "exit", "c"]
+    outcomes, interrupted = run_tasks(
+        names, 2, lambda folder, steps, mean: pids.update({folder.name: steps})
+    )
     assert not interrupted
-    assert [o.task for o in outcomes] == [task for task, _ in sorted(heard, key=by(tasks))] == tasks
-    assert [o.value for o in outcomes] == ["a done", None, None, "b done", None, "c done"]
-    errors = [
-        "",
-        "ValueError: no luck",
-        "its process was killed by signal 9",
-        "",
-        "exit code 3",
-        "",
-    ]
-    assert [o.error for o in outcomes] == errors
-    assert "in work" in outcomes[1].traceback
-    assert 3 <= len({pid for _, pid in heard}) <= 4  # two died; the others are used again
-
-
-def by(tasks):
-    return lambda pair: tasks.index(pair[0])
+    assert [o.task.folder for o in outcomes] == names
+    assert [o.result for o in outcomes] == ["a done", None, None, "b done", None, "c done"]
+    killed = "its process was killed by signal 9"
+    assert [o.error for o in outcomes] == ["", "no luck", killed, "", "exit code 3", ""]
+    assert outcomes[1].traceback == "in work"
+    assert len(set(pids.values())) == len(pids) == len(names)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_processes_have_one_thread_and_the_variables_of_now(monkeypatch):
+def test_children_have_one_thread_and_the_current_variables(run_tasks, monkeypatch):
     monkeypatch.setenv("SET_IN_BETWEEN", "yes")
-    outcomes, _ = Pool(work, 1).run(["threads", "variable"])
-    assert [(o.value, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
+    outcomes, _ = run_tasks(["threads", "variable"], 1)
+    assert [(o.result, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
 
 
 @no_signals
-def test_ctrl_c_reaches_all_and_lets_them_end():
-    heard = []
+def test_ctrl_c_lets_all_children_save(run_tasks):
+    reports = []
 
-    def told(task, message):
-        heard.append(message)
-        if len(heard) == 2:  # both are at it
+    def watch(folder, steps, mean):
+        reports.append(mean)
+        if len(reports) == 2:  # both are running
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        started = time.monotonic()
-        outcomes, interrupted = Pool(work, 2, told).run(["wait", "wait", "a"])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with ctrl_c_raises():
+        outcomes, interrupted = run_tasks(["wait:1", "wait:2", "a"], 2, watch)
     assert interrupted
-    assert time.monotonic() - started < 50
-    assert heard[2:] == ["saved", "saved"]
-    assert [(o.value, o.error) for o in outcomes] == [(None, "")] * 3
+    assert reports[2:] == [1.0, 1.0]
+    assert [(o.result, o.error) for o in outcomes] == [(None, "")] * 3
 
 
 @no_signals
-def test_ctrl_c_as_processes_end_loses_nothing(monkeypatch):
-    end = _Worker.end
+def test_ctrl_c_as_a_child_exits_loses_nothing(run_tasks, monkeypatch):
+    wait = subprocess.Popen.wait
 
-    def pressed(worker):
+    def pressed(process, timeout=None):
         os.kill(os.getpid(), signal.SIGINT)
-        end(worker)
+        return wait(process, timeout)
 
-    monkeypatch.setattr(_Worker, "end", pressed)
+    monkeypatch.setattr(subprocess.Popen, "wait", pressed)
+    with ctrl_c_raises():
+        outcomes, interrupted = run_tasks(["a", "b"], 1)
+    assert interrupted
+    assert [o.result for o in outcomes] == ["a done", None]
+
+
+@contextmanager
+def ctrl_c_raises():
+    """Whatever handler the tests run under."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        outcomes, _ = Pool(work, 2).run(["a", "b"])
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    assert [o.value for o in outcomes] == ["a done", "b done"]
+
+
+def test_a_child_that_imports_another_file_is_refused(run_tasks, monkeypatch, tmp_path):
+    """Here a module that this process imported before `sys.path` had another."""
+    (tmp_path / "wave.py").write_text("")
+    import wave
+
+    assert wave.__file__
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(children.OtherModulesError, match="wave"):
+        run_tasks(["other:wave"], 1)
+
+
+def test_a_child_with_another_backend_is_refused(run_tasks, monkeypatch):
+    system = fasttrpo.core.backend.describe()
+    monkeypatch.setattr(fasttrpo.core.backend, "describe", lambda: system | {"backend": "another"})
+    with pytest.raises(children.OtherModulesError, match="backend"):
+        run_tasks(["a"], 1)
 
 
 # -- seeds ----------------------------------------------------------------------------------------
@@ -121,7 +143,7 @@ def train_alone(*options):
     portable backend's, depend on their number.
     """
     command = [sys.executable, "-m", "fasttrpo", "train", *options]
-    env = os.environ | dict.fromkeys(_THREADS, "1")
+    env = os.environ | dict.fromkeys(children.THREAD_VARIABLES, "1")
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
 
 

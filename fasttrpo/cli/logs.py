@@ -25,7 +25,7 @@ def add(train: argparse.ArgumentParser) -> None:
     train.add_argument("--tensorboard", action="store_true", help="--log-formats tensorboard")
 
 
-def asked(args: argparse.Namespace) -> tuple[str, ...]:
+def requested(args: argparse.Namespace) -> tuple[str, ...]:
     """The formats but for csv, which is there anyway. UsageError for one that there is not,
     ImportError for one that something is to be installed for.
     """

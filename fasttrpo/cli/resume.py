@@ -163,7 +163,7 @@ def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
         return 0
     print(f"{folder}: on from step {model.num_timesteps} of {resumed.total}{_anew(resumed)}")
     ready(resumed)
-    logs.attach(model, folder, logs.asked(args))
+    logs.attach(model, folder, logs.requested(args))
     return training.complete(
         model, resumed.env_id, resumed.total, folder, args.checkpoint_every, args.progress
     )

@@ -13,6 +13,7 @@ from fasttrpo.cli import consent, logs, resume, seeds, training
 from fasttrpo.cli.arguments import add_progress, check_count
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
+from fasttrpo.cli.signals import as_keyboard_interrupt
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
 from fasttrpo.settings import PEERS, POLICIES
@@ -141,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     given = _given(args)
     if args.env_id is not None:
         consent.admit(args.env_id)
-    with training.stopped_by_signals():
+    with as_keyboard_interrupt():
         if args.resume is not None:
             go_on = seeds.resume_all if seeds.is_group(args.resume) else resume.run
             return go_on(args, given)
@@ -158,7 +159,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--trust is for --resume; what ENV_ID names is run anyway")
     if args.resume is not None and args.out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out away")
-    logs.asked(args)
+    logs.requested(args)
     if args.seeds is not None:
         _check_seeds(args)
     elif args.jobs is not None and not (args.resume and seeds.is_group(args.resume)):
@@ -175,25 +176,23 @@ def _check_seeds(args: argparse.Namespace) -> None:
         raise UsageError("--resume goes on with all seeds of a folder; leave --seeds away")
     if args.seed is not None:
         raise UsageError("--seed is among --seeds; leave one of them away")
-    if args.verbose or {*logs.asked(args)} & {*logs.IN_TERMINAL}:
+    if args.verbose or {*logs.requested(args)} & {*logs.IN_TERMINAL}:
         raise UsageError("--verbose has a table for one run only; leave it away with --seeds")
 
 
 def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     numbers = seeds.parse(args.seeds)
     given = {"n_threads": 1, **given}
-    # The processes start while the folders are made.
-    with seeds.pool(args.jobs, given["n_threads"], len(numbers)) as pool:
-        # Mistakes show before a folder is made.
-        models = (new_model(args, given | {"seed": n}) for n in numbers)
-        first = next(models)
-        _tell_environments(args.env_id, first[0])
-        group = _made(args.out or Path("runs") / as_name(args.env_id))
-        folders = [
-            new_run(group / f"seed{n}", args.env_id, *made)
-            for n, made in zip(numbers, chain([first], models), strict=True)
-        ]
-        return seeds.run_all(pool, group, folders, args, {})
+    # Mistakes show before a folder is made.
+    models = (new_model(args, given | {"seed": n}) for n in numbers)
+    first = next(models)
+    _tell_environments(args.env_id, first[0])
+    group = _made(args.out or Path("runs") / as_name(args.env_id))
+    folders = [
+        new_run(group / f"seed{n}", args.env_id, *made)
+        for n, made in zip(numbers, chain([first], models), strict=True)
+    ]
+    return seeds.run_all(group, folders, args, {})
 
 
 def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -203,7 +202,7 @@ def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
     folder = new_run(wanted, args.env_id, model, total)
     _tell_environments(args.env_id, model)
     with alone_in(folder):
-        logs.attach(model, folder, logs.asked(args))
+        logs.attach(model, folder, logs.requested(args))
         return training.complete(
             model, args.env_id, total, folder, args.checkpoint_every, args.progress
         )

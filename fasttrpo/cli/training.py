@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -16,6 +14,7 @@ from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli.consent import named_again
 from fasttrpo.cli.errors import INTERRUPTED
 from fasttrpo.cli.runs import write_json, write_machine
+from fasttrpo.cli.signals import deferred
 from fasttrpo.files.run_folder import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
 CHECKPOINT_EVERY = 10.0  # seconds
@@ -84,7 +83,7 @@ def learn(
             steps = total - model.num_timesteps
             model.learn(steps, after, progress_bar=progress_bar, reset_num_timesteps=False)
         finally:
-            with undisturbed():
+            with deferred():
                 checkpoints.finish()
 
 
@@ -137,51 +136,3 @@ def steps_saved(folder: Path) -> int:
 def how_to_resume(folder: Path, run: Path) -> str:
     """The command that goes on with a folder, which is `run` or has `run` in it."""
     return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}{named_again(run)}"
-
-
-# -- signals --------------------------------------------------------------------------------------
-
-# Ask a process to end: kill's default, and a terminal's or a connection's end.
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP wait until this has ended."""
-    came: list[int] = []
-    with _handling(lambda number, frame: came.append(number), signal.SIGINT, *_ENDING):
-        yield
-    for number in came[:1]:
-        signal.raise_signal(number)
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """The first SIGTERM or SIGHUP is the same as Ctrl-C in here. Those that follow have no effect:
-    where a terminal ends, its shell and the system send one each.
-    """
-
-    def stop(number: int, frame: Any) -> None:
-        for each in _ENDING:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    with _handling(stop, *_ENDING):
-        yield
-
-
-@contextmanager
-def _handling(handler: Any, *numbers: int) -> Iterator[None]:
-    """Another handler of signals, but for those that are ignored (nohup); where there can be none,
-    in other threads, nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heard}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old if old is not None else signal.SIG_DFL)
