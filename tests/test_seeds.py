@@ -183,7 +183,7 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
         "failed: group/seed0: FormatError: group/seed0/checkpoint.npz is not a"
     )
     assert out[-2].endswith("; its traceback: group/seed0/error.txt")
-    assert out[-1] == "saved in group; go on with: fasttrpo train --resume group"
+    assert out[-1] == "saved in group; resume with: fasttrpo train --resume group"
     assert "Traceback" in Path("group/seed0/error.txt").read_text()
     assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
     checkpoint.write_bytes(whole)
@@ -200,9 +200,9 @@ def test_a_failure_is_told_at_the_end_and_the_others_are_done(capsys):
 def test_a_folder_of_seeds_is_no_run_to_evaluate(capsys):
     cli.main(["train", "CartPole-v1", "--seeds", "0-1", "--out", "group", *SHORT])
     assert cli.main(["eval", "group"]) == 2
-    assert (
-        capsys.readouterr().err == "fasttrpo: group has runs in it; name one, 'group/seed0' say\n"
-    )
+    err = capsys.readouterr().err
+    assert err.startswith("fasttrpo: group contains several runs")
+    assert "'group/seed0'" in err
 
 
 def start(*options):
@@ -228,7 +228,7 @@ def test_ctrl_c_ends_all_and_saves_all(number):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert (
-        "interrupted: 0 of 3 seeds are finished; saved in group; go on with: fasttrpo train" in out
+        "interrupted: 0 of 3 seeds are finished; saved in group; resume with: fasttrpo train" in out
     )
     done = [TRPO.load(f"group/seed{seed}/checkpoint.npz").num_timesteps for seed in range(3)]
     assert min(done[:2]) > 0
@@ -258,7 +258,7 @@ def test_seeds_are_parsed(text, meant):
 
 @table("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
 def test_what_are_no_seeds(text):
-    with pytest.raises(UsageError, match="--seeds takes seeds like 0-9 or 0,3,5, got"):
+    with pytest.raises(UsageError, match="--seeds must be seeds like 0-9 or 0,3,5, got"):
         seeds.parse(text)
 
 
@@ -280,14 +280,14 @@ def test_the_interquartile_mean_leaves_the_extremes_out():
 @table(
     ("options", "message"),
     [
-        (["--seeds", "2,1-3"], "--seeds 2,1-3 names seed 2 twice"),
-        (["--seeds", "x"], "--seeds takes seeds like 0-9 or 0,3,5, got 'x'"),
-        (["--seeds", "0-1", "--seed", "0"], "--seed is among --seeds; leave one of them away"),
-        (["--seeds", "0-1", "--verbose"], "--verbose has a table for one run only"),
-        (["--seeds", "0-1", "--resume", "run"], "--resume goes on with all seeds of a folder"),
+        (["--seeds", "2,1-3"], "seed 2 twice"),
+        (["--seeds", "x"], "--seeds must be seeds like 0-9 or 0,3,5, got 'x'"),
+        (["--seeds", "0-1", "--seed", "0"], "--seed and --seeds exclude each other"),
+        (["--seeds", "0-1", "--verbose"], "omit it with --seeds"),
+        (["--seeds", "0-1", "--resume", "run"], "omit --seeds"),
         (["--seeds", "0-1", "--jobs", "0"], "--jobs must be an integer >= 1, got 0"),
-        (["--jobs", "2"], "--jobs is for --seeds, of which there are none"),
-        (["--jobs", "2", "--resume", "one"], "--jobs is for --seeds, of which there are none"),
+        (["--jobs", "2"], "--jobs is for --seeds"),
+        (["--jobs", "2", "--resume", "one"], "--jobs is for --seeds"),
         (["--seeds", "0-1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamma'"),
     ],
 )
@@ -297,3 +297,52 @@ def test_mistakes_are_one_line_and_leave_nothing(options, message, capsys, tmp_p
     assert (out, len(err.splitlines())) == ("", 1)
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+FAILING = """
+import os
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Own(CartPoleEnv):
+    def step(self, action):
+        if os.path.exists("fail"):
+            raise OSError("the wheel came off")
+        return super().step(action)
+
+
+gymnasium.register("Own-v0", Own, max_episode_steps=20)
+"""
+
+
+@needs_extension
+def test_debug_shows_the_traceback_of_a_failed_seed(capsys):
+    Path("failing.py").write_text(FAILING)
+    Path("fail").touch()
+    train = ["train", "failing:Own-v0", "--seeds", "0", "--out", "group", *SHORT]
+    assert cli.main(train) == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    failed = "failed: group/seed0: OSError: the wheel came off; its traceback: group/seed0/error"
+    assert failed in out
+    assert cli.main(["train", "--resume", "group", "failing:Own-v0", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert "the wheel came off" in err
+    Path("fail").unlink()
+    assert cli.main(["train", "--resume", "group", "failing:Own-v0", "--no-progress"]) == 0
+
+
+@needs_extension
+@no_signals
+def test_a_child_whose_parent_is_killed_saves_and_ends():
+    sizes = ["--n-envs", "10", "--n-steps", "200", "--total-timesteps", "10000000"]
+    process = start("Pendulum-v1", "--seeds", "0", "--out", "group", *sizes)
+    while not is_training(0) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()  # until the child, which has the same output, has closed it
+    with alone_in(Path("group/seed0")):
+        assert TRPO.load("group/seed0/model.npz").num_timesteps > 0
+    assert not Path("group/seed0/error.txt").exists()

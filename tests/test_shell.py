@@ -172,7 +172,7 @@ def test_a_terminal_s_end_saves(options, number):
     )
     out, err = shell(script, 130)
     assert "Traceback" not in err
-    assert "go on with: fasttrpo train --resume run" in out
+    assert "resume with: fasttrpo train --resume run" in out
     assert next(Path("run").glob("**/model.npz")).exists()
 
 
@@ -230,7 +230,7 @@ def test_code_of_a_run_s_folder_runs_only_with_consent(command, consent, foreign
 def test_every_form_of_code_is_asked_for(env_id, foreign):
     path = Path("foreign/config.json")
     path.write_text(path.read_text().replace("theirs:Own-v0", env_id))
-    assert "say --trust" in shell("fasttrpo eval foreign", 2)[1]
+    assert "pass --trust" in shell("fasttrpo eval foreign", 2)[1]
     assert not Path("it_ran").exists()
 
 
@@ -277,7 +277,7 @@ def test_the_command_to_go_on_names_what_is_trusted(foreign):
     script = f"""fasttrpo train theirs:Own-v0 {LONG} --out run & {STARTED}
     kill -TERM $!; wait $!"""
     out, _ = shell(f"set -m\n{script}", 130)
-    assert "go on with: fasttrpo train --resume run theirs:Own-v0" in out
+    assert "resume with: fasttrpo train --resume run theirs:Own-v0" in out
 
 
 def test_reports_run_nothing_even_of_the_working_folder(foreign):

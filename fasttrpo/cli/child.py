@@ -117,7 +117,7 @@ def _finish(
     report({"modules": module_files(), "system": backend.describe()})
     if resumed.is_finished:
         return resume.evaluation_of(folder)["mean_return"]
-    resume.ready(resumed)
+    resume.prepare(resumed)
     if not resumed.is_trained:
         logs.attach(resumed.model, folder, tuple(formats))
         progress = _Progress(report)

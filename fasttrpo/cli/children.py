@@ -46,7 +46,7 @@ _OPTIONS = {
     "dev_mode": "-Xdev",
 }
 
-Watch = Callable[[Path, int, float], None]
+Watch = Callable[[Path, int, float], None] | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def run(tasks: Sequence[Task], jobs: int, watch: Watch) -> tuple[list[Outcome], 
     """Runs up to `jobs` tasks at once. Returns their outcomes in order, and whether Ctrl-C
     interrupted them: children then save and exit. A second Ctrl-C kills them.
 
-    watch  called with a task's folder, the steps since the last call and the latest return
+    watch  called with a task's folder, the steps since its last call and the latest return
     """
     children = _Children(watch)
     try:
@@ -134,7 +134,8 @@ class _Children:
             check_same_modules(module_files(), message["modules"])
             _check_same_system(message["system"])
         elif "steps" in message:
-            self._watch(Path(child.task.folder), message["steps"], message["mean"])
+            if self._watch is not None:
+                self._watch(Path(child.task.folder), message["steps"], message["mean"])
         else:
             with deferred():
                 self.outcomes[child.task.folder] = child.outcome(message)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +25,33 @@ MOST = 10_000
 
 
 def parse(text: str) -> list[int]:
-    """The seeds of "0-9" or "0,3,5-7". UsageError for anything else."""
+    """The seeds of "0-9" or "0,3,5-7". Raises UsageError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if last < first or last - first >= MOST:
-            raise UsageError(f"--seeds takes seeds like 0-9 or 0,3,5, got {text!r}")
+            raise UsageError(f"--seeds must be seeds like 0-9 or 0,3,5, got {text!r}")
         seeds += range(first, last + 1)
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise UsageError(f"--seeds {text} names seed {seed} twice")
+            raise UsageError(f"--seeds {text} contains seed {seed} twice")
     return seeds
 
 
 def is_group(folder: Path) -> bool:
-    """Whether this is a folder of many seeds' runs."""
+    """Whether the folder contains the runs of several seeds."""
     return not is_run(folder) and bool(folders_in(folder))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The seeds' runs, in their order."""
+    """The seeds' runs, in order of the seeds."""
     runs = [path for path in folder.glob("seed*") if is_run(path)]
     return sorted(runs, key=lambda path: (len(path.name), path.name))
 
 
 def jobs_for(wanted: int | None, n_threads: int, n_runs: int) -> int:
-    """How many at once: by default as many as there are cores for."""
+    """How many runs to train at once; by default as many as the cores allow."""
     return min(n_runs, wanted or max(1, backend.cores() // n_threads))
 
 
@@ -58,7 +60,7 @@ def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
     folders = folders_in(args.resume)
     for folder in folders:
         if folder.is_symlink():
-            raise UsageError(f"{folder} is a link; resume {folder.resolve()} by itself, or move it")
+            raise UsageError(f"{folder} is a link; resume {folder.resolve()} alone, or move it")
         config = read_config(folder)
         resume.check_same(folder, config, args.env_id, given)
         consent.require(folder, config["env_id"], args.trust)
@@ -69,13 +71,16 @@ def run_all(
     group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
 ) -> int:
     """Trains and evaluates all runs and reports on them; returns the exit code."""
+    from fasttrpo.training.progress_bar import hidden
+
     free = {name: given[name] for name in resume.FREE if name in given}
     common = free, args.total_timesteps, args.checkpoint_every, logs.requested(args)
     tasks = [Task(str(folder), *common) for folder in folders]
     n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
     jobs = jobs_for(args.jobs, n_threads, len(folders))
-    with _Progress(folders, args) as progress:
-        outcomes, interrupted = children.run(tasks, jobs, progress.update)
+    is_hidden = hidden(args.progress)
+    with nullcontext() if is_hidden else _Progress(folders, args.total_timesteps) as watch:
+        outcomes, interrupted = children.run(tasks, jobs, watch)
     done = [outcome for outcome in outcomes if outcome.result is not None]
     if interrupted:
         where = f"interrupted: {len(done)} of {len(tasks)} seeds are finished; saved in {group}"
@@ -120,23 +125,20 @@ def _print_failure(outcome: Outcome, debug: bool) -> None:
 class _Progress:
     """One bar for all runs: the steps of all, and the mean of their latest returns."""
 
-    def __init__(self, folders: list[Path], args: argparse.Namespace) -> None:
+    def __init__(self, folders: list[Path], total: int | None) -> None:
         from tqdm.auto import tqdm
 
-        from fasttrpo.training.progress_bar import hidden
-
         self._returns: dict[Path, float] = {}
-        disable = hidden(args.progress)
-        total = 0 if disable else sum(_steps_left(each, args.total_timesteps) for each in folders)
-        self._bar = tqdm(total=total, unit="step", unit_scale=True, disable=disable)
+        steps = sum(_steps_left(folder, total) for folder in folders)
+        self._bar = tqdm(total=steps, unit="step", unit_scale=True)
 
-    def __enter__(self) -> _Progress:
-        return self
+    def __enter__(self) -> Callable[[Path, int, float], None]:
+        return self._update
 
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
 
-    def update(self, folder: Path, steps: int, latest: float) -> None:
+    def _update(self, folder: Path, steps: int, latest: float) -> None:
         """A run has trained that many steps more."""
         self._returns[folder] = latest
         mean = sum(self._returns.values()) / len(self._returns)
