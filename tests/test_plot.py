@@ -132,7 +132,7 @@ def test_mistakes_are_one_line(more, message, seeds, capsys):
     [
         (lambda folder: None, "there is no run 'run'"),
         (lambda folder: folder.touch(), "'run' is a file"),
-        (lambda folder: folder.mkdir(), "'run' is no run: there is no progress.csv in it"),
+        (lambda folder: folder.mkdir(), "'run' is not a run"),
         (lambda folder: (write_run(folder) / "progress.csv").unlink(), "run has no record yet"),
     ],
     ids=["no folder", "a file", "no run", "no record"],
@@ -150,5 +150,5 @@ def test_without_matplotlib_the_command_to_install_it(seeds, capsys, monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert cli.main(["plot", str(seeds)]) == 2
     err = capsys.readouterr().err
-    assert err == "fasttrpo: fasttrpo plot draws with matplotlib: pip install 'fasttrpo[plot]'\n"
+    assert err.endswith("matplotlib: pip install 'fasttrpo[plot]'\n")
     assert not (seeds / "plot.png").exists()

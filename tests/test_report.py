@@ -111,7 +111,7 @@ def test_the_headline_says_what_came_of_it(seeds):
     text = Reader(report(seeds)).text
     assert "CartPole-v1: 3 seeds of TRPO, 4k steps each." in text
     assert "reached 201 (range of the seeds 200 to 202)" in text
-    assert "evaluated, each policy got 500." in text
+    assert "each policy scored 500 in the evaluation." in text
 
 
 @pytest.mark.parametrize(("n", "told"), [(3, "range of the seeds"), (5, "95% band")])
@@ -265,7 +265,7 @@ REMARKS = {
     "no step": (outcomes(kl=8, improvement=2), "25 % of the updates took no step (10 of 40: 8 fo"),
     "KL": (outcomes(kl=8), "warning: 20 % of the updates took no step (8 of 40: 8 for KL). A larg"),
     "few": (outcomes(improvement=1), "note: 2 % of the updates took no step (1 of 40: 1 for want"),
-    "none": ({}, "good: Every one of 40 updates took a step."),
+    "none": ({}, "good: All updates took a step (40)."),
     "old": ({"outcome": [1] * 10 + [0] * 30, "rejected": None}, "25 % of the updates took no s"),
     "critic": ({"explained_variance": [0.1] * 40}, "Explained variance stays below 0.2"),
     "good critic": ({"explained_variance": [0.9] * 40}, "explains 90 % of the returns' variance"),
@@ -283,10 +283,10 @@ REMARKS = {
     "rose": ({"return_mean": [*range(20), *[20] * 20]}, "good: The return rose from 0 to 20."),
     "sank": ({"return_mean": [-t * 0.1 - (t < 1) for t in range(40)]}, "The return fell from it"),
     "no episode": ({"return_mean": [np.nan] * 40}, "No episode has ended yet"),
-    "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001: exploration is over"),
+    "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
-    "time": ({"seconds_collect": [0.5] * 40}, "goes into collecting steps"),
-    "share": ({"seconds_critic": [0.04] * 40}, "The largest share of the time, 40 %, goes into"),
+    "time": ({"seconds_collect": [0.5] * 40}, "collecting steps"),
+    "share": ({"seconds_critic": [0.04] * 40}, "fitting the critic (40 %)"),
     "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite at times"),
 }
 
@@ -318,10 +318,10 @@ def test_a_failure_and_an_early_end_are_told(tmp_path):
 def test_the_same_seed_twice_is_no_second_one(tmp_path):
     write_run(tmp_path / "a", seed=3)
     write_run(tmp_path / "b", seed=3)
-    assert "Seed 3 is there more than once" in said(tmp_path)
+    assert "Seed 3 occurs more than once" in said(tmp_path)
     for name in ("c", "d"):
         write_run(tmp_path / name, seed=4)
-    assert "Seeds 3 and 4 are there more than once" in said(tmp_path)
+    assert "Seeds 3 and 4 occur more than once" in said(tmp_path)
 
 
 def test_warnings_come_first(tmp_path):

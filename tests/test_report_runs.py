@@ -138,7 +138,7 @@ def test_no_such_folder_names_the_nearest(tmp_path):
 
 def test_a_folder_without_runs(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"is no run: there is no progress\.csv in it"):
+    with pytest.raises(ValueError, match=r"is not a run: there is no progress\.csv in it"):
         load([tmp_path])
 
 

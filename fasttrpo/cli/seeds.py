@@ -71,15 +71,13 @@ def run_all(
     group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
 ) -> int:
     """Trains and evaluates all runs and reports on them; returns the exit code."""
-    from fasttrpo.training.progress_bar import hidden
-
     free = {name: given[name] for name in resume.FREE if name in given}
     common = free, args.total_timesteps, args.checkpoint_every, logs.requested(args)
     tasks = [Task(str(folder), *common) for folder in folders]
     n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
     jobs = jobs_for(args.jobs, n_threads, len(folders))
-    is_hidden = hidden(args.progress)
-    with nullcontext() if is_hidden else _Progress(folders, args.total_timesteps) as watch:
+    is_shown = sys.stderr.isatty() if args.progress is None else args.progress
+    with _Progress(folders, args.total_timesteps) if is_shown else nullcontext() as watch:
         outcomes, interrupted = children.run(tasks, jobs, watch)
     done = [outcome for outcome in outcomes if outcome.result is not None]
     if interrupted:

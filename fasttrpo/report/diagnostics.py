@@ -79,29 +79,29 @@ SYSTEM = (
     Diagnostic(
         "Residual of the direction",
         (("cg_residual", "residual", "line"),),
-        "What is left of the linear system's error: 0.1 means that nine tenths are solved. "
+        "The relative error left in the linear system: 0.1 means that 90 % is solved. "
         "Near 1, more iterations would change the direction.",
         log=True,
     ),
     Diagnostic(
         "Curvature along the direction",
         (("curvature", "x'Hx", "line"),),
-        "How fast the KL grows along the natural gradient, damping included: a measure of the "
-        "gradient's size in the policy's own units. It falls as learning ends.",
+        "How fast the KL grows along the natural gradient, including damping: it measures the "
+        "gradient by its effect on the policy, and falls as learning converges.",
         log=True,
     ),
     Diagnostic(
         "Norm of the gradient",
         (("grad_norm", "gradient", "line"),),
-        "The size of the surrogate's gradient in parameters. It need not fall: what counts is "
-        "its size against the noise of the batch.",
+        "The norm of the surrogate's gradient with respect to the parameters. It need not fall; "
+        "only its ratio to the batch's noise matters.",
         log=True,
     ),
     Diagnostic(
         "Damping",
         (("cg_damping", "damping", "line"),),
-        "Added to the Fisher matrix. It adapts: up where the quadratic model fails, down where "
-        "it holds.",
+        "Added to the Fisher matrix. It increases when the quadratic model is inaccurate and "
+        "decreases when it is accurate.",
         log=True,
     ),
 )
@@ -109,8 +109,8 @@ POLICY = (
     Diagnostic(
         "Entropy",
         (("entropy", "entropy", "line"),),
-        "How random the actions are, in nats. It falls as the policy makes up its mind; an early "
-        "drop to the bottom means that it stopped exploring.",
+        "How random the actions are, in nats. It falls as the policy becomes more certain; an "
+        "early drop to the minimum means that it stopped exploring.",
     ),
     Diagnostic(
         "Standard deviation of actions",

@@ -155,9 +155,7 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             if run.n_records:
                 runs.append(run)
             else:
-                why = (
-                    f"it failed: {run.error}" if run.error else "its first iteration has not ended"
-                )
+                why = f"it failed: {run.error}" if run.error else "no iteration has ended yet"
                 left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
         more = [f"and {len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
