@@ -396,7 +396,7 @@ def test_a_full_disk_while_saving(room, capsys):
     assert code == 1
     err = capsys.readouterr().err
     assert err.startswith("fasttrpo: cannot save run/")
-    assert "the file that is there is as it was" in err
+    assert "the existing file is unchanged" in err
     for name in ("checkpoint.npz", "model.npz"):
         assert (Path("run") / name).read_bytes() == before[name]
     assert not [p for p in Path("run").iterdir() if p.name.endswith(".tmp")]

@@ -187,7 +187,7 @@ def test_an_error_before_the_file_is_in_place_says_that_the_old_one_is(
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(SaveError) as error:
         write_text(path, "new")
-    assert ("the file that is there is as it was" in str(error.value)) == is_there
+    assert ("the existing file is unchanged" in str(error.value)) == is_there
     assert names(tmp_path) == (["text"] if is_there else [])
 
 

@@ -286,7 +286,7 @@ def test_files_hold_the_same_values(tmp_path):
 
 
 def test_one_format_is_a_list_of_one(tmp_path):
-    with pytest.raises(TypeError, match=r"format_strings is a list: .*\['csv'\]"):
+    with pytest.raises(TypeError, match=r"format_strings must be a list.*\['csv'\]"):
         configure(tmp_path, "csv")
 
 

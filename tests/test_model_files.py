@@ -113,7 +113,7 @@ def test_members_of_one_name_are_refused(members):
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr("theta.npy", members["theta.npy"])
     file.seek(0)
-    assert "two members of one name" in refused(file)
+    assert "the same name" in refused(file)
 
 
 def test_an_archive_of_very_many_members_is_refused(members):

@@ -162,7 +162,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         load([folder])
     (folder / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match="it is no JSON object"):
+    with pytest.raises(ValueError, match="not a JSON object"):
         load([folder])
     (folder / "progress.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="has no column num_timesteps"):

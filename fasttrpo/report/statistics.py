@@ -18,8 +18,8 @@ FEWEST = 5
 
 
 def iqm(values: np.ndarray) -> np.ndarray:
-    """The interquartile mean over the first axis, (n, ...) -> (...): the mean without the lowest and
-    highest n // 4 values. The mean of fewer than four values.
+    """The interquartile mean over the first axis, (n, ...) -> (...): the mean without the lowest
+    and highest n // 4 values. The mean of fewer than four values.
     """
     values = np.sort(values, axis=0)
     cut = len(values) // 4

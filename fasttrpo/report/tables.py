@@ -89,11 +89,8 @@ def evaluation_table(groups: Sequence[Group]) -> Markup | None:
             cells = [_evaluation(run), *spread, str(result.get("episodes", "-")), kind]
             rows.append([*[group.name] * several, run.name, *cells])
     head = [*["group"] * several, "run", "return, mean \N{PLUS-MINUS SIGN} std"]
-    return (
-        table([*head, "minimum", "median", "maximum", "episodes", "actions"], rows)
-        if rows
-        else None
-    )
+    head += ["minimum", "median", "maximum", "episodes", "actions"]
+    return table(head, rows) if rows else None
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:
