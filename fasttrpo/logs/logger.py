@@ -160,7 +160,7 @@ class Logger:
         self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
 
     def _shown_by(self, name: str) -> list[str]:
-        """The keys that a format shows. Warns once per format and key of media that it cannot show."""
+        """The keys that a format shows. Warns once per key of media that it cannot show."""
         keys = []
         for key, value in self.name_to_value.items():
             if name in self._excluded[key]:
