@@ -1,13 +1,16 @@
 """Runs tasks in child processes; one that fails or dies does not affect the others.
 
-A child runs `child.py`: what `fasttrpo train --resume` runs, with the interpreter options, the
-`sys.path` and the module files of this process, or `OtherModulesError` is raised. It reports over
-a pipe, one JSON object a line:
+A child runs `child.py`: what `fasttrpo train --resume` runs, with the interpreter options,
+`sys.path` and modules of this process; `OtherModulesError` is raised if they differ. It reports
+over a pipe, a JSON object per line:
 
-    {"modules": {name: file}, "system": {...}}   once the run is loaded
+    {"modules": {name: file}, "system": {...}}   after loading the run
     {"steps": 400, "mean": -3.5}                 progress: steps since the last report, return
-    {"result": -1.5}                             it is finished: the mean return
-    {"error": "...", "traceback": "..."}         it failed
+    {"result": -1.5}                             finished: the mean return
+    {"error": "...", "traceback": "..."}         failed
+
+A child costs the CPU time of a solo run; the command adds its own start, 0.6 s, which is 10 % of a
+run of 600,000 steps of Pendulum-v1 (`bench.seeds`).
 """
 
 from __future__ import annotations

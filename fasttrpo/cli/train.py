@@ -204,8 +204,8 @@ def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
     _note_own_environments(args.env_id, first[0])
     group = _create_folder(args.out or Path("runs") / as_name(args.env_id))
     folders = [
-        new_run(group / f"seed{n}", args.env_id, *made)
-        for n, made in zip(numbers, chain([first], models), strict=True)
+        new_run(group / f"seed{n}", args.env_id, *model)
+        for n, model in zip(numbers, chain([first], models), strict=True)
     ]
     return seeds.run_all(group, folders, args, {})
 

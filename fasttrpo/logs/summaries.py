@@ -158,18 +158,18 @@ def _settings(tag: str, value: Any) -> list[Any]:
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams import plugin_data_pb2 as data
 
-    begun, infos = data.SessionStartInfo(), []
+    start, infos = data.SessionStartInfo(), []
     for name, setting in value.hparam_dict.items():
         if setting is not None:
             field, kind, setting = _typed(plain(setting))
-            setattr(begun.hparams[name], field, setting)
+            setattr(start.hparams[name], field, setting)
             infos.append(api.HParamInfo(name=name, type=kind))
     metrics = [api.MetricInfo(name=api.MetricName(tag=name)) for name in value.metric_dict]
     run = api.Experiment(hparam_infos=infos, metric_infos=metrics)
     ended = data.SessionEndInfo(status="STATUS_SUCCESS")
     parts = {
         metadata.EXPERIMENT_TAG: data.HParamsPluginData(experiment=run),
-        metadata.SESSION_START_INFO_TAG: data.HParamsPluginData(session_start_info=begun),
+        metadata.SESSION_START_INFO_TAG: data.HParamsPluginData(session_start_info=start),
         metadata.SESSION_END_INFO_TAG: data.HParamsPluginData(session_end_info=ended),
     }
     contents = {name: part.SerializeToString() for name, part in parts.items()}

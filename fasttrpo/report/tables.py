@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.report.curves import axis
+from fasttrpo.report.diagnostics import finite
 from fasttrpo.report.markup import Markup, element
 from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.words import cut, duration, number
@@ -48,15 +49,12 @@ def runs_table(groups: Sequence[Group]) -> Markup:
     rows = []
     for group in groups:
         for run in group.runs:
-            steps = f"{run.steps:,}" + ("" if run.is_done else f" of {_total(run)}")
+            total = run.config.get("total_timesteps", 0)
+            steps = f"{run.steps:,}" + ("" if run.is_done else f" of {total:,}")
             result = number(run.last("return_mean")), _evaluation(run), duration(_seconds(run))
             name = [group.name] if several else []
             rows.append([*name, run.name, steps, *result, str(run.folder)])
     return table(head, rows)
-
-
-def _total(run: Run) -> str:
-    return f"{run.config.get('total_timesteps', 0):,}"
 
 
 def _seconds(run: Run) -> float:
@@ -82,7 +80,7 @@ def evaluation_table(groups: Sequence[Group]) -> Markup | None:
                 continue
             kinds: dict[Any, str] = {True: "deterministic", False: "stochastic"}
             kind = kinds.get(result.get("deterministic"), "-")
-            returns = _finite(result.get("returns", []))
+            returns = finite(np.array(result.get("returns", []), float))
             spread = [
                 number(f(returns)) if len(returns) else "-" for f in (np.min, np.median, np.max)
             ]
@@ -91,11 +89,6 @@ def evaluation_table(groups: Sequence[Group]) -> Markup | None:
     head = [*["group"] * several, "run", "return, mean \N{PLUS-MINUS SIGN} std"]
     head += ["minimum", "median", "maximum", "episodes", "actions"]
     return table(head, rows) if rows else None
-
-
-def _finite(values: Sequence[float]) -> np.ndarray:
-    array = np.array(values, float)
-    return array[np.isfinite(array)]
 
 
 def settings_table(groups: Sequence[Group]) -> Markup | None:

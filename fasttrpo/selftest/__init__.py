@@ -17,33 +17,33 @@ from fasttrpo.selftest.result import UPDATES, Outcome, Result
 
 __all__ = ["Result", "checks", "run", "verdict"]
 
-_OF_A_CASE = {
+_CASE_CHECKS = {
     "densities": theory.densities,
     "gradient": theory.gradient,
     "Fisher product": theory.fisher,
     "KL Hessian": theory.kl_hessian,
 }
-_OF_A_KIND = {"conjugate gradient": theory.conjugate_gradient, "update": theory.update}
+_KIND_CHECKS = {"conjugate gradient": theory.conjugate_gradient, "update": theory.update}
 
 
 def checks(kinds: Sequence[Kind] = KINDS) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     """Yields (name, function) of every check on this machine, in order."""
     for kind in kinds:
-        for name, check in _OF_A_CASE.items():
-            yield f"{name}, {kind.name}", partial(_of_a_case, check, kind)
-        for name, of_kind in _OF_A_KIND.items():
+        for name, check in _CASE_CHECKS.items():
+            yield f"{name}, {kind.name}", partial(_check_case, check, kind)
+        for name, of_kind in _KIND_CHECKS.items():
             yield f"{name}, {kind.name}", partial(of_kind, kind)
     yield "critic", partial(theory.critic, kinds[0])
     yield "rejected step", theory.rejected_step
     yield "advantages (GAE)", theory.gae
-    yield from _of_the_machine(tuple(kinds))
+    yield from _machine_checks(tuple(kinds))
 
 
-def _of_a_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
+def _check_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
     return check(Case(kind))
 
 
-def _of_the_machine(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def _machine_checks(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     yield "threads", partial(machine.threads, kinds[0])
     for name in machine.instruction_sets():
         for dtype in UPDATES:
