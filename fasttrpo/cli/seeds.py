@@ -86,7 +86,7 @@ def run_all(
         return INTERRUPTED
     if done:
         _summarize(group, read_config(folders[0])["env_id"], done)
-    failed = [outcome for outcome in outcomes if outcome.error]
+    failed = [outcome for outcome in outcomes if outcome.result is None]
     for outcome in failed:
         _print_failure(outcome, args.debug)
     if failed:
@@ -117,7 +117,7 @@ def _print_failure(outcome: Outcome, debug: bool) -> None:
         print(outcome.traceback, end="", file=sys.stderr)
     kept = Path(outcome.task.folder) / ERROR
     where = f"; its traceback: {kept}" if kept.is_file() else ""  # none if the process died
-    print(f"failed: {outcome.task.folder}: {outcome.error}{where}")
+    print(f"failed: {outcome.task.folder}: {outcome.error or 'interrupted'}{where}")
 
 
 class _Progress:
