@@ -124,7 +124,7 @@ def test_a_folder_is_no_model(saved, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"is a folder; .*npz"):
         TRPO.load(path.parent)
     monkeypatch.chdir(path.parent)
-    with pytest.raises(FileNotFoundError, match=r"^\. is a folder; name .*, model\.npz say$"):
+    with pytest.raises(FileNotFoundError, match=r"^\. is a folder; .* model\.npz$"):
         TRPO.load("")
     with pytest.raises(ValueError, match=r"a model's file must have a name, got '\.'"):
         model.save("")

@@ -114,7 +114,7 @@ def test_what_was_left_out_is_said(seeds, drawn, capsys):
         (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
         (["--x", "second"], "unknown axis 'second'; did you mean 'seconds'?"),
         (["--out", "nowhere/a.png"], "--out: there is no folder 'nowhere'"),
-        (["--out", "a.pdf"], "got 'a.pdf'"),
+        (["--out", "a.pdf"], "--out must end in .png, got 'a.pdf'"),
         (["--y", "std"], "no run has a finite value of std yet"),
     ],
 )

@@ -197,7 +197,7 @@ def test_evaluations_during_training_are_drawn(seeds):
     told = {"num_timesteps": [1000, 2000], "mean_reward": [10.0, 300.0]}
     write_csv(seeds / "seed0" / "evaluations.csv", told)
     reader = Reader(report(seeds))
-    assert any("seed 0, evaluated" in attrs["data-points"] for attrs in reader.charts())
+    assert any("seed 0, evaluation" in attrs["data-points"] for attrs in reader.charts())
     assert "Dashed: evaluations during training." in reader.text
 
 
