@@ -152,7 +152,6 @@ PLAIN_ALLOWED = {
     "fasttrpo/files/npz.py",  # callers add the file and its kind
     "fasttrpo/stream/workers.py",  # a process of the user's environment ended
     "fasttrpo/envs/python/interpreter.py",  # shown as an error of the user's function
-    "fasttrpo/cli/worker.py",  # sent to the pool
 }
 
 

@@ -121,10 +121,10 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 def test_a_folder_is_not_a_model(saved, monkeypatch):
     model, path = saved
-    with pytest.raises(FileNotFoundError, match=r"is a folder; name a model in it, .*npz say"):
+    with pytest.raises(FileNotFoundError, match=r"is a folder; .*npz"):
         TRPO.load(path.parent)
     monkeypatch.chdir(path.parent)
-    with pytest.raises(FileNotFoundError, match=r"^\. is a folder; name .*, model\.npz say$"):
+    with pytest.raises(FileNotFoundError, match=r"^\. is a folder; .* model\.npz$"):
         TRPO.load("")
     with pytest.raises(ValueError, match=r"a model's file must have a name, got '\.'"):
         model.save("")
@@ -135,7 +135,7 @@ def test_truncated_files_are_refused(saved, keep):
     _, path = saved
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
-    with pytest.raises(FormatError, match=r"model\.npz is not a fasttrpo model.*cut short"):
+    with pytest.raises(FormatError, match=r"model\.npz is not a fasttrpo model.*truncated"):
         TRPO.load(path)
 
 
@@ -155,7 +155,7 @@ def test_a_stable_baselines3_model_is_recognised(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         for name in ("data", "pytorch_variables.pth", "policy.pth", "policy.optimizer.pth"):
             archive.writestr(name, b"\x80")
-    with pytest.raises(FormatError, match=r"model\.zip is a model of Stable-Base.*set_parameters"):
+    with pytest.raises(FormatError, match=r"model\.zip is a Stable-Base.*set_parameters"):
         TRPO.load(tmp_path / "model")
 
 

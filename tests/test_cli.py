@@ -150,7 +150,7 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         ([], "COMMAND"),
         (["train", "CartPole-v1", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["train", "CartPole-v1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamm"),
-        (["train", "CartPole-v1", "--set", "gamma"], "--set takes NAME=VALUE, got 'gamma'"),
+        (["train", "CartPole-v1", "--set", "gamma"], "NAME=VALUE, got 'gamma'"),
         (["train", "CartPole-v1", "--set", "gamma=high"], "gamma must be a number from 0 to 1"),
         (["train", "CartPole-v1", "--target-kl", "0"], "target_kl must be a number > 0, got 0.0"),
         (["train", "CartPole-v1", "--critic", "sgd"], "critic must be 'kfac' or 'gauss_newton'"),
@@ -163,9 +163,9 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--total-timesteps", "inf"], "must be an integer, got 'inf'"),
         (["eval", "nowhere", "--episodes", "0"], "--episodes must be an integer >= 1, got 0"),
         (["eval", "nowhere", "--seed", "-1"], "--seed must be an integer >= 0, got -1"),
-        (["train", "CartPole-v1", "--set", "n_envs=3"], "--set n_envs: take the option --n-envs"),
-        (["train", "CartPole-v1", "--set", "seed=3"], "--set seed: take the option --seed"),
-        (["train", "CartPole-v1", "--set", "policy=x"], "--set policy: take the option --policy"),
+        (["train", "CartPole-v1", "--set", "n_envs=3"], "use the option --n-envs"),
+        (["train", "CartPole-v1", "--set", "seed=3"], "use the option --seed"),
+        (["train", "CartPole-v1", "--set", "policy=x"], "use the option --policy"),
         (["train", "CartPole-v1", "--n-steps", "99999999"], "n_steps must be an integer from 1 to"),
         (["train", "CartPole-v1", "--set", "gamma={[]: 1}"], "gamma must be a number from 0 to"),
         (["eval", "nowhere"], "there is no run 'nowhere'"),
@@ -214,7 +214,7 @@ def test_ctrl_c_saves_the_model_and_prints_where(in_a_new_folder, capsys, monkey
     monkeypatch.setattr(TRPO, "learn", interrupted)
     assert train("--out", "run") == 130
     out = capsys.readouterr().out
-    assert "interrupted at step 32; saved in run; go on with: fasttrpo train --resume run" in out
+    assert "interrupted at step 32; saved in run; resume with: fasttrpo train --resume run" in out
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 32
 
 
@@ -227,7 +227,7 @@ def test_a_failing_environment_leaves_a_model(in_a_new_folder, capsys, monkeypat
         train("--out", "run")
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 0
     out = capsys.readouterr().out
-    assert "failed at step 0; saved in run; go on with: fasttrpo train --resume run" in out
+    assert "failed at step 0; saved in run; resume with: fasttrpo train --resume run" in out
 
 
 def raising(error):
@@ -294,7 +294,7 @@ def test_help_describes_the_commands(capsys):
     assert "policy_kwargs=\"{'net_arch':[32]}\"" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli.main(["eval", "--help"])
-    assert "to play (default 3)" in capsys.readouterr().out
+    assert "(default: 3)" in capsys.readouterr().out
 
 
 def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, monkeypatch):
@@ -304,7 +304,7 @@ def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, m
     monkeypatch.setattr(evaluation, "evaluate", press)
     assert train("--out", "run") == 130
     out = capsys.readouterr().out
-    assert "interrupted in the evaluation, after 64 steps; saved in run; go on with: fast" in out
+    assert "interrupted during the evaluation, after 64 steps; saved in run; resume with" in out
     assert TRPO.load(in_a_new_folder / "run" / "model.npz").num_timesteps == 64
 
 

@@ -101,12 +101,12 @@ def test_a_run_stopped_by_ctrl_c_resumes_bit_for_bit(name, every, monkeypatch, c
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
         assert train(*options, "--out", "run", "--checkpoint-every", every) == 130
-    assert f"interrupted at step {3 * ITERATION}; saved in run; go on with: " in (
+    assert f"interrupted at step {3 * ITERATION}; saved in run; resume with: " in (
         capsys.readouterr().out
     )
     assert TRPO.load("run/model.npz").num_timesteps == 3 * ITERATION
     assert resume() == 0
-    assert f"run: on from step {3 * ITERATION} of {6 * ITERATION}\n" in capsys.readouterr().out
+    assert f"run: resuming at step {3 * ITERATION} of {6 * ITERATION}\n" in capsys.readouterr().out
     assert same_run("whole", "run")
     assert {p.name for p in Path("run").iterdir()} == FILES
 
@@ -157,7 +157,7 @@ def test_a_finished_run_can_be_extended(capsys):
     train("CartPole-v1", "--out", "run", iterations=4)
     assert resume() == 0
     out = capsys.readouterr().out
-    assert f"run is finished: {4 * ITERATION} steps; more --total-timesteps go on" in out
+    assert f"run is finished at {4 * ITERATION} steps; extend it with" in out
     assert resume("--total-timesteps", str(6 * ITERATION)) == 0
     assert same_run("whole", "run")
     assert json.loads(Path("run/config.json").read_text())["total_timesteps"] == 6 * ITERATION
@@ -183,7 +183,7 @@ def test_gymnasium_environments_start_new_episodes_with_a_note(monkeypatch, caps
         assert train("CartPole-v1", "--out", "run", "--env-backend", "gymnasium") == 130
     shutil.copytree("run", "resumed")
     assert resume() == 0
-    assert "these environments cannot be saved, so they begin new ep" in capsys.readouterr().out
+    assert "these environments cannot be saved, so they start new ep" in capsys.readouterr().out
     assert len(curve("run")) == 6
     assert cli.main(["train", "--resume", "resumed", "--no-progress"]) == 0
     assert same_run("run", "resumed")
@@ -219,19 +219,19 @@ def test_resumed_logs_are_continued(monkeypatch):
 @table(
     ("options", "message"),
     [
-        (["Pendulum-v1"], "run is a run of CartPole-v1, not Pendulum-v1; leave the environment"),
-        (["--target-kl", "0.5"], "run was begun with target_kl=0.01, not 0.5; leave that out"),
-        (["--seed", "3"], "run was begun with seed=0, not 3; leave that out, or start a new run"),
-        (["--set", "gamma=0.5"], "run was begun with gamma=0.98, not 0.5"),
+        (["Pendulum-v1"], "run is a run of CartPole-v1, not Pendulum-v1; omit the environment"),
+        (["--target-kl", "0.5"], "run was started with target_kl=0.01, not 0.5"),
+        (["--seed", "3"], "run was started with seed=0, not 3"),
+        (["--set", "gamma=0.5"], "run was started with gamma=0.98, not 0.5"),
         (["--set", "gama=0.5"], "unknown setting 'gama'; did you mean 'gamma'"),
-        (["--policy", "LinearPolicy"], "begun with policy='MlpPolicy', not 'LinearPolicy'"),
+        (["--policy", "LinearPolicy"], "started with policy='MlpPolicy', not 'LinearPolicy'"),
         (
             ["--resume", "run/config.json"],
-            "run/config.json is a file; name the folder of its run, 'run'",
+            "run/config.json is a file; pass the run's folder, 'run'",
         ),
-        (["--out", "there"], "--resume goes on in the run's own folder; leave --out away"),
+        (["--out", "there"], "omit --out"),
         (["--total-timesteps", "0"], "--total-timesteps must be an integer >= 1, got 0"),
-        (["--total-timesteps", "1"], "steps behind it, more than --total-timesteps 1; leave that"),
+        (["--total-timesteps", "1"], "more than --total-timesteps 1"),
         (["--checkpoint-every", "-1"], "--checkpoint-every must be a number >= 0, got -1.0"),
         (["--checkpoint-every", "nan"], "--checkpoint-every must be a number >= 0, got nan"),
     ],
@@ -358,7 +358,7 @@ def test_sigint_and_sigterm_save_the_run(number):
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "go on with: fasttrpo train --resume run" in out
+    assert "resume with: fasttrpo train --resume run" in out
     done = TRPO.load("run/checkpoint.npz").n_updates
     assert TRPO.load("run/model.npz").n_updates == done
     assert len(curve("run")) - done in (0, 1)  # a line that a resumed run writes again
@@ -398,7 +398,7 @@ def test_a_full_disk_leaves_the_saved_files_intact(room, capsys):
     assert code == 1
     err = capsys.readouterr().err
     assert err.startswith("fasttrpo: cannot save run/")
-    assert "the file that is there is as it was" in err
+    assert "the existing file is unchanged" in err
     for name in ("checkpoint.npz", "model.npz"):
         assert (Path("run") / name).read_bytes() == before[name]
     assert not [p for p in Path("run").iterdir() if p.name.endswith(".tmp")]

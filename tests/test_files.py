@@ -185,7 +185,7 @@ def test_errors_before_the_replacement_say_that_the_old_file_is_intact(
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(SaveError) as error:
         write_text(path, "new")
-    assert ("the file that is there is as it was" in str(error.value)) == is_there
+    assert ("the existing file is unchanged" in str(error.value)) == is_there
     assert names(tmp_path) == (["text"] if is_there else [])
 
 

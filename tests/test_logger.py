@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from tables import table
 
 from fasttrpo import SaveError
 from fasttrpo.callbacks import BaseCallback
-from fasttrpo.logs import writers
 from fasttrpo.logs.logger import DISABLED, ERROR, FORMATS, Logger, configure
 from fasttrpo.logs.writers import BoxFile, JsonLines, ProgressFile, box, table_header, table_row
 
@@ -164,17 +163,6 @@ def test_a_new_run_overwrites_the_file(before, tmp_path):
     assert path.read_text().splitlines() == ["iteration,other", "1,1"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_a_save_error(tmp_path, monkeypatch):
-    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the ProgressFile closes it
-    monkeypatch.setattr(writers, "open_to_append", lambda path: full)
-    progress = ProgressFile(tmp_path / "progress.csv")
-    with pytest.raises(SaveError, match=r"cannot save .*progress\.csv: No space left"):
-        progress.write({"iteration": 1})
-    with suppress(OSError):
-        progress.close()
-
-
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
 @pytest.mark.parametrize("name", ["csv", "json", "log"])
 def test_a_line_that_does_not_fit_on_the_disk_is_not_written(name, tmp_path):
@@ -288,7 +276,7 @@ def test_all_formats_hold_the_same_values(tmp_path):
 
 
 def test_a_string_is_not_a_list_of_formats(tmp_path):
-    with pytest.raises(TypeError, match=r"format_strings is a list: .*\['csv'\]"):
+    with pytest.raises(TypeError, match=r"format_strings must be a list.*\['csv'\]"):
         configure(tmp_path, "csv")
 
 

@@ -61,7 +61,7 @@ def test_a_run_of_any_name_trains_in_any_locale(place, name, tmp_path):
     train = ["train", "CartPole-v1", *short, "--total-timesteps", "64", "--out", name]
     assert b"saved in caf" in fasttrpo(tmp_path, place, *train, "--verbose")
     more = ["train", "--resume", name, "--total-timesteps", "128", "--no-progress"]
-    assert b"on from step 64 of 128" in fasttrpo(tmp_path, place, *more)
+    assert b"resuming at step 64 of 128" in fasttrpo(tmp_path, place, *more)
     assert b"over 2" in fasttrpo(tmp_path, place, "eval", name, "--episodes", "2")
     fasttrpo(tmp_path, place, "report", name)
 

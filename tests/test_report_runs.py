@@ -138,7 +138,7 @@ def test_a_missing_folder_suggests_the_nearest(tmp_path):
 
 def test_a_folder_without_runs_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"is no run: there is no progress\.csv in it"):
+    with pytest.raises(ValueError, match=r"is not a run: there is no progress\.csv in it"):
         load([tmp_path])
 
 
@@ -162,7 +162,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         load([folder])
     (folder / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match="it is no JSON object"):
+    with pytest.raises(ValueError, match="not a JSON object"):
         load([folder])
     (folder / "progress.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="has no column num_timesteps"):

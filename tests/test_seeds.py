@@ -9,21 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from agents import needs_extension
 from helpers import same_state
-from pool_tasks import work
-from run_folders import write_run
 from tables import table
 
 import fasttrpo
 from fasttrpo import TRPO, cli
-from fasttrpo.cli import seeds
+from fasttrpo.cli import children, seeds
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.cli.pool import _THREADS, Pool, _Worker
 from fasttrpo.files.atomic import alone_in
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
@@ -39,78 +37,101 @@ def same_runs(one, other):
     )
 
 
-# -- the pool -------------------------------------------------------------------------------------
+# -- child processes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_tasks(monkeypatch):
+    """Runs children that do what the names of their folders say."""
+    monkeypatch.setattr(children, "PROGRAM", Path(__file__).with_name("child_tasks.py"))
+
+    def run(names, jobs, watch=lambda *progress: None):
+        tasks = [children.Task(name, {}, None, 0, ()) for name in names]
+        return children.run(tasks, jobs, watch)
+
+    return run
 
 
 @no_signals
-def test_failed_and_killed_tasks_do_not_affect_others():
-    heard = []
-    pool = Pool(work, 2, lambda task, message: heard.append((task, message)))
-    tasks = ["a", "fail", "die", "b", "exit", "c"]
-    outcomes, interrupted = pool.run(tasks)
+def test_a_child_that_fails_or_dies_does_not_affect_the_others(run_tasks):
+    pids = {}
+    names = ["a", "fail", "die", "b", "exit", "c"]
+    outcomes, interrupted = run_tasks(
+        names, 2, lambda folder, steps, mean: pids.update({folder.name: steps})
+    )
     assert not interrupted
-    assert [o.task for o in outcomes] == [task for task, _ in sorted(heard, key=by(tasks))] == tasks
-    assert [o.value for o in outcomes] == ["a done", None, None, "b done", None, "c done"]
-    errors = [
-        "",
-        "ValueError: no luck",
-        "its process was killed by signal 9",
-        "",
-        "exit code 3",
-        "",
-    ]
-    assert [o.error for o in outcomes] == errors
-    assert "in work" in outcomes[1].traceback
-    assert 3 <= len({pid for _, pid in heard}) <= 4  # two died; the others were reused
-
-
-def by(tasks):
-    return lambda pair: tasks.index(pair[0])
+    assert [o.task.folder for o in outcomes] == names
+    assert [o.result for o in outcomes] == ["a done", None, None, "b done", None, "c done"]
+    killed = "its process was killed by signal 9"
+    assert [o.error for o in outcomes] == ["", "no luck", killed, "", "exit code 3", ""]
+    assert outcomes[1].traceback == "in work"
+    assert len(set(pids.values())) == len(pids) == len(names)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_workers_have_one_thread_and_the_current_variables(monkeypatch):
+def test_children_have_one_thread_and_the_current_variables(run_tasks, monkeypatch):
     monkeypatch.setenv("SET_IN_BETWEEN", "yes")
-    outcomes, _ = Pool(work, 1).run(["threads", "variable"])
-    assert [(o.value, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
+    outcomes, _ = run_tasks(["threads", "variable"], 1)
+    assert [(o.result, o.error) for o in outcomes] == [(1, ""), ("yes", "")]
 
 
 @no_signals
-def test_ctrl_c_reaches_every_worker_and_waits_for_it():
-    heard = []
+def test_ctrl_c_lets_all_children_save(run_tasks):
+    reports = []
 
-    def listen(task, message):
-        heard.append(message)
-        if len(heard) == 2:  # both are running
+    def watch(folder, steps, mean):
+        reports.append(mean)
+        if len(reports) == 2:  # both are running
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        started = time.monotonic()
-        outcomes, interrupted = Pool(work, 2, listen).run(["wait", "wait", "a"])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with ctrl_c_raises():
+        outcomes, interrupted = run_tasks(["wait:1", "wait:2", "a"], 2, watch)
     assert interrupted
-    assert time.monotonic() - started < 50
-    assert heard[2:] == ["saved", "saved"]
-    assert [(o.value, o.error) for o in outcomes] == [(None, "")] * 3
+    assert reports[2:] == [1.0, 1.0]
+    assert [(o.result, o.error) for o in outcomes] == [(None, "")] * 3
 
 
 @no_signals
-def test_ctrl_c_while_workers_end_loses_no_result(monkeypatch):
-    end = _Worker.end
+def test_ctrl_c_as_a_child_exits_loses_nothing(run_tasks, monkeypatch):
+    wait = subprocess.Popen.wait
 
-    def interrupted_end(worker):
+    def pressed(process, timeout=None):
         os.kill(os.getpid(), signal.SIGINT)
-        end(worker)
+        return wait(process, timeout)
 
-    monkeypatch.setattr(_Worker, "end", interrupted_end)
+    monkeypatch.setattr(subprocess.Popen, "wait", pressed)
+    with ctrl_c_raises():
+        outcomes, interrupted = run_tasks(["a", "b"], 1)
+    assert interrupted
+    assert [o.result for o in outcomes] == ["a done", None]
+
+
+@contextmanager
+def ctrl_c_raises():
+    """Whatever handler the tests run under."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        outcomes, _ = Pool(work, 2).run(["a", "b"])
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    assert [o.value for o in outcomes] == ["a done", "b done"]
+
+
+def test_a_child_that_imports_another_file_is_refused(run_tasks, monkeypatch, tmp_path):
+    """Here a module that this process imported before `sys.path` had another."""
+    (tmp_path / "wave.py").write_text("")
+    import wave
+
+    assert wave.__file__
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(children.OtherModulesError, match="wave"):
+        run_tasks(["other:wave"], 1)
+
+
+def test_a_child_with_another_backend_is_refused(run_tasks, monkeypatch):
+    system = fasttrpo.core.backend.describe()
+    monkeypatch.setattr(fasttrpo.core.backend, "describe", lambda: system | {"backend": "another"})
+    with pytest.raises(children.OtherModulesError, match="backend"):
+        run_tasks(["a"], 1)
 
 
 # -- seeds ----------------------------------------------------------------------------------------
@@ -121,7 +142,7 @@ def train_alone(*options):
     backend's bits depend on NumPy's number of threads.
     """
     command = [sys.executable, "-m", "fasttrpo", "train", *options]
-    env = os.environ | dict.fromkeys(_THREADS, "1")
+    env = os.environ | dict.fromkeys(children.THREAD_VARIABLES, "1")
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
 
 
@@ -161,7 +182,7 @@ def test_failures_are_reported_at_the_end_and_other_seeds_finish(capsys):
         "failed: group/seed0: FormatError: group/seed0/checkpoint.npz is not a"
     )
     assert out[-2].endswith("; its traceback: group/seed0/error.txt")
-    assert out[-1] == "saved in group; go on with: fasttrpo train --resume group"
+    assert out[-1] == "saved in group; resume with: fasttrpo train --resume group"
     assert "Traceback" in Path("group/seed0/error.txt").read_text()
     assert TRPO.load("group/seed1/model.npz").num_timesteps == 960
     checkpoint.write_bytes(complete)
@@ -179,9 +200,9 @@ def test_eval_rejects_a_folder_of_several_runs(capsys):
     for seed in range(2):
         write_run(Path("group") / f"seed{seed}", seed=seed)
     assert cli.main(["eval", "group"]) == 2
-    assert (
-        capsys.readouterr().err == "fasttrpo: group has runs in it; name one, 'group/seed0' say\n"
-    )
+    err = capsys.readouterr().err
+    assert err.startswith("fasttrpo: group contains several runs")
+    assert "'group/seed0'" in err
 
 
 def start(*options):
@@ -207,7 +228,7 @@ def test_a_signal_saves_all_seeds(number):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert (
-        "interrupted: 0 of 3 seeds are finished; saved in group; go on with: fasttrpo train" in out
+        "interrupted: 0 of 3 seeds are finished; saved in group; resume with: fasttrpo train" in out
     )
     done = [TRPO.load(f"group/seed{seed}/checkpoint.npz").num_timesteps for seed in range(3)]
     assert min(done[:2]) > 0
@@ -239,7 +260,7 @@ def test_seeds_are_parsed(text, expected):
 
 @table("text", ["", "a", "3-1", "0-", "-1", "0,,1", "1.5", "0-99999999"])
 def test_invalid_seeds_are_rejected(text):
-    with pytest.raises(UsageError, match="--seeds takes seeds like 0-9 or 0,3,5, got"):
+    with pytest.raises(UsageError, match="--seeds must be seeds like 0-9 or 0,3,5, got"):
         seeds.parse(text)
 
 
@@ -255,14 +276,14 @@ def test_the_default_jobs_fill_the_cores(monkeypatch):
 @table(
     ("options", "message"),
     [
-        (["--seeds", "2,1-3"], "--seeds 2,1-3 names seed 2 twice"),
-        (["--seeds", "x"], "--seeds takes seeds like 0-9 or 0,3,5, got 'x'"),
-        (["--seeds", "0-1", "--seed", "0"], "--seed is among --seeds; leave one of them away"),
-        (["--seeds", "0-1", "--verbose"], "--verbose has a table for one run only"),
-        (["--seeds", "0-1", "--resume", "run"], "--resume goes on with all seeds of a folder"),
+        (["--seeds", "2,1-3"], "seed 2 twice"),
+        (["--seeds", "x"], "--seeds must be seeds like 0-9 or 0,3,5, got 'x'"),
+        (["--seeds", "0-1", "--seed", "0"], "--seed and --seeds exclude each other"),
+        (["--seeds", "0-1", "--verbose"], "omit it with --seeds"),
+        (["--seeds", "0-1", "--resume", "run"], "omit --seeds"),
         (["--seeds", "0-1", "--jobs", "0"], "--jobs must be an integer >= 1, got 0"),
-        (["--jobs", "2"], "--jobs is for --seeds, of which there are none"),
-        (["--jobs", "2", "--resume", "one"], "--jobs is for --seeds, of which there are none"),
+        (["--jobs", "2"], "--jobs is for --seeds"),
+        (["--jobs", "2", "--resume", "one"], "--jobs is for --seeds"),
         (["--seeds", "0-1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamma'"),
     ],
 )
@@ -272,3 +293,52 @@ def test_wrong_arguments_are_one_line_and_leave_no_files(options, message, capsy
     assert (out, len(err.splitlines())) == ("", 1)
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+FAILING = """
+import os
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Own(CartPoleEnv):
+    def step(self, action):
+        if os.path.exists("fail"):
+            raise OSError("the wheel came off")
+        return super().step(action)
+
+
+gymnasium.register("Own-v0", Own, max_episode_steps=20)
+"""
+
+
+@needs_extension
+def test_debug_shows_the_traceback_of_a_failed_seed(capsys):
+    Path("failing.py").write_text(FAILING)
+    Path("fail").touch()
+    train = ["train", "failing:Own-v0", "--seeds", "0", "--out", "group", *SHORT]
+    assert cli.main(train) == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    failed = "failed: group/seed0: OSError: the wheel came off; its traceback: group/seed0/error"
+    assert failed in out
+    assert cli.main(["train", "--resume", "group", "failing:Own-v0", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert "the wheel came off" in err
+    Path("fail").unlink()
+    assert cli.main(["train", "--resume", "group", "failing:Own-v0", "--no-progress"]) == 0
+
+
+@needs_extension
+@no_signals
+def test_a_child_whose_parent_is_killed_saves_and_ends():
+    sizes = ["--n-envs", "10", "--n-steps", "200", "--total-timesteps", "10000000"]
+    process = start("Pendulum-v1", "--seeds", "0", "--out", "group", *sizes)
+    while not is_training(0) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()  # until the child, which has the same output, has closed it
+    with alone_in(Path("group/seed0")):
+        assert TRPO.load("group/seed0/model.npz").num_timesteps > 0
+    assert not Path("group/seed0/error.txt").exists()

@@ -178,7 +178,7 @@ def test_a_closed_terminal_saves_the_run(options):
     )
     out, err = shell(script, 130)
     assert "Traceback" not in err
-    assert "go on with: fasttrpo train --resume run" in out
+    assert "resume with: fasttrpo train --resume run" in out
     assert next(Path("run").glob("**/model.npz")).exists()
 
 
@@ -238,7 +238,7 @@ def test_code_named_by_a_run_folder_runs_only_with_consent(command, consent, for
 def test_every_form_of_code_needs_consent(env_id, foreign):
     path = Path("foreign/config.json")
     path.write_text(path.read_text().replace("theirs:Own-v0", env_id))
-    assert "say --trust" in shell("fasttrpo eval foreign", 2)[1]
+    assert "pass --trust" in shell("fasttrpo eval foreign", 2)[1]
     assert not Path("it_ran").exists()
 
 
@@ -285,7 +285,7 @@ def test_the_resume_command_names_the_trusted_environment(foreign):
     script = f"""fasttrpo train theirs:Own-v0 {LONG} --out run & {STARTED}
     kill -TERM $!; wait $!"""
     out, _ = shell(f"set -m\n{script}", 130)
-    assert "go on with: fasttrpo train --resume run theirs:Own-v0" in out
+    assert "resume with: fasttrpo train --resume run theirs:Own-v0" in out
 
 
 def test_reports_run_no_code_from_the_working_directory(foreign):

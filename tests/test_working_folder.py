@@ -14,7 +14,7 @@ import pytest
 from agents import needs_extension
 
 import fasttrpo
-from fasttrpo.cli.pool import _THREADS, OtherModulesError, Pool, check_same_modules, module_files
+from fasttrpo.cli.children import THREAD_VARIABLES
 
 HOME = str(Path(fasttrpo.__file__).parents[1])
 TRAIN = [
@@ -52,7 +52,7 @@ def fasttrpo_in(folder, interpreter, *options):
     done = subprocess.run(
         [sys.executable, *interpreter, *module, *TRAIN, *options],
         cwd=folder,
-        env=os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": HOME},
+        env=os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": HOME},
         capture_output=True,
         text=True,
         timeout=120,
@@ -102,31 +102,6 @@ def test_the_source_tree_may_be_the_working_directory(empty, tmp_path):
     assert curve(folder / "group" / "seed1") == curve(empty)
     system = json.loads((folder / "group/seed1/config.json").read_text())["system"]
     assert system["backend"] == "compiled"
-
-
-def test_a_module_from_another_file_is_rejected(tmp_path):
-    ours = module_files()
-    check_same_modules(ours, ours | {"only_there": "/x.py"})
-    with pytest.raises(OtherModulesError, match=r"imports another fasttrpo: /x/__init__.py, not"):
-        check_same_modules(ours, ours | {"fasttrpo": "/x/__init__.py"})
-
-
-def test_a_pool_stops_if_its_processes_import_other_code(monkeypatch, tmp_path):
-    """Here a module whose file changed after this process imported it."""
-    (tmp_path / "wave.py").write_text("")
-    import wave
-
-    assert wave.__file__
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    pool = Pool(print, 1, imports=["wave"])
-    with pytest.raises(OtherModulesError, match="another wave"):
-        pool.run(["task"])
-
-
-def test_a_process_that_cannot_start_is_reported(monkeypatch):
-    monkeypatch.setattr(fasttrpo, "__file__", "/there/is/none/__init__.py")
-    with pytest.raises(OtherModulesError, match="could not start: FileNotFoundError"):
-        Pool(print, 1).run(["task"])
 
 
 def test_a_resumed_run_records_its_own_system(tmp_path, monkeypatch):

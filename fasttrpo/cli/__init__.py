@@ -1,10 +1,14 @@
 """The command line: `fasttrpo COMMAND ...`; `fasttrpo --help` lists the commands.
 
-A command is a module with `add`, which declares its arguments and says what runs it.
-Exit codes: 0 done, 1 failed on the way (a full disk, one of many seeds, a selftest, an error of
-fasttrpo or of an environment, shown with its traceback), 2 the command or what it names is wrong
-(one line says how), 130 interrupted by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads the output
-(training continues without one).
+A command is a module whose `add` declares its arguments and sets the function that runs it.
+
+Exit codes:
+0    success
+1    failure: a full disk, one of many seeds, a selftest; bugs and errors of environments are shown
+     with their traceback
+2    a mistake in the command, or in a file that it names, reported in one line
+130  interrupted by Ctrl-C, SIGTERM or SIGHUP
+141  the output was closed (training continues without it)
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from fasttrpo.cli.errors import (
     OUTPUT_ENDED,
     UsageError,
     exit_code,
-    is_the_users,
+    is_user_error,
     line,
 )
 from fasttrpo.cli.runs import as_typed
@@ -61,21 +65,17 @@ def _main(argv: list[str], output: guarded) -> int:
         print("fasttrpo: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if not is_the_users(error):
+        if not is_user_error(error):
             raise
         if "--debug" in argv:
             traceback.print_exc()
-        _tell(line(error))
+        # Escaped, because a run's folder may have put control characters into it.
+        print(f"fasttrpo: {readable(line(error))}", file=sys.stderr)
         return exit_code(error)
 
 
-def _tell(words: str) -> None:
-    """The one line of what went wrong; a run's folder may have put anything into it."""
-    print(f"fasttrpo: {readable(words)}", file=sys.stderr)
-
-
 def _parse(argv: list[str]) -> argparse.Namespace:
-    what = "Trains policies by Trust Region Policy Optimization, and evaluates them."
+    what = "Train and evaluate policies with Trust Region Policy Optimization."
     parser = Parser(prog="fasttrpo", description=what, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -88,7 +88,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if argv[0] not in known:
             raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
-    # After an option, argparse looks for no optional argument any more.
+    # argparse does not find an optional positional argument after an option.
     if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
         args.env_id = as_typed(extra.pop(0))
     if extra:

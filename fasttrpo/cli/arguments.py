@@ -1,4 +1,4 @@
-"""Arguments that commands share, and the parser whose errors are one line."""
+"""Arguments that several commands have, and a parser that raises its errors."""
 
 from __future__ import annotations
 
@@ -9,36 +9,33 @@ from fasttrpo.cli.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line.
+    """Raises UsageError instead of exiting, and lists its options."""
 
-    options  the names of all options, for suggestions
-    """
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.options: list[str] = []
-        super().__init__(*args, **keywords)
+        super().__init__(*args, **kwargs)
 
-    def add_argument(self, *args: Any, **keywords: Any) -> argparse.Action:
-        """As argparse's."""
-        action = super().add_argument(*args, **keywords)
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        """Records the option's names."""
+        action = super().add_argument(*args, **kwargs)
         self.options += action.option_strings
         return action
 
     def error(self, message: str) -> NoReturn:
-        """UsageError with argparse's words."""
+        """Raises UsageError with argparse's message."""
         raise UsageError(message)
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
-    """--progress and --no-progress; None if neither is given: on a terminal."""
+    """Declares --progress and --no-progress. The default, None, shows bars on a terminal."""
     parser.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="progress bars (default: on a terminal)",
+        help="show progress bars (default: on a terminal)",
     )
 
 
 def check_count(option: str, value: int, low: int = 1) -> None:
-    """UsageError names the option if its value is below `low`."""
+    """Raises UsageError if the option's value is below `low`."""
     if value < low:
         raise UsageError(f"{option} must be an integer >= {low}, got {value}")

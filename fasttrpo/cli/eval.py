@@ -1,4 +1,4 @@
-"""`fasttrpo eval RUN`: plays a trained model; `train` ends with the same."""
+"""`fasttrpo eval RUN`: evaluates a trained model, as `train` does at its end."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     evaluate = commands.add_parser("eval", help="evaluate a trained model", allow_abbrev=False)
     evaluate.set_defaults(run=run)
-    evaluate.add_argument("folder", metavar="RUN", type=Path, help="a folder written by train")
-    what = "its environment; not needed, unless it is code that you trust"
+    evaluate.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
+    what = "the run's environment; names it as trusted if it is code of its own"
     evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
     consent.add(evaluate)
-    episodes, seed = f"to play (default {EVAL_EPISODES})", f"of the environments ({EVAL_SEED})"
+    episodes = f"number of episodes (default: {EVAL_EPISODES})"
+    seed = f"seed of the environments (default: {EVAL_SEED})"
     evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
     evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
-    evaluate.add_argument("--stochastic", action="store_true", help="draw actions")
+    evaluate.add_argument(
+        "--stochastic",
+        action="store_true",
+        help="sample the actions",
+    )
     add_progress(evaluate)
     return evaluate
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plays the run's model and prints its return."""
+    """Evaluates the run's model and prints its return."""
     from fasttrpo.trpo import TRPO
 
     check_count("--episodes", args.episodes)
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     consent.require(args.folder, env_id, args.trust)
     model = TRPO.load(args.folder / MODEL)
     mode = not args.stochastic
-    print(told(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
+    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
     return 0
 
 
@@ -58,7 +63,7 @@ def evaluate(
     deterministic: bool,
     progress_bar: bool | None,
 ) -> dict[str, Any]:
-    """Plays; the result, as evaluation.json has it."""
+    """Plays the episodes; returns the contents of evaluation.json."""
     import numpy as np
     from tqdm.auto import tqdm
 
@@ -84,8 +89,8 @@ def evaluate(
     }
 
 
-def told(env_id: str, result: dict[str, Any]) -> str:
-    """The result in a line."""
+def describe(env_id: str, result: dict[str, Any]) -> str:
+    """The result in one line."""
     kind = "deterministic" if result["deterministic"] else "stochastic"
     mean, std, episodes = (result[name] for name in ("mean_return", "std_return", "episodes"))
     rate = f", success in {result['success_rate']:.0%}" if "success_rate" in result else ""

@@ -1,4 +1,4 @@
-"""`fasttrpo info`: what runs here."""
+"""`fasttrpo info`: describes this installation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from fasttrpo.core import backend
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    info = commands.add_parser("info", help="what runs here", allow_abbrev=False)
+    what = "show version, backend, precision, instruction set, threads and cores"
+    info = commands.add_parser("info", help=what, description=what, allow_abbrev=False)
     info.set_defaults(run=run)
     return info
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints version, backend, precision, instruction set, threads and cores."""
+    """Prints one value per line."""
     for name, value in backend.describe().items():
         print(f"{name + ':':<17} {value}")
     return 0

@@ -1,4 +1,4 @@
-"""`--log-formats`, `--tensorboard`: logs beside progress.csv, in the run's folder."""
+"""`--log-formats`, `--tensorboard`: logs in the run's folder in addition to progress.csv."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ FORMATS = (*IN_TERMINAL, *_FILES)
 def add(train: argparse.ArgumentParser) -> None:
     """Declares the options."""
     what = (
-        f"logs beside progress.csv: some of {','.join(FORMATS)}, with Stable-Baselines3's tags; "
-        "--resume goes on with those there are"
+        f"additional logs with Stable-Baselines3's tags, a comma-separated list of "
+        f"{', '.join(FORMATS)}; --resume continues the run's logs"
     )
     train.add_argument("--log-formats", default="", metavar="LIST", help=what)
     train.add_argument("--tensorboard", action="store_true", help="--log-formats tensorboard")
 
 
-def asked(args: argparse.Namespace) -> tuple[str, ...]:
-    """The formats but for csv, which is there anyway. UsageError for one that there is not,
-    ImportError for one that something is to be installed for.
+def requested(args: argparse.Namespace) -> tuple[str, ...]:
+    """The requested formats except csv, which every run writes. Raises UsageError for an unknown
+    format and ImportError if TensorBoard's package is missing.
     """
     names = [name.strip() for name in args.log_formats.split(",")]
     names = [name for name in names if name not in ("", "csv")]
@@ -42,13 +42,13 @@ def asked(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def attach(model: Any, folder: Path, formats: tuple[str, ...]) -> None:
-    """Lets the model log so, and into the files that the run has already: a run that goes on has
-    whole ones. ImportError says what to install for TensorBoard.
+    """Makes the model write these logs, and continue those that a resumed run already has.
+    Raises ImportError if TensorBoard's package is missing.
     """
     from fasttrpo.logs.logger import configure
 
-    begun = (name for name, files in _FILES.items() if any(folder.glob(files)))
-    formats = tuple(dict.fromkeys((*formats, *begun)))
+    existing = (name for name, files in _FILES.items() if any(folder.glob(files)))
+    formats = tuple(dict.fromkeys((*formats, *existing)))
     if formats:
         tables = ("stdout",) if model.settings.verbose and not {*IN_TERMINAL} & {*formats} else ()
         model.set_logger(configure(folder, (*tables, *formats), model.num_timesteps))

@@ -1,4 +1,4 @@
-"""`fasttrpo plot RUN...`: learning curves as a PNG."""
+"""`fasttrpo plot RUN...`: draws learning curves to a PNG file."""
 
 from __future__ import annotations
 
@@ -14,56 +14,63 @@ from fasttrpo.cli.errors import UsageError
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     what = (
-        "draw learning curves of runs to a PNG: interquartile mean, mean and 95 %% band of seeds, "
-        "of fewer than five their range"
+        "draw learning curves to a PNG: interquartile mean, mean and 95 %% band over seeds, or "
+        "the range of fewer than five seeds"
     )
     plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
-    plot.add_argument("--y", default="return_mean", metavar="COLUMN", help="of progress.csv")
-    plot.add_argument("--x", default="steps", help="steps or seconds")
-    help_out = "default: plot.png in RUN, or here if there are several"
+    plot.add_argument(
+        "--y",
+        default="return_mean",
+        metavar="COLUMN",
+        help="column of progress.csv",
+    )
+    plot.add_argument("--x", default="steps", help="steps or seconds (default: steps)")
+    help_out = "default: plot.png in RUN, or in the working folder if there are several"
     plot.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return plot
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """RUN..."""
-    what = "a folder written by train, or one with such folders in it (seeds, say)"
+    """Declares RUN..."""
+    what = "folder written by train, or a folder of such folders (the runs of several seeds)"
     parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help=what)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draws, and says where."""
+    """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing
     from fasttrpo.report.plot import plot
     from fasttrpo.report.runs import check_column, grouped, load
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
-    tell_left_out(left_out)
+    print_left_out(left_out)
     path = output(args, "plot.png")
     if path.suffix.lower() not in ("", ".png"):
-        raise UsageError(f"--out: a plot is a .png file, got {str(path)!r}")
+        raise UsageError(f"--out must end in .png, got {str(path)!r}")
     with replacing(path) as file:
         plot(grouped(runs), file, args.y, args.x)
     print(f"saved {path}")
     return 0
 
 
-def tell_left_out(remarks: list[str]) -> None:
-    """One line for each run that could not be read."""
+def print_left_out(remarks: list[str]) -> None:
+    """Prints a line for each run that could not be read."""
     for text in remarks:
         print(f"fasttrpo: left out: {readable(text)}", file=sys.stderr)
 
 
 def output(args: argparse.Namespace, name: str) -> Path:
-    """Where to write: --out, or `name` in the one RUN, or here. UsageError if it is no place."""
+    """The file to write: --out, or `name` in the only RUN or the working folder. Raises UsageError
+    if it cannot be a file.
+    """
     path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / name
     if not path.parent.is_dir():
         raise UsageError(f"--out: there is no folder {str(path.parent)!r}")
     if path.is_dir():
-        raise UsageError(f"--out: {str(path)!r} is a folder; give a file's name")
+        raise UsageError(f"--out: {str(path)!r} is a folder; name a file")
     if args.out and path.exists() and not path.is_file():
-        raise UsageError(f"--out: {str(path)!r} is a device or a pipe; give a file's name")
+        raise UsageError(f"--out: {str(path)!r} is a device or a pipe; name a file")
     return path

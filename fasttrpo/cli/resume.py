@@ -1,4 +1,4 @@
-"""`fasttrpo train --resume RUN`: a run goes on in its folder, as if it had never been stopped."""
+"""`fasttrpo train --resume RUN`: continues a run in its folder, as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from fasttrpo.files.run_folder import (
 )
 from fasttrpo.settings import Settings
 
-# Settings that a resumed run may have otherwise: they change none of its numbers.
+# Settings that may change when a run is resumed: they do not affect its numbers.
 FREE = ("n_threads", "verbose", "tensorboard_log")
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run that can go on; `config` is as it was, `total` the steps to reach now."""
+    """A run that can continue; `config` is the saved one, `total` the steps to reach now."""
 
     folder: Path
     config: dict[str, Any]
@@ -39,29 +39,29 @@ class Resumed:
 
     @property
     def env_id(self) -> str:
-        """The environment, as `TRPO` takes it."""
+        """The environment, in the form that `TRPO` accepts."""
         return self.config["env_id"]
 
     @property
     def is_trained(self) -> bool:
-        """Whether there are no steps left."""
+        """Whether it has reached `total`."""
         return self.model.num_timesteps >= self.total
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether it is trained and evaluated."""
         return self.is_trained and (self.folder / EVALUATION).is_file()
 
 
 def opened(
     folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
 ) -> Resumed:
-    """The run in `folder`, whose last failure is forgotten. UsageError for another environment or
-    other settings than it has, for files of a newer version or damaged ones, and where the folder
-    cannot be written to though there is something left to do.
+    """Loads the run in `folder` and removes its error.txt. Raises UsageError if the environment or
+    settings differ from the run's, if its files are damaged or of a newer version, and if an
+    unfinished run's folder is read-only.
 
-    given          the settings named on the command line
-    env_id, total  the environment and the steps to reach, if they were named
+    given          settings from the command line
+    env_id, total  environment and steps to reach, if given
     """
     from fasttrpo.trpo import TRPO
 
@@ -75,8 +75,8 @@ def opened(
         raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
     if total is not None and total < min(model.num_timesteps, config["total_timesteps"]):
         raise UsageError(
-            f"{folder} has {model.num_timesteps} steps behind it, more than --total-timesteps "
-            f"{total}; leave that out, or name more"
+            f"{folder} has already trained {model.num_timesteps} steps, more than "
+            f"--total-timesteps {total}; omit the option, or give more steps"
         )
     resumed = Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
     if not resumed.is_finished and not os.access(folder, os.W_OK):
@@ -88,14 +88,14 @@ def opened(
 
 
 def _own_log(folder: Path, log: Any) -> str | None:
-    """The setting tensorboard_log, if that is inside the run's folder: a run that somebody else
-    made writes nowhere else unless the user says so.
+    """The setting tensorboard_log if it is inside the run's folder, else None: a run from somebody
+    else must not write elsewhere without the user's consent.
     """
     if log is None or (isinstance(log, str) and folder.resolve() in Path(log).resolve().parents):
         return log
     print(
-        f"{folder}: no TensorBoard logs are written to {log!r}, which is outside of the run's "
-        f"folder; --set tensorboard_log=FOLDER names where to write them"
+        f"{folder}: not writing TensorBoard logs to {log!r}, which is outside the run's folder; "
+        "choose a folder with --set tensorboard_log=FOLDER"
     )
     return None
 
@@ -103,10 +103,10 @@ def _own_log(folder: Path, log: Any) -> str | None:
 def check_same(
     folder: Path, config: dict[str, Any], env_id: str | None, given: dict[str, Any]
 ) -> None:
-    """UsageError names what differs from the run in `folder`."""
+    """Raises UsageError if the environment or a setting differs from the run's."""
     if env_id is not None and full(env_id) != full(config["env_id"]):
         raise UsageError(
-            f"{folder} is a run of {config['env_id']}, not {env_id}; leave the environment out, or "
+            f"{folder} is a run of {config['env_id']}, not {env_id}; omit the environment, or "
             "start a new run without --resume"
         )
     defaults = {each.name: each.default for each in fields(Settings)}
@@ -116,18 +116,18 @@ def check_same(
         trained = config["settings"].get(name, defaults[name])
         if name not in FREE and _plain(value) != trained:
             raise UsageError(
-                f"{folder} was begun with {name}={trained!r}, not {value!r}; leave that out, or "
+                f"{folder} was started with {name}={trained!r}, not {value!r}; omit the option, or "
                 "start a new run without --resume"
             )
 
 
 def _plain(value: Any) -> Any:
-    """As it comes back from JSON."""
+    """The value after a round trip through JSON."""
     return json.loads(json.dumps(value, default=repr))
 
 
-def ready(resumed: Resumed) -> None:
-    """Writes down the steps to reach, where they have changed; drops what will be done again."""
+def prepare(resumed: Resumed) -> None:
+    """Saves the new number of steps to reach, and removes an evaluation that will be repeated."""
     if resumed.total != resumed.config["total_timesteps"]:
         write_json(resumed.folder / CONFIG, resumed.config | {"total_timesteps": resumed.total})
     if not resumed.is_trained:
@@ -136,17 +136,17 @@ def ready(resumed: Resumed) -> None:
 
 
 def evaluation_of(folder: Path) -> dict[str, Any]:
-    """What a finished run's evaluation gave. DamagedError, with the remedy, for a damaged file."""
+    """The evaluation of a finished run. Raises DamagedError if the file is damaged."""
     evaluation = read_evaluation(folder / EVALUATION) or {}
     if "mean_return" not in evaluation:
-        remedy = "remove it, and the run is evaluated again"
+        remedy = "remove it to evaluate the run again"
         raise DamagedError(folder / EVALUATION, f"it has no 'mean_return'; {remedy}")
     return evaluation
 
 
 def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    """Goes on, and evaluates; says so if there is nothing left to do. InUseError where another
-    process does so already.
+    """Continues the run and evaluates it, unless it is finished. Raises InUseError if another
+    process is training it.
     """
     config = read_config(args.resume)
     check_same(args.resume, config, args.env_id, given)
@@ -159,19 +159,22 @@ def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
     resumed = opened(args.resume, given, args.env_id, args.total_timesteps)
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:
-        print(f"{folder} is finished: {model.num_timesteps} steps; more --total-timesteps go on")
+        print(
+            f"{folder} is finished at {model.num_timesteps} steps; "
+            "extend it with a larger --total-timesteps"
+        )
         return 0
-    print(f"{folder}: on from step {model.num_timesteps} of {resumed.total}{_anew(resumed)}")
-    ready(resumed)
-    logs.attach(model, folder, logs.asked(args))
+    print(f"{folder}: resuming at step {model.num_timesteps} of {resumed.total}{_note(resumed)}")
+    prepare(resumed)
+    logs.attach(model, folder, logs.requested(args))
     return training.complete(
         model, resumed.env_id, resumed.total, folder, args.checkpoint_every, args.progress
     )
 
 
-def _anew(resumed: Resumed) -> str:
-    """Words for environments that cannot be saved; none for the others."""
+def _note(resumed: Resumed) -> str:
+    """A note if the environments' state was not saved."""
     model = resumed.model
     if resumed.is_trained or model.n_updates == 0 or model.is_amid_episodes:
         return ""
-    return "; these environments cannot be saved, so they begin new episodes"
+    return "; these environments cannot be saved, so they start new episodes"

@@ -1,10 +1,9 @@
-"""Run folders: what their files are called, how they are made and found again."""
+"""Run folders: their names, how they are created and found."""
 
 from __future__ import annotations
 
 import json
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,18 @@ from fasttrpo.files.run_folder import read_config as read_config_file
 
 
 def is_file(env_id: str) -> bool:
-    """Whether the environment is a file of the user's: a library, or one written in Python."""
+    """Whether the environment is a file: a shared library or Python source."""
     return is_library(env_id) or is_in_source(env_id)
 
 
 def full(env_id: str) -> str:
-    """The environment as config.json has it: a file by its whole path."""
+    """The environment as config.json stores it: a file by its absolute path."""
     return str(Path(env_id).resolve()) if is_file(env_id) else env_id
 
 
 def as_typed(env_id: str) -> str:
-    """The environment, whatever encoding the system had where it was typed: modules and files by
-    their name on the disk, what is registered or defined there in letters.
+    """The environment, independent of the encoding in which it was typed: modules and files by
+    their names on the disk, the name of the environment as text.
     """
     if is_library(env_id):
         return name_on_disk(env_id)
@@ -38,14 +37,14 @@ def as_typed(env_id: str) -> str:
 
 
 def as_name(env_id: str) -> str:
-    """The environment in a folder's name."""
+    """The environment as part of a folder's name."""
     name = Path(env_id).name.replace(".py:", "_") if is_file(env_id) else env_id
     name = Path(name).stem if is_library(env_id) else name
     return name_on_disk(name.replace("/", "_").replace(":", "_"))
 
 
 def new_folder(wanted: Path) -> Path:
-    """Makes the folder, numbered -2, -3, ... if there is one already."""
+    """Creates the folder; appends -2, -3, ... if the name is taken."""
     folder, number = wanted, 1
     while True:
         try:
@@ -57,19 +56,19 @@ def new_folder(wanted: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is the folder of a run."""
+    """Whether the folder is that of a run."""
     return (folder / CONFIG).is_file()
 
 
 def environment_of(folder: Path) -> str:
-    """The environment id of a run; UsageError as `read_config` has it."""
+    """The environment id of a run. Raises what `read_config` raises."""
     return read_config(folder)["env_id"]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What makes the run what it is, as `train` wrote it: env_id, total_timesteps, settings.
+    """The run's config.json: env_id, total_timesteps, settings.
 
-    UserError names the nearest run if there is no such run, and what is wrong with a damaged file.
+    Raises UserError if it is damaged, or if there is no such run, suggesting a similar name.
     """
     path = folder / CONFIG
     config = read_config_file(path)
@@ -82,12 +81,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _no_run(folder: Path) -> str:
-    """What is there instead, or the nearest run."""
+    """The message for a missing run: what the folder is instead, or a similar name."""
     if folder.is_file():
-        return f"{folder} is a file; name the folder of its run, {str(folder.parent)!r}"
+        return f"{folder} is a file; pass the run's folder, {str(folder.parent)!r}"
     within = sorted(str(config.parent) for config in folder.glob(f"*/{CONFIG}"))
     if within:
-        return f"{folder} has runs in it; name one, {within[0]!r} say"
+        return f"{folder} contains several runs; pass one of them, such as {within[0]!r}"
     places = {folder.parent, Path("runs")}
     known = [str(config.parent) for p in places for config in p.glob(f"*/{CONFIG}")]
     match = nearest(str(folder), known)
@@ -96,15 +95,19 @@ def _no_run(folder: Path) -> str:
 
 
 def write_machine(folder: Path, model: Any) -> None:
-    """Puts into the run's config.json what trains it: this process, not the one that made the run,
-    which may have been on another machine.
+    """Records this process's system and versions in the run's config.json; the run may have been
+    created on another machine.
     """
+    import gymnasium
+    import numpy
+
     config = read_config(folder)
     machine = {
         "system": backend.describe(model.settings.backend, model.settings.n_threads),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "gymnasium")},
+            "numpy": numpy.__version__,
+            "gymnasium": gymnasium.__version__,
         },
     }
     if any(config.get(name) != value for name, value in machine.items()):
@@ -112,7 +115,7 @@ def write_machine(folder: Path, model: Any) -> None:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """`data` as indented JSON, in place of what was there. SaveError where the disk is full."""
+    """Writes or replaces a file with indented JSON. Raises SaveError if the disk is full."""
     from fasttrpo.files.atomic import write_text
 
     write_text(path, json.dumps(data, indent=2) + "\n")

@@ -1,127 +1,94 @@
-"""`fasttrpo train ENV_ID --seeds 0-9`: many runs side by side, each in a folder of its own.
+"""`fasttrpo train ENV_ID --seeds 0-9`: many runs in parallel, each in a folder of its own.
 
-The folders are made first, each a run that has not begun; then processes go on with them. So the
-same seed alone has the same bits, and `--resume` of the folder above goes on with what is left.
+The folders are created first, each a run of no steps yet; then child processes resume them. So each
+seed is bit-identical to a solo run, and `--resume` of the parent folder continues what is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-from fasttrpo.cli import consent, logs, resume, training
+from fasttrpo.cli import children, consent, logs, resume, training
+from fasttrpo.cli.children import Outcome, Task
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
-from fasttrpo.cli.pool import OtherModulesError, Outcome, Pool
 from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
-from fasttrpo.files.atomic import SaveError, alone_in, write_text
 from fasttrpo.files.run_folder import ERROR, SUMMARY
 
 MOST = 10_000
-_TELL_EVERY = 0.1  # seconds
-# With what takes time to import.
-_IMPORTS = (
-    __name__,
-    "gymnasium",
-    "fasttrpo.trpo",
-    "fasttrpo.evaluate",
-    "fasttrpo.core._core32",
-    "fasttrpo.core._envs",
-)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to go on with, in a process of its own."""
-
-    folder: Path
-    given: dict[str, Any]
-    total: int | None
-    every: float
-    formats: tuple[str, ...]
-    system: dict[str, Any]
-    """what runs in the process that gives the task, as `backend.describe` has it"""
 
 
 def parse(text: str) -> list[int]:
-    """The seeds of "0-9" or "0,3,5-7". UsageError for anything else."""
+    """The seeds of "0-9" or "0,3,5-7". Raises UsageError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if last < first or last - first >= MOST:
-            raise UsageError(f"--seeds takes seeds like 0-9 or 0,3,5, got {text!r}")
+            raise UsageError(f"--seeds must be seeds like 0-9 or 0,3,5, got {text!r}")
         seeds += range(first, last + 1)
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise UsageError(f"--seeds {text} names seed {seed} twice")
+            raise UsageError(f"--seeds {text} contains seed {seed} twice")
     return seeds
 
 
 def is_group(folder: Path) -> bool:
-    """Whether this is a folder of many seeds' runs."""
+    """Whether the folder contains the runs of several seeds."""
     return not is_run(folder) and bool(folders_in(folder))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The seeds' runs, in their order."""
+    """The seeds' runs, in order of the seeds."""
     runs = [path for path in folder.glob("seed*") if is_run(path)]
     return sorted(runs, key=lambda path: (len(path.name), path.name))
 
 
 def jobs_for(wanted: int | None, n_threads: int, n_runs: int) -> int:
-    """How many at once: by default as many as there are cores for."""
+    """How many runs to train at once; by default as many as the cores allow."""
     return min(n_runs, wanted or max(1, backend.cores() // n_threads))
 
 
-# -- all of them ----------------------------------------------------------------------------------
-
-
 def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    """Goes on with every seed's run in the folder."""
+    """Resumes every seed's run in the folder."""
     folders = folders_in(args.resume)
     for folder in folders:
         if folder.is_symlink():
-            raise UsageError(f"{folder} is a link; resume {folder.resolve()} by itself, or move it")
+            raise UsageError(f"{folder} is a link; resume {folder.resolve()} alone, or move it")
         config = read_config(folder)
         resume.check_same(folder, config, args.env_id, given)
         consent.require(folder, config["env_id"], args.trust)
-    n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
-    with pool(args.jobs, n_threads, len(folders)) as started:
-        return run_all(started, args.resume, folders, args, given)
-
-
-def pool(jobs: int | None, n_threads: int, n_runs: int) -> Pool:
-    """The processes for that many runs."""
-    return Pool(work, jobs_for(jobs, max(1, n_threads), n_runs), imports=_IMPORTS)
+    return run_all(args.resume, folders, args, given)
 
 
 def run_all(
-    pool: Pool, group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
+    group: Path, folders: list[Path], args: argparse.Namespace, given: dict[str, Any]
 ) -> int:
-    """Trains and evaluates all of them, and tells how it went; the exit code."""
-    common = given, args.total_timesteps, args.checkpoint_every, logs.asked(args)
-    tasks = [Task(folder, *common, backend.describe()) for folder in folders]
-    with _Progress(tasks, args.progress) as progress:
-        pool.told = progress.told
-        outcomes, interrupted = pool.run(tasks)
-    done = [outcome for outcome in outcomes if outcome.value is not None]
+    """Trains and evaluates all runs and reports on them; returns the exit code."""
+    free = {name: given[name] for name in resume.FREE if name in given}
+    common = free, args.total_timesteps, args.checkpoint_every, logs.requested(args)
+    tasks = [Task(str(folder), *common) for folder in folders]
+    n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
+    jobs = jobs_for(args.jobs, n_threads, len(folders))
+    is_shown = sys.stderr.isatty() if args.progress is None else args.progress
+    with _Progress(folders, args.total_timesteps) if is_shown else nullcontext() as watch:
+        outcomes, interrupted = children.run(tasks, jobs, watch)
+    done = [outcome for outcome in outcomes if outcome.result is not None]
     if interrupted:
         where = f"interrupted: {len(done)} of {len(tasks)} seeds are finished; saved in {group}"
         print(f"{where}; {training.how_to_resume(group, folders[0])}")
         return INTERRUPTED
     if done:
         _summarize(group, read_config(folders[0])["env_id"], done)
-    failed = [outcome for outcome in outcomes if outcome.error]
+    failed = [outcome for outcome in outcomes if outcome.result is None]
     for outcome in failed:
-        _tell_failure(outcome)
+        _print_failure(outcome, args.debug)
     if failed:
         print(f"saved in {group}; {training.how_to_resume(group, folders[0])}")
         return FAILED
@@ -130,12 +97,12 @@ def run_all(
 
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
-    """The line over seeds, and the file that has it."""
-    import numpy as np  # here, so that the processes start before it is imported
+    """Prints the statistics over seeds and writes them to the folder."""
+    import numpy as np  # here, so that the children start before it is imported
 
     from fasttrpo.report.statistics import iqm
 
-    returns = {o.task.folder.name: o.value for o in done}
+    returns = {Path(outcome.task.folder).name: outcome.result for outcome in done}
     values = np.array(list(returns.values()))
     mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))
     summary = {"env_id": env_id, "mean": mean, "std": std, "iqm": middle}
@@ -145,105 +112,42 @@ def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     )
 
 
-def _tell_failure(outcome: Outcome) -> None:
-    kept = outcome.task.folder / ERROR
-    where = f"; its traceback: {kept}" if kept.is_file() else ""  # not of a process that died
-    print(f"failed: {outcome.task.folder}: {outcome.error}{where}")
-
-
-# -- one of them, in its process ------------------------------------------------------------------
-
-
-def work(task: Task, tell: Any) -> float:
-    """Goes on with a run until it is evaluated; the mean return. Tells (steps done, return)."""
-    with alone_in(task.folder), _failure_kept(task.folder / ERROR):
-        return _work(task, tell)
-
-
-@contextmanager
-def _failure_kept(path: Path) -> Iterator[None]:
-    """Writes down what made the run fail."""
-    try:
-        yield
-    except (Exception, SystemExit):
-        with suppress(SaveError):  # a full disk may be what it was
-            write_text(path, traceback.format_exc())
-        raise
-
-
-def _work(task: Task, tell: Any) -> float:
-    _check_same_system(task.system)
-    consent.admit(read_config(task.folder)["env_id"])  # which was required, or named
-    resumed = resume.opened(task.folder, task.given, None, task.total)
-    if resumed.is_finished:
-        return resume.evaluation_of(task.folder)["mean_return"]
-    resume.ready(resumed)
-    if not resumed.is_trained:
-        teller = _Teller(tell)
-        logs.attach(resumed.model, task.folder, task.formats)
-        training.learn(resumed.model, resumed.total, task.folder, task.every, False, teller.watch)
-        teller.tell()
-    return training.evaluate(resumed.model, resumed.env_id, task.folder)["mean_return"]
-
-
-def _check_same_system(expected: dict[str, Any]) -> None:
-    """OtherModulesError names what runs otherwise here than in the process that gives the tasks."""
-    here = backend.describe()
-    for name, value in expected.items():
-        if here[name] != value:
-            raise OtherModulesError(f"{name} is {here[name]} in this process, not {value}")
-
-
-class _Teller:
-    """Tells how far it is, not too often."""
-
-    def __init__(self, tell: Any) -> None:
-        self._tell, self._told = tell, -_TELL_EVERY
-        self._steps, self._return = 0, float("nan")
-
-    def watch(self, record: dict[str, Any]) -> None:
-        """One more iteration."""
-        self._steps += record["n_samples"]
-        self._return = record["return_mean"]
-        if monotonic() - self._told >= _TELL_EVERY:
-            self.tell()
-
-    def tell(self) -> None:
-        """What has not been told yet."""
-        self._tell((self._steps, self._return))
-        self._told, self._steps = monotonic(), 0
+def _print_failure(outcome: Outcome, debug: bool) -> None:
+    if debug and outcome.traceback:
+        print(outcome.traceback, end="", file=sys.stderr)
+    kept = Path(outcome.task.folder) / ERROR
+    where = f"; its traceback: {kept}" if kept.is_file() else ""  # none if the process died
+    print(f"failed: {outcome.task.folder}: {outcome.error or 'interrupted'}{where}")
 
 
 class _Progress:
-    """One bar for all runs: the steps of all, and what the latest returns are on average."""
+    """One bar for all runs: the steps of all, and the mean of their latest returns."""
 
-    def __init__(self, tasks: list[Task], shown: bool | None) -> None:
+    def __init__(self, folders: list[Path], total: int | None) -> None:
         from tqdm.auto import tqdm
 
-        from fasttrpo.training.progress_bar import hidden
-
         self._returns: dict[Path, float] = {}
-        total = sum(_steps_left(task) for task in tasks)
-        self._bar = tqdm(total=total, unit="step", unit_scale=True, disable=hidden(shown))
+        steps = sum(_steps_left(folder, total) for folder in folders)
+        self._bar = tqdm(total=steps, unit="step", unit_scale=True)
 
-    def __enter__(self) -> _Progress:
-        return self
+    def __enter__(self) -> Callable[[Path, int, float], None]:
+        return self._update
 
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
 
-    def told(self, task: Task, message: tuple[int, float]) -> None:
-        """A run is that many steps further."""
-        steps, self._returns[task.folder] = message
+    def _update(self, folder: Path, steps: int, latest: float) -> None:
+        """A run has trained that many steps more."""
+        self._returns[folder] = latest
         mean = sum(self._returns.values()) / len(self._returns)
         self._bar.set_postfix_str(f"return {mean:.1f}, {len(self._returns)} seeds", refresh=False)
         self._bar.update(steps)
 
 
-def _steps_left(task: Task) -> int:
-    """None of a checkpoint that cannot be read, which its own process will tell."""
-    total = task.total or read_config(task.folder)["total_timesteps"]
+def _steps_left(folder: Path, total: int | None) -> int:
+    """0 for a checkpoint that cannot be read, which its own process will report."""
+    total = total or read_config(folder)["total_timesteps"]
     try:
-        return max(0, total - training.steps_saved(task.folder))
+        return max(0, total - training.steps_saved(folder))
     except (OSError, ValueError):
         return 0

@@ -1,4 +1,4 @@
-"""`fasttrpo selftest`: whether this installation computes right on this machine."""
+"""`fasttrpo selftest`: checks that this installation computes correct results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a line per check and the verdict; 1 if a check failed."""
+    """Prints one line per check, then the verdict; returns 1 if a check failed."""
     from fasttrpo import selftest
 
     results = []

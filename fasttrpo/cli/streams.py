@@ -1,7 +1,7 @@
-"""Standard output and error that may be closed, full, or read by nobody any more.
+"""Standard output and error that may be closed, full, or without a reader.
 
-Python raises BrokenPipeError in `print`, or only when it flushes at its end. A command whose output
-is all that it is for then ends, as other programs do; training goes on without an output.
+Python raises BrokenPipeError in `print`, or only when it flushes at exit. A command that exists for
+its output then ends, as other programs do; training continues without output.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ END, DISCARD = "end", "discard"
 
 
 class OutputEndedError(BaseException):
-    """Nobody takes what is printed. Not an Exception, for nothing but `main` is to catch it."""
+    """Output can no longer be written. Not an Exception, so that only `main` catches it."""
 
 
 class guarded:
-    """In here `sys.stdout` and `sys.stderr` can be written to, whatever they are connected to.
+    """In this context, writing to `sys.stdout` and `sys.stderr` never fails.
 
-    What cannot be written is dropped; of standard output, under END, OutputEndedError is raised.
+    What cannot be written is dropped. With the policy END, standard output raises OutputEndedError.
     """
 
     def __init__(self, policy: str) -> None:
@@ -36,36 +36,36 @@ class guarded:
         return self
 
     def discard(self) -> None:
-        """From now on the policy is DISCARD."""
+        """Changes the policy to DISCARD."""
         self._streams[0].policy = DISCARD
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         sys.stdout, sys.stderr = self._before
-        if kind not in (None, SystemExit):  # which says more than a lost output would
+        if kind not in (None, SystemExit):  # the error matters more than lost output
             self.discard()
         for stream in self._streams:
             stream.flush()
 
 
 class _Guarded:
-    """A text stream; only `policy` decides what comes of its errors."""
+    """A text stream whose errors `policy` handles."""
 
     def __init__(self, stream: Any, policy: str) -> None:
         self.policy = policy
         self._stream, self._is_lost = stream, False
 
     def write(self, text: str) -> int:
-        """How many characters were written, or dropped."""
+        """Returns the number of characters written or dropped."""
         written = self._attempt(self._stream.write, text)
         return len(text) if written is None else written
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """All of them."""
+        """Writes all lines."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """What was written, if anybody takes it."""
+        """Flushes the stream unless it is lost."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, call: Callable, *args: Any) -> Any:
@@ -75,14 +75,14 @@ class _Guarded:
             return call(*args)
         except (OSError, ValueError):
             if isinstance(sys.exception(), ValueError) and not self._stream.closed:
-                raise  # a text that cannot be encoded
+                raise  # the text cannot be encoded
             self._lose()
             return None
 
     def _lose(self) -> None:
-        """The null device takes its place, for what is buffered and for all who share the file."""
+        """Replaces the file by the null device, for buffered data and all other users."""
         self._is_lost = True
-        with suppress(OSError, ValueError, AttributeError):  # of a stream that is no file
+        with suppress(OSError, ValueError, AttributeError):  # the stream is not a file
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -94,15 +94,15 @@ class _Guarded:
 
 
 def _open_closed_ones() -> None:
-    """Opens the null device in place of what the caller closed, where the next file would be
-    opened else, and be written to by whoever means standard error.
+    """Opens the null device for each standard stream that is closed; otherwise the next file opened
+    would get its number, and receive what is meant for standard error.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stdout is None:  # what is printed there is lost, so writing must fail: read-only
-        nobody = os.open(os.devnull, os.O_RDONLY)
-        sys.stdout = open(nobody, "w", encoding="utf-8")  # noqa: SIM115 (until the end)
+    if sys.stdout is None:  # read-only, so that writing fails: the output is lost
+        null = os.open(os.devnull, os.O_RDONLY)
+        sys.stdout = open(null, "w", encoding="utf-8")  # noqa: SIM115 (open until exit)
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

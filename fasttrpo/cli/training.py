@@ -1,30 +1,29 @@
-"""One run: trained with its folder kept up to date, then evaluated."""
+"""Trains one run, keeping its folder up to date, and evaluates it."""
 
 from __future__ import annotations
 
 import shlex
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from fasttrpo.cli import eval as evaluation
-from fasttrpo.cli.consent import named_again
+from fasttrpo.cli.consent import trusted_argument
 from fasttrpo.cli.errors import INTERRUPTED
 from fasttrpo.cli.runs import write_json, write_machine
+from fasttrpo.cli.signals import deferred
 from fasttrpo.files.run_folder import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
 CHECKPOINT_EVERY = 10.0  # seconds
 
 
 class Checkpoints:
-    """checkpoint.npz of a run: each iteration in memory, the latest on the disk every so often.
+    """checkpoint.npz of a run: kept in memory each iteration, written to disk periodically.
 
-    every  seconds; 0: each iteration
+    every  seconds between writes; 0: each iteration
     """
 
     def __init__(self, folder: Path, every: float, model: Any) -> None:
@@ -33,13 +32,13 @@ class Checkpoints:
         self._written = monotonic()
 
     def take(self, model: Any) -> None:
-        """An iteration has ended."""
+        """Takes a snapshot after an iteration, and writes it if it is time to."""
         self._latest = model.snapshot()
         if monotonic() - self._written >= self._every:
             self.write()
 
     def write(self) -> None:
-        """Puts the latest iteration on the disk, if it is not there yet."""
+        """Writes the latest snapshot, unless it is on the disk already."""
         from fasttrpo.files import checkpoint
 
         if self._latest is not self._on_disk:
@@ -47,7 +46,7 @@ class Checkpoints:
             self._on_disk, self._written = self._latest, monotonic()
 
     def finish(self) -> None:
-        """The latest iteration's checkpoint and model."""
+        """Writes the latest snapshot as checkpoint and model."""
         from fasttrpo.files import checkpoint
 
         self.write()
@@ -62,11 +61,11 @@ def learn(
     progress_bar: bool | None = False,
     watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Trains up to `total` steps, with a line of progress.csv per iteration; `watch` is shown each
-    record.
+    """Trains up to `total` steps, writing a line of progress.csv per iteration; calls `watch` with
+    each record.
 
-    Whatever comes through (KeyboardInterrupt, what the environment raises), the last iteration
-    that ended is saved, as a model and a checkpoint.
+    Saves the last complete iteration as model and checkpoint even if KeyboardInterrupt or an error
+    of the environment ends the training.
     """
     from fasttrpo.logs.writers import ProgressFile
 
@@ -84,14 +83,14 @@ def learn(
             steps = total - model.num_timesteps
             model.learn(steps, after, progress_bar=progress_bar, reset_num_timesteps=False)
         finally:
-            with undisturbed():
+            with deferred():
                 checkpoints.finish()
 
 
 def evaluate(
     model: Any, env_id: str, folder: Path, progress_bar: bool | None = False
 ) -> dict[str, Any]:
-    """Plays the standard evaluation into the run's folder; the result."""
+    """Runs the standard evaluation, writes evaluation.json and returns its contents."""
     episodes, seed = evaluation.EVAL_EPISODES, evaluation.EVAL_SEED
     result = evaluation.evaluate(model, env_id, episodes, seed, True, progress_bar)
     write_json(folder / EVALUATION, result)
@@ -101,8 +100,8 @@ def evaluate(
 def complete(
     model: Any, env_id: str, total: int, folder: Path, every: float, progress_bar: bool | None
 ) -> int:
-    """Trains what is left and evaluates, saying so; the exit code. What fails comes through, once
-    it is said where the run is saved.
+    """Trains what is left, evaluates and prints the result; returns the exit code. Before an error
+    propagates, prints where the run is saved.
     """
     try:
         if model.num_timesteps < total:
@@ -112,76 +111,29 @@ def complete(
         print(f"interrupted {_what_is_saved(folder, total)}")
         return INTERRUPTED
     except Exception:
-        with suppress(OSError, ValueError):  # what the disk gives back may be why it failed
+        with suppress(OSError, ValueError):  # an unreadable disk may be the cause
             print(f"failed {_what_is_saved(folder, total)}")
         raise
-    print(evaluation.told(env_id, result))
+    print(evaluation.describe(env_id, result))
     print(f"saved in {folder}")
     return 0
 
 
 def _what_is_saved(folder: Path, total: int) -> str:
-    """How far the run is, where, and how to go on."""
+    """How far the run got, where it is saved, and how to resume it."""
     steps = steps_saved(folder)
-    when = f"at step {steps}" if steps < total else f"in the evaluation, after {steps} steps"
+    when = f"at step {steps}" if steps < total else f"during the evaluation, after {steps} steps"
     return f"{when}; saved in {folder}; {how_to_resume(folder, folder)}"
 
 
 def steps_saved(folder: Path) -> int:
-    """How many steps the run's checkpoint has behind it. OSError or ValueError if it has none."""
+    """The steps of the run's checkpoint. Raises OSError or ValueError if it cannot be read."""
     from fasttrpo.files import checkpoint
 
     return checkpoint.read(folder / CHECKPOINT).num_timesteps
 
 
 def how_to_resume(folder: Path, run: Path) -> str:
-    """The command that goes on with a folder, which is `run` or has `run` in it."""
-    return f"go on with: fasttrpo train --resume {shlex.quote(str(folder))}{named_again(run)}"
-
-
-# -- signals --------------------------------------------------------------------------------------
-
-# Ask a process to end: kill's default, and a terminal's or a connection's end.
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP wait until this has ended."""
-    came: list[int] = []
-    with _handling(lambda number, frame: came.append(number), signal.SIGINT, *_ENDING):
-        yield
-    for number in came[:1]:
-        signal.raise_signal(number)
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """The first SIGTERM or SIGHUP is the same as Ctrl-C in here. Those that follow have no effect:
-    where a terminal ends, its shell and the system send one each.
-    """
-
-    def stop(number: int, frame: Any) -> None:
-        for each in _ENDING:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    with _handling(stop, *_ENDING):
-        yield
-
-
-@contextmanager
-def _handling(handler: Any, *numbers: int) -> Iterator[None]:
-    """Another handler of signals, but for those that are ignored (nohup); where there can be none,
-    in other threads, nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heard}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old if old is not None else signal.SIG_DFL)
+    """The command that resumes a folder, which is `run` or contains `run`."""
+    command = f"fasttrpo train --resume {shlex.quote(str(folder))}{trusted_argument(run)}"
+    return f"resume with: {command}"

@@ -1,1 +1,1 @@
-"""What is written and read: models, checkpoints, run folders."""
+"""Reading and writing of models, checkpoints and run folders."""

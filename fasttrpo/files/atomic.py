@@ -1,4 +1,4 @@
-"""Files that are whole at any moment: the new one takes the old one's place, or nothing happens."""
+"""Atomic writes: a new file replaces the old one completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from fasttrpo.errors import UserError
 
 
 class InUseError(UserError):
-    """Another process writes into the folder."""
+    """Another process is writing to the folder."""
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """No other process is in here with the same folder; InUseError if one is.
+    """Locks the folder for this process. Raises InUseError if another process has locked it.
 
-    The system's lock of the folder itself: it leaves no file, and ends with the process, however
-    that ends. Where there is no such lock (Windows, some network disks), nothing is checked.
+    The lock is the system's lock of the folder, which needs no file and ends with the process, even
+    if that is killed. Does nothing where folders have no locks (Windows, some network disks).
     """
     lock = _locked(folder)
     try:
@@ -43,7 +43,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> int | None:
-    """The folder's descriptor, which holds the lock; None where there is no such lock."""
+    """The folder's descriptor, which holds the lock; None if folders have no locks."""
     if not _HAS_LOCKS:
         return None
     try:
@@ -64,24 +64,23 @@ def _locked(folder: Path) -> int | None:
 
 
 class SaveError(OSError, UserError):
-    """A file could not be written; the message says what became of the one that was there."""
+    """A file could not be written; the message states the condition of an existing file."""
 
 
-_UNTOUCHED = "; the file that is there is as it was"
-_NOT_SYNCED = "; the new file is in place, but a power cut may still undo that"
+_UNTOUCHED = "; the existing file is unchanged"
+_NOT_SYNCED = "; the new file is in place, but a power failure may still undo that"
 
 
 @contextmanager
 def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
-    """A new file that takes `path`'s place, with its permissions, once all of it is on the disk.
+    """Opens a new file that replaces `path`, keeping its permissions, once it is on the disk.
 
-    Until then it has a name of its own in the same folder, so any number of writers may be at one
-    path: the last one to finish wins. What killed writers left in the folder is removed.
+    Until then it has a temporary name in the same folder, so several processes can write to one
+    path; the last to finish wins. Temporary files of killed processes are removed. Raises SaveError
+    on failure, such as a full disk.
 
-    follow  a link is followed, and a device or pipe is written to: for paths that the user named.
-            Otherwise a link is replaced, and nothing outside the folder is written
-
-    SaveError if it fails, on a full disk say.
+    follow  follow a link, and write to a device or pipe, for paths that the user named. Otherwise a
+            link is replaced, and nothing outside the folder is written
     """
     target = Path(os.path.realpath(path)) if follow else path
     if follow and os.path.exists(target) and not (target.is_file() or target.is_dir()):
@@ -103,7 +102,7 @@ def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """SaveError, with the path and the reason, for an OSError in here."""
+    """Turns an OSError of the block into SaveError with path and reason."""
     try:
         yield
     except SaveError:
@@ -117,7 +116,7 @@ def _failure(path: Path, error: OSError, fate: str = "") -> SaveError:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`text`, in UTF-8, in place of whatever `path` was. SaveError as `replacing` has it."""
+    """Replaces `path` by a UTF-8 file with this text. Raises SaveError on failure."""
     with replacing(path) as file:
         file.write(encoded(text))
 
@@ -132,8 +131,8 @@ _OLD = 86_400.0  # seconds after which a temporary file is stale where there are
 
 
 class _Temporary:
-    """A new file beside `target`. Its lock tells that its writer lives, and is held until the file
-    has its final name.
+    """A new file next to `target`, locked until it has its final name: the lock shows that its
+    writer is alive.
     """
 
     def __init__(self, target: Path) -> None:
@@ -145,24 +144,24 @@ class _Temporary:
             _make_like(old, descriptor)
 
     def take_place(self) -> None:
-        """Puts it on the disk and gives it the target's name."""
+        """Syncs the file to disk and renames it to the target."""
         self.file.flush()
         os.fsync(self.file.fileno())
         if not _HAS_LOCKS:
-            self.file.close()  # Windows renames no open files
+            self.file.close()  # Windows cannot rename open files
         os.replace(self._path, self._target)
 
     def __enter__(self) -> _Temporary:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with suppress(OSError):  # what could not be written cannot be flushed either
+        with suppress(OSError):  # after a failed write, flushing fails too
             self.file.close()
         self._path.unlink(missing_ok=True)
 
 
 def _created(folder: Path, mode: int) -> tuple[int, Path]:
-    """A new file's descriptor, with its lock, and its path."""
+    """Creates and locks a file; returns its descriptor and path."""
     while True:
         path = folder / f".fasttrpo-{os.urandom(8).hex()}.tmp"
         descriptor = os.open(path, _NEW | _PLAIN, stat.S_IMODE(mode) & 0o777)
@@ -172,11 +171,11 @@ def _created(folder: Path, mode: int) -> tuple[int, Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return descriptor, path
-        os.close(descriptor)  # somebody swept it before it was locked
+        os.close(descriptor)  # another process removed it before it was locked
 
 
 def _permissions(target: Path) -> os.stat_result | None:
-    """The old file's, or None."""
+    """The status of the old file, or None."""
     try:
         old = os.lstat(target)
     except FileNotFoundError:
@@ -185,7 +184,7 @@ def _permissions(target: Path) -> os.stat_result | None:
 
 
 def _make_like(old: os.stat_result, descriptor: int) -> None:
-    """Gives the new file the old one's owner, as far as the system allows, and its mode."""
+    """Sets the new file's mode, and its owner if permitted, to those of the old file."""
     if not hasattr(os, "fchown"):
         return
     for owner in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -196,7 +195,7 @@ def _make_like(old: os.stat_result, descriptor: int) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Removes temporary files whose writers are dead, an earlier version's for `target` too."""
+    """Removes temporary files of dead processes, including those of earlier versions."""
     with suppress(OSError), os.scandir(target.parent) as entries:
         names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
         for name in [*names, f".{target.name}.tmp"]:
@@ -205,7 +204,7 @@ def _sweep(target: Path) -> None:
 
 
 def _remove_if_dead(path: Path) -> None:
-    """OSError where the writer lives."""
+    """Raises OSError if the writer is alive."""
     if not _HAS_LOCKS:
         if time.time() - path.stat().st_mtime > _OLD:
             path.unlink()
@@ -222,10 +221,10 @@ _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EROFS)
 
 
 def _sync(folder: Path) -> None:
-    """Puts the folder's names on the disk, where its file system can."""
+    """Syncs the folder's entries to disk, if its file system supports that."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows; or a folder that may be written but not read
+    except OSError:  # Windows, or a folder that is writable but not readable
         return
     try:
         os.fsync(descriptor)
@@ -240,15 +239,15 @@ def _sync(folder: Path) -> None:
 
 
 def open_to_append(path: Path) -> Any:
-    """The file that is there, for `append`: never one that a link leads to. SaveError."""
+    """Opens an existing file for `append`. Raises SaveError on failure, and for a link."""
     with saving(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _PLAIN)
-        # Unbuffered, so that nothing is left to be written as it is closed.
+        # Unbuffered, so that closing writes nothing.
         return open(path, "ab", buffering=0, opener=lambda *_: descriptor)
 
 
 def append(file: Any, path: Path, text: str) -> None:
-    """Adds the text to an open file. SaveError, with none of it added, where the disk is full."""
+    """Appends text to an open file. If the disk is full, raises SaveError and appends nothing."""
     end, rest = file.tell(), encoded(text)
     try:
         while rest:
@@ -258,5 +257,5 @@ def append(file: Any, path: Path, text: str) -> None:
         try:
             file.truncate(end)
         except OSError:
-            fate = "; its last line may be cut short"
+            fate = "; its last line may be incomplete"
         raise _failure(path, error, fate) from error

@@ -1,12 +1,11 @@
-"""Model files: one `.npz` archive without pickle, written so that a kill leaves the old one whole.
+"""Model files: `.npz` archives without pickle, written atomically.
 
-Members: `header`, a JSON text (format, version, settings, spaces, counts), and the agent's
-`state()` arrays under their own names, float64 whatever the model's precision. A checkpoint is the
-same file with more members, `run.*`: where the episodes and, if it can tell, the environment stand.
+Members: `header`, a JSON text (format, version, settings, spaces, counts), and the arrays of the
+agent's `state()` by name, float64 whatever the model's precision. A checkpoint also has members
+`run.*`: the state of the episodes and, if it can be saved, of the environments.
 
-A file may come from anybody. What its header says is compared with the arrays' types and sizes, as
-their own headers have them, before any of them is read (`npz`); loading takes the memory of what is
-in the file.
+Files may come from anybody. The header is compared with the types and sizes in the arrays' own
+headers before an array is read (`npz`), and loading needs no more memory than the file's contents.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from fasttrpo.settings.sizes import state_sizes
 
 FORMAT = 2
 READABLE = (1, 2)
-# All that agents remembered under format 1.
+# The state of agents in format 1.
 _STATE_1 = "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
 _STATE_1 += "adam_m adam_v counters"
 SUFFIX = ".npz"
@@ -49,8 +48,8 @@ _RUN_DTYPES = {
     "run.environment_over": ("|b1",),
 }
 _COUNT = integer(0, 2**63 - 1)
-# The longest header in characters: so much, and so much more for each number of an observation,
-# whose bounds are written there.
+# The longest header in characters, and its additional length per number of an observation, whose
+# bounds it contains.
 _LARGEST_HEADER = 2**22
 _LARGEST_BOUNDS = 64
 _LONGEST_REASON = 300
@@ -62,10 +61,10 @@ class FormatError(UserError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a model file holds: everything needed to act and to go on training.
+    """The contents of a model file: everything needed to act and to continue training.
 
-    run        of a checkpoint: where `Stream` and `EpisodeStatistics` stand; else empty
-    functions  settings that were functions, of which `settings` holds the last values
+    run            state of `Stream` and `EpisodeStatistics` in a checkpoint; else empty
+    functions      settings that were functions; `settings` has their last values
     seed_is_given  whether the user chose settings.seed (see `learning.environment_seed`)
     """
 
@@ -84,12 +83,12 @@ class Checkpoint:
 def write(
     path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint, follow: bool = False
 ) -> Path | None:
-    """Saves to `path` (".npz" is added if it has no suffix) and returns where.
+    """Saves to `path`, adding ".npz" if it has no suffix, and returns the path written.
 
-    Into an open binary file it only writes. follow: as `files.replacing` has it.
+    `path` can also be an open binary file. follow: see `atomic.replacing`.
 
-    With nothing written: ValueError for a state that could not be loaded and for a path without a
-    name, SaveError where the disk is full or the folder cannot be made.
+    Raises ValueError for a state that could not be loaded and for a path without a name, SaveError
+    if the disk is full or the folder cannot be created. Nothing is written then.
     """
     arrays.state_fields(checkpoint.state, checkpoint.state)
     if not isinstance(path, str | os.PathLike):
@@ -107,7 +106,7 @@ def write(
 
 
 def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The saved state; of an older format, with a fresh agent's for what it did not know yet."""
+    """The saved state; arrays that an older format lacks are those of a new agent."""
     if saved.format == FORMAT:
         return saved.state
     known = _STATE_1.split()
@@ -115,9 +114,9 @@ def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.n
 
 
 def read(path: str | os.PathLike | BinaryIO) -> Checkpoint:
-    """Loads what `write` saved. FileNotFoundError, or FormatError if it is no such file.
+    """Loads what `write` saved. Raises FileNotFoundError, or FormatError for other files.
 
-    Of an open file, all of it is the archive.
+    An open file must contain the archive and nothing else.
     """
     if not isinstance(path, str | os.PathLike):
         return _parsed(path, shown(path))
@@ -130,7 +129,7 @@ def read(path: str | os.PathLike | BinaryIO) -> Checkpoint:
 
 
 def shown(path: Any) -> str:
-    """A model file's name in messages."""
+    """The name of a model file in messages."""
     name = path if isinstance(path, str | os.PathLike) else getattr(path, "name", None)
     return str(name) if isinstance(name, str | os.PathLike) else "the open file"
 
@@ -138,7 +137,7 @@ def shown(path: Any) -> str:
 def _members(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     run = {_RUN + name: value for name, value in checkpoint.run.items()}
     members = {"header": np.array(json.dumps(_header(checkpoint))), **checkpoint.state, **run}
-    # Machines with the bytes the other way round write the same.
+    # Big-endian machines write little-endian files too.
     return {k: v.astype(v.dtype.newbyteorder("<"), copy=False) for k, v in members.items()}
 
 
@@ -160,32 +159,32 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _parsed(file: BinaryIO, name: str) -> Checkpoint:
-    """FormatError, whatever it is that is wrong with the file."""
+    """Raises FormatError for any damage."""
     from fasttrpo.files import npz
 
     try:
         return _from(npz.Archive(file))
     except npz.NoArchive:
-        reason = "is not a fasttrpo model: no .npz archive, or one cut short"
+        reason = "is not a fasttrpo model: not an .npz archive, or truncated"
     except FormatError as error:
         reason = str(error)
-    except Exception as error:  # a damaged file raises anything
+    except Exception as error:  # a damaged file can cause any error
         reason = f"is damaged: {type(error).__name__ if str(error) == '' else error}"
     raise FormatError(f"{name} {_printable(reason)}")
 
 
 def _printable(text: str) -> str:
-    """On one line, and short: the file may have put anything into it."""
+    """The text on one short line, because it may quote a damaged file."""
     text = "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def _from(archive: Any) -> Checkpoint:
-    """FormatError with what to say after the file's name; or any other."""
+    """Raises FormatError with the message to follow the file's name, or another error."""
     if "policy.pth" in archive.files:
         raise FormatError(
-            "is a model of Stable-Baselines3's: load it there, and carry its weights over "
-            "by set_parameters({'policy': {name: tensor.numpy(), ...}}) of a new model here"
+            "is a Stable-Baselines3 model: load it there, and transfer its weights with "
+            "set_parameters({'policy': {name: tensor.numpy(), ...}}) of a new model here"
         )
     if "header.npy" not in archive.files:
         raise FormatError("is not a fasttrpo model: it has no header")
@@ -210,13 +209,13 @@ def _from(archive: Any) -> Checkpoint:
 
 
 def _json(archive: Any) -> Any:
-    """The header. ValueError for one that is larger than any that was written."""
+    """The header. Raises ValueError if it is larger than `write` can have written."""
     described = archive.header("header", ("<U",))
     largest = _LARGEST_HEADER
     if "obs_mean" in archive.names:
         largest += _LARGEST_BOUNDS * archive.header("obs_mean", ("<f8",)).size // 8
     if described.shape != () or described.size > 4 * largest:
-        raise UserError("the header is not one text of a model's length")
+        raise UserError("the header is not a single text, or too long")
     return json.loads(
         str(archive.array("header", described)),
         parse_constant=_constant,
@@ -225,7 +224,7 @@ def _json(archive: Any) -> Any:
 
 
 def _constant(name: str) -> float:
-    """Bounds may be infinite; nothing is NaN."""
+    """Bounds may be infinite, but nothing is NaN."""
     if name == "NaN":
         raise UserError("its header has a NaN")
     return float(name)
@@ -239,7 +238,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked_header(header: Any) -> dict[str, Any]:
-    """FormatError unless it is a header of a format that is known here."""
+    """Raises FormatError unless it is a header of a readable format."""
     if not isinstance(header, dict) or "format" not in header:
         raise FormatError("is not a fasttrpo model: it has no header")
     number = header["format"]
@@ -255,13 +254,13 @@ def _checked_header(header: Any) -> dict[str, Any]:
 
 
 def _described(header: dict[str, Any]) -> Checkpoint:
-    """The checkpoint but for its arrays. KeyError, TypeError or ValueError for a damaged header."""
+    """The checkpoint without its arrays. Raises KeyError, TypeError or ValueError if damaged."""
     observations, actions = spaces.from_json(header["observations"], header["actions"])
     settings = Settings(**header["settings"])
     functions = tuple(header.get("functions", ()))
     for name in functions:
         if name not in SCHEDULED or not isinstance(getattr(settings, name), float):
-            raise UserError(f"{name!r} is no setting that was a function")
+            raise UserError(f"{name!r} is not a setting that can be a function")
     return Checkpoint(
         settings,
         observations,
@@ -276,20 +275,20 @@ def _described(header: dict[str, Any]) -> Checkpoint:
 
 
 def _sizes(described: Checkpoint, headers: dict[str, Any]) -> dict[str, int]:
-    """The lengths of the state's arrays, by the settings. ValueError for spaces larger than the
-    arrays: a space's size is a number in the header.
+    """The lengths of the state's arrays according to the settings. Raises ValueError if spaces do
+    not fit the arrays: the header may claim any size.
     """
     count = {name: prod(header.shape) for name, header in headers.items()}
     observations, actions = described.observations, described.actions
     if observations.size != count.get("obs_mean") or prod(actions.shape) > count.get("theta", 0):
-        raise UserError("its spaces are not those that its arrays are for")
+        raise UserError("its spaces do not match its arrays")
     return state_sizes(
         resolve(described.settings, observations.size, actions.distribution, actions.parts)
     )
 
 
 def _check_shapes(described: Checkpoint, headers: dict[str, Any], sizes: dict[str, int]) -> None:
-    """ValueError unless the state's arrays are those that the settings ask for."""
+    """Raises ValueError unless the state's arrays match the settings."""
     given = {name: header.shape for name, header in headers.items() if not name.startswith(_RUN)}
     for name, size in sizes.items():
         if name not in given and (described.format == FORMAT or name in _STATE_1.split()):
@@ -301,7 +300,7 @@ def _check_shapes(described: Checkpoint, headers: dict[str, Any], sizes: dict[st
 
 
 def _dtypes(name: str) -> tuple[str, ...]:
-    """The types in which a member may have been written. ValueError for unknown members."""
+    """The possible types of a member. Raises ValueError for unknown members."""
     if name == "header":
         return ("<U",)
     if not name.startswith(_RUN):
@@ -312,14 +311,15 @@ def _dtypes(name: str) -> tuple[str, ...]:
 
 
 def _existing(path: Path) -> Path:
-    """`path` itself, or with the suffix that `write` adds, or Stable-Baselines3's scripts use.
-
-    Those save "model" and load "model.zip", or the other way round.
+    """`path`, or `path` with the suffix that `write` adds or that Stable-Baselines3 scripts use,
+    which save "model" and load "model.zip", or vice versa.
     """
     others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ()) if path.name else ()
     found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)
     if found is None and path.is_dir():
-        raise UserFileNotFoundError(f"{path} is a folder; name a model in it, {path / MODEL} say")
+        raise UserFileNotFoundError(
+            f"{path} is a folder; pass a model file, such as {path / MODEL}"
+        )
     if found is None:
         name = path if path.suffix else path.with_suffix(SUFFIX)
         raise UserFileNotFoundError(f"there is no model file {name}")

@@ -1,9 +1,8 @@
-"""Reads the `.npz` archives that `numpy.savez` writes, and nothing else.
+"""Reads the `.npz` archives that `numpy.savez` writes, and no others.
 
-Files come from anywhere. So the archive's directory and each array's own header are checked before
-anything that they announce is read: members are stored and do not overlap, an array has the type
-that is asked for, and its bytes are all there. An array then takes the memory that it has in the
-file, whatever the file says. Objects are never unpickled.
+Files are not trusted. The archive's directory and the arrays' headers are checked before data is
+read: members are uncompressed and do not overlap, and arrays have an expected type and all their
+bytes. So an array never needs more memory than its bytes in the file. Objects are not unpickled.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 MOST_MEMBERS = 100
 _SUFFIX = ".npy"
 
-# Zip's records, as its specification (APPNOTE.TXT) has them.
+# Records of the zip format (APPNOTE.TXT).
 _END = struct.Struct("<4s4H2LH")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -31,7 +30,7 @@ _WIDE = 0xFFFFFFFF  # the number is in the extra field
 _STREAMED = 0x08  # written to a pipe: sizes follow the data
 _CHUNK = 2**20  # bytes read at once
 
-# NumPy's header, version 1.0, and the longest that it has here.
+# NumPy's header, version 1.0, and its greatest length here.
 _MAGIC = b"\x93NUMPY\x01\x00"
 _LONGEST_HEADER = 1000
 _HEADER = re.compile(
@@ -40,12 +39,12 @@ _HEADER = re.compile(
 
 
 class NoArchive(ValueError):
-    """The file is no zip archive, or one that was cut short."""
+    """The file is not a zip archive, or truncated."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One file in the archive: its local header is at `offset`, and it ends before `limit`."""
+    """A file in the archive, from its local header at `offset` to before `limit`."""
 
     name: str
     flags: int
@@ -57,7 +56,7 @@ class _Member:
 
 @dataclass(frozen=True)
 class Header:
-    """What an array is, and where its bytes are. dtype: as NumPy writes it, "<f8" say."""
+    """Type, shape and position of an array. dtype: in NumPy's notation, such as "<f8"."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -68,7 +67,7 @@ class Header:
 
 
 class Archive:
-    """An open archive. NoArchive or ValueError if it is none that `numpy.savez` wrote."""
+    """An open archive. Raises NoArchive or ValueError if `numpy.savez` cannot have written it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -81,15 +80,15 @@ class Archive:
 
     @property
     def names(self) -> list[str]:
-        """The arrays' names. ValueError where a member is no array."""
+        """The arrays' names. Raises ValueError if a member is not an array."""
         for file in self._members:
             if not file.endswith(_SUFFIX):
-                raise ValueError(f"its member {file} is no array")
+                raise ValueError(f"its member {file} is not an array")
         return [file.removesuffix(_SUFFIX) for file in self._members]
 
     def header(self, name: str, dtypes: tuple[str, ...]) -> Header:
-        """What the array is. ValueError unless it is whole and its type is one of `dtypes`, where
-        "<U" stands for texts.
+        """The array's header. Raises ValueError unless the array is complete and its type is one of
+        `dtypes`, where "<U" means strings of any length.
         """
         member = self._members.get(name + _SUFFIX)
         if member is None:
@@ -100,7 +99,7 @@ class Archive:
             raise ValueError(f"{name}: {error}") from None
 
     def array(self, name: str, header: Header) -> np.ndarray:
-        """The array that `header` describes. ValueError for a wrong checksum."""
+        """The array that `header` describes. Raises ValueError if its checksum is wrong."""
         data = np.empty(header.size, np.uint8)
         crc, done = header.crc_before, 0
         self._file.seek(header.at)
@@ -111,18 +110,18 @@ class Archive:
         if crc != header.crc:
             raise ValueError(f"{name}: its checksum is wrong")
         dtype = np.dtype(header.dtype)
-        # A text without characters has no bytes.
+        # An empty string has no bytes.
         array = data.view(dtype) if header.size else np.zeros(prod(header.shape), dtype)
         return array.reshape(header.shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read(file: BinaryIO, count: int) -> bytes:
-    """So many bytes. ValueError if there are fewer."""
+    """Reads `count` bytes. Raises ValueError if there are fewer."""
     parts = []
     while count > 0:
         part = file.read(count)
         if not part:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
@@ -132,7 +131,7 @@ def _read(file: BinaryIO, count: int) -> bytes:
 
 
 def _members(file: BinaryIO) -> list[_Member]:
-    """In the order of their places, none reaching into the next."""
+    """The members in order of position. Raises ValueError if they overlap."""
     start, count, data = _directory(file)
     members, at = [], 0
     for _ in range(count):
@@ -141,17 +140,17 @@ def _members(file: BinaryIO) -> list[_Member]:
     if at != len(data):
         raise ValueError("its directory is damaged")
     if len({member.name for member in members}) < count:
-        raise ValueError("it has two members of one name")
+        raise ValueError("two of its members have the same name")
     members.sort(key=lambda member: member.offset)
     limits = [*(member.offset for member in members[1:]), start]
     for member, limit in zip(members, limits, strict=True):
         if member.offset + _LOCAL.size + len(member.name) + member.size > limit:
-            raise ValueError(f"its member {member.name} overlaps what follows")
+            raise ValueError(f"its member {member.name} overlaps the next one")
     return [replace(each, limit=limit) for each, limit in zip(members, limits, strict=True)]
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, bytes]:
-    """Where it starts, the number of its entries, and its bytes."""
+    """The directory's position, number of entries and bytes."""
     file.seek(0, os.SEEK_END)
     at = file.tell() - _END.size
     if at < 0:
@@ -172,7 +171,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, bytes]:
 
 
 def _wide_end(file: BinaryIO, at: int) -> tuple[int, ...] | None:
-    """The end record of an archive of gigabytes, and its place; None if there is none."""
+    """Position and end record of a 64-bit archive; None if it is not one."""
     if at < _END_64.size:
         return None
     file.seek(at)
@@ -189,7 +188,7 @@ def _wide_end(file: BinaryIO, at: int) -> tuple[int, ...] | None:
 
 
 def _entry(data: bytes, at: int) -> tuple[_Member, int]:
-    """A member, and where the next entry is."""
+    """A member, and the position of the next entry."""
     if at + _ENTRY.size > len(data):
         raise ValueError("its directory is damaged")
     fields = _ENTRY.unpack_from(data, at)
@@ -201,7 +200,7 @@ def _entry(data: bytes, at: int) -> tuple[_Member, int]:
         raise ValueError("its directory is damaged")
     text = name.decode()
     if method != 0 or flags & ~_STREAMED:
-        raise ValueError(f"its member {text} is compressed or encrypted; models are stored plainly")
+        raise ValueError(f"its member {text} is compressed or encrypted; models are not")
     size, packed, offset = _widened([size, packed, offset], extra)
     if size != packed:
         raise ValueError(f"its member {text} has two sizes")
@@ -209,9 +208,9 @@ def _entry(data: bytes, at: int) -> tuple[_Member, int]:
 
 
 def _widened(numbers: list[int], extra: bytes) -> list[int]:
-    """The numbers; those beyond 32 bits are taken from the extra field, in their order there.
+    """The numbers, with those beyond 32 bits taken from the extra field in order.
 
-    Python before 3.11.4 repeats both sizes there, whatever they are (CPython issue 103861).
+    Python before 3.11.4 always repeats both sizes there (CPython issue 103861).
     """
     count = numbers.count(_WIDE)
     if not count and extra == struct.pack("<2H2Q", 1, 16, *numbers[:2]):
@@ -231,32 +230,34 @@ def _header(file: BinaryIO, member: _Member, dtypes: tuple[str, ...]) -> Header:
     lead = _read(file, min(len(_MAGIC) + 2, member.size))
     length = int.from_bytes(lead[len(_MAGIC) :], "little")
     if not lead.startswith(_MAGIC) or length > min(_LONGEST_HEADER, member.size - len(lead)):
-        raise ValueError("it has no header of NumPy's, version 1.0")
+        raise ValueError("it has no NumPy header of version 1.0")
     text = _read(file, length)
     found = _HEADER.fullmatch(text.decode("latin-1"))
     if found is None:
-        raise ValueError("its header is not as NumPy writes it for arrays of numbers in C order")
+        raise ValueError("its header is not NumPy's for arrays of numbers in C order")
     dtype, shape = found[1], tuple(int(n) for n in found[2].replace(",", " ").split())
     size = _item_size(dtype, dtypes) * prod(shape)
     if len(lead) + length + size != member.size:
-        raise ValueError(f"it has {member.size} bytes, not those of {shape} numbers {dtype}")
+        raise ValueError(
+            f"its size of {member.size} bytes does not match shape {shape} and type {dtype}"
+        )
     before = zlib.crc32(text, zlib.crc32(lead))
     return Header(dtype, shape, at + len(lead) + length, size, before, member.crc)
 
 
 def _item_size(dtype: str, legal: tuple[str, ...]) -> int:
-    """Bytes of one item. ValueError for types that are not legal."""
+    """The bytes of one item. Raises ValueError if the type is not legal."""
     text = re.fullmatch(r"<U(\d{1,9})", dtype) if "<U" in legal else None
     if text is not None:
         return 4 * int(text[1])
     if dtype not in legal:
-        hint = ": no Python objects are loaded (allow_pickle=False)" if "O" in dtype else ""
+        hint = ": Python objects are not loaded (allow_pickle=False)" if "O" in dtype else ""
         raise ValueError(f"its type is {dtype!r}, not {' or '.join(legal)}{hint}")
     return np.dtype(dtype).itemsize
 
 
 def _data_of(file: BinaryIO, member: _Member) -> int:
-    """Where the member's bytes are, to which `file` is set. Its local header must agree."""
+    """Moves `file` to the member's bytes; returns their position. Checks the local header."""
     file.seek(member.offset)
     fields = _LOCAL.unpack(_read(file, _LOCAL.size))
     mark, flags, method, crc, packed, size, n_name, n_extra = (
@@ -266,9 +267,9 @@ def _data_of(file: BinaryIO, member: _Member) -> int:
     if mark != b"PK\x03\x04" or method or at + member.size > member.limit:
         raise ValueError("its local header is damaged")
     name, extra = _read(file, n_name), _read(file, n_extra)
-    told = (name, flags, crc, *_widened([size, packed], extra))
+    local = (name, flags, crc, *_widened([size, packed], extra))
     known = (member.name.encode(), member.flags, member.crc, member.size, member.size)
-    n_known = 2 if flags & _STREAMED else len(known)  # sizes follow what is streamed
-    if told[:n_known] != known[:n_known]:
-        raise ValueError("its local header is not that of the archive's directory")
+    n_known = 2 if flags & _STREAMED else len(known)  # the sizes of streamed data follow it
+    if local[:n_known] != known[:n_known]:
+        raise ValueError("its local header does not match the archive's directory")
     return at

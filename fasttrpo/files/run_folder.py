@@ -1,5 +1,5 @@
-"""The files of a run's folder: what they are called, and the JSON ones read with every value
-checked. A folder may be damaged, or somebody else's: nothing in it is believed.
+"""The names of the files in a run's folder, and reading of its JSON files. A folder may be damaged
+or from somebody else, so every value is checked.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ MODEL = "model.npz"
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations.csv"
 ERROR = "error.txt"
-# Of a folder of many seeds.
+# In a folder of several seeds.
 SUMMARY = "summary.json"
 
-LARGEST_JSON = 4 << 20  # bytes; ours have some kilobytes
+LARGEST_JSON = 4 << 20  # bytes; fasttrpo writes a few kilobytes
 DEEPEST = 20
 MOST_SETTINGS = 1000
 LONGEST_NAME = 4096
 LARGEST_COUNT = 2**63 - 1
 MOST_THREADS = 1024
 LARGEST = 1e300
-"""Of the numbers that are finite: sums and differences of such numbers do not overflow."""
+"""The largest finite number: sums and differences of such numbers do not overflow."""
 
 Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
 class DamagedError(UserError):
-    """A file of a run holds what no run can have written; the words name it and the reason."""
+    """A run's file has contents that no run can have written; the message names file and reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file. ValueError for what is no file (a folder, a pipe, which would
-    never end), and where the system does not tell.
+    """Whether the file exists. Raises ValueError if it is not a regular file (a folder, or a pipe,
+    which never ends) or cannot be examined.
     """
     try:
         mode = os.stat(path).st_mode
@@ -59,12 +59,12 @@ def is_there(path: Path) -> bool:
 
 
 def unreadable(path: Path, error: OSError) -> ValueError:
-    """What to raise where the system refuses."""
+    """The error for a file that the system does not let us read."""
     return UserError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is no such file. DamagedError for anything else."""
+    """Reads a JSON object; None if the file is missing. Raises DamagedError for anything else."""
     if not is_there(path):
         return None
     try:
@@ -79,14 +79,14 @@ def read_object(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise DamagedError(path, str(error)) from error
     if not isinstance(data, dict):
-        raise DamagedError(path, "it is no JSON object")
+        raise DamagedError(path, "it is not a JSON object")
     if _is_deeper(data, DEEPEST):
         raise DamagedError(path, f"it is nested more than {DEEPEST} levels deep")
     return data
 
 
 def _is_deeper(value: Any, most: int) -> bool:
-    """Whether there are more than `most` objects and lists within one another."""
+    """Whether objects and lists are nested more than `most` levels deep."""
     level = [value]
     for _ in range(most):
         within = [v.values() if isinstance(v, dict) else v for v in level]
@@ -95,8 +95,8 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
-    """config.json, or None if there is none. DamagedError names a value that cannot be; any may be
-    missing.
+    """Reads config.json; None if it is missing. Raises DamagedError for an invalid value; any value
+    may be missing.
     """
     config = read_object(path)
     if config is not None:
@@ -106,15 +106,15 @@ def read_config(path: Path) -> dict[str, Any] | None:
 
 
 def read_evaluation(path: Path) -> dict[str, Any] | None:
-    """evaluation.json, as `read_config` has it."""
-    told = read_object(path)
-    if told is not None:
-        check(path, told, _EVALUATION)
-    return told
+    """Reads evaluation.json, like `read_config`."""
+    evaluation = read_object(path)
+    if evaluation is not None:
+        check(path, evaluation, _EVALUATION)
+    return evaluation
 
 
 def check(path: Path, data: dict[str, Any], rules: Rules) -> None:
-    """DamagedError names the first value that breaks its rule."""
+    """Raises DamagedError for the first value that breaks its rule."""
     for name, (holds, words) in rules.items():
         if name in data and not holds(data[name]):
             raise DamagedError(path, f"{name} must be {words}, got {_short(data[name])}")
@@ -125,11 +125,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-# -- what a value must be -------------------------------------------------------------------------
+# -- rules for values -----------------------------------------------------------------------------
 
 
 def is_number(value: Any) -> bool:
-    """A number that can be calculated with; NaN and infinity are what training may give."""
+    """A number within `LARGEST`; NaN and infinity can result from training."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= LARGEST or value in (math.inf, -math.inf) or value != value

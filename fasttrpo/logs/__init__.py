@@ -1,1 +1,1 @@
-"""The log of a run, and the formats that it is written in."""
+"""The log of a run, and its formats."""

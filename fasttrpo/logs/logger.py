@@ -1,12 +1,12 @@
-"""The log of a run, with Stable-Baselines3's calls and tags: values by tag, to several formats.
+"""Logs values by tag to several formats, with Stable-Baselines3's calls and tags.
 
     from fasttrpo.logs.logger import configure
 
     model.set_logger(configure("logs", ["stdout", "csv", "tensorboard"]))
 
 In a callback `self.logger.record("custom/height", 1.5)` adds a value to the next `dump`, which
-`TRPO.learn` calls every `log_interval` iterations. Values are numbers and texts; TensorBoard also
-shows arrays, as histograms, and `Figure`, `Image`, `Video` and `HParam` (`fasttrpo.logs.media`).
+`TRPO.learn` calls every `log_interval` iterations. Values are numbers and strings; TensorBoard also
+shows arrays as histograms, and `Figure`, `Image`, `Video` and `HParam` (`fasttrpo.logs.media`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 DEBUG, INFO, WARN, ERROR, DISABLED = 10, 20, 30, 40, 50
 _IN_TERMINAL = ("stdout", "rows")
-# format -> (logger, its folder) -> the writer
+# Functions (logger, folder) -> writer.
 _FORMATS: dict[str, Callable[[Logger, Path], Any]] = {
     "stdout": lambda logger, folder: Box(logger.say),
     "rows": lambda logger, folder: Rows(logger.say),
@@ -60,19 +60,21 @@ def configure(
     format_strings: Sequence[str] | None = None,
     resumed: int = 0,
 ) -> Logger:
-    """A logger that writes into `folder`, which is made if there is none.
+    """Returns a logger that writes to `folder`, which is created if necessary.
 
     format_strings  any of "stdout" (a table per iteration), "rows" (a line per iteration), "log"
                     (the tables, in log.txt), "csv" (progress.csv), "json" (a JSON object per line,
                     progress.json) and "tensorboard" (an event file; the extra `tensorboard`);
                     None: stdout, log and csv
-    resumed         the steps that a run has behind it which goes on (`model.num_timesteps`): what
-                    the files tell of later ones is dropped; 0: they begin anew
+    resumed         `model.num_timesteps` of a run that continues: entries of later steps are
+                    removed from the files; 0: the files are overwritten
 
-    ValueError for other formats, and for files without a folder; TypeError for what is no list.
+    Raises ValueError for an unknown format and for files without a folder, TypeError for a string.
     """
     if isinstance(format_strings, str):
-        raise UserTypeError(f"format_strings is a list: configure(folder, [{format_strings!r}])")
+        raise UserTypeError(
+            f"format_strings must be a list: configure(folder, [{format_strings!r}])"
+        )
     formats = ("stdout", "log", "csv") if format_strings is None else tuple(format_strings)
     for name in formats:
         if name not in FORMATS:
@@ -84,9 +86,9 @@ def configure(
 
 
 class Logger:
-    """Values by tag, kept until `dump` writes them; `configure` makes one.
+    """Collects values by tag until `dump` writes them. Created by `configure`.
 
-    name_to_value  what the next `dump` will write
+    name_to_value  the values of the next `dump`
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class Logger:
         self.name_to_value: dict[str, Any] = {}
         self._name_to_count: dict[str, int] = {}
         self._excluded: dict[str, tuple[str, ...]] = {}
-        self._news: dict[str, Any] = {}
+        self._recorded: dict[str, Any] = {}
         self._warned: set[tuple[str, str]] = set()
         path = Path(folder or ".")
         if folder is not None:
@@ -115,28 +117,28 @@ class Logger:
         return bool(self._writers)
 
     def say(self, text: str) -> None:
-        """One message on the terminal, above a progress bar if there is one."""
+        """Prints a message on the terminal, above a progress bar if there is one."""
         self.print(text)
 
     def record(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
-        """A value for the next `dump`; the last one of a key counts.
+        """Sets a value of the next `dump`, replacing an earlier one of the same key.
 
-        exclude  formats that are not to show it
+        exclude  formats that do not show it
         """
-        self._news[key] = value
+        self._recorded[key] = value
         self.put(key, value, exclude)
 
     def put(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
-        """The same, for what is in the iteration's record anyway."""
+        """The same, for values that the iteration's record contains already."""
         self.name_to_value[key] = value
         excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
-        # One format in Stable-Baselines3's eyes, where a script says either.
+        # Stable-Baselines3 treats both as one format; scripts name either.
         self._excluded[key] = (*excluded, *_TABLES) if {*excluded} & {*_TABLES} else excluded
 
     def record_mean(
         self, key: str, value: float | None, exclude: str | Sequence[str] | None = None
     ) -> None:
-        """The same, but `dump` writes the mean of the values since the last one; None is none."""
+        """The same, but `dump` writes the mean of the values since the last one. Ignores None."""
         if value is None:
             return
         count = self._name_to_count.get(key, 0)
@@ -145,9 +147,9 @@ class Logger:
         self._name_to_count[key] = count + 1
 
     def dump(self, step: int = 0) -> None:
-        """Writes what was recorded, under that step (`model.num_timesteps`), and forgets it.
+        """Writes and clears the recorded values.
 
-        Files have it as time/total_timesteps, unless that was recorded itself.
+        step  `model.num_timesteps`; written as time/total_timesteps unless that was recorded
         """
         if self.level == DISABLED:
             return
@@ -158,9 +160,7 @@ class Logger:
         self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
 
     def _shown_by(self, name: str) -> list[str]:
-        """The keys that a format has to show. A warning, one by format and key, tells of media that
-        it cannot show.
-        """
+        """The keys that a format shows. Warns once per key of media that it cannot show."""
         keys = []
         for key, value in self.name_to_value.items():
             if name in self._excluded[key]:
@@ -171,27 +171,27 @@ class Logger:
             elif name != "rows" and (name, key) not in self._warned:
                 self._warned.add((name, key))
                 warnings.warn(
-                    f"the log format {name!r} cannot show {key!r}, of type {kind}: it is left out; "
-                    f"record(..., exclude={name!r}) says that this is meant",
+                    f"the log format {name!r} cannot show {key!r}, of type {kind}, and omits it; "
+                    f"record(..., exclude={name!r}) silences this warning",
                     UserWarning,
                     stacklevel=4,
                 )
         return keys
 
-    def take_news(self) -> dict[str, Any]:
-        """The numbers and texts that were recorded since the last call, dumped or not: for the
-        iteration's record, which pictures and arrays would make large.
+    def take_recorded(self) -> dict[str, Any]:
+        """Returns and clears the numbers and strings recorded since the last call, dumped or not,
+        for the iteration's record. Pictures and arrays would make that large.
         """
-        news = {key: plain(value) for key, value in self._news.items()}
-        self._news = {}
+        recorded = {key: plain(value) for key, value in self._recorded.items()}
+        self._recorded = {}
         return {
             key: value
-            for key, value in news.items()
+            for key, value in recorded.items()
             if key not in _TAGS.values() and (value is None or isinstance(value, str | Number))
         }
 
     def log(self, *args: Any, level: int = INFO) -> None:
-        """Prints the arguments, if the level is not below the logger's and it has a terminal."""
+        """Prints the arguments if the level is high enough and the logger prints to a terminal."""
         if self.level <= level and any(name in self._writers for name in _IN_TERMINAL):
             self.say(" ".join(map(str, args)))
 
@@ -212,7 +212,7 @@ class Logger:
         self.log(*args, level=ERROR)
 
     def set_level(self, level: int) -> None:
-        """What is of a lower level is not printed; DISABLED stops `dump` too."""
+        """Messages of a lower level are not printed; DISABLED stops `dump` too."""
         self.level = level
 
     def get_dir(self) -> str | None:
@@ -226,34 +226,34 @@ class Logger:
 
 
 def for_learning(verbose: int, folder: str | None, name: str, resumed: int | None) -> Logger:
-    """The logger of one `learn`: tables if `verbose`, TensorBoard if there is a `folder`.
+    """The logger of one `learn`: prints tables if `verbose`, logs to TensorBoard if given a folder.
 
-    TensorBoard's run is the folder name_N, N one more than there is, or the last if the run goes
-    on (from `resumed` steps), unless that is a link, which may lead anywhere.
+    The TensorBoard run is a new folder name_N with the next free N, or the last one if the run
+    continues (from `resumed` steps) and that is not a link, which could lead anywhere.
     """
     formats = ["stdout"] if verbose else []
     if folder is None:
         return Logger(None, formats)
     last = max(_runs(Path(folder), name), default=0)
     path, following = (Path(folder) / f"{name}_{number}" for number in (last, last + 1))
-    goes_on = resumed is not None and last > 0 and not path.is_symlink()
-    return Logger(path if goes_on else following, [*formats, "tensorboard"], resumed or 0)
+    continues = resumed is not None and last > 0 and not path.is_symlink()
+    return Logger(path if continues else following, [*formats, "tensorboard"], resumed or 0)
 
 
 def _runs(folder: Path, name: str) -> list[int]:
-    """The numbers there are; the name may have folders and any signs in it."""
+    """The existing numbers. The name can contain folders and special characters."""
     first = folder / f"{name}_"
     ends = (p.name.removeprefix(first.name) for p in first.parent.glob(f"{escape(first.name)}*"))
     return [int(end) for end in ends if end.isdecimal()]
 
 
-# -- loggers of Stable-Baselines3's ----------------------------------------------------------------
+# -- Stable-Baselines3 loggers ---------------------------------------------------------------------
 
 
 class WrappedLogger(Logger):
-    """Hands what it dumps on to a logger of Stable-Baselines3's, of a script that made one.
+    """Passes its values to a Stable-Baselines3 logger that a script created.
 
-    given  the one that was passed, whose formats write
+    given  that logger, whose formats write the values
     """
 
     def __init__(self, given: Any) -> None:
@@ -262,27 +262,27 @@ class WrappedLogger(Logger):
 
     @property
     def has_writers(self) -> bool:
-        """The other one's are not asked."""
+        """Always True, because the other logger's formats are unknown."""
         return True
 
     def dump(self, step: int = 0) -> None:
-        """Writes what was recorded here or there."""
+        """Writes what was recorded by either logger."""
         for key, value in self.name_to_value.items():
             self.given.record(key, value, exclude=self._excluded[key])
         super().dump(step)
         self.given.dump(step)
 
     def log(self, *args: Any, level: int = INFO) -> None:
-        """As the other one does."""
+        """Calls the other logger."""
         self.given.log(*args, level=level)
 
     def set_level(self, level: int) -> None:
-        """Of both."""
+        """Sets the level of both loggers."""
         super().set_level(level)
         self.given.set_level(level)
 
     def close(self) -> None:
-        """Closes the other one's files."""
+        """Closes the other logger's files."""
         self.given.close()
 
 
@@ -290,22 +290,21 @@ _THEIRS = ("record", "dump", "log", "set_level", "get_dir", "close")
 
 
 def as_logger(logger: Any) -> Logger:
-    """A logger of ours as it is, one of Stable-Baselines3's with our calls: it is known by its
-    methods. TypeError for what is neither.
+    """Returns the logger itself, or wraps a Stable-Baselines3 logger, which is recognised by its
+    methods. Raises TypeError for other objects.
     """
     if isinstance(logger, Logger):
         return logger
     if isinstance(logger, type) or not all(hasattr(logger, name) for name in _THEIRS):
         raise UserTypeError(
-            f"set_logger takes what fasttrpo.configure(...) returns, got {logger!r}"
+            f"set_logger needs a logger from fasttrpo.configure(...), got {logger!r}"
         )
     return WrappedLogger(logger)
 
 
 # -- a record's tags ------------------------------------------------------------------------------
 
-# Keys of a record that have a tag in Stable-Baselines3's logs, where the others are not shown in
-# its tables.
+# Keys of a record that have a tag in Stable-Baselines3's logs. Its tables show only these.
 _TAGS = {
     "iteration": "time/iterations",
     "num_timesteps": "time/total_timesteps",
@@ -325,20 +324,20 @@ _KEYS = {tag: key for key, tag in _TAGS.items()}
 
 
 def key_of(tag: str) -> str:
-    """The key in a record that `log_record` gave the tag: return_mean of rollout/ep_rew_mean."""
+    """The record's key of a tag of `log_record`: return_mean for rollout/ep_rew_mean."""
     group, _, name = tag.rpartition("/")
     return _KEYS.get(tag, name if group in ("rollout", "time", "train") else tag)
 
 
 def log_record(logger: Logger, record: dict[str, Any]) -> None:
-    """Puts an iteration's record into the log. What is not a number yet (nan) is left out."""
+    """Adds an iteration's record to the log, except values that are nan."""
     for key, value in record.items():
         if "/" in key or (isinstance(value, float) and value != value):
             continue
         tag = _TAGS.get(key)
         group = _GROUPS.get(key, "time" if key.startswith("seconds_") else "train")
         excluded: tuple[str, ...] = () if tag else _TABLES
-        # TensorBoard would have a page of texts, a new one in each iteration.
+        # TensorBoard would show a page of text, with a new entry for each iteration.
         excluded += ("tensorboard",) if isinstance(value, str) else ()
         logger.put(tag or f"{group}/{key}", value, exclude=excluded)
     logger.put("train/n_updates", record["iteration"])

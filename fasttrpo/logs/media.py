@@ -1,10 +1,10 @@
-"""What a log can hold beside numbers and texts, for TensorBoard: pictures, videos, settings.
+"""Values of a log other than numbers and strings, for TensorBoard: pictures, videos, settings.
 
     from fasttrpo.logs.logger import Figure, HParam, Image, Video
 
     self.logger.record("trajectory", Figure(figure), exclude=("stdout", "log", "json", "csv"))
 
-Stable-Baselines3's classes of these names serve as well: they are known by their attributes.
+Stable-Baselines3's classes of these names work too; they are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Video:
-    """frames (N, T, channels, height, width), of N videos side by side: uint8, or 0 to 1."""
+    """N videos in a grid: frames (N, T, channels, height, width), uint8 or 0 to 1."""
 
     frames: Any
     fps: float = 4
@@ -24,7 +24,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Figure:
-    """matplotlib's figure, or a list of such of one size; `close`: in pyplot, once it is drawn."""
+    """A matplotlib figure, or a list of figures of one size; `close` closes it in pyplot."""
 
     figure: Any
     close: bool = True
@@ -32,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Image:
-    """uint8, or 0 to 1; dataformats says which axis is what: CHW, HWC, HW, NCHW, NHWC, ..."""
+    """A picture, uint8 or 0 to 1; dataformats names its axes: CHW, HWC, HW, NCHW, NHWC, ..."""
 
     image: Any
     dataformats: str = "HWC"
@@ -40,7 +40,7 @@ class Image:
 
 @dataclass(frozen=True)
 class HParam:
-    """A run's settings, and the tags of the scalars that it is judged by (with any values)."""
+    """A run's settings, and the tags of the scalars to judge it by (with any values)."""
 
     hparam_dict: Mapping[str, Any]
     metric_dict: Mapping[str, float]
@@ -52,7 +52,7 @@ _ATTRIBUTES = {
 
 
 def medium(value: Any) -> str:
-    """Which of these it is, ours or Stable-Baselines3's; "" for anything else."""
+    """The name of its class, fasttrpo's or Stable-Baselines3's; "" for other values."""
     for kind in type(value).__mro__:
         attributes = _ATTRIBUTES.get(kind.__name__)
         if attributes and all(hasattr(value, name) for name in attributes):

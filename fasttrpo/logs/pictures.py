@@ -14,7 +14,7 @@ _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's number for them
 
 
 def tiled(frames: np.ndarray) -> np.ndarray:
-    """E pictures (E, height, width, depth) as one, in rows, as many as columns or one more."""
+    """Arranges E pictures (E, height, width, depth) in an approximately square grid."""
     n_rows = math.ceil(math.sqrt(len(frames)))
     n_columns = math.ceil(len(frames) / n_rows)
     height, width, depth = frames.shape[1:]
@@ -25,7 +25,7 @@ def tiled(frames: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(values: np.ndarray) -> np.ndarray:
-    """Pixels as uint8: of other types, 0 to 1 become 0 to 255."""
+    """Converts pixels to uint8; other types range from 0 to 1."""
     if values.dtype == np.uint8:
         return values
     scaled = np.asarray(values, np.float64) * 255
@@ -33,15 +33,15 @@ def as_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def png(frames: np.ndarray, fps: float = 1.0) -> bytes:
-    """Pictures (T, height, width, depth) uint8 as one PNG, an animated one if T > 1.
+    """Encodes pictures (T, height, width, depth) uint8 as a PNG, animated if T > 1.
 
     depth  1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity
     fps    pictures per second
 
-    ValueError for another form. The format: https://www.w3.org/TR/png-3/
+    Raises ValueError for other shapes. The format: https://www.w3.org/TR/png-3/
     """
     if frames.ndim != 4 or frames.shape[3] not in _COLOURS or 0 in frames.shape:
-        raise UserError(f"pictures have 1 to 4 channels, got an array of shape {frames.shape}")
+        raise UserError(f"pictures must have 1 to 4 channels, got an array of shape {frames.shape}")
     n_frames, height, width, depth = frames.shape
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[depth], 0, 0, 0)
     parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header)]
@@ -54,14 +54,14 @@ def png(frames: np.ndarray, fps: float = 1.0) -> bytes:
 
 
 def _milliseconds(fps: float) -> int:
-    """How long each picture is shown."""
+    """The duration of each picture."""
     if not fps > 0:
         raise UserError(f"fps must be a number > 0, got {fps!r}")
     return min(max(round(1000 / fps), 1), 2**16 - 1)
 
 
 def _animation(frames: np.ndarray, delay: int) -> list[bytes]:
-    """A frame's control and its data each; all but the first one's data are numbered as well."""
+    """The control and data chunk of each frame; all except the first data chunk are numbered."""
     height, width = frames.shape[1:3]
     chunks, number = [], 0
     for frame in frames:
@@ -77,7 +77,7 @@ def _animation(frames: np.ndarray, delay: int) -> list[bytes]:
 
 
 def _packed(frame: np.ndarray) -> bytes:
-    """Rows one by one, each behind the number of its filter: 0, none."""
+    """The compressed rows, each preceded by the number of its filter: 0, none."""
     return zlib.compress(np.pad(frame.reshape(len(frame), -1), ((0, 0), (1, 0))).tobytes())
 
 

@@ -1,5 +1,5 @@
-"""What TensorBoard shows of a value: numbers as scalars, arrays as histograms, texts, pictures,
-videos (as animated PNG), and a run's settings. In the package tensorboard's own messages.
+"""TensorBoard's summaries of values: numbers as scalars, arrays as histograms, strings, pictures,
+videos (as animated PNG) and a run's settings. Uses the package tensorboard's message types.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ N_BINS = 30  # as many as TensorBoard shows
 
 
 def of(tag: str, value: Any) -> list[Any]:
-    """The summary's values for one value of the log. ValueError (or what the value itself raises)
-    says why there is none.
+    """The summary's values for one value of the log. Raises ValueError, or an error of the value
+    itself, if it cannot be shown.
     """
     kind = medium(value)
     if kind:
@@ -31,11 +31,11 @@ def of(tag: str, value: Any) -> list[Any]:
         return [_value(tag, simple_value=float(value))]
     if hasattr(value, "__array__"):
         return [_value(tag, histo=_histogram(array_of(value)))]
-    raise UserError("it is neither a number, an array, a text nor one of fasttrpo.logs.media's")
+    raise UserError("it is not a number, an array, a string or a class of fasttrpo.logs.media")
 
 
 def array_of(value: Any) -> np.ndarray:
-    """NumPy's array of anything like one, PyTorch's tensors among them."""
+    """Converts anything like an array, including PyTorch tensors, to NumPy."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
@@ -49,7 +49,7 @@ def _value(tag: str, **content: Any) -> Any:
 
 
 def _histogram(array: np.ndarray) -> Any:
-    """Of the finite numbers."""
+    """A histogram of the finite numbers."""
     from tensorboard.compat.proto.summary_pb2 import HistogramProto
 
     values = np.asarray(array, np.float64).ravel()
@@ -70,7 +70,7 @@ def _histogram(array: np.ndarray) -> Any:
 
 
 def _bins(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and upper limits: one bin where numbers are too near or too far apart for more."""
+    """Counts and upper limits; one bin if the numbers are too close together or too far apart."""
     low, high = values.min(), values.max()
     if low == high:
         low, high = low - 0.5, high + 0.5
@@ -140,7 +140,7 @@ def _figure(tag: str, value: Any) -> list[Any]:
 
 
 def _drawn(figure: Any) -> np.ndarray:
-    """(height, width, 4); a window that shows the figure goes on showing it."""
+    """Draws the figure, (height, width, 4), without affecting a window that shows it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     before = figure.canvas
@@ -153,23 +153,23 @@ def _drawn(figure: Any) -> np.ndarray:
 
 
 def _settings(tag: str, value: Any) -> list[Any]:
-    """Under names of the plugin's own, whatever the tag."""
+    """The plugin's values, under its own names instead of the tag."""
     from tensorboard.plugins.hparams import api_pb2 as api
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams import plugin_data_pb2 as data
 
-    begun, infos = data.SessionStartInfo(), []
+    start, infos = data.SessionStartInfo(), []
     for name, setting in value.hparam_dict.items():
         if setting is not None:
             field, kind, setting = _typed(plain(setting))
-            setattr(begun.hparams[name], field, setting)
+            setattr(start.hparams[name], field, setting)
             infos.append(api.HParamInfo(name=name, type=kind))
     metrics = [api.MetricInfo(name=api.MetricName(tag=name)) for name in value.metric_dict]
     run = api.Experiment(hparam_infos=infos, metric_infos=metrics)
     ended = data.SessionEndInfo(status="STATUS_SUCCESS")
     parts = {
         metadata.EXPERIMENT_TAG: data.HParamsPluginData(experiment=run),
-        metadata.SESSION_START_INFO_TAG: data.HParamsPluginData(session_start_info=begun),
+        metadata.SESSION_START_INFO_TAG: data.HParamsPluginData(session_start_info=start),
         metadata.SESSION_END_INFO_TAG: data.HParamsPluginData(session_end_info=ended),
     }
     contents = {name: part.SerializeToString() for name, part in parts.items()}

@@ -1,7 +1,7 @@
-"""Where a log's values go: the terminal, CSV, JSON lines, TensorBoard. One class for each format.
+"""Writes a log's values to the terminal, CSV, JSON lines and TensorBoard, a class for each format.
 
-Each has `write(values, step)` and `close()`. `values` maps tags, such as train/value_loss, to
-numbers or texts.
+Each has `write(values, step)` and `close()`. `values` maps tags such as train/value_loss to numbers
+or strings.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def table_header() -> str:
 
 
 def table_row(values: dict[str, Any]) -> str:
-    """One iteration as a line; what there is not yet, a return say, is nan."""
+    """One iteration as a line; missing values, such as the first returns, are nan."""
     cells = [format(values[tag], form) if tag in values else "nan" for _, tag, form in _COLUMNS]
     return " ".join(f"{cell:>{_WIDTH}}" for cell in cells)
 
@@ -56,15 +56,15 @@ class Rows:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._begun = False
+        self._has_header = False
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """One row, the first below a header; nothing where no iteration ended."""
+        """Prints a row, and a header before the first; nothing if no iteration ended."""
         if "time/iterations" not in values:
             return
-        if not self._begun:
+        if not self._has_header:
             self._say(table_header())
-        self._begun = True
+        self._has_header = True
         self._say(table_row(values))
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ class Rows:
 # -- Stable-Baselines3's table ---------------------------------------------------------------------
 
 _INDENT = "   "
-_LONGEST = 36  # what is longer is cut
+_LONGEST = 36  # longer texts are shortened
 
 
 def box(values: dict[str, Any]) -> str:
-    """The values in a frame, each below the part of its tag that stands before the slash."""
+    """The values in a frame, grouped by the part of the tag before the slash."""
     lines: list[tuple[str, str]] = []
     heading = ""
     for tag, value in sorted(values.items()):
@@ -86,14 +86,14 @@ def box(values: dict[str, Any]) -> str:
         if slash and group != heading:
             heading = group
             lines.append((_cut(f"{group}/"), ""))
-        lines.append((_cut(_INDENT + name if slash else name), _cut(_in_words(value))))
+        lines.append((_cut(_INDENT + name if slash else name), _cut(_as_text(value))))
     left, right = (max(len(line[i]) for line in lines) for i in (0, 1))
     dashes = "-" * (left + right + 7)
     return "\n".join([dashes, *(f"| {a:<{left}} | {b:<{right}} |" for a, b in lines), dashes])
 
 
-def _in_words(value: Any) -> str:
-    # In one line: a text or an array may have more.
+def _as_text(value: Any) -> str:
+    # Joined to one line, because strings and arrays may have several.
     return f"{value:.3g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
@@ -118,56 +118,56 @@ class Box:
 # -- files ----------------------------------------------------------------------------------------
 
 
-_STEPS = ("num_timesteps", "time/total_timesteps")  # the column, in a record's words or by tag
+_STEPS = ("num_timesteps", "time/total_timesteps")  # the column, by key or by tag
 
 
 def _with_steps(values: dict[str, Any], step: int) -> dict[str, Any]:
-    """With the steps of a callback's own `dump(step)`: a run that goes on has to know them."""
+    """Adds the steps of a callback's own `dump(step)`, which a resumed run needs."""
     known = not step or any(name in values for name in _STEPS)
     return values if known else {**values, _STEPS[1]: step}
 
 
-def _begun(path: Path, text: str) -> Any:
-    """A new file with that text in place of whatever `path` was, open for `append`."""
+def _created(path: Path, text: str) -> Any:
+    """Replaces the file by one with this text, opened for `append`."""
     write_text(path, text)
     return open_to_append(path)
 
 
 class TextFile:
-    """A file that texts are added to; base class of those that make them.
+    """Base class of files to which entries are appended.
 
-    resumed  the steps that a run had which goes on: its texts up to there are kept; 0: none is
+    resumed  steps of a run that continues: earlier entries are kept; 0: none
     """
 
-    whole: re.Pattern
-    """finds one text in the file, whole"""
+    entry: re.Pattern
+    """matches a complete entry of the file"""
 
     def __init__(self, path: Path, resumed: int = 0) -> None:
         self._path = path
         text = ""
         if resumed and path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")  # a kill may cut a letter
-        self._file = _begun(path, self._kept(text, resumed))
+            text = path.read_text(encoding="utf-8", errors="replace")  # a kill may split a letter
+        self._file = _created(path, self._kept(text, resumed))
 
     def _kept(self, text: str, steps: int) -> str:
-        """Without what was written later, and will be again, or was cut short by a kill."""
+        """The text without incomplete entries, and without later ones, which will be repeated."""
         end = 0
-        for found in self.whole.finditer(text):
+        for found in self.entry.finditer(text):
             if self.steps(found[0]) > steps:
                 break
             end = found.end()
         return text[:end]
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """One text, in the file when this returns. SaveError where the disk is full."""
+        """Appends an entry, and flushes it. Raises SaveError if the disk is full."""
         append(self._file, self._path, self.text(_with_steps(values, step)) + "\n")
 
     def text(self, values: dict[str, Any]) -> str:
-        """What to write of them."""
+        """The entry for the values."""
         raise NotImplementedError
 
     def steps(self, text: str) -> float:
-        """How many steps the run had when that was written; 0 where it does not tell."""
+        """The steps of the run in an entry; 0 if it does not contain them."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class TextFile:
 class BoxFile(TextFile):
     """Stable-Baselines3's tables."""
 
-    whole = re.compile(r"^(-+\n)(?:\|.*\n)+\1", re.MULTILINE)
+    entry = re.compile(r"^(-+\n)(?:\|.*\n)+\1", re.MULTILINE)
     _STEPS = re.compile(r"^\|\s+total_timesteps\s+\|\s+(\d+)", re.MULTILINE)
 
     def text(self, values: dict[str, Any]) -> str:
@@ -186,26 +186,26 @@ class BoxFile(TextFile):
         return box(values)
 
     def steps(self, text: str) -> float:
-        """From its row total_timesteps."""
+        """The steps in the row total_timesteps."""
         found = self._STEPS.search(text)
         return float(found[1]) if found else 0
 
 
 class JsonLines(TextFile):
-    """One JSON object per line; nan and infinity, which JSON has not, are null."""
+    """One JSON object per line. nan and infinity, which JSON lacks, become null."""
 
-    whole = re.compile(r".*\n")
+    entry = re.compile(r".*\n")
 
     def text(self, values: dict[str, Any]) -> str:
         """An object."""
         return json.dumps({key: _for_json(value) for key, value in values.items()})
 
     def steps(self, text: str) -> float:
-        """From its time/total_timesteps."""
+        """The steps in time/total_timesteps."""
         try:
             return float(json.loads(text).get("time/total_timesteps", 0))
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            return math.inf  # not a line of ours
+            return math.inf  # not written by this class
 
 
 def _for_json(value: Any) -> Any:
@@ -219,23 +219,22 @@ def _for_json(value: Any) -> Any:
 
 
 class ProgressFile:
-    """A CSV file with one line per record. Keys that come later get columns of their own, which
-    are empty in the lines before; so are those that a record does not have.
+    """A CSV file with one line per record. New keys add columns, which are empty in earlier lines;
+    so are the columns of keys that a record lacks.
 
-    Each line is on the disk's side of Python's buffers before `write` returns, so that a run
-    can be watched, and read after a kill.
+    `write` flushes each line, so that a running or killed run can be read.
 
-    resumed  the steps that a run had which goes on: its lines up to there are kept; 0: none is
+    resumed  steps of a run that continues: earlier lines are kept; 0: none
     """
 
     def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
         self._path = Path(path)
         kept = _rows_of(self._path, resumed) if resumed else None
         self._header = kept[0] if kept else []
-        self._file = _begun(self._path, _as_csv(kept) if kept else "")
+        self._file = _created(self._path, _as_csv(kept) if kept else "")
 
     def write(self, record: dict[str, Any], step: int = 0) -> None:
-        """One line. SaveError where the disk is full."""
+        """Appends a line. Raises SaveError if the disk is full."""
         record = _with_steps(record, step)
         new = [key for key in record if key not in self._header]
         if new and self._header:
@@ -249,9 +248,9 @@ class ProgressFile:
         self._header = self._header or new
 
     def _widen(self, new: list[str]) -> None:
-        """Adds columns: the file is written anew in one go, so that a kill finds it whole."""
+        """Adds columns by replacing the file atomically."""
         header, rows = [*self._header, *new], _rows_of(self._path)
-        file = _begun(self._path, _as_csv([header, *(rows[1:] if rows else [])]))
+        file = _created(self._path, _as_csv([header, *(rows[1:] if rows else [])]))
         self._file.close()
         self._file, self._header = file, header
 
@@ -267,13 +266,13 @@ class ProgressFile:
 
 
 def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
-    """The header and the rows, but for one that a kill cut short; None if there is no header.
+    """The header and the complete rows; None if there is no header.
 
-    steps  of a run: the rows up to there
+    steps  omits rows of later steps
     """
     if not path.is_file():
         return None
-    # A kill may cut a letter, too.
+    # A kill may split a character.
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
         lines = [line for line in file if line.endswith("\n")]
     try:
@@ -287,7 +286,7 @@ def _rows_of(path: Path, steps: int | None = None) -> list[list[str]] | None:
 
 
 def _parsed(lines: list[str]) -> list[list[str]]:
-    """The rows, however long their fields are. csv.Error for what is no CSV."""
+    """The rows, with fields of any length. Raises csv.Error for invalid CSV."""
     before = csv.field_size_limit(2**31 - 1)
     try:
         return list(csv.reader(lines))
@@ -296,15 +295,15 @@ def _parsed(lines: list[str]) -> list[list[str]]:
 
 
 def _steps_in(cell: str) -> float:
-    """Steps as a callback may have recorded them, 1e3 say; 0 where it does not tell."""
+    """The steps, which a callback may have recorded as 1e3; 0 for an empty cell."""
     try:
         return float(cell or 0)
-    except ValueError:  # not a line of ours
+    except ValueError:  # not written by this class
         return math.inf
 
 
 def _as_csv(rows: list[list[str]]) -> str:
-    """The rows, each as wide as the first."""
+    """The rows as CSV, padded to the width of the first."""
     width = len(rows[0])
     text = io.StringIO(newline="")
     csv.writer(text).writerows([*row, *[""] * (width - len(row))] for row in rows)
@@ -312,9 +311,7 @@ def _as_csv(rows: list[list[str]]) -> str:
 
 
 def tensorboard_parts() -> tuple[Any, Any, Any]:
-    """What event files are written with: event_pb2, summary_pb2, EventFileWriter. ImportError says
-    what to install.
-    """
+    """event_pb2, summary_pb2 and EventFileWriter. Raises ImportError if the package is missing."""
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -326,40 +323,36 @@ def tensorboard_parts() -> tuple[Any, Any, Any]:
 
 
 class TensorBoard:
-    """A folder's event file for TensorBoard, of what it can show (`summaries`): there is a warning,
-    one by tag, for any other value.
+    """An event file for TensorBoard, written by the package tensorboard. Warns once per tag of
+    values that TensorBoard cannot show (`summaries`). Raises ImportError without the package.
 
-    resumed  the steps that a run had which goes on: TensorBoard shows none of the later ones that
-             files in the folder have
-
-    Written by the package tensorboard itself, which needs no other. ImportError says how to
-    install it.
+    resumed  steps of a run that continues: TensorBoard hides later events of files in the folder
     """
 
     def __init__(self, folder: Path, resumed: int = 0) -> None:
         event_pb2, summary_pb2, EventFileWriter = tensorboard_parts()
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._path = folder / "events.out.tfevents.*"
-        # With a suffix that nobody can foresee: the file is opened through a link of its name.
+        # The suffix is unpredictable, because the file is opened even through a link of its name.
         self._file = EventFileWriter(str(folder), filename_suffix=f".{os.urandom(8).hex()}")
         self._warned: set[str] = set()
         if resumed:
-            begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._add(step=resumed + 1, session_log=begun)
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(step=resumed + 1, session_log=start)
 
     def _add(self, **content: Any) -> None:
-        """One event, in the file when this returns. SaveError where the disk is full."""
+        """Writes and flushes an event. Raises SaveError if the disk is full."""
         with saving(self._path):
             self._file.add_event(self._event(wall_time=time.time(), **content))
             self._file.flush()
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """One event, as `_add` has it."""
+        """Writes an event with all values that can be shown."""
         shown = [each for tag, value in values.items() for each in self._summaries(tag, value)]
         self._add(step=step, summary=self._summary(value=shown))
 
     def _summaries(self, tag: str, value: Any) -> list[Any]:
-        """Of one value; none of what cannot be shown: a log must not end a run."""
+        """A value's summaries; none if it cannot be shown, because a log must not end a run."""
         from fasttrpo.logs import summaries
 
         try:
@@ -369,13 +362,13 @@ class TensorBoard:
                 self._warned.add(tag)
                 kind, reason = type(value).__name__, " ".join(str(error).split())
                 warnings.warn(
-                    f"TensorBoard cannot show {tag!r}, of type {kind}: {reason}; it is left out",
+                    f"TensorBoard cannot show {tag!r}, of type {kind}, and omits it: {reason}",
                     UserWarning,
                     stacklevel=6,
                 )
             return []
 
     def close(self) -> None:
-        """Closes the file. SaveError as `write` has it."""
+        """Closes the file. Raises SaveError if the disk is full."""
         with saving(self._path):
             self._file.close()

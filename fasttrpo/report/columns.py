@@ -1,7 +1,7 @@
-"""CSV files of a run's folder as columns, read in pieces: the text is never in memory as a whole.
+"""Reads the CSV files of a run's folder as columns, in pieces, to keep memory use low.
 
-What no run can have written (binary junk, a row longer than the header, a number beyond 1e300) is
-a DamagedError; so is what would take more memory than a report may.
+Raises DamagedError for what no run can have written (binary data, a row longer than the header, a
+number beyond 1e300) and for files that would need too much memory.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _TEXT = {"rejected", "ended", "train/rejected", "train/ended"}
 
 
 def is_text(name: str) -> bool:
-    """Whether the column has words, not numbers."""
+    """Whether the column contains text instead of numbers."""
     return name in _TEXT
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV file with a header, (R,) each: float64, NaN where there is no number,
-    or text as objects; {} without a row.
+    """The columns of a CSV file with a header, (R,) each: float64 with NaN for missing numbers, or
+    text as objects; {} if there are no rows.
 
-    A last line that is still being written is left out. Rows may be shorter than the header, as
-    those before a column came.
+    Ignores an incomplete last line. Rows may be shorter than the header, as those written before a
+    column was added are.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -46,15 +46,15 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
 
 
 class _Lines:
-    """A file's whole lines, some at a time."""
+    """Reads a file's complete lines in pieces."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path, self._file = path, file
 
     def records(self, size: int) -> tuple[list[str], bool]:
-        """The next lines, of together at least `size` characters where there are as many, and
-        whether some are quoted. They end where a record ends, at an even number of quotes; where
-        that is too far, something is wrong with them, which the reader tells.
+        """The next lines, at least `size` characters if available, and whether some are quoted.
+        They end at the end of a record, that is at an even number of quotes; if that is too far
+        away, the file is malformed and the CSV reader reports it.
         """
         lines, quotes = [], 0
         while (size > 0 or quotes % 2) and size > -_PIECE:
@@ -96,11 +96,11 @@ def _read(path: Path, lines: _Lines) -> dict[str, np.ndarray]:
 def _columns(
     path: Path, header: Sequence[str], lines: Sequence[str], quoted: bool
 ) -> Iterable[np.ndarray]:
-    """The records' columns: by NumPy's reader where it can, else by Python's, at a fourth of its
-    speed.
+    """The records' columns, read by NumPy if possible, else by Python's csv, which takes four
+    times as long.
     """
     kinds = [(f"{i}", object if is_text(name) else float) for i, name in enumerate(header)]
-    if kinds and not quoted and any(map(str.strip, lines)):  # NumPy warns where there is no row
+    if kinds and not quoted and any(map(str.strip, lines)):  # NumPy warns if there are no rows
         with suppress(ValueError):  # an empty cell, a word, a row that is shorter
             table = np.loadtxt(lines, kinds, None, ",", ndmin=1, encoding=None)
             return [np.ascontiguousarray(table[name]) for name, _ in kinds]
@@ -115,7 +115,7 @@ def _columns(
 
 
 def _values(name: str, words: Sequence[str] | None, n: int) -> np.ndarray:
-    """One column's piece; where it is empty, one value that takes no memory for each row."""
+    """A piece of one column; an empty one is a broadcast NaN, which needs no memory per row."""
     if is_text(name):
         return np.array(words or [""] * n, object)
     if words is None or not any(words):
@@ -134,7 +134,7 @@ def _number(word: str) -> float:
 
 
 def _joined(part: list[np.ndarray]) -> np.ndarray:
-    """The column, whose pieces are given back."""
+    """Concatenates a column's pieces, and releases them."""
     if len(part) > 1 and any(piece.strides[0] for piece in part):
         part[:] = [np.concatenate(part)]
     return part[0] if len(part) == 1 else np.broadcast_to(np.nan, sum(map(len, part)))

@@ -18,7 +18,7 @@ _STANDSTILL = 1e-200  # steps per second; seconds would overflow
 
 
 class Curve(NamedTuple):
-    """One run's column where it has a value: x rising, (G,) each."""
+    """The finite values of one run's column: x ascending, (G,) each."""
 
     x: np.ndarray
     y: np.ndarray
@@ -26,11 +26,10 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Average:
-    """A group's curve: over `x` (G,) the mean, the interquartile mean, and a band about it (its
-    95 % interval, or the range of few seeds: `statistics.band`), None for a single run. `curves`
-    are those of its runs.
+    """A group's curve over `x` (G,): mean, interquartile mean and band (`statistics.band`: the 95 %
+    interval, or the range of few seeds; None for a single run). `curves` are those of its runs.
 
-    stopped  the run that had not finished where the average ends, though others went on; or None
+    stopped  the unfinished run at whose end the average ends although others continue, or None
     """
 
     x: np.ndarray
@@ -43,11 +42,11 @@ class Average:
 
 
 def axis(run: Run, name: str) -> np.ndarray:
-    """Environment steps, or wall-clock seconds since training began, at each record's end.
+    """Environment steps, or wall-clock seconds of training, at each record's end.
 
-    Seconds are added up from each iteration's steps and its steps per second, so that those
-    before an interruption count, and those of the interruption do not. An iteration without a
-    speed takes none; where all are, seconds are NaN.
+    Seconds are summed from each iteration's steps and steps per second, so that they include the
+    time before an interruption but not the interruption. An iteration without a speed counts as
+    0 seconds; if all lack it, seconds are NaN.
     """
     steps = run.column("num_timesteps")
     if name == "steps":
@@ -60,8 +59,8 @@ def axis(run: Run, name: str) -> np.ndarray:
 
 
 def curve(run: Run, column: str, x: str = "steps") -> Curve:
-    """The run's curve; rows without a finite value, as before the first episode's end, are left
-    out.
+    """The run's curve, without rows that have no finite value, such as those before the end of the
+    first episode.
     """
     at, values = axis(run, x), run.column(column)
     keep = np.isfinite(values) & np.isfinite(at)
@@ -69,13 +68,12 @@ def curve(run: Run, column: str, x: str = "steps") -> Curve:
 
 
 def average(group: Group, column: str, x: str = "steps") -> Average | None:
-    """The group's curve, or None where no run has a value.
+    """The group's curve, or None if no run has a value.
 
-    Runs have their records at different x, so each is interpolated linearly between its own, on a
-    common grid. It begins where all have a value. A run that has finished keeps its last value to
-    the end: its policy stays what it is. Of one that failed, was interrupted or is still going,
-    nobody knows what comes, so the average ends with the first of these, and all runs count
-    everywhere. Runs without a value do not count.
+    Runs have records at different x, so each is interpolated linearly on a common grid, which
+    starts where all have a value. A finished run keeps its last value, as its policy does not
+    change. How an interrupted, failed or running run continues is unknown, so the average ends at
+    the first end of such a run, and every point averages all runs. Runs without values are ignored.
     """
     key = column, x
     if key not in group.kept:
@@ -98,7 +96,7 @@ def _average(group: Group, column: str, x: str) -> Average | None:
     stop, i = min(open_ended, default=(last, 0))
     grid = common_grid(curves, stop)
     rows = np.stack([np.interp(grid, c.x, c.y) for c in curves])
-    drawn = np.isfinite(rows).all(axis=0)  # a leap within no time at all has no slope
+    drawn = np.isfinite(rows).all(axis=0)  # interpolation fails where two points have the same x
     grid, rows = grid[drawn], rows[:, drawn]
     low, high = band(rows)
     stopped = found[i][0] if stop < last else None
@@ -106,15 +104,15 @@ def _average(group: Group, column: str, x: str) -> Average | None:
 
 
 def _is_final(run: Run, most: int) -> bool:
-    """Whether the run has ended for good. Where config.json does not say how long it is to be, it
-    has if no other went further: most, the steps of the longest.
+    """Whether the run has ended. If config.json lacks the total steps, it has ended if no other run
+    is longer; `most` are the steps of the longest.
     """
     is_done = run.is_done if "total_timesteps" in run.config else run.steps >= most
     return is_done or bool(run.ended and not run.error)
 
 
 def common_grid(curves: Sequence[Curve], stop: float, size: int = GRID) -> np.ndarray:
-    """Even points from where every curve has values to `stop`; empty where that is before."""
+    """Evenly spaced points from where all curves have values to `stop`; empty if that is before."""
     start = max(c.x[0] for c in curves)
     if start > stop:
         return np.empty(0)
@@ -122,8 +120,8 @@ def common_grid(curves: Sequence[Curve], stop: float, size: int = GRID) -> np.nd
 
 
 class Binned(NamedTuple):
-    """A column over steps, all runs' iterations together: in each bin the median, and the 10th and
-    90th percentile; (B,) each. Bins without a value are left out.
+    """A column over steps, with the iterations of all runs: the median and the 10th and 90th
+    percentile of each non-empty bin; (B,) each.
     """
 
     x: np.ndarray
@@ -133,7 +131,7 @@ class Binned(NamedTuple):
 
 
 def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
-    """The group's column in at most `bins` equal bins of steps; None where there is no value."""
+    """The group's column in at most `bins` equal bins of steps; None if it has no values."""
     curves = [c for c in (curve(run, column) for run in group.runs) if len(c.x)]
     if not curves:
         return None
@@ -150,7 +148,7 @@ def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
 
 
 def _percentile(y: np.ndarray, first: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
-    """Of each part of y (N,), whose values rise from `first` on, as np.percentile has it."""
+    """np.percentile of each segment of y (N,), sorted from its index in `first` on."""
     place = share * (sizes - 1)
     below = np.floor(place).astype(int)
     lower, upper = y[first + below], y[first + np.minimum(below + 1, sizes - 1)]

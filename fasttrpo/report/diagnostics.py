@@ -1,5 +1,5 @@
-"""What an iteration's record tells of the trust region, the critic and the time: which columns are
-drawn together, and how to read them.
+"""Charts of the trust region, the critic and the time: which columns they draw, and how to read
+them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ WIDTH, HEIGHT = 380, 210
 class Diagnostic:
     """One chart.
 
-    columns  (column, what it is, style); the first has the band
-    reading  how to read it, a sentence or two
-    within   limits beyond which values are drawn at the edge
+    columns  (column, label, style); the first has a band
+    reading  how to read the chart, in a sentence or two
+    within   limits of the y axis; values beyond are drawn at the edge
     """
 
     title: str
@@ -43,29 +43,29 @@ STEP = (
             ("kl_predicted", "predicted", "dashed"),
             ("target_kl", "target", "dotted"),
         ),
-        "How far each update moved the policy, and how far it may (dotted). Dashed is what the "
-        "quadratic model promised of the full step: where both lines agree, the model is right. "
+        "How far each update moved the policy, and the limit (dotted). Dashed: the prediction of "
+        "the quadratic model for the full step; where both lines agree, the model is accurate. "
         "A rejected step counts as zero.",
     ),
     Diagnostic(
         "Gain of the surrogate",
         (("surr_gain", "actual", "line"), ("surr_gain_predicted", "predicted", "dashed")),
-        "How much better the update expects the policy to be, in standard deviations of the "
-        "advantage. Dashed is what the gradient promised; actual gains well below it mean that "
-        "the step is too long for the linear model.",
+        "The policy's estimated improvement per update, in standard deviations of the advantage. "
+        "Dashed: the gradient's prediction; if actual gains are well below it, the step is too "
+        "long for the linear model.",
     ),
     Diagnostic(
         "Trials of the line search",
         (("line_search_steps", "trials", "line"),),
-        "One trial means that the full step was taken. More mean that it was shortened until KL "
-        "and gain were acceptable. A tick on top is a rejected step: the policy stayed as it was.",
+        "One trial: the full step was taken. More: it was shortened until KL and gain were "
+        "acceptable. A tick at the top marks a rejected step, which left the policy unchanged.",
         marks_rejections=True,
     ),
     Diagnostic(
         "Length of the step",
         (("step_norm", "step", "line"),),
-        "The distance that the parameters moved. It grows where the policy hardly depends on "
-        "them, since only the KL is limited.",
+        "How far the parameters moved. Steps are long where the policy depends little on them, "
+        "because only the KL is limited.",
         log=True,
     ),
 )
@@ -79,29 +79,29 @@ SYSTEM = (
     Diagnostic(
         "Residual of the direction",
         (("cg_residual", "residual", "line"),),
-        "What is left of the linear system's error: 0.1 means that nine tenths are solved. "
+        "The relative error left in the linear system: 0.1 means that 90 % is solved. "
         "Near 1, more iterations would change the direction.",
         log=True,
     ),
     Diagnostic(
         "Curvature along the direction",
         (("curvature", "x'Hx", "line"),),
-        "How fast the KL grows along the natural gradient, damping included: a measure of the "
-        "gradient's size in the policy's own units. It falls as learning ends.",
+        "How fast the KL grows along the natural gradient, including damping: it measures the "
+        "gradient by its effect on the policy, and falls as learning converges.",
         log=True,
     ),
     Diagnostic(
         "Norm of the gradient",
         (("grad_norm", "gradient", "line"),),
-        "The size of the surrogate's gradient in parameters. It need not fall: what counts is "
-        "its size against the noise of the batch.",
+        "The norm of the surrogate's gradient with respect to the parameters. It need not fall; "
+        "only its ratio to the batch's noise matters.",
         log=True,
     ),
     Diagnostic(
         "Damping",
         (("cg_damping", "damping", "line"),),
-        "Added to the Fisher matrix. It adapts: up where the quadratic model fails, down where "
-        "it holds.",
+        "Added to the Fisher matrix. It increases when the quadratic model is inaccurate and "
+        "decreases when it is accurate.",
         log=True,
     ),
 )
@@ -109,8 +109,8 @@ POLICY = (
     Diagnostic(
         "Entropy",
         (("entropy", "entropy", "line"),),
-        "How random the actions are, in nats. It falls as the policy makes up its mind; an early "
-        "drop to the bottom means that it stopped exploring.",
+        "How random the actions are, in nats. It falls as the policy becomes more certain; an "
+        "early drop to the minimum means that it stopped exploring.",
     ),
     Diagnostic(
         "Standard deviation of actions",
@@ -121,15 +121,15 @@ POLICY = (
     Diagnostic(
         "Explained variance of the critic",
         (("explained_variance", "explained", "line"),),
-        "1: the critic foresees the returns; 0: it does no better than their mean; below 0: "
-        "worse. The better it is, the less noise there is in the gradient.",
+        "1: the critic predicts the returns exactly; 0: no better than their mean; below 0: "
+        "worse. A better critic makes the gradient less noisy.",
         within=(-1.0, 1.0),
     ),
     Diagnostic(
         "Loss of the critic",
         (("value_loss", "after the fit", "line"), ("value_loss_before", "before", "dashed")),
         "Mean squared error of the values on each batch, before (dashed) and after the fit. It "
-        "may grow while returns grow: there is more to foresee.",
+        "can grow with the returns, as their scale grows.",
         log=True,
     ),
     Diagnostic(
@@ -141,7 +141,8 @@ POLICY = (
 SPEED = Diagnostic(
     "Speed",
     (("steps_per_second", "steps/s", "line"),),
-    "Environment steps per second of wall clock, updates included. Dips are other programs.",
+    "Environment steps per second of wall-clock time, including updates. Other programs on the "
+    "machine cause dips.",
 )
 
 STAGES = ("collect", "advantages", "gradient", "solve", "line_search", "critic")
@@ -154,7 +155,7 @@ REASONS = {
     "zero gradient": "no step: zero gradient",
     "no curvature": "no step: no curvature",
 }
-# Of records that do not say why: the outcome's number.
+# By the outcome's number, for records without a reason.
 _OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
 
 
@@ -162,9 +163,9 @@ _OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
 
 
 def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
-    """The chart, or None where no group has its first column, or a damping that never changes."""
+    """The chart; None if no group has its first column, or if the damping is constant."""
     first = diagnostic.columns[0][0]
-    if not any(group.has(first) for group in groups) or not _says_something(first, groups):
+    if not any(group.has(first) for group in groups) or not _is_informative(first, groups):
         return None
     lines = [
         line
@@ -177,8 +178,8 @@ def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
     )
 
 
-def _says_something(column: str, groups: Sequence[Group]) -> bool:
-    """A damping that is constant is a setting, and stands among those."""
+def _is_informative(column: str, groups: Sequence[Group]) -> bool:
+    """False for a constant damping, which is listed among the settings."""
     if column != "cg_damping":
         return True
     values = np.concatenate([run.column(column) for group in groups for run in group.runs])
@@ -200,7 +201,7 @@ def _lines(diagnostic: Diagnostic, group: Group, i: int, several: bool) -> list[
 
 
 def _rejections(groups: Sequence[Group]) -> np.ndarray:
-    """Steps at which no step was taken."""
+    """The environment steps of updates that took no step."""
     at = [axis(run, "steps")[run.column("outcome") > 0] for g in groups for run in g.runs]
     return np.unique(np.concatenate(at))
 
@@ -209,26 +210,26 @@ def _rejections(groups: Sequence[Group]) -> np.ndarray:
 
 
 def reasons(group: Group) -> dict[str, int]:
-    """How often a step was taken, or why not; reasons as records have them."""
+    """Counts how often a step was taken, or why not, by the reasons in the records."""
     counts: Counter[str] = Counter()
     for run in group.runs:
         outcomes = run.column("outcome")
         counts["taken"] += int(np.sum(outcomes == 0))
         at = np.flatnonzero((outcomes != 0) & np.isfinite(outcomes))
-        told = run.columns.get("rejected")
-        words = [""] * len(at) if told is None else told[at].tolist()
+        column = run.columns.get("rejected")
+        words = [""] * len(at) if column is None else column[at].tolist()
         counts.update(map(_reason, words, outcomes[at].tolist()))
     return {reason: counts[reason] for reason in REASONS if counts[reason]}
 
 
-def _reason(told: str, outcome: float) -> str:
-    return told if told in REASONS else _OUTCOMES.get(int(outcome), "taken")
+def _reason(word: str, outcome: float) -> str:
+    return word if word in REASONS else _OUTCOMES.get(int(outcome), "taken")
 
 
 def seconds(group: Group) -> dict[str, float]:
-    """Seconds per iteration and stage, the mean over all runs' iterations; {} of older records.
+    """Mean seconds per iteration and stage over all runs; {} if older records lack them.
 
-    What the stages do not account for, logging and callbacks say, is "other".
+    "other" is the remaining time, such as that of logging and callbacks.
     """
     mean = {}
     for stage in STAGES:
@@ -245,12 +246,12 @@ def seconds(group: Group) -> dict[str, float]:
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Those that are."""
+    """The finite values."""
     return values[np.isfinite(values)]
 
 
 def share_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]]:
-    """How updates ended, as bars, and the parts' names for a legend."""
+    """Bars of the updates' outcomes, and the names for their legend."""
     rows = [(group.name if len(groups) > 1 else "", reasons(group)) for group in groups]
     used = [reason for reason in REASONS if any(reason in counts for _, counts in rows)]
     filled = [(n, [(REASONS[r], float(counts.get(r, 0))) for r in used]) for n, counts in rows]
@@ -258,7 +259,7 @@ def share_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]]:
 
 
 def time_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]] | None:
-    """Where the time goes, as bars, and the stages' names; None of older records."""
+    """Bars of the time per stage, and the stages' names; None for older records."""
     rows = [(group.name if len(groups) > 1 else "", seconds(group)) for group in groups]
     used = list(dict.fromkeys(stage for _, spent in rows for stage in spent))
     if not used:

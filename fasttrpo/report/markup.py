@@ -1,7 +1,7 @@
-"""HTML and SVG as elements. Every text and every attribute passes through `_escaped`.
+"""HTML and SVG elements. `_escaped` escapes every text and every attribute.
 
-Only this module writes markup: a `str` is always text, so a name or a path from a run's folder
-cannot become a tag, wherever it is used.
+Only this module writes markup. A `str` is always text, so a name or path from a run's folder can
+never become a tag.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Final
 
 from fasttrpo.checks.printable import readable
 
-_VOID = {"meta"}  # HTML's, without an end tag
-_EMPTY = {"path", "circle"}  # SVG's, which have nothing inside
+_VOID = {"meta"}  # HTML without an end tag
+_EMPTY = {"path", "circle"}  # SVG without children
 
 
 class Markup:
-    """HTML or SVG that is already escaped; made by the functions below only."""
+    """Escaped HTML or SVG, created only by the functions below."""
 
     __slots__ = ("_html",)
 
@@ -34,9 +34,8 @@ NOTHING = Markup("")
 
 
 def element(tag: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
-    """`<tag attributes>children</tag>`; None is left out, and so is an attribute that is False.
-
-    Attributes are named as in HTML, with `_` for `-`: data_points; `class_`, as class is Python's.
+    """`<tag attributes>children</tag>`, without children that are None and attributes that are None
+    or False. Attribute names have `_` for `-` (data_points); `class_` avoids Python's keyword.
     """
     start = f"<{tag}{''.join(_attribute(*each) for each in attributes.items())}"
     if tag in _EMPTY:
@@ -47,17 +46,17 @@ def element(tag: str, *children: Child, **attributes: str | float | bool | None)
 
 
 def joined(children: Iterable[Child], between: str = "") -> Markup:
-    """All of them, one after the other, with a text between them."""
+    """The children in order, separated by a text."""
     return Markup(_escaped(between).join(map(_inside, children)))
 
 
 def own_file(name: str) -> Markup:
-    """A style sheet or a script of this package, as it is."""
+    """The contents of a style sheet or script of this package, unescaped."""
     return Markup(resources.files("fasttrpo.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def document(root: Markup) -> str:
-    """A whole page."""
+    """A complete HTML document."""
     return f"<!DOCTYPE html>\n{root}\n"
 
 

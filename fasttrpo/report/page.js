@@ -1,6 +1,6 @@
-// The values under the pointer: a line across the chart and a box beside it.
+// Shows the values at the pointer: a line across the chart, and a box next to it.
 const tip = document.getElementById("tip");
-const drawn = "http://www.w3.org/2000/svg";
+const svgNamespace = "http://www.w3.org/2000/svg";
 
 function nearest(xs, x) {
   let best = 0;
@@ -10,7 +10,7 @@ function nearest(xs, x) {
 
 function row(line, value) {
   const div = document.createElement("div"), name = document.createElement("span");
-  const key = document.createElementNS(drawn, "svg"), stroke = document.createElementNS(drawn, "path");
+  const key = document.createElementNS(svgNamespace, "svg"), stroke = document.createElementNS(svgNamespace, "path");
   const number = document.createElement("b");
   key.setAttribute("viewBox", "0 0 18 8");
   stroke.setAttribute("d", "M0 4H18");
@@ -46,7 +46,7 @@ function hide(svg) {
 
 for (const svg of document.querySelectorAll("svg[data-points]")) {
   svg.lines = JSON.parse(svg.dataset.points);
-  svg.cursor = svg.appendChild(document.createElementNS(drawn, "path"));
+  svg.cursor = svg.appendChild(document.createElementNS(svgNamespace, "path"));
   svg.cursor.setAttribute("class", "cursor");
   svg.addEventListener("pointermove", (event) => show(svg, event));
   svg.addEventListener("pointerleave", () => hide(svg));

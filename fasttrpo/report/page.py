@@ -1,7 +1,4 @@
-"""The report: one HTML page that needs no network and no other file.
-
-It is made of `markup`'s elements, which escape all text.
-"""
+"""The report: a self-contained HTML page, built from `markup`'s elements, which escape all text."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
 
 def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
-    """The whole page. left_out: remarks on runs that could not be shown."""
+    """The HTML of the page. left_out: remarks on runs that could not be read."""
     title = listed(list(dict.fromkeys(group.env_id for group in groups)))
     footer = f"Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
     body = [
@@ -40,7 +37,7 @@ def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
         *(element("p", f"Left out: {text}.") for text in left_out),
         element("h2", "Learning curves"),
         _curves(groups, "steps"),
-        element("h2", "What stands out"),
+        element("h2", "Remarks"),
         *(_remarks(group, len(groups) > 1) for group in groups),
         *_diagnostics(groups),
         *_time(groups),
@@ -76,7 +73,7 @@ def _n_runs(groups: Sequence[Group]) -> int:
 
 
 def sentence(group: Group) -> str:
-    """What was trained and what came of it."""
+    """A summary of what was trained, with the result."""
     n, steps = len(group.runs), _steps(group.runs)
     name = group.name if group.env_id in group.name else f"{group.env_id} with {group.name}"
     text = f"{name}: {counted(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
@@ -99,20 +96,20 @@ def _evaluated(group: Group) -> str:
     if not means:
         return ""
     if len(means) == 1:
-        return f"; evaluated, the policy got {number(means[0])}"
+        return f"; the policy scored {number(means[0])} in the evaluation"
     low, middle, high = (number(float(f(means))) for f in (np.min, np.mean, np.max))
     if low == high:
-        return f"; evaluated, each policy got {middle}"
-    return f"; evaluated, the policies got {middle} on average ({low} to {high})"
+        return f"; each policy scored {middle} in the evaluation"
+    return f"; the policies scored {middle} on average in the evaluation ({low} to {high})"
 
 
 def _evaluations(group: Group) -> list[float]:
-    told = [run.evaluation.get("mean_return") for run in group.runs if run.evaluation]
-    return [float(mean) for mean in told if mean is not None and np.isfinite(mean)]
+    means = [run.evaluation.get("mean_return") for run in group.runs if run.evaluation]
+    return [float(mean) for mean in means if mean is not None and np.isfinite(mean)]
 
 
 def _steps(runs: Sequence[Run]) -> str:
-    """How many each has taken, or from where to where that is."""
+    """The steps of each run, or their range."""
     least, most = (count(end(run.steps for run in runs)) for end in (min, max))
     return most if least == most else f"{least} to {most}"
 
@@ -123,10 +120,10 @@ def _tiles(groups: Sequence[Group]) -> Markup:
     if len(groups) == 1:
         found, means = average(groups[0], "return_mean"), _evaluations(groups[0])
         if found is not None and len(found.x):
-            where = "where a seed stopped" if found.stopped else "at the end of training"
+            where = "when a seed stopped" if found.stopped else "at the end of training"
             tiles.append((number(float(found.iqm[-1])), f"return {where}"))
         if means:
-            tiles.append((number(float(np.mean(means))), "return evaluated"))
+            tiles.append((number(float(np.mean(means))), "return in the evaluation"))
     else:
         tiles.append((str(len(groups)), "settings compared"))
     seconds = [float(axis(run, "seconds")[-1]) for run in runs]
@@ -134,7 +131,7 @@ def _tiles(groups: Sequence[Group]) -> Markup:
     tiles += [
         (str(len(runs)), "run" if len(runs) == 1 else "runs"),
         (_steps(runs), "environment steps each"),
-        (duration(median(seconds)), "training time of a run"),
+        (duration(median(seconds)), "training time per run"),
         (count(median(speeds)), "steps per second"),
     ]
     cells = (
@@ -173,39 +170,38 @@ def _curve_card(groups: Sequence[Group], x: str) -> Markup:
 
 
 def _curve_lines(i: int, group: Group, found: Average) -> list[Line]:
-    """Seeds faint, the interquartile mean with its band, evaluations dashed."""
+    """The seeds (faint), the interquartile mean with its band, and evaluations (dashed)."""
     lines = []
     if len(found.curves) > 1:
         lines = [Line(c.x, c.y, "", i, "faint") for c in found.curves]
         lines.append(Line(found.x, found.mean, f"{group.label}, mean", i, "dotted"))
     lines.append(Line(found.x, found.iqm, group.label, i, "line", found.low, found.high))
     for run in group.runs:
-        told = run.evaluations
-        if {"num_timesteps", "mean_reward"} <= set(told):
-            keep = np.isfinite(told["mean_reward"])
-            x, y = told["num_timesteps"][keep], told["mean_reward"][keep]
-            lines.append(Line(x, y, f"{run.name}, evaluated", i, "dashed"))
+        columns = run.evaluations
+        if {"num_timesteps", "mean_reward"} <= set(columns):
+            keep = np.isfinite(columns["mean_reward"])
+            x, y = columns["num_timesteps"][keep], columns["mean_reward"][keep]
+            lines.append(Line(x, y, f"{run.name}, evaluation", i, "dashed"))
     return lines
 
 
 def _how_bands(averages: Sequence[Average]) -> str:
-    """How to read the lines and bands of several seeds; "" where each group has one."""
+    """How to read the lines and bands of several seeds; "" if each group has one."""
     sizes = [len(found.curves) for found in averages if found.low is not None]
     if not sizes:
         return ""
     text = f"Bold: {centre_name(sizes)} of the seeds; faint: each seed. "
     if max(sizes) >= FEWEST:
         text += (
-            f"Dotted: their mean. Band: {CONFIDENCE:.0%} of the interquartile means of "
-            f"{N_RESAMPLES:,} bootstrap resamples of the seeds (Agarwal et al. 2021), point by "
-            "point. "
+            f"Dotted: their mean. Band: {CONFIDENCE:.0%} pointwise confidence interval of the "
+            f"interquartile mean from {N_RESAMPLES:,} bootstrap resamples of the seeds (Agarwal et "
+            "al. 2021). "
         )
     if min(sizes) < FEWEST:
         of = f" of fewer than {FEWEST} seeds" if max(sizes) >= FEWEST else ""
-        text += f"Band{of}: the range of the seeds, point by point. "
+        text += f"Band{of}: the pointwise range of the seeds. "
     return text + (
-        "A seed that has finished keeps its last value; an average ends where a seed stopped "
-        "before it had finished."
+        "A finished seed keeps its last value; an average ends where an unfinished seed stopped."
     )
 
 
@@ -248,16 +244,16 @@ def _diagnostics(groups: Sequence[Group]) -> list[Markup]:
     sections = (
         (
             "The step and its trust region",
-            "Each iteration moves the policy by a step within a trust region. Charts go over "
-            "environment steps; lines are medians over iterations and seeds, bands reach from "
-            "the 10th to the 90th percentile.",
+            "Each iteration takes one step within the trust region. The x axis shows environment "
+            "steps. Lines are medians over iterations and seeds; bands span the 10th to the 90th "
+            "percentile.",
             diagnostics.STEP,
             _share_card(groups),
         ),
         (
             "The direction",
-            "The step's direction solves a linear system, in which the Fisher matrix measures "
-            "how much each parameter matters to the policy.",
+            "The step's direction solves a linear system with the Fisher matrix, which measures "
+            "how strongly the policy depends on each parameter.",
             diagnostics.SYSTEM,
             None,
         ),
@@ -300,14 +296,14 @@ def _share_card(groups: Sequence[Group]) -> Markup | None:
         return None
     drawn, names = diagnostics.share_bars(groups)
     reading = (
-        "How the updates ended. A few rejections are the safeguard at work; many mean that the "
-        "steps begin too long, or that the batches are too small to improve on."
+        "The outcomes of the updates. A few rejections are normal; many mean that full steps are "
+        "too long, or that the batches are too small."
     )
     return _titled("Steps taken and rejected", drawn, _squares(names), _reading(reading))
 
 
 def _time(groups: Sequence[Group]) -> list[Markup]:
-    """Where the time goes: stages, speed, and returns over seconds."""
+    """Charts of the time: stages, speed, and returns over seconds."""
     cards = [_stages(groups), _card(diagnostics.SPEED, groups), _wall_clock(groups)]
     return [element("h2", "Time"), element("div", *cards, class_="grid")]
 
@@ -317,12 +313,12 @@ def _stages(groups: Sequence[Group]) -> Markup | None:
     if spent is None:
         return None
     drawn, names = spent
-    reading = "Seconds of an iteration by stage, the mean over iterations and seeds."
+    reading = "The mean time of an iteration's stages over iterations and seeds."
     return _titled("Time by stage", drawn, _squares(names), _reading(reading))
 
 
 def _wall_clock(groups: Sequence[Group]) -> Markup | None:
-    """Returns over seconds; of several environments, whose returns do not compare, none."""
+    """Returns over seconds; None for several environments, whose returns are not comparable."""
     found = [(i, group, average(group, "return_mean", "seconds")) for i, group in enumerate(groups)]
     lines = [
         Line(a.x, a.iqm, g.name, i, "line", a.low, a.high)
@@ -333,7 +329,7 @@ def _wall_clock(groups: Sequence[Group]) -> Markup | None:
         return None
     size = diagnostics.WIDTH, diagnostics.HEIGHT
     chart = line_chart(lines, *size, "return over seconds", unit="second")
-    reading = "The learning curve over seconds of training, evaluations left out."
+    reading = "The learning curve over training time, without evaluations."
     return _titled("Return over wall-clock seconds", chart, _reading(reading))
 
 
@@ -346,7 +342,7 @@ def _tables(groups: Sequence[Group]) -> list[Markup]:
         ("Runs", "", tables.runs_table(groups)),
         (
             "Settings",
-            "Marked rows, on top, are not the library's defaults.",
+            "The marked rows at the top differ from the library's defaults.",
             tables.settings_table(groups),
         ),
         ("Versions and machine", "", tables.machine_table(groups)),

@@ -1,5 +1,5 @@
-"""Colours that readers with any kind of colour vision tell apart (Okabe and Ito 2008), in an order
-in which the first few differ most also in lightness, and strokes that differ without colour.
+"""Colours that readers with any kind of colour vision can tell apart (Okabe and Ito 2008), ordered
+so that the first few also differ most in lightness.
 """
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -8,5 +8,5 @@ DARK_COLOURS = ("#58b4f0", "#ff8a4c", "#35c99b", "#eba3cb", "#f5bd45", "#9ad6f7"
 
 
 def colour(i: int) -> str:
-    """Of the i-th group; they come round again."""
+    """The i-th group's colour; they repeat."""
     return COLOURS[i % len(COLOURS)]

@@ -1,4 +1,4 @@
-"""Learning curves as a PNG, drawn by matplotlib (the extra `plot`)."""
+"""Draws learning curves to a PNG with matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fasttrpo.report.words import count, counted, cut
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches
 MOST_BESIDE = 3
-PIXELS = 900  # a panel's width, about
-DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # a group's, once colours repeat
+PIXELS = 900  # approximate width of a panel
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # when colours repeat
 LABELS = {
     "return_mean": "return, mean of 100 episodes",
     "length_mean": "episode length, mean of 100 episodes",
@@ -35,16 +35,15 @@ INK, FAINT = "#333333", "#dddddd"
 def plot(
     groups: Sequence[Group], file: Any, y: str = "return_mean", x: str = "steps", dpi: int = 160
 ) -> None:
-    """Draws a panel per environment and in it a curve per group, and writes the PNG.
+    """Writes a PNG with a panel per environment and a curve per group.
 
     file  a path, or a file open for writing bytes
     y     a column of progress.csv
     x     "steps" or "seconds"
 
-    Each group's interquartile mean (bold) and mean (dotted) over its seeds, with the 95 % band of
-    the former (of fewer than five seeds, their range), and the seeds themselves, faint.
-    ImportError, with the command to install it, if there is no matplotlib; ValueError where no run
-    has a value.
+    A curve is the interquartile mean over seeds (bold) with its 95 % band, or the range of fewer
+    than five seeds; their mean (dotted) and the seeds themselves (faint). Raises ImportError if
+    matplotlib is missing and ValueError if no run has a value.
     """
     if x not in AXES:
         raise UserError(unknown("axis", x, AXES))
@@ -68,16 +67,16 @@ def plot(
 
 
 def _matplotlib() -> Any:
-    """matplotlib's Figure: no window system, no global state."""
+    """matplotlib's Figure, which needs no window system and no global state."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserImportError(f"fasttrpo plot draws with matplotlib: {INSTALL}") from error
+        raise UserImportError(f"fasttrpo plot needs the package matplotlib: {INSTALL}") from error
     return Figure
 
 
 def _how(sizes: Sequence[int]) -> str:
-    """How to read groups of so many seeds."""
+    """The caption, for groups of these sizes."""
     bands = [f"the seeds' range{' (below five seeds)' if max(sizes) >= FEWEST else ''}"]
     bands = bands if min(sizes) < FEWEST else []
     if max(sizes) >= FEWEST:
@@ -87,7 +86,7 @@ def _how(sizes: Sequence[int]) -> str:
 
 
 def _plain(name: str) -> str:
-    """The text as it stands: matplotlib reads what is between dollars as a formula."""
+    """The text, escaped: matplotlib reads text between dollar signs as a formula."""
     return readable(cut(name)).replace("$", r"\$")
 
 
@@ -128,6 +127,6 @@ def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As many points as the picture shows."""
+    """The points that are visible at the picture's resolution."""
     keep = kept(x, (y,), PIXELS)
     return x[keep], y[keep]

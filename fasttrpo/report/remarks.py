@@ -1,6 +1,6 @@
-"""What stands out in a group of runs, in plain words, with what may be done about it.
+"""Remarks on a group of runs: what is notable, and what to do about it.
 
-Every rule is a function of a group that returns remarks, or none. Their limits are rules of thumb.
+Each rule is a function that yields remarks on a group. The limits are rules of thumb.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Remark(NamedTuple):
 
 
 def remarks(group: Group) -> list[Remark]:
-    """All that there is to say of a group, warnings first."""
+    """All remarks on a group, warnings first."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # means of columns that are not there
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of missing columns
         found = [remark for rule in _RULES for remark in rule(group)]
     return sorted(found, key=lambda remark: LEVELS.index(remark.level))
 
 
 def _all(group: Group, column: str, last: float = 1.0) -> np.ndarray:
-    """The finite values of all runs, of the last share of each."""
+    """The finite values of all runs, from the last share of each."""
     parts = [run.column(column)[-max(1, round(last * run.n_records)) :] for run in group.runs]
     values = np.concatenate(parts)
     return values[np.isfinite(values)]
@@ -57,18 +57,18 @@ def _unfinished(group: Group) -> Iterator[Remark]:
     for run in short[:3]:
         total = run.config["total_timesteps"]
         done = f"{run.steps:,} of {total:,} steps ({percent(run.steps / total)})"
-        why = f"ended by {run.ended}" if run.ended else "still going, or interrupted"
+        why = f"ended by {run.ended}" if run.ended else "running or interrupted"
         yield Remark("note", f"{run.name} is at {done}: {why}.")
     if len(short) > 3:
-        yield Remark("note", f"{counted(len(short) - 3, 'other run')} not done either.")
+        yield Remark("note", f"{counted(len(short) - 3, 'more run')} not finished.")
 
 
 def _average_cut_short(group: Group) -> Iterator[Remark]:
     found = average(group, "return_mean")
     if found is not None and found.stopped is not None:
         run = found.stopped
-        text = f"The average ends at step {run.steps:,}, where {run.name} stopped before it had "
-        text += f"finished: train --resume goes on with it ({run.folder}), or leave it out."
+        text = f"The average ends at step {run.steps:,}, where {run.name} stopped unfinished: "
+        text += f"continue it with train --resume ({run.folder}), or omit it from the report."
         yield Remark("note", text)
 
 
@@ -76,9 +76,9 @@ def _repeated(group: Group) -> Iterator[Remark]:
     seeds = Counter(run.settings.get("seed") for run in group.runs if run.settings)
     twice = [str(seed) for seed, n in seeds.items() if n > 1]
     if twice:
-        seeds_are = "Seed {} is" if len(twice) == 1 else "Seeds {} are"
-        text = f"{seeds_are.format(listed(twice))} there more than once: "
-        text += "such runs are one, not several."
+        seeds_occur = "Seed {} occurs" if len(twice) == 1 else "Seeds {} occur"
+        text = f"{seeds_occur.format(listed(twice))} more than once: "
+        text += "such runs are copies, not independent."
         yield Remark("warning", text)
 
 
@@ -92,7 +92,7 @@ def _mixed(group: Group) -> Iterator[Remark]:
 
 def _nothing_finite(group: Group) -> Iterator[Remark]:
     if not group.has("return_mean"):
-        yield Remark("note", "No episode has ended yet, so there is no return to show.")
+        yield Remark("note", "No episode has ended yet, so there is no return.")
     for column in ("kl", "entropy", "value_loss"):
         if any(np.isinf(run.column(column)).any() for run in group.runs):
             yield Remark("warning", f"{column} was infinite at times.")
@@ -114,10 +114,10 @@ def _progress(group: Group) -> Iterator[Remark]:
     if last < y.max() - 0.25 * span:
         best, at = number(float(y.max())), found.x[int(np.argmax(y))]
         text = f"The return fell from its best, {best} at step {at:,.0f}, to {number(last)}"
-        yield Remark("warning", f"{text}: a saved best model (EvalCallback) would have kept it.")
+        yield Remark("warning", f"{text}: EvalCallback can save the best model.")
     elif late > 0.1 * span:
-        gain = f"the last fifth of the steps brought {number(late)}"
-        yield Remark("note", f"The return is still rising ({gain}): longer training may pay.")
+        gain = f"by {number(late)} in the last fifth of the steps"
+        yield Remark("note", f"The return is still rising ({gain}): longer training may help.")
     elif last > y[0]:
         yield Remark("good", f"The return rose from {number(float(y[0]))} to {number(last)}.")
     else:
@@ -147,28 +147,28 @@ def _rejections(group: Group) -> Iterator[Remark]:
     counts = reasons(group)
     total, taken = sum(counts.values()), counts.get("taken", 0)
     if taken == total:
-        yield Remark("good", f"Every one of {counted(total, 'update')} took a step.")
+        yield Remark("good", f"All updates took a step ({total:,}).")
         return
     why = [f"{n} {_short(reason)}" for reason, n in counts.items() if reason != "taken"]
     share = (total - taken) / total
     text = f"{percent(share)} of the updates took no step ({total - taken} of {total}: "
     text += f"{listed(why)})."
     if share > 0.1 and counts.get("kl", 0) > (total - taken) / 2:
-        text += " A larger cg_damping, or more conjugate gradient steps, make the model fit better."
+        text += " A larger cg_damping or more conjugate gradient steps improve the model."
     if share > 0.1 and counts.get("improvement", 0) > (total - taken) / 2:
-        text += " The gradient is mostly noise there: more steps per iteration may help."
+        text += " The gradient is mostly noise: more steps per iteration may help."
     yield Remark("warning" if share > 0.1 else "note", text)
 
 
 def _short(reason: str) -> str:
     """ "for KL" """
-    return {"kl": "for KL", "improvement": "for want of improvement"}.get(
+    return {"kl": "for KL", "improvement": "for no improvement"}.get(
         reason, REASONS[reason].split(": ")[-1]
     )
 
 
 def _region(group: Group) -> Iterator[Remark]:
-    """How much of the trust region is used, and how well its model predicts."""
+    """How much of the trust region steps use, and how accurate its model is."""
     taken = [run.column("outcome") == 0 for run in group.runs]
     kl, predicted, target, trials = (
         np.concatenate([run.column(c)[t] for run, t in zip(group.runs, taken, strict=True)])
@@ -179,30 +179,31 @@ def _region(group: Group) -> Iterator[Remark]:
         target = np.full(len(kl), given if is_number(given) else np.nan)
     used = float(np.nanmedian(kl / target))
     if used < 0.3:
-        text = f"A typical step uses only {percent(used)} of the trust region: damping, or the "
-        yield Remark("note", text + "line search, holds it back.")
+        text = f"A typical step uses only {percent(used)} of the trust region, because of damping "
+        yield Remark("note", text + "or the line search.")
     full = trials == 1
     ratio = float(np.nanmedian((kl / predicted)[full])) if full.any() else np.nan
     if ratio > 1.5 or ratio < 1 / 1.5:
         text = f"The KL of full steps is {number(ratio)} times what the quadratic model predicts"
-        yield Remark("note", text + ": the step is long for it.")
+        yield Remark("note", text + ": steps are too long for the model.")
     elif np.isfinite(ratio):
         text = f"The KL of full steps is {number(ratio)} times the prediction"
-        yield Remark("good", text + ": the quadratic model holds.")
+        yield Remark("good", text + ": the quadratic model is accurate.")
 
 
 def _line_search(group: Group) -> Iterator[Remark]:
     trials = _all(group, "line_search_steps")
     if len(trials) and trials.mean() > 3:
-        text = f"The line search needs {number(float(trials.mean()))} trials on average: steps "
-        yield Remark("note", text + "begin too long. A larger cg_damping shortens them.")
+        text = f"The line search needs {number(float(trials.mean()))} trials on average: full "
+        yield Remark("note", text + "steps are too long. A larger cg_damping shortens them.")
 
 
 def _direction(group: Group) -> Iterator[Remark]:
     residual = _all(group, "cg_residual")
     if len(residual) and np.median(residual) > 0.3:
-        text = f"Conjugate gradient ends with {percent(float(np.median(residual)))} of the error "
-        yield Remark("note", text + "left: a larger cg_max_steps would change the direction.")
+        text = "The conjugate gradient method leaves a residual of "
+        text += f"{percent(float(np.median(residual)))}: a larger cg_max_steps would change the "
+        yield Remark("note", text + "direction.")
 
 
 # -- critic, policy, time -------------------------------------------------------------------------
@@ -215,14 +216,14 @@ def _critic(group: Group) -> Iterator[Remark]:
     middle = float(np.median(late))
     if np.max(late) < 0.2:
         text = f"Explained variance stays below 0.2 in the second half (median {number(middle)})"
-        yield Remark("warning", text + ": the critic hardly foresees the returns.")
+        yield Remark("warning", text + ": the critic hardly predicts the returns.")
     elif middle > 0.8:
         yield Remark("good", f"The critic explains {percent(middle)} of the returns' variance.")
     before, after = _all(group, "value_loss_before"), _all(group, "value_loss")
     worse = float(np.mean(after > before)) if len(after) == len(before) else 0.0
     if worse > 0.1:
         text = f"In {percent(worse)} of the iterations the fit made the critic worse"
-        yield Remark("note", text + ": it works too hard, or its batches are small.")
+        yield Remark("note", text + ": it overfits, or its batches are small.")
 
 
 def _exploration(group: Group) -> Iterator[Remark]:
@@ -230,9 +231,9 @@ def _exploration(group: Group) -> Iterator[Remark]:
     if len(std):
         if np.median(std) < 0.01:
             text = f"The actions' standard deviation ended at {number(float(np.median(std)))}"
-            yield Remark("note", text + ": exploration is over.")
+            yield Remark("note", text + ": the policy no longer explores.")
     elif len(entropy) > 10 and entropy[0] > 0 and np.median(entropy[-5:]) < 0.02 * entropy[0]:
-        yield Remark("note", "The policy has become nearly deterministic: exploration is over.")
+        yield Remark("note", "The policy has become nearly deterministic: it no longer explores.")
 
 
 def _time(group: Group) -> Iterator[Remark]:
@@ -241,8 +242,7 @@ def _time(group: Group) -> Iterator[Remark]:
     if total > 0:
         stage = max(spent, key=lambda name: spent[name])
         share = percent(spent[stage] / total)
-        text = f"The largest share of the time, {share}, goes into"
-        yield Remark("note", f"{text} {_STAGES.get(stage, stage)}.")
+        yield Remark("note", f"Most time is spent on {_STAGES.get(stage, stage)} ({share}).")
 
 
 _STAGES = {
@@ -251,7 +251,7 @@ _STAGES = {
     "line search": "the line search",
     "critic": "fitting the critic",
     "gradient": "the gradient",
-    "other": "what is neither collecting nor updating (callbacks, logs)",
+    "other": "neither collecting nor updating, but callbacks and logs",
 }
 _RULES = (
     _nothing_finite,

@@ -1,4 +1,4 @@
-"""Run folders as `fasttrpo train` writes them: found, read, and grouped by their settings."""
+"""Finds and reads the run folders that `fasttrpo train` writes, and groups them by settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fasttrpo.logs.logger import key_of
 from fasttrpo.report.columns import is_text, read_csv
 from fasttrpo.report.words import cut
 
-# Settings that change no number of a run, or that only say which of the equal runs it is.
+# Settings that do not affect a run's numbers, or only distinguish runs of a group.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
 _BY_TAG = "time/iterations"
@@ -41,14 +41,14 @@ _TRACEBACK = 1 << 16  # bytes of error.txt's end that are read
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One folder: what was asked for, a value per record and column, and its evaluations. All of
-    it is checked as it is read: steps are finite and never fall, settings are objects, and so on.
+    """One run folder. All contents are checked when read: steps are finite and never decrease,
+    settings are objects, and so on.
 
-    config       config.json, {} if there is none
+    config       config.json; {} if missing
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
-    evaluation   of the finished model, None if there was none
-    evaluations  during training, as columns; {} if there were none
-    error        what made it fail, by error.txt; "" if nothing did
+    evaluation   evaluation of the finished model, or None
+    evaluations  evaluations during training, as columns; {} if none
+    error        the error in error.txt, or ""
     """
 
     folder: Path
@@ -60,23 +60,23 @@ class Run:
 
     @property
     def env_id(self) -> str:
-        """The environment; of a run without config.json, its folder's name."""
+        """The environment, or the folder's name if config.json is missing."""
         return str(self.config.get("env_id", self.folder.name))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As config.json has them."""
+        """The settings in config.json."""
         return self.config.get("settings", {})
 
     @property
     def name(self) -> str:
-        """Which of its group it is."""
+        """Its name within its group."""
         seed = self.settings.get("seed")
         return self.folder.name if seed is None else f"seed {seed}"
 
     @property
     def n_records(self) -> int:
-        """R"""
+        """R, the number of rows of progress.csv."""
         return len(next(iter(self.columns.values()), ()))
 
     @property
@@ -86,17 +86,17 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether it took the steps that it was to take; of a run without config.json, True."""
+        """Whether it has reached its total steps; True if config.json is missing."""
         return self.steps >= self.config.get("total_timesteps", 0)
 
     @property
     def ended(self) -> str:
-        """Why it ended before its time, as `learn` records it; "" if it did not say."""
-        told = self.columns.get("ended")
-        return "" if told is None else str(told[-1])
+        """Why `learn` ended early, or ""."""
+        column = self.columns.get("ended")
+        return "" if column is None else str(column[-1])
 
     def column(self, name: str) -> np.ndarray:
-        """(R,) float64; NaNs if the run has no such column, as older ones may not."""
+        """(R,) float64; NaN if the run lacks the column, as older runs may."""
         values = self.columns.get(name)
         return np.full(self.n_records, np.nan) if values is None else values
 
@@ -109,11 +109,11 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Seeds of the same settings in the same environment.
+    """Runs with the same environment and settings, but different seeds.
 
-    label  what tells it from the others of its environment
-    name   what tells it from all others
-    kept   what was made of its columns and is asked for again: averages
+    label  distinguishes it from other groups of its environment
+    name   distinguishes it from all other groups
+    kept   cache of averages
     """
 
     label: str
@@ -127,7 +127,7 @@ class Group:
         return self.runs[0].env_id
 
     def has(self, column: str) -> bool:
-        """Whether any run has a finite number there."""
+        """Whether any run has a finite value in the column."""
         return any(np.isfinite(run.column(column)).any() for run in self.runs)
 
 
@@ -135,19 +135,18 @@ class Group:
 
 
 def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """The runs in the given folders, each a run's or one that has some below it, and remarks on
-    those that were left out because they have no record yet, or are damaged.
+    """Loads the runs in or below the given folders. Returns them, and remarks on those left out
+    because they have no record yet or are damaged.
 
-    FileNotFoundError for what is not there; ValueError for a file, and, with the remarks, if no run
-    is left.
+    Raises FileNotFoundError for a missing folder, and ValueError for a file or if no run is left.
     """
-    runs, left_out, seen = [], [], set()
+    runs, left_out, visited = [], [], set()
     for path in paths:
         for folder in find(Path(path)):
             place = os.path.realpath(folder)
-            if place in seen:
+            if place in visited:
                 continue
-            seen.add(place)
+            visited.add(place)
             try:
                 run = read(folder)
             except ValueError as error:
@@ -156,7 +155,7 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
             if run.n_records:
                 runs.append(run)
             else:
-                why = f"it failed: {run.error}" if run.error else "its first iteration is not done"
+                why = f"it failed: {run.error}" if run.error else "no iteration has ended yet"
                 left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
         more = [f"and {len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
@@ -165,13 +164,11 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 
 def find(path: Path) -> list[Path]:
-    """The run folders at `path` or below it, seed2 before seed10. Links to folders below it are
-    not followed.
+    """The run folders at or below `path`, seed2 before seed10. Does not follow links to folders
+    below it.
     """
     if os.path.isfile(path):
-        raise UserError(
-            f"{str(path)!r} is a file; name the folder of its run, {str(path.parent)!r}"
-        )
+        raise UserError(f"{str(path)!r} is a file; pass the run's folder, {str(path.parent)!r}")
     if not os.path.isdir(path):
         match = nearest(str(path), [*_within(path.parent), *_within(Path("runs"))])
         hint = f"; did you mean {match!r}?" if match else ""
@@ -179,9 +176,9 @@ def find(path: Path) -> list[Path]:
     if os.path.lexists(path / PROGRESS):
         return [path]
     found = {folder for folder in _folders(path) if _looks_like_a_run(folder)}
-    found = found - {path} or found  # a folder of seeds may say what they share
+    found = found - {path} or found  # a folder of seeds may have a config.json too
     if not found:
-        raise UserError(f"{str(path)!r} is no run: there is no {PROGRESS} in it, nor below it")
+        raise UserError(f"{str(path)!r} is not a run: there is no {PROGRESS} in it or below it")
     return sorted(found, key=_natural)
 
 
@@ -193,7 +190,7 @@ def _within(folder: Path) -> list[str]:
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    """The folder and all that are below it and can be listed, however deep."""
+    """The folder and all folders below it that can be listed."""
     left = [path]
     while left:
         folder = left.pop()
@@ -215,17 +212,17 @@ def _natural(path: Path) -> list[tuple[bool, int | str]]:
 
 
 def read(folder: Path) -> Run:
-    """One run; without records if progress.csv is not there yet. ValueError, which names the file
-    and the reason, for one that is damaged or cannot be read.
+    """Reads one run; it has no records if progress.csv does not exist yet. Raises ValueError if a
+    file is damaged or unreadable.
 
-    Its columns may be the keys of records, as `fasttrpo train` has them, or the tags of the log of
-    a model that was told to write there: `set_logger(configure(folder, ["csv"]))`.
+    The columns can be the keys of records, which `fasttrpo train` writes, or the tags of a log that
+    `set_logger(configure(folder, ["csv"]))` wrote.
     """
     columns = _columns(folder / PROGRESS)
     evaluation = read_evaluation(folder / EVALUATION) or read_evaluation(folder / _OLD_EVALUATION)
-    told = _counted_on(folder / EVALUATIONS, _read_if_there(folder / EVALUATIONS))
+    evaluations = _counted_on(folder / EVALUATIONS, _read_if_there(folder / EVALUATIONS))
     config = read_config(folder / CONFIG) or {}
-    return Run(folder, config, columns, evaluation, told, _error(folder / ERROR))
+    return Run(folder, config, columns, evaluation, evaluations, _error(folder / ERROR))
 
 
 def _read_if_there(path: Path) -> dict[str, np.ndarray]:
@@ -233,7 +230,7 @@ def _read_if_there(path: Path) -> dict[str, np.ndarray]:
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    """progress.csv by the keys of records."""
+    """The columns of progress.csv, by the keys of records."""
     columns = _read_if_there(path)
     if _BY_TAG in columns:
         columns = _by_key(columns)
@@ -243,7 +240,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _counted_on(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With steps that never fall: where `learn` began at zero again, they are counted on."""
+    """Makes steps never decrease: where `learn` restarted at zero, counting continues."""
     if "num_timesteps" not in columns:
         return columns
     steps = columns["num_timesteps"]
@@ -256,15 +253,15 @@ def _counted_on(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _by_key(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Columns by tag as a record has them; without the lines of evaluations, say."""
-    told = {key_of(tag): values for tag, values in columns.items()}
-    is_record = np.isfinite(told["iteration"])
-    return {key: values[is_record] for key, values in told.items()}
+    """Columns by key instead of by tag, without rows that are not iterations (evaluations)."""
+    by_key = {key_of(tag): values for tag, values in columns.items()}
+    is_record = np.isfinite(by_key["iteration"])
+    return {key: values[is_record] for key, values in by_key.items()}
 
 
 def _error(path: Path) -> str:
-    """The first line of what a traceback ends with, or "" if there is no such file: an exception's
-    words may have more lines, and notes below them.
+    """The first line of the exception's message at the end of a traceback, which may have more
+    lines and notes; "" if there is no such file.
     """
     if not is_there(path):
         return ""
@@ -281,7 +278,7 @@ def _error(path: Path) -> str:
 
 
 def check_column(runs: Sequence[Run], name: str) -> None:
-    """ValueError, with the nearest name, if no run has such a column of numbers."""
+    """Raises ValueError, suggesting a similar name, if no run has a numeric column of this name."""
     known = {column for run in runs for column in run.columns if not is_text(column)}
     if name not in known:
         raise UserError(unknown("column", name, sorted(known)))
@@ -291,8 +288,8 @@ def check_column(runs: Sequence[Run], name: str) -> None:
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """The runs as groups in the order of their first: the same environment, the same settings but
-    for the seed and for what changes no number. Names say in what the groups differ.
+    """Groups the runs by environment and settings, except the seed and settings that do not affect
+    numbers, in order of their first runs. Names state how the groups differ.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -309,7 +306,7 @@ def _name(label: str, env_id: str) -> str:
 
 
 def group_settings(run: Run) -> dict[str, Any]:
-    """The settings that seeds of one group share."""
+    """The settings that the seeds of a group share."""
     return {k: v for k, v in run.settings.items() if k not in _NOT_OF_A_GROUP}
 
 
@@ -317,31 +314,31 @@ def _key(run: Run) -> str:
     if not run.config:
         return f"folder {_place(run).parent}"
     settings = group_settings(run)
-    # A schedule is over all of a run's steps.
+    # A schedule spans all of a run's steps.
     if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
         settings["total_timesteps"] = run.config.get("total_timesteps")
     return json.dumps([run.env_id, settings], sort_keys=True, default=str)
 
 
 def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
-    """For each what tells it from the others of its environment: the settings in which they
-    differ, or its folder; alone there, it is called as the environment is.
+    """A label for each group: the settings in which it differs from the others of its environment,
+    or its folder; the environment's name if it is the only one.
     """
     labels = []
     for group in groups:
         peers = [other for other in groups if other[0].env_id == group[0].env_id]
-        told = _differences(group[0], [other[0] for other in peers])
+        settings = _differences(group[0], [other[0] for other in peers])
         if len(peers) == 1:
             labels.append(group[0].env_id)
-        elif 0 < len(told) <= MOST_NAMED:
-            labels.append(", ".join(told))
+        elif 0 < len(settings) <= MOST_NAMED:
+            labels.append(", ".join(settings))
         else:
             labels.append(_folder_name(group))
     return _distinct(labels, groups)
 
 
 def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
-    """NAME=VALUE of each setting that a peer has otherwise, but for defaults (None)."""
+    """NAME=VALUE of each setting that differs from a peer's, except defaults (None)."""
     own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
     differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
     named = [k for k in differ if own[k] is not None][: MOST_NAMED + 1]
@@ -349,7 +346,7 @@ def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dictionaries within as "outer.inner"."""
+    """Flattens nested dictionaries to "outer.inner"."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
@@ -364,14 +361,14 @@ def _place(run: Run) -> Path:
 
 
 def _folder_name(group: tuple[Run, ...]) -> str:
-    """Of a single run its folder's name, of several their parent's."""
+    """The folder's name of a single run, or the parent's of several."""
     folder = _place(group[0])
     same = len({_place(run).parent for run in group}) == 1
     return folder.parent.name if len(group) > 1 and same else folder.name
 
 
 def _distinct(labels: list[str], groups: Sequence[tuple[Run, ...]]) -> list[str]:
-    """Equal labels told apart by their folders."""
+    """Appends the folder to equal labels."""
     pairs = list(zip(labels, (group[0] for group in groups), strict=True))
     keys = [(label, run.env_id) for label, run in pairs]
     return [

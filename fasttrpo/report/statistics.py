@@ -1,5 +1,5 @@
-"""What a few seeds say of a method: the interquartile mean, with a band by the bootstrap. Of very
-few, whose resamples are mostly repetitions, there is no interval, only their range.
+"""The performance of a method from a few seeds: interquartile mean and bootstrap interval. Fewer
+than five seeds get their range instead, because their resamples are mostly repetitions.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice". Letters: n runs, G points of a curve.
@@ -14,12 +14,12 @@ import numpy as np
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
 FEWEST = 5
-"""Seeds that a bootstrap interval takes: of three, it would be their range under another name."""
+"""Seeds needed for a bootstrap interval; that of three would be little more than their range."""
 
 
 def iqm(values: np.ndarray) -> np.ndarray:
-    """The interquartile mean over the first axis: a quarter of the n values, rounded down, is left
-    out at either end, and the others are averaged; (n, ...) -> (...). Of fewer than four, the mean.
+    """The interquartile mean over the first axis, (n, ...) -> (...): the mean without the lowest
+    and highest n // 4 values. The mean of fewer than four values.
     """
     values = np.sort(values, axis=0)
     cut = len(values) // 4
@@ -28,7 +28,7 @@ def iqm(values: np.ndarray) -> np.ndarray:
 
 def band(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), (G,) each, of curves (n, G): the bootstrap interval of their interquartile mean,
-    or, of fewer than `FEWEST`, their range.
+    or the range of fewer than `FEWEST` curves.
     """
     if len(rows) < FEWEST:
         return rows.min(axis=0), rows.max(axis=0)
@@ -36,13 +36,13 @@ def band(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def band_name(n: int) -> str:
-    """What the band of n seeds is."""
+    """The name of the band of n seeds."""
     return "range of the seeds" if n < FEWEST else f"{CONFIDENCE:.0%} band"
 
 
 def centre_name(sizes: Sequence[int]) -> str:
-    """What the line through groups of so many seeds is."""
-    if max(sizes) < 4:  # of which none is left out
+    """The name of the central line of groups of these sizes."""
+    if max(sizes) < 4:  # none is excluded
         return "mean"
     return "interquartile mean" + (" (of fewer than four, mean)" if min(sizes) < 4 else "")
 
@@ -54,11 +54,11 @@ def stratified_bootstrap(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The percentile interval (low, high) of `statistic` over all strata's runs.
+    """The bootstrap percentile interval (low, high) of `statistic` over the runs of all strata.
 
-    strata     one array (n_i, ...) per task: whole runs, curves say, are drawn with replacement
-               within each, as many as there are, so that a run's points stay together
-    statistic  of all drawn runs (sum n_i, ...), over the first axis
+    strata     one array (n_i, ...) per task; n_i complete runs (curves, for example) are drawn
+               from each with replacement
+    statistic  function of all drawn runs (sum n_i, ...) over the first axis
 
     The same seed gives the same interval.
     """

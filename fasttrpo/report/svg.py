@@ -1,8 +1,8 @@
-"""Charts as inline SVG: lines with bands, and stacked bars, coloured by the page's style sheet.
+"""Charts as inline SVG, coloured by the page's style sheet: lines with bands, and stacked bars.
 
-A chart's classes are `c0`, `c1`, ... (a group's colour), and `band`, `line`, `dashed`, `dotted`,
-so one drawing serves light, dark and printed pages. Its points are in `data-points`, from which
-page.js makes the tooltip. Of long lines as many points are drawn as a screen shows: `thinning`.
+The classes of elements are `c0`, `c1`, ... (a group's colour) and `band`, `line`, `dashed`,
+`dotted`, so a chart works on light, dark and printed pages. page.js makes tooltips from its
+`data-points`. `thinning` limits long lines to the points that a screen can show.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from fasttrpo.report.words import count, number
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 N_COLOURS = 6
 MOST_POINTS = 6000
-"""Of all lines of a chart together, and a sixth of that in tooltips: bounds the page."""
+"""Of all lines of a chart, and a sixth of that in tooltips; limits the size of the page."""
 _DECADES = 300  # a logarithmic axis shows 1e-300 to 1e300
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve. x, y (G,); low, high (G,) a band about it, or None; style "line", "dashed",
-    "dotted" or "faint"; colour the group's number, or None for a neutral line. Without a name it
-    is in no tooltip.
+    """A curve x, y (G,), with an optional band low, high (G,).
+
+    style   "line", "dashed", "dotted" or "faint"
+    colour  number of the group; None for a neutral line
+    name    in tooltips; "" to omit it there
     """
 
     x: np.ndarray
@@ -44,8 +46,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to pixels (start to stop): linear in the values from low to high, or in their
-    logarithms to base 10; low and high are logarithms then.
+    """Maps values from low to high to pixels from start to stop, linearly, or linearly in their
+    logarithms to base 10 (low and high are logarithms then).
     """
 
     low: float
@@ -55,14 +57,14 @@ class Scale:
     log: bool = False
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
-        """Pixels; values outside lie at the edge."""
+        """Pixels; values outside are placed at the edge."""
         values = np.asarray(values, float)
         values = _logarithms(values) if self.log else values
         share = (values - self.low) / (self.high - self.low)
         return self.start + np.clip(share, 0, 1) * (self.stop - self.start)
 
     def ticks(self, about: int) -> list[float]:
-        """Round values within."""
+        """About this many round values within the range."""
         if self.log:
             return _round_logarithms(self.low, self.high, about)
         return _round_values(self.low, self.high, about)
@@ -83,8 +85,8 @@ def _round_values(low: float, high: float, about: int) -> list[float]:
 
 
 def _round_logarithms(low: float, high: float, about: int) -> list[float]:
-    """Powers of ten from 10^low to 10^high; where there are less than two, multiples of 1, 2 and 5
-    of them.
+    """Powers of ten from 10^low to 10^high; their multiples by 1, 2 and 5 if there are fewer than
+    two.
     """
     low, high = max(low, -_DECADES), min(high, _DECADES)
     powers = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
@@ -106,13 +108,13 @@ def line_chart(
     marks: np.ndarray | None = None,
     unit: str | None = None,
 ) -> Markup:
-    """Lines over environment steps (or whatever their x is), of finite points with rising x.
+    """A chart of lines over environment steps or another x: finite points with ascending x.
 
-    log     a logarithmic y, where all values are positive and spread over a power of ten
-    within  limits beyond which values are drawn at the edge
-    marks   (M,) x of ticks on top
-    title   what a screen reader says
-    unit    of x, for the tooltip; steps if there is none
+    log     use a logarithmic y axis if all values are positive and span a power of ten
+    within  limits of the y axis; values beyond are drawn at the edge
+    marks   (M,) x of ticks at the top
+    title   text for screen readers
+    unit    unit of x in tooltips; steps by default
     """
     lines = [line for line in lines if len(line.x)]
     columns = max(1, min(width // 2, MOST_POINTS // (PER_COLUMN * len(lines))))
@@ -153,13 +155,13 @@ def _scale(
     log: bool = False,
     within: tuple[float, float] | None = None,
 ) -> Scale:
-    """Over all values, `pad` of the range left free at either end."""
+    """A scale over all values, with a margin of `pad` of the range at both ends."""
     joined = np.concatenate([np.asarray(v, float) for v in values])
     joined = _logarithms(joined[joined > 0]) if log else joined
     low, high = float(joined.min()), float(joined.max())
     if within is not None:
         low, high = (min(max(value, within[0]), within[1]) for value in (low, high))
-    if not high - low > 1e-12 * max(abs(low), abs(high), 1e-270):  # a constant, but for rounding
+    if not high - low > 1e-12 * max(abs(low), abs(high), 1e-270):  # constant up to rounding
         around = abs(low) * 0.5 if abs(low) > 1e-270 else 1.0
         low, high = low - around, high + around
     free = pad * (high - low)
@@ -167,7 +169,7 @@ def _scale(
 
 
 def _grid(x: Scale, y: Scale, width: int, height: int) -> Markup:
-    """Horizontal lines with their values, and the values along x."""
+    """Horizontal grid lines, and the labels of both axes."""
     parts, bottom = [], height - BOTTOM
     for value in y.ticks(max(3, height // 45)):
         at = float(y(value))
@@ -214,7 +216,7 @@ def _mark(at: float) -> Markup:
 
 
 def _points(line: Line, x: Scale, y: Scale) -> dict:
-    """What the tooltip needs: name, colour, and of each point its place and its values."""
+    """The tooltip's data: name, style, and position and value of each point."""
     return {
         "name": readable(line.name),
         "class": _class(line),
@@ -227,9 +229,9 @@ def _points(line: Line, x: Scale, y: Scale) -> dict:
 
 
 def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> Markup:
-    """A stacked bar per row, of its parts' shares: (name, [(part, amount), ...]), as HTML.
+    """HTML of a stacked bar for each row (name, [(part, amount), ...]).
 
-    unit  what the amounts are, for the words under the pointer
+    unit  unit of the amounts, for the tooltips
     """
     parts = []
     for name, amounts in rows:

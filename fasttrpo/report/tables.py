@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.report.curves import axis
+from fasttrpo.report.diagnostics import finite
 from fasttrpo.report.markup import Markup, element
 from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.words import cut, duration, number
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network
 
-_ALWAYS_OTHER = {"seed", "policy"}  # they have no default that would say anything
+_ALWAYS_OTHER = {"seed", "policy"}  # they have no informative default
 _DIGITS = "0123456789"
 
 
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()
 ) -> Markup:
-    """A table of text; cells that begin with a digit or a sign are aligned to the right."""
+    """A table of text. Cells that start with a digit or sign are right-aligned."""
     rows = list(rows)
     marks = [*marked] or [False] * len(rows)
     top = element("thead", element("tr", *(element("th", name) for name in head)))
@@ -42,21 +43,18 @@ def _cell(value: str, column: int) -> Markup:
 
 
 def runs_table(groups: Sequence[Group]) -> Markup:
-    """A row per run: where it is, how far it came, what it reached, how long it took."""
+    """A row per run: steps, return, evaluation, time and folder."""
     several = len(groups) > 1
     head = [*["group"] * several, "run", "steps", "return", "evaluation", "time", "folder"]
     rows = []
     for group in groups:
         for run in group.runs:
-            steps = f"{run.steps:,}" + ("" if run.is_done else f" of {_total(run)}")
-            told = number(run.last("return_mean")), _evaluation(run), duration(_seconds(run))
+            total = run.config.get("total_timesteps", 0)
+            steps = f"{run.steps:,}" + ("" if run.is_done else f" of {total:,}")
+            result = number(run.last("return_mean")), _evaluation(run), duration(_seconds(run))
             name = [group.name] if several else []
-            rows.append([*name, run.name, steps, *told, str(run.folder)])
+            rows.append([*name, run.name, steps, *result, str(run.folder)])
     return table(head, rows)
-
-
-def _total(run: Run) -> str:
-    return f"{run.config.get('total_timesteps', 0):,}"
 
 
 def _seconds(run: Run) -> float:
@@ -65,10 +63,11 @@ def _seconds(run: Run) -> float:
 
 
 def _evaluation(run: Run) -> str:
-    told = run.evaluation
-    if not told or "mean_return" not in told:
+    result = run.evaluation
+    if not result or "mean_return" not in result:
         return "-"
-    return f"{number(told['mean_return'])} \N{PLUS-MINUS SIGN} {number(told.get('std_return'))}"
+    mean, std = result["mean_return"], result.get("std_return")
+    return f"{number(mean)} \N{PLUS-MINUS SIGN} {number(std)}"
 
 
 def evaluation_table(groups: Sequence[Group]) -> Markup | None:
@@ -76,30 +75,26 @@ def evaluation_table(groups: Sequence[Group]) -> Markup | None:
     several, rows = len(groups) > 1, []
     for group in groups:
         for run in group.runs:
-            told = run.evaluation
-            if told is None:
+            result = run.evaluation
+            if result is None:
                 continue
             kinds: dict[Any, str] = {True: "deterministic", False: "stochastic"}
-            kind = kinds.get(told.get("deterministic"), "-")
-            returns = _finite(told.get("returns", []))
+            kind = kinds.get(result.get("deterministic"), "-")
+            returns = finite(np.array(result.get("returns", []), float))
             spread = [
                 number(f(returns)) if len(returns) else "-" for f in (np.min, np.median, np.max)
             ]
-            cells = [_evaluation(run), *spread, str(told.get("episodes", "-")), kind]
+            cells = [_evaluation(run), *spread, str(result.get("episodes", "-")), kind]
             rows.append([*[group.name] * several, run.name, *cells])
     head = [*["group"] * several, "run", "return, mean \N{PLUS-MINUS SIGN} std"]
-    return table([*head, "least", "median", "most", "episodes", "actions"], rows) if rows else None
-
-
-def _finite(values: Sequence[float]) -> np.ndarray:
-    array = np.array(values, float)
-    return array[np.isfinite(array)]
+    head += ["minimum", "median", "maximum", "episodes", "actions"]
+    return table(head, rows) if rows else None
 
 
 def settings_table(groups: Sequence[Group]) -> Markup | None:
-    """All settings, a column per group; rows that are not the default are marked.
+    """All settings, a column per group; marks rows that differ from the default.
 
-    Networks have their policy's default, which is shown of the first group.
+    The default of a network depends on the policy; the first group's is shown.
     """
     groups = [group for group in groups if group.runs[0].settings]
     if not groups:
@@ -124,7 +119,7 @@ def _default(group: Group, name: str) -> str:
 
 
 def _setting(group: Group, name: str) -> str:
-    """The group's value; where its runs differ, as seeds do, all of them."""
+    """The group's value, or all values if its runs differ, as seeds do."""
     values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
     return cut(", ".join(values))
 
@@ -138,12 +133,12 @@ def _text(value: Any) -> str:
 
 
 def machine_table(groups: Sequence[Group]) -> Markup | None:
-    """Versions and machine, as config.json has them; values that differ are all there."""
+    """Versions and machine from config.json, with all values that occur."""
     found: dict[str, dict[str, None]] = {}
     for group in groups:
         for run in group.runs:
-            told = {**run.config.get("system", {}), **run.config.get("versions", {})}
-            for name, value in told.items():
+            system = {**run.config.get("system", {}), **run.config.get("versions", {})}
+            for name, value in system.items():
                 name = "fasttrpo" if name == "version" else name
                 found.setdefault(str(name), {})[_text(value)] = None
     rows = [[cut(name), cut(", ".join(values))] for name, values in found.items()]

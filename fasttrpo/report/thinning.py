@@ -1,8 +1,8 @@
-"""Curves with as many points as a screen shows, drawn as if they had all.
+"""Reduces curves to the points that a screen can show, without changing how they look.
 
-Source: Jugel et al. 2014, "M4: A Visualization-Oriented Time Series Data Aggregation": of each
-column of pixels the first, the last, the least and the greatest value are kept. So no peak is
-lost, however short, and a line through these covers the same pixels.
+Source: Jugel et al. 2014, "M4: A Visualization-Oriented Time Series Data Aggregation": keeping the
+first, last, smallest and largest value of each column of pixels preserves every peak, and the line
+covers the same pixels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ PER_COLUMN = 4
 
 
 def kept(x: np.ndarray, ys: tuple[np.ndarray, ...], columns: int) -> np.ndarray:
-    """Which points to draw, as rising indices: of each of `columns` equal stretches of x (G,),
-    which must not fall, the first and the last point, and where each of ys (G,) is least and
-    greatest. All, where there are not more anyway.
+    """The ascending indices of the points to draw: in each of `columns` equal intervals of x (G,),
+    which must not decrease, the first and last point and the minimum and maximum of each of ys
+    (G,). All points if there are few enough.
     """
     if len(x) <= PER_COLUMN * columns:
         return np.arange(len(x))

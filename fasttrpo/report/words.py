@@ -1,4 +1,4 @@
-"""Numbers and names as a reader likes them."""
+"""Formats numbers and names for readers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 import statistics
 from collections.abc import Sequence
 
-LONGEST = 300  # characters of a text that a folder gives
+LONGEST = 300  # characters of a text from a run's folder
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def cut(text: str) -> str:
-    """A text that need not have an end."""
+    """The text, shortened to `LONGEST` characters."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def count(value: float) -> str:
-    """A large number shortly: 1500000 is "1.5M"."""
+    """A number with a unit prefix: 1500000 is "1.5M"."""
     if not math.isfinite(value):
         return "-"
     for size, unit in _UNITS:
@@ -26,13 +26,13 @@ def count(value: float) -> str:
 
 
 def median(values: Sequence[float]) -> float:
-    """Of the finite ones; NaN if there are none."""
+    """The median of the finite values; NaN if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return statistics.median(finite) if finite else math.nan
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, thousands set apart; "-" for what is no finite number."""
+    """Four significant digits with thousands separators; "-" if not finite."""
     if value is None or not math.isfinite(value):
         return "-"
     if value == 0 or 1e-4 <= abs(value) < 1e7:

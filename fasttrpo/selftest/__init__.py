@@ -1,7 +1,7 @@
-"""`fasttrpo selftest`: is what runs on this machine right?
+"""`fasttrpo selftest`: checks that this installation computes correct results on this machine.
 
-Every stage is compared with a slow formula, a dense matrix, or the portable twin, in seconds and
-without anything but NumPy. `run` yields the results one by one, `verdict` sums them up.
+Compares every stage with a slow formula, a dense matrix or the portable twin, in seconds, with only
+NumPy. `run` yields the results one by one, `verdict` summarises them.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from fasttrpo.selftest.result import UPDATES, Outcome, Result
 
 __all__ = ["Result", "checks", "run", "verdict"]
 
-_OF_A_CASE = {
+_CASE_CHECKS = {
     "densities": theory.densities,
     "gradient": theory.gradient,
     "Fisher product": theory.fisher,
     "KL Hessian": theory.kl_hessian,
 }
-_OF_A_KIND = {"conjugate gradient": theory.conjugate_gradient, "update": theory.update}
+_KIND_CHECKS = {"conjugate gradient": theory.conjugate_gradient, "update": theory.update}
 
 
 def checks(kinds: Sequence[Kind] = KINDS) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    """(name, function) of every check that there is on this machine, in their order."""
+    """Yields (name, function) of every check on this machine, in order."""
     for kind in kinds:
-        for name, check in _OF_A_CASE.items():
-            yield f"{name}, {kind.name}", partial(_of_a_case, check, kind)
-        for name, of_kind in _OF_A_KIND.items():
+        for name, check in _CASE_CHECKS.items():
+            yield f"{name}, {kind.name}", partial(_check_case, check, kind)
+        for name, of_kind in _KIND_CHECKS.items():
             yield f"{name}, {kind.name}", partial(of_kind, kind)
     yield "critic", partial(theory.critic, kinds[0])
     yield "rejected step", theory.rejected_step
     yield "advantages (GAE)", theory.gae
-    yield from _of_the_machine(tuple(kinds))
+    yield from _machine_checks(tuple(kinds))
 
 
-def _of_a_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
+def _check_case(check: Callable[[Case], Outcome], kind: Kind) -> Outcome:
     return check(Case(kind))
 
 
-def _of_the_machine(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+def _machine_checks(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[], Outcome]]]:
     yield "threads", partial(machine.threads, kinds[0])
     for name in machine.instruction_sets():
         for dtype in UPDATES:
@@ -55,7 +55,7 @@ def _of_the_machine(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[],
 
 
 def run(kinds: Sequence[Kind] = KINDS) -> Iterator[Result]:
-    """Carries the checks out, one after the other. A check that raises has failed."""
+    """Runs the checks one after the other. A check that raises has failed."""
     for name, check in checks(kinds):
         start = perf_counter()
         try:
@@ -66,7 +66,7 @@ def run(kinds: Sequence[Kind] = KINDS) -> Iterator[Result]:
 
 
 def verdict(results: Sequence[Result]) -> str:
-    """The results in a sentence or two."""
+    """A summary of the results."""
     failed = [result.name for result in results if result.status == "FAILED"]
     done = sum(result.status != "-" for result in results)
     seconds = sum(result.seconds for result in results)
@@ -76,7 +76,7 @@ def verdict(results: Sequence[Result]) -> str:
         where += f", {what['instruction set']} kernels, {what['threads']} threads"
     if failed:
         return (
-            f"{len(failed)} of {done} checks FAILED ({'; '.join(failed)}): do not trust what this "
-            f"installation computes ({where})."
+            f"{len(failed)} of {done} checks FAILED ({'; '.join(failed)}): do not trust this "
+            f"installation's results ({where})."
         )
-    return f"All {done} checks passed in {seconds:.1f} s: this machine computes right ({where})."
+    return f"All {done} checks passed in {seconds:.1f} s: results are correct here ({where})."

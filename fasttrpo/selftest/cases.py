@@ -1,4 +1,4 @@
-"""What the checks work on: small policies of every distribution, with random batches.
+"""Test cases of the checks: small policies of every distribution, with random batches.
 
 Letters: N rows, O observation size, D action components, A outputs, P parameters, T steps,
 E environments.
@@ -24,7 +24,7 @@ HIDDEN = (4, 3)
 
 @dataclass(frozen=True)
 class Kind:
-    """A distribution to check, as `AgentSettings` says it; masked: with choices forbidden."""
+    """A distribution to check, in terms of `AgentSettings`; masked: some choices are invalid."""
 
     name: str
     distribution: str
@@ -32,12 +32,12 @@ class Kind:
     masked: bool = False
 
     def settings(self, **more: Any) -> AgentSettings:
-        """Small networks; more: other fields of `AgentSettings`."""
+        """Settings with small networks; more: other fields of `AgentSettings`."""
         defaults: dict[str, Any] = dict(policy_hidden=HIDDEN, value_hidden=HIDDEN, n_steps=N)
         return AgentSettings(O, self.distribution, self.parts, **(defaults | more))
 
     def mask(self, draw: np.random.Generator, n: int) -> np.ndarray | None:
-        """Which choices are open, (n, A) bool, in each part at least one; or None: all are."""
+        """The valid choices, (n, A) bool, at least one in each part; None if all are valid."""
         if not self.masked:
             return None
         parts = [draw.random((n, k)) for k in self.parts]
@@ -46,13 +46,13 @@ class Kind:
     def actions(
         self, draw: np.random.Generator, n: int, mask: np.ndarray | None = None
     ) -> np.ndarray:
-        """Any n actions, open ones, (n, D) float64."""
+        """n random valid actions, (n, D) float64."""
         policy = self.policy(mask)
         theta = np.zeros(state_sizes(self.settings())["theta"])
         return policy.of.draw(draw, *policy.parameters(theta, np.zeros((n, O))))
 
     def policy(self, mask: np.ndarray | None = None) -> formulas.Policy:
-        """The slow formulas, for rows with these masks."""
+        """The slow formulas for rows with these masks."""
         sizes = (O, *HIDDEN, sum(self.parts))
         return formulas.Policy(self.distribution, self.parts, sizes, mask=mask)
 
@@ -64,7 +64,7 @@ KINDS = (
 
 
 class Case:
-    """An agent in float64 far from its initial parameters, a batch in it, and the slow formulas.
+    """A float64 agent far from its initial parameters, with a batch, and the slow formulas.
 
     obs (N, O), mask (N, A) or None, act (N, D), adv and ret (N,), direction (P,).
     """
@@ -100,7 +100,7 @@ class Case:
 
 
 def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "float64") -> Any:
-    """An agent of backend `which` (None: the one in use) with parameters that are not small."""
+    """An agent of backend `which` (None: the current one) with large random parameters."""
     agent, draw = backend.make_agent(settings, which, dtype), np.random.default_rng(3)
     agent.theta = agent.theta + 0.5 * draw.normal(size=agent.theta.size)
     agent.value_theta = agent.value_theta + 0.5 * draw.normal(size=agent.value_theta.size)
@@ -108,7 +108,7 @@ def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "floa
 
 
 class Played(NamedTuple):
-    """An update's record, and what the agent saw before it: T E rows."""
+    """An update's record, and the observations and masks before it: T E rows."""
 
     record: dict[str, Any]
     obs: np.ndarray
@@ -116,15 +116,15 @@ class Played(NamedTuple):
 
 
 def played(agent: Any, kind: Kind, settings: AgentSettings, seed: int = 0) -> Played:
-    """An update after T steps in a made-up environment, in which episodes end and are cut."""
-    draw, E, seen = np.random.default_rng(seed), settings.n_envs, []
+    """An update after T steps in a random environment, whose episodes terminate and truncate."""
+    draw, E, steps = np.random.default_rng(seed), settings.n_envs, []
     for _ in range(settings.n_steps):
         obs, next_obs = draw.normal(size=(2, E, O))
         term, trunc = draw.random((2, E)) < 0.1
         mask = kind.mask(draw, E)
         act, _, _ = agent.act(obs, mask)
         agent.push(obs[:, 0] - np.square(act[:, 0] - obs[:, 1]), term, trunc, next_obs)
-        seen.append((obs, mask))
-    rows, masks = zip(*seen, strict=True)
+        steps.append((obs, mask))
+    rows, masks = zip(*steps, strict=True)
     mask = np.concatenate(masks) if kind.masked else None
     return Played(agent.update(), np.concatenate(rows), mask)

@@ -1,9 +1,9 @@
-"""The action distributions once more, in plain NumPy, as slow and short as they can be: the one
-oracle that the selftest and the library's own tests compare both backends with.
+"""Reference implementation of the action distributions in plain NumPy, slow and short: the oracle
+with which the selftest and the tests compare both backends.
 
 Letters: N rows, D action components, A network outputs. out (..., N, A) are outputs, log_std
-(..., 1, n) what follows the network in theta, n = A or 0; act (N, D). With leading axes results
-have them too. `logp`, `kl` and `entropy` are analytic in out and log_std (see formulas.derivative).
+(..., 1, n) follows the network in theta, n = A or 0; act (N, D). Results have the leading axes of
+their arguments. `logp`, `kl` and `entropy` are analytic in out and log_std (formulas.derivative).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray
 
-FORBIDDEN = -1e30  # the output of a forbidden choice: its probability is exactly 0
+FORBIDDEN = -1e30  # the output of an invalid choice: its probability is exactly 0
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Distribution(ABC):
     """parts (D,): network outputs of each component.
 
     log_std_curvature   the Fisher matrix of log_std is this times I; 0: there is no log_std
-    has_normal_noise    what `sample` turns into actions: standard normals (N, A), or else uniforms
-                        on (0, 1), (N, D)
+    has_normal_noise    `sample` needs standard normals (N, A); else uniforms on (0, 1), (N, D)
     """
 
     parts: tuple[int, ...]
@@ -34,7 +33,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def sample(self, noise: Array, out: Array, log_std: Array) -> Array:
-        """The actions (N, D) that the noise comes to."""
+        """The actions (N, D) for this noise."""
 
     @abstractmethod
     def mode(self, out: Array, log_std: Array) -> Array:
@@ -76,7 +75,7 @@ class Gaussian(Distribution):
     has_normal_noise = True
 
     def sample(self, noise: Array, out: Array, log_std: Array) -> Array:
-        """See `Distribution`, as with what follows."""
+        """See `Distribution`, also for the other methods."""
         return out + np.exp(log_std) * noise
 
     def mode(self, out: Array, log_std: Array) -> Array:

@@ -1,8 +1,8 @@
-"""The theory once more, in plain NumPy, as slow and short as it can be: dense matrices where the
-library has products, sums over all later steps where it has recursions.
+"""Reference implementation of the theory in plain NumPy, slow and short: dense matrices instead of
+products, sums over all later steps instead of recursions.
 
-Nothing here uses the rest of the library. Functions of theta are analytic, so that a derivative
-is an imaginary part: df/dx = Im f(x + ih) / h, exact to rounding because nothing is subtracted
+It does not use the rest of the library. Functions of theta are analytic, so that a derivative is an
+imaginary part: df/dx = Im f(x + ih) / h, exact to rounding because nothing is subtracted
 (Squire and Trapp 1998).
 
 Letters: N rows, O observation size, D action components, A outputs, P parameters, T steps,
@@ -27,13 +27,13 @@ Function = Callable[[Array], Array]
 
 
 def derivative(f: Function, x: Array) -> Array:
-    """df/dx at x (P,), by complex steps; the last axis runs over x's entries. f takes (P, P)."""
+    """df/dx at x (P,), by complex steps; the last axis is that of x. f accepts (P, P)."""
     h = 1e-30
     return np.moveaxis(np.imag(f(x + 1j * h * np.eye(len(x)))) / h, 0, -1)
 
 
 def differences(f: Function, x: Array, h: float) -> Array:
-    """df/dx at x (P,), by 4th-order central differences; the last axis runs over x's entries."""
+    """df/dx at x (P,), by 4th-order central differences; the last axis is that of x."""
     columns = []
     for e in np.eye(len(x)) * h:
         near, far = f(x + e) - f(x - e), f(x + 2 * e) - f(x - 2 * e)
@@ -61,7 +61,7 @@ ACTIVATIONS: dict[str, Function] = {
 
 
 def layers(sizes: tuple[int, ...]) -> Iterator[tuple[slice, int, int]]:
-    """(where in theta, K, M) of each layer's ((K+1) x M) matrix, its last row the bias."""
+    """(slice of theta, K, M) of each layer's ((K+1) x M) matrix, whose last row is the bias."""
     start = 0
     for K, M in itertools.pairwise(sizes):
         yield slice(start, start + (K + 1) * M), K, M
@@ -82,10 +82,10 @@ def forward(
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """A network and its action distribution, as `fasttrpo.settings.agent` describes them.
+    """A network and its action distribution, in the terms of `fasttrpo.settings.agent`.
 
-    sizes  inputs, the hidden widths, A
-    mask   (N, A) bool, the choices that are open in a batch's rows; None: all are
+    sizes  inputs, hidden widths, A
+    mask   (N, A) bool, the valid choices in a batch's rows; None: all
     """
 
     distribution: str
@@ -148,9 +148,9 @@ class Policy:
 def gae(
     rew: Array, val: Array, boot: Array, done: Array, skip: Array, gamma: float, lam: float
 ) -> Array:
-    """Advantages, each a sum over all later steps of its episode, O(T^2); (T, E), arguments too.
+    """Advantages as sums over all later steps of the episode, O(T^2). Arguments and result (T, E).
 
-    skip: rows in which no step happened.
+    skip: rows without a step.
     """
     T, E = rew.shape
     adv = np.zeros((T, E))

@@ -18,9 +18,9 @@ from fasttrpo.selftest.cases import Kind, played, shaken
 from fasttrpo.selftest.result import UPDATES, Outcome, does_not_apply, error, state_error
 
 VARIABLE = "FASTTRPO_INSTRUCTION_SET"
-# Those without fused multiply-add round otherwise, so that their bits are their own.
+# Sets without fused multiply-add, whose rounding differs.
 NOT_FUSED = {"baseline"}
-NO_CORE = "the portable backend runs in NumPy alone"
+NO_CORE = "the portable backend uses NumPy only"
 
 
 def is_compiled() -> bool:
@@ -29,12 +29,12 @@ def is_compiled() -> bool:
 
 
 def thread_counts() -> list[int]:
-    """1, 2, 3 and as many as there are cores."""
+    """1, 2, 3 and the number of cores."""
     return sorted({1, 2, 3, backend.cores()})
 
 
 def threads(kind: Kind, dtype: str = "float32") -> Outcome:
-    """Two updates of 4,000 rows, by every number of threads."""
+    """Two updates of 4,000 rows with each number of threads."""
     if not is_compiled():
         return does_not_apply(NO_CORE)
     counts = thread_counts()
@@ -44,7 +44,7 @@ def threads(kind: Kind, dtype: str = "float32") -> Outcome:
 
 
 def instruction_sets() -> list[str]:
-    """What this machine's core can run, the best first; none for the portable backend."""
+    """The instruction sets that this machine supports, best first; [] for the portable backend."""
     if not is_compiled():
         return []
     return importlib.import_module("fasttrpo.core._core64").instruction_sets()
@@ -79,7 +79,7 @@ def fused_sets(dtype: str, kinds: tuple[Kind, ...]) -> Outcome:
 
 @contextmanager
 def forced(name: str) -> Iterator[None]:
-    """Agents made inside use the kernels of that instruction set."""
+    """Makes agents created in the block use the kernels of an instruction set."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = name
     try:
@@ -91,7 +91,7 @@ def forced(name: str) -> Iterator[None]:
 
 
 def saved_model() -> Outcome:
-    """A model that was saved and loaded acts and goes on learning with the same bits."""
+    """A saved and loaded model acts and continues learning with the same bits."""
     from fasttrpo.trpo import TRPO
 
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def saved_model() -> Outcome:
 
 
 def _cartpole_rollout() -> Any:
-    """40 steps of 4 environments with CartPole's spaces, made up."""
+    """40 random steps of 4 environments with CartPole's spaces."""
     from fasttrpo.training.rollout import Rollout
 
     draw, shape = np.random.default_rng(1), (40, 4)

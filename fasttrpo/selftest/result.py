@@ -1,6 +1,6 @@
-"""What a check answers: how far two computations of the same numbers lie apart, and may lie.
+"""Results of checks: the difference between two computations of the same numbers, and its limit.
 
-Errors are relative to the largest entry of what is expected, so that a vector has one error.
+Errors are relative to the largest expected entry, so that a vector has one error.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# float64, by reason to differ. The tests of the library hold tighter ones, case by case.
-ROUNDING = 1e-11  # the same formula, its sums in another order
+# Tolerances for float64 by reason of the difference. The tests use tighter ones for each case.
+ROUNDING = 1e-11  # the same formula, with sums in another order
 DIFFERENCES = 1e-7  # 4th-order differences
 SECOND_DIFFERENCES = 1e-5  # second differences of values
-SOLVED = 1e-7  # through a linear system
-UPDATES = {"float64": 1e-9, "float32": 5e-3}  # whole updates by two implementations
+SOLVED = 1e-7  # solutions of a linear system
+UPDATES = {"float64": 1e-9, "float32": 5e-3}  # complete updates by two implementations
 
 
 class Outcome(NamedTuple):
-    """What one check found."""
+    """The finding of a check."""
 
     compared: str
-    """with what, in a few words; or, where the check does not apply, why"""
+    """what the result was compared with, or why the check does not apply"""
     error: float | None
-    """the worst relative error, 0 for the same bits; None where the check does not apply"""
+    """the largest relative error, 0 for the same bits; None if the check does not apply"""
     tolerance: float
-    """the largest error that passes; 0 asks for the same bits"""
+    """the largest error that passes; 0 requires the same bits"""
 
 
 def does_not_apply(why: str) -> Outcome:
-    """The outcome of a check that this backend or machine has no use for."""
+    """The outcome of a check that does not apply to this backend or machine."""
     return Outcome(why, None, 0.0)
 
 
 @dataclass(frozen=True)
 class Result:
-    """A check by name, what it found, and the seconds it took."""
+    """A check's name, outcome and duration."""
 
     name: str
     outcome: Outcome
@@ -53,7 +53,7 @@ class Result:
         return "ok" if error <= tolerance else "FAILED"
 
     def line(self) -> str:
-        """As it is printed."""
+        """The line that is printed."""
         return f"{self.status:<7} {self.name:<40} {self._bound():<18} {self.outcome.compared}"
 
     def _bound(self) -> str:
@@ -68,7 +68,7 @@ class Result:
 
 
 def error(actual: ArrayLike, expected: ArrayLike) -> float:
-    """max |actual - expected| / max |expected|; infinite for other shapes or what is not finite."""
+    """max |actual - expected| / max |expected|; infinite for other shapes and infinite values."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape or not np.isfinite([actual, expected]).all():
         return math.inf
@@ -78,7 +78,7 @@ def error(actual: ArrayLike, expected: ArrayLike) -> float:
 
 
 def state_error(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    """The worst error among two agents' states; 0 only for the same bits."""
+    """The largest error between two agents' states; 0 only for the same bits."""
     if list(one) != list(other):
         return math.inf
     if all(one[name].tobytes() == other[name].tobytes() for name in one):

@@ -1,5 +1,5 @@
-"""Checks of the mathematics: what the backend in use computes, against slow formulas and dense
-algebra, in float64. Each returns what it compared with, the worst error, and its tolerance.
+"""Checks of the mathematics: compare the current backend with slow formulas and dense algebra, in
+float64. Each returns what it compared with, the largest error, and its tolerance.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from fasttrpo.selftest.result import (
 
 
 def densities(case: Case) -> Outcome:
-    """The log-probabilities of actions that `act` draws, and surrogate and KL of a trial."""
+    """The log-probabilities of sampled actions, and surrogate and KL of a trial."""
     agent = shaken(case.kind.settings(n_envs=len(case.obs)))
     act, logp, _ = agent.act(case.obs, case.mask)
     trial = case.theta + 0.1 * case.direction
     surr, kl, _ = case.agent.theory.evaluate(trial)
     errors = (
         error(logp, case.policy.logp(agent.theta, case.obs, act)),
-        error(1 + surr, 1 + case.surrogate(trial)),  # the gain itself may be next to nothing
+        error(1 + surr, 1 + case.surrogate(trial)),  # the gain itself may be close to 0
         error(kl, case.kl(trial)),
     )
     return Outcome("log-density, surrogate and KL by slow formulas", max(errors), ROUNDING)
@@ -51,7 +51,7 @@ def fisher(case: Case) -> Outcome:
 
 
 def kl_hessian(case: Case) -> Outcome:
-    """The curvature v'Fv of the KL that the line search itself measures."""
+    """The curvature v'Fv of the KL that the line search measures."""
     v, h = case.direction, 1e-4
     kl = [case.agent.theory.evaluate(case.theta + sign * h * v)[1] for sign in (1, -1)]
     curvature = v @ case.agent.theory.fisher_product(v)
@@ -60,7 +60,7 @@ def kl_hessian(case: Case) -> Outcome:
 
 
 def conjugate_gradient(kind: Kind) -> Outcome:
-    """x = (F + damping I)^-1 g, with K-FAC and without."""
+    """x = (F + damping I)^-1 g, with and without K-FAC."""
     errors = []
     for preconditioner in ("kfac", "none"):
         case = Case(kind, cg_max_steps=300, cg_tolerance=1e-12, preconditioner=preconditioner)
@@ -68,11 +68,11 @@ def conjugate_gradient(kind: Kind) -> Outcome:
         H = formulas.matrix(case.agent.theory.fisher_product, case.theta.size)
         H += case.settings.cg_damping * np.eye(len(H))
         errors.append(error(x, np.linalg.solve(H, case.agent.theory.gradient())))
-    return Outcome("dense solution, with K-FAC and without", max(errors), SOLVED)
+    return Outcome("dense solution, with and without K-FAC", max(errors), SOLVED)
 
 
 def update(kind: Kind) -> Outcome:
-    """A whole update: its KL is that of the step it took, and within the trust region."""
+    """A complete update: its KL is that of its step, and within the trust region."""
     s = kind.settings(n_envs=4)
     agent = shaken(s)
     before = agent.theta
@@ -100,7 +100,7 @@ def critic(kind: Kind) -> Outcome:
 
 
 def rejected_step() -> Outcome:
-    """A line search that finds no good step gives the old parameters back, bit for bit."""
+    """A line search without an acceptable step returns the old parameters, bit for bit."""
     theta, step = np.random.default_rng(0).normal(size=(2, 50))
     found = theory.line_search(lambda trial: (-1.0, 1.0), theta, step, 0.0)
     same = not found.accepted and found.theta.tobytes() == theta.tobytes()
@@ -108,7 +108,7 @@ def rejected_step() -> Outcome:
 
 
 def gae() -> Outcome:
-    """Advantages and returns, over ends of both sorts."""
+    """Advantages and returns, with terminated and truncated episodes."""
     draw, shape = np.random.default_rng(2), (60, 4)
     rew, val, final = draw.normal(size=(3, *shape))
     term, trunc = draw.random((2, *shape)) < 0.1

@@ -137,10 +137,10 @@ class Learning:
 
     def _log(self, record: Record, iterations: int) -> None:
         """Logs the record, and adds to it what callbacks recorded."""
-        news = self.trainer.logger.take_news()
+        recorded = self.trainer.logger.take_recorded()
         if self.log_interval is not None and iterations % self.log_interval == 0:
             self._dump(record)
-        record |= news
+        record |= recorded
 
     def _dump(self, record: Record) -> None:
         logger = self.trainer.logger

@@ -1,0 +1,150 @@
+"""The program of one child process: `python -P child.py JOB`, see `children.py`.
+
+JOB is JSON: the parent's `sys.path` and a task. Standard input is the pipe to the parent.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+_REPORT_EVERY = 0.1  # seconds
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def main() -> int:
+    """Finishes the run of the task; returns the exit code."""
+    report = connect()
+    job = json.loads(sys.argv[1])
+    sys.path[:] = job["path"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the parent has shown them
+        _load("fasttrpo", Path(__file__).parents[1] / "__init__.py")
+        import fasttrpo.trpo  # noqa: F401
+
+    from fasttrpo.cli.errors import INTERRUPTED
+    from fasttrpo.cli.signals import as_keyboard_interrupt
+    from fasttrpo.cli.streams import DISCARD, guarded
+
+    try:
+        with guarded(DISCARD), as_keyboard_interrupt():
+            report(_outcome(job["task"], report))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def connect() -> Report:
+    """Sends messages to the parent. If that is gone, the run is interrupted: it saves and ends."""
+    pipe, null = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+    def report(message: dict[str, Any]) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(pipe, line) :]
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    return report
+
+
+def _load(name: str, file: Path) -> None:
+    """Imports the package from this __init__.py, even if `sys.path` has another of its name."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def _outcome(task: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The last message."""
+    from fasttrpo.files.atomic import alone_in
+    from fasttrpo.files.run_folder import ERROR
+
+    folder = Path(task.pop("folder"))
+    try:
+        with alone_in(folder), _traceback_kept(folder / ERROR):
+            return {"result": _finish(folder, report, **task)}
+    except (Exception, SystemExit) as error:
+        words = " ".join(str(error).split())
+        line = f"{type(error).__name__}: {words}" if words else type(error).__name__
+        return {"error": line, "traceback": traceback.format_exc()}
+
+
+@contextmanager
+def _traceback_kept(path: Path) -> Iterator[None]:
+    """Writes the traceback of a failure to the file."""
+    from fasttrpo.files.atomic import SaveError, write_text
+
+    try:
+        yield
+    except (Exception, SystemExit):
+        with suppress(SaveError):  # a full disk may be the failure
+            write_text(path, traceback.format_exc())
+        raise
+
+
+def _finish(
+    folder: Path,
+    report: Report,
+    settings: dict[str, Any],
+    total: int | None,
+    checkpoint_every: float,
+    formats: list[str],
+) -> float:
+    """Trains what is left and evaluates; returns the mean return."""
+    from fasttrpo.cli import consent, logs, resume, training
+    from fasttrpo.cli.children import module_files
+    from fasttrpo.cli.runs import read_config
+    from fasttrpo.core import backend
+
+    consent.admit(read_config(folder)["env_id"])  # the parent has asked
+    resumed = resume.opened(folder, settings, None, total)
+    report({"modules": module_files(), "system": backend.describe()})
+    if resumed.is_finished:
+        return resume.evaluation_of(folder)["mean_return"]
+    resume.prepare(resumed)
+    if not resumed.is_trained:
+        logs.attach(resumed.model, folder, tuple(formats))
+        progress = _Progress(report)
+        training.learn(resumed.model, resumed.total, folder, checkpoint_every, False, progress.add)
+        progress.report()
+    return training.evaluate(resumed.model, resumed.env_id, folder)["mean_return"]
+
+
+class _Progress:
+    """Reports steps and return, not more often than every `_REPORT_EVERY` seconds."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._last = report, -_REPORT_EVERY
+        self._steps, self._return = 0, float("nan")
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One iteration."""
+        self._steps += record["n_samples"]
+        self._return = record["return_mean"]
+        if monotonic() - self._last >= _REPORT_EVERY:
+            self.report()
+
+    def report(self) -> None:
+        """Sends what has not been sent."""
+        self._report({"steps": self._steps, "mean": self._return})
+        self._last, self._steps = monotonic(), 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
