@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from agents import needs_extension
 from helpers import same_state
+from run_folders import write_run
 from tables import table
 
 import fasttrpo
