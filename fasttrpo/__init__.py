@@ -6,7 +6,7 @@
     model.learn(60_000, progress_bar=True)
     mean, std = evaluate_policy(model, "CartPole-v1", n_eval_episodes=100)
 
-Heavy modules are imported on first use: each public name is looked up on first access.
+Public names are resolved on first access, so importing the package loads no heavy modules.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ __all__ = [
 
 moved.install()
 
-if not TYPE_CHECKING:  # a type checker would accept every name
+if not TYPE_CHECKING:  # with it, type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         old = f"fasttrpo.{name}"

@@ -1,8 +1,8 @@
 """Errors caused by the user: wrong arguments, files or environments, or a wrong order of calls.
 
 All derive from `UserError`, so one `except` separates them from bugs in fasttrpo or in the user's
-environment. Each is also the standard exception of its kind. Missing attributes, abstract methods,
-and errors that Gymnasium defines (ResetNeeded) keep their standard exceptions.
+environment. Each also derives from the matching standard exception. Missing attributes, abstract
+methods, and errors that Gymnasium defines (ResetNeeded) keep their standard exceptions.
 """
 
 from __future__ import annotations

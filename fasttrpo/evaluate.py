@@ -1,4 +1,4 @@
-"""Evaluates a policy over full episodes, in which nothing is learnt."""
+"""Evaluates a policy over complete episodes, without learning."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def evaluate_policy(
 ) -> tuple[float, float] | tuple[list[float], list[int]]:
     """Mean and standard deviation of the undiscounted return over exactly `n_eval_episodes`.
 
-    env                     as `TRPO` accepts it; an id makes the kind that the model trains in
+    env                     whatever `TRPO` accepts; an id is made with the model's `env_backend`
     deterministic           use the policy's mode instead of samples
-    render                  renders each step: `env` must have been made with a render_mode
-    callback                called with (locals, globals) for each environment after each step;
-                            locals has the environment's i, reward, done and info, and for all env,
-                            observations, actions, new_observations, rewards, dones and infos
-    reward_threshold        raises AssertionError unless the mean return is above it
-    return_episode_rewards  returns (returns, lengths) of the episodes instead
+    render                  render each step; `env` must have a render_mode
+    callback                called with (locals, globals) after each step, once per environment;
+                            locals has i, reward, done and info of that environment, and env,
+                            observations, actions, new_observations, rewards, dones and infos of all
+    reward_threshold        raise AssertionError unless the mean return exceeds it
+    return_episode_rewards  return the lists (returns, lengths) of the episodes instead
     warn                    no effect; for SB3 scripts
-    seed                    of the environments (None: random)
+    seed                    seed of the environments (None: random)
 
     Raises ValueError if the environment's spaces differ from the model's, or if it cannot be
-    rendered. Warns if an episode does not end.
+    rendered. Warns about an episode that seems never to end.
     """
     watch = _watch(render, callback)
     played = list(play(model, env, n_eval_episodes, deterministic, seed, watch))
@@ -72,7 +72,7 @@ def evaluate_policy(
 
 
 def _watch(render: bool, callback: Any) -> Callable[..., None] | None:
-    """What `play` calls after each step, if anything."""
+    """The function that `play` calls after each step, or None."""
     if callback is not None and not callable(callback):
         raise UserTypeError(f"callback must be a function (locals, globals), got {callback!r}")
     if not render and callback is None:
@@ -91,7 +91,7 @@ def _watch(render: bool, callback: Any) -> Callable[..., None] | None:
 def _locals(
     env: Any, observations: Any, actions: np.ndarray, step: Step, ended: list[Episode]
 ) -> Iterator[dict[str, Any]]:
-    """What a callback sees of each environment: names as in SB3's loop."""
+    """A callback's `locals` for each environment, named as in SB3's loop."""
     each = infos(step, ended)
     common = {
         "env": env,
@@ -108,10 +108,10 @@ def _locals(
 
 
 def render_step(env: Any, *of_step: Any) -> None:
-    """Renders the environments; ValueError if they cannot be rendered."""
+    """Renders the environments; raises ValueError if they have no render_mode."""
     if getattr(env, "render_mode", None) is None:
         raise UserError(
-            "render=True requires an environment with a render_mode, say "
+            "render=True requires an environment with a render_mode, for example "
             'gymnasium.make(..., render_mode="human")'
         )
     env.render()
@@ -130,8 +130,8 @@ def play(
     watch  called with (vector environment, observations, actions, step, episodes ended) after each
            step
 
-    Each of E environments plays a fixed share of them: taking the first episodes that end would
-    favour short ones.
+    Each environment plays a fixed share of them: taking the first episodes to end would favour
+    short ones.
     """
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
@@ -148,7 +148,7 @@ def play(
 
 
 def check_spaces(model: Predictor, env: VectorEnv) -> None:
-    """Raises ValueError with both spaces if they differ; models of other classes check them."""
+    """Raises ValueError if the spaces differ. Models of other classes check them themselves."""
     if isinstance(model, TRPO):
         own = describe(model.observation_space, model.action_space)
         check_same(own, describe(env.single_observation_space, env.single_action_space))
@@ -162,8 +162,8 @@ def _play(
     seed: int | None,
     watch: Callable[..., None] | None,
 ) -> Iterator[Episode]:
-    # Models of other classes may not have the argument.
-    takes_masks = "action_masks" in inspect.signature(model.predict).parameters
+    # Models of other classes may lack this argument.
+    accepts_masks = "action_masks" in inspect.signature(model.predict).parameters
     stream = Stream(env)
     stream.reset(seed)
     statistics = EpisodeStatistics(env.num_envs)
@@ -171,7 +171,8 @@ def _play(
     for row in itertools.count():
         if not any(left):
             break
-        masks = {} if stream.masks is None or not takes_masks else {"action_masks": stream.masks}
+        has_masks = accepts_masks and stream.masks is not None
+        masks = {"action_masks": stream.masks} if has_masks else {}
         obs = stream.obs
         action, _ = model.predict(obs, deterministic=deterministic, **masks)
         step = stream.step(action, row)
@@ -187,18 +188,18 @@ def _play(
 
 
 def _warn_if_endless(steps: int) -> None:
-    """Warns of an episode that may be the reason why an evaluation does not end."""
+    """Warns about an episode that may keep the evaluation from ending."""
     if steps >= LONG:  # Python shows the same text once
         warnings.warn(
-            f"evaluation: an episode has taken {LONG} steps so far, and may never end; set a "
-            "step limit, say gymnasium.make(..., max_episode_steps=1000)",
+            f"evaluation: an episode has lasted {LONG} steps and may never end; set a step limit, "
+            "for example gymnasium.make(..., max_episode_steps=1000)",
             RuntimeWarning,
             stacklevel=4,
         )
 
 
 def _release(model: Any, env: Any) -> None:
-    """Makes a model that trains on this environment reset it before it continues."""
+    """If the model trains in `env`, makes it reset that before it continues."""
     own = model.get_env() if hasattr(model, "get_env") else None
     if own is None or not shares(own, env):
         return

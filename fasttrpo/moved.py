@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# Module until version 0.1 -> its new name.
+# The name of a module up to version 0.1 -> its new name.
 MOVED = {
     "fasttrpo.backend": "fasttrpo.core.backend",
     "fasttrpo.callback_base": "fasttrpo.training.callback",
@@ -33,10 +33,10 @@ def warn(old: str, stacklevel: int) -> str:
 
 
 class _Alias:
-    """A loader for modules that look up each attribute in the module of the new name."""
+    """Loads an old name as a module that looks up its attributes in the new one."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Requests the default module."""
+        """Returning None requests the default module object."""
 
     def exec_module(self, module: ModuleType) -> None:
         target = importlib.import_module(MOVED[module.__name__])

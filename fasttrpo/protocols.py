@@ -205,16 +205,16 @@ class Watcher(Protocol):
     """Gets a report of the rows of a rollout as they are collected."""
 
     @property
-    def singly(self) -> bool:
-        """Whether each row has to be reported by itself."""
+    def needs_every_row(self) -> bool:
+        """Whether rows must be reported one by one."""
         ...
 
     def rows(self) -> int:
         """How many rows may pass until the next report."""
         ...
 
-    def passed(self, rows: int, happened: int, row: Any = None, /) -> None:
-        """Reports a number of rows, and the steps that happened in them."""
+    def passed(self, rows: int, steps: int, row: Any = None, /) -> None:
+        """Reports a number of rows, and of environment steps in them."""
 
 
 if TYPE_CHECKING:

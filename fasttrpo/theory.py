@@ -1,7 +1,7 @@
-"""The theory's pieces as plain functions on NumPy arrays, in float64.
+"""The stages of TRPO as plain functions on NumPy arrays, in float64.
 
-The compiled stages that `TRPO` runs (or their portable twins, see `backend`), one by one: to
-inspect them, check a derivation, or build another algorithm.
+They are the compiled stages that `TRPO` runs (or their portable twins, see `backend`). Use them to
+inspect a stage, check a derivation, or build another algorithm.
 
     policy = Policy(obs_size=4, distribution="categorical", parts=(2,))
     theta = policy.initial(seed=0)
@@ -121,8 +121,8 @@ def _theory_at(
     advantages: ArrayLike | None = None,
     name: str = "theta",
 ) -> Theory:
-    """The theory of an agent at theta, with the batch loaded. `actions` is None where the result
-    does not depend on them.
+    """An agent's stages at theta, with the batch loaded. `actions` can be None if the result does
+    not depend on them.
     """
     n = len(np.asarray(obs)) if np.ndim(obs) == 2 else 0
     if n == 0:
@@ -157,7 +157,7 @@ def gae(
         returns = A + V
 
     rewards, values (T, E); terminated, truncated (T, E) bool; final_values (T, E): V of the
-    observation after the step, before any reset; read where truncated, and in the last row.
+    observation after the step, before any reset; used where truncated, and in the last row.
     Source: Schulman et al. 2016, "High-dimensional continuous control using GAE".
     """
     shape = np.shape(rewards)
@@ -204,10 +204,10 @@ def gradient(
 def fisher_vector_product(
     policy: Policy, theta: Vector, obs: ArrayLike, v: Vector, damping: float = 0.0
 ) -> Vector:
-    """(F + damping I) v, F the Hessian of the mean KL at theta = theta_old; (P,).
+    """(F + damping I) v, where F is the Hessian of the mean KL at theta = theta_old; (P,).
 
-    F = 1/N sum_n J_n' M_n J_n, J the Jacobian of the network's outputs and M the distribution's
-    Fisher metric in them; never formed. Source: Schraudolph 2002.
+    F = 1/N sum_n J_n' M_n J_n is never formed; J is the Jacobian of the network's outputs, and M
+    the distribution's Fisher metric with respect to these. Source: Schraudolph 2002.
     """
     product = _theory_at(policy, theta, obs).fisher_product(v)
     return product + _NOT_NEGATIVE("damping", damping) * np.asarray(v, np.float64)
@@ -235,11 +235,11 @@ def conjugate_gradient(
 ) -> Solution:
     """Solves H x = g for symmetric positive definite H, given only v -> H v.
 
-    tolerance     ends when the residual has fallen to this fraction of the first
-    precondition  r -> M^-1 r, M close to H, symmetric positive definite
+    tolerance     stop once the residual has fallen to this fraction of the first
+    precondition  r -> M^-1 r, where M is close to H and symmetric positive definite
 
-    Ends early at a direction whose curvature is not positive. Exceptions of the functions pass
-    through. Source: Hestenes and Stiefel 1952.
+    Stops early at a direction of non-positive curvature. Exceptions raised by the functions
+    propagate. Source: Hestenes and Stiefel 1952.
     """
     g = arrays.finite_vector("g", g, np.size(g))
     limits = _COUNT("max_steps", max_steps), _NOT_NEGATIVE("tolerance", tolerance)
@@ -249,7 +249,7 @@ def conjugate_gradient(
 
 
 def _linear(name: str, function: Callable, P: int) -> Callable[[Vector], Vector]:
-    """`function` on a copy; its result is checked to be (P,)."""
+    """Calls `function` with a copy, and checks that the result is (P,)."""
     return lambda v: arrays.as_array(f"what {name} returned", function(v.copy()), (P,), np.float64)
 
 
@@ -279,11 +279,12 @@ def line_search(
     max_iter: int = 10,
     acceptance: str = "improvement",
 ) -> Search:
-    """The first of theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
-    above `surrogate_old`. evaluate: theta (P,) -> (surrogate, KL).
+    """Returns the first theta + shrink^j step, j = 0, 1, ..., with KL <= target_kl and a surrogate
+    above `surrogate_old`.
 
-    acceptance "kl" checks the KL only, "always" takes the full step; steps that are not finite are
-    never accepted.
+    evaluate    theta (P,) -> (surrogate, KL)
+    acceptance  "kl" checks the KL only; "always" takes the full step. Steps that are not finite are
+                never accepted
 
     Source: Schulman et al. 2015, appendix C.
     """
@@ -306,6 +307,6 @@ def line_search(
 
 
 def _stages() -> Any:
-    """The module with the stages that call functions: compiled or portable."""
+    """The compiled or portable module of the stages that need no agent."""
     name = "core._core64" if backend.choose() == "compiled" else "portable.stages"
     return importlib.import_module(f"fasttrpo.{name}")

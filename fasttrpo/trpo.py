@@ -43,10 +43,10 @@ class TRPO(Calls):
     env       an environment id, the path of a shared library (csrc/include/trpo_env.h), a
               `NumbaEnvironment`, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or an SB3
               `VecEnv`
-    keywords  every other field of `fasttrpo.settings.Settings`, which documents them
+    keywords  settings: the other fields of `fasttrpo.settings.Settings` (docs/settings.md)
 
-    `settings` holds the checked settings. `num_timesteps` and `n_updates` count steps and updates,
-    `records` has the records of the last `max_records` iterations.
+    `settings` holds the checked settings, and `records` the records of the last `max_records`
+    iterations. `num_timesteps` and `n_updates` count environment steps and updates.
     """
 
     _trainer: Trainer
@@ -78,7 +78,7 @@ class TRPO(Calls):
 
     @property
     def num_timesteps(self) -> int:
-        """Steps so far, of all environments together."""
+        """Environment steps taken, summed over all environments."""
         return self._trainer.num_timesteps
 
     @num_timesteps.setter
@@ -87,7 +87,7 @@ class TRPO(Calls):
 
     @property
     def n_updates(self) -> int:
-        """Iterations so far."""
+        """Completed iterations."""
         return self._trainer.n_updates
 
     @property
@@ -113,8 +113,8 @@ class TRPO(Calls):
         return self._trainer.actions.to_space()
 
     def get_env(self) -> Any:
-        """The environments that `learn` steps, or None: the `VectorEnv` or SB3 `VecEnv` that was
-        passed; for an id or a single environment, a view with the calls of a `VecEnv`
+        """The environments that `learn` steps, or None. A `VectorEnv` or SB3 `VecEnv` is returned
+        as passed; an id or a single environment as a view with a `VecEnv`'s methods
         (`fasttrpo.sb3.view`), whose `vector_env` is the Gymnasium environment.
         """
         return self._env
@@ -128,8 +128,8 @@ class TRPO(Calls):
     def set_env(self, env: EnvLike) -> None:
         """Replaces the environment. The new one is reset before its first step.
 
-        In a callback, this takes effect in the next iteration. Raises RuntimeError during a rollout
-        (`_on_step`), ValueError if the spaces differ.
+        Called from a callback, it takes effect in the next iteration. Raises ValueError if the
+        spaces differ, and RuntimeError during a rollout (in `_on_step`).
         """
         self._trainer.refuse_environment("set_env")
         self._replace_env(self._vector_env(env), env)
@@ -170,28 +170,29 @@ class TRPO(Calls):
         """Trains for at least `total_timesteps` environment steps, in complete iterations.
 
         total_timesteps      an integer, or a float with an integer value: 1e6
-        callback             a callback of `fasttrpo.callbacks` or a list of these; or a function of
-                             each iteration's record, which stops by returning False. A function
-                             that needs two arguments is called with (locals, globals) after every
-                             step, as in SB3
-        log_interval         iterations between two lines of the log (None: no log)
-        tb_log_name          TensorBoard's folder is tensorboard_log/{tb_log_name}_{1, 2, ...}
-        reset_num_timesteps  False continues where the last call stopped, episodes included
-        progress_bar         None: on a terminal only
-        max_seconds          stops after the first iteration that ends later than this
+        callback             a callback of `fasttrpo.callbacks`, a function, or a list of these. A
+                             function is called with each iteration's record; if it has two required
+                             arguments, with (locals, globals) after every step, as in SB3.
+                             Returning False stops learning
+        log_interval         log every this many iterations (None: never)
+        tb_log_name          TensorBoard logs go to tensorboard_log/{tb_log_name}_{1, 2, ...}
+        reset_num_timesteps  False continues from the last call, unfinished episodes included
+        progress_bar         show a progress bar (None: on a terminal only)
+        max_seconds          stop after the iteration in which this time runs out
 
-        A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of the
-        last 100 episodes, raw rewards), success_rate if environments report "is_success",
-        seconds_collect, steps_per_second, what the agent's update reports, and the numbers and
-        texts that callbacks recorded in `logger`. `outcome` is 0 if a step was taken. Otherwise the
-        policy is unchanged: 1 the line search found no acceptable step, 2 the gradient is zero, 3
-        there is no curvature along it. `ended` says what ended the run early, "max_seconds" or
-        "callback", and is "" otherwise.
+        A record holds iteration, num_timesteps, episodes, return_mean and length_mean (of raw
+        rewards, over the last `stats_window_size` episodes), success_rate if environments report
+        "is_success", seconds_collect, steps_per_second, the results of the agent's update, and
+        values that callbacks recorded in `logger`. `outcome` is 0 if a step was taken. Otherwise
+        the policy is unchanged: 1 the line search found no acceptable step, 2 the gradient is zero,
+        3 there is no curvature along it. `ended` is "max_seconds" or "callback" if that ended the
+        run early, else "".
 
-        A callback that returns False during a rollout drops the rollout; its steps stay counted in
-        `num_timesteps`. Exceptions of the environment or a callback, and KeyboardInterrupt, pass
-        through: the unfinished rollout is dropped with its episodes, the model stays usable, and
-        the next call resets the environment. An environment's exceptions have a note on the step.
+        If a callback returns False during a rollout, the rollout is dropped, but its steps stay
+        counted in `num_timesteps`. Exceptions raised by the environment or a callback, and
+        KeyboardInterrupt, propagate: the unfinished rollout and its episodes are dropped, the model
+        stays usable, and the next call resets the environment. Exceptions of an environment get a
+        note that names the step.
         """
         Learning(
             self._trainer,
@@ -208,14 +209,14 @@ class TRPO(Calls):
 
     @property
     def logger(self) -> Logger:
-        """The log of the run; `record` puts values into it."""
+        """The run's log; `logger.record(key, value)` adds a value."""
         return self._trainer.logger
 
     def set_logger(self, logger: Any) -> None:
         """Uses a logger from `fasttrpo.configure` or SB3, instead of one made from the settings
-        verbose and tensorboard_log. Raises TypeError if `logger` is not a logger.
+        `verbose` and `tensorboard_log`. Raises TypeError if `logger` is not a logger.
 
-        A callback can call it, too: the old logger writes what was recorded before.
+        Callbacks can call it too: the old logger first writes what it has recorded.
         """
         logger, trainer = as_logger(logger), self._trainer
         if trainer.is_learning:
@@ -223,24 +224,24 @@ class TRPO(Calls):
         trainer.logger, trainer.has_own_logger = logger, True
 
     def update(self, rollout: Rollout) -> Record:
-        """One iteration on a rollout that you collected; returns the agent's record.
+        """Runs one iteration on a rollout that you collected; returns its record.
 
-        The actions must be drawn from the present policy, whose log-probabilities are used. T and E
-        are free. Raises ValueError or TypeError, which say what is wrong with the rollout and leave
-        the model unchanged; RuntimeError during a rollout of `learn`.
+        The actions must be drawn from the current policy, whose log-probabilities are used. T and E
+        can have any size. Raises ValueError or TypeError if the rollout is invalid, and leaves the
+        model unchanged. Raises RuntimeError during a rollout of `learn`.
         """
         self._trainer.refuse_policy("update")
         rows = checked(rollout, self._trainer.observations, self._trainer.actions)
         return self._trainer.update(rows, rollout.shape)
 
     def change(self, **changes: Unpack[Changes]) -> None:
-        """Changes settings from the next iteration on; raises the same errors as `load`."""
+        """Changes settings from the next iteration on. Raises the same errors as `load`."""
         if "n_envs" in changes:
             raise AttributeError("n_envs belongs to the environment: call set_env(env)")
         self._trainer.change(change(self.settings, changes))
 
     def set_random_seed(self, seed: int | None = None) -> None:
-        """Restarts the random streams, the environment's too, with a seed; None does nothing."""
+        """Restarts all random streams, including the environment's; None does nothing."""
         if seed is not None:
             self._trainer.reseed(integer(0, 2**64 - 1)("seed", seed))
 
@@ -274,15 +275,16 @@ class TRPO(Calls):
     ) -> tuple[Any, None]:
         """The action for one observation (*obs), or the actions for a batch (n, *obs).
 
-        For a Dict or Tuple space an observation is a dict or tuple, a batch one of arrays (n, ...).
-        Returns (action, None), with the action as the environment receives it, in the space's shape
-        and dtype. `state` and `episode_start` have no effect; recurrent policies need them.
+        For a Dict or Tuple space, an observation is a dict or tuple, and a batch a dict or tuple of
+        arrays (n, ...). Returns (action, None); the action can be passed to the environment: it has
+        the action space's shape and dtype. `state` and `episode_start` have no effect.
 
-        action_masks  which choices are open, (A,) or (n, A) bool, for Discrete and MultiDiscrete;
-                      for the latter the parts' masks concatenated, or a tuple (None: all are open)
+        action_masks  (A,) or (n, A) bool, True for allowed choices, for Discrete and MultiDiscrete;
+                      for MultiDiscrete one mask per component, concatenated or as a tuple (None:
+                      everything is allowed)
 
-        Raises ValueError or TypeError if an observation is invalid or not finite, and if masks are
-        malformed or leave no choice.
+        Raises ValueError or TypeError if an observation is invalid or not finite, or if a mask is
+        malformed or leaves no choice.
         """
         trainer = self._trainer
         rows, single = trainer.observations.batch(observation)
@@ -310,15 +312,16 @@ class TRPO(Calls):
         *,
         checkpoint: bool = False,
     ) -> None:
-        """Writes everything needed to act and to resume training; adds ".npz" to a bare name.
+        """Saves everything needed to act and to train further.
 
-        path        a path, or a binary file that is open for writing
-        exclude     names of settings to leave out: `load` uses their defaults
-        include     names that are kept although they are in `exclude`
-        checkpoint  True adds the state of the run between two iterations: after `load(path, env)`
-                    it continues bit for bit, if the environment can be saved (see `load`). During a
-                    rollout, as in `_on_step`, there is no such state: the rollout is not saved, and
-                    a loaded run starts new episodes
+        path        a path, to which ".npz" is added if it has no suffix; or a binary file that is
+                    open for writing
+        exclude     names of settings not to save: `load` uses their defaults
+        include     names of settings to save even if they are in `exclude`
+        checkpoint  True also saves the state of the run: after `load(path, env)`, training
+                    continues bit for bit, if the environment can be saved (see `load`). A
+                    checkpoint saved during a rollout (in `_on_step`) lacks the rollout and the
+                    environments: the loaded run starts new episodes
 
         Creates the folder if necessary, and follows links. The file is written atomically: a kill
         at any time leaves the old file intact, and the last of several writers wins. Raises
@@ -331,7 +334,7 @@ class TRPO(Calls):
         archives.write(path, forgetful, follow=True)
 
     def snapshot(self, checkpoint: bool = True) -> archives.Checkpoint:
-        """Everything that `save` writes, as it is now, for `checkpoint.write`."""
+        """A copy of everything that `save` writes, for `checkpoint.write`."""
         trainer = self._trainer
         last: dict[str, Any] = values_of_functions(self.settings, trainer.remaining)
         return archives.Checkpoint(
@@ -357,24 +360,24 @@ class TRPO(Calls):
         force_reset: bool = True,
         **overrides: Unpack[Overrides],
     ) -> Self:
-        """The model that `save` wrote; without `env` it predicts, saves and updates.
+        """Loads a model that `save` wrote. Without `env` it can predict, save and `update`.
 
-        path       a path or an open file; a bare name finds .npz before .zip, X.zip also X.npz
+        path       a path or an open file; X finds X, X.npz or X.zip, and X.zip also X.npz
         device, custom_objects, print_system_info, force_reset
                    no effect; for SB3 scripts: models are on the CPU, files hold no objects, and
                    environments that cannot be restored are always reset
-        overrides  settings to change, for example dtype, backend or target_kl; not policy,
-                   policy_kwargs and seed, which the saved parameters and random streams determine
+        overrides  settings to change, for example dtype, backend or target_kl; not policy, preset,
+                   policy_kwargs, scale_actions or seed, which belong to the saved state
 
         After loading a checkpoint, `learn(..., reset_num_timesteps=False)` continues the unfinished
-        episodes, bit for bit as if it had never stopped, if `env` makes the same environments and
-        these can be saved: compiled ones can, and fasttrpo's MuJoCo tasks. Other environments are
-        reset; the agent then continues bit for bit as the saved one would with the same steps.
+        episodes, bit-identical to an uninterrupted run, if `env` makes the same environments and
+        they can be saved: compiled ones and fasttrpo's MuJoCo tasks can. Other environments are
+        reset; the agent then continues bit for bit as the saved one would on the same steps.
 
-        Files cannot hold schedules that are functions: pass them in `overrides`, or a warning is
-        given and the setting keeps its last value.
+        Schedules that are functions are not saved: pass them in `overrides`. Otherwise the setting
+        keeps its last value, with a warning.
 
-        FormatError (a ValueError) names the file and what is wrong with it.
+        Raises FormatError (a ValueError) with the name of the file and what is wrong with it.
         """
         check_device(device)
         saved = archives.read(path)

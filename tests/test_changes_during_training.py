@@ -187,7 +187,7 @@ def test_models_sharing_an_environment_do_not_continue_each_others_episodes(env)
 def test_another_model_may_not_train_in_the_environment_during_a_rollout():
     env = Counter()
     model = small_model(env)
-    with pytest.raises(RuntimeError, match=r"another model reset, .* during a rollout"):
+    with pytest.raises(RuntimeError, match="environment during a rollout"):
         learn_and_call(model, "_on_step", lambda _: small_model(env).learn(16), n=64, when=1)
 
 

@@ -128,13 +128,13 @@ def test_pieces_take_about_fifty_milliseconds():
     taken = []
     for _ in range(8):
         taken.append(pace.rows)
-        pace.took(pace.rows, pace.rows * 1e-5)
+        pace.adapt(pace.rows, pace.rows * 1e-5)
     assert taken == [1, 8, 64, 512, 4096, 5000, 5000, 5000]
-    pace.took(5000, 5.0)  # the machine got slower
+    pace.adapt(5000, 5.0)  # the machine got slower
     assert pace.rows == 50
-    pace.took(1, 1.0)
+    pace.adapt(1, 1.0)
     assert pace.rows == 1
-    pace.took(1, 0.0)  # a coarse clock
+    pace.adapt(1, 0.0)  # a coarse clock
     assert pace.rows == 8
 
 

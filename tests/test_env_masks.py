@@ -308,9 +308,7 @@ class Misnamed(Masked):
 
 def test_a_misspelt_key_is_warned_of():
     stream = Stream(SyncVectorEnv([Misnamed], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.warns(
-        UserWarning, match=r"infos\['action_masks'\] forbids no .*info\['action_mask'"
-    ):
+    with pytest.warns(UserWarning, match=r"infos\['action_masks'\] masks no .*info\['action_mask'"):
         stream.reset()
 
 
@@ -342,7 +340,7 @@ def test_masks_in_the_observation_only_are_warned_of(in_infos):
         stream.reset()
     words = [str(each.message) for each in caught if "action_mask" in str(each.message)]
     assert len(words) == (0 if in_infos else 1)
-    assert all("forbids no action" in each for each in words)
+    assert all("masks no action" in each for each in words)
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -390,7 +388,7 @@ def test_a_mask_that_forbids_everything_is_an_error_with_a_remedy(form):
         def mask(self):
             return np.zeros(9) if self.t == 2 else super().mask()
 
-    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or leave a choice open"
+    message = "environment 0 forbids all 9 .* at step 2: end the episode .*or allow a choice"
     with pytest.raises(ValueError, match=message):
         run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
 

@@ -123,13 +123,13 @@ def test_render_is_called_each_step():
     callback = EvalCallback(env, n_eval_episodes=1, eval_freq=8, render=True, verbose=0)
     small_model(Counter(), n_steps=8).learn(8, callback=callback)
     assert env.n_rendered == 9
-    with pytest.raises(ValueError, match=r'takes an environment .* render_mode="human"'):
+    with pytest.raises(ValueError, match="render_mode"):
         evaluate_policy(Model(), Counter(), 1, render=True)
 
 
 def test_an_endless_episode_warns(monkeypatch):
     monkeypatch.setattr("fasttrpo.evaluate.LONG", 10)
-    with pytest.warns(RuntimeWarning, match="an episode has taken 10 steps so far, and may never"):
+    with pytest.warns(RuntimeWarning, match="an episode has lasted 10 steps"):
         evaluate_policy(Model(), Counter(15), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -25,8 +25,8 @@ MISTAKES = {
     ),
     "rows without a step are counted": (
         "training/collect.py",
-        "happened += stepped",
-        "happened += n_envs",
+        "n_stepped += stepped",
+        "n_stepped += n_envs",
         "test_collect.py",
     ),
     "rewards of rows without a step are summed": (
@@ -55,8 +55,8 @@ MISTAKES = {
     ),
     "a reset counts as a step": (
         "stream/stream.py",
-        "skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere",
-        "skip = self._nowhere",
+        "skip = self._over if self.mode is self._modes.NEXT_STEP else self._no_envs",
+        "skip = self._no_envs",
         "test_collect.py",
     ),
     "seeds beyond a C int": (

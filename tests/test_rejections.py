@@ -12,7 +12,7 @@ from gymnasium import spaces
 from helpers import insides
 
 from fasttrpo import TRPO
-from fasttrpo.training.rejections import IN_A_ROW, Rejections
+from fasttrpo.training.rejections import N_REJECTED, Rejections
 
 
 class Scaled(gymnasium.Env):
@@ -85,11 +85,13 @@ def test_each_streak_warns_once():
         bad = {"outcome": 1, "rejected": "kl", "iteration": 1}
         record = model.records[-1] | bad | changes
         for _ in range(times):
-            rejections.see(record, model.settings, insides(model).agent, lambda: None)
+            rejections.check(record, model.settings, insides(model).agent, lambda: None)
 
-    with pytest.warns(UserWarning, match=f"^{IN_A_ROW} updates in .* too long for cg_da") as warned:
-        add(3 * IN_A_ROW)
+    with pytest.warns(
+        UserWarning, match=f"^{N_REJECTED} updates in .* too long for cg_da"
+    ) as warned:
+        add(3 * N_REJECTED)
     assert len(warned) == 1
     add(1, outcome=0)
     with pytest.warns(UserWarning, match="updates in a row"):
-        add(IN_A_ROW)
+        add(N_REJECTED)

@@ -104,7 +104,7 @@ COLLECTED = "what its environments returned .*: each must return obs"
             "dtype complex128, but observation_space has .*float32",
         ),
         (Returning(obs=np.array(["a"])), "dtype <U1, but observation_space has"),
-        (Returning(obs={"n": 1}), "of type dict, but observation_space has .*make what reset and"),
+        (Returning(obs={"n": 1}), "of type dict, but observation_space has .*make the space match"),
         (Returning(obs=[[1], [1, 2]]), "a list of 2, but observation_space has"),
         (Returning(obs=np.full(1, np.nan)), "observation of environment 0 is not finite"),
     ],

@@ -87,7 +87,7 @@ def test_evaluation_may_use_the_training_environments():
 def test_the_view_continues_where_learn_stopped(env_backend):
     """Unfinished episodes continue too, also those collected in C."""
     model = cart_poles(1, env_backend).learn(16)
-    begun = int(insides(model).statistics.under_way()[1][0])
+    begun = int(insides(model).statistics.unfinished()[1][0])
     assert begun > 0
     vec_env = model.get_env()
     for steps in range(1, 100):  # noqa: B007 - how many there were counts

@@ -21,7 +21,7 @@ from fasttrpo.callbacks import (
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,
 )
-from fasttrpo.training.callback import EACH, EVER, rows_until_step
+from fasttrpo.training.callback import EVERY_ROW, NEVER, rows_until_step
 
 
 def test_callbacks_see_every_row():
@@ -185,19 +185,19 @@ def test_a_user_defined_step_sees_every_row_with_the_same_bits(monkeypatch, tmp_
 @table(
     ("callback", "rows"),
     [
-        (BaseCallback(), EVER),
-        (Moments(), EVER),
-        (Rows(), EACH),
-        (EventCallback(), EVER),
+        (BaseCallback(), NEVER),
+        (Moments(), NEVER),
+        (Rows(), EVERY_ROW),
+        (EventCallback(), NEVER),
         (CheckpointCallback(7, "."), 7),
         (CallbackList([CheckpointCallback(7, "."), CheckpointCallback(5, ".")]), 5),
-        (CallbackList([CheckpointCallback(7, "."), Rows()]), EACH),
-        (CallbackList([]), EVER),
-        (EvalCallback(None, eval_freq=0), EVER),
-        (StopTrainingOnMaxEpisodes(3), EACH),
-        (ConvertCallback(print), EACH),
-        (ProgressBarCallback(), EVER),
-        (object(), EACH),
+        (CallbackList([CheckpointCallback(7, "."), Rows()]), EVERY_ROW),
+        (CallbackList([]), NEVER),
+        (EvalCallback(None, eval_freq=0), NEVER),
+        (StopTrainingOnMaxEpisodes(3), EVERY_ROW),
+        (ConvertCallback(print), EVERY_ROW),
+        (ProgressBarCallback(), NEVER),
+        (object(), EVERY_ROW),
     ],
 )
 def test_the_rows_until_a_callback_needs_one(callback, rows):
@@ -225,7 +225,7 @@ class Named(CheckpointCallback):
         pass
 
 
-@table(("kind", "rows"), [(Mixed, EACH), (Knowing, 2), (Named, 7)])
+@table(("kind", "rows"), [(Mixed, EVERY_ROW), (Knowing, 2), (Named, 7)])
 def test_how_many_rows_may_pass_is_inherited_with_the_step(kind, rows):
     assert rows_until_step(kind(7, ".")) == rows
 
@@ -233,4 +233,4 @@ def test_how_many_rows_may_pass_is_inherited_with_the_step(kind, rows):
 def test_a_method_set_on_an_instance_counts_as_overridden():
     callback = CheckpointCallback(7, ".")
     callback.on_step = lambda: True
-    assert rows_until_step(callback) == EACH
+    assert rows_until_step(callback) == EVERY_ROW

@@ -18,7 +18,7 @@ from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.sb3.convert import vector_env
 from fasttrpo.stream.make import is_name, shares
 from fasttrpo.training.callback import (
-    EVER,
+    NEVER,
     BaseCallback,
     EventCallback,
     adopt,
@@ -141,7 +141,7 @@ class EvalCallback(EventCallback):
 
     def rows_until_step(self) -> int:
         """The rows until the next evaluation."""
-        return rows_to_multiple(self.n_calls, self.eval_freq) if self.eval_freq else EVER
+        return rows_to_multiple(self.n_calls, self.eval_freq) if self.eval_freq else NEVER
 
     def _on_step(self) -> bool:
         if not self.eval_freq or self.n_calls % self.eval_freq:

@@ -1,4 +1,4 @@
-"""Checks of what environments return. An error says which part is wrong, and what to return.
+"""Checks what environments return. An error names the wrong part, and says what to return.
 
 `who` names the environment: "the environment", or "environment 3" of several in this process.
 """
@@ -34,7 +34,7 @@ def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
     """The five parts of one environment's step, as plain numbers. ValueError for anything else."""
     if not isinstance(answer, tuple | list) or len(answer) != 5:
         raise UserError(
-            f"{who} returned {form(answer)} from step, expected {_STEP}: {_old(answer)}"
+            f"{who} returned {form(answer)} from step, expected {_STEP}: {_remedy(answer)}"
         )
     obs, reward, terminated, truncated, info = answer
     return (
@@ -52,7 +52,7 @@ def of_vector_env(answer: Any, call: str) -> Any:
     if not isinstance(answer, tuple | list) or len(answer) != len(wanted.split(",")):
         raise UserError(
             f"the vector environment returned {form(answer)} from {call}, expected "
-            f"{wanted.replace(')', 's)')}: {_old(answer) if call == 'step' else _BOTH}"
+            f"{wanted.replace(')', 's)')}: {_remedy(answer) if call == 'step' else _BOTH}"
         )
     return answer
 
@@ -104,7 +104,7 @@ def check_spaces(env: Any, *names: str) -> None:
 
 
 def no_environment(given: Any) -> str:
-    """What was passed instead of an environment, and what to pass."""
+    """Describes an object that is not an environment, and what to pass instead."""
     if isinstance(given, type):
         return f"the class {given.__name__} itself: pass {given.__name__}()"
     if callable(given) and not hasattr(given, "step"):
@@ -132,8 +132,8 @@ def form(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def _old(answer: Any) -> str:
-    """The remedy for a wrong number of parts: four are those of Gym before 0.26."""
+def _remedy(answer: Any) -> str:
+    """What to return instead of a wrong number of parts; before Gym 0.26, there were four."""
     if not isinstance(answer, tuple | list) or len(answer) != 4:
         return "return a tuple of these five"
     return "instead of Gym's done return terminated (the task is over) and truncated (time is up)"
@@ -177,12 +177,12 @@ def _info(info: Any, who: str, call: str) -> Mapping:
     )
 
 
-# -- answers that a library unpacked first ---------------------------------------------------------
+# -- answers that a library failed on --------------------------------------------------------------
 
 
 class ExplainedCall(Noted):
-    """`Noted` that also explains: where a library failed on what an environment returned, a
-    ValueError says what the environment should return.
+    """`Noted` that also explains: if a library failed on what an environment returned, raises a
+    ValueError that says what to return instead.
     """
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -208,7 +208,7 @@ _UNEXPECTED = re.compile(r"\w*reset\(\) got an unexpected keyword argument '(see
 
 
 def _explanation(error: BaseException) -> str | None:
-    """What is wrong with the environment, if an exception shows that an answer was; else None."""
+    """What the environment returned wrongly, if the exception shows that it did; else None."""
     match = _UNEXPECTED.search(str(error))
     if match:
         return (
@@ -234,7 +234,7 @@ def _explanation(error: BaseException) -> str | None:
 
 
 def _unpacked(error: BaseException, module: str, function: str) -> str | None:
-    """The same if a library unpacked the wrong number of parts; None if the user's code did."""
+    """As `_explanation`, for a wrong number of parts; None if the user's code unpacked them."""
     if module.split(".")[0] not in _WRAPPERS:
         return None
     number = _EXPECTED.search(str(error))

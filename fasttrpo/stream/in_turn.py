@@ -1,8 +1,7 @@
-"""Environments in this process, one after the other, as one vector environment.
+"""A vector environment that steps its environments one after the other, in this process.
 
-Gymnasium's `SyncVectorEnv` does not check what environments return. Here each answer is checked,
-observations are converted to the space's dtype without loss, and infos can differ between
-environments.
+Unlike Gymnasium's `SyncVectorEnv`, it checks what environments return, converts observations to the
+space's dtype, and accepts infos that differ between environments.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, gather
 
 
 class InTurn(SyncVectorEnv):
-    """E environments that reset in the same step, as in a `SyncVectorEnv`.
+    """E environments that reset in the same step.
 
-    Apart from observations, infos and errors, it returns the same bits. Raises ValueError for an
-    invalid answer (`answers`) before using any of it.
+    Apart from observations, infos and errors, it returns the same bits as a `SyncVectorEnv`. Raises
+    ValueError for an invalid answer (`answers`) before using any part of it.
     """
 
     def __init__(self, makers: Sequence[Callable[[], Any]]) -> None:
         super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-        # Older versions write into the first environment's dict.
+        # Older versions of Gymnasium write into the first environment's dict.
         self.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
@@ -75,7 +74,7 @@ class InTurn(SyncVectorEnv):
         return self._rows.copy(), rewards, terminated, truncated, infos
 
     def _start(self, e: int, answer: Any, infos: dict[str, Any]) -> None:
-        """Starts an episode with what reset returned."""
+        """Stores what reset returned as the start of an episode."""
         obs, info = answers.of_reset(answer, self._names[e])
         if self._rows is None:
             self._rows = slots(self.single_observation_space, self.num_envs)
@@ -103,7 +102,7 @@ class _Array:
         self._rows[e] = obs
 
     def _fitting(self, obs: Any, words: str) -> np.ndarray:
-        """In the space's dtype. ValueError for a wrong shape, or values that this cannot hold."""
+        """In the space's dtype. Raises ValueError for a wrong shape, or values that do not fit."""
         try:
             array = np.asarray(obs)
         except ValueError:  # ragged
@@ -112,14 +111,14 @@ class _Array:
         if array.dtype.kind not in "fiub" or array.shape != self._shape:
             raise UserError(
                 f"{words} that is {answers.form(obs if array.dtype == object else array)}, but "
-                f"{space}: make what reset and step return, and the space, agree"
+                f"{space}: make the space match what reset and step return"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             fitting = array.astype(self._dtype)
         for index in np.argwhere(fitting != array)[:1] if self._dtype.kind in "iub" else ():
             raise UserError(
-                f"{words} with {array[tuple(index)]} in it, but {space}, which cannot hold that: "
-                "convert it, or change the dtype of the space"
+                f"{words} with {array[tuple(index)]} in it, but {space}, which cannot represent "
+                "it: convert it, or change the dtype of the space"
             )
         return fitting
 
@@ -173,8 +172,8 @@ class _Parts:
             )
         wanted = f"a dict with the keys {keys}" if self._is_dict else f"a tuple of {len(keys)}"
         raise UserError(
-            f"{words} that is {answers.form(obs)}, but observation_space has {wanted}: make what "
-            "reset and step return, and the space, agree"
+            f"{words} that is {answers.form(obs)}, but observation_space has {wanted}: make the "
+            "space match what reset and step return"
         )
 
     def row(self, e: int) -> Any:

@@ -1,8 +1,8 @@
 """The infos of E environments as Gymnasium's dict of columns.
 
 infos[key] holds a row per environment; infos["_key"] (E,) bool says which rows are valid.
-Gymnasium uses the first environment's dtype and shape for all. Here a column is a numeric array
-while all rows agree on these, and becomes an array of objects when they do not.
+Gymnasium uses the first environment's dtype and shape for all. Here a column is a numeric array as
+long as all rows have the same dtype and shape, and an array of objects otherwise.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ def as_vector_env(
     """An environment id, a shared library, a `NumbaEnvironment`, a `gymnasium.Env` or `VectorEnv`
     as a `VectorEnv`. `sb3.convert.vector_env` accepts SB3's environments too.
 
-    An Env is wrapped, not copied, and stays open when the wrapper is closed or collected.
-    `n_envs`, `env_backend` and `n_threads` (settings) are for names (`is_name`). Raises ValueError
-    if n_envs differs from the number of environments passed, TypeError if `env` is no environment,
-    and ImportError with the command to type if a simulator is missing.
+    An Env is wrapped, not copied, and stays open when the wrapper is collected. The settings
+    `n_envs`, `env_backend` and `n_threads` apply to names (`is_name`). Raises ValueError if n_envs
+    differs from the number of environments passed, TypeError if `env` is not an environment, and
+    ImportError with the command that installs a missing simulator.
     """
     import gymnasium
 
@@ -48,12 +48,12 @@ def as_vector_env(
 
 
 def user_env(env: Any) -> Any:
-    """The environment that the user knows: the `VecEnv` inside, if one was passed."""
+    """The environment that the user passed: the wrapped `VecEnv`, if it was one."""
     return getattr(env, "vec_env", env)
 
 
 def is_name(env: Any) -> bool:
-    """Whether this names environments to make: an id, a library, one written in Python."""
+    """Whether this names environments to make: an id, a library, a `NumbaEnvironment`."""
     from fasttrpo import envs
 
     return isinstance(env, str | os.PathLike) or envs.is_definition(env)
@@ -66,7 +66,7 @@ def _wrap(env: Any) -> Any:
 
 
 def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None) -> Any:
-    """`n_envs` environments: from a library or Python, else fasttrpo's if it has them, else
+    """Makes `n_envs` environments: from a library or Python, else fasttrpo's if it has them, else
     Gymnasium's. They reset in the same step, so that every row of a rollout is a step.
     """
     from fasttrpo import envs
@@ -80,14 +80,14 @@ def _make(name: Any, n_envs: int, env_backend: str | None, n_threads: int | None
 
 
 def _make_instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
-    """Gymnasium's environments, where we have none. Raises an error if ours are required."""
+    """Makes Gymnasium's environments; raises an error if fasttrpo's are required."""
     from fasttrpo import envs
 
     missing = envs.missing(env_id)
     if missing and (env_backend == "native" or envs.is_ours(env_id)):
         raise UserImportError(f"{env_id}: {missing}")
     if env_backend == "native":
-        raise UserError(f"env_backend='native': fasttrpo has no {env_id!r} of its own here")
+        raise UserError(f"env_backend='native': fasttrpo has no environment {env_id!r}")
     made = _make_with_gymnasium(env_id, n_envs)
     if missing and not (source_tree.has_warned() and source_tree.remedy() in missing):
         warnings.warn(
@@ -100,7 +100,7 @@ def _make_instead(env_id: str, n_envs: int, env_backend: str | None) -> Any:
 
 
 def _make_with_gymnasium(env_id: str, n_envs: int) -> Any:
-    """Gymnasium's environments of an id. Raises ValueError with the nearest id if it is unknown."""
+    """Makes Gymnasium's environments. Raises ValueError with the nearest id for an unknown one."""
     import gymnasium
 
     from fasttrpo import envs

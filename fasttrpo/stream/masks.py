@@ -1,9 +1,8 @@
-"""Action masks from environments: which choices each of E environments allows next.
+"""Action masks from environments: the choices that each of E environments allows next.
 
-They come from infos["action_mask"] of resets and steps, where infos["_action_mask"] (E,), if
-present, says which environments reported one; else from a method `action_masks()` of the
-environments or of the vector environment. Without masks everything is allowed. `spaces.masks`
-documents the forms of a mask.
+They are read from infos["action_mask"] of resets and steps (infos["_action_mask"] (E,), if present,
+says which environments reported one), else from a method `action_masks()` of the environments or of
+the vector environment. Without masks everything is allowed. `spaces.masks` documents their forms.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from fasttrpo.stream.notes import Noted
 
 KEY = "action_mask"
 METHOD = "action_masks"
-_MISTAKEN = {METHOD, "legal_actions", "available_actions", "avail_actions"}
+_SIMILAR_KEYS = {METHOD, "legal_actions", "available_actions", "avail_actions"}
 
 
 class Masks:
@@ -39,7 +38,7 @@ class Masks:
         self._has_warned = False
 
     def at_reset(self, infos: Any) -> np.ndarray | None:
-        """(E, A) bool after a reset of all, or None if everything is allowed."""
+        """(E, A) bool after a reset of all environments, or None if everything is allowed."""
         if self._is_new:
             self._is_new = False
             self._method = _method(self._env)
@@ -47,7 +46,7 @@ class Masks:
         return self.read(infos, 0)
 
     def at_load(self, over: np.ndarray | None) -> np.ndarray | None:
-        """The same after environments were loaded, which returns no infos; `over` as in `read`."""
+        """As `at_reset`, after a load, which returns no infos; `over` as in `read`."""
         self._method = _method(self._env)
         return self.read({}, 0, over)
 
@@ -59,11 +58,11 @@ class Masks:
         parts = getattr(self._env.single_observation_space, "spaces", ())
         if KEY in parts and not has_masks:
             _warn(
-                f"observation[{KEY!r}] is seen by the policy, but forbids no action: masks are "
+                f"observation[{KEY!r}] is an input of the policy, but masks no action: masks are "
                 f"read from info[{KEY!r}] or a method {METHOD}()"
             )
-        for key in sorted(_MISTAKEN & set(infos)) if self._parts and not has_masks else ():
-            _warn(f"infos[{key!r}] forbids no action: masks are read from info[{KEY!r}]")
+        for key in sorted(_SIMILAR_KEYS & set(infos)) if self._parts and not has_masks else ():
+            _warn(f"infos[{key!r}] masks no action: masks are read from info[{KEY!r}]")
 
     def _warn_of_kind(self, source: str) -> None:
         """Warns, once, of masks for actions that cannot be masked."""
@@ -110,17 +109,17 @@ class Masks:
         return found
 
     def _check_choices(self, found: np.ndarray | None, step: int | None) -> None:
-        """Raises ValueError where no choice is open."""
+        """Raises ValueError if a mask leaves no choice."""
         try:
             arrays.masks(found, None, self._parts, "environment", step)
         except ValueError as error:
             raise UserError(
-                f"{error}: end the episode where no action is possible (terminated=True), or leave "
-                "a choice open that does nothing"
+                f"{error}: end the episode where no action is possible (terminated=True), or allow "
+                "a choice that does nothing"
             ) from None
 
     def _mixed(self, masks: Any, where: np.ndarray, first: Any) -> np.ndarray | None:
-        """`first` in the environments `where`, `masks` in the others; None means all open."""
+        """`first` in the environments `where`, `masks` in the others; None allows everything."""
         if masks is None and first is None:
             return None
         masks, first = (self._open() if each is None else each for each in (masks, first))
@@ -160,8 +159,8 @@ def _warn(words: str) -> None:
 
 
 def _method(env: Any) -> Callable[[Any], Any] | None:
-    """A function that returns the masks of all environments, if they have a method for that. Its
-    argument `over` (E,) bool or None says which environments it can leave out.
+    """A function that returns the masks of all environments, or None if they have no such method.
+    Its argument `over` (E,) bool, or None, says which environments it can leave out.
     """
     from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
@@ -172,7 +171,7 @@ def _method(env: Any) -> Callable[[Any], Any] | None:
         return lambda over: method()
     if not isinstance(base, SyncVectorEnv | AsyncVectorEnv):
         return None
-    # Checked first: a process dies when an attribute is requested that it lacks.
+    # Checked first: a process dies when asked for an attribute that it lacks.
     has_it = base.call("has_wrapper_attr", METHOD)
     if isinstance(base, SyncVectorEnv):
         return (lambda over: _of_each(base.envs, has_it, over)) if any(has_it) else None
@@ -182,7 +181,7 @@ def _method(env: Any) -> Callable[[Any], Any] | None:
 
 
 def _of_processes(base: Any, over: Any) -> np.ndarray:
-    """The masks of environments in processes, but for those that are `over`, which
+    """The masks of environments in processes, except those that are `over`, which
     `AsyncVectorEnv.call` cannot leave out.
     """
     if over is None or not over.any():
@@ -221,7 +220,7 @@ def _mask_of(env: Any) -> Any:
 
 
 def _array_of(each: Any) -> np.ndarray:
-    """(E,) of objects: one environment's mask in each."""
+    """(E,) objects: the mask of each environment."""
     array = np.empty(len(each), object)
     for env, mask in enumerate(each):
         array[env] = mask

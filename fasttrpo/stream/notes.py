@@ -1,4 +1,4 @@
-"""Notes on exceptions that environments raise: they name the call."""
+"""Notes on exceptions raised by environments, which name the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NOTE = "raised by the environment's "
 
 
 class Noted:
-    """A context that adds a note with the environment's `call` to exceptions raised in it."""
+    """A context manager that adds a note with the environment's `call` to exceptions."""
 
     def __init__(self, call: str) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""Who closes an environment: users close what they passed, fasttrpo what it made from a name.
+"""Who closes environments: users close those they passed, fasttrpo those it made from a name.
 
 Gymnasium 1.1 to 1.2.3 closes every garbage-collected `VectorEnv`; later versions do not.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Kept:
-    """A mix-in, before `VectorEnv`: garbage collection does not close the environments inside."""
+    """A mix-in, before `VectorEnv`: garbage collection does not close its environments."""
 
     def __del__(self) -> None:
         pass
@@ -20,12 +20,12 @@ class Kept:
 
 @functools.cache
 def kept(kind: type) -> type:
-    """A subclass of `kind`, a class of vector environments, that is `Kept`."""
+    """A `Kept` subclass of a class of vector environments."""
     return type(kind.__name__, (Kept, kind), {"__module__": __name__})
 
 
 def close_at_end(vector_env: Any) -> Any:
-    """`vector_env`, whose single environments are closed once: when it is closed or
+    """Returns `vector_env`, changed to close its environments once, when it is closed or
     garbage-collected.
     """
     base = vector_env.unwrapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 LIMIT = 2**31
-"""Simulators that store seeds in a C int, or use NumPy's old generators, need less."""
+"""Simulators that store seeds in a C int, or use NumPy's old generators, need smaller ones."""
 
 
 def of_env(seed: int, env: Any) -> int:

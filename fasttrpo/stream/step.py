@@ -20,7 +20,7 @@ class Step(NamedTuple):
     next_obs: Any
     """(E, *obs): the observations after the step, before any reset"""
     skip: np.ndarray
-    """(E,) bool: no step happened here; the environment only reset itself"""
+    """(E,) bool: no step happened; the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
     infos: dict[str, Any] = {}  # noqa: RUF012 - never written to
@@ -38,16 +38,16 @@ class Step(NamedTuple):
         return "vec_env_infos" in self.infos and "_vec_env_infos" not in self.infos
 
     def info(self, env: int) -> dict[str, Any]:
-        """One environment's info; where its episode ended, that of the last step."""
+        """One environment's info; if its episode ended, that of the last step."""
         if self._is_from_vec_env:
             return dict(self.infos["vec_env_infos"][env])
         return info_of(self.infos, env, bool(self.done[env]))
 
 
 def info_around(infos: Mapping, key: str, env: int) -> Any:
-    """What a wrapper around a vector environment reported of an episode's end. If the environment
-    resets in the same step, that is beside infos["final_info"], among the next episode's infos.
-    None if there is nothing.
+    """What a wrapper around a vector environment reported at an episode's end, or None. If the
+    environment resets in the same step, that is outside infos["final_info"], among the next
+    episode's infos.
     """
     value: Any = infos.get(key) if _is_valid(infos.get(f"_{key}"), env) else None
     if isinstance(value, dict):
@@ -77,7 +77,7 @@ def info_of(infos: Any, env: int, done: bool = False) -> dict[str, Any]:
 
 
 def _is_mask(key: Any, infos: Mapping) -> bool:
-    """Whether this says which rows of another key are valid."""
+    """Whether this key says which rows of another one are valid."""
     return str(key).startswith("_") and (f"_{key}" not in infos or str(key)[1:] in infos)
 
 

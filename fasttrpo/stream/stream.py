@@ -32,13 +32,13 @@ PIECE = 0.05  # seconds
 
 
 class Pace:
-    """How many rows to collect between two checks for signals: about 50 ms of them."""
+    """Chooses how many rows to collect between two checks for signals: about 50 ms."""
 
     def __init__(self) -> None:
         self.rows = 1
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Adapts to the last collection. Starts with few rows, because a step can be slow."""
+    def adapt(self, rows: int, seconds: float) -> None:
+        """Adapts to the last collection. The first ones are short, because a step can be slow."""
         fitting = int(rows * PIECE / max(seconds, 1e-9))
         self.rows = max(1, min(fitting, 8 * self.rows))
 
@@ -48,24 +48,24 @@ _streams: WeakKeyDictionary[Any, ref[Stream]] = WeakKeyDictionary()
 
 
 class Stream:
-    """A vector environment's steps, the same under each of Gymnasium's autoreset modes.
+    """Steps a vector environment, with the same results in each of Gymnasium's autoreset modes.
 
     NEXT_STEP   the call after an episode's end only resets: `Step.skip`
     SAME_STEP   the returned observation is the next episode's first; infos["final_obs"] has the
                 last one of the episode that ended
     DISABLED    the environment does not reset itself: it is reset here
 
-    An environment that reports no mode is assumed to be NEXT_STEP, with a warning, as Gymnasium's
-    wrappers assume. Exceptions of the environment pass through, with a note that names the call. If
-    a process of the environment ended, a RuntimeError names the process.
+    If an environment reports no mode, NEXT_STEP is assumed, as in Gymnasium's wrappers, with a
+    warning. Exceptions of the environment propagate, with a note that names the call. If a process
+    of the environment ended, a RuntimeError names the process.
     """
 
     def __init__(self, env: VectorEnv) -> None:
         from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
-        self.env: Any = env  # with what only compiled environments have
-        self._nowhere = np.zeros(env.num_envs, dtype=bool)
+        self.env: Any = env  # Any: compiled environments have more attributes
+        self._no_envs = np.zeros(env.num_envs, dtype=bool)
         self._modes = AutoresetMode
         self.mode = _autoreset_mode(env, AutoresetMode)
         self.steps_in_c = _steps_in_c(env)
@@ -78,7 +78,7 @@ class Stream:
         """Makes `reset` necessary before the next step."""
         self.obs: Any = None
         self.masks: np.ndarray | None = None
-        self._over = self._nowhere
+        self._over = self._no_envs
 
     def reset(self, seed: int | None = None) -> None:
         """Starts an episode in every environment, also after an interrupted call.
@@ -124,8 +124,8 @@ class Stream:
         return {"environment": saved, "environment_over": self._over.copy()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> bool:
-        """Restores what `state` returned; returns False if that is impossible, and leaves the
-        stream to be reset.
+        """Restores what `state` returned. Returns False if that is impossible; then the stream
+        must be reset.
 
         Raises ValueError for a state of another environment.
         """
@@ -157,7 +157,7 @@ class Stream:
         terminated = answers.truths("terminated", terminated, n_envs)
         truncated = answers.truths("truncated", truncated, n_envs)
         infos = columns(infos, n_envs)
-        skip = self._over if self.mode is self._modes.NEXT_STEP else self._nowhere
+        skip = self._over if self.mode is self._modes.NEXT_STEP else self._no_envs
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
@@ -179,9 +179,9 @@ class Stream:
                 with Noted(f"step at step {failure['row']}"):
                     self.env.envs_in_c.refuse(**failure)
             self.obs = self.env.observations()
-            under_way = self.env.under_way()
+            unfinished = self.env.under_way()
         self.masks = self._masks.read({}, None)
-        return episodes, *under_way
+        return episodes, *unfinished
 
     def _next_episodes(
         self, obs: Any, done: np.ndarray, infos: dict[str, Any], terminated: np.ndarray
@@ -189,8 +189,8 @@ class Stream:
         """At the end of episodes: the observation after the step, what the agent sees next, and,
         if environments were reset here, which ones and the infos of the reset.
 
-        The observation after a termination is not used: where it is missing or not finite, the
-        previous one replaces it.
+        The observation after a termination is unused: if it is missing or not finite, the previous
+        one replaces it.
         """
         if not self._has_parts:
             obs = np.asarray(obs)
@@ -210,12 +210,12 @@ class Stream:
 
 
 def _steps_in_c(env: Any) -> bool:
-    """Looked up in the class, because a wrapper can forward attributes of what is inside."""
+    """Checks the class, because wrappers can forward attributes of the wrapped environment."""
     return hasattr(type(env), "steps_in_c") and env.steps_in_c
 
 
 def _is_savable(env: Any) -> bool:
-    """Whether `save` and `load` are the environment's own and work: see `Stream.state`."""
+    """Whether the environment can be saved (see `Stream.state`), judging from its own class."""
     return hasattr(type(env), "is_savable") and bool(env.is_savable)
 
 
@@ -223,8 +223,8 @@ def _autoreset_mode(env: Any, modes: Any) -> Any:
     mode = _declared_mode(env, modes)
     if mode is None:
         warnings.warn(
-            f"{env} reports no metadata['autoreset_mode']; assuming NEXT_STEP. If it resets in "
-            "another way, episodes are cut in the wrong places. Declare the mode: env.metadata = "
+            f"{env} reports no metadata['autoreset_mode']; assuming NEXT_STEP. If that is wrong, "
+            "episodes are cut in the wrong places. Declare the mode: env.metadata = "
             "{**env.metadata, 'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP} (or "
             "NEXT_STEP, DISABLED), before you pass it to the model",
             UserWarning,
@@ -238,7 +238,7 @@ def _declared_mode(env: Any, modes: Any) -> Any:
     """The mode that the environment declares, or None.
 
     Gymnasium 1.1's vector environments write theirs into a dict that all environments of a class
-    share, so that it has the mode of the last one made: their attribute is right.
+    share, so it has the mode of the last one made; their attribute has the right one.
     """
     metadata, base = getattr(env, "metadata", None) or {}, env.unwrapped
     mode, own = metadata.get("autoreset_mode"), getattr(base, "autoreset_mode", None)
@@ -249,8 +249,8 @@ def _declared_mode(env: Any, modes: Any) -> Any:
 def _final_observations(
     obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, previous: Any
 ) -> Any:
-    """SAME_STEP: `obs` (E, *obs) with the ended episodes' last observations in their rows; where
-    these are unneeded (E,) and missing or not finite, the `previous` ones.
+    """SAME_STEP: `obs` (E, *obs) with the last observations of ended episodes in their rows. Where
+    these are unneeded (E,) and missing or not finite, the `previous` ones replace them.
     """
     final, missing = infos.get("final_obs"), np.zeros_like(done)
     if final is not None and not isinstance(final, Mapping | tuple):

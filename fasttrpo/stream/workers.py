@@ -1,4 +1,4 @@
-"""Recovery of vector environments in processes after an interrupted call.
+"""Recovers vector environments in processes after an interrupted call.
 
 An interrupt or an exception during a step leaves answers in the pipes, which the next call would
 read as its own. A process answers each request once, in order. So `settle` sends a request whose
@@ -42,8 +42,8 @@ class Workers(NamedTuple):
 def settle(env: Any) -> None:
     """Prepares the processes of a vector environment for a reset; ignores other environments.
 
-    Unread answers are dropped. If processes ended or do not answer, an `AsyncVectorEnv` starts new
-    ones, with a warning; others cannot, and RuntimeError is raised.
+    Drops unread answers. If processes ended or do not answer, an `AsyncVectorEnv` starts new ones,
+    with a warning; for others, which cannot, raises RuntimeError.
     """
     base = _base(env)
     workers = _workers(base)
@@ -58,7 +58,7 @@ def settle(env: Any) -> None:
 
 
 def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
-    """Calls a method of the environment. RuntimeError names the process, if one ended."""
+    """Calls a method of the environment. Raises RuntimeError if a process ended, and names it."""
     try:
         return function(*args, **keywords)
     except _PIPE_ENDED as error:
@@ -69,7 +69,7 @@ def call(env: Any, function: Callable[..., Any], *args: Any, **keywords: Any) ->
         raise RuntimeError(_what_ended(base, workers)) from error
 
 
-# -- which processes there are ---------------------------------------------------------------------
+# -- the processes ---------------------------------------------------------------------------------
 
 
 def _base(env: Any) -> Any:
@@ -109,7 +109,7 @@ def _are_bools(answer: Any) -> bool:
     return is_list and all(isinstance(x, bool | np.bool_) for x in answer)
 
 
-# -- what is left in the pipes ---------------------------------------------------------------------
+# -- unread answers --------------------------------------------------------------------------------
 
 
 def _is_drained(workers: Workers) -> bool:
@@ -120,7 +120,7 @@ def _is_drained(workers: Workers) -> bool:
             pipe.send(workers.request)
             _unanswered[pipe] = _unanswered.get(pipe, 0) + 1
         return all(_answers(pipe, workers.is_answer, until) for pipe in workers.pipes)
-    except Exception:  # half an answer, when read, can raise anything
+    except Exception:  # reading half an answer can raise anything
         return False
 
 
@@ -133,7 +133,7 @@ def _answers(pipe: Any, is_answer: Callable[[Any], bool], until: float | None) -
 
 
 def _forget_pending(base: Any) -> None:
-    """Marks the last call as answered."""
+    """Makes the environment forget a call without an answer."""
     from gymnasium.vector.async_vector_env import AsyncState
 
     if hasattr(base, "_state"):
@@ -143,7 +143,7 @@ def _forget_pending(base: Any) -> None:
 
 
 def _restart(base: Any) -> None:
-    """The same `AsyncVectorEnv` with new processes, whose environments its env_fns make."""
+    """Restarts an `AsyncVectorEnv` with new processes, and environments from its env_fns."""
     from gymnasium.vector import AsyncVectorEnv
 
     warnings.warn(
@@ -159,7 +159,7 @@ def _restart(base: Any) -> None:
     AsyncVectorEnv.__init__(base, **settings)
 
 
-# -- what has ended --------------------------------------------------------------------------------
+# -- ended processes -------------------------------------------------------------------------------
 
 
 def _dead(workers: Workers) -> dict[int, int | None]:
@@ -183,6 +183,6 @@ def _what_ended(base: Any, workers: Workers) -> str:
     codes = ", ".join(f"{e} (exit code {code})" for e, code in _dead(workers).items())
     return (
         f"{type(base).__name__}: processes have ended or do not answer: {codes or 'none ended'}. "
-        "An exception in an environment ends its process, which prints it; so does Ctrl-C in a "
-        f"terminal, or a kill; {remedy}"
+        "A process ends by an exception in its environment, which it prints, by Ctrl-C in a "
+        f"terminal, or by a kill; {remedy}"
     )

@@ -1,7 +1,6 @@
-"""The base classes of callbacks, lists of callbacks, and functions as callbacks.
+"""Base classes of callbacks, with Stable-Baselines3's names and events.
 
-Names and events are Stable-Baselines3's. `fasttrpo.callbacks` exports them, together with the
-callbacks that evaluate, save and stop.
+`fasttrpo.callbacks` exports them, together with callbacks that evaluate, save and stop.
 """
 
 from __future__ import annotations
@@ -22,62 +21,61 @@ if TYPE_CHECKING:
     from fasttrpo.protocols import Callback, CallbackLike
     from fasttrpo.trpo import TRPO
 
-EACH, EVER = 0, sys.maxsize  # rows
+EVERY_ROW, NEVER = 0, sys.maxsize  # values of `rows_until_step`
 
 
 def continues(answer: Any) -> bool:
-    """Whether learning continues after a callback returned this: unless it is False, Python's or
-    NumPy's.
+    """Whether learning continues after a callback returned `answer`: only False, Python's or
+    NumPy's, stops it.
     """
     return not (isinstance(answer, bool | np.bool_) and not answer)
 
 
-# What a callback does in a step. A class that overrides one of these must see every row, unless it
-# overrides `rows_until_step` too.
+# Methods that are called for steps. A class that overrides one of them is called after every row,
+# unless it also overrides `rows_until_step`.
 _PER_STEP = ("on_step", "_on_step", "pass_by", "update_locals", "update_child_locals")
 
 
 def _each_row(callback: Any) -> int:
-    return EACH
+    return EVERY_ROW
 
 
 class BaseCallback:
-    """A callback: derive a class from it and override the methods for the events that matter.
+    """Base class of callbacks: override the methods of the events that you need.
 
     _init_callback, _on_training_start, _on_rollout_start, _on_step, _on_rollout_end, _on_record,
     _on_training_end, _on_exception
 
     `_on_step` is called after each step of the vector environment. If it returns False, learning
-    stops and the unfinished rollout is dropped; None, unlike in SB3, does not stop. `_on_record`
-    (not in SB3) is called after each iteration with its record; False stops, and nothing is
+    stops and the unfinished rollout is dropped. Unlike in SB3, None does not stop. `_on_record`
+    (not in SB3) is called with each iteration's record; False stops learning, and nothing is
     dropped. `_on_exception` (not in SB3) is called with the exception that ends learning, Ctrl-C
-    included, before it is raised to the caller.
+    included, before the caller of `learn` gets it.
 
     model, training_env, logger    the model, its vector environment and its log
     n_calls        steps of the vector environment since this callback was made
-    num_timesteps  steps of all environments
+    num_timesteps  environment steps, summed over all environments
     locals, globals  of the loop. In `_on_step`: obs, actions (as drawn), clipped_actions (as sent),
-                   values, log_probs, rewards, dones, new_obs (after a reset, if there was one) and
-                   infos, a list of E dicts; where an episode ended these have "episode" (r, l, t),
-                   "terminal_observation" and "TimeLimit.truncated"; n_steps counts the rollout's
-                   rows from 0. If rows are not stepped one by one (below): n_steps only.
-    parent         the `EventCallback` that calls this one, while it lives
+                   values, log_probs, rewards, dones, new_obs (after a reset, if there was one),
+                   infos (a list of E dicts, with "episode" (r, l, t), "terminal_observation" and
+                   "TimeLimit.truncated" where an episode ended), and n_steps, the row's index in
+                   the rollout. If rows are stepped many at a time (see below): n_steps only
+    parent         the `EventCallback` that calls this one, or None; held weakly
 
-    A callback can change settings at any time; they take effect in the next iteration. In
-    `_on_step`, `set_env` and `set_random_seed` fail with RuntimeError; so do new parameters and
-    `update`, there and in `_on_rollout_end`, until the update is done. `set_logger` takes effect at
-    once.
+    Callbacks can change settings at any time; changes take effect in the next iteration. In
+    `_on_step`, `set_env` and `set_random_seed` fail with RuntimeError. In `_on_step` and
+    `_on_rollout_end`, so do `update` and setting parameters. `set_logger` takes effect at once.
 
-    Compiled environments step many rows without Python in between, unless a callback overrides
-    `_on_step` without `rows_until_step`, which says how many rows can pass before the next call.
-    The rows are then stepped one by one, with the same bits.
+    Compiled environments step many rows at a time in C. If a callback overrides `_on_step` but not
+    `rows_until_step`, the number of rows that can pass before the next call, rows are stepped one
+    by one, with the same bits.
     """
 
     model: TRPO
     _parent: Callable[[], Any] | None = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """A class that overrides a method of `_PER_STEP` only is called after every row."""
+        """Classes that override a method of `_PER_STEP` only are called after every row."""
         super().__init_subclass__(**keywords)
         if "rows_until_step" in vars(cls):
             return
@@ -96,7 +94,7 @@ class BaseCallback:
 
     @property
     def parent(self) -> Any:
-        """Held weakly, so that no cycle of callbacks keeps a model alive."""
+        """The calling callback, held weakly: a reference cycle would keep the model alive."""
         return None if self._parent is None else self._parent()
 
     @parent.setter
@@ -104,7 +102,7 @@ class BaseCallback:
         self._parent = None if callback is None else weakref.ref(callback)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: without the parent, which `init_callback` sets again."""
+        """Omits the parent from pickles and copies; `init_callback` sets it again."""
         return {name: value for name, value in vars(self).items() if name != "_parent"}
 
     @property
@@ -117,70 +115,70 @@ class BaseCallback:
         """The model's log: `logger.record(key, value)`."""
         return self.model.logger
 
-    # -- what the loop calls ----------------------------------------------------------------------
+    # -- called by the loop -----------------------------------------------------------------------
 
     def init_callback(self, model: Any) -> None:
-        """Called first, with the model."""
+        """Called once with the model, before all other events."""
         self.model = model
         self._init_callback()
 
     def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
-        """Learning begins."""
+        """Called when learning starts."""
         self.locals, self.globals = locals_, globals_
         self.num_timesteps = self.model.num_timesteps
         self._on_training_start()
 
     def on_rollout_start(self) -> None:
-        """A rollout begins."""
+        """Called before each rollout."""
         self._on_rollout_start()
 
     def pass_by(self, rows: int) -> None:
-        """Rows were collected that this callback need not see."""
+        """Counts rows that were collected without calling `on_step`."""
         self.n_calls += rows
         self.num_timesteps = self.model.num_timesteps
 
     def on_step(self) -> bool:
-        """One more row; False stops."""
+        """Called after a row; False stops learning."""
         self.pass_by(1)
         return self._on_step()
 
     def on_rollout_end(self) -> None:
-        """A rollout is full; the update follows."""
+        """Called after each rollout, before the update."""
         self._on_rollout_end()
 
     def on_record(self, record: Record) -> bool:
-        """An iteration ended; False stops."""
+        """Called after each iteration; False stops learning."""
         self.num_timesteps = self.model.num_timesteps
         return continues(self._on_record(record))
 
     def on_training_end(self) -> None:
-        """Learning ends, unless by an exception."""
+        """Called when learning ends without an exception."""
         self._on_training_end()
 
     def on_exception(self, error: BaseException) -> None:
-        """Learning ends with an exception; the model is as its last iteration left it.
+        """Called when learning ends with an exception; the model is as its last iteration left it.
 
-        Does nothing if `init_callback` of another callback failed before this one's was called.
+        Does nothing if another callback's `init_callback` failed before this one's was called.
         """
         if self.model is not None:
             self._on_exception(error)
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
-        """Takes the loop's variables."""
+        """Updates `locals` with the loop's variables."""
         self.locals.update(locals_)
         self.update_child_locals(locals_)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """Passes them to the child callbacks."""
+        """Passes the variables to child callbacks."""
 
-    # -- what subclasses override -----------------------------------------------------------------
+    # -- overridden by subclasses -----------------------------------------------------------------
 
     def rows_until_step(self) -> int:
-        """How many rows can pass until `_on_step` must be called.
+        """The number of rows that can pass before `_on_step` must be called.
 
-        A subclass that overrides `_on_step`, but not this, is called after each row (EACH).
+        A subclass that overrides `_on_step` but not this is called after every row.
         """
-        return EVER
+        return NEVER
 
     def _init_callback(self) -> None:
         pass
@@ -208,8 +206,8 @@ class BaseCallback:
 
 
 def notify(callback: Any, error: BaseException) -> None:
-    """Calls `on_exception`. If this fails itself, a note on `error` says so: the other callbacks
-    are still called, and the caller sees the first exception.
+    """Calls `on_exception`. If that fails, adds a note to `error`, so that other callbacks are
+    still called and the caller gets the original exception.
     """
     if not hasattr(callback, "on_exception"):  # SB3's callbacks have none
         return
@@ -220,10 +218,10 @@ def notify(callback: Any, error: BaseException) -> None:
 
 
 def rows_until_step(callback: Any) -> int:
-    """After how many rows the callback must be called; EACH: after each, with all its `locals`."""
-    knows = hasattr(callback, "rows_until_step")
-    if not knows or any(name in vars(callback) for name in _PER_STEP):
-        return EACH
+    """After how many rows to call the callback; EVERY_ROW: after each, with complete `locals`."""
+    is_ours = hasattr(callback, "rows_until_step")
+    if not is_ours or any(name in vars(callback) for name in _PER_STEP):
+        return EVERY_ROW
     return callback.rows_until_step()
 
 
@@ -233,28 +231,28 @@ def rows_to_multiple(n_calls: int, freq: int) -> int:
 
 
 def adopt(child: Any, parent: Any) -> None:
-    """Sets the child's `parent`; SB3 callbacks hold it weakly too."""
+    """Sets the child's `parent`, held weakly by SB3 callbacks too."""
     if child is not None:
         child.parent = parent if isinstance(child, BaseCallback) else weakref.proxy(parent)
 
 
-def weaken_parents(callback: Any, seen: set[int] | None = None) -> None:
+def weaken_parents(callback: Any, visited: set[int] | None = None) -> None:
     """Makes the children of SB3 callbacks hold their `parent` weakly, as ours do."""
-    seen = set() if seen is None else seen
-    if id(callback) in seen or not hasattr(callback, "__dict__"):
+    visited = set() if visited is None else visited
+    if id(callback) in visited or not hasattr(callback, "__dict__"):
         return
-    seen.add(id(callback))
+    visited.add(id(callback))
     for name, value in list(vars(callback).items()):
         for child in value if isinstance(value, list | tuple) else [value]:
             if name == "parent" or not hasattr(child, "init_callback"):
                 continue
             if getattr(child, "parent", None) is callback:
                 adopt(child, callback)
-            weaken_parents(child, seen)
+            weaken_parents(child, visited)
 
 
 class EventCallback(BaseCallback):
-    """Base class of callbacks that call another one's `on_step` on an event (`_on_event`)."""
+    """Base class of callbacks that call a child callback's `on_step` on an event."""
 
     def __init__(self, callback: CallbackLike = None, verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -262,7 +260,7 @@ class EventCallback(BaseCallback):
         adopt(self.callback, self)
 
     def init_callback(self, model: Any) -> None:
-        """The child's is called first, because this one can use the child."""
+        """Initialises the child first, because this callback may use it."""
         if self.callback is not None:
             if getattr(self.callback, "parent", None) is None:  # in a copy
                 adopt(self.callback, self)
@@ -270,8 +268,8 @@ class EventCallback(BaseCallback):
         super().init_callback(model)
 
     def rows_until_step(self) -> int:
-        """Never: events do not depend on rows."""
-        return EVER
+        """NEVER: events need not depend on rows."""
+        return NEVER
 
     def _on_training_start(self) -> None:
         if self.callback is not None:
@@ -285,13 +283,13 @@ class EventCallback(BaseCallback):
         return self.callback is None or continues(self.callback.on_step())
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """Passes them to the callback of the event."""
+        """Passes the variables to the child."""
         if self.callback is not None:
             self.callback.update_locals(locals_)
 
 
 class CallbackList(BaseCallback):
-    """Several callbacks, called in order; if one returns False, learning stops after the others."""
+    """Calls several callbacks in order. If one returns False, learning stops after the others."""
 
     def __init__(self, callbacks: Iterable[CallbackLike]) -> None:
         super().__init__()
@@ -312,18 +310,18 @@ class CallbackList(BaseCallback):
             callback.on_rollout_start()
 
     def rows_until_step(self) -> int:
-        """Those of the callback that is called first."""
-        return min((rows_until_step(each) for each in self.callbacks), default=EVER)
+        """The smallest number among the callbacks."""
+        return min((rows_until_step(each) for each in self.callbacks), default=NEVER)
 
     def pass_by(self, rows: int) -> None:
-        """Passes this to each; none of them has to see every row."""
+        """Counts the rows in every callback."""
         super().pass_by(rows)
         for callback in self.callbacks:
             if rows:
                 callback.pass_by(rows)
 
     def on_step(self) -> bool:
-        """One more row."""
+        """Called after a row; False stops learning."""
         super().pass_by(1)
         return self._on_step()
 
@@ -347,13 +345,13 @@ class CallbackList(BaseCallback):
             notify(callback, error)
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """Passes them to each."""
+        """Passes the variables to each callback."""
         for callback in self.callbacks:
             callback.update_locals(locals_)
 
 
 class ConvertCallback(BaseCallback):
-    """A function of (locals, globals), called after each step of the vector environment."""
+    """Calls a function of (locals, globals) after each step of the vector environment."""
 
     def __init__(self, callback: Callable[..., bool | None], verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -364,7 +362,7 @@ class ConvertCallback(BaseCallback):
 
 
 class RecordCallback(BaseCallback):
-    """A function of an iteration's record, called after each iteration."""
+    """Calls a function with each iteration's record."""
 
     def __init__(self, function: Callable[[Record], bool | None]) -> None:
         super().__init__()
@@ -374,7 +372,7 @@ class RecordCallback(BaseCallback):
         return self.function(record)
 
 
-# -- what a user passes ---------------------------------------------------------------------------
+# -- from what users pass -------------------------------------------------------------------------
 
 _CALLED = ("init_callback", "on_training_start", "on_rollout_start", "on_step", "on_rollout_end")
 
@@ -382,8 +380,8 @@ _CALLED = ("init_callback", "on_training_start", "on_rollout_start", "on_step", 
 def as_callback(given: CallbackLike) -> Callback:
     """A callback from a callback, a list of callbacks, or a function.
 
-    A function that needs two arguments is called with SB3's (locals, globals) after every step; any
-    other with the record of each iteration. Raises TypeError for anything else.
+    A function with two required arguments is called with SB3's (locals, globals) after every step,
+    any other with each iteration's record. Raises TypeError for anything else.
     """
     if given is None:
         return CallbackList([])
@@ -404,7 +402,7 @@ def _is_callback(given: object) -> TypeGuard[Callback]:
 
 
 def _n_needed(function: Callable[..., Any]) -> int:
-    """The number of positional arguments without defaults; 1 if it is unknown."""
+    """The number of positional arguments without defaults; 1 if unknown."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

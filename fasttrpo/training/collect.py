@@ -17,7 +17,7 @@ from fasttrpo.training.episodes import Episode, EpisodeStatistics
 
 
 class Row(NamedTuple):
-    """One row of a rollout, for the watch."""
+    """One row of a rollout, as the watch gets it."""
 
     obs: Any
     """(E, *obs): the observations that the policy saw"""
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     val: np.ndarray
     """(E,), in the agent's memory"""
     step: Step
-    """the environments' answer"""
+    """what the environments returned"""
     ended: list[Episode]
     """the episodes that ended"""
 
@@ -38,13 +38,13 @@ class Row(NamedTuple):
 class Unwatched:
     """A watch that does nothing."""
 
-    singly = False
+    needs_every_row = False
 
     def rows(self) -> int:
         """Unlimited."""
         return sys.maxsize
 
-    def passed(self, rows: int, happened: int, row: Row | None = None) -> None:
+    def passed(self, rows: int, steps: int, row: Row | None = None) -> None:
         """Does nothing."""
 
 
@@ -57,17 +57,18 @@ def collect(
     n_steps: int,
     watch: Watcher = Unwatched(),  # noqa: B008 - it has no state
 ) -> int:
-    """Collects `n_steps` rows into the agent's rollout; returns how many steps really happened.
+    """Collects `n_steps` rows into the agent's rollout; returns the number of environment steps,
+    without those in which an environment only reset itself.
 
-    `watch` (watch.py) is notified of the rows, as many at a time as it allows. Exceptions of the
-    watch, the agent and the environment pass through and leave the rollout incomplete. The rows are
-    collected in C if agent and environment support it; they are the same.
+    `watch` (watch.py) is notified of as many rows at a time as it allows. Exceptions raised by the
+    watch, the agent and the environment propagate and leave the rollout incomplete. If agent and
+    environment support it, the rows are collected in C, with the same bits.
     """
     n_envs = stream.env.num_envs
-    if _steps_in_c(agent, stream, actions) and not watch.singly:
+    if _steps_in_c(agent, stream, actions) and not watch.needs_every_row:
         _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
-    happened, lead = 0, (n_envs,)
+    n_stepped, lead = 0, (n_envs,)
     for row in range(n_steps):
         _check_unmoved(stream)
         obs = stream.obs
@@ -79,17 +80,17 @@ def collect(
         agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
         ended = statistics.add(step)
         stepped = n_envs - int(np.count_nonzero(step.skip))
-        happened += stepped
+        n_stepped += stepped
         watch.passed(1, stepped, Row(obs, act, sent, logp, val, step, ended))
-    return happened
+    return n_stepped
 
 
 def _check_unmoved(stream: Stream) -> None:
-    """Raises RuntimeError if the next row would not follow the last one."""
+    """Raises RuntimeError if something else used the environments after the last row."""
     if stream.obs is None:
         raise UserRuntimeError(
-            "a callback or another model reset, stepped, seeded or evaluated on the environment "
-            "that the model learns in, during a rollout: use another one for that, or do it in "
+            "a callback or another model reset, stepped, seeded or evaluated the training "
+            "environment during a rollout: use another environment, or do it in "
             "_on_rollout_start or _on_rollout_end"
         )
 
@@ -105,13 +106,13 @@ def _collect_in_c(
     n_steps: int,
     watch: Watcher,
 ) -> None:
-    """Collects in pieces; between them the interpreter handles signals, threads and the watch."""
+    """Collects a few rows at a time, so that Python handles signals, threads and the watch."""
     collected = 0
     while collected < n_steps:
         _check_unmoved(stream)
         rows = min(stream.pace.rows, n_steps - collected, watch.rows())
         started = perf_counter()
         statistics.extend(*stream.run(agent, rows))
-        stream.pace.took(rows, perf_counter() - started)
+        stream.pace.adapt(rows, perf_counter() - started)
         collected += rows
         watch.passed(rows, rows * stream.env.num_envs)

@@ -31,9 +31,11 @@ class Episode(NamedTuple):
 
 
 class EpisodeStatistics:
-    """Returns and lengths of finished episodes, over a window of the last ones: sums of raw
-    rewards, or what the environment reports in info["episode"] at the end (SB3's `Monitor` and
-    Gymnasium's `RecordEpisodeStatistics` do, before wrappers around them change the rewards).
+    """Returns and lengths of finished episodes, over a window of the last ones.
+
+    Returns are sums of raw rewards, or what the environment reports in info["episode"] at the end,
+    as SB3's `Monitor` and Gymnasium's `RecordEpisodeStatistics` do, which see the rewards before
+    wrappers around them change these.
 
     count    episodes finished so far
     window   the last `length` of them
@@ -56,7 +58,7 @@ class EpisodeStatistics:
         """Steps of the longest unfinished episode."""
         return int(self._lengths.max())
 
-    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+    def unfinished(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns and lengths so far (E,) of the unfinished episodes."""
         return self._totals.copy(), self._lengths.copy()
 
@@ -64,7 +66,7 @@ class EpisodeStatistics:
         """An independent copy."""
         twin = EpisodeStatistics(len(self._totals))
         twin.count, twin.window = self.count, self.window.copy()
-        twin._totals, twin._lengths = self.under_way()
+        twin._totals, twin._lengths = self.unfinished()
         return twin
 
     def state(self) -> dict[str, np.ndarray]:
@@ -106,11 +108,11 @@ class EpisodeStatistics:
         return episodes
 
     def _reported(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
-        """What the environment reports of the episode that ended; empty if nothing.
+        """The environment's report on the episode that ended; empty if there is none.
 
-        A `RecordEpisodeStatistics` around the vector environment is used if it counted all steps:
-        Gymnasium's misses some if episodes are reset one by one, and before 1.4 also the first step
-        of an episode that starts in the step that ended the last one.
+        The report of a `RecordEpisodeStatistics` around the vector environment is used if it
+        counted all steps. It misses some if episodes are reset one by one, and before Gymnasium 1.4
+        also the first step of an episode that starts in the step that ended the last one.
         """
         column = step.infos.get("episode")
         is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
@@ -122,16 +124,16 @@ class EpisodeStatistics:
         if around.get("l") == self._lengths[env]:
             return around
         warnings.warn(
-            f"infos['episode'] reports {around.get('l')} steps where an episode had "
-            f"{self._lengths[env]}: its return is the sum of the rewards instead; put "
-            "RecordEpisodeStatistics around each environment, not around all",
+            f"infos['episode'] reports {around.get('l')} steps for an episode of "
+            f"{self._lengths[env]}, so its return is computed from the rewards; put "
+            "RecordEpisodeStatistics around each environment, not around the vector environment",
             RuntimeWarning,
             stacklevel=2,
         )
         return {}
 
     def _episode(self, env: int, step: Step) -> Episode:
-        """The episode that ended there."""
+        """The episode that ended in an environment."""
         info = step.info(env)
         reported = self._reported(env, step, info)
         total, length = _number(reported.get("r")), _number(reported.get("l"))
@@ -172,11 +174,11 @@ def _saved_episodes(state: Mapping[str, np.ndarray]) -> tuple[int, Any, Any, Any
     """
     names = ("episode_count", "episode_window", "episode_totals", "episode_lengths")
     if any(name not in state for name in names):
-        raise UserError("the episodes are not complete")
+        raise UserError("the saved episodes are incomplete")
     count, window, totals, lengths = (state[name] for name in names)
     is_table = window.ndim == 2 and window.shape[1] == 4
     if count.shape != (1,) or totals.ndim != 1 or lengths.shape != totals.shape or not is_table:
-        raise UserError("the episodes do not fit together")
+        raise UserError("the saved episodes have inconsistent shapes")
     _check_episodes(count, window, totals, lengths)
     return int(count[0]), window, totals, lengths
 

@@ -22,7 +22,7 @@ _seconds = optional(real("a number > 0", lambda x: x > 0))
 
 
 class Learning:
-    """One call of `TRPO.learn`, whose arguments are explained there.
+    """One call of `TRPO.learn`, which documents the arguments.
 
     model  the `TRPO` that callbacks see
     """
@@ -74,7 +74,7 @@ class Learning:
             self._iterate(watcher)
             watcher.on_training_end()
             if self._made_logger is not None and self.log_interval is not None:
-                self._made_logger.dump(self.trainer.num_timesteps)  # recorded meanwhile
+                self._made_logger.dump(self.trainer.num_timesteps)  # the latest values
         except BaseException as error:
             watcher.on_exception(error)
             raise
@@ -101,7 +101,7 @@ class Learning:
             )
 
     def _locals(self) -> dict[str, Any]:
-        """The local variables of SB3's loop at its start."""
+        """The local variables that SB3's loop has at its start."""
         return {
             "self": self.model,
             "env": self.model.get_env(),

@@ -9,9 +9,9 @@ from fasttrpo.training.callback import BaseCallback
 
 
 class ProgressBarCallback(BaseCallback):
-    """A progress bar over the steps of this `learn`, with return, KL and steps/s.
+    """Shows a progress bar over the steps of a call of `learn`, with return, KL and steps/s.
 
-    shown  None: on a terminal only
+    shown  whether to show it (None: on a terminal only)
     """
 
     def __init__(self, shown: bool | None = True) -> None:
@@ -41,7 +41,7 @@ class ProgressBarCallback(BaseCallback):
         self.close()
 
     def close(self) -> None:
-        """Ends the bar; messages are printed normally again."""
+        """Closes the bar; messages are printed normally again."""
         if self._bar is not None:
             self._bar.close()
             self.logger.print = print
@@ -49,5 +49,5 @@ class ProgressBarCallback(BaseCallback):
 
 
 def hidden(progress_bar: bool | None) -> bool | None:
-    """tqdm's `disable`; None means on a terminal only, there as here."""
+    """The value of tqdm's `disable`, where None also means: on a terminal only."""
     return None if progress_bar is None else not progress_bar

@@ -1,6 +1,6 @@
-"""A warning if many updates in a row take no step: the likely cause, and the remedy.
+"""Warns if many consecutive updates take no step, with the likely cause and its remedy.
 
-One rejected update is normal; after ten in a row the run learns nothing. The cause is guessed from
+One rejected update is normal; after ten in succession, the run is stuck. The cause is guessed from
 the last record and the networks' inputs: the first of `_CAUSES` that applies.
 """
 
@@ -17,8 +17,8 @@ from fasttrpo.protocols import Agent, Record
 from fasttrpo.settings import Settings
 from fasttrpo.settings.critics import CRITICS
 
-IN_A_ROW = 10
-LARGE = 1e6  # observations, values and standard deviations beyond are unlikely to be intended
+N_REJECTED = 10
+LARGE = 1e6  # larger observations, values and standard deviations are hardly intended
 REASONS = {
     "zero gradient": "the gradient is zero",
     "no curvature": "the gradient or the Fisher matrix is not finite, or zero along the step",
@@ -28,7 +28,7 @@ REASONS = {
 }
 
 
-class Scene(NamedTuple):
+class Evidence(NamedTuple):
     """The data from which the cause is guessed."""
 
     record: Record  # of the last update
@@ -38,34 +38,34 @@ class Scene(NamedTuple):
 
 
 class Rejections:
-    """Counts updates without a step. Warns at the tenth in a row, once until a step is taken."""
+    """Counts consecutive updates without a step, and warns once, at the tenth."""
 
     def __init__(self) -> None:
-        self.in_a_row = 0
+        self.n_rejected = 0
 
-    def see(
+    def check(
         self,
         record: Record,
         settings: Settings,
         agent: Agent,
-        observed: Callable[[], np.ndarray | None],
+        get_obs: Callable[[], np.ndarray | None],
     ) -> None:
-        """Called after each update. observed() returns observations (..., O); None: unknown."""
-        self.in_a_row = self.in_a_row + 1 if record["outcome"] else 0
-        if self.in_a_row != IN_A_ROW:
+        """Called after each update. get_obs() returns observations (..., O), or None if unknown."""
+        self.n_rejected = self.n_rejected + 1 if record["outcome"] else 0
+        if self.n_rejected != N_REJECTED:
             return
-        obs = None if settings.normalize_observations else observed()
+        obs = None if settings.normalize_observations else get_obs()
         largest_obs = math.nan if obs is None else _largest(obs)
-        scene = Scene(record, settings, largest_obs, _largest(agent.value_theta))
-        warnings.warn(_text(scene), UserWarning, stacklevel=2)
+        evidence = Evidence(record, settings, largest_obs, _largest(agent.value_theta))
+        warnings.warn(_text(evidence), UserWarning, stacklevel=2)
 
 
-def _text(scene: Scene) -> str:
-    record = scene.record
+def _text(evidence: Evidence) -> str:
+    record = evidence.record
     reason = REASONS.get(record["rejected"], record["rejected"])
-    cause = next(filter(None, (cause(scene) for cause in _CAUSES)))
+    cause = next(filter(None, (cause(evidence) for cause in _CAUSES)))
     return (
-        f"{IN_A_ROW} updates in a row, the last of them update {record['iteration']}, took no step "
+        f"{N_REJECTED} updates in a row, up to update {record['iteration']}, took no step "
         f"(rejected: {record['rejected']!r}): {reason}. {cause}"
     )
 
@@ -75,36 +75,36 @@ def _largest(values: np.ndarray) -> float:
     return float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
 
 
-# -- causes: a sentence with the remedy, or "" if the cause is another -----------------------------
+# -- causes: a sentence with the remedy, or "" if this is not the cause ---------------------------
 
 
-def _observations(scene: Scene) -> str:
-    if not scene.largest_obs > LARGE:
+def _observations(evidence: Evidence) -> str:
+    if not evidence.largest_obs > LARGE:
         return ""
     return (
-        f"Observations are as large as {scene.largest_obs:.1e}: pass normalize_observations=True, "
-        "or scale them in the environment."
+        f"Observations are as large as {evidence.largest_obs:.1e}: pass "
+        "normalize_observations=True, or scale them in the environment."
     )
 
 
-def _critic(scene: Scene) -> str:
-    loss = scene.record["value_loss"]
-    if math.isfinite(loss) and loss <= LARGE**2 and scene.largest_value <= LARGE:
+def _critic(evidence: Evidence) -> str:
+    loss = evidence.record["value_loss"]
+    if math.isfinite(loss) and loss <= LARGE**2 and evidence.largest_value <= LARGE:
         return ""
     remedies = ["pass normalize_rewards=True", "scale the rewards in the environment"]
-    if "learning_rate" in CRITICS[scene.settings.critic].settings:
+    if "learning_rate" in CRITICS[evidence.settings.critic].settings:
         remedies.append("lower learning_rate")
-    if not scene.settings.normalize_observations:
-        remedies.append("pass normalize_observations=True if they are large at times")
+    if not evidence.settings.normalize_observations:
+        remedies.append("pass normalize_observations=True if they are sometimes large")
     return (
         f"The value function has a loss of {loss:.1e} and parameters as large as "
-        f"{scene.largest_value:.1e}, so it has diverged or the returns are huge: "
+        f"{evidence.largest_value:.1e}, so it has diverged or the returns are huge: "
         f"{', or '.join(remedies)}."
     )
 
 
-def _std(scene: Scene) -> str:
-    std = scene.record["std"]
+def _std(evidence: Evidence) -> str:
+    std = evidence.record["std"]
     if std > LARGE:
         return (
             f"The policy's standard deviation has grown to {std:.1e}: bound it by "
@@ -118,35 +118,35 @@ def _std(scene: Scene) -> str:
     return ""
 
 
-def _equal_advantages(scene: Scene) -> str:
-    if scene.record["rejected"] != "zero gradient":
+def _equal_advantages(evidence: Evidence) -> str:
+    if evidence.record["rejected"] != "zero gradient":
         return ""
     return (
-        "All advantages are equal, or no other action can be chosen: check whether rewards are "
-        "constant, whether they depend on the actions, and whether episodes reach any; larger "
-        "n_steps may find more of them."
+        "All advantages are equal, or only one action can be chosen: check whether rewards vary, "
+        "whether they depend on the actions, and whether episodes reach any; larger n_steps may "
+        "reach more of them."
     )
 
 
-def _no_curvature(scene: Scene) -> str:
-    if scene.record["rejected"] != "no curvature":
+def _no_curvature(evidence: Evidence) -> str:
+    if evidence.record["rejected"] != "no curvature":
         return ""
-    if not math.isfinite(scene.record["grad_norm"]):
+    if not math.isfinite(evidence.record["grad_norm"]):
         return (
             "The gradient is not finite: check for huge rewards or observations "
             "(normalize_rewards=True, normalize_observations=True)."
         )
     return (
-        "Either observations are huge at times (normalize_observations=True), or the policy has "
-        "become deterministic (ent_coef > 0 prevents that), or damping is too small "
-        f"(cg_damping is {scene.record['cg_damping']:.1e})."
+        "Observations are sometimes huge (normalize_observations=True), or the policy has become "
+        "deterministic (ent_coef > 0 prevents that), or damping is too small "
+        f"(cg_damping is {evidence.record['cg_damping']:.1e})."
     )
 
 
-def _too_far(scene: Scene) -> str:
-    if scene.record["rejected"] not in ("kl", "not finite"):
+def _too_far(evidence: Evidence) -> str:
+    if evidence.record["rejected"] not in ("kl", "not finite"):
         return ""
-    record, settings = scene.record, scene.settings
+    record, settings = evidence.record, evidence.settings
     plain = ", preconditioner=None" if settings.preconditioner == "kfac" else ""
     return (
         f"The last trial's KL is {record['kl_tried']:.1e}, target_kl {record['target_kl']:.1e}: "
@@ -156,9 +156,9 @@ def _too_far(scene: Scene) -> str:
     )
 
 
-def _no_gain(scene: Scene) -> str:
-    record, rows = scene.record, scene.record["n_samples"]
-    if abs(record["surr_gain_tried"]) < 1e-6 and scene.settings.dtype == "float32":
+def _no_gain(evidence: Evidence) -> str:
+    record, rows = evidence.record, evidence.record["n_samples"]
+    if abs(record["surr_gain_tried"]) < 1e-6 and evidence.settings.dtype == "float32":
         return (
             f"The last trial changes the surrogate by {record['surr_gain_tried']:.1e}, which is "
             f"rounding error: pass dtype='float64', or a target_kl above {record['target_kl']:.1e}."
@@ -170,7 +170,7 @@ def _no_gain(scene: Scene) -> str:
     )
 
 
-_CAUSES: tuple[Callable[[Scene], str], ...] = (
+_CAUSES: tuple[Callable[[Evidence], str], ...] = (
     _observations,
     _critic,
     _std,

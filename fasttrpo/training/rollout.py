@@ -20,18 +20,20 @@ from fasttrpo.spaces import Actions, Observations, numeric
 class Rollout:
     """T steps in each of E environments, for `TRPO.update`.
 
-    obs         (T, E, *obs)  what the policy saw; for a Dict or Tuple, a dict or tuple of these
-    actions     (T, E, *act)  the actions as drawn, in the action space's numbers: before clipping,
-                              but, with scale_actions, after scaling
+    obs         (T, E, *obs)  the policy's observations; for a Dict or Tuple, a dict or tuple of
+                              arrays
+    actions     (T, E, *act)  the actions as drawn: before clipping but, with scale_actions, after
+                              scaling
     rewards     (T, E)
-    terminated  (T, E) bool   the episode ended: nothing follows
-    truncated   (T, E) bool   the episode was cut: the value of its last observation follows
+    terminated  (T, E) bool   the episode ended, and no rewards would follow
+    truncated   (T, E) bool   the episode was cut off; its return is completed by the value of
+                              its last observation
     last_obs    (E, *obs)     the observation after the last step, before any reset
-    final_obs   (T, E, *obs)  the observation after each step, before any reset; read where
+    final_obs   (T, E, *obs)  the observation after each step, before any reset; used where
                               `truncated`, and required if that is before the last row
-    valid       (T, E) bool   False where no step happened (None: no such row)
-    action_masks (T, E, A) bool  which choices of Discrete and MultiDiscrete actions were open,
-                              in a form that `spaces.masks` documents (None: all)
+    valid       (T, E) bool   False where no step happened (None: True everywhere)
+    action_masks (T, E, A) bool  True for allowed choices of Discrete and MultiDiscrete actions, or
+                              another form of `spaces.masks` (None: all are allowed)
     """
 
     obs: Any
@@ -46,7 +48,7 @@ class Rollout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(T, E). ValueError if `rewards` has other axes, or one is zero."""
+        """(T, E). Raises ValueError if `rewards` has other axes, or an empty one."""
         shape = np.shape(self.rewards)
         if len(shape) != 2 or 0 in shape:
             raise UserError(f"rollout rewards has shape {shape}, expected (T, E) with T, E > 0")
@@ -57,7 +59,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     """A copy in which every field is an array of the right shape and dtype; None is filled in.
 
     `obs` becomes (T, E, O), `actions` (T, E, D), and `final_obs` the observation after each step.
-    Raises ValueError or TypeError with the name of the wrong field.
+    Raises ValueError or TypeError with the name of the invalid field.
     """
     if not isinstance(rollout, Rollout):
         raise UserTypeError(f"update requires a fasttrpo.Rollout, got {type(rollout).__name__}")
@@ -65,7 +67,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     valid = np.ones((t, e), dtype=bool)
     if rollout.valid is not None:
         valid = _flags("valid", rollout.valid, (t, e))
-    # A row without a step has no observation, action or reward: any valid value will do.
+    # Rows without a step have no observation, action or reward; any valid value serves.
     obs = observations.rows(rollout.obs, (t, e), "rollout obs", valid)
     acts = _array("actions", rollout.actions, (t, e, *actions.shape))
     acts = actions.from_user(_fill(acts, valid, actions.filler))
@@ -76,7 +78,7 @@ def checked(rollout: Rollout, observations: Observations, actions: Actions) -> R
     terminated = _flags("terminated", rollout.terminated, (t, e))
     truncated = _flags("truncated", rollout.truncated, (t, e))
     _check_gaps(valid, (terminated | truncated) & valid)
-    # The observation after the last row is unused if that has no step, or its own final_obs.
+    # The last observation is unused if the last row has no step or has its own final_obs.
     unused = ~valid[-1] | (truncated[-1] & (rollout.final_obs is not None))
     last_obs = observations.rows(rollout.last_obs, (e,), "rollout last_obs", ~unused)
     finite_rows("last observation", last_obs, "environment", t - 1, unused)
@@ -147,7 +149,7 @@ def _check_gaps(valid: np.ndarray, done: np.ndarray) -> None:
 
 
 def _check_finite(name: str, values: np.ndarray, skip: np.ndarray) -> None:
-    """Raises ValueError with the first value of (T, E) or (T, E, components) not finite."""
+    """Raises ValueError for the first value of (T, E) or (T, E, components) not finite."""
     bad = ~np.isfinite(values)
     for step in np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)):
         finite_rows(name, values[step], "environment", int(step), skip[step])

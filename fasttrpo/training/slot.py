@@ -1,4 +1,4 @@
-"""Holds a run's agent: makes it when it is first needed, and replaces it if settings change."""
+"""Holds a run's agent: makes it on first use, and replaces it when settings change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fasttrpo.protocols import Agent, State
 from fasttrpo.settings.agent import AgentSettings
 from fasttrpo.settings.schedules import SCHEDULED
 
-# If threads share a loaded model, one of them makes its agent. The lock is reentrant: meanwhile a
+# If threads share a loaded model, only one of them makes its agent. Reentrant, because meanwhile a
 # signal handler can save the model, and a schedule can use another loaded model.
-_MAKING = threading.RLock()
+_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Recipe:
     dtype: str
 
     def make(self) -> Agent:
-        """A fresh agent. ValueError or MemoryError if no agent can have the settings."""
+        """Makes an agent. Raises ValueError or MemoryError if the settings are impossible."""
         return backend.make_agent(self.settings, self.backend, self.dtype)
 
     def without_schedules(self) -> Recipe:
-        """The same, with fixed values of the scheduled settings."""
+        """A copy with fixed values of the scheduled settings."""
         same: dict[str, Any] = dict.fromkeys(SCHEDULED, 1.0)
         return replace(self, settings=replace(self.settings, **same))
 
@@ -49,9 +49,9 @@ class AgentSlot:
 
     @property
     def agent(self) -> Agent:
-        """The agent. That of a loaded model is made at the first access."""
+        """The agent; a loaded model's is made on first access."""
         if self._agent is None:
-            with _MAKING:
+            with _LOCK:
                 if self._agent is None:
                     self._agent = self._loaded()
         return self._agent
@@ -65,7 +65,7 @@ class AgentSlot:
         return agent
 
     def fit(self, recipe: Recipe) -> Agent:
-        """Makes the agent fit the recipe, and returns it. An error leaves the slot unchanged."""
+        """Adapts or replaces the agent to fit the recipe. An error leaves the slot unchanged."""
         if recipe != self._recipe:
             if recipe.without_schedules() == self._recipe.without_schedules():
                 for name in SCHEDULED:
@@ -78,11 +78,11 @@ class AgentSlot:
         return self.agent
 
     def contents(self) -> tuple[Agent, Recipe]:
-        """For `put_back`."""
+        """The agent and its recipe, for `put_back`."""
         return self.agent, self._recipe
 
     def put_back(self, agent: Agent, recipe: Recipe) -> None:
-        """Undoes `fit`."""
+        """Undoes `fit`, given the earlier `contents`."""
         self._agent, self._recipe = agent, recipe
 
 

@@ -41,8 +41,8 @@ from fasttrpo.training.watch import Stopped, Watch
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
-# Phases of an iteration: none is running; rows are collected; or the update is due (the rollout is
-# being prepared, or full).
+# Phases: no iteration is running; rows are being collected; before and after that, until the update
+# is done.
 BETWEEN, ROLLOUT, UPDATE = "", "a rollout", "an update"
 WORD = 2**32
 
@@ -51,12 +51,12 @@ class Trainer:
     """One run.
 
     settings      as the user set them; the agent uses them from the next iteration on
-    observations, actions    conversion between the environment's spaces and numbers
+    observations, actions    convert between the environment's spaces and rows of numbers
     stream        the environments' steps in order; None without an environment
-    statistics    of the episodes
-    num_timesteps, n_updates, records    steps and updates so far, and the last updates' records
+    statistics    the episodes' returns and lengths
+    num_timesteps, n_updates, records    steps, updates, and the records of the last updates
     logger        the log; `has_own_logger` if the user set it
-    remaining     1 at the start of `learn`, falling to 0; schedules are functions of it
+    remaining     the remaining progress of `learn`, from 1 to 0, for schedules
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Trainer:
 
     @property
     def agent(self) -> Agent:
-        """As the last iteration left it."""
+        """The agent, as the last iteration left it."""
         return self._slot.agent
 
     def _recipe(self, n_steps: int, n_envs: int) -> Recipe:
-        """For an agent with the current settings, and memory for n_steps x n_envs rows."""
+        """The recipe of the current settings, with memory for n_steps x n_envs rows."""
         settings = replace(self.settings, n_steps=n_steps, n_envs=n_envs)
         resolved = resolve(
             settings,
@@ -114,7 +114,7 @@ class Trainer:
             self._fitted = key
 
     def change(self, settings: Settings) -> None:
-        """Sets the settings of the next iteration. ValueError if no agent can have them."""
+        """Sets the settings of the next iteration. Raises ValueError if they are impossible."""
         before, self.settings = self.settings, settings
         try:
             self._recipe(settings.n_steps, settings.n_envs)
@@ -123,8 +123,8 @@ class Trainer:
             raise
 
     def reseed(self, seed: int) -> None:
-        """Restarts the random streams, the environments' too, with a seed: at once between two
-        iterations; after the update if a rollout is full.
+        """Restarts all random streams, including the environments', with a seed: at once between
+        two iterations, else after the update.
         """
         self.refuse_environment("set_random_seed")
         self.settings = replace(self.settings, seed=seed)
@@ -134,7 +134,7 @@ class Trainer:
         self.interrupt()
 
     def _restart_streams(self) -> None:
-        """Uses the new seed, if there is one."""
+        """Starts the random streams with the new seed, if there is one."""
         seed, self._new_seed = self._new_seed, None
         if seed is not None:
             state = self.agent.state()
@@ -153,7 +153,7 @@ class Trainer:
     # -- the environments ---------------------------------------------------------------------
 
     def attach(self, env: VectorEnv) -> None:
-        """Uses other environments; they are reset before their first step."""
+        """Replaces the environments; the new ones are reset before their first step."""
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self.stream = Stream(env)
         self.statistics.restart(env.num_envs)
@@ -164,21 +164,22 @@ class Trainer:
             self.stream.interrupt()
 
     def release(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """Called when something else steps or resets `env`. If it is the run's own, returns the
-        returns and lengths so far (E,) of the unfinished episodes, if there are any.
+        """Called when something else steps or resets `env`. If that is the run's environment,
+        makes it be reset before its next step, and returns the returns and lengths so far (E,) of
+        the unfinished episodes, or None if there are none.
         """
         if self.stream is None or self.stream.env is not env or self.stream.obs is None:
             return None
         self.stream.interrupt()
-        return self.statistics.under_way()
+        return self.statistics.unfinished()
 
     def run_state(self) -> dict[str, np.ndarray]:
-        """The state of episodes and environments, for `restore`; in a rollout, of episodes only."""
+        """The state of episodes and, between rollouts, of environments, for `restore`."""
         stream = {} if self.stream is None or self.phase else self.stream.state()
         return {**self.statistics.state(), **stream}
 
     def restore(self, run: dict[str, np.ndarray]) -> None:
-        """Restores what `run_state` returned. ValueError for what it cannot have returned."""
+        """Restores what `run_state` returned. Raises ValueError for anything else."""
         if run:
             self.statistics.load_state(run)
         if self.stream is not None:
@@ -187,8 +188,8 @@ class Trainer:
     def ready_environment(self) -> None:
         """Resets the environments if necessary.
 
-        The seed depends on the model's seed and on the number of updates, so that a run never
-        repeats its start; after a load neither, unless a checkpoint has the environments' state.
+        The seed depends on the model's seed and the number of updates, so a later reset, in this
+        run or in a loaded one, does not repeat the first episodes.
         """
         assert self.stream is not None
         if self.stream.obs is None:
@@ -197,8 +198,8 @@ class Trainer:
             self.agent.restart()
 
     def _environment_seed(self, env: Any) -> int | None:
-        """None for a `VecEnv` if the user gave no seed: not all have `seed`, and SB3 calls it on
-        request only.
+        """A seed, or None for a `VecEnv` if the user gave no seed: not all have `seed`, and SB3
+        calls it on request only.
         """
         if user_env(env) is not env and not self.seed_is_given:
             return None
@@ -210,8 +211,8 @@ class Trainer:
     def iterate(self, callback: BaseCallback | None = None) -> Record:
         """Collects a rollout, updates the agent, and returns the record.
 
-        If the rollout fails, or a callback stops it (Stopped), it is dropped with its episodes. Its
-        steps count if it was stopped.
+        If the rollout fails or a callback stops it (Stopped), the rollout and its episodes are
+        dropped. The steps of a stopped rollout count.
         """
         started, before = perf_counter(), self.num_timesteps
         callback = no_callback(self) if callback is None else callback
@@ -240,7 +241,7 @@ class Trainer:
     def collect(self, callback: BaseCallback) -> EpisodeStatistics:
         """Fills the agent's rollout; returns the episode statistics after it.
 
-        Collects again if every row was a reset (NEXT_STEP, short rollouts), because there is
+        Collects again if every row was a reset (short rollouts under NEXT_STEP), which leaves
         nothing to learn from.
         """
         assert self.stream is not None
@@ -256,12 +257,12 @@ class Trainer:
         return statistics
 
     def _last_rows(self) -> np.ndarray | None:
-        """The environments' present observations (E, O), if episodes are unfinished."""
+        """The environments' current observations (E, O), or None if they must be reset."""
         obs = None if self.stream is None else self.stream.obs
         return None if obs is None else self.observations.batch(obs)[0]
 
     def update(self, rows: Rollout, shape: tuple[int, int]) -> Record:
-        """One iteration on a checked rollout (T, E). An error leaves everything unchanged."""
+        """Runs one iteration on a checked rollout (T, E). An error leaves everything unchanged."""
         started, contents, fitted = perf_counter(), self._slot.contents(), self._fitted
         before = contents[0].state()
         try:
@@ -280,11 +281,11 @@ class Trainer:
         result: Record,
         of_rollout: Record,
         started: float,
-        observed: Callable[[], np.ndarray | None],
+        get_obs: Callable[[], np.ndarray | None],
     ) -> Record:
         """Counts an update, and keeps its record.
 
-        observed() returns observations (..., O) of the rollout, or near it; None: unknown
+        get_obs() returns observations (..., O) of the rollout or after it, or None if unknown.
         """
         self.n_updates += 1
         self.num_timesteps += result["n_samples"]
@@ -299,25 +300,25 @@ class Trainer:
             record["learning_rate"] = self.agent.learning_rate
         self.records.append(record)
         keep_last(self.records, self.settings.max_records)
-        self._rejections.see(record, self.settings, self.agent, observed)
+        self._rejections.check(record, self.settings, self.agent, get_obs)
         return record
 
-    # -- calls that would spoil an iteration ------------------------------------------------------
+    # -- calls that are not allowed in some phases ------------------------------------------------
 
     def refuse_environment(self, call: str) -> None:
-        """Raises RuntimeError while rows are collected: the next would not follow the last."""
+        """Raises RuntimeError during a rollout, whose rows must follow each other."""
         if self.phase == ROLLOUT:
             raise UserRuntimeError(
-                f"{call} during a rollout: call it in _on_rollout_start, _on_rollout_end "
-                "or _on_record, or when learn has returned"
+                f"{call} is not allowed during a rollout: call it in _on_rollout_start, "
+                "_on_rollout_end or _on_record, or after learn"
             )
 
     def refuse_policy(self, call: str) -> None:
-        """Raises RuntimeError until the update is done: a rollout belongs to its policy."""
+        """Raises RuntimeError until the update, which needs the policy that drew the actions."""
         if self.phase:
             raise UserRuntimeError(
-                f"{call} during {self.phase}, which belongs to the present policy: call it "
-                "in _on_rollout_start or _on_record, or when learn has returned"
+                f"{call} is not allowed during {self.phase}, which needs the current policy: call "
+                "it in _on_rollout_start or _on_record, or after learn"
             )
 
 
