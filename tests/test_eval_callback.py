@@ -116,16 +116,16 @@ def test_no_improvement_stops_the_run(min_evals, evaluations, capsys):
     "callback", [StopTrainingOnRewardThreshold(1.0), StopTrainingOnNoModelImprovement(1)]
 )
 def test_children_of_an_eval_callback_are_refused_elsewhere(callback, model):
-    with pytest.raises(ValueError, match="belongs into an EvalCallback"):
+    with pytest.raises(ValueError, match="EvalCallback"):
         model.learn(64, callback=callback)
 
 
 def test_evaluating_in_the_training_environment_is_refused():
     env = Pointer()
     model = small_model(env)
-    with pytest.raises(ValueError, match="eval_env is the environment that the model learns in"):
+    with pytest.raises(ValueError, match="eval_env is the training environment"):
         model.learn(16, callback=EvalCallback(env))
-    with pytest.raises(ValueError, match="eval_env is the environment that the model learns in"):
+    with pytest.raises(ValueError, match="eval_env is the training environment"):
         model.learn(16, callback=EvalCallback(model.get_env()))
     with pytest.raises(ValueError, match=r"Box\(.*\(4,\)"):
         model.learn(16, callback=EvalCallback(gymnasium.make("CartPole-v1")))

@@ -198,13 +198,13 @@ def test_actions_outside_the_space_are_named(kind):
 
 def test_scaled_actions_map_to_the_bounds_and_back():
     space = spaces.Box(np.float32([-1, 0, 2]), np.float32([3, 0.1, 2]))
-    actions = describe(OBS, space)[1].sent(clip=True, scale=True)
+    actions = describe(OBS, space)[1].configured(clip=True, scale=True)
     drawn = np.array([[-1, -1, -1], [0, 0, 0], [1, 1, 1], [-9, 9, 9], [0.5, 0.5, 0.5]], np.float32)
     sent = actions.to_env(drawn)
     np.testing.assert_allclose(sent[:, 0], [-1, 1, 3, -1, 2])
     np.testing.assert_allclose(sent[:, 1], [0, 0.05, 0.1, 0.1, 0.075], rtol=1e-6)
     assert all(map(space.contains, sent))
-    free = describe(OBS, space)[1].sent(clip=False, scale=True)
+    free = describe(OBS, space)[1].configured(clip=False, scale=True)
     np.testing.assert_allclose(free.to_env(drawn)[3], [-17, 0.5, 2], rtol=1e-6)
     back = free.from_user(free.to_env(drawn)[None])
     np.testing.assert_allclose(back[0, :, :2], drawn[:, :2], atol=1e-6)
@@ -213,7 +213,7 @@ def test_scaled_actions_map_to_the_bounds_and_back():
 
 def test_the_form_of_sent_actions_does_not_belong_to_the_space():
     actions = describe(OBS, spaces.Box(-1, 1, (2,)))[1]
-    scaled = actions.sent(clip=False, scale=True)
+    scaled = actions.configured(clip=False, scale=True)
     assert scaled.to_json() == actions.to_json()
     assert set(actions.to_json()) == {"kind", "shape", "low", "high", "dtype"}
     assert scaled.matches(actions)
@@ -221,7 +221,9 @@ def test_the_form_of_sent_actions_does_not_belong_to_the_space():
 
 def test_actions_may_be_sent_unclipped():
     _, actions = describe(OBS, BOX)
-    np.testing.assert_array_equal(actions.sent(False, False).to_env(np.full((1, 2), 9)), [[9, 9]])
+    np.testing.assert_array_equal(
+        actions.configured(False, False).to_env(np.full((1, 2), 9)), [[9, 9]]
+    )
 
 
 @pytest.mark.parametrize("bounds", [(0, np.inf), (-np.inf, 1), (-np.inf, np.inf)])
@@ -230,9 +232,9 @@ def test_spaces_without_bounds_are_not_scaled(bounds):
         *(np.float32([zero, bound]) for zero, bound in zip((0, 1), bounds, strict=True))
     )
     with pytest.raises(ValueError, match=r"needs finite bounds, and component 1 of Box.*=False"):
-        describe(OBS, space)[1].sent(clip=True, scale=True)
+        describe(OBS, space)[1].configured(clip=True, scale=True)
     with pytest.warns(UserWarning, match=r"scale_actions has no effect on Discrete\(2\)"):
-        describe(OBS, spaces.Discrete(2))[1].sent(clip=True, scale=True)
+        describe(OBS, spaces.Discrete(2))[1].configured(clip=True, scale=True)
 
 
 def test_spaces_match_by_shape_and_kind():

@@ -142,15 +142,15 @@ BAD = [
     (lambda s: {k: v for k, v in s.items() if k != "obs_m2"}, "the state lacks 'obs_m2'"),
     (
         lambda s: s | {"counters": s["counters"] - 0.5},
-        "counters are not whole numbers in their range",
+        "counters are not integers in their ranges",
     ),
     (
         lambda s: s | {"counters": s["counters"] - 99},
-        "counters are not whole numbers in their range",
+        "counters are not integers in their ranges",
     ),
     (
         lambda s: s | {"counters": s["counters"] + 2.0**32},
-        "counters are not whole numbers in their range",
+        "counters are not integers in their ranges",
     ),
 ]
 

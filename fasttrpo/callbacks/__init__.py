@@ -58,11 +58,11 @@ class CheckpointCallback(BaseCallback):
     If learning ends with an exception, Ctrl-C included, the model is saved as its last iteration
     left it, and a note on the exception has the path.
 
-    save_path  the folder; the files are {name_prefix}_{num_timesteps}_steps.npz
+    save_path  the folder; files are named {name_prefix}_{num_timesteps}_steps.npz
     save_replay_buffer  no effect: there is no replay buffer
-    save_vecnormalize   also saves the `VecNormalize` around the environment, if there is one, as
-               {name_prefix}_vecnormalize_{num_timesteps}_steps.pkl; fasttrpo's own normalisers are
-               in the model's file
+    save_vecnormalize   also save the `VecNormalize` around the environment, if there is one, as
+               {name_prefix}_vecnormalize_{num_timesteps}_steps.pkl; the model's file contains
+               fasttrpo's own normalisers
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CheckpointCallback(BaseCallback):
         self.save_vecnormalize = save_vecnormalize
 
     def rows_until_step(self) -> int:
-        """The rows until the next file is due."""
+        """The rows until the next file."""
         return rows_to_multiple(self.n_calls, self.save_freq)
 
     def _on_step(self) -> bool:
@@ -110,7 +110,7 @@ class CheckpointCallback(BaseCallback):
 
 
 class EveryNTimesteps(EventCallback):
-    """Calls another callback's `on_step` after every `n_steps` steps of the environments."""
+    """Calls a callback's `on_step` every `n_steps` steps, summed over all environments."""
 
     def __init__(self, n_steps: float, callback: CallbackLike) -> None:
         super().__init__(callback)
@@ -118,7 +118,7 @@ class EveryNTimesteps(EventCallback):
         self.last_time_trigger = 0
 
     def rows_until_step(self) -> int:
-        """The rows until then, if every environment steps in every row."""
+        """The rows until the next call, if every environment steps in every row."""
         left = self.last_time_trigger + self.n_steps - self.num_timesteps
         return -(-left // self.training_env.num_envs)
 
@@ -130,7 +130,7 @@ class EveryNTimesteps(EventCallback):
 
 
 class StopTrainingOnMaxEpisodes(BaseCallback):
-    """Stops after max_episodes * n_envs episodes, all environments together."""
+    """Stops learning after max_episodes * n_envs episodes, summed over all environments."""
 
     def __init__(self, max_episodes: int, verbose: int = 0) -> None:
         super().__init__(verbose)

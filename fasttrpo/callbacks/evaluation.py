@@ -35,28 +35,28 @@ if TYPE_CHECKING:
 class EvalCallback(EventCallback):
     """Evaluates the policy every `eval_freq` steps of the vector environment, and keeps the best.
 
-    eval_env              an environment of its own, as `TRPO` accepts it. One made from a name is
-                          seeded with the model's seed; seed others yourself
-    callback_on_new_best  a callback whose `on_step` is called when the mean return is the best yet
-    callback_after_eval   a callback called after each evaluation; both stop by returning False
-    n_eval_episodes       episodes of each evaluation
-    eval_freq             0: never
-    log_path              a folder for the results: evaluations.csv with a line for each evaluation,
-                          and evaluations.npz as in SB3 (timesteps, and results and ep_lengths,
-                          evaluations x episodes) of the last `max_evaluations`
+    eval_env              whatever `TRPO` accepts, except the training environment. If made from a
+                          name, it is seeded with the model's seed; seed others yourself
+    callback_on_new_best  its `on_step` is called when the mean return is the best so far
+    callback_after_eval   its `on_step` is called after each evaluation; in both cases, returning
+                          False stops learning
+    n_eval_episodes       episodes per evaluation
+    eval_freq             steps of the vector environment between evaluations; 0: never evaluate
+    log_path              a folder for the results: evaluations.csv with a line per evaluation, and
+                          evaluations.npz as in SB3, with the last `max_evaluations` (timesteps;
+                          results and ep_lengths, evaluations x episodes)
     best_model_save_path  a folder for best_model.npz
     deterministic         use the policy's mode instead of samples
-    render                renders each step, if `eval_env` was made with a render_mode
+    render                render each step; `eval_env` must have a render_mode
     verbose               1 prints each evaluation
-    warn                  no effect: every environment's episodes can be counted
+    warn                  no effect; for SB3 scripts
     max_evaluations       how many evaluations the lists and evaluations.npz keep (None: all)
 
-    best_mean_reward, last_mean_reward, and the lists evaluations_timesteps, evaluations_results and
-    evaluations_length have the results. The log has eval/mean_reward and eval/mean_ep_length. If
-    environments report "is_success", the log has eval/success_rate too, and the file and
-    evaluations_successes have the successes.
-    If the model learns in an SB3 `VecNormalize`, its statistics are copied to that of `eval_env`
-    before each evaluation.
+    The results are in best_mean_reward, last_mean_reward, and the lists evaluations_timesteps,
+    evaluations_results and evaluations_length, and in the log as eval/mean_reward and
+    eval/mean_ep_length. If environments report "is_success", they are also in eval/success_rate,
+    evaluations_successes and the file. If the model learns in an SB3 `VecNormalize`, its statistics
+    are copied to that of `eval_env` before each evaluation.
 
     Raises ValueError if `eval_env` is the model's own environment, or has no `VecNormalize`
     although the model sees observations through one.
@@ -98,7 +98,7 @@ class EvalCallback(EventCallback):
         self._has_table = False
 
     def init_callback(self, model: Any) -> None:
-        """Initialises the callback for a new best too."""
+        """Also initialises `callback_on_new_best`."""
         adopt(self.callback_on_new_best, self)
         self._on_new_best.init_callback(model)
         super().init_callback(model)
@@ -111,7 +111,7 @@ class EvalCallback(EventCallback):
         if named:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
         if shares(self.training_env, self.eval_env):
-            raise UserError("eval_env is the environment that the model learns in; pass another")
+            raise UserError("eval_env is the training environment; pass another one")
 
         learnt = self.model.get_vec_normalize_env()
         if getattr(learnt, "norm_obs", False) and vec_normalize(self.eval_env) is None:
@@ -135,7 +135,7 @@ class EvalCallback(EventCallback):
         super()._on_training_end()
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
-        """Passes them to both callbacks."""
+        """Passes the variables to both callbacks."""
         super().update_child_locals(locals_)
         self._on_new_best.update_locals(locals_)
 
@@ -219,7 +219,7 @@ class EvalCallback(EventCallback):
         self._add_line(folder / "evaluations.csv")
 
     def _add_line(self, path: Path) -> None:
-        """Adds the last evaluation; the first one starts the file."""
+        """Appends the last evaluation; the first one starts a new file."""
         if self._table is None:
             self._table = ProgressFile(path, sys.maxsize if self._has_table else 0)
             self._has_table = True
@@ -235,7 +235,7 @@ class EvalCallback(EventCallback):
         )
 
     def _close(self) -> None:
-        """Closes the table; another `learn` appends to it."""
+        """Closes the table; the next `learn` appends to it."""
         if self._table is not None:
             self._table.close()
             self._table = None
@@ -245,7 +245,7 @@ class _ChildOfEval(BaseCallback):
     """Base class of callbacks that read an `EvalCallback`'s results."""
 
     def init_callback(self, model: Any) -> None:
-        """Raises ValueError without an `EvalCallback` as parent."""
+        """Raises ValueError if the parent is not an `EvalCallback`."""
         if not hasattr(self.parent, "best_mean_reward"):
             raise UserError(
                 f"{type(self).__name__} must be passed to an EvalCallback, as "
@@ -255,7 +255,7 @@ class _ChildOfEval(BaseCallback):
 
 
 class StopTrainingOnRewardThreshold(_ChildOfEval):
-    """Stops when the best mean return reaches `reward_threshold`; for `callback_on_new_best`."""
+    """Stops learning once the best mean return reaches a threshold; a `callback_on_new_best`."""
 
     def __init__(self, reward_threshold: float, verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -274,9 +274,10 @@ class StopTrainingOnRewardThreshold(_ChildOfEval):
 
 
 class StopTrainingOnNoModelImprovement(_ChildOfEval):
-    """Stops after more than `max_no_improvement_evals` evaluations in a row without a new best.
+    """Stops learning after more than `max_no_improvement_evals` evaluations in a row without a new
+    best; a `callback_after_eval`.
 
-    min_evals  evaluations to wait before counting; for `callback_after_eval`
+    min_evals  evaluations before counting starts
     """
 
     def __init__(self, max_no_improvement_evals: int, min_evals: int = 0, verbose: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Checks of arrays from users, whose errors name the culprit. Both backends use them."""
+"""Checks of arrays from users, for both backends. Errors name the culprit."""
 
 from __future__ import annotations
 
@@ -136,28 +136,28 @@ def _at(step: int | None) -> str:
     return "" if step is None else f" at step {step}"
 
 
-LARGEST_COUNT = 2**52  # beyond any training, and float64 can still count on from there
-LARGEST_WORD = 2**32 - 1  # the two halves of the seed, which are the first counters
+LARGEST_COUNT = 2**52  # more than any training needs; float64 can still count beyond it
+LARGEST_WORD = 2**32 - 1  # of the first two counters, the halves of the seed
 LEAST_SCALE, LARGEST_SCALE = 1e-7, 1e4  # of cg_damping; from 0.1, that is 1e-8 to 1e3
 
 
 def state_fields(state: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Copies of the vectors in `state`, in the order of `like`.
 
-    Raises ValueError unless names and sizes match and training can have produced every number. The
+    Raises ValueError unless names and sizes match and training can have produced every value; the
     rules are those of trpo_load.
     """
     for name in sorted(set(like) ^ set(state)):
         raise UserError(f"the state {'lacks' if name in like else 'has an unknown'} {name!r}")
     fields = {name: finite_vector(name, state[name], len(value)) for name, value in like.items()}
     if not are_counts(fields["counters"], [LARGEST_WORD] * 2 + [LARGEST_COUNT] * 5):
-        raise UserError("counters are not whole numbers in their range")
+        raise UserError("counters are not integers in their ranges")
     for name in ("obs_count", "obs_m2", "rew_count", "rew_m2", "adam_v"):
         if (fields[name] < 0).any():
             raise UserError(f"{name} is negative")
     for name in ("obs_count", "rew_count"):
         if not are_counts(fields[name]):
-            raise UserError(f"{name} is not a whole number up to 2^52")
+            raise UserError(f"{name} is not an integer up to 2^52")
     scale = fields["damping_scale"].item()
     if not scale > 0:
         raise UserError("damping_scale is not positive")
@@ -167,6 +167,6 @@ def state_fields(state: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str,
 
 
 def are_counts(values: ArrayLike, most: int | Sequence[int] = LARGEST_COUNT) -> bool:
-    """Whether all are whole numbers from 0 to `most`, one bound for all or one for each."""
+    """Whether all are integers from 0 to `most`, one bound for all or one for each."""
     values = np.asarray(values)
     return bool(((values >= 0) & (values <= most) & (values == np.floor(values))).all())

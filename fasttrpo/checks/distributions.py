@@ -1,6 +1,6 @@
-"""The action distributions, as far as Python outside the twin knows them.
+"""The table of action distributions, for Python outside the twin.
 
-The backends have the formulas: each entry has counterparts of the same name in the core's table
+The backends have the formulas; each entry has counterparts of the same name in the core's table
 (csrc/kernels/kernels.h) and in the twin's (fasttrpo/portable/distributions.py).
 
 `parts` has the number of network outputs per action component, act is (rows, D).
@@ -45,7 +45,7 @@ class Distribution:
         return len(parts) > 0 and (self.outputs is None or set(parts) == {self.outputs})
 
     def n_log_std(self, parts: Sequence[int]) -> int:
-        """Number of parameters in theta besides the network's."""
+        """Number of parameters in theta after the network's."""
         return sum(parts) if self.has_log_std else 0
 
 

@@ -1,4 +1,4 @@
-"""Classes of libraries that fasttrpo works with, but never imports."""
+"""Classes of libraries that fasttrpo works with but never imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def imported_class(module: str, name: str) -> type | None:
-    """A class of a module that something else has imported; None if nothing has."""
+    """A class of a module, or None if the module is not imported."""
     return getattr(sys.modules.get(module), name, None)
 
 

@@ -1,4 +1,4 @@
-"""Text that can be written to any stream and file, though names and streams need not be UTF-8.
+"""Makes text safe to write to any stream and file, although names and streams need not be UTF-8.
 
 Python represents a byte of a name that it cannot decode as a surrogate, which no codec encodes.
 """
@@ -26,7 +26,7 @@ def readable(text: str) -> str:
     """
     if not _UNPRINTABLE.search(text):
         return text
-    with suppress(UnicodeEncodeError):  # surrogates that are no bytes
+    with suppress(UnicodeEncodeError):  # surrogates that do not stand for bytes
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _UNPRINTABLE.sub(_escape, text)
 
@@ -37,12 +37,12 @@ def _escape(found: re.Match) -> str:
 
 
 def name_on_disk(text: str) -> str:
-    """The name for system calls: surrogates for UTF-8 bytes that their encoding lacks, as in a C
-    locale without UTF-8.
+    """The name for system calls, with surrogates for UTF-8 bytes that the system's encoding lacks,
+    as in a C locale without UTF-8.
     """
     try:
         return os.fsdecode(text.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError:  # surrogates that are no bytes
+    except UnicodeEncodeError:  # surrogates that do not stand for bytes
         return text
 
 

@@ -15,7 +15,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """A message of one line with the nearest known name, or all of them if none is near."""
+    """A one-line message with the nearest known name, or all of them if none is close."""
     known = list(known)
     match = nearest(name, known)
     hint = f"did you mean {match!r}?" if match else f"known: {', '.join(known)}"

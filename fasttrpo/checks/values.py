@@ -50,7 +50,7 @@ def _number(value: Any) -> Any:
         return None
     try:
         return value if math.isfinite(value) else None
-    except (OverflowError, ValueError):  # beyond every float; a signaling NaN
+    except (OverflowError, ValueError):  # too large for a float; a signaling NaN
         return value if isinstance(value, numbers.Integral) else None
 
 
@@ -69,7 +69,7 @@ def integer(low: int, high: int | None = None) -> Check:
 
 
 def count(low: int) -> Check:
-    """Like `integer`, but also accepts other types with an integral value, such as 1e6."""
+    """Like `integer`, but also accepts integral values of other types, for example 1e6."""
     check = integer(low)
 
     def count_of(name: str, value: Any) -> int:
@@ -99,7 +99,7 @@ positive = real("a number > 0", lambda x: x > 0)
 
 
 def _as_float(number: Any) -> float | None:
-    """None for an integer beyond every float."""
+    """A float; None for None, and for an integer too large for a float."""
     try:
         return None if number is None else float(number)
     except OverflowError:
@@ -112,7 +112,7 @@ def _flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-flag = Check("True or False", _flag)  # NumPy's too
+flag = Check("True or False", _flag)  # also NumPy's
 
 
 def one_of(*words: str) -> Check:

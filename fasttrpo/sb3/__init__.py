@@ -1,1 +1,1 @@
-"""What else scripts for Stable-Baselines3 use: its calls, parameter names and environments."""
+"""For Stable-Baselines3 scripts: its calls, parameter names and environments."""

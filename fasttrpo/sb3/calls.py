@@ -1,4 +1,4 @@
-"""What else scripts for Stable-Baselines3 call: parameters, `model.policy`, devices."""
+"""Calls for Stable-Baselines3 scripts: parameters, `model.policy`, devices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CPU = Device("cpu")
 
 
 class ModelPolicy:
-    """`model.policy`: the policy and critic of a model, always as the model has them now."""
+    """`model.policy`: a live view of a model's policy and critic."""
 
     device = CPU
     model_class: ClassVar[Any]  # TRPO, which sets it
@@ -50,12 +50,12 @@ class ModelPolicy:
 
     @property
     def observation_space(self) -> Any:
-        """The model's."""
+        """The model's observation space."""
         return self._model.observation_space
 
     @property
     def action_space(self) -> Any:
-        """The model's."""
+        """The model's action space."""
         return self._model.action_space
 
     def predict(self, observation: Any, *args: Any, **keywords: Any) -> tuple[Any, None]:
@@ -71,7 +71,7 @@ class ModelPolicy:
         return state_dict(self._model)
 
     def load_state_dict(self, parameters: Mapping[str, Any], strict: bool = True) -> None:
-        """Sets the parameters; RuntimeError, and no change, if names or shapes differ."""
+        """Sets the parameters. If names or shapes differ, raises RuntimeError and changes none."""
         load_state_dict(self._model, parameters, strict)
 
     def save(self, path: Any) -> None:
@@ -88,7 +88,7 @@ class ModelPolicy:
         return self
 
     def set_training_mode(self, mode: bool) -> None:
-        """Does nothing: the policy acts alike in training and evaluation."""
+        """Does nothing: the policy acts the same way in training and evaluation."""
 
 
 class Calls(Attributes):
@@ -120,7 +120,7 @@ class Calls(Attributes):
                 object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple:
-        """For pickle and copy: what `save` writes. The copy has no environment until `set_env`."""
+        """Pickles and copies what `save` writes. A copy has no environment until `set_env`."""
         file = io.BytesIO()
         self.save(file)
         values = {name: getattr(self, name) for name in SCHEDULED}
@@ -145,14 +145,14 @@ class Calls(Attributes):
 
     @property
     def ep_success_buffer(self) -> deque[bool]:
-        """infos["is_success"] at the end of each of these episodes that reported it."""
+        """The infos["is_success"] that the same episodes reported at their end, if they did."""
         return deque(successes(self.episodes), maxlen=self.settings.stats_window_size)
 
     def get_vec_normalize_env(self) -> Any:
         """The `VecNormalize` that wraps the environment, or None.
 
-        fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) are not part of
-        the environment.
+        fasttrpo's own normalisers (`normalize_observations`, `normalize_rewards`) belong to the
+        model instead.
         """
         return vec_normalize(self.get_env())
 
@@ -166,10 +166,10 @@ class Calls(Attributes):
         exact_match: bool = True,
         device: Any = "auto",
     ) -> None:
-        """Sets parameters from a saved model, or from a dict as `get_parameters` returns it.
+        """Sets parameters from a saved model, or from a dict like that of `get_parameters`.
 
         The weights of an sb3-contrib policy fit: {"policy": {name: tensor.numpy(), ...}}. Raises
-        ValueError for an unknown or missing object, RuntimeError for parameters that do not fit.
+        ValueError for an unknown or missing object, RuntimeError for unsuitable parameters.
         """
         given = load_path_or_dict
         if not isinstance(given, Mapping):

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def vector_env(env: EnvLike, n_envs: int = 1, settings: Settings | None = None) -> VectorEnv:
-    """Whatever `TRPO` accepts as an environment, as a `VectorEnv`; errors as `as_vector_env` has.
+    """Whatever `TRPO` accepts as an environment, as a `VectorEnv`.
 
     n_envs    how many to make from a name
-    settings  of the model: which environments to make from a name, on how many threads
+    settings  the model's: `env_backend` and `n_threads` of environments made from a name
+
+    Raises the errors of `as_vector_env`.
     """
     if settings is None:
         return as_vector_env(_to_gymnasium(env), n_envs)
@@ -44,8 +46,8 @@ def returned_env(vector_env: Any, given: Any, on_move: Callable[[Any], Any]) -> 
     """What `TRPO.get_env` returns: `given` if that is a vector environment, else a view of
     `vector_env` with a `VecEnv`'s calls.
 
-    on_move  a method that the view calls when it moves the environments. It is held weakly: a view
-             must not keep a model, which is large, in memory
+    on_move  a method that the view calls before it steps or resets the environments; held weakly,
+             because a view must not keep a model in memory
     """
     if user_env(vector_env) is given:
         return given

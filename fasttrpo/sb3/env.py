@@ -1,8 +1,8 @@
 """SB3 vector environments as Gymnasium vector environments.
 
 They are recognised by their methods, without importing Stable-Baselines3. Only `reset`,
-`step_async` and `step_wait` are required: libraries that imitate SB3 lack other methods, or these
-raise or return None.
+`step_async` and `step_wait` are required: in libraries that imitate SB3, other methods may be
+missing, raise, or return None.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class WrappedVecEnv(Kept, VectorEnv):
 
     vec_env  the wrapped environment
 
-    An episode counts as truncated if its info has "TimeLimit.truncated", else as terminated. Its
-    last observation is infos["terminal_observation"], which only a truncated episode needs. Action
-    masks come from infos["action_mask"] or from a method `action_masks()` of the environments. If a
-    `VecNormalize` scales the rewards, infos["raw_reward"] has the original ones, and returns are
-    sums of these. infos["vec_env_infos"] has the E dicts that `vec_env` returned.
+    An episode counts as truncated if its info has a true "TimeLimit.truncated", else as terminated.
+    Its last observation is infos["terminal_observation"], which only a truncated episode needs.
+    Action masks are read from infos["action_mask"] or a method `action_masks()` of the
+    environments. If a `VecNormalize` scales the rewards, infos["raw_reward"] has the original ones,
+    which returns are sums of. infos["vec_env_infos"] has the E dicts that `vec_env` returned.
     """
 
     def __init__(self, vec_env: Any) -> None:
@@ -75,7 +75,7 @@ class WrappedVecEnv(Kept, VectorEnv):
         except _MISSING as error:
             warnings.warn(
                 f"{type(self.vec_env).__name__} cannot be seeded: its seed() raised "
-                f"{type(error).__name__}: {error}; its episodes differ from run to run",
+                f"{type(error).__name__}: {error}; its episodes will differ from run to run",
                 RuntimeWarning,
                 stacklevel=5,
             )
@@ -135,7 +135,7 @@ def _optional(vec_env: Any, name: str) -> Any:
 
 
 def _call_optional(vec_env: Any, method: str, *args: Any) -> Any:
-    """What an optional method returns, or None."""
+    """The result of an optional method, or None."""
     try:
         return getattr(vec_env, method)(*args)
     except _MISSING:
@@ -143,10 +143,10 @@ def _call_optional(vec_env: Any, method: str, *args: Any) -> Any:
 
 
 def _mask_method(vec_env: Any) -> Callable[[], Sequence[Any]] | None:
-    """A function that returns the masks of each environment, if they have a method for that.
+    """A function that returns the masks of each environment, or None if they have no such method.
 
-    For environments in other processes only `has_attr` is called: their methods cannot be sent
-    here, and a process that lacks an attribute dies when `get_attr` requests it.
+    For environments in other processes only `has_attr` is called: methods cannot be sent between
+    processes, and a process that lacks an attribute dies when `get_attr` asks for it.
     """
     name, base = "action_masks", _optional(vec_env, "unwrapped") or vec_env
     if _optional(base, "remotes") is None:

@@ -31,10 +31,10 @@ def state_dict(model: Any) -> Parameters:
 def load_state_dict(model: Any, given: Mapping[str, Any], exact: bool = True) -> None:
     """Sets parameters by name; others keep their values. The model is unchanged after an error.
 
-    exact  every parameter must be given
+    exact  whether every parameter must be given
 
-    Raises RuntimeError, as PyTorch does, and names what is missing, unknown or has the wrong shape;
-    also during a rollout.
+    Raises RuntimeError, as PyTorch does, with the names that are missing, unknown or have the wrong
+    shape, and also during a rollout.
     """
     vectors = _vectors(model)
     views = dict(_views(model, *vectors))
@@ -71,7 +71,7 @@ def _vectors(model: Any) -> tuple[np.ndarray, np.ndarray]:
 def _views(
     model: Any, theta: np.ndarray, value_theta: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names with the parameters, as views into the flat vectors."""
+    """The parameters by name, as views into the flat vectors."""
     settings = model.settings
     _, actions = spaces.describe(model.observation_space, model.action_space)
     arch, outputs = settings.policy_kwargs["net_arch"], sum(actions.parts)

@@ -28,14 +28,14 @@ _MONITOR = "stable_baselines3.common.monitor", "Monitor"
 class VecEnvView:
     """A vector environment that resets in the same step, as a `VecEnv`.
 
-    vector_env  the Gymnasium environment; its other attributes are available here too
-    on_move     called with `vector_env` before the view steps or resets it; `learn` then starts
+    vector_env  the Gymnasium environment, whose other attributes the view forwards
+    on_move     called with `vector_env` before the view steps or resets it, so that `learn` starts
                 with a reset. Returns the returns and lengths so far (E,) of the model's unfinished
                 episodes, or None
 
     Spaces are those of one environment. infos are E dicts, with "episode", "terminal_observation"
-    and "TimeLimit.truncated" where an episode ended. `isinstance` says that it is a `VecEnv`,
-    whenever Stable-Baselines3 is imported; `issubclass` of its type does not.
+    and "TimeLimit.truncated" where an episode ended. If Stable-Baselines3 is imported, a view is an
+    instance of `VecEnv` for `isinstance`, but its type is no subclass for `issubclass`.
     """
 
     def __init__(self, vector_env: Any, on_move: Callable[[Any], Any]) -> None:
@@ -50,7 +50,7 @@ class VecEnvView:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """The class that `isinstance` sees, as with the specs of `unittest.mock`."""
+        """The class that `isinstance` checks, as in `unittest.mock`'s specs."""
         return imported_class(*_VEC_ENV) or VecEnvView
 
     def __getattr__(self, name: str) -> Any:
@@ -60,7 +60,7 @@ class VecEnvView:
 
     @property
     def unwrapped(self) -> VecEnvView:
-        """Itself: a view is not a wrapper."""
+        """Returns self: a view is not a wrapper."""
         return self
 
     # -- episodes ---------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class VecEnvView:
         """Sets the options of the next `reset`. Raises ValueError if they differ in a list."""
         if isinstance(options, list):
             if any(each != options[0] for each in options):
-                raise UserError("set_options takes one dict of options, for all environments")
+                raise UserError("set_options requires the same options for all environments")
             options = options[0] if options else None
         self._options = options
 
@@ -95,11 +95,11 @@ class VecEnvView:
         return self.step_wait()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Sets the actions of `step_wait`."""
+        """Sets the actions for `step_wait`."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """As `step`."""
+        """Steps with the actions of `step_async`; returns what `step` does."""
         unfinished = self._on_move(self.vector_env)
         if unfinished is not None:
             self._totals, self._lengths = unfinished
@@ -122,7 +122,7 @@ class VecEnvView:
     # -- the environments themselves --------------------------------------------------------------
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of each environment; compiled ones are one object and share it."""
+        """An attribute of each environment; compiled ones share a single object."""
         if hasattr(self.vector_env, "get_attr"):
             return self._of(self.vector_env.get_attr(attr_name), indices)
         return self._of([getattr(self.vector_env, attr_name)] * self.num_envs, indices)
@@ -148,7 +148,7 @@ class VecEnvView:
         return [_method(env, method_name)(*args, **keywords) for env in each]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
-        """Whether each environment has such a wrapper; True for `Monitor`, whose infos we add."""
+        """Whether each environment has this wrapper; True for `Monitor`, whose infos are added."""
         each = getattr(self.vector_env, "envs", [None] * self.num_envs)
         is_monitor = wrapper_class is imported_class(*_MONITOR)
         return [is_monitor or _is_wrapped(env, wrapper_class) for env in self._of(each, indices)]
@@ -170,8 +170,8 @@ class VecEnvView:
         return [values[i] for i in ([indices] if isinstance(indices, int) else indices)]
 
     def render(self, mode: str | None = None) -> Any:
-        """Renders the environments if they were made with a render_mode, else returns None. With
-        rgb_array returns one picture (height, width, 3) of all.
+        """Renders the environments if they have a render_mode, else returns None. In mode rgb_array
+        returns one image (height, width, 3) of all.
         """
         if self.render_mode is None:
             return None

@@ -1,7 +1,7 @@
-"""Settings: the keywords of `TRPO` (`user`), and the values that an agent gets (`agent`).
+"""Settings: the keywords of `TRPO` (`user`), and the resolved values for an agent (`agent`).
 
-Other modules hold their rules: networks and features (`policy_kwargs`), schedules, the semantics of
-other libraries (`peers`), and Stable-Baselines3's arguments that are not settings here.
+Other modules handle networks and features (`policy_kwargs`), schedules, the semantics of other
+libraries (`peers`), and Stable-Baselines3's arguments that are not settings here.
 """
 
 from fasttrpo.settings.user import (

@@ -15,7 +15,7 @@ from fasttrpo.settings.user import Settings
 
 @dataclass(frozen=True)
 class AgentSettings(CoreSettings):
-    """Everything that a backend needs to make an agent: plain values, checked and resolved."""
+    """Everything that a backend needs to make an agent."""
 
     policy_hidden: tuple[int, ...] = (64, 64)
     value_hidden: tuple[int, ...] = (64, 64)
@@ -67,7 +67,7 @@ def resolve(
 
 
 def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
-    """D, the number of action components over which a peer averages the KL that an agent sums.
+    """D, the number of action components over which a peer averages the KL; an agent sums it.
 
     kl_reduction="mean" is sb3-contrib's .mean() (stable_baselines3.common.distributions,
     kl_divergence), which averages over rows and the components of a Gaussian or Bernoulli policy,

@@ -1,4 +1,4 @@
-"""Whether K-FAC is worth its cost: the default settings omit it for large layers.
+"""Decides whether K-FAC is worth its cost: default settings omit it for large layers.
 
 Work is counted in float32 multiply-adds of an update's dense kernels. For a network with layers of
 K inputs and M outputs, P parameters, and a rollout of N rows:
@@ -8,8 +8,8 @@ K inputs and M outputs, P parameters, and a rollout of N rows:
     a preconditioned vector  APPLY (K^2 M + K M^2) per layer, in float64
     an epoch of minibatches  3 N P
 
-The two constants were measured on one core with AVX-512, for sizes of 64 to 512, and are rough. So
-K-FAC is omitted only if it clearly costs more than it saves, and the cost is noticeable.
+The two constants, measured on one core with AVX-512 for sizes of 64 to 512, are rough. So K-FAC is
+omitted only if it clearly costs more than it saves, and if the cost is noticeable.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ PRODUCTS = 15, 3  # in conjugate gradient, without K-FAC and with it
 def affordable(
     settings: Settings, chosen: Collection[str], obs_size: int, n_outputs: int
 ) -> Settings:
-    """`settings` without K-FAC if it costs too much, which a warning then says.
+    """`settings`, without K-FAC (and with a warning) if that costs too much.
 
-    chosen  names of the settings that the user has chosen, which stay
+    chosen  names of the settings that the user chose, which are kept
     """
     network = settings.policy_kwargs
-    resolve_features(network, obs_size)  # raises if there are too many
+    resolve_features(network, obs_size)  # raises ValueError if there are too many
     inputs = n_inputs(network, obs_size)
     rows = settings.n_steps * settings.n_envs
     policy = [inputs, *network["net_arch"]["pi"], n_outputs]

@@ -1,4 +1,4 @@
-"""The critics by name: the only description of them in Python outside the twin.
+"""The table of critics, their only description in Python outside the twin.
 
 The fits are in `csrc/core/critic.c`; `fasttrpo/portable/critic.py` specifies them.
 """
@@ -21,7 +21,7 @@ class Critic(NamedTuple):
     n_updates: int = 1
     """the default of n_critic_updates"""
     cheaper: str | None = None
-    """the default critic where layers are too large for this one (cost.py)"""
+    """the default critic if layers are too large for this one (cost.py)"""
 
     @property
     def is_network(self) -> bool:

@@ -3,11 +3,11 @@
     model = TRPO("MlpPolicy", "Hopper-v5", preset="baselines", gamma=0.995)
 
 Explicit keywords take precedence, in `policy_kwargs` name by name. A preset has the settings of the
-peer's own entry point for MuJoCo in our units: `kl_reduction="mean"` if the peer averages the KL
-over action dimensions, too. All peers use conjugate gradient without a preconditioner and a critic
-network trained by Adam. Presets do not reproduce a peer's initial weights, random streams and
+peer's own entry point for MuJoCo, in fasttrpo's units; `kl_reduction="mean"` if the peer averages
+the KL over action dimensions. All peers use conjugate gradient without a preconditioner, and a
+critic network trained by Adam. Presets do not reproduce a peer's initial weights, random streams or
 environment version. Some details always follow fasttrpo: truncated episodes are bootstrapped, CG
-starts from 0 and stops at a relative residual, advantages are divided by std + 1e-8.
+starts from 0 and stops at a relative residual, and advantages are divided by std + 1e-8.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from fasttrpo.settings.user import Settings
 
 
 class PeerPreset(NamedTuple):
-    """A peer's settings in our terms."""
+    """A peer's settings as keywords of `TRPO`."""
 
     source: str
     """repository, commit and files that the numbers were read from"""
     not_repeated: str
-    """what else differs from this peer, besides what the module's docstring says"""
+    """further differences from this peer, besides those in the module's docstring"""
     settings: dict[str, Any]
     discrete: Mapping[str, Any] = MappingProxyType({})
     """settings that differ if actions are not a Box"""
@@ -63,8 +63,8 @@ def _network(hidden: list[int], value_hidden: list[int] | None = None, **more: A
 PEERS: dict[str, PeerPreset] = {
     "sb3": PeerPreset(
         "sb3-contrib 2.9.2, sb3_contrib/trpo/trpo.py: TRPO.__init__'s defaults, train()",
-        "trials pass at KL < target_kl and a gain > 0 there, at <= and > here; its "
-        "sub_sampling_factor thins gradient and line search as well",
+        "it accepts trials at KL < target_kl, fasttrpo at <=; its sub_sampling_factor also applies "
+        "to the gradient and the line search",
         _COMMON
         | {
             "n_envs": 1,
@@ -80,9 +80,8 @@ PEERS: dict[str, PeerPreset] = {
     ),
     "baselines": PeerPreset(
         "openai/baselines 4b8bdcc, baselines/trpo_mpi/defaults.py: mujoco(); trpo_mpi.py: learn()",
-        "its Fisher product uses every fifth row of a rollout in order, as here with one "
-        "environment; critic minibatches that are not full are dropped there; observations "
-        "are clipped to 5 standard deviations there",
+        "its Fisher product uses every fifth row in time order, as here with one environment; it "
+        "drops incomplete critic minibatches, and clips observations to 5 standard deviations",
         _COMMON
         | {
             "n_envs": 1,
@@ -99,7 +98,7 @@ PEERS: dict[str, PeerPreset] = {
     ),
     "spinningup": PeerPreset(
         "openai/spinningup 2092113, spinup/algos/tf1/trpo/trpo.py: trpo()'s defaults; core.py",
-        "an epoch truncates its last episode there, which continues here",
+        "it truncates an epoch's last episode, which continues here",
         _COMMON
         | {
             "n_envs": 1,
@@ -115,8 +114,8 @@ PEERS: dict[str, PeerPreset] = {
     "tianshou": PeerPreset(
         "thu-ml/tianshou 03132cc, examples/mujoco/mujoco_trpo.py: get_args(), test_trpo(); "
         "tianshou 2.0.1, tianshou/algorithm/modelfree/npg.py, trpo.py: _update_with_batch()",
-        "returns are scaled by their running std there (return_scaling), which nothing here does; "
-        "its learning rate goes down to 0, here to one iteration's share",
+        "it scales returns by their running std (return_scaling), which is not supported here; its "
+        "learning rate falls to 0, here to one iteration's share of the start",
         _COMMON
         | {
             "n_envs": 16,
@@ -134,9 +133,9 @@ PEERS: dict[str, PeerPreset] = {
     "mjrl": PeerPreset(
         "aravindr93/mjrl 4a7c219, mjrl/algos/trpo.py: TRPO; 2e0aae6, examples/train_swimmer.py; "
         "0714f7f, mjrl/policies/gaussian_mlp.py; 15be0d3, mjrl/baselines/mlp_baseline.py",
-        "its critic has ReLU units, sees the time in the episode too, decays its weights (1e-3) "
-        "and clips observations at 10; CG starts from the gradient; a batch is whole "
-        "episodes there",
+        "its critic has ReLU units, weight decay (1e-3), observations clipped at 10, and the time "
+        "in the episode as an input; its CG starts from the gradient; its batches are complete "
+        "episodes",
         _COMMON
         | {
             "n_envs": 10,
@@ -158,7 +157,7 @@ PEERS: dict[str, PeerPreset] = {
 def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) -> dict[str, Any]:
     """`TRPO`'s keywords, completed by those of their `preset`; explicit ones take precedence.
 
-    n_envs  of the environment passed; None if environments are made from a name. If it differs from
+    n_envs  number of environments passed; None if they are made from a name. If it differs from
             the preset's, n_steps is scaled so that an iteration has as many rows.
 
     A LinearPolicy gets the preset's value network. Raises ValueError with the nearest name for an
@@ -184,7 +183,7 @@ def expand(policy: Any, keywords: Mapping[str, Any], n_envs: int | None = None) 
 
 
 def for_actions(settings: Settings, keywords: Mapping[str, Any], distribution: str) -> Settings:
-    """`settings` as the preset has them for these actions; explicit keywords take precedence."""
+    """`settings` with the preset's values for these actions; explicit keywords take precedence."""
     if settings.preset is None or DISTRIBUTIONS[distribution].is_real:
         return settings
     differing = _find(settings.preset).discrete

@@ -1,7 +1,7 @@
 """`policy_kwargs`: network shapes, features and initial standard deviation, as plain values.
 
-Features replace the observation as the input of both networks (formulas: csrc/core/features.c). A
-policy that is linear in them is not linear in the observation.
+Features of the observation replace it as the input of both networks (formulas:
+csrc/core/features.c). A policy that is linear in them is not linear in the observation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _FeatureSetting(NamedTuple):
 
 
 _FEATURE_SETTINGS = {
-    # An update's cost grows with the square. Rajeswaran et al. 2017 use up to 500.
+    # The cost of an update grows with their square. Rajeswaran et al. 2017 use up to 500.
     "n_features": _FeatureSetting(
         ROWS["n_features"].default, ROWS["n_features"].check, ("fourier", "rbf")
     ),
@@ -92,7 +92,7 @@ KEYWORDS = {
 def network(policy: str, given: Any) -> dict[str, Any]:
     """`policy_kwargs` as plain values: net_arch {pi, vf}, activation_fn, log_std_..., features.
 
-    Settings that the chosen features do not use are None.
+    Feature settings that the chosen features do not use are None.
     """
     given = {} if given is None else given
     if not isinstance(given, Mapping):
@@ -179,7 +179,7 @@ def _widths(name: str, given: Any) -> list[int]:
 
 
 def _activation(given: Any) -> str:
-    """A name, or anything with such a name: accepts torch.nn.Tanh without importing torch."""
+    """The name, also of a class such as torch.nn.Tanh, without importing torch."""
     name = given if isinstance(given, str) else getattr(given, "__name__", None)
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
         legal = f"one of {', '.join(ACTIVATIONS)} or a class with such a name"
@@ -195,8 +195,8 @@ def _features(policy: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"policy_kwargs: {unknown('features', str(name), FEATURES)}")
     if name != "none" and policy != "LinearPolicy":
         raise UserError(
-            f"policy_kwargs features={name!r} are for a policy that is linear in them: use "
-            '"LinearPolicy", or omit them, as "MlpPolicy" learns features in its hidden layers'
+            f"policy_kwargs features={name!r} requires a policy that is linear in them: use "
+            '"LinearPolicy", or omit features: "MlpPolicy" learns them in its hidden layers'
         )
     return {"features": name} | {
         setting: _feature_setting(setting, given.get(setting), name)
@@ -217,13 +217,13 @@ def _feature_setting(setting: str, value: Any, features: str) -> Any:
 
 
 def wants_unit_scale(network: Mapping[str, Any]) -> bool:
-    """Whether the features assume observations of variance 1, for centres or default bandwidth."""
+    """Whether the features' centres or default bandwidth assume observations of variance 1."""
     default = network["feature_bandwidth"] is None
     return network["features"] == "rbf" or (network["features"] == "fourier" and default)
 
 
 def n_inputs(network: Mapping[str, Any], obs_size: int) -> int:
-    """Number of network inputs for observations of obs_size."""
+    """Number of network inputs for observations of obs_size components."""
     if network["features"] == "none":
         return obs_size
     degree = network["feature_degree"]

@@ -15,15 +15,15 @@ class Row(NamedTuple):
     type: str
     """int, real, flag, word, sizes (a tuple of ints) or seed"""
     default: Any
-    """None: it must be set by the caller"""
+    """None: the caller must set it"""
     low: float
     high: float
-    """the range is low <= x <= high, without inf; for sizes: of each"""
+    """the range is low <= x <= high, and finite; for sizes, of each"""
     low_open: bool
     high_open: bool
     """the bound itself is excluded"""
     words: tuple[str, ...]
-    """for a word: the legal ones, in the order of the core's enumerators"""
+    """the legal words of a word, in the order of the core's enumerators"""
     meaning: str
 
     @property
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     @property
     def check(self) -> Check:
-        """(name, value) -> the value as a plain type, or ValueError. For sizes: of each."""
+        """(name, value) -> the value as a plain type, or ValueError; for sizes, of each one."""
         if self.type == "flag":
             return flag
         if self.type == "word":

@@ -1,7 +1,7 @@
 """Stable-Baselines3's arguments that are not settings here: dropped if harmless, else refused.
 
-An argument is dropped if its value requests what fasttrpo does anyway. Any other value raises
-ValueError with the reason, or a warning if it only makes the run slower.
+An argument is harmless if its value requests what fasttrpo does anyway. Any other value raises
+ValueError with the reason, or causes a warning if it only makes the run slower.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ _MLP = ("MlpPolicy", "MultiInputPolicy", "ActorCriticPolicy", "MultiInputActorCr
 _CNN = ("CnnPolicy", "ActorCriticCnnPolicy")
 _FLAT_EXTRACTORS = ("FlattenExtractor", "CombinedExtractor")
 
-# Keywords of `TRPO`: name -> (the values that change nothing, why there are no others).
+# Keywords of `TRPO`: name -> (the harmless values, why there are no others).
 KEYWORDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "use_sde": ((False,), "state-dependent exploration (gSDE) does not exist here"),
+    "use_sde": ((False,), "state-dependent exploration (gSDE) is not implemented"),
     "rollout_buffer_class": ((None,), "the core stores rollouts"),
     "rollout_buffer_kwargs": ((None, {}), "the core stores rollouts"),
     "_init_setup_model": ((True,), "a model is always built at once"),
 }
 _POLICY_KWARGS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "use_sde": ((False,), "state-dependent exploration (gSDE) does not exist here"),
+    "use_sde": ((False,), "state-dependent exploration (gSDE) is not implemented"),
     "squash_output": (
         (False,),
         "actions are not squashed; use clip_actions or scale_actions",
     ),
-    "full_std": ((True,), "it belongs to gSDE, which does not exist here"),
-    "use_expln": ((False,), "it belongs to gSDE, which does not exist here"),
+    "full_std": ((True,), "it is part of gSDE, which is not implemented"),
+    "use_expln": ((False,), "it is part of gSDE, which is not implemented"),
     "normalize_images": ((True,), "uint8 images are always scaled to 0..1; pass them as floats"),
     "optimizer_class": (
         (None,),
@@ -56,7 +56,7 @@ def policy_name(policy: Any) -> Any:
 
 
 def drop_ignored(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """`TRPO`'s keywords without those that only Stable-Baselines3 uses."""
+    """`TRPO`'s keywords without those that only Stable-Baselines3 has."""
     rest = _dropped("", keywords, KEYWORDS)
     rest.pop("sde_sample_freq", None)  # of gSDE
     if "device" in rest:
@@ -65,7 +65,7 @@ def drop_ignored(keywords: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drop_ignored_policy_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
-    """`policy_kwargs` without what only Stable-Baselines3 uses."""
+    """`policy_kwargs` without those that only Stable-Baselines3 has."""
     rest = _dropped("policy_kwargs ", given, _POLICY_KWARGS)
     rest.pop("share_features_extractor", None)  # flattening has no parameters to share
     extractor = rest.pop("features_extractor_class", None)
@@ -84,7 +84,7 @@ def drop_ignored_policy_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_device(device: Any) -> None:
-    """Accepts "auto" and the CPU; warns of a GPU, and raises ValueError for anything else."""
+    """Accepts "auto" and the CPU, warns about a GPU, raises ValueError for anything else."""
     name = str(getattr(device, "type", device)).partition(":")[0]
     if name in ("cuda", "mps", "xpu"):
         warnings.warn(

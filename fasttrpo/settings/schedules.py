@@ -25,7 +25,7 @@ SCHEDULED = ("target_kl", "learning_rate")
 
 
 def scheduled(inner: Check) -> Check:
-    """Accepts what `inner` does, "linear", "linear_START" (START as `inner`), or a function."""
+    """Accepts what `inner` does, "linear", "linear_START" (`inner` checks START), or a function."""
 
     def check(name: str, value: Any) -> Any:
         if is_function(value):
@@ -44,7 +44,7 @@ def is_schedule(setting: Any) -> bool:
 
 
 def is_function(setting: Any) -> bool:
-    """Whether it is a function of the remaining progress, which cannot be saved."""
+    """Whether the setting is a function of the remaining progress, which cannot be saved."""
     return callable(setting)
 
 
@@ -59,7 +59,7 @@ def value_at(name: str, setting: Any, default: float, remaining: float, check: C
             return check(name, value)
         except ValueError as error:
             raise UserError(
-                f"{error} by its function at remaining progress {remaining:g}"
+                f"{error} from its function at remaining progress {remaining:g}"
             ) from None
     if isinstance(setting, str):
         start = _start(name, setting)
@@ -74,10 +74,10 @@ def values_of_functions(settings: Any, remaining: float) -> dict[str, float]:
 
 
 def warn_of_functions(settings: Any, names: set[str]) -> None:
-    """A warning for each setting of a saved model that was a function."""
+    """Warns about each setting of a saved model that was a function."""
     for name in sorted(names):
         warnings.warn(
-            f"{name} was a function of the remaining progress, which cannot be saved: it stays at "
+            f"{name} was a function of the remaining progress, which is not saved: it stays at "
             f"{getattr(settings, name):g}; pass {name}=... to load to set it again",
             UserWarning,
             stacklevel=3,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """Number of steps to train, and keywords of `TRPO`."""
+    """The number of steps to train, and keywords of `TRPO`."""
 
     total_timesteps: int
     settings: dict[str, Any]
@@ -16,7 +16,7 @@ class Preset(NamedTuple):
 DEFAULT = Preset(100_000, {"n_envs": 8, "n_steps": 256})
 
 # MuJoCo. The trust region bounds the *sum* of the KL over action components, so it is a multiple of
-# the 0.01 that is common for means: after 500,000 steps Hopper reaches 1,500 with 0.01 and 3,500
+# the 0.01 that is usual for means: after 500,000 steps, Hopper reaches 1,500 with 0.01 and 3,500
 # with 0.03. gamma and gae_lambda are mjrl's (aravindr93/mjrl, examples/train_swimmer.py).
 MUJOCO: dict[str, Any] = {
     "n_envs": 16,
@@ -106,7 +106,7 @@ PRESETS = {
     "Walker2d-v5": Preset(999_424, MUJOCO),
 }
 
-# What differs for a policy other than MlpPolicy: (environment id, policy) -> settings.
+# Changes for policies other than MlpPolicy: (environment id, policy) -> settings.
 OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
     ("CartPole-v1", "LinearPolicy"): {"n_critic_updates": 3},
 }

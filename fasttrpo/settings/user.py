@@ -1,7 +1,7 @@
 """The keywords of `TRPO`.
 
-`Settings` checks and converts each value once, when it is made, and keeps no object of the user's.
-`agent.resolve` then fills in the values that depend on spaces and other settings.
+`Settings` checks and converts each value once, in its constructor, and keeps no reference to a
+user's object. `agent.resolve` then fills in values that depend on spaces and other settings.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
 ENV_BACKENDS = ("native", "gymnasium")
-# As in csrc/core/settings.c: the largest number of rows that an int can count, with a margin.
+# The largest number of rows that a C int can count, with a margin, as in csrc/core/settings.c.
 LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
-# What `change` cannot replace, besides the policy.
+# Settings that `change` cannot replace, besides the policy.
 FIXED = ("policy_kwargs", "preset", "scale_actions", "seed")
 
 
@@ -47,7 +47,7 @@ def _setting(default: Any, check: Check, meaning: str, accepts: str = "") -> Any
 
 
 def _core(name: str, *, check: Check | None = None, meaning: str = "", **given: Any) -> Any:
-    """A setting of the core: default, range and meaning are those of its row unless passed here.
+    """A setting of the core; default, range and meaning are its row's unless passed here.
 
     meaning  is appended to the row's
     """
@@ -124,9 +124,9 @@ class Settings:
     kl_reduction: str = _setting(
         "sum",
         one_of(*KL_REDUCTIONS),
-        "how the KL is reduced over action dimensions. mean: as in sb3-contrib, the mean for Box "
-        "and MultiBinary, and the sum for MultiDiscrete: target_kl and cg_damping then refer to "
-        "this KL; records contain sums",
+        "reduction of the KL over action dimensions. mean: as in sb3-contrib, the mean for Box and "
+        "MultiBinary, the sum for MultiDiscrete. target_kl and cg_damping then refer to this KL; "
+        "records contain sums",
     )
     kl_direction: str = _core("kl_direction")
     kl_slack: float = _core("kl_slack")
@@ -135,17 +135,16 @@ class Settings:
     policy_kwargs: dict[str, Any] = _setting(  # noqa: RUF009
         None,
         Check("a dict", lambda name, value: value),  # __post_init__ checks and completes it
-        "networks, initial standard deviation and features: see below",
+        "networks, initial standard deviation and features (see below)",
         accepts="Mapping[str, Any] | None",
     )
     stats_window_size: int = _setting(
-        100, size, "number of latest episodes in return_mean and length_mean of a record"
+        100, size, "number of latest episodes over which return_mean and length_mean are taken"
     )
     max_records: int | None = _setting(
         5000,
         optional(size),
-        "number of latest iterations that `records` keeps, about 2 kB each. None: all. Logs always "
-        "contain all",
+        "latest iterations kept in `records`, about 2 kB each. None: all. Logs always have all",
     )
     verbose: int = _setting(
         0, Check("an integer >= 0", _verbose), "0: silent; 1: a table per iteration"
@@ -153,14 +152,14 @@ class Settings:
     tensorboard_log: str | None = _setting(
         None,
         optional(Check("a path", _path)),
-        "folder for TensorBoard logs, which need the extra `tensorboard`. None: no such logs",
+        "folder for TensorBoard logs (requires the extra `tensorboard`). None: no such logs",
         accepts="str | os.PathLike[str] | None",
     )
     seed: int = field(
         default_factory=lambda: int.from_bytes(os.urandom(4), "little"),
         metadata={
             "check": ROWS["seed"].check,
-            "meaning": "seed of all random numbers. None: draw one, and record it",
+            "meaning": "seed of all random numbers. None: draw one; `settings.seed` has it",
             "accepts": "int | None",
         },
     )
@@ -171,13 +170,14 @@ class Settings:
     env_backend: str | None = _setting(
         None,
         optional(one_of(*ENV_BACKENDS)),
-        "who makes environments from an id. native: fasttrpo. None: native if it has that id",
+        "which library makes environments from an id. native: fasttrpo. None: native if it has the "
+        "id, else gymnasium",
     )
     clip_actions: bool = _setting(
         True,
         flag,
-        "clip the actions that the environment gets to the bounds of a Box; the policy is trained "
-        "on the actions as drawn",
+        "clip the actions sent to the environment to the bounds of a Box; the policy is trained on "
+        "the actions as drawn",
     )
     scale_actions: bool = _setting(
         False,
@@ -223,8 +223,8 @@ class Settings:
 def make_settings(policy: str | type, keywords: Mapping[str, Any]) -> Settings:
     """`TRPO`'s keywords as `Settings`, without harmless arguments of Stable-Baselines3.
 
-    Raises TypeError for an unknown setting, ValueError for a value out of range. Warns of a setting
-    that the critic does not use, and of features for unscaled observations.
+    Raises TypeError for an unknown setting, ValueError for a value out of range. Warns about a
+    setting that the critic does not use, and about features of unscaled observations.
     """
     name, keywords = sb3_arguments.policy_name(policy), sb3_arguments.drop_ignored(keywords)
     _check_names(keywords)
@@ -286,7 +286,7 @@ def change(settings: Settings, keywords: Mapping[str, Any]) -> Settings:
 
 
 def forget(settings: Settings, names: Iterable[str]) -> Settings:
-    """`settings` with some set to their defaults; TypeError for what `change` cannot replace."""
+    """`settings` with some set to their defaults. Raises TypeError for those in FIXED."""
     defaults = {each.name: each.default for each in fields(Settings)}
     _check_names(dict.fromkeys(names))
     return change(settings, {name: defaults[name] for name in names})

@@ -38,7 +38,7 @@ def describe(observation_space: Any, action_space: Any) -> tuple[Observations, A
 
 
 def check_same(own: tuple, given: tuple) -> None:
-    """Raises ValueError unless a model for the spaces `own` can act in `given` (see `describe`)."""
+    """Raises ValueError unless a model made for the spaces `own` can act in `given`."""
     for mine, other in zip(own, given, strict=True):
         if not mine.matches(other):
             raise UserError(
@@ -53,7 +53,7 @@ def from_json(observations: dict[str, Any], actions: dict[str, Any]) -> tuple:
 
 
 def warn_of_images(observations: Observations) -> None:
-    """Issues a UserWarning if there are images, which a network of dense layers flattens."""
+    """Warns about images, which are flattened."""
     unscaled, size = set(observations.unscaled()), observations.size
     images = observations.images()
     _warn_of([name for name in images if name not in unscaled], "scaled to 0..1", size)

@@ -1,4 +1,4 @@
-"""Action spaces: rows of D numbers to actions of any space, and back.
+"""Action spaces: converts rows of D numbers to actions of any space, and back.
 
 `n` rows, T steps, E environments; `shape` is the shape of one action.
 """
@@ -23,7 +23,7 @@ from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
 class Actions:
     """A space whose actions are rows of D numbers, one for each of `parts`.
 
-    distribution  the distribution of the components
+    distribution  the distribution that the components are drawn from
     scale         whether actions are scaled for the environment
     """
 
@@ -49,8 +49,8 @@ class Actions:
         """The Gymnasium space."""
         raise NotImplementedError
 
-    def sent(self, clip: bool, scale: bool) -> Actions:
-        """The same space with the settings `clip_actions` and `scale_actions`."""
+    def configured(self, clip: bool, scale: bool) -> Actions:
+        """A copy with the settings `clip_actions` and `scale_actions`."""
         if scale:
             warnings.warn(
                 f"scale_actions has no effect on {self.to_space()}: only a Box can be scaled",
@@ -92,8 +92,8 @@ class Actions:
 class ContinuousActions(Box, Actions):
     """A Box of real numbers, drawn from a diagonal Gaussian.
 
-    clip   clip the actions that the environment gets to the bounds
-    scale  map -1 and 1 of the policy linearly to the bounds
+    clip   clip the actions sent to the environment to the bounds
+    scale  map the policy's -1 and 1 linearly to the bounds
     """
 
     clip: bool = field(default=True, compare=False)
@@ -111,8 +111,8 @@ class ContinuousActions(Box, Actions):
         """Plain values, with the kind of space, without clip and scale, which are settings."""
         return {k: v for k, v in super().to_json().items() if k not in ("clip", "scale")}
 
-    def sent(self, clip: bool, scale: bool) -> ContinuousActions:
-        """See `Actions`. Raises ValueError if there is no bound to scale to."""
+    def configured(self, clip: bool, scale: bool) -> ContinuousActions:
+        """See `Actions`. Raises ValueError if a bound to scale to is infinite."""
         unbounded = np.flatnonzero(~np.isfinite([self.low, self.high]).all(axis=0))
         if scale and len(unbounded):
             raise UserError(
@@ -137,7 +137,7 @@ class ContinuousActions(Box, Actions):
     def to_env(self, act: np.ndarray) -> np.ndarray:
         """(n, D) -> (n, *shape), scaled and clipped to the bounds if set.
 
-        The rollout keeps the action as drawn, which the log-probability belongs to.
+        The rollout keeps the action as drawn, whose log-probability it holds.
         """
         if self.scale:
             half, middle = self._affine
@@ -153,7 +153,7 @@ class ContinuousActions(Box, Actions):
         if not self.scale:
             return actions
         half, middle = self._affine
-        # Where the bounds are equal, every action is sent as that value.
+        # Where the bounds are equal, every action maps to that value.
         return np.divide(actions - middle, half, out=np.zeros(actions.shape), where=half > 0)
 
 
@@ -173,7 +173,7 @@ class DiscreteActions(Discrete, Actions):
         return self.start
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, 1) choices, from 0, in any number type -> (n,) in the space."""
+        """(n, 1) choices from 0, in any number type -> (n,) in the space."""
         return (act[:, 0].astype(np.int64) + self.start).astype(self.dtype, copy=False)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ class MultiDiscreteActions(MultiDiscrete, Actions):
         return self.choices.starts.reshape(self.shape)
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
-        """(n, D) choices, from 0, in any number type -> (n, *shape) in the space."""
+        """(n, D) choices from 0, in any number type -> (n, *shape) in the space."""
         chosen = (act.astype(np.int64) + self.choices.starts).astype(self.dtype, copy=False)
         return chosen.reshape(len(act), *self.shape)
 
@@ -247,7 +247,7 @@ def from_space(space: Any) -> Actions:
             "a MultiBinary" if space.dtype == bool else "a MultiDiscrete(high - low + 1, start=low)"
         )
         raise UserError(
-            f"action space {space} is not supported: a Box must have real numbers; "
+            f"action space {space} is not supported: a Box must have a floating-point dtype; "
             f"{instead} has the same actions"
         )
     raise UserError(

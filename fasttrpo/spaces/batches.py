@@ -25,7 +25,7 @@ def row(batch: Any, env: int) -> Any:
 
 
 def are_finite(batch: Any, where: np.ndarray) -> np.ndarray:
-    """(E,) bool: whether an environment's observation is finite, or `where` (E,) is False.
+    """(E,) bool: whether each environment's observation is finite; True where `where` is False.
 
     `batch` may also be a sequence with an observation for each environment.
     """
@@ -69,7 +69,7 @@ def _put(batch: Any, env: int, observation: Any) -> None:
         for key, part in batch.items():
             _put(part, env, observation[key])
     elif isinstance(batch, tuple):
-        for part, its in zip(batch, observation, strict=True):
-            _put(part, env, its)
+        for part, value in zip(batch, observation, strict=True):
+            _put(part, env, value)
     else:
         batch[env] = observation

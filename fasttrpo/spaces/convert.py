@@ -1,4 +1,4 @@
-"""Checks and conversions of arrays that observations and actions share.
+"""Checks and conversions of arrays, shared by observations and actions.
 
 `lead` are the axes before a space's own: () for one value, (n,) for n rows or environments, (T, E)
 for a rollout. D components, each an integer from starts[d] to starts[d] + counts[d] - 1.
@@ -25,7 +25,7 @@ def numeric(name: str, array: Any) -> np.ndarray:
 
 
 class Choices:
-    """D integer components, converted to count from zero and to one-hot rows."""
+    """Converts D integer components to count from zero, and to one-hot rows."""
 
     def __init__(self, counts: tuple[int, ...], starts: tuple[int, ...]) -> None:
         self.counts = np.array(counts, np.int64)
@@ -70,7 +70,7 @@ class Choices:
 
 
 def place(index: list[int], noun: str = "row") -> str:
-    """An index into `lead` in words."""
+    """Describes an index into `lead`, for messages."""
     if len(index) == 2:
         return f" of environment {index[1]} at step {index[0]}"
     return f" of {noun} {index[0]}" if index else ""

@@ -1,4 +1,4 @@
-"""The kinds of spaces as plain values without Gymnasium, converted to JSON and back."""
+"""The kinds of spaces as plain values, without Gymnasium; converted to JSON and back."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fasttrpo.spaces.convert import Choices
 
 _LENGTH = integer(0, LARGEST_SIZE)
 _COUNT = integer(1, LARGEST_SIZE)
-_WHOLE = integer(-(2**63), 2**63 - 1)
+_INT64 = integer(-(2**63), 2**63 - 1)
 _MOST_AXES = 32  # of an array in NumPy 1
 
 
-# The names of the dtypes of real numbers, some of which are synonyms.
+# The names of the dtypes of real numbers; several codes have the same name.
 _DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdg"}
 
 
@@ -47,16 +47,16 @@ def _dtype(data: Any, kinds: str = "fiub") -> str:
 def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
     """The bounds on one side, which the dtype must represent.
 
-    Integers stay integers, as a float does not represent the largest. Raises TypeError or
-    ValueError for anything but numbers, and for NaN.
+    Integers stay integers, because floats cannot represent the largest ones. Raises TypeError or
+    ValueError for values that are not numbers, and for NaN.
     """
     values = _list(name, data)
     if any(type(each) not in (float, int, bool) or each != each for each in values):
-        raise UserError(f"{name} holds something else than numbers")
+        raise UserError(f"{name} holds values that are not numbers")
     if dtype.kind == "f":
         return tuple(map(float, values))
     if any(each != int(each) for each in values):
-        raise UserError(f"{name} holds fractions")
+        raise UserError(f"{name} holds values that are not integers")
     whole = tuple(map(int, values))
     largest = np.iinfo(dtype) if dtype.kind != "b" else None
     low, high = (0, 1) if largest is None else (int(largest.min), int(largest.max))
@@ -66,7 +66,7 @@ def _bounds(name: str, data: Any, dtype: np.dtype) -> tuple[float, ...]:
 
 
 class Kind:
-    """The base class of the kinds. `kind` is the name in JSON."""
+    """Base class of the kinds of spaces. `kind` is the name in JSON."""
 
     kind: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -138,8 +138,8 @@ class Discrete(Kind):
     def from_json(cls, data: dict[str, Any]) -> Self:
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         dtype = _dtype(data.get("dtype", "int64"), "iu")
-        n, start = _COUNT("n", data["n"]), _WHOLE("start", data["start"])
-        _WHOLE("start + n", start + n)
+        n, start = _COUNT("n", data["n"]), _INT64("start", data["start"])
+        _INT64("start + n", start + n)
         return cls(n, start, dtype)
 
     def to_space(self) -> Any:
@@ -153,7 +153,7 @@ class Discrete(Kind):
 
 @dataclass(frozen=True)
 class MultiDiscrete(Kind):
-    """An array of integers, in C order: component d is one of start[d] + 0, ..., nvec[d] - 1."""
+    """An array of integers, in C order: start[d] <= component d < start[d] + nvec[d]."""
 
     shape: tuple[int, ...]
     nvec: tuple[int, ...]
@@ -178,11 +178,11 @@ class MultiDiscrete(Kind):
         """From the result of `to_json`. KeyError, TypeError or ValueError for other data."""
         shape = _shape(data["shape"])
         nvec = tuple(_COUNT("nvec", n) for n in _list("nvec", data["nvec"]))
-        start = tuple(_WHOLE("start", first) for first in _list("start", data["start"]))
+        start = tuple(_INT64("start", first) for first in _list("start", data["start"]))
         if not len(nvec) == len(start) == math.prod(shape):
             raise UserError(f"a MultiDiscrete of shape {shape} with {len(nvec)} components")
         for n, first in zip(nvec, start, strict=True):
-            _WHOLE("start + nvec", first + n)
+            _INT64("start + nvec", first + n)
         return cls(shape, nvec, start, _dtype(data["dtype"], "iu"))
 
     def to_space(self) -> Any:

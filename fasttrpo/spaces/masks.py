@@ -1,8 +1,8 @@
 """Action masks: (*lead, A) bool, True for choices that are allowed; A = sum(parts).
 
-`lead` as in `convert`. A mask is given as one array (*lead, A), the concatenated masks of the
-parts; as a tuple or list with an array (*lead, parts[d]) for each part; or, if all parts have k
-choices, as an array (*lead, D, k). It contains True and False, or 1 and 0.
+`lead` is as in `convert`. A mask can be one array (*lead, A), the concatenated masks of the parts;
+a tuple or list of arrays (*lead, parts[d]), one for each part; or, if all parts have k choices, an
+array (*lead, D, k). It contains True and False, or 1 and 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Observation spaces: observations of any space as rows of O numbers.
+"""Observation spaces: converts observations of any space to rows of O numbers.
 
 The rows equal those of `gymnasium.spaces.flatten`: a Box in C order, Discrete and MultiDiscrete
 one-hot, MultiBinary unchanged, the parts of a Tuple in order, and those of a Dict in the order of
@@ -6,8 +6,8 @@ its keys, which Gymnasium sorts for a plain dict. Only images differ: as in Stab
 of uint8 with three axes and bounds 0 and 255 is scaled to 0..1. Model files record this ("scaled"),
 so that a loaded model gets the inputs that it was trained on.
 
-A batch of a Dict is a dict of arrays, that of a Tuple a tuple of arrays, each with the `lead` axes
-first: () for one observation, (n,) for a batch, (T, E) for a rollout.
+Observations of a Dict are a dict of arrays, those of a Tuple a tuple of arrays, which start with
+the `lead` axes: () for one observation, (n,) for a batch, (T, E) for a rollout.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Observations:
         raise NotImplementedError
 
     def batch(self, observation: Any) -> tuple[np.ndarray, bool]:
-        """One observation, or a batch of n, as (n, O); and whether it was a single one.
+        """(n, O), from one observation or a batch of n; and whether it was a single one.
 
         Raises ValueError for another shape, TypeError for other data or the tuple of `reset`.
         """
@@ -68,7 +68,7 @@ class Observations:
         return self.rows(observation, lead).reshape(-1, self.size), lead == ()
 
     def matches(self, other: Observations) -> bool:
-        """Whether a model for these observations also works for the other's."""
+        """Whether a model made for these observations also works for the others."""
         return type(self) is type(other) and self == other
 
     def images(self, name: str = "observation") -> list[str]:
@@ -118,7 +118,7 @@ class _Array(Observations):
 class BoxObservations(Box, _Array):
     """Numbers unchanged, or images scaled to 0..1.
 
-    scaled  as the model was trained: models of older versions scale either no bytes or all
+    scaled  as in the model's training: models of older versions scale either all bytes or none
     """
 
     scaled: bool = False
@@ -141,7 +141,7 @@ class BoxObservations(Box, _Array):
         return obs / 255.0 if self.scaled else obs
 
     def matches(self, other: Observations) -> bool:
-        """The same shape, and both are bytes or neither is."""
+        """Whether the shapes are equal, and both or neither are bytes."""
         if not isinstance(other, BoxObservations):
             return False
         return self.shape == other.shape and _are_bytes(self) == _are_bytes(other)
@@ -223,15 +223,15 @@ class _Parts(Observations):
         return all(key in theirs and part.matches(theirs[key]) for key, part in self.parts)
 
     def images(self, name: str = "observation") -> list[str]:
-        """The parts' images."""
+        """The names of the parts that are images."""
         return [image for key, part in self.parts for image in part.images(f"{name}[{key!r}]")]
 
     def unscaled(self, name: str = "observation") -> list[str]:
-        """The parts' bytes."""
+        """The names of the parts that are unscaled bytes."""
         return [each for key, part in self.parts for each in part.unscaled(f"{name}[{key!r}]")]
 
     def _each(self, obs: Any, name: str) -> list[tuple[Observations, Any, str]]:
-        """(part, its part of `obs`, name) for each part in order."""
+        """(part, its observation, its name) for each part in order."""
         self._check(obs, name)
         return [(part, obs[key], f"{name}[{key!r}]") for key, part in self.parts]
 

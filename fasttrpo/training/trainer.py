@@ -68,7 +68,7 @@ class Trainer:
     ) -> None:
         self.settings = settings
         self.observations = observations
-        self.actions = actions.sent(settings.clip_actions, settings.scale_actions)
+        self.actions = actions.configured(settings.clip_actions, settings.scale_actions)
         self.num_timesteps = self.n_updates = 0
         self.records: list[Record] = []
         self.stream: Stream | None = None
