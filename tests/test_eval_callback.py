@@ -116,7 +116,7 @@ def test_no_improvement_stops_the_run(min_evals, evaluations, capsys):
     "callback", [StopTrainingOnRewardThreshold(1.0), StopTrainingOnNoModelImprovement(1)]
 )
 def test_children_of_an_eval_callback_are_refused_elsewhere(callback, model):
-    with pytest.raises(ValueError, match="EvalCallback"):
+    with pytest.raises(ValueError, match="an EvalCallback"):
         model.learn(64, callback=callback)
 
 

@@ -123,7 +123,7 @@ def test_render_is_called_each_step():
     callback = EvalCallback(env, n_eval_episodes=1, eval_freq=8, render=True, verbose=0)
     small_model(Counter(), n_steps=8).learn(8, callback=callback)
     assert env.n_rendered == 9
-    with pytest.raises(ValueError, match="render_mode"):
+    with pytest.raises(ValueError, match=r'render_mode="human"'):
         evaluate_policy(Model(), Counter(), 1, render=True)
 
 

@@ -182,7 +182,7 @@ def test_the_state_of_another_environment_is_rejected(tmp_path):
         reset=cart_reset,
         step=cart_step,
     )
-    with pytest.raises(FormatError, match=r"one: .*environments"):
+    with pytest.raises(FormatError, match=r"one: .*different environments"):
         TRPO.load(tmp_path / "one", env=other)
 
 

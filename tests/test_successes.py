@@ -11,7 +11,7 @@ from vec_env import VecCartPole
 
 from fasttrpo import TRPO, evaluate_policy
 from fasttrpo.callbacks import EvalCallback
-from fasttrpo.cli.eval import evaluate, told
+from fasttrpo.cli.eval import describe, evaluate
 from fasttrpo.evaluate import play
 from fasttrpo.logs.logger import configure
 from fasttrpo.stream.step import info_of
@@ -79,7 +79,7 @@ def test_an_evaluation_reports_the_success_rate():
     assert [episode.success for episode in play(model, Trying(3), 4)] == [0, 1, 0, 1]
     result = evaluate(model, Trying(3), 4, 0, True, False)
     assert result["success_rate"] == 0.5
-    assert told("Trying", result).endswith("over 4 deterministic episodes, success in 50%")
+    assert describe("Trying", result).endswith("over 4 deterministic episodes, success in 50%")
     assert evaluate_policy(model, Trying(3), 2) == (6.0, 0.0)
 
 

@@ -130,7 +130,7 @@ def test_a_callback_stops_by_returning_false(model):
     model.learn(1000, callback=lambda record: False)
     assert model.num_timesteps == 64
     with pytest.raises(
-        TypeError, match=r"callback must be a function, a BaseCallback or a list .* got 3"
+        TypeError, match=r"callback must be a function, a BaseCallback or a list.*got 3"
     ):
         model.learn(64, callback=3)
 
