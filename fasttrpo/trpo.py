@@ -184,15 +184,13 @@ class TRPO(Calls):
         rewards, over the last `stats_window_size` episodes), success_rate if environments report
         "is_success", seconds_collect, steps_per_second, the results of the agent's update, and
         values that callbacks recorded in `logger`. `outcome` is 0 if a step was taken. Otherwise
-        the policy is unchanged: 1 the line search found no acceptable step, 2 the gradient is zero,
-        3 there is no curvature along it. `ended` is "max_seconds" or "callback" if that ended the
-        run early, else "".
+        the policy is unchanged: 1 no trial of the line search was accepted, 2 the gradient is zero,
+        3 there is no curvature along it. `ended` is "max_seconds", "callback" or "" (completed).
 
         If a callback returns False during a rollout, the rollout is dropped, but its steps stay
         counted in `num_timesteps`. Exceptions raised by the environment or a callback, and
         KeyboardInterrupt, propagate: the unfinished rollout and its episodes are dropped, the model
-        stays usable, and the next call resets the environment. Exceptions of an environment get a
-        note that names the step.
+        stays usable, and the next call resets the environment. A note names the failing step.
         """
         Learning(
             self._trainer,
@@ -319,9 +317,8 @@ class TRPO(Calls):
         exclude     names of settings not to save: `load` uses their defaults
         include     names of settings to save even if they are in `exclude`
         checkpoint  True also saves the state of the run: after `load(path, env)`, training
-                    continues bit for bit, if the environment can be saved (see `load`). A
-                    checkpoint saved during a rollout (in `_on_step`) lacks the rollout and the
-                    environments: the loaded run starts new episodes
+                    continues bit for bit, if the environment can be saved (see `load`). Saved
+                    during a rollout (in `_on_step`), the loaded run starts new episodes
 
         Creates the folder if necessary, and follows links. The file is written atomically: a kill
         at any time leaves the old file intact, and the last of several writers wins. Raises

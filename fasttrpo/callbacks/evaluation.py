@@ -274,10 +274,9 @@ class StopTrainingOnRewardThreshold(_ChildOfEval):
 
 
 class StopTrainingOnNoModelImprovement(_ChildOfEval):
-    """Stops learning after more than `max_no_improvement_evals` evaluations in a row without a new
-    best; a `callback_after_eval`.
+    """Stops learning after more than `max_no_improvement_evals` evaluations without a new best.
 
-    min_evals  evaluations before counting starts
+    min_evals  evaluations before counting starts; for `callback_after_eval`
     """
 
     def __init__(self, max_no_improvement_evals: int, min_evals: int = 0, verbose: int = 0) -> None:

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 
 def vector_env(env: EnvLike, n_envs: int = 1, settings: Settings | None = None) -> VectorEnv:
-    """Whatever `TRPO` accepts as an environment, as a `VectorEnv`.
+    """Whatever `TRPO` accepts as an environment, as a `VectorEnv`. Errors: see `as_vector_env`.
 
     n_envs    how many to make from a name
     settings  the model's: `env_backend` and `n_threads` of environments made from a name
-
-    Raises the errors of `as_vector_env`.
     """
     if settings is None:
         return as_vector_env(_to_gymnasium(env), n_envs)

@@ -31,11 +31,9 @@ class Episode(NamedTuple):
 
 
 class EpisodeStatistics:
-    """Returns and lengths of finished episodes, over a window of the last ones.
-
-    Returns are sums of raw rewards, or what the environment reports in info["episode"] at the end,
-    as SB3's `Monitor` and Gymnasium's `RecordEpisodeStatistics` do, which see the rewards before
-    wrappers around them change these.
+    """Returns and lengths of finished episodes, over a window of the last ones. Returns are sums of
+    raw rewards, or what the environment reports in info["episode"] at the end (as SB3's `Monitor`
+    and Gymnasium's `RecordEpisodeStatistics` do, before wrappers change the rewards).
 
     count    episodes finished so far
     window   the last `length` of them

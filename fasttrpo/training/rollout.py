@@ -20,14 +20,12 @@ from fasttrpo.spaces import Actions, Observations, numeric
 class Rollout:
     """T steps in each of E environments, for `TRPO.update`.
 
-    obs         (T, E, *obs)  the policy's observations; for a Dict or Tuple, a dict or tuple of
-                              arrays
+    obs         (T, E, *obs)  observations; for a Dict or Tuple, a dict or tuple of arrays
     actions     (T, E, *act)  the actions as drawn: before clipping but, with scale_actions, after
                               scaling
     rewards     (T, E)
     terminated  (T, E) bool   the episode ended, and no rewards would follow
-    truncated   (T, E) bool   the episode was cut off; its return is completed by the value of
-                              its last observation
+    truncated   (T, E) bool   the episode was cut off: the value of its last observation is added
     last_obs    (E, *obs)     the observation after the last step, before any reset
     final_obs   (T, E, *obs)  the observation after each step, before any reset; used where
                               `truncated`, and required if that is before the last row

@@ -164,9 +164,8 @@ class Trainer:
             self.stream.interrupt()
 
     def release(self, env: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """Called when something else steps or resets `env`. If that is the run's environment,
-        makes it be reset before its next step, and returns the returns and lengths so far (E,) of
-        the unfinished episodes, or None if there are none.
+        """Called when something else steps or resets `env`. If that is the run's own, interrupts
+        it, and returns the returns and lengths so far (E,) of unfinished episodes, or None.
         """
         if self.stream is None or self.stream.env is not env or self.stream.obs is None:
             return None
