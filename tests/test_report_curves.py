@@ -9,7 +9,7 @@ from tables import table
 
 from fasttrpo.report.curves import average, axis, binned, common_grid, curve
 from fasttrpo.report.runs import grouped, load
-from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
+from fasttrpo.report.statistics import MIN_SEEDS, iqm, stratified_bootstrap
 
 # -- statistics -----------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ def test_the_band_of_few_seeds_is_their_range(n, tmp_path):
         write_run(tmp_path / f"seed{seed}", seed=seed, return_mean=np.full(40, 10.0 * seed))
     found = average(group_of(tmp_path), "return_mean")
     is_range = found.low[0] == 0 and found.high[0] == 10 * (n - 1)
-    assert is_range == (n < FEWEST)
+    assert is_range == (n < MIN_SEEDS)
     assert (found.low <= found.iqm).all()
     assert (found.iqm <= found.high).all()
 

@@ -15,7 +15,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     report = commands.add_parser("report", help=what, description=what, allow_abbrev=False)
     report.set_defaults(run=run)
     add_runs(report)
-    help_out = "default: report.html in RUN, or in the working folder if there are several"
+    help_out = "file to write (default: report.html in RUN, or in the working folder if several)"
     report.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return report
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fasttrpo.errors import UserError
 
-_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's number for them
+_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's colour type
 
 
 def tiled(frames: np.ndarray) -> np.ndarray:

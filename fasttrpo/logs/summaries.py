@@ -17,9 +17,9 @@ from fasttrpo.logs.pictures import as_bytes, png, tiled
 N_BINS = 30  # as many as TensorBoard shows
 
 
-def of(tag: str, value: Any) -> list[Any]:
+def convert(tag: str, value: Any) -> list[Any]:
     """The summary's values for one value of the log. Raises ValueError, or an error of the value
-    itself, if it cannot be shown.
+    itself, if TensorBoard cannot show it.
     """
     kind = medium(value)
     if kind:
@@ -153,7 +153,7 @@ def _drawn(figure: Any) -> np.ndarray:
 
 
 def _settings(tag: str, value: Any) -> list[Any]:
-    """The plugin's values, under its own names instead of the tag."""
+    """The values of the HParams plugin, under its own tags."""
     from tensorboard.plugins.hparams import api_pb2 as api
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams import plugin_data_pb2 as data
@@ -178,7 +178,7 @@ def _settings(tag: str, value: Any) -> list[Any]:
 
 
 def _typed(setting: Any) -> tuple[str, str, Any]:
-    """The field that has it, its type, and it."""
+    """The name of the protobuf field, its type, and the value for it."""
     if isinstance(setting, bool):
         return "bool_value", "DATA_TYPE_BOOL", setting
     if is_real(setting):

@@ -17,7 +17,7 @@ from fasttrpo.report.words import cut, duration, number
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network
 
-_ALWAYS_OTHER = {"seed", "policy"}  # they have no informative default
+_NO_DEFAULT = {"seed", "policy"}  # settings whose default is not informative
 _DIGITS = "0123456789"
 
 
@@ -104,8 +104,8 @@ def settings_table(groups: Sequence[Group]) -> Markup | None:
     for name in names:
         values = [_setting(group, name) for group in groups]
         defaults = [_default(group, name) for group in groups]
-        rows.append([cut(name), *values, "-" if name in _ALWAYS_OTHER else defaults[0]])
-        marks.append(name not in _ALWAYS_OTHER and values != defaults)
+        rows.append([cut(name), *values, "-" if name in _NO_DEFAULT else defaults[0]])
+        marks.append(name not in _NO_DEFAULT and values != defaults)
     order = sorted(range(len(rows)), key=lambda i: not marks[i])
     head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
     return table(head, [rows[i] for i in order], [marks[i] for i in order])
@@ -119,7 +119,7 @@ def _default(group: Group, name: str) -> str:
 
 
 def _setting(group: Group, name: str) -> str:
-    """The group's value, or all values if its runs differ, as seeds do."""
+    """The group's value, or the values of its runs if they differ (seeds)."""
     values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
     return cut(", ".join(values))
 

@@ -6,13 +6,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
-LONGEST = 300  # characters of a text from a run's folder
+MAX_LENGTH = 300  # characters of a text from a run's folder
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def cut(text: str) -> str:
-    """The text, shortened to `LONGEST` characters."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    """The text, shortened to `MAX_LENGTH` characters."""
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
 
 
 def count(value: float) -> str:
