@@ -276,7 +276,7 @@ def test_a_terminal_asks_for_consent(answer, foreign):
     command = f"{sys.executable} -P -m fasttrpo eval foreign --episodes 2"
     script = f"{{ sleep 1; echo {answer}; sleep 2; }} | script -qec '{command}' /dev/null"
     out, _ = shell(script, 0 if answer == "y" else 2)
-    assert "Run '" in out
+    assert "code from '" in out
     assert "[y/N]" in out
     assert Path("it_ran").exists() == (answer == "y")
 
