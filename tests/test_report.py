@@ -275,10 +275,10 @@ REMARKS = {
     "damped": ({"kl": [0.001] * 40}, "uses only 10 % of the trust region"),
     "model": ({"kl_predicted": [0.003] * 40}, "times what the quadratic model predicts"),
     "trials": ({"line_search_steps": [5] * 40}, "The line search needs 5 trials on average"),
-    "unsolved": ({"cg_residual": [0.6] * 40}, "leaves a residual of 60 %"),
+    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60 %"),
     "fit": ({"value_loss": [30.0] * 40}, "In 100 % of the iterations the fit made the critic wo"),
     "rising": ({}, "The return is still rising"),
-    "flat": ({"return_mean": [9.0] * 40}, "The return never changed: it is 9"),
+    "flat": ({"return_mean": [9.0] * 40}, "The return never changed"),
     "fell": (
         {"return_mean": [*range(30), *range(30, 10, -2)]},
         "The return fell from its best, 30 at step 3,100, to 12",
@@ -290,7 +290,7 @@ REMARKS = {
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "collecting steps"),
     "share": ({"seconds_critic": [0.04] * 40}, "fitting the critic (40 %)"),
-    "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite at times"),
+    "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite"),
 }
 
 

@@ -88,7 +88,7 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "--target-kl": (
         "KL",
         _number_or_word,
-        "size of the trust region: a number; linear or linear_START decays to 0",
+        "size of the trust region: a number, or linear or linear_START, schedules that decay to 0",
     ),
     "--critic": ("CRITIC", str, f"how to fit the value function: {', '.join(CRITICS)}"),
     "--preconditioner": ("NAME", str, "preconditioner of conjugate gradient: kfac or none"),

@@ -72,7 +72,7 @@ SYSTEM = (
         "Conjugate gradient iterations",
         (("cg_steps", "iterations", "line"),),
         "Fisher-vector products per update. The line is constant if each solve reaches the limit, "
-        "cg_max_steps; values below it converged early.",
+        "cg_max_steps; lower values mean early convergence.",
     ),
     Diagnostic(
         "Residual of the direction",
@@ -127,7 +127,7 @@ POLICY = (
         "Loss of the critic",
         (("value_loss", "after the fit", "line"), ("value_loss_before", "before", "dashed")),
         "Mean squared error of the values on each batch, before (dashed) and after the fit. It "
-        "can grow with the returns, as their scale grows.",
+        "can grow while learning succeeds, because the returns grow.",
         log=True,
     ),
     Diagnostic(
@@ -140,7 +140,7 @@ SPEED = Diagnostic(
     "Speed",
     (("steps_per_second", "steps/s", "line"),),
     "Environment steps per second of wall-clock time, including updates. Other programs on the "
-    "machine cause dips.",
+    "machine can cause dips.",
 )
 
 STAGES = ("collect", "advantages", "gradient", "solve", "line_search", "critic")

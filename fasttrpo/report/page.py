@@ -329,7 +329,7 @@ def _wall_clock(groups: Sequence[Group]) -> Markup | None:
         return None
     size = diagnostics.WIDTH, diagnostics.HEIGHT
     chart = line_chart(lines, *size, "return over seconds", unit="second")
-    reading = "The learning curves over training time. The final evaluation is not part of it."
+    reading = "The learning curves over training time, which does not include the final evaluation."
     return _titled("Return over wall-clock seconds", chart, _reading(reading))
 
 
