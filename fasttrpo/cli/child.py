@@ -115,7 +115,7 @@ def _finish(
     from fasttrpo.core import backend
 
     consent.admit(read_config(folder)["env_id"])  # agreed to in the parent
-    resumed = resume.opened(folder, settings, None, total)
+    resumed = resume.load(folder, settings, None, total)
     report({"modules": module_files(), "system": backend.describe()})
     if resumed.is_finished:
         return resume.evaluation_of(folder)["mean_return"]

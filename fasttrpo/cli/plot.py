@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing
     from fasttrpo.report.plot import plot
-    from fasttrpo.report.runs import check_column, grouped, load
+    from fasttrpo.report.runs import check_column, group_runs, load
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix.lower() not in ("", ".png"):
         raise UsageError(f"--out must end in .png, got {str(path)!r}")
     with replacing(path) as file:
-        plot(grouped(runs), file, args.y, args.x)
+        plot(group_runs(runs), file, args.y, args.x)
     print(f"saved {path}")
     return 0
 

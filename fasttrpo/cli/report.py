@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Writes the page and prints its path."""
     from fasttrpo.files.atomic import write_text
     from fasttrpo.report.page import page
-    from fasttrpo.report.runs import grouped, load
+    from fasttrpo.report.runs import group_runs, load
 
     runs, left_out = load(args.folders)
     print_left_out(left_out)
     path = output(args, "report.html")
-    write_text(path, page(grouped(runs), left_out))
+    write_text(path, page(group_runs(runs), left_out))
     print(f"saved {path}")
     return 0

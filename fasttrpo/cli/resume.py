@@ -53,7 +53,7 @@ class Resumed:
         return self.is_trained and (self.folder / EVALUATION).is_file()
 
 
-def opened(
+def load(
     folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
 ) -> Resumed:
     """Loads the run in `folder` and removes its error.txt. Raises UsageError if the environment or
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    resumed = opened(args.resume, given, args.env_id, args.total_timesteps)
+    resumed = load(args.resume, given, args.env_id, args.total_timesteps)
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:
         print(

@@ -120,7 +120,7 @@ def register() -> None:
 
 
 def _register_with_gymnasium() -> None:
-    """Calls `register` if Gymnasium is imported already; importing it takes long."""
+    """Calls `register` if Gymnasium is imported already; importing it is slow."""
     if "gymnasium.envs.registration" in sys.modules:
         register()
 

@@ -96,8 +96,8 @@ def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
             is_replaced = True
         _sync(target.parent)
     except OSError as error:
-        fate = _NOT_SYNCED if is_replaced else _UNTOUCHED if os.path.exists(target) else ""
-        raise _failure(path, error, fate) from error
+        detail = _NOT_SYNCED if is_replaced else _UNTOUCHED if os.path.exists(target) else ""
+        raise _failure(path, error, detail) from error
 
 
 @contextmanager
@@ -111,8 +111,8 @@ def saving(path: Path) -> Iterator[None]:
         raise _failure(path, error) from error
 
 
-def _failure(path: Path, error: OSError, fate: str = "") -> SaveError:
-    return SaveError(error.errno, f"cannot save {path}: {error.strerror or error}{fate}")
+def _failure(path: Path, error: OSError, detail: str = "") -> SaveError:
+    return SaveError(error.errno, f"cannot save {path}: {error.strerror or error}{detail}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -253,9 +253,9 @@ def append(file: Any, path: Path, text: str) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
-        fate = _UNTOUCHED
+        detail = _UNTOUCHED
         try:
             file.truncate(end)
         except OSError:
-            fate = "; its last line may be incomplete"
-        raise _failure(path, error, fate) from error
+            detail = "; its last line may be incomplete"
+        raise _failure(path, error, detail) from error

@@ -105,7 +105,7 @@ def write(
     return path
 
 
-def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def complete_state(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The saved state; arrays that an older format lacks are those of a new agent."""
     if saved.format == FORMAT:
         return saved.state
@@ -204,7 +204,7 @@ def _from(archive: Any) -> Checkpoint:
     run = {n.removeprefix(_RUN): loaded[n] for n in loaded if n.startswith(_RUN)}
     saved = replace(described, state=state, run=run)
     stand_in = {name: np.broadcast_to(1.0, size) for name, size in sizes.items()}
-    arrays.state_fields(completed(saved, stand_in), stand_in)
+    arrays.state_fields(complete_state(saved, stand_in), stand_in)
     return saved
 
 

@@ -253,7 +253,7 @@ def _runs(folder: Path, name: str) -> list[int]:
 class WrappedLogger(Logger):
     """Passes its values to a Stable-Baselines3 logger that a script created.
 
-    given  that logger, whose formats write the values
+    given  the Stable-Baselines3 logger, whose formats write the values
     """
 
     def __init__(self, given: Any) -> None:

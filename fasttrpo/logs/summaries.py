@@ -12,7 +12,7 @@ import numpy as np
 from fasttrpo.checks.values import is_real, plain
 from fasttrpo.errors import UserError
 from fasttrpo.logs.media import medium
-from fasttrpo.logs.pictures import as_bytes, png, tiled
+from fasttrpo.logs.pictures import as_bytes, png, tile
 
 N_BINS = 30  # as many as TensorBoard shows
 
@@ -118,7 +118,7 @@ def _image(tag: str, value: Any) -> list[Any]:
     array = array.transpose([axes.index(axis) for axis in "NHWC" if axis in axes])
     array = array if "N" in axes else array[None]
     array = array if "C" in axes else array[..., None]
-    return _pictures(tag, tiled(as_bytes(array))[None])
+    return _pictures(tag, tile(as_bytes(array))[None])
 
 
 def _video(tag: str, value: Any) -> list[Any]:
@@ -126,12 +126,12 @@ def _video(tag: str, value: Any) -> list[Any]:
     if array.ndim != 5:
         raise UserError(f"frames must be (N, T, channels, height, width), got {array.shape}")
     frames = as_bytes(array.transpose(1, 0, 3, 4, 2))
-    return _pictures(tag, np.stack([tiled(each) for each in frames]), float(value.fps))
+    return _pictures(tag, np.stack([tile(each) for each in frames]), float(value.fps))
 
 
 def _figure(tag: str, value: Any) -> list[Any]:
     figures = value.figure if isinstance(value.figure, list | tuple) else [value.figure]
-    shown = _pictures(tag, tiled(np.stack([_drawn(each) for each in figures]))[None])
+    shown = _pictures(tag, tile(np.stack([_drawn(each) for each in figures]))[None])
     pyplot = sys.modules.get("matplotlib.pyplot")
     if value.close and pyplot is not None:
         for figure in figures:

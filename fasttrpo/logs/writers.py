@@ -136,7 +136,7 @@ def _created(path: Path, text: str) -> Any:
 class TextFile:
     """Base class of files to which entries are appended.
 
-    resumed  steps of a run that continues: earlier entries are kept; 0: none
+    resumed  steps of a run that continues, whose earlier entries are kept; 0: a new file
     """
 
     entry: re.Pattern
@@ -224,7 +224,7 @@ class ProgressFile:
 
     `write` flushes each line, so that a running or killed run can be read.
 
-    resumed  steps of a run that continues: earlier lines are kept; 0: none
+    resumed  steps of a run that continues, whose earlier lines are kept; 0: a new file
     """
 
     def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:

@@ -76,9 +76,9 @@ def average(group: Group, column: str, x: str = "steps") -> Average | None:
     where the first of them ends, and every point averages all runs. Ignores runs without values.
     """
     key = column, x
-    if key not in group.kept:
-        group.kept[key] = _average(group, column, x)
-    return group.kept[key]
+    if key not in group.cache:
+        group.cache[key] = _average(group, column, x)
+    return group.cache[key]
 
 
 def _average(group: Group, column: str, x: str) -> Average | None:
@@ -130,7 +130,7 @@ class Binned(NamedTuple):
     high: np.ndarray
 
 
-def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
+def bin_column(group: Group, column: str, bins: int = BINS) -> Binned | None:
     """The group's column in at most `bins` equal bins of steps; None if it has no values."""
     curves = [c for c in (curve(run, column) for run in group.runs) if len(c.x)]
     if not curves:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fasttrpo.report.curves import axis, binned
+from fasttrpo.report.curves import axis, bin_column
 from fasttrpo.report.markup import Markup
 from fasttrpo.report.runs import Group
 from fasttrpo.report.svg import Line, bars, line_chart
@@ -187,7 +187,7 @@ def _is_informative(column: str, groups: Sequence[Group]) -> bool:
 def _lines(diagnostic: Diagnostic, group: Group, i: int, several: bool) -> list[Line]:
     lines = []
     for column, what, style in diagnostic.columns:
-        found = binned(group, column)
+        found = bin_column(group, column)
         if found is None:
             continue
         name = f"{group.name}, {what}" if several else what
@@ -235,8 +235,8 @@ def seconds(group: Group) -> dict[str, float]:
         found = found[found >= 0]
         if len(found):
             mean[stage.replace("_", " ")] = float(found.mean())
-    whole = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]
-    measured = finite(np.concatenate(whole))
+    totals = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]
+    measured = finite(np.concatenate(totals))
     if not mean or not len(measured):
         return mean
     rest = float(measured.mean()) - sum(mean.values())

@@ -21,15 +21,15 @@ from fasttrpo.report.statistics import (
     centre_name,
 )
 from fasttrpo.report.svg import Line, line_chart
-from fasttrpo.report.words import count, counted, duration, listed, median, number
+from fasttrpo.report.words import count, duration, join_words, median, number, pluralize
 
 SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
 
 def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
     """The page's HTML. left_out: why runs could not be read."""
-    title = listed(list(dict.fromkeys(group.env_id for group in groups)))
-    footer = f"Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
+    title = join_words(list(dict.fromkeys(group.env_id for group in groups)))
+    footer = f"Written by fasttrpo {__version__} from {pluralize(_n_runs(groups), 'run')}."
     body = [
         element("h1", title),
         *(element("p", sentence(group), class_="lead") for group in groups),
@@ -76,7 +76,7 @@ def sentence(group: Group) -> str:
     """A summary of what was trained, with the result."""
     n, steps = len(group.runs), _steps(group.runs)
     name = group.name if group.env_id in group.name else f"{group.env_id} with {group.name}"
-    text = f"{name}: {counted(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
+    text = f"{name}: {pluralize(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
     found = average(group, "return_mean")
     if found is None:
         return text + "No episode has ended yet."
@@ -158,7 +158,9 @@ def _curve_card(groups: Sequence[Group], x: str) -> Markup:
     if not shown:
         return _titled(title, element("p", "No episode has ended yet.", class_="soft"))
     lines = [line for i, group, a in shown for line in _curve_lines(i, group, a)]
-    keys = [(f"{g.label} ({counted(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown]
+    keys = [
+        (f"{g.label} ({pluralize(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown
+    ]
     charts = (
         element("div", line_chart(lines, *size, f"return over {x}"), class_=kind)
         for kind, size in SIZES.items()

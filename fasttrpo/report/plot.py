@@ -14,8 +14,8 @@ from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
 from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
-from fasttrpo.report.thinning import kept
-from fasttrpo.report.words import count, counted, cut
+from fasttrpo.report.thinning import visible
+from fasttrpo.report.words import count, pluralize, shorten
 
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches
@@ -87,7 +87,7 @@ def _how(sizes: Sequence[int]) -> str:
 
 def _plain(name: str) -> str:
     """The text, escaped: matplotlib reads text between dollar signs as a formula."""
-    return readable(cut(name)).replace("$", r"\$")
+    return readable(shorten(name)).replace("$", r"\$")
 
 
 def _panel(
@@ -115,7 +115,7 @@ def _panel(
 def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
     """One group's curve, band and seeds."""
     ink, several = colour(i), len(found.curves) > 1
-    label = f"{_plain(group.label)} ({counted(len(found.curves), 'seed')})"
+    label = f"{_plain(group.label)} ({pluralize(len(found.curves), 'seed')})"
     style = dict(color=ink, linestyle=DASHES[i // 6 % len(DASHES)], solid_capstyle="round")
     marker = dict(marker="o", markersize=4) if len(found.x) == 1 else {}
     if several:
@@ -128,5 +128,5 @@ def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points that are visible at the picture's resolution."""
-    keep = kept(x, (y,), PIXELS)
+    keep = visible(x, (y,), PIXELS)
     return x[keep], y[keep]

@@ -16,7 +16,7 @@ from fasttrpo.files.run_folder import is_number
 from fasttrpo.report.curves import average
 from fasttrpo.report.diagnostics import REASONS, reasons, seconds
 from fasttrpo.report.runs import Group
-from fasttrpo.report.words import counted, listed, number, percent
+from fasttrpo.report.words import join_words, number, percent, pluralize
 
 LEVELS = ("warning", "note", "good")
 
@@ -60,7 +60,7 @@ def _unfinished(group: Group) -> Iterator[Remark]:
         why = f"ended by {run.ended}" if run.ended else "running or interrupted"
         yield Remark("note", f"{run.name} is at {done}: {why}.")
     if len(short) > 3:
-        yield Remark("note", f"Not finished either: {counted(len(short) - 3, 'more run')}.")
+        yield Remark("note", f"Also unfinished: {pluralize(len(short) - 3, 'more run')}.")
 
 
 def _average_cut_short(group: Group) -> Iterator[Remark]:
@@ -77,7 +77,7 @@ def _repeated(group: Group) -> Iterator[Remark]:
     twice = [str(seed) for seed, n in seeds.items() if n > 1]
     if twice:
         seeds_occur = "Seed {} occurs" if len(twice) == 1 else "Seeds {} occur"
-        text = f"{seeds_occur.format(listed(twice))} more than once: "
+        text = f"{seeds_occur.format(join_words(twice))} more than once: "
         text += "these runs are copies, not independent."
         yield Remark("warning", text)
 
@@ -87,7 +87,7 @@ def _mixed(group: Group) -> Iterator[Remark]:
     for key in ("version", "backend", "instruction set"):
         values = sorted({str(system[key]) for system in systems if key in system})
         if len(values) > 1:
-            yield Remark("note", f"The runs differ in their {key}: {listed(values)}.")
+            yield Remark("note", f"The runs differ in their {key}: {join_words(values)}.")
 
 
 def _nothing_finite(group: Group) -> Iterator[Remark]:
@@ -152,7 +152,7 @@ def _rejections(group: Group) -> Iterator[Remark]:
     why = [f"{n} {_short(reason)}" for reason, n in counts.items() if reason != "taken"]
     share = (total - taken) / total
     text = f"{percent(share)} of the updates took no step ({total - taken} of {total}: "
-    text += f"{listed(why)})."
+    text += f"{join_words(why)})."
     if share > 0.1 and counts.get("kl", 0) > (total - taken) / 2:
         text += " A larger cg_damping or more conjugate gradient steps may help."
     if share > 0.1 and counts.get("improvement", 0) > (total - taken) / 2:

@@ -29,7 +29,7 @@ from fasttrpo.files.run_folder import (
 )
 from fasttrpo.logs.logger import key_of
 from fasttrpo.report.columns import is_text, read_csv
-from fasttrpo.report.words import cut
+from fasttrpo.report.words import shorten
 
 # Settings that do not affect a run's numbers, or only distinguish runs of a group.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
@@ -113,13 +113,13 @@ class Group:
 
     label  distinguishes it from other groups of its environment
     name   distinguishes it from all other groups
-    kept   cache of averages
+    cache  averages computed so far
     """
 
     label: str
     name: str
     runs: tuple[Run, ...]
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def env_id(self) -> str:
@@ -172,7 +172,7 @@ def find(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         match = nearest(str(path), [*_within(path.parent), *_within(Path("runs"))])
         hint = f"; did you mean {match!r}?" if match else ""
-        raise UserFileNotFoundError(f"there is no run {cut(str(path))!r}{hint}")
+        raise UserFileNotFoundError(f"there is no run {shorten(str(path))!r}{hint}")
     if os.path.lexists(path / PROGRESS):
         return [path]
     found = {folder for folder in _folders(path) if _looks_like_a_run(folder)}
@@ -274,7 +274,7 @@ def _error(path: Path) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     places = [i for i, line in enumerate(lines) if line.startswith((" ", "Traceback"))]
     words = lines[max(places, default=-1) + 1 :] or lines[-1:]
-    return cut(words[0].strip()) if words else ""
+    return shorten(words[0].strip()) if words else ""
 
 
 def check_column(runs: Sequence[Run], name: str) -> None:
@@ -287,7 +287,7 @@ def check_column(runs: Sequence[Run], name: str) -> None:
 # -- grouping -------------------------------------------------------------------------------------
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
+def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups the runs by environment and settings, except the seed and settings that do not affect
     numbers, in order of their first runs. Groups are named by how they differ.
     """
@@ -342,7 +342,7 @@ def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
     own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
     differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
     named = [k for k in differ if own[k] is not None][: MAX_NAMED + 1]
-    return [cut(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
+    return [shorten(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fasttrpo.checks.printable import readable
 from fasttrpo.report.markup import Markup, element, joined
-from fasttrpo.report.thinning import PER_COLUMN, kept
+from fasttrpo.report.thinning import PER_COLUMN, visible
 from fasttrpo.report.words import count, number
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
@@ -142,7 +142,7 @@ def line_chart(
 
 def _thinned(line: Line, columns: int) -> Line:
     ys = tuple(v for v in (line.y, line.low, line.high) if v is not None)
-    keep = kept(line.x, ys, columns)
+    keep = visible(line.x, ys, columns)
     low, high = (None if v is None else v[keep] for v in (line.low, line.high))
     return replace(line, x=line.x[keep], y=line.y[keep], low=low, high=high)
 

@@ -23,7 +23,7 @@ from numba import types
 from numba.core.errors import NumbaError, NumbaWarning
 
 from fasttrpo.envs.python import draws, glue, numba_types
-from fasttrpo.envs.python.errors import in_words, wrong_return
+from fasttrpo.envs.python.errors import translate, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
 from fasttrpo.files.atomic import write_text
@@ -112,7 +112,7 @@ def _check(env: Any, role: str, dispatcher: Any, arguments: tuple, own: list[Any
     try:
         dispatcher.compile(arguments)
     except Exception as error:  # Numba raises many types for code that it cannot compile
-        raise in_words(env.name, role, error, own) from error
+        raise translate(env.name, role, error, own) from error
     result = dispatcher.overloads[arguments].signature.return_type
     if not _is_fitting(role, result):
         raise wrong_return(env.name, role, dispatcher.py_func, str(result))
