@@ -1,8 +1,8 @@
 """Runs tasks in child processes; one that fails or dies does not affect the others.
 
 A child runs `child.py`, which does what `fasttrpo train --resume` does, with this process's
-interpreter options and `sys.path`. If it imports other modules, `OtherModulesError` is raised. It
-reports over a pipe, one JSON object per line:
+interpreter options and `sys.path`. `OtherModulesError` is raised if it imports modules from other
+files. It reports over a pipe, one JSON object per line:
 
     {"modules": {name: file}, "system": {...}}   after loading the run
     {"steps": 400, "mean": -3.5}                 progress: steps since the last report, return

@@ -21,7 +21,7 @@ from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
 from fasttrpo.files.run_folder import ERROR, SUMMARY
 
-MAX_SEEDS = 10_000
+MAX_RANGE = 10_000
 
 
 def parse(text: str) -> list[int]:
@@ -30,7 +30,7 @@ def parse(text: str) -> list[int]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if last < first or last - first >= MAX_SEEDS:
+        if last < first or last - first >= MAX_RANGE:
             raise UsageError(f"--seeds must be seeds like 0-9 or 0,3,5, got {text!r}")
         seeds += range(first, last + 1)
     for seed in seeds:

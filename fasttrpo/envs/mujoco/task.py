@@ -1,4 +1,4 @@
-"""`Task`: a model, and its observations, rewards, terminations and initial states in batches.
+"""`Task`: a model, and observations, rewards, terminations and initial states of its simulations.
 
 Tasks compute E simulations at once, on the batch's live views (`mujoco.batch.Batch.bind`), in
 float64. The eleven tasks follow Gymnasium's v5 environments of the same names, which Gymnasium
