@@ -179,8 +179,8 @@ class Logger:
         return keys
 
     def take_recorded(self) -> dict[str, Any]:
-        """Returns the numbers and strings recorded since the last call, dumped or not, for the
-        iteration's record, which pictures and arrays would make large.
+        """Returns and clears the values recorded since the last call, dumped or not, for the
+        iteration's record: only numbers and strings, because others would make that large.
         """
         recorded = {key: plain(value) for key, value in self._recorded.items()}
         self._recorded = {}
