@@ -384,7 +384,7 @@ class TRPO(Calls):
             change(saved.settings, overrides),
             saved.observations,
             saved.actions,
-            lambda fresh: archives.completed(saved, fresh),
+            lambda fresh: archives.complete_state(saved, fresh),
         )
         trainer.num_timesteps, trainer.n_updates = saved.num_timesteps, saved.n_updates
         trainer.seed_is_given = saved.seed_is_given

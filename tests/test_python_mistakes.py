@@ -55,7 +55,7 @@ MISTAKES = {
     ),
     "a reset counts as a step": (
         "stream/stream.py",
-        "skip = self._over if self._mode is self._modes.NEXT_STEP else self._nowhere",
+        "skip = self._over if self.mode is self._modes.NEXT_STEP else self._nowhere",
         "skip = self._nowhere",
         "test_collect.py",
     ),
