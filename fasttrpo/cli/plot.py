@@ -14,8 +14,8 @@ from fasttrpo.cli.errors import UsageError
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     what = (
-        "draw learning curves to a PNG: interquartile mean, mean and 95 %% band over seeds, or "
-        "the range of fewer than five seeds"
+        "draw learning curves to a PNG: interquartile mean, mean and 95-percent band over seeds, "
+        "or the range of fewer than five seeds"
     )
     plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
