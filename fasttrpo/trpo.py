@@ -90,10 +90,18 @@ class TRPO(Calls):
         """Iterations so far."""
         return self._trainer.n_updates
 
+    @n_updates.setter
+    def n_updates(self, value: int) -> None:
+        self._trainer.n_updates = integer(0)("n_updates", value)
+
     @property
     def records(self) -> list[Record]:
         """The records of the last `max_records` iterations."""
         return self._trainer.records
+
+    @records.setter
+    def records(self, value: list[Record]) -> None:
+        self._trainer.records = value
 
     @property
     def episodes(self) -> list[Episode]:

@@ -166,7 +166,8 @@ class _Child:
     def _forward(self, pipe: int) -> None:
         with open(pipe, encoding="ascii") as lines:
             for line in lines:
-                self._messages.put((self, json.loads(line)))
+                if line.endswith("\n"):  # else a kill cut it off
+                    self._messages.put((self, json.loads(line)))
         self._messages.put((self, {}))
 
     def outcome(self, last: dict[str, Any]) -> Outcome:
