@@ -18,6 +18,7 @@ MOVED = {
     "fasttrpo.environments": "fasttrpo.stream.make",
     "fasttrpo.kernels": "fasttrpo.theory",
     "fasttrpo.logger": "fasttrpo.logs.logger",
+    "fasttrpo.media": "fasttrpo.logs.media",
     "fasttrpo.presets": "fasttrpo.settings.tuned",
     "fasttrpo.progress_bar": "fasttrpo.training.progress_bar",
     "fasttrpo.rollout": "fasttrpo.training.rollout",

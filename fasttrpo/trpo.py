@@ -90,10 +90,18 @@ class TRPO(Calls):
         """Completed iterations."""
         return self._trainer.n_updates
 
+    @n_updates.setter
+    def n_updates(self, value: int) -> None:
+        self._trainer.n_updates = integer(0)("n_updates", value)
+
     @property
     def records(self) -> list[Record]:
         """The records of the last `max_records` iterations."""
         return self._trainer.records
+
+    @records.setter
+    def records(self, value: list[Record]) -> None:
+        self._trainer.records = value
 
     @property
     def episodes(self) -> list[Episode]:
@@ -384,7 +392,7 @@ class TRPO(Calls):
             change(saved.settings, overrides),
             saved.observations,
             saved.actions,
-            lambda fresh: archives.completed(saved, fresh),
+            lambda fresh: archives.complete_state(saved, fresh),
         )
         trainer.num_timesteps, trainer.n_updates = saved.num_timesteps, saved.n_updates
         trainer.seed_is_given = saved.seed_is_given

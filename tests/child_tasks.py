@@ -54,7 +54,10 @@ def interrupt(number, frame):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, interrupt)
-    report = connect()
     job = json.loads(sys.argv[1])
+    if job["task"]["folder"] == "die in a message":
+        os.write(0, b'{"modules": ')
+        os.kill(os.getpid(), signal.SIGKILL)
+    report = connect()
     sys.path[:] = job["path"]
     report(work(job["task"]["folder"], report))

@@ -136,7 +136,7 @@ def test_the_command_line_trains_and_evaluates_a_library(balance, capsys):
         Path("my_sim.so").resolve()
     )
     assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
-    assert "own environments" not in capsys.readouterr().out
+    assert "fasttrpo's implementation" not in capsys.readouterr().out
     Path("my_sim.so").unlink()
     assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 2
     assert "there is no file" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report.plot import plot
-from fasttrpo.report.runs import grouped, load
+from fasttrpo.report.runs import group_runs, load
 
 PNG = b"\x89PNG"
 
@@ -48,7 +48,7 @@ def test_a_png_is_written_and_its_path_printed(seeds, drawn, capsys):
 
 
 def test_groups_show_labels_bands_and_seeds(seeds, drawn, tmp_path):
-    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    plot(group_runs(load([seeds])[0]), tmp_path / "a.png")
     (ax,) = drawn[0].axes
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["target_kl=0.02 (2 seeds)", "target_kl=0.01 (3 seeds)"]
@@ -64,7 +64,7 @@ def test_groups_show_labels_bands_and_seeds(seeds, drawn, tmp_path):
 def test_the_caption_explains_the_band(n, text, drawn, tmp_path):
     for seed in range(n):
         write_run(tmp_path / f"seed{seed}", seed=seed)
-    plot(grouped(load([tmp_path])[0]), tmp_path / "a.png")
+    plot(group_runs(load([tmp_path])[0]), tmp_path / "a.png")
     assert text in drawn[0].get_supxlabel()
     assert ("bootstrap" in drawn[0].get_supxlabel()) == (n == 5)
 
@@ -72,14 +72,14 @@ def test_the_caption_explains_the_band(n, text, drawn, tmp_path):
 def test_each_environment_has_its_own_panel(seeds, drawn, tmp_path):
     for i in range(4):
         write_run(seeds / f"other{i}", env_id=f"Other{i}-v0")
-    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    plot(group_runs(load([seeds])[0]), tmp_path / "a.png")
     titles = [ax.get_title(loc="left") for ax in drawn[0].axes]
     assert titles == ["CartPole-v1", "Other0-v0", "Other1-v0", "Other2-v0", "Other3-v0", ""]
 
 
 def test_the_picture_is_not_blank(seeds, drawn, tmp_path):
     image = pytest.importorskip("matplotlib.image")
-    plot(grouped(load([seeds])[0]), tmp_path / "a.png")
+    plot(group_runs(load([seeds])[0]), tmp_path / "a.png")
     pixels = image.imread(tmp_path / "a.png")[..., :3]
     blue = np.abs(pixels - [0, 0x72 / 255, 0xB2 / 255]).max(axis=-1) < 0.02
     assert blue.sum() > 100
@@ -88,13 +88,13 @@ def test_the_picture_is_not_blank(seeds, drawn, tmp_path):
 @pytest.mark.parametrize("name", ["a $x_1^$ b", "<script>", "100%"])
 def test_any_environment_id_is_drawn_literally(name, drawn, tmp_path):
     write_run(tmp_path / "run", env_id=name)
-    plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
+    plot(group_runs(load([tmp_path / "run"])[0]), tmp_path / "a.png")
     assert drawn[0].axes[0].get_title(loc="left").replace("\\", "") == name
 
 
 def test_a_single_record_is_drawn(drawn, tmp_path):
     write_run(tmp_path / "run", n=1)
-    plot(grouped(load([tmp_path / "run"])[0]), tmp_path / "a.png")
+    plot(group_runs(load([tmp_path / "run"])[0]), tmp_path / "a.png")
     assert drawn[0].axes[0].lines[0].get_marker() == "o"
 
 

@@ -223,7 +223,7 @@ def test_classes_are_identified_by_their_contents():
 def test_the_oldest_cache_entries_are_removed(tmp_path, monkeypatch):
     from fasttrpo.envs.python import jit
 
-    monkeypatch.setattr(jit, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(jit, "MAX_ENTRIES", 3)
     (tmp_path / "__pycache__").mkdir()
     for i in range(6):
         (tmp_path / f"env_{i}.py").write_text("")

@@ -354,7 +354,7 @@ def test_a_failure_never_reports_an_earlier_exception(compiled):
         ({"action_space": Dict()}, TypeError, "action_space must be"),
         ({"action_space": Box(-1, 1, ())}, ValueError, "must have one dimension"),
         ({"action_space": Discrete(3, start=1)}, ValueError, "from 0"),
-        ({"action_space": MultiDiscrete([[2, 2]])}, ValueError, "in one row"),
+        ({"action_space": MultiDiscrete([[2, 2]])}, ValueError, "one-dimensional"),
         ({"max_episode_steps": -1}, ValueError, "max_episode_steps must be"),
         ({"reward_threshold": np.nan}, ValueError, "reward_threshold must be"),
         ({"options": {"a b": 1}}, ValueError, "'a b' cannot be an option's name"),
@@ -362,7 +362,7 @@ def test_a_failure_never_reports_an_earlier_exception(compiled):
         ({"options": {"a": "1"}}, ValueError, r"options\['a'\] must be a finite number"),
         ({"compiled": "no"}, ValueError, "compiled must be True or False"),
         ({"reset": None}, TypeError, "reset must be a plain Python function"),
-        ({"step": lambda state: 0}, TypeError, "step must take 'action': def step"),
+        ({"step": lambda state: 0}, TypeError, "'action': def step"),
         ({"step": lambda stat, action: 0}, TypeError, "did you mean 'state'"),
         ({"step": lambda *state, action: 0}, TypeError, "state must be an ordinary parameter"),
         ({"reset": lambda state, action: 0}, TypeError, "unknown parameter 'action'"),
@@ -389,7 +389,8 @@ print(env.step([0, 1])[1])
 """
     code = code.replace("from test_python_env_errors import environment, step", _without_pytest())
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'fasttrpo[numba]'; or run them in the interpreter: FASTTRPO_N" in out.stdout
+    assert "pip install 'fasttrpo[numba]'" in out.stdout
+    assert "FASTTRPO_NUMBA=0" in out.stdout
     assert out.stdout.endswith("[0. 0.]\n")
 
 

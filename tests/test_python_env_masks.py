@@ -122,7 +122,7 @@ def test_mask_functions_write_only_to_the_mask():
 def test_invalid_mask_definitions_are_rejected():
     with pytest.raises(ValueError, match=r"Mine: mask= requires .* not Box"):
         small(nothing_open, action_space=Box(-1, 1, (2,)))
-    with pytest.raises(TypeError, match="mask must take 'mask'"):
+    with pytest.raises(TypeError, match="mask must have the parameter 'mask'"):
         small(start)
     with pytest.raises(TypeError, match="did you mean 'mask'"):
         small(lambda state, masks: None)

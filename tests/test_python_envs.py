@@ -314,7 +314,7 @@ def test_the_command_line_trains_and_evaluates_a_file(capsys, monkeypatch):
     kept = json.loads((folder / "config.json").read_text())["env_id"]
     assert kept == f"{Path('carts.py').resolve()}:cart"
     assert cli.main(["eval", str(folder), "--episodes", "2", "--no-progress"]) == 0
-    assert "own environments" not in capsys.readouterr().out
+    assert "fasttrpo's implementation" not in capsys.readouterr().out
     assert cli.main(["train", "carts.py:kart", *short]) == 2
     assert "did you mean 'cart'" in capsys.readouterr().err
     assert cli.main(["train", "no.py:cart", *short]) == 2

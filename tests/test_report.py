@@ -19,8 +19,8 @@ from fasttrpo import cli
 from fasttrpo.report import diagnostics
 from fasttrpo.report.page import page
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import grouped, load
-from fasttrpo.report.words import count, duration, listed, number, percent
+from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.words import count, duration, join_words, number, percent
 from fasttrpo.settings import POLICIES
 
 ALL = (*diagnostics.STEP, *diagnostics.SYSTEM, *diagnostics.POLICY, diagnostics.SPEED)
@@ -64,11 +64,11 @@ def report(*folders):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runs, left_out = load(folders)
-        return page(grouped(runs), left_out)
+        return page(group_runs(runs), left_out)
 
 
 def remarks_of(folder):
-    (group,) = grouped(load([folder])[0])
+    (group,) = group_runs(load([folder])[0])
     return " | ".join(f"{remark.level}: {remark.text}" for remark in remarks(group))
 
 
@@ -275,10 +275,10 @@ REMARKS = {
     "damped": ({"kl": [0.001] * 40}, "uses only 10 % of the trust region"),
     "model": ({"kl_predicted": [0.003] * 40}, "times what the quadratic model predicts"),
     "trials": ({"line_search_steps": [5] * 40}, "The line search needs 5 trials on average"),
-    "unsolved": ({"cg_residual": [0.6] * 40}, "leaves a residual of 60 %"),
+    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60 %"),
     "fit": ({"value_loss": [30.0] * 40}, "In 100 % of the iterations the fit made the critic wo"),
     "rising": ({}, "The return is still rising"),
-    "flat": ({"return_mean": [9.0] * 40}, "The return never changed: it is 9"),
+    "flat": ({"return_mean": [9.0] * 40}, "The return never changed"),
     "fell": (
         {"return_mean": [*range(30), *range(30, 10, -2)]},
         "The return fell from its best, 30 at step 3,100, to 12",
@@ -289,8 +289,8 @@ REMARKS = {
     "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "collecting steps"),
-    "share": ({"seconds_critic": [0.04] * 40}, "fitting the critic (40 %)"),
-    "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite at times"),
+    "share": ({"seconds_critic": [0.04] * 40}, "40 %, is spent on fitting the critic"),
+    "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite"),
 }
 
 
@@ -344,7 +344,7 @@ def test_numbers_are_formatted_briefly():
     assert [percent(x) for x in (0.0, 0.004, 0.12, 1.0)] == ["0 %", "0.4 %", "12 %", "100 %"]
     times = ["0.42 s", "35 s", "12 min", "3 h 20 min"]
     assert [duration(x) for x in (0.42, 35, 720, 12000)] == times
-    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert join_words(["a", "b", "c"]) == "a, b and c"
 
 
 # -- in a browser ---------------------------------------------------------------------------------

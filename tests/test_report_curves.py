@@ -7,9 +7,9 @@ import pytest
 from run_folders import write_run
 from tables import table
 
-from fasttrpo.report.curves import average, axis, binned, common_grid, curve
-from fasttrpo.report.runs import grouped, load
-from fasttrpo.report.statistics import FEWEST, iqm, stratified_bootstrap
+from fasttrpo.report.curves import average, axis, bin_column, common_grid, curve
+from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.statistics import MIN_SEEDS, iqm, stratified_bootstrap
 
 # -- statistics -----------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_band():
 
 
 def group_of(folder):
-    return grouped(load([folder])[0])[0]
+    return group_runs(load([folder])[0])[0]
 
 
 def test_seeds_are_averaged_where_all_have_values(tmp_path):
@@ -109,7 +109,7 @@ def test_the_band_of_few_seeds_is_their_range(n, tmp_path):
         write_run(tmp_path / f"seed{seed}", seed=seed, return_mean=np.full(40, 10.0 * seed))
     found = average(group_of(tmp_path), "return_mean")
     is_range = found.low[0] == 0 and found.high[0] == 10 * (n - 1)
-    assert is_range == (n < FEWEST)
+    assert is_range == (n < MIN_SEEDS)
     assert (found.low <= found.iqm).all()
     assert (found.iqm <= found.high).all()
 
@@ -192,12 +192,12 @@ def test_seconds_are_summed_from_steps_per_second(tmp_path):
 
 def test_bins_cover_all_iterations(tmp_path):
     """Few records stay as they are; many become medians and percentiles of bins."""
-    few = binned(group_of(write_run(tmp_path / "few")), "return_mean")
+    few = bin_column(group_of(write_run(tmp_path / "few")), "return_mean")
     assert few.median == pytest.approx(5.0 * np.arange(1, 41))
     assert np.array_equal(few.low, few.high)
     n = 1000
     alternating = np.where(np.arange(n) % 2, 1.0, 0.0)
-    many = binned(group_of(write_run(tmp_path / "many", n, kl=alternating)), "kl")
+    many = bin_column(group_of(write_run(tmp_path / "many", n, kl=alternating)), "kl")
     assert len(many.x) == 100
     assert set(many.median) == {0.5}
     assert (set(many.low), set(many.high)) == ({0.0}, {1.0})

@@ -16,8 +16,8 @@ from tables import table
 from fasttrpo import cli
 from fasttrpo.report.columns import read_csv
 from fasttrpo.report.page import page
-from fasttrpo.report.runs import find, grouped, load
-from fasttrpo.report.thinning import kept
+from fasttrpo.report.runs import find, group_runs, load
+from fasttrpo.report.thinning import visible
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -61,7 +61,7 @@ DAMAGES = {
     "a text for steps": (with_config(total_timesteps="4000"), "must be an integer from 0"),
     "steps beyond all": (with_config(total_timesteps=10**400), "must be an integer from 0"),
     "steps true": (with_config(total_timesteps=True), "must be an integer from 0"),
-    "no text": (with_config(env_id=5), "env_id must be a text"),
+    "no text": (with_config(env_id=5), "env_id must be a string"),
     "a list of seeds": (with_config(settings={"seed": [1]}), "seed must be an integer or null"),
     "system null": (with_config(system=None), "system must be an object"),
     "versions a text": (with_config(versions="1"), "versions must be an object"),
@@ -170,13 +170,13 @@ def test_odd_runs_are_read(change, tmp_path):
     runs, left_out = load([tmp_path])
     assert (len(runs), left_out) == (1, [])
     assert (np.diff(runs[0].column("num_timesteps")) >= 0).all()
-    check_page(page(grouped(runs)))
+    check_page(page(group_runs(runs)))
 
 
 def test_names_of_left_out_runs_are_escaped(tmp_path):
     write_run(tmp_path / "valid")
     with_config(env_id=[EVIL])(write_run(tmp_path / "<b>", seed=1))
-    check_page(page(grouped(load([tmp_path])[0]), load([tmp_path])[1]))
+    check_page(page(group_runs(load([tmp_path])[0]), load([tmp_path])[1]))
 
 
 def test_deep_folders_and_circular_links_are_searched(tmp_path):
@@ -209,14 +209,14 @@ def test_thinned_curves_keep_every_peak():
     draw = np.random.default_rng(0)
     x, y = np.arange(100_000.0), draw.normal(size=100_000)
     y[[12_345, 77_777]] = 50, -50
-    at = kept(x, (y,), 200)
+    at = visible(x, (y,), 200)
     assert {0, 12_345, 77_777, 99_999} <= set(at)
     assert len(at) <= 800
     for part in np.array_split(np.arange(100_000), 200):
         inside = at[(at >= part[0]) & (at <= part[-1])]
         assert y[inside].max() >= np.sort(y[part])[-2]
         assert y[inside].min() <= np.sort(y[part])[1]
-    assert kept(x[:800], (y[:800],), 200).tolist() == list(range(800))
+    assert visible(x[:800], (y[:800],), 200).tolist() == list(range(800))
 
 
 def test_the_page_of_a_long_run_is_short(tmp_path):
@@ -226,7 +226,7 @@ def test_the_page_of_a_long_run_is_short(tmp_path):
     outcome = np.arange(n) % 7 == 0
     steps = {"outcome": outcome * 1, "rejected": np.where(outcome, "kl", "")}
     runs, _ = load([write_run(tmp_path / "run", n, return_mean=returns, **steps)])
-    text = page(grouped(runs))
+    text = page(group_runs(runs))
     check_page(text)
     assert len(text) < 400_000
     assert "&quot;500&quot;" in text  # the peak is in the tooltip's data
@@ -235,7 +235,7 @@ def test_the_page_of_a_long_run_is_short(tmp_path):
 def test_the_page_of_many_runs_stays_below_a_megabyte(tmp_path):
     for seed in range(30):
         write_run(tmp_path / f"seed{seed}", 200, seed)
-    text = page(grouped(load([tmp_path])[0]))
+    text = page(group_runs(load([tmp_path])[0]))
     assert len(text) < 700_000
 
 

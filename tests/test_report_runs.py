@@ -11,11 +11,11 @@ from run_folders import write_csv, write_evaluation, write_run
 
 from fasttrpo import cli, configure
 from fasttrpo.callbacks import EvalCallback
-from fasttrpo.report.runs import check_column, find, grouped, load, read
+from fasttrpo.report.runs import check_column, find, group_runs, load, read
 
 
 def names(folder):
-    return [(group.name, len(group.runs)) for group in grouped(load([folder])[0])]
+    return [(group.name, len(group.runs)) for group in group_runs(load([folder])[0])]
 
 
 def test_seeds_are_found_in_numeric_order(tmp_path):
@@ -62,7 +62,7 @@ def test_a_schedule_over_another_total_is_another_group(target_kl, n_groups, tmp
     settings = {"target_kl": target_kl}
     for seed, total in enumerate((4000, 8000)):
         write_run(tmp_path / f"seed{seed}", seed=seed, total=total, settings=settings)
-    assert len(grouped(load([tmp_path])[0])) == n_groups
+    assert len(group_runs(load([tmp_path])[0])) == n_groups
 
 
 def test_groups_with_many_differences_are_named_by_folder(tmp_path):
@@ -76,7 +76,7 @@ def test_without_config_folders_form_the_groups(tmp_path):
     for where in ("x/one", "x/two", "y/one"):
         folder = write_run(tmp_path / where)
         (folder / "config.json").unlink()
-    assert [len(group.runs) for group in grouped(load([tmp_path])[0])] == [2, 1]
+    assert [len(group.runs) for group in group_runs(load([tmp_path])[0])] == [2, 1]
 
 
 def test_an_incomplete_last_line_is_ignored(tmp_path):

@@ -183,6 +183,17 @@ def test_set_random_seed_starts_new_streams(model):
     np.testing.assert_array_equal(model.theta, theta)
     assert model.settings.seed == 5
     assert not any(np.array_equal(again, each) for each in first)
+    model.set_random_seed(5)
+    np.testing.assert_array_equal(model.predict(obs)[0], again)
+
+
+def test_counts_and_records_can_be_set(model):
+    model.learn(64)
+    model.n_updates, model.num_timesteps, model.records = 5, 7, []
+    model.learn(1, reset_num_timesteps=False)
+    assert model.n_updates == 6
+    assert model.num_timesteps == 7 + model.n_steps * model.n_envs
+    assert [record["iteration"] for record in model.records] == [6]
 
 
 # -- parameters -----------------------------------------------------------------------------------

@@ -69,6 +69,12 @@ def test_a_child_that_fails_or_dies_does_not_affect_the_others(run_tasks):
     assert len(set(pids.values())) == len(pids) == len(names)
 
 
+@no_signals
+def test_a_child_may_die_in_the_middle_of_a_message(run_tasks):
+    outcomes, _ = run_tasks(["die in a message", "a"], 1)
+    assert [(o.result, o.error != "") for o in outcomes] == [(None, True), ("a done", False)]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_children_have_one_thread_and_the_current_variables(run_tasks, monkeypatch):
     monkeypatch.setenv("SET_IN_BETWEEN", "yes")

@@ -252,5 +252,5 @@ def test_states_are_compared_bit_for_bit():
 def test_lines_show_the_error_and_its_bound():
     assert "2.0e-09 <= 1e-07" in Result("x", Outcome("y", 2e-9, 1e-7)).line()
     assert "3.0e-06 >  1e-07" in Result("x", Outcome("y", 3e-6, 1e-7)).line()
-    assert "other bits" in Result("x", Outcome("y", 1e-300, 0.0)).line()
+    assert "different bits" in Result("x", Outcome("y", 1e-300, 0.0)).line()
     assert "does not apply" in Result("x", Outcome("y", None, 0.0)).line()

@@ -246,7 +246,7 @@ def test_code_of_any_seed_needs_consent(foreign, run):
     shutil.copytree(run, "group/seed0")
     shutil.copytree("foreign", "group/seed1")
     resume = "fasttrpo train --resume group --total-timesteps 128 --no-progress"
-    assert "group/seed1 names an environment with code of its own" in shell(resume, 2)[1]
+    assert "group/seed1: its environment" in shell(resume, 2)[1]
     assert not Path("it_ran").exists()
     shell(f"{resume} --trust")
     assert Path("it_ran").exists()
@@ -276,7 +276,7 @@ def test_a_terminal_asks_for_consent(answer, foreign):
     command = f"{sys.executable} -P -m fasttrpo eval foreign --episodes 2"
     script = f"{{ sleep 1; echo {answer}; sleep 2; }} | script -qec '{command}' /dev/null"
     out, _ = shell(script, 0 if answer == "y" else 2)
-    assert "Run '" in out
+    assert "code from '" in out
     assert "[y/N]" in out
     assert Path("it_ran").exists() == (answer == "y")
 

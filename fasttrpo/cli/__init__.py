@@ -4,11 +4,11 @@ A command is a module whose `add` declares its arguments and sets the function t
 
 Exit codes:
 0    success
-1    failure: a full disk, one of many seeds, a selftest; bugs and errors of environments are shown
-     with their traceback
-2    a mistake in the command, or in a file that it names, reported in one line
+1    failure: a full disk, a failed seed or selftest; or a bug or an error of an environment, shown
+     with its traceback
+2    a mistake in the command line or in a file that it names, reported in one line
 130  interrupted by Ctrl-C, SIGTERM or SIGHUP
-141  the output was closed (training continues without it)
+141  standard output was closed; only training continues without it
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def _main(argv: list[str], output: guarded) -> int:
             raise
         if "--debug" in argv:
             traceback.print_exc()
-        # Escaped, because a run's folder may have put control characters into it.
+        # Escaped, because names in a run's folder may contain control characters.
         print(f"fasttrpo: {readable(line(error))}", file=sys.stderr)
         return exit_code(error)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     what = "Train and evaluate policies with Trust Region Policy Optimization."
-    parser = Parser(prog="fasttrpo", description=what, allow_abbrev=False)
+    more = "`fasttrpo COMMAND --help` lists a command's options."
+    parser = Parser(prog="fasttrpo", description=what, epilog=more, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     parsers: dict[str, Any] = {name: module.add(commands) for name, module in COMMANDS.items()}

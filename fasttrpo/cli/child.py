@@ -1,4 +1,4 @@
-"""The program of one child process: `python -P child.py JOB`, see `children.py`.
+"""The program that a child process runs: `python -P child.py JOB`, see `children.py`.
 
 JOB is JSON: the parent's `sys.path` and a task. Standard input is the pipe to the parent.
 """
@@ -23,7 +23,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def main() -> int:
-    """Finishes the run of the task; returns the exit code."""
+    """Finishes the task's run; returns the exit code."""
     report = connect()
     job = json.loads(sys.argv[1])
     sys.path[:] = job["path"]
@@ -45,7 +45,9 @@ def main() -> int:
 
 
 def connect() -> Report:
-    """Sends messages to the parent. If that is gone, the run is interrupted: it saves and ends."""
+    """Returns a function that sends a message to the parent. If the parent is gone, the function
+    raises KeyboardInterrupt, so that the run saves and ends.
+    """
     pipe, null = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -62,7 +64,7 @@ def connect() -> Report:
 
 
 def _load(name: str, file: Path) -> None:
-    """Imports the package from this __init__.py, even if `sys.path` has another of its name."""
+    """Imports the package from this __init__.py, even if `sys.path` has another of that name."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -71,7 +73,7 @@ def _load(name: str, file: Path) -> None:
 
 
 def _outcome(task: dict[str, Any], report: Report) -> dict[str, Any]:
-    """The last message."""
+    """Runs the task; returns the last message."""
     from fasttrpo.files.atomic import alone_in
     from fasttrpo.files.run_folder import ERROR
 
@@ -106,14 +108,14 @@ def _finish(
     checkpoint_every: float,
     formats: list[str],
 ) -> float:
-    """Trains what is left and evaluates; returns the mean return."""
+    """Trains the remaining steps and evaluates; returns the mean return."""
     from fasttrpo.cli import consent, logs, resume, training
     from fasttrpo.cli.children import module_files
     from fasttrpo.cli.runs import read_config
     from fasttrpo.core import backend
 
-    consent.admit(read_config(folder)["env_id"])  # the parent has asked
-    resumed = resume.opened(folder, settings, None, total)
+    consent.admit(read_config(folder)["env_id"])  # agreed to in the parent
+    resumed = resume.load(folder, settings, None, total)
     report({"modules": module_files(), "system": backend.describe()})
     if resumed.is_finished:
         return resume.evaluation_of(folder)["mean_return"]
@@ -127,21 +129,21 @@ def _finish(
 
 
 class _Progress:
-    """Reports steps and return, not more often than every `_REPORT_EVERY` seconds."""
+    """Reports steps and return at most every `_REPORT_EVERY` seconds."""
 
     def __init__(self, report: Report) -> None:
         self._report, self._last = report, -_REPORT_EVERY
         self._steps, self._return = 0, float("nan")
 
     def add(self, record: dict[str, Any]) -> None:
-        """One iteration."""
+        """Adds an iteration, and reports if it is time to."""
         self._steps += record["n_samples"]
         self._return = record["return_mean"]
         if monotonic() - self._last >= _REPORT_EVERY:
             self.report()
 
     def report(self) -> None:
-        """Sends what has not been sent."""
+        """Reports the steps since the last report, and the latest return."""
         self._report({"steps": self._steps, "mean": self._return})
         self._last, self._steps = monotonic(), 0
 

@@ -1,16 +1,16 @@
 """Runs tasks in child processes; one that fails or dies does not affect the others.
 
-A child runs `child.py`: what `fasttrpo train --resume` runs, with the interpreter options,
-`sys.path` and modules of this process; `OtherModulesError` is raised if they differ. It reports
-over a pipe, a JSON object per line:
+A child runs `child.py`, which does what `fasttrpo train --resume` does, with this process's
+interpreter options and `sys.path`. `OtherModulesError` is raised if it imports modules from other
+files. It reports over a pipe, one JSON object per line:
 
     {"modules": {name: file}, "system": {...}}   after loading the run
     {"steps": 400, "mean": -3.5}                 progress: steps since the last report, return
     {"result": -1.5}                             finished: the mean return
     {"error": "...", "traceback": "..."}         failed
 
-A child costs the CPU time of a solo run; the command adds its own start, 0.6 s, which is 10 % of a
-run of 600,000 steps of Pendulum-v1 (`bench.seeds`).
+A child takes the CPU time of a solo run. The start of the command itself adds 0.6 s, 10 % of a run
+of 600,000 steps of Pendulum-v1 (`bench.seeds`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from fasttrpo.core import backend
 from fasttrpo.errors import UserImportError
 
 PROGRAM = Path(__file__).with_name("child.py")
-_GRACE = 10.0  # seconds that a child has to exit after its last message
-# Of the numerical libraries: a child computes on one thread unless the user has set these.
+_GRACE = 10.0  # seconds for a child to exit after its last message
+# Set to 1 in children unless the user has set them: numerical libraries then use one thread.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# Interpreter options by the attribute of `sys.flags` that has them.
+# Attribute of `sys.flags` -> interpreter option.
 _OPTIONS = {
     "optimize": "-O",
     "dont_write_bytecode": "-B",
@@ -79,8 +79,8 @@ class OtherModulesError(UserImportError):
 
 
 def run(tasks: Sequence[Task], jobs: int, watch: Watch) -> tuple[list[Outcome], bool]:
-    """Runs up to `jobs` tasks at once. Returns their outcomes in order, and whether Ctrl-C
-    interrupted them: children then save and exit. A second Ctrl-C kills them.
+    """Runs up to `jobs` tasks at once. Returns their outcomes in order, and whether they were
+    interrupted: Ctrl-C makes the children save and exit, a second one kills them.
 
     watch  called with a task's folder, the steps since its last call and the latest return
     """
@@ -107,7 +107,7 @@ class _Children:
         self._messages: SimpleQueue = SimpleQueue()
 
     def run(self, waiting: deque[Task], jobs: int) -> None:
-        """Until every task has an outcome."""
+        """Runs the tasks until each has an outcome."""
         while waiting or self._running:
             while waiting and len(self._running) < jobs:
                 self._running.add(_Child(waiting.popleft(), self._messages))
@@ -121,7 +121,7 @@ class _Children:
             self._receive()
 
     def kill(self) -> None:
-        """Ctrl-C is ignored meanwhile: it could only lose outcomes."""
+        """Kills the children, ignoring Ctrl-C, which could only lose outcomes."""
         with ignored_from_terminal():
             for child in self._running:
                 child.process.kill()
@@ -146,7 +146,7 @@ class _Children:
 
 
 class _Child:
-    """One process, and a thread that puts its messages into the queue; {} when its pipe closes."""
+    """One process, and a thread that queues its messages, and {} when its pipe closes."""
 
     def __init__(self, task: Task, messages: SimpleQueue) -> None:
         self.task = task
@@ -166,7 +166,8 @@ class _Child:
     def _forward(self, pipe: int) -> None:
         with open(pipe, encoding="ascii") as lines:
             for line in lines:
-                self._messages.put((self, json.loads(line)))
+                if line.endswith("\n"):  # else a kill cut it off
+                    self._messages.put((self, json.loads(line)))
         self._messages.put((self, {}))
 
     def outcome(self, last: dict[str, Any]) -> Outcome:
@@ -188,7 +189,7 @@ def _interpreter_options() -> list[str]:
 
 
 def module_files() -> dict[str, str]:
-    """The file of each module that is loaded, except the program."""
+    """The file of each loaded module, except the main program."""
     files = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
     return {n: f for n, f in files.items() if isinstance(f, str) and n not in _PROGRAMS}
 
@@ -197,18 +198,18 @@ _PROGRAMS = ("__main__", "__mp_main__")
 
 
 def check_same_modules(ours: dict[str, str], theirs: dict[str, str]) -> None:
-    """OtherModulesError names the first module that comes from another file there than here."""
+    """Raises OtherModulesError for the first module that the child loaded from another file."""
     for name in sorted(ours.keys() & theirs.keys()):
         here, there = ours[name], theirs[name]
         if here != there and os.path.realpath(here) != os.path.realpath(there):
             raise OtherModulesError(
-                f"a child process imports another {name}: {there}, not {here}; "
+                f"a child process imports {name} from {there}, not from {here}; "
                 "rename one of them, or start Python in another folder"
             )
 
 
 def _check_same_system(theirs: dict[str, Any]) -> None:
-    """OtherModulesError names what a child runs otherwise than this process: backend, precision."""
+    """Raises OtherModulesError if the child's backend, precision or machine differs."""
     for name, value in backend.describe().items():
         if theirs[name] != value:
             raise OtherModulesError(f"{name} is {theirs[name]} in a child process, not {value}")

@@ -1,7 +1,7 @@
 """Consent to run the code that a run's folder names.
 
 A run's config.json names its environment, which may be a shared library, a Python file or a module
-that Gymnasium imports. A folder from somebody else thus names their code, and none of it runs until
+that Gymnasium imports. A folder from somebody else can thus name their code. It does not run until
 the user names the environment on the command line, passes --trust, or agrees on a terminal.
 """
 
@@ -25,7 +25,7 @@ _admitted: set[str] = set()
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declares --trust."""
-    what = "run the library, Python file or module that RUN names as its environment"
+    what = "trust RUN: run the library, Python file or module that it names as its environment"
     parser.add_argument("--trust", action="store_true", help=what)
 
 
@@ -50,8 +50,8 @@ def _file_of(module: str) -> str | None:
 
 
 def admit(env_id: str) -> None:
-    """Records the user's consent. Modules in the working folder, such as that of
-    `my_module:MyEnv-v0`, are found from now on, after installed ones.
+    """Records the user's consent, and makes modules in the working folder (`my_module:MyEnv-v0`)
+    importable, after installed ones.
     """
     _admitted.add(full(env_id))
     if code_of(env_id) and not is_file(env_id) and "" not in sys.path:
@@ -61,26 +61,26 @@ def admit(env_id: str) -> None:
 def require(folder: Path, env_id: str, is_trusted: bool) -> None:
     """Raises UsageError unless the user agrees to run the code that `folder` names."""
     code = code_of(env_id)
-    if code and not is_trusted and full(env_id) not in _admitted and not _is_agreed(folder, code):
+    if code and not is_trusted and full(env_id) not in _admitted and not _user_agrees(folder, code):
         raise UsageError(
-            f"{folder} names an environment with code of its own, {env_id!r}, so this would run "
-            f"{code}; if you trust it, pass --trust, or name the environment after RUN"
+            f"{folder}: its environment {env_id!r} would run code from {code}; if you trust it, "
+            "pass --trust, or name the environment after RUN"
         )
     admit(env_id)
 
 
-def _is_agreed(folder: Path, code: str) -> bool:
-    """Asks the user on a terminal; False where there is none."""
+def _user_agrees(folder: Path, code: str) -> bool:
+    """Asks the user; False without a terminal."""
     streams = sys.stdin, sys.stderr
     if not all(stream is not None and stream.isatty() for stream in streams):
         return False
-    question = f"{folder} names an environment with code of its own. Run {code}? [y/N] "
+    question = f"{folder}: its environment runs code from {code}. Continue? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def trusted_argument(folder: Path) -> str:
-    """The argument to add to `--resume RUN` so that it resumes without asking, or ""."""
+    """The argument with which `--resume RUN` resumes without asking, or ""."""
     import shlex
 
     try:

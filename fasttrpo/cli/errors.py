@@ -1,7 +1,7 @@
 """Which errors a command reports in one line, and the exit codes.
 
 One line is enough for what the user can fix: `UserError`, and errors that the user's file raises
-when it is loaded. All other errors, those of the user's environment included, keep their traceback.
+when it is loaded. Other errors, including those of the user's environment, keep their traceback.
 """
 
 from __future__ import annotations

@@ -18,21 +18,19 @@ EVAL_SEED = 0
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    evaluate = commands.add_parser("eval", help="evaluate a trained model", allow_abbrev=False)
+    what = "evaluate a trained model"
+    evaluate = commands.add_parser("eval", help=what, description=what, allow_abbrev=False)
     evaluate.set_defaults(run=run)
     evaluate.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
-    what = "the run's environment; names it as trusted if it is code of its own"
+    what = "the run's environment; naming it trusts its code, like --trust"
     evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
     consent.add(evaluate)
     episodes = f"number of episodes (default: {EVAL_EPISODES})"
     seed = f"seed of the environments (default: {EVAL_SEED})"
     evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
     evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
-    evaluate.add_argument(
-        "--stochastic",
-        action="store_true",
-        help="sample the actions",
-    )
+    what = "sample actions (default: take the most likely ones)"
+    evaluate.add_argument("--stochastic", action="store_true", help=what)
     add_progress(evaluate)
     return evaluate
 
@@ -63,7 +61,7 @@ def evaluate(
     deterministic: bool,
     progress_bar: bool | None,
 ) -> dict[str, Any]:
-    """Plays the episodes; returns the contents of evaluation.json."""
+    """Runs the episodes; returns the contents of evaluation.json."""
     import numpy as np
     from tqdm.auto import tqdm
 

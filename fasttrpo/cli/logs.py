@@ -18,11 +18,12 @@ FORMATS = (*IN_TERMINAL, *_FILES)
 def add(train: argparse.ArgumentParser) -> None:
     """Declares the options."""
     what = (
-        f"additional logs with Stable-Baselines3's tags, a comma-separated list of "
+        "additional logs with Stable-Baselines3's tags, a comma-separated list of "
         f"{', '.join(FORMATS)}; --resume continues the run's logs"
     )
     train.add_argument("--log-formats", default="", metavar="LIST", help=what)
-    train.add_argument("--tensorboard", action="store_true", help="--log-formats tensorboard")
+    what = "same as --log-formats tensorboard"
+    train.add_argument("--tensorboard", action="store_true", help=what)
 
 
 def requested(args: argparse.Namespace) -> tuple[str, ...]:

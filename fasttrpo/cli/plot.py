@@ -14,20 +14,16 @@ from fasttrpo.cli.errors import UsageError
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     what = (
-        "draw learning curves to a PNG: interquartile mean, mean and 95 %% band over seeds, or "
-        "the range of fewer than five seeds"
+        "draw learning curves to a PNG: mean, interquartile mean and confidence band over seeds "
+        "(the range of fewer than five)"
     )
     plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
-    plot.add_argument(
-        "--y",
-        default="return_mean",
-        metavar="COLUMN",
-        help="column of progress.csv",
-    )
-    plot.add_argument("--x", default="steps", help="steps or seconds (default: steps)")
-    help_out = "default: plot.png in RUN, or in the working folder if there are several"
+    what = "column of progress.csv (default: return_mean)"
+    plot.add_argument("--y", default="return_mean", metavar="COLUMN", help=what)
+    plot.add_argument("--x", default="steps", help="x axis: steps or seconds (default: steps)")
+    help_out = "file to write (default: plot.png in RUN, or in the working folder if several)"
     plot.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return plot
 
@@ -42,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing
     from fasttrpo.report.plot import plot
-    from fasttrpo.report.runs import check_column, grouped, load
+    from fasttrpo.report.runs import check_column, group_runs, load
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
@@ -51,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix.lower() not in ("", ".png"):
         raise UsageError(f"--out must end in .png, got {str(path)!r}")
     with replacing(path) as file:
-        plot(grouped(runs), file, args.y, args.x)
+        plot(group_runs(runs), file, args.y, args.x)
     print(f"saved {path}")
     return 0
 

@@ -15,7 +15,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     report = commands.add_parser("report", help=what, description=what, allow_abbrev=False)
     report.set_defaults(run=run)
     add_runs(report)
-    help_out = "default: report.html in RUN, or in the working folder if there are several"
+    help_out = "file to write (default: report.html in RUN, or in the working folder if several)"
     report.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return report
 
@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Writes the page and prints its path."""
     from fasttrpo.files.atomic import write_text
     from fasttrpo.report.page import page
-    from fasttrpo.report.runs import grouped, load
+    from fasttrpo.report.runs import group_runs, load
 
     runs, left_out = load(args.folders)
     print_left_out(left_out)
     path = output(args, "report.html")
-    write_text(path, page(grouped(runs), left_out))
+    write_text(path, page(group_runs(runs), left_out))
     print(f"saved {path}")
     return 0

@@ -24,13 +24,13 @@ from fasttrpo.files.run_folder import (
 )
 from fasttrpo.settings import Settings
 
-# Settings that may change when a run is resumed: they do not affect its numbers.
+# Settings that can change when a run is resumed, because they do not affect its numbers.
 FREE = ("n_threads", "verbose", "tensorboard_log")
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run that can continue; `config` is the saved one, `total` the steps to reach now."""
+    """A loaded run. `config` is its saved config.json, `total` the steps to reach now."""
 
     folder: Path
     config: dict[str, Any]
@@ -53,12 +53,12 @@ class Resumed:
         return self.is_trained and (self.folder / EVALUATION).is_file()
 
 
-def opened(
+def load(
     folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
 ) -> Resumed:
     """Loads the run in `folder` and removes its error.txt. Raises UsageError if the environment or
-    settings differ from the run's, if its files are damaged or of a newer version, and if an
-    unfinished run's folder is read-only.
+    settings differ from the run's, its files are damaged or of a newer version, or the folder of
+    an unfinished run is read-only.
 
     given          settings from the command line
     env_id, total  environment and steps to reach, if given
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    resumed = opened(args.resume, given, args.env_id, args.total_timesteps)
+    resumed = load(args.resume, given, args.env_id, args.total_timesteps)
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:
         print(

@@ -1,7 +1,7 @@
-"""`fasttrpo train ENV_ID --seeds 0-9`: many runs in parallel, each in a folder of its own.
+"""`fasttrpo train ENV_ID --seeds 0-9`: several runs in parallel, each in its own folder.
 
-The folders are created first, each a run of no steps yet; then child processes resume them. So each
-seed is bit-identical to a solo run, and `--resume` of the parent folder continues what is left.
+The folders are created first, as runs without steps; child processes then resume them. So each seed
+is bit-identical to a solo run, and `--resume` of the parent folder continues unfinished runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
 from fasttrpo.files.run_folder import ERROR, SUMMARY
 
-MOST = 10_000
+MAX_RANGE = 10_000
 
 
 def parse(text: str) -> list[int]:
@@ -30,7 +30,7 @@ def parse(text: str) -> list[int]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if last < first or last - first >= MOST:
+        if last < first or last - first >= MAX_RANGE:
             raise UsageError(f"--seeds must be seeds like 0-9 or 0,3,5, got {text!r}")
         seeds += range(first, last + 1)
     for seed in seeds:
@@ -60,7 +60,7 @@ def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
     folders = folders_in(args.resume)
     for folder in folders:
         if folder.is_symlink():
-            raise UsageError(f"{folder} is a link; resume {folder.resolve()} alone, or move it")
+            raise UsageError(f"{folder} is a link; resume {folder.resolve()} instead")
         config = read_config(folder)
         resume.check_same(folder, config, args.env_id, given)
         consent.require(folder, config["env_id"], args.trust)
@@ -137,7 +137,7 @@ class _Progress:
         self._bar.close()
 
     def _update(self, folder: Path, steps: int, latest: float) -> None:
-        """A run has trained that many steps more."""
+        """Adds the steps that a run has trained."""
         self._returns[folder] = latest
         mean = sum(self._returns.values()) / len(self._returns)
         self._bar.set_postfix_str(f"return {mean:.1f}, {len(self._returns)} seeds", refresh=False)
@@ -145,7 +145,7 @@ class _Progress:
 
 
 def _steps_left(folder: Path, total: int | None) -> int:
-    """0 for a checkpoint that cannot be read, which its own process will report."""
+    """The steps to train; 0 for an unreadable checkpoint, which the child will report."""
     total = total or read_config(folder)["total_timesteps"]
     try:
         return max(0, total - training.steps_saved(folder))

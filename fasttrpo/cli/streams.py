@@ -1,7 +1,7 @@
 """Standard output and error that may be closed, full, or without a reader.
 
-Python raises BrokenPipeError in `print`, or only when it flushes at exit. A command that exists for
-its output then ends, as other programs do; training continues without output.
+Python raises BrokenPipeError in `print`, or only when it flushes at exit. Most commands then end,
+as other programs do; training continues without output.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class guarded:
         self._policy = policy
 
     def __enter__(self) -> guarded:
-        _open_closed_ones()
+        _open_closed_streams()
         self._before = sys.stdout, sys.stderr
         self._streams = _Guarded(sys.stdout, self._policy), _Guarded(sys.stderr, DISCARD)
         sys.stdout, sys.stderr = self._streams
@@ -80,7 +80,7 @@ class _Guarded:
             return None
 
     def _lose(self) -> None:
-        """Replaces the file by the null device, for buffered data and all other users."""
+        """Redirects the file to the null device, also for buffered data and other writers."""
         self._is_lost = True
         with suppress(OSError, ValueError, AttributeError):  # the stream is not a file
             null = os.open(os.devnull, os.O_WRONLY)
@@ -93,7 +93,7 @@ class _Guarded:
         return getattr(self._stream, name)
 
 
-def _open_closed_ones() -> None:
+def _open_closed_streams() -> None:
     """Opens the null device for each standard stream that is closed; otherwise the next file opened
     would get its number, and receive what is meant for standard error.
     """

@@ -23,7 +23,7 @@ from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.tuned import settings_for
 
 SEED = 0
-# Options that are settings of the same name; None leaves them to the preset.
+# Options that are settings of the same name. None: the preset or tuned settings decide.
 _SETTINGS = (
     "preset",
     "n_envs",
@@ -36,7 +36,7 @@ _SETTINGS = (
     "critic",
     "preconditioner",
 )
-# What --set rejects because it has an option.
+# Names that --set rejects, because they have options.
 _OPTIONS = (*_SETTINGS, "policy", "seed", "seeds", "jobs", "total_timesteps", "verbose")
 
 
@@ -66,31 +66,32 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "--seeds": (
         "SEEDS",
         str,
-        "train several seeds in parallel, one thread each: 0-9 or 0,3,5; the runs are written to "
+        "train several seeds in parallel, one thread each: 0-9 or 0,3,5; writes the runs to "
         "runs/ENV_ID/seed0 and so on",
     ),
-    "--jobs": ("N", int, "seeds at once (default: as many as the cores allow)"),
-    "--total-timesteps": ("N", _count, "environment steps in total"),
-    "--n-envs": ("N", int, "parallel environments"),
+    "--jobs": ("N", int, "number of seeds trained at once (default: as many as the cores allow)"),
+    "--total-timesteps": ("N", _count, "environment steps in total (default: depends on ENV_ID)"),
+    "--n-envs": ("N", int, "number of parallel environments"),
     "--n-steps": ("N", int, "steps per environment and iteration"),
-    "--n-threads": ("N", int, "default: number of cores"),
+    "--n-threads": ("N", int, "number of threads (default: number of cores)"),
     "--preset": ("NAME", str, f"reproduce another library's algorithm: {', '.join(PEERS)}"),
-    "--policy": ("POLICY", str, " or ".join(POLICIES)),
-    "--out": ("FOLDER", Path, "default: runs/ENV_ID-seedN"),
-    "--dtype": ("DTYPE", str, "float32 or float64"),
-    "--backend": ("BACKEND", str, "compiled or portable"),
+    "--policy": ("POLICY", str, f"{' or '.join(POLICIES)} (default: {POLICIES[0]})"),
+    "--out": ("FOLDER", Path, "folder to create for the run (default: runs/ENV_ID-seedN)"),
+    "--dtype": ("DTYPE", str, "precision: float32 (default) or float64"),
+    "--backend": ("BACKEND", str, "compiled or portable (default: compiled if installed)"),
     "--env-backend": (
         "BACKEND",
         str,
-        "native or gymnasium (default: native if fasttrpo implements the environment)",
+        "native (fasttrpo's implementation of the environment) or gymnasium (Gymnasium's); "
+        "default: native if there is one",
     ),
     "--target-kl": (
         "KL",
         _number_or_word,
-        "size of the trust region: a number, or linear or linear_START, which decay to 0",
+        "size of the trust region: a number, or linear or linear_START, schedules that decay to 0",
     ),
-    "--critic": ("CRITIC", str, " or ".join(CRITICS)),
-    "--preconditioner": ("NAME", str, "kfac or none"),
+    "--critic": ("CRITIC", str, f"how to fit the value function: {', '.join(CRITICS)}"),
+    "--preconditioner": ("NAME", str, "preconditioner of conjugate gradient: kfac or none"),
     "--resume": (
         "RUN",
         Path,
@@ -112,12 +113,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     train.add_argument("--verbose", action="store_true", help="print a table per iteration")
     logs.add(train)
     consent.add(train)
-    what = f"seconds between checkpoints; 0: each iteration (default: {CHECKPOINT_EVERY:g}). "
+    what = f"seconds between checkpoints (default: {CHECKPOINT_EVERY:g}); 0 saves every iteration. "
     what += "Ctrl-C always saves"
     every = {"type": float, "default": CHECKPOINT_EVERY, "metavar": "SECONDS"}
     train.add_argument("--checkpoint-every", help=what, **every)
     add_progress(train)
-    what = "any other setting of TRPO; VALUE is a Python literal or a word: ent_coef=0.01 or "
+    what = "set any other setting of TRPO; VALUE is a Python literal or a word: ent_coef=0.01 or "
     what += "policy_kwargs=\"{'net_arch':[32]}\""
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=what)
     return train
@@ -178,7 +179,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.seeds is not None:
         _check_seeds(args)
     elif args.jobs is not None and not (args.resume and seeds.is_group(args.resume)):
-        raise UsageError("--jobs is for --seeds or a folder of several seeds")
+        raise UsageError("--jobs is for --seeds, or --resume of a folder of several seeds")
     for option in ("total_timesteps", "jobs"):
         if getattr(args, option) is not None:
             check_count(f"--{option.replace('_', '-')}", getattr(args, option))
@@ -224,8 +225,8 @@ def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def make_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int]:
-    """The model, from the given settings on top of a preset or of those tuned for the environment;
-    and the steps to train.
+    """Returns the model and the steps to train. The given settings take precedence over a preset,
+    or over those tuned for the environment.
     """
     policy = given.get("policy", POLICIES[0])
     preset = settings_for(args.env_id, policy)
@@ -236,7 +237,7 @@ def make_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, in
 
 
 def new_run(wanted: Path, env_id: str, model: Any, total: int) -> Path:
-    """Creates the folder of a run of no steps yet, which can be resumed."""
+    """Creates the folder of a run without steps, which can be resumed."""
     folder = _create_folder(wanted)
     model.save(folder / CHECKPOINT, checkpoint=True)
     write_json(folder / CONFIG, _config(env_id, model, total))
@@ -265,7 +266,7 @@ def _note_own_environments(env_id: str, model: Any) -> None:
     """Prints a note if the id is Gymnasium's but the environments are fasttrpo's."""
     kind = type(model.get_env().vector_env)
     if kind.__module__.startswith("fasttrpo.envs.") and not is_file(env_id):
-        print(f"{env_id}: fasttrpo's own environments (--env-backend gymnasium: Gymnasium's)")
+        print(f"{env_id}: using fasttrpo's implementation (--env-backend gymnasium: Gymnasium's)")
 
 
 def _config(env_id: str, model: Any, total: int) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def evaluate(
 def complete(
     model: Any, env_id: str, total: int, folder: Path, every: float, progress_bar: bool | None
 ) -> int:
-    """Trains what is left, evaluates and prints the result; returns the exit code. Before an error
-    propagates, prints where the run is saved.
+    """Trains the remaining steps, evaluates and prints the result; returns the exit code. Before an
+    error propagates, prints where the run is saved.
     """
     try:
         if model.num_timesteps < total:

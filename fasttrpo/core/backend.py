@@ -1,7 +1,7 @@
 """The choice of implementation: the compiled core, or its portable twin in NumPy.
 
 `backend=None` uses the environment variable FASTTRPO_BACKEND if it is set, otherwise the compiled
-core, or if this installation has no extensions the portable twin, with a warning.
+core, or, with a warning, the portable twin if this installation has no extensions.
 FASTTRPO_NUM_THREADS is the default number of threads.
 """
 
@@ -35,7 +35,7 @@ def has_extension() -> bool:
 
 
 def choose(backend: str | None = None) -> str:
-    """The name of the backend to use. ImportError if it is not available."""
+    """The name of the backend to use. Raises ImportError if it is not available."""
     wanted = backend or os.environ.get(VARIABLE) or None
     if wanted is not None and wanted not in BACKENDS:
         raise UserError(f"{VARIABLE}: {unknown('backend', wanted, BACKENDS)}")
@@ -48,8 +48,8 @@ def choose(backend: str | None = None) -> str:
 
 
 def choose_with_warning(backend: str | None) -> str:
-    """`choose`, warning if the portable backend is used without being selected, unless the import
-    of a source tree without extensions has already warned.
+    """`choose`, with a warning if the portable backend is used but was not selected, unless the
+    import of a source tree without extensions has warned already.
     """
     chosen = choose(backend)
     is_selected = backend or os.environ.get(VARIABLE)
@@ -73,7 +73,7 @@ def make_agent(
 
 
 def cores() -> int:
-    """How many cores this process may use: its affinity, limited by its control groups' quotas."""
+    """How many cores this process may use, by its affinity and its control groups' quotas."""
     if has_extension():
         return importlib.import_module(_EXTENSION["float32"]).cores()
     allowed = getattr(os, "sched_getaffinity", None)  # not on every platform; ignores quotas
@@ -83,7 +83,7 @@ def cores() -> int:
 def n_threads() -> int:
     """The default number of threads: FASTTRPO_NUM_THREADS if it is set, otherwise `cores`.
 
-    ValueError names the environment variable if its value is invalid.
+    Raises ValueError, naming the variable, if its value is invalid.
     """
     text = os.environ.get(THREADS_VARIABLE, "").strip()
     if not text:
@@ -94,7 +94,7 @@ def n_threads() -> int:
 def describe(backend: str | None = None, threads: int | None = None) -> dict[str, Any]:
     """What fasttrpo uses here: version, backend, precisions, instruction set, threads, cores.
 
-    backend and threads are settings; None: the defaults.
+    backend, threads: as in the settings; None: the defaults.
     """
     chosen = choose(backend)
     settings = AgentSettings(obs_size=1, distribution="gaussian", parts=(1,), n_steps=1)

@@ -1,8 +1,8 @@
 """Support for importing fasttrpo from its source tree, e.g. with Python started in a clone.
 
-The tree hides an installation later on the path, and has no extensions until it is built in place
-(`pip install -e .`). If the installed extensions were built from the same sources as the tree's,
-they are used; otherwise a warning says how to build them. setup.py uses this file, too.
+The tree hides an installation later on the path, and has no extensions until they are built in
+place (`pip install -e .`). If an installation's extensions were built from the tree's sources, they
+are used; otherwise a warning says how to build them. setup.py uses this file too.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def fingerprint(root: Path) -> str:
 
 
 def complete(path: list[str]) -> None:
-    """Add an installation's extensions to the source tree's package `__path__`, if it has none and
-    they were built from the same sources. Otherwise a RuntimeWarning says how to build them, unless
-    FASTTRPO_BACKEND selects the portable backend.
+    """If the source tree has no extensions, adds those of an installation to the package's
+    `__path__` if they were built from the same sources. Otherwise a RuntimeWarning says how to
+    build them, unless FASTTRPO_BACKEND selects the portable backend.
     """
     global _unbuilt, _has_warned
     folder = Path(path[0])
@@ -85,7 +85,7 @@ def _has_extension(folder: Path) -> bool:
 
 
 def _installed(root: Path) -> Path | None:
-    """The folder `core` of an installation with extensions, on the path but not in `root`."""
+    """The folder `core` of an installation outside `root` that has extensions, or None."""
     places = [place for place in sys.path if Path(place or ".").resolve() != root.resolve()]
     spec = PathFinder.find_spec("fasttrpo", places)
     folder = Path(spec.origin).parent / "core" if spec and spec.origin else None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
 
-# Each has `native(name, n_threads)`, `missing(name)`, `entry_points()`; light to import.
+# Modules with `native(name, n_threads)`, `missing(name)`, `entry_points()`; quick to import.
 _PROVIDERS = ("classic", "mujoco")
 # Public name -> the module of this package that defines it.
 _HOME = {
@@ -73,13 +73,13 @@ def is_ours(env_id: str) -> bool:
 
 
 def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
-    """The maker of fasttrpo's environment for one of Gymnasium's ids.
+    """Returns a function that makes fasttrpo's implementation of a Gymnasium environment.
 
     `maker(num_envs=..., **kwargs)` accepts the keyword arguments of Gymnasium's environment and
-    returns a `VectorEnv`. None if there is no such environment, or its simulator is missing or too
-    old.
+    returns a `VectorEnv`. None if there is no such implementation, or its simulator is missing or
+    too old.
 
-    n_threads  for simulations with threads of their own; None: their default
+    n_threads  for simulations that start their own threads; None: their default
     """
     for provider in _PROVIDERS:
         maker = _module(provider).native(_plain(env_id), n_threads)
@@ -89,7 +89,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for fasttrpo's environment of an id, in words; None if nothing is missing."""
+    """What to install for fasttrpo's implementation of an id; None if nothing is missing."""
     reasons = (_module(provider).missing(_plain(env_id)) for provider in _PROVIDERS)
     return next(filter(None, reasons), None)
 
@@ -101,26 +101,26 @@ def _plain(env_id: str) -> str:
 def register() -> None:
     """Registers the environments with Gymnasium under `fasttrpo/`; idempotent.
 
-    With such an id `gymnasium.make` makes Gymnasium's own environment and `make_vec` fasttrpo's,
-    with the same step limit and reward threshold.
+    With such an id `gymnasium.make` creates Gymnasium's environment and `make_vec` fasttrpo's, with
+    the same step limit and reward threshold.
     """
     import gymnasium
 
     points = [_module(provider).entry_points().items() for provider in _PROVIDERS]
-    for name, ours in itertools.chain(*points):
-        its = gymnasium.registry.get(name)
-        if its is not None and NAMESPACE + name not in gymnasium.registry:
+    for name, entry_point in itertools.chain(*points):
+        spec = gymnasium.registry.get(name)
+        if spec is not None and NAMESPACE + name not in gymnasium.registry:
             gymnasium.register(
                 NAMESPACE + name,
-                entry_point=its.entry_point,
-                vector_entry_point=ours,
-                max_episode_steps=its.max_episode_steps,
-                reward_threshold=its.reward_threshold,
+                entry_point=spec.entry_point,
+                vector_entry_point=entry_point,
+                max_episode_steps=spec.max_episode_steps,
+                reward_threshold=spec.reward_threshold,
             )
 
 
 def _register_with_gymnasium() -> None:
-    """Only if Gymnasium has been imported, which takes longer than most uses of this package."""
+    """Calls `register` if Gymnasium is imported already; importing it is slow."""
     if "gymnasium.envs.registration" in sys.modules:
         register()
 

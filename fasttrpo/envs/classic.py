@@ -9,7 +9,7 @@ from typing import Any
 
 from fasttrpo.core import source_tree
 
-# Where Gymnasium has its own. A user may have registered another environment under the same id.
+# The package of Gymnasium's classes; a user may have registered another class under the same id.
 _GYMNASIUM = "gymnasium.envs.classic_control."
 
 IDS = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1")
@@ -23,7 +23,7 @@ def make(name: str, num_envs: int = 1, **keywords: Any) -> Any:
 
 
 def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | None:
-    """The maker of a compiled environment for one of Gymnasium's ids, or None.
+    """Returns a function that makes the compiled environments of a Gymnasium id, or None.
 
     Also None if the extension is missing, or the id no longer names Gymnasium's environment.
     `n_threads` has no effect: rollouts step these environments on the agent's threads.
@@ -38,7 +38,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for one of `IDS`, in words; None if nothing is missing."""
+    """What to install for one of `IDS`; None if nothing is missing."""
     if env_id not in IDS or has_extension():
         return None
     return f"compiled environments are missing here: {source_tree.remedy()}"

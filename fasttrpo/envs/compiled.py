@@ -1,4 +1,4 @@
-"""`CompiledVectorEnv`: environments in C as one Gymnasium `VectorEnv`."""
+"""`CompiledVectorEnv`: a batch of environments in C, as a Gymnasium `VectorEnv`."""
 
 from __future__ import annotations
 
@@ -45,17 +45,16 @@ class CompiledVectorEnv(VectorEnv):
 
     autoreset_mode     "SameStep", "NextStep" or "Disabled", or Gymnasium's AutoresetMode
     max_episode_steps  replaces the environment's own limit; 0: none
-    options            the environment's own, with Gymnasium's or the library's names
+    options            options of the environment, by Gymnasium's or the library's names
 
-    Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64
-    for a library; for one in Python, the dtype of the space), infos["final_obs"] has the last
-    observations of ended episodes under SameStep, and `reset(options={"reset_mask": ...})` resets a
-    subset. `options` also accepts the reset options of Gymnasium's environment (low and high, or
-    x_init and y_init), for that reset only.
-    If the simulation has masks, `action_masks()` returns the allowed choices, (E, A) bool. A
-    failing environment raises `SimulationError`, which names it and its step. Actions are clipped
-    to their bounds first, so MountainCarContinuous-v0 charges for the clipped action, while
-    Gymnasium charges for the action as sent.
+    Spaces, infos and resets follow Gymnasium's conventions: observations are float32 (float64 for a
+    library, the dtype of the space for one in Python), infos["final_obs"] has the last observations
+    of ended episodes under SameStep, and `reset(options={"reset_mask": ...})` resets a subset.
+    `reset` also accepts the reset options of Gymnasium's environment (low and high, or x_init and
+    y_init), for that reset only. If the simulation has masks, `action_masks()` returns the allowed
+    choices, (E, A) bool. A failing environment raises `SimulationError`, which names it and its
+    step. Actions are clipped to their bounds first, so the reward of MountainCarContinuous-v0
+    depends on the clipped action; Gymnasium's depends on the unclipped one.
 
     Environment e draws from stream e of the seed, whatever `num_envs` is; with a list of seeds
     each environment draws from stream 0 of its own.
@@ -95,7 +94,7 @@ class CompiledVectorEnv(VectorEnv):
         self._describe(*dtypes)
 
     def _describe(self, dtype: Any, action_dtype: Any) -> None:
-        """Sets the spaces from the environment's description of itself."""
+        """Sets the spaces and other attributes from the environment's description."""
         about = self.envs_in_c.describe()
         self.name = about["name"]
         self.max_episode_steps = about["max_episode_steps"]
@@ -133,9 +132,9 @@ class CompiledVectorEnv(VectorEnv):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of each environment.
 
-        Raises RuntimeError if no episode is running or another thread is using them, ValueError for
-        an invalid action, and SimulationError if one fails: the environments before that one have
-        then stepped, those after it have not.
+        Raises RuntimeError if no episode is running or another thread is using the environments,
+        ValueError for an invalid action, and SimulationError if an environment fails: those before
+        it have then stepped, those after it have not.
         """
         self._check_open()
         now = self.envs_in_c
@@ -189,7 +188,7 @@ class CompiledVectorEnv(VectorEnv):
         return given
 
     def _seed(self, seed: Any, mask: np.ndarray | None) -> None:
-        """Seeds with an int, which has a stream for each environment, or with a list of seeds."""
+        """Seeds with an int, from which each environment has its own stream, or a list of seeds."""
         if seed is None:
             return
         is_one = isinstance(seed, int)
@@ -205,7 +204,7 @@ class CompiledVectorEnv(VectorEnv):
 
     @property
     def capsule(self) -> Any:
-        """The capsule "trpo_envs" with the environments, for a compiled rollout."""
+        """The PyCapsule "trpo_envs" of the environments, for a compiled rollout."""
         self._check_open()
         return self.envs_in_c.capsule
 
@@ -218,9 +217,9 @@ class CompiledVectorEnv(VectorEnv):
     def steps_in_c(self) -> bool:
         """Whether a rollout in C has the same rows as one by `step`.
 
-        False under NextStep, which has rows without a step after an episode's end; in a subclass,
-        which may override `step`; if the interpreter runs the environment's functions, which is for
-        debugging; and if observations and actions are rounded differently.
+        False under NextStep, which inserts rows without a step after episodes; for subclasses,
+        which may override `step`; if the interpreter runs the environment's functions (for
+        debugging); and if observations and actions have different precisions.
         """
         actions = self.single_action_space
         is_one_type = not isinstance(actions, spaces.Box) or actions.dtype == self._dtype
@@ -267,7 +266,7 @@ class CompiledVectorEnv(VectorEnv):
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: the library has no `close`, and this is not closed."""
+        """Whether `save` and `load` work: the library has no `close`, and the batch is open."""
         return not self.closed and self.envs_in_c.is_savable
 
     def save(self) -> bytes:
@@ -284,8 +283,8 @@ class CompiledVectorEnv(VectorEnv):
     # -- the end ------------------------------------------------------------------------------
 
     def __del__(self) -> None:
-        """Overrides Gymnasium 1.1 to 1.2.3, which would close the simulations, though arrays that
-        view their memory may outlive this. The memory frees its resources itself.
+        """Does nothing. Gymnasium 1.1 to 1.2.3 would close the simulations, but arrays that view
+        their memory may outlive this object. The memory frees its resources itself.
         """
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -329,13 +328,13 @@ def _action_space(about: dict[str, Any], dtype: Any) -> spaces.Space:
 
 
 def _mask(mask: Any, num_envs: int) -> np.ndarray | None:
-    """A valid reset_mask in Gymnasium's sense: an array of num_envs bools, at least one True."""
+    """Checks a reset_mask as Gymnasium does: an array of num_envs bools, at least one True."""
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
         raise UserTypeError(f"options['reset_mask'] must be an array of bool, got {mask!r}")
     if mask.shape != (num_envs,) or not mask.any():
         raise UserError(
-            f"options['reset_mask'] must have shape ({num_envs},) and a True in it, got {mask}"
+            f"options['reset_mask'] must have shape ({num_envs},) and at least one True, got {mask}"
         )
     return mask

@@ -1,4 +1,4 @@
-"""Environments written in Python: passed as such, or named "my_module.py:name"."""
+"""Environments written in Python: objects, or names such as "my_module.py:name"."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fasttrpo.errors import UserError, UserFileNotFoundError
 
 
 class Definition:
-    """Base class of `NumbaEnvironment`: what a `CompiledVectorEnv` needs to know of one.
+    """Base class of `NumbaEnvironment`, with what `CompiledVectorEnv` uses.
 
-    choices  of each action component; None: actions are real numbers
+    choices  number of choices of each action component; None: actions are real numbers
     """
 
     observation_space: Any
@@ -63,9 +63,8 @@ def _reason(module: ModuleType, name: str, stem: str) -> str:
 
 
 def _module(path: Path) -> ModuleType:
-    """The file's module, run once, with its folder at the end of sys.path.
-
-    So neither it nor the modules next to it shadow a module that others import.
+    """Runs the file once and returns its module. Appends its folder to sys.path, so that neither
+    the file nor its neighbours shadow other modules.
     """
     if not path.is_file():
         raise UserFileNotFoundError(f"there is no file {str(path)!r}")
@@ -74,13 +73,13 @@ def _module(path: Path) -> ModuleType:
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
     is_taken = loaded is not None or _is_elsewhere(path)
-    stem = path.stem.encode("utf-8", "backslashreplace").decode()  # Numba takes no surrogates
+    stem = path.stem.encode("utf-8", "backslashreplace").decode()  # Numba rejects surrogates
     name = f"{stem}_{abs(hash(os.fspath(path)))}" if is_taken else stem
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None  # a file's has one
+    assert spec.loader is not None  # files have a loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -98,7 +97,7 @@ def _is_elsewhere(path: Path) -> bool:
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """The innermost line in the file; only the file if it cannot be parsed."""
+    """The innermost line in the file; only the file's name if it cannot be parsed."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return line_of(str(path), lines[-1] or 0) if lines else path.name

@@ -49,10 +49,10 @@ class Raised(NamedTuple):
         return f"{text} ({self.where})" if self.where else text
 
 
-# Starts the note on an exception from running a user's file; the file and the line follow.
-RAN = "raised as the file was run: "
+# The start of the note on an exception from running a user's file; file and line follow.
+RAN = "raised while running the file: "
 
-# Keyed by the address of the simulation's state, which is unique.
+# By the address of the simulation's state, which is unique.
 _raised: dict[int, Raised] = {}
 
 

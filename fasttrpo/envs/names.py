@@ -13,7 +13,7 @@ RESERVED |= {"reset_mask"}
 
 
 def is_library(env: Any) -> bool:
-    """Whether this names a shared library: a path, or a string with its suffix."""
+    """Whether this names a shared library: a path object, or a string that ends in a suffix."""
     return isinstance(env, os.PathLike) or (isinstance(env, str) and env.endswith(SUFFIXES))
 
 

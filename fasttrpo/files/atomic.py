@@ -31,8 +31,8 @@ class InUseError(UserError):
 def alone_in(folder: Path) -> Iterator[None]:
     """Locks the folder for this process. Raises InUseError if another process has locked it.
 
-    The lock is the system's lock of the folder, which needs no file and ends with the process, even
-    if that is killed. Does nothing where folders have no locks (Windows, some network disks).
+    The lock is the operating system's. It needs no file, and is released when the process ends,
+    even if killed. Does nothing where folders have no locks (Windows, some network disks).
     """
     lock = _locked(folder)
     try:
@@ -64,7 +64,7 @@ def _locked(folder: Path) -> int | None:
 
 
 class SaveError(OSError, UserError):
-    """A file could not be written; the message states the condition of an existing file."""
+    """A file could not be written; the message says whether an existing file is unchanged."""
 
 
 _UNTOUCHED = "; the existing file is unchanged"
@@ -73,14 +73,14 @@ _NOT_SYNCED = "; the new file is in place, but a power failure may still undo th
 
 @contextmanager
 def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
-    """Opens a new file that replaces `path`, keeping its permissions, once it is on the disk.
+    """Opens a new file that replaces `path`, keeping its permissions, once it is on disk.
 
     Until then it has a temporary name in the same folder, so several processes can write to one
     path; the last to finish wins. Temporary files of killed processes are removed. Raises SaveError
     on failure, such as a full disk.
 
-    follow  follow a link, and write to a device or pipe, for paths that the user named. Otherwise a
-            link is replaced, and nothing outside the folder is written
+    follow  follow links, and write to devices and pipes, for paths that the user named. Otherwise
+            a link is replaced, so that nothing outside the folder is written
     """
     target = Path(os.path.realpath(path)) if follow else path
     if follow and os.path.exists(target) and not (target.is_file() or target.is_dir()):
@@ -96,8 +96,8 @@ def replacing(path: Path, follow: bool = False) -> Iterator[BinaryIO]:
             is_replaced = True
         _sync(target.parent)
     except OSError as error:
-        fate = _NOT_SYNCED if is_replaced else _UNTOUCHED if os.path.exists(target) else ""
-        raise _failure(path, error, fate) from error
+        detail = _NOT_SYNCED if is_replaced else _UNTOUCHED if os.path.exists(target) else ""
+        raise _failure(path, error, detail) from error
 
 
 @contextmanager
@@ -111,8 +111,8 @@ def saving(path: Path) -> Iterator[None]:
         raise _failure(path, error) from error
 
 
-def _failure(path: Path, error: OSError, fate: str = "") -> SaveError:
-    return SaveError(error.errno, f"cannot save {path}: {error.strerror or error}{fate}")
+def _failure(path: Path, error: OSError, detail: str = "") -> SaveError:
+    return SaveError(error.errno, f"cannot save {path}: {error.strerror or error}{detail}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -204,7 +204,7 @@ def _sweep(target: Path) -> None:
 
 
 def _remove_if_dead(path: Path) -> None:
-    """Raises OSError if the writer is alive."""
+    """Removes the file unless its writer is alive; raises OSError if it is locked."""
     if not _HAS_LOCKS:
         if time.time() - path.stat().st_mtime > _OLD:
             path.unlink()
@@ -253,9 +253,9 @@ def append(file: Any, path: Path, text: str) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
-        fate = _UNTOUCHED
+        detail = _UNTOUCHED
         try:
             file.truncate(end)
         except OSError:
-            fate = "; its last line may be incomplete"
-        raise _failure(path, error, fate) from error
+            detail = "; its last line may be incomplete"
+        raise _failure(path, error, detail) from error

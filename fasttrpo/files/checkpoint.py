@@ -4,8 +4,8 @@ Members: `header`, a JSON text (format, version, settings, spaces, counts), and 
 agent's `state()` by name, float64 whatever the model's precision. A checkpoint also has members
 `run.*`: the state of the episodes and, if it can be saved, of the environments.
 
-Files may come from anybody. The header is compared with the types and sizes in the arrays' own
-headers before an array is read (`npz`), and loading needs no more memory than the file's contents.
+Files are not trusted. The header is compared with the types and sizes in the arrays' own headers
+before an array is read (`npz`), and loading needs no more memory than the file's contents.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _RUN_DTYPES = {
     "run.environment_over": ("|b1",),
 }
 _COUNT = integer(0, 2**63 - 1)
-# The longest header in characters, and its additional length per number of an observation, whose
-# bounds it contains.
-_LARGEST_HEADER = 2**22
-_LARGEST_BOUNDS = 64
-_LONGEST_REASON = 300
+# The longest header in characters, and what each number of an observation may add, because the
+# header contains its bounds.
+_MAX_HEADER = 2**22
+_MAX_PER_BOUND = 64
+_MAX_REASON = 300
 
 
 class FormatError(UserError):
@@ -64,8 +64,8 @@ class Checkpoint:
     """The contents of a model file: everything needed to act and to continue training.
 
     run            state of `Stream` and `EpisodeStatistics` in a checkpoint; else empty
-    functions      settings that were functions; `settings` has their last values
-    seed_is_given  whether the user chose settings.seed (see `learning.environment_seed`)
+    functions      names of settings that were functions; `settings` has their last values
+    seed_is_given  whether the user chose settings.seed; if not, an SB3 `VecEnv` is not seeded
     """
 
     settings: Settings
@@ -87,7 +87,7 @@ def write(
 
     `path` can also be an open binary file. follow: see `atomic.replacing`.
 
-    Raises ValueError for a state that could not be loaded and for a path without a name, SaveError
+    Raises ValueError for a state that `read` would reject and for a path without a name, SaveError
     if the disk is full or the folder cannot be created. Nothing is written then.
     """
     arrays.state_fields(checkpoint.state, checkpoint.state)
@@ -105,7 +105,7 @@ def write(
     return path
 
 
-def completed(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def complete_state(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The saved state; arrays that an older format lacks are those of a new agent."""
     if saved.format == FORMAT:
         return saved.state
@@ -176,7 +176,7 @@ def _parsed(file: BinaryIO, name: str) -> Checkpoint:
 def _printable(text: str) -> str:
     """The text on one short line, because it may quote a damaged file."""
     text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
 
 
 def _from(archive: Any) -> Checkpoint:
@@ -204,18 +204,18 @@ def _from(archive: Any) -> Checkpoint:
     run = {n.removeprefix(_RUN): loaded[n] for n in loaded if n.startswith(_RUN)}
     saved = replace(described, state=state, run=run)
     stand_in = {name: np.broadcast_to(1.0, size) for name, size in sizes.items()}
-    arrays.state_fields(completed(saved, stand_in), stand_in)
+    arrays.state_fields(complete_state(saved, stand_in), stand_in)
     return saved
 
 
 def _json(archive: Any) -> Any:
     """The header. Raises ValueError if it is larger than `write` can have written."""
     described = archive.header("header", ("<U",))
-    largest = _LARGEST_HEADER
+    largest = _MAX_HEADER
     if "obs_mean" in archive.names:
-        largest += _LARGEST_BOUNDS * archive.header("obs_mean", ("<f8",)).size // 8
+        largest += _MAX_PER_BOUND * archive.header("obs_mean", ("<f8",)).size // 8
     if described.shape != () or described.size > 4 * largest:
-        raise UserError("the header is not a single text, or too long")
+        raise UserError("the header is not a single string, or is too long")
     return json.loads(
         str(archive.array("header", described)),
         parse_constant=_constant,
@@ -224,7 +224,7 @@ def _json(archive: Any) -> Any:
 
 
 def _constant(name: str) -> float:
-    """Bounds may be infinite, but nothing is NaN."""
+    """Accepts infinity, for bounds. Raises ValueError for NaN."""
     if name == "NaN":
         raise UserError("its header has a NaN")
     return float(name)
@@ -311,8 +311,8 @@ def _dtypes(name: str) -> tuple[str, ...]:
 
 
 def _existing(path: Path) -> Path:
-    """`path`, or `path` with the suffix that `write` adds or that Stable-Baselines3 scripts use,
-    which save "model" and load "model.zip", or vice versa.
+    """`path`, or `path` with the suffix that `write` adds or that Stable-Baselines3 scripts expect:
+    they save "model" and load "model.zip", or vice versa.
     """
     others = {"": (SUFFIX, ".zip"), ".zip": (SUFFIX,)}.get(path.suffix, ()) if path.name else ()
     found = next((p for p in (path, *map(path.with_suffix, others)) if p.is_file()), None)

@@ -1,8 +1,8 @@
 """Reads the `.npz` archives that `numpy.savez` writes, and no others.
 
 Files are not trusted. The archive's directory and the arrays' headers are checked before data is
-read: members are uncompressed and do not overlap, and arrays have an expected type and all their
-bytes. So an array never needs more memory than its bytes in the file. Objects are not unpickled.
+read: members are uncompressed and do not overlap, and arrays are complete and have an expected
+type. So an array never needs more memory than its bytes in the file. Objects are not unpickled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-MOST_MEMBERS = 100
+MAX_MEMBERS = 100
 _SUFFIX = ".npy"
 
 # Records of the zip format (APPNOTE.TXT).
@@ -30,21 +30,21 @@ _WIDE = 0xFFFFFFFF  # the number is in the extra field
 _STREAMED = 0x08  # written to a pipe: sizes follow the data
 _CHUNK = 2**20  # bytes read at once
 
-# NumPy's header, version 1.0, and its greatest length here.
+# NumPy's header, version 1.0, and the longest that is accepted.
 _MAGIC = b"\x93NUMPY\x01\x00"
-_LONGEST_HEADER = 1000
+_MAX_HEADER = 1000
 _HEADER = re.compile(
     r"\{'descr': '([^']*)', 'fortran_order': False, 'shape': \(([0-9, ]{0,100})\), \} *\n"
 )
 
 
 class NoArchive(ValueError):
-    """The file is not a zip archive, or truncated."""
+    """The file is not a zip archive, or is truncated."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in the archive, from its local header at `offset` to before `limit`."""
+    """A file in the archive, whose local header is at `offset` and whose data ends by `limit`."""
 
     name: str
     flags: int
@@ -164,8 +164,8 @@ def _directory(file: BinaryIO) -> tuple[int, int, bytes]:
         at, disk, first_disk, here, count, size, start = wide
     if disk or first_disk or here != count or start + size != at:
         raise ValueError("its directory is damaged")
-    if not 0 < count <= MOST_MEMBERS or size > MOST_MEMBERS * 1000:
-        raise ValueError(f"it has {count} members, not 1..{MOST_MEMBERS}")
+    if not 0 < count <= MAX_MEMBERS or size > MAX_MEMBERS * 1000:
+        raise ValueError(f"it has {count} members, not 1..{MAX_MEMBERS}")
     file.seek(start)
     return start, count, _read(file, size)
 
@@ -229,7 +229,7 @@ def _header(file: BinaryIO, member: _Member, dtypes: tuple[str, ...]) -> Header:
     at = _data_of(file, member)
     lead = _read(file, min(len(_MAGIC) + 2, member.size))
     length = int.from_bytes(lead[len(_MAGIC) :], "little")
-    if not lead.startswith(_MAGIC) or length > min(_LONGEST_HEADER, member.size - len(lead)):
+    if not lead.startswith(_MAGIC) or length > min(_MAX_HEADER, member.size - len(lead)):
         raise ValueError("it has no NumPy header of version 1.0")
     text = _read(file, length)
     found = _HEADER.fullmatch(text.decode("latin-1"))

@@ -1,5 +1,5 @@
-"""The names of the files in a run's folder, and reading of its JSON files. A folder may be damaged
-or from somebody else, so every value is checked.
+"""The names of the files in a run's folder, and readers of its JSON files, which check every value:
+the folder may be damaged or from somebody else.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ ERROR = "error.txt"
 # In a folder of several seeds.
 SUMMARY = "summary.json"
 
-LARGEST_JSON = 4 << 20  # bytes; fasttrpo writes a few kilobytes
-DEEPEST = 20
-MOST_SETTINGS = 1000
-LONGEST_NAME = 4096
-LARGEST_COUNT = 2**63 - 1
-MOST_THREADS = 1024
-LARGEST = 1e300
+MAX_JSON = 4 << 20  # bytes; fasttrpo writes a few kilobytes
+MAX_DEPTH = 20
+MAX_SETTINGS = 1000
+MAX_NAME = 4096
+MAX_COUNT = 2**63 - 1
+MAX_THREADS = 1024
+MAX_NUMBER = 1e300
 """The largest finite number: sums and differences of such numbers do not overflow."""
 
 Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
 
 
 class DamagedError(UserError):
-    """A run's file has contents that no run can have written; the message names file and reason."""
+    """A file has contents that no run can have written; the message names file and reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
@@ -59,7 +59,7 @@ def is_there(path: Path) -> bool:
 
 
 def unreadable(path: Path, error: OSError) -> ValueError:
-    """The error for a file that the system does not let us read."""
+    """The error for a file that cannot be read."""
     return UserError(f"{path} cannot be read: {error.strerror or error}")
 
 
@@ -69,19 +69,19 @@ def read_object(path: Path) -> dict[str, Any] | None:
         return None
     try:
         with open(path, "rb") as file:
-            text = file.read(LARGEST_JSON + 1)
+            text = file.read(MAX_JSON + 1)
     except OSError as error:
         raise unreadable(path, error) from error
-    if len(text) > LARGEST_JSON:
-        raise DamagedError(path, f"it has more than {LARGEST_JSON >> 20} MiB")
+    if len(text) > MAX_JSON:
+        raise DamagedError(path, f"it has more than {MAX_JSON >> 20} MiB")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedError(path, str(error)) from error
     if not isinstance(data, dict):
         raise DamagedError(path, "it is not a JSON object")
-    if _is_deeper(data, DEEPEST):
-        raise DamagedError(path, f"it is nested more than {DEEPEST} levels deep")
+    if _is_deeper(data, MAX_DEPTH):
+        raise DamagedError(path, f"it is nested more than {MAX_DEPTH} levels deep")
     return data
 
 
@@ -129,27 +129,27 @@ def _short(value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """A number within `LARGEST`; NaN and infinity can result from training."""
+    """Whether it is a number within `MAX_NUMBER`, or NaN or infinity, which runs can have."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= LARGEST or value in (math.inf, -math.inf) or value != value
+    return abs(value) <= MAX_NUMBER or value in (math.inf, -math.inf) or value != value
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= LARGEST_COUNT
+    return type(value) is int and 0 <= value <= MAX_COUNT
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= MOST_SETTINGS
+    return isinstance(value, dict) and len(value) <= MAX_SETTINGS
 
 
 _COUNT = _is_count, "an integer from 0 to 2^63 - 1"
 _NUMBER = is_number, "a number"
-_TABLE = _is_table, f"an object of at most {MOST_SETTINGS:,} values"
+_TABLE = _is_table, f"an object of at most {MAX_SETTINGS:,} values"
 _CONFIG: Rules = {
     "env_id": (
-        lambda v: isinstance(v, str) and 0 < len(v) <= LONGEST_NAME,
-        f"a text of 1 to {LONGEST_NAME:,} characters",
+        lambda v: isinstance(v, str) and 0 < len(v) <= MAX_NAME,
+        f"a string of 1 to {MAX_NAME:,} characters",
     ),
     "total_timesteps": _COUNT,
     "settings": _TABLE,
@@ -158,10 +158,10 @@ _CONFIG: Rules = {
 }
 _SETTINGS: Rules = {
     "seed": (lambda v: v is None or (type(v) is int and abs(v) < 2**64), "an integer or null"),
-    "policy": (lambda v: isinstance(v, str), "a text"),
+    "policy": (lambda v: isinstance(v, str), "a string"),
     "n_threads": (
-        lambda v: v is None or (type(v) is int and 1 <= v <= MOST_THREADS),
-        f"an integer from 1 to {MOST_THREADS} or null",
+        lambda v: v is None or (type(v) is int and 1 <= v <= MAX_THREADS),
+        f"an integer from 1 to {MAX_THREADS} or null",
     ),
 }
 _EVALUATION: Rules = {

@@ -129,7 +129,7 @@ class Logger:
         self.put(key, value, exclude)
 
     def put(self, key: str, value: Any, exclude: str | Sequence[str] | None = None) -> None:
-        """The same, for values that the iteration's record contains already."""
+        """Like `record`, for values that the iteration's record contains already."""
         self.name_to_value[key] = value
         excluded = (exclude,) if isinstance(exclude, str) else tuple(exclude or ())
         # Stable-Baselines3 treats both as one format; scripts name either.
@@ -138,7 +138,7 @@ class Logger:
     def record_mean(
         self, key: str, value: float | None, exclude: str | Sequence[str] | None = None
     ) -> None:
-        """The same, but `dump` writes the mean of the values since the last one. Ignores None."""
+        """Like `record`, but `dump` writes the mean of the values since the last. Ignores None."""
         if value is None:
             return
         count = self._name_to_count.get(key, 0)
@@ -179,8 +179,8 @@ class Logger:
         return keys
 
     def take_recorded(self) -> dict[str, Any]:
-        """Returns and clears the numbers and strings recorded since the last call, dumped or not,
-        for the iteration's record. Pictures and arrays would make that large.
+        """Returns and clears the values recorded since the last call, dumped or not, for the
+        iteration's record: only numbers and strings, because others would make that large.
         """
         recorded = {key: plain(value) for key, value in self._recorded.items()}
         self._recorded = {}
@@ -228,8 +228,8 @@ class Logger:
 def for_learning(verbose: int, folder: str | None, name: str, resumed: int | None) -> Logger:
     """The logger of one `learn`: prints tables if `verbose`, logs to TensorBoard if given a folder.
 
-    The TensorBoard run is a new folder name_N with the next free N, or the last one if the run
-    continues (from `resumed` steps) and that is not a link, which could lead anywhere.
+    The TensorBoard run is a new folder name_N with the next free N. A run that continues (from
+    `resumed` steps) uses the last one, unless that is a link, which could lead anywhere.
     """
     formats = ["stdout"] if verbose else []
     if folder is None:
@@ -253,7 +253,7 @@ def _runs(folder: Path, name: str) -> list[int]:
 class WrappedLogger(Logger):
     """Passes its values to a Stable-Baselines3 logger that a script created.
 
-    given  that logger, whose formats write the values
+    given  the Stable-Baselines3 logger, whose formats write the values
     """
 
     def __init__(self, given: Any) -> None:
@@ -286,7 +286,7 @@ class WrappedLogger(Logger):
         self.given.close()
 
 
-_THEIRS = ("record", "dump", "log", "set_level", "get_dir", "close")
+_SB3_METHODS = ("record", "dump", "log", "set_level", "get_dir", "close")
 
 
 def as_logger(logger: Any) -> Logger:
@@ -295,7 +295,7 @@ def as_logger(logger: Any) -> Logger:
     """
     if isinstance(logger, Logger):
         return logger
-    if isinstance(logger, type) or not all(hasattr(logger, name) for name in _THEIRS):
+    if isinstance(logger, type) or not all(hasattr(logger, name) for name in _SB3_METHODS):
         raise UserTypeError(
             f"set_logger needs a logger from fasttrpo.configure(...), got {logger!r}"
         )
@@ -324,13 +324,13 @@ _KEYS = {tag: key for key, tag in _TAGS.items()}
 
 
 def key_of(tag: str) -> str:
-    """The record's key of a tag of `log_record`: return_mean for rollout/ep_rew_mean."""
+    """The record's key for a tag that `log_record` writes: return_mean for rollout/ep_rew_mean."""
     group, _, name = tag.rpartition("/")
     return _KEYS.get(tag, name if group in ("rollout", "time", "train") else tag)
 
 
 def log_record(logger: Logger, record: dict[str, Any]) -> None:
-    """Adds an iteration's record to the log, except values that are nan."""
+    """Adds an iteration's record to the log, without nan values."""
     for key, value in record.items():
         if "/" in key or (isinstance(value, float) and value != value):
             continue

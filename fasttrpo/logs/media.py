@@ -40,7 +40,7 @@ class Image:
 
 @dataclass(frozen=True)
 class HParam:
-    """A run's settings, and the tags of the scalars to judge it by (with any values)."""
+    """A run's settings, and the tags of the scalars that measure it; their values are ignored."""
 
     hparam_dict: Mapping[str, Any]
     metric_dict: Mapping[str, float]
@@ -52,7 +52,7 @@ _ATTRIBUTES = {
 
 
 def medium(value: Any) -> str:
-    """The name of its class, fasttrpo's or Stable-Baselines3's; "" for other values."""
+    """The name of the value's class, fasttrpo's or Stable-Baselines3's; "" for other values."""
     for kind in type(value).__mro__:
         attributes = _ATTRIBUTES.get(kind.__name__)
         if attributes and all(hasattr(value, name) for name in attributes):

@@ -10,10 +10,10 @@ import numpy as np
 
 from fasttrpo.errors import UserError
 
-_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's number for them
+_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's colour type
 
 
-def tiled(frames: np.ndarray) -> np.ndarray:
+def tile(frames: np.ndarray) -> np.ndarray:
     """Arranges E pictures (E, height, width, depth) in an approximately square grid."""
     n_rows = math.ceil(math.sqrt(len(frames)))
     n_columns = math.ceil(len(frames) / n_rows)

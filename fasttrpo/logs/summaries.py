@@ -12,14 +12,14 @@ import numpy as np
 from fasttrpo.checks.values import is_real, plain
 from fasttrpo.errors import UserError
 from fasttrpo.logs.media import medium
-from fasttrpo.logs.pictures import as_bytes, png, tiled
+from fasttrpo.logs.pictures import as_bytes, png, tile
 
 N_BINS = 30  # as many as TensorBoard shows
 
 
-def of(tag: str, value: Any) -> list[Any]:
+def convert(tag: str, value: Any) -> list[Any]:
     """The summary's values for one value of the log. Raises ValueError, or an error of the value
-    itself, if it cannot be shown.
+    itself, if TensorBoard cannot show it.
     """
     kind = medium(value)
     if kind:
@@ -118,7 +118,7 @@ def _image(tag: str, value: Any) -> list[Any]:
     array = array.transpose([axes.index(axis) for axis in "NHWC" if axis in axes])
     array = array if "N" in axes else array[None]
     array = array if "C" in axes else array[..., None]
-    return _pictures(tag, tiled(as_bytes(array))[None])
+    return _pictures(tag, tile(as_bytes(array))[None])
 
 
 def _video(tag: str, value: Any) -> list[Any]:
@@ -126,12 +126,12 @@ def _video(tag: str, value: Any) -> list[Any]:
     if array.ndim != 5:
         raise UserError(f"frames must be (N, T, channels, height, width), got {array.shape}")
     frames = as_bytes(array.transpose(1, 0, 3, 4, 2))
-    return _pictures(tag, np.stack([tiled(each) for each in frames]), float(value.fps))
+    return _pictures(tag, np.stack([tile(each) for each in frames]), float(value.fps))
 
 
 def _figure(tag: str, value: Any) -> list[Any]:
     figures = value.figure if isinstance(value.figure, list | tuple) else [value.figure]
-    shown = _pictures(tag, tiled(np.stack([_drawn(each) for each in figures]))[None])
+    shown = _pictures(tag, tile(np.stack([_drawn(each) for each in figures]))[None])
     pyplot = sys.modules.get("matplotlib.pyplot")
     if value.close and pyplot is not None:
         for figure in figures:
@@ -153,7 +153,7 @@ def _drawn(figure: Any) -> np.ndarray:
 
 
 def _settings(tag: str, value: Any) -> list[Any]:
-    """The plugin's values, under its own names instead of the tag."""
+    """The values of the HParams plugin, under its own tags."""
     from tensorboard.plugins.hparams import api_pb2 as api
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams import plugin_data_pb2 as data
@@ -178,7 +178,7 @@ def _settings(tag: str, value: Any) -> list[Any]:
 
 
 def _typed(setting: Any) -> tuple[str, str, Any]:
-    """The field that has it, its type, and it."""
+    """The name of the protobuf field, its type, and the value for it."""
     if isinstance(setting, bool):
         return "bool_value", "DATA_TYPE_BOOL", setting
     if is_real(setting):

@@ -59,7 +59,7 @@ class Rows:
         self._has_header = False
 
     def write(self, values: dict[str, Any], step: int = 0) -> None:
-        """Prints a row, and a header before the first; nothing if no iteration ended."""
+        """Prints a row, with a header before the first; nothing if no iteration ended."""
         if "time/iterations" not in values:
             return
         if not self._has_header:
@@ -74,7 +74,7 @@ class Rows:
 # -- Stable-Baselines3's table ---------------------------------------------------------------------
 
 _INDENT = "   "
-_LONGEST = 36  # longer texts are shortened
+_MAX_TEXT = 36  # longer texts are shortened
 
 
 def box(values: dict[str, Any]) -> str:
@@ -98,7 +98,7 @@ def _as_text(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
 
 
 class Box:
@@ -122,7 +122,7 @@ _STEPS = ("num_timesteps", "time/total_timesteps")  # the column, by key or by t
 
 
 def _with_steps(values: dict[str, Any], step: int) -> dict[str, Any]:
-    """Adds the steps of a callback's own `dump(step)`, which a resumed run needs."""
+    """Adds the steps of a callback's `dump(step)`, which a resumed run needs."""
     known = not step or any(name in values for name in _STEPS)
     return values if known else {**values, _STEPS[1]: step}
 
@@ -136,7 +136,7 @@ def _created(path: Path, text: str) -> Any:
 class TextFile:
     """Base class of files to which entries are appended.
 
-    resumed  steps of a run that continues: earlier entries are kept; 0: none
+    resumed  steps of a run that continues, whose earlier entries are kept; 0: a new file
     """
 
     entry: re.Pattern
@@ -150,7 +150,7 @@ class TextFile:
         self._file = _created(path, self._kept(text, resumed))
 
     def _kept(self, text: str, steps: int) -> str:
-        """The text without incomplete entries, and without later ones, which will be repeated."""
+        """The text without incomplete entries, and without later ones, which will be rewritten."""
         end = 0
         for found in self.entry.finditer(text):
             if self.steps(found[0]) > steps:
@@ -219,12 +219,12 @@ def _for_json(value: Any) -> Any:
 
 
 class ProgressFile:
-    """A CSV file with one line per record. New keys add columns, which are empty in earlier lines;
-    so are the columns of keys that a record lacks.
+    """A CSV file with one line per record. New keys add columns. A record's cell is empty for a key
+    that it lacks.
 
     `write` flushes each line, so that a running or killed run can be read.
 
-    resumed  steps of a run that continues: earlier lines are kept; 0: none
+    resumed  steps of a run that continues, whose earlier lines are kept; 0: a new file
     """
 
     def __init__(self, path: str | os.PathLike, resumed: int = 0) -> None:
@@ -295,7 +295,7 @@ def _parsed(lines: list[str]) -> list[list[str]]:
 
 
 def _steps_in(cell: str) -> float:
-    """The steps, which a callback may have recorded as 1e3; 0 for an empty cell."""
+    """The steps as a number (a callback can record 1e3); 0 for an empty cell."""
     try:
         return float(cell or 0)
     except ValueError:  # not written by this class
@@ -356,7 +356,7 @@ class TensorBoard:
         from fasttrpo.logs import summaries
 
         try:
-            return summaries.of(tag, value)
+            return summaries.convert(tag, value)
         except Exception as error:
             if tag not in self._warned:
                 self._warned.add(tag)

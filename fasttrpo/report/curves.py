@@ -29,7 +29,7 @@ class Average:
     """A group's curve over `x` (G,): mean, interquartile mean and band (`statistics.band`: the 95 %
     interval, or the range of few seeds; None for a single run). `curves` are those of its runs.
 
-    stopped  the unfinished run at whose end the average ends although others continue, or None
+    stopped  the unfinished run that ends the average although other runs are longer, or None
     """
 
     x: np.ndarray
@@ -71,14 +71,14 @@ def average(group: Group, column: str, x: str = "steps") -> Average | None:
     """The group's curve, or None if no run has a value.
 
     Runs have records at different x, so each is interpolated linearly on a common grid, which
-    starts where all have a value. A finished run keeps its last value, as its policy does not
-    change. How an interrupted, failed or running run continues is unknown, so the average ends at
-    the first end of such a run, and every point averages all runs. Runs without values are ignored.
+    starts where all have a value. A finished run keeps its last value, as its policy no longer
+    changes. How an interrupted, failed or running run continues is unknown, so the average ends
+    where the first of them ends, and every point averages all runs. Ignores runs without values.
     """
     key = column, x
-    if key not in group.kept:
-        group.kept[key] = _average(group, column, x)
-    return group.kept[key]
+    if key not in group.cache:
+        group.cache[key] = _average(group, column, x)
+    return group.cache[key]
 
 
 def _average(group: Group, column: str, x: str) -> Average | None:
@@ -104,8 +104,8 @@ def _average(group: Group, column: str, x: str) -> Average | None:
 
 
 def _is_final(run: Run, most: int) -> bool:
-    """Whether the run has ended. If config.json lacks the total steps, it has ended if no other run
-    is longer; `most` are the steps of the longest.
+    """Whether the run has ended. If config.json lacks the total steps, it has ended if it has
+    `most` steps, as many as the longest run.
     """
     is_done = run.is_done if "total_timesteps" in run.config else run.steps >= most
     return is_done or bool(run.ended and not run.error)
@@ -130,7 +130,7 @@ class Binned(NamedTuple):
     high: np.ndarray
 
 
-def binned(group: Group, column: str, bins: int = BINS) -> Binned | None:
+def bin_column(group: Group, column: str, bins: int = BINS) -> Binned | None:
     """The group's column in at most `bins` equal bins of steps; None if it has no values."""
     curves = [c for c in (curve(run, column) for run in group.runs) if len(c.x)]
     if not curves:

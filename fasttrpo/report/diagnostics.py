@@ -1,6 +1,4 @@
-"""Charts of the trust region, the critic and the time: which columns they draw, and how to read
-them.
-"""
+"""Charts of the trust region, the critic and the time: their columns, and how to read them."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fasttrpo.report.curves import axis, binned
+from fasttrpo.report.curves import axis, bin_column
 from fasttrpo.report.markup import Markup
 from fasttrpo.report.runs import Group
 from fasttrpo.report.svg import Line, bars, line_chart
@@ -57,15 +55,15 @@ STEP = (
     Diagnostic(
         "Trials of the line search",
         (("line_search_steps", "trials", "line"),),
-        "One trial: the full step was taken. More: it was shortened until KL and gain were "
-        "acceptable. A tick at the top marks a rejected step, which left the policy unchanged.",
+        "One trial means that the full step was taken; with more, it was shortened until KL and "
+        "gain were acceptable. A tick at the top marks a rejected step: the policy did not change.",
         marks_rejections=True,
     ),
     Diagnostic(
         "Length of the step",
         (("step_norm", "step", "line"),),
-        "How far the parameters moved. Steps are long where the policy depends little on them, "
-        "because only the KL is limited.",
+        "How far the parameters moved. Only the KL is limited, so steps are long where the policy "
+        "depends little on the parameters.",
         log=True,
     ),
 )
@@ -73,28 +71,28 @@ SYSTEM = (
     Diagnostic(
         "Conjugate gradient iterations",
         (("cg_steps", "iterations", "line"),),
-        "Fisher-vector products spent on the step's direction. A constant line is the limit that "
-        "was set; below it, the direction was found early.",
+        "Fisher-vector products per update. The line is constant if each solve reaches the limit, "
+        "cg_max_steps; lower values mean early convergence.",
     ),
     Diagnostic(
         "Residual of the direction",
         (("cg_residual", "residual", "line"),),
-        "The relative error left in the linear system: 0.1 means that 90 % is solved. "
+        "The last residual of the linear system relative to the first: 0 is an exact solution. "
         "Near 1, more iterations would change the direction.",
         log=True,
     ),
     Diagnostic(
         "Curvature along the direction",
         (("curvature", "x'Hx", "line"),),
-        "How fast the KL grows along the natural gradient, including damping: it measures the "
-        "gradient by its effect on the policy, and falls as learning converges.",
+        "How fast the KL grows along the natural gradient, including damping. It measures the "
+        "gradient by its effect on the policy and falls as learning converges.",
         log=True,
     ),
     Diagnostic(
         "Norm of the gradient",
         (("grad_norm", "gradient", "line"),),
-        "The norm of the surrogate's gradient with respect to the parameters. It need not fall; "
-        "only its ratio to the batch's noise matters.",
+        "The norm of the surrogate's gradient with respect to the parameters. It need not fall: "
+        "only its size relative to the batch's noise matters.",
         log=True,
     ),
     Diagnostic(
@@ -110,7 +108,7 @@ POLICY = (
         "Entropy",
         (("entropy", "entropy", "line"),),
         "How random the actions are, in nats. It falls as the policy becomes more certain; an "
-        "early drop to the minimum means that it stopped exploring.",
+        "early drop to the minimum means that the policy stopped exploring.",
     ),
     Diagnostic(
         "Standard deviation of actions",
@@ -121,15 +119,15 @@ POLICY = (
     Diagnostic(
         "Explained variance of the critic",
         (("explained_variance", "explained", "line"),),
-        "1: the critic predicts the returns exactly; 0: no better than their mean; below 0: "
-        "worse. A better critic makes the gradient less noisy.",
+        "1 means that the critic predicts the returns exactly, 0 that it is no better than their "
+        "mean, below 0 that it is worse. A better critic makes the gradient less noisy.",
         within=(-1.0, 1.0),
     ),
     Diagnostic(
         "Loss of the critic",
         (("value_loss", "after the fit", "line"), ("value_loss_before", "before", "dashed")),
         "Mean squared error of the values on each batch, before (dashed) and after the fit. It "
-        "can grow with the returns, as their scale grows.",
+        "can grow while learning succeeds, because the returns grow.",
         log=True,
     ),
     Diagnostic(
@@ -142,7 +140,7 @@ SPEED = Diagnostic(
     "Speed",
     (("steps_per_second", "steps/s", "line"),),
     "Environment steps per second of wall-clock time, including updates. Other programs on the "
-    "machine cause dips.",
+    "machine can cause dips.",
 )
 
 STAGES = ("collect", "advantages", "gradient", "solve", "line_search", "critic")
@@ -155,7 +153,7 @@ REASONS = {
     "zero gradient": "no step: zero gradient",
     "no curvature": "no step: no curvature",
 }
-# By the outcome's number, for records without a reason.
+# Outcome -> reason, for records without one.
 _OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
 
 
@@ -163,7 +161,7 @@ _OUTCOMES = {1: "rejected", 2: "zero gradient", 3: "no curvature"}
 
 
 def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
-    """The chart; None if no group has its first column, or if the damping is constant."""
+    """The chart; None if no group has its first column, or for a constant damping."""
     first = diagnostic.columns[0][0]
     if not any(group.has(first) for group in groups) or not _is_informative(first, groups):
         return None
@@ -189,7 +187,7 @@ def _is_informative(column: str, groups: Sequence[Group]) -> bool:
 def _lines(diagnostic: Diagnostic, group: Group, i: int, several: bool) -> list[Line]:
     lines = []
     for column, what, style in diagnostic.columns:
-        found = binned(group, column)
+        found = bin_column(group, column)
         if found is None:
             continue
         name = f"{group.name}, {what}" if several else what
@@ -229,7 +227,7 @@ def _reason(word: str, outcome: float) -> str:
 def seconds(group: Group) -> dict[str, float]:
     """Mean seconds per iteration and stage over all runs; {} if older records lack them.
 
-    "other" is the remaining time, such as that of logging and callbacks.
+    "other" is the remaining time: logging, callbacks and so on.
     """
     mean = {}
     for stage in STAGES:
@@ -237,8 +235,8 @@ def seconds(group: Group) -> dict[str, float]:
         found = found[found >= 0]
         if len(found):
             mean[stage.replace("_", " ")] = float(found.mean())
-    whole = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]
-    measured = finite(np.concatenate(whole))
+    totals = [np.diff(axis(run, "seconds"), prepend=0.0) for run in group.runs]
+    measured = finite(np.concatenate(totals))
     if not mean or not len(measured):
         return mean
     rest = float(measured.mean()) - sum(mean.values())
@@ -251,7 +249,7 @@ def finite(values: np.ndarray) -> np.ndarray:
 
 
 def share_bars(groups: Sequence[Group]) -> tuple[Markup, list[str]]:
-    """Bars of the updates' outcomes, and the names for their legend."""
+    """Bars of the updates' outcomes, and the legend's names."""
     rows = [(group.name if len(groups) > 1 else "", reasons(group)) for group in groups]
     used = [reason for reason in REASONS if any(reason in counts for _, counts in rows)]
     filled = [(n, [(REASONS[r], float(counts.get(r, 0))) for r in used]) for n, counts in rows]

@@ -1,4 +1,4 @@
-"""The report: a self-contained HTML page, built from `markup`'s elements, which escape all text."""
+"""The report: a self-contained HTML page. `markup` builds its elements and escapes all text."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fasttrpo.report.remarks import remarks
 from fasttrpo.report.runs import Group, Run
 from fasttrpo.report.statistics import (
     CONFIDENCE,
-    FEWEST,
+    MIN_SEEDS,
     N_RESAMPLES,
     band_name,
     centre_name,
 )
 from fasttrpo.report.svg import Line, line_chart
-from fasttrpo.report.words import count, counted, duration, listed, median, number
+from fasttrpo.report.words import count, duration, join_words, median, number, pluralize
 
 SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
 
 def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
-    """The HTML of the page. left_out: remarks on runs that could not be read."""
-    title = listed(list(dict.fromkeys(group.env_id for group in groups)))
-    footer = f"Written by fasttrpo {__version__} from {counted(_n_runs(groups), 'run')}."
+    """The page's HTML. left_out: why runs could not be read."""
+    title = join_words(list(dict.fromkeys(group.env_id for group in groups)))
+    footer = f"Written by fasttrpo {__version__} from {pluralize(_n_runs(groups), 'run')}."
     body = [
         element("h1", title),
         *(element("p", sentence(group), class_="lead") for group in groups),
@@ -76,7 +76,7 @@ def sentence(group: Group) -> str:
     """A summary of what was trained, with the result."""
     n, steps = len(group.runs), _steps(group.runs)
     name = group.name if group.env_id in group.name else f"{group.env_id} with {group.name}"
-    text = f"{name}: {counted(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
+    text = f"{name}: {pluralize(n, 'seed')} of TRPO, {steps} steps{' each' if n > 1 else ''}. "
     found = average(group, "return_mean")
     if found is None:
         return text + "No episode has ended yet."
@@ -158,7 +158,9 @@ def _curve_card(groups: Sequence[Group], x: str) -> Markup:
     if not shown:
         return _titled(title, element("p", "No episode has ended yet.", class_="soft"))
     lines = [line for i, group, a in shown for line in _curve_lines(i, group, a)]
-    keys = [(f"{g.label} ({counted(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown]
+    keys = [
+        (f"{g.label} ({pluralize(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown
+    ]
     charts = (
         element("div", line_chart(lines, *size, f"return over {x}"), class_=kind)
         for kind, size in SIZES.items()
@@ -191,14 +193,14 @@ def _how_bands(averages: Sequence[Average]) -> str:
     if not sizes:
         return ""
     text = f"Bold: {centre_name(sizes)} of the seeds; faint: each seed. "
-    if max(sizes) >= FEWEST:
+    if max(sizes) >= MIN_SEEDS:
         text += (
             f"Dotted: their mean. Band: {CONFIDENCE:.0%} pointwise confidence interval of the "
             f"interquartile mean from {N_RESAMPLES:,} bootstrap resamples of the seeds (Agarwal et "
             "al. 2021). "
         )
-    if min(sizes) < FEWEST:
-        of = f" of fewer than {FEWEST} seeds" if max(sizes) >= FEWEST else ""
+    if min(sizes) < MIN_SEEDS:
+        of = f" of fewer than {MIN_SEEDS} seeds" if max(sizes) >= MIN_SEEDS else ""
         text += f"Band{of}: the pointwise range of the seeds. "
     return text + (
         "A finished seed keeps its last value; an average ends where an unfinished seed stopped."
@@ -296,8 +298,8 @@ def _share_card(groups: Sequence[Group]) -> Markup | None:
         return None
     drawn, names = diagnostics.share_bars(groups)
     reading = (
-        "The outcomes of the updates. A few rejections are normal; many mean that full steps are "
-        "too long, or that the batches are too small."
+        "Outcomes of the updates. A few rejections are normal; many mean that full steps are too "
+        "long or the batches too small."
     )
     return _titled("Steps taken and rejected", drawn, _squares(names), _reading(reading))
 
@@ -313,7 +315,7 @@ def _stages(groups: Sequence[Group]) -> Markup | None:
     if spent is None:
         return None
     drawn, names = spent
-    reading = "The mean time of an iteration's stages over iterations and seeds."
+    reading = "Time per iteration, the mean over iterations and seeds."
     return _titled("Time by stage", drawn, _squares(names), _reading(reading))
 
 
@@ -329,7 +331,7 @@ def _wall_clock(groups: Sequence[Group]) -> Markup | None:
         return None
     size = diagnostics.WIDTH, diagnostics.HEIGHT
     chart = line_chart(lines, *size, "return over seconds", unit="second")
-    reading = "The learning curve over training time, without evaluations."
+    reading = "The learning curves over training time, which does not include the final evaluation."
     return _titled("Return over wall-clock seconds", chart, _reading(reading))
 
 
@@ -338,11 +340,11 @@ def _wall_clock(groups: Sequence[Group]) -> Markup | None:
 
 def _tables(groups: Sequence[Group]) -> list[Markup]:
     sections = (
-        ("Evaluation", "Full episodes of the trained policy.", tables.evaluation_table(groups)),
+        ("Evaluation", "Complete episodes of the trained policy.", tables.evaluation_table(groups)),
         ("Runs", "", tables.runs_table(groups)),
         (
             "Settings",
-            "The marked rows at the top differ from the library's defaults.",
+            "The marked rows at the top differ from fasttrpo's defaults.",
             tables.settings_table(groups),
         ),
         ("Versions and machine", "", tables.machine_table(groups)),

@@ -13,13 +13,13 @@ from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.palette import colour
 from fasttrpo.report.runs import Group
-from fasttrpo.report.statistics import CONFIDENCE, FEWEST, N_RESAMPLES, centre_name
-from fasttrpo.report.thinning import kept
-from fasttrpo.report.words import count, counted, cut
+from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
+from fasttrpo.report.thinning import visible
+from fasttrpo.report.words import count, pluralize, shorten
 
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches
-MOST_BESIDE = 3
+MAX_COLUMNS = 3
 PIXELS = 900  # approximate width of a panel
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # when colours repeat
 LABELS = {
@@ -41,9 +41,9 @@ def plot(
     y     a column of progress.csv
     x     "steps" or "seconds"
 
-    A curve is the interquartile mean over seeds (bold) with its 95 % band, or the range of fewer
-    than five seeds; their mean (dotted) and the seeds themselves (faint). Raises ImportError if
-    matplotlib is missing and ValueError if no run has a value.
+    A curve shows the interquartile mean over seeds (bold) with its 95 % band (of fewer than five
+    seeds, their range), their mean (dotted) and each seed (faint). Raises ImportError if matplotlib
+    is missing, ValueError if no run has a value.
     """
     if x not in AXES:
         raise UserError(unknown("axis", x, AXES))
@@ -52,10 +52,10 @@ def plot(
     if not any(found for _, found in averages):
         raise UserError(f"no run has a finite value of {y} yet")
     environments = list(dict.fromkeys(group.env_id for group in groups))
-    beside = min(len(environments), MOST_BESIDE)
-    below = -(-len(environments) // beside)
-    figure = figure_of(figsize=(PANEL[0] * beside, PANEL[1] * below + 0.25), layout="constrained")
-    axes = np.ravel(figure.subplots(below, beside, squeeze=False))
+    columns = min(len(environments), MAX_COLUMNS)
+    rows = -(-len(environments) // columns)
+    figure = figure_of(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.25), layout="constrained")
+    axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
     for ax, env_id in zip(axes, environments, strict=False):
         _panel(ax, env_id, [pair for pair in averages if pair[0].env_id == env_id], y, x)
     for ax in axes[len(environments) :]:
@@ -77,9 +77,9 @@ def _matplotlib() -> Any:
 
 def _how(sizes: Sequence[int]) -> str:
     """The caption, for groups of these sizes."""
-    bands = [f"the seeds' range{' (below five seeds)' if max(sizes) >= FEWEST else ''}"]
-    bands = bands if min(sizes) < FEWEST else []
-    if max(sizes) >= FEWEST:
+    bands = [f"the seeds' range{' (below five seeds)' if max(sizes) >= MIN_SEEDS else ''}"]
+    bands = bands if min(sizes) < MIN_SEEDS else []
+    if max(sizes) >= MIN_SEEDS:
         bands.append(f"{CONFIDENCE:.0%} of {N_RESAMPLES:,} bootstrap resamples of seeds")
     centre = f"bold: {centre_name(sizes)} of the seeds; dotted: mean"
     return f"{centre}; band: {', else '.join(bands)}"
@@ -87,7 +87,7 @@ def _how(sizes: Sequence[int]) -> str:
 
 def _plain(name: str) -> str:
     """The text, escaped: matplotlib reads text between dollar signs as a formula."""
-    return readable(cut(name)).replace("$", r"\$")
+    return readable(shorten(name)).replace("$", r"\$")
 
 
 def _panel(
@@ -115,7 +115,7 @@ def _panel(
 def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
     """One group's curve, band and seeds."""
     ink, several = colour(i), len(found.curves) > 1
-    label = f"{_plain(group.label)} ({counted(len(found.curves), 'seed')})"
+    label = f"{_plain(group.label)} ({pluralize(len(found.curves), 'seed')})"
     style = dict(color=ink, linestyle=DASHES[i // 6 % len(DASHES)], solid_capstyle="round")
     marker = dict(marker="o", markersize=4) if len(found.x) == 1 else {}
     if several:
@@ -128,5 +128,5 @@ def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points that are visible at the picture's resolution."""
-    keep = kept(x, (y,), PIXELS)
+    keep = visible(x, (y,), PIXELS)
     return x[keep], y[keep]

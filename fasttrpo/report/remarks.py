@@ -16,7 +16,7 @@ from fasttrpo.files.run_folder import is_number
 from fasttrpo.report.curves import average
 from fasttrpo.report.diagnostics import REASONS, reasons, seconds
 from fasttrpo.report.runs import Group
-from fasttrpo.report.words import counted, listed, number, percent
+from fasttrpo.report.words import join_words, number, percent, pluralize
 
 LEVELS = ("warning", "note", "good")
 
@@ -37,7 +37,7 @@ def remarks(group: Group) -> list[Remark]:
 
 
 def _all(group: Group, column: str, last: float = 1.0) -> np.ndarray:
-    """The finite values of all runs, from the last share of each."""
+    """The finite values of the last share (0 to 1) of each run."""
     parts = [run.column(column)[-max(1, round(last * run.n_records)) :] for run in group.runs]
     values = np.concatenate(parts)
     return values[np.isfinite(values)]
@@ -60,15 +60,15 @@ def _unfinished(group: Group) -> Iterator[Remark]:
         why = f"ended by {run.ended}" if run.ended else "running or interrupted"
         yield Remark("note", f"{run.name} is at {done}: {why}.")
     if len(short) > 3:
-        yield Remark("note", f"{counted(len(short) - 3, 'more run')} not finished.")
+        yield Remark("note", f"Also unfinished: {pluralize(len(short) - 3, 'more run')}.")
 
 
 def _average_cut_short(group: Group) -> Iterator[Remark]:
     found = average(group, "return_mean")
     if found is not None and found.stopped is not None:
         run = found.stopped
-        text = f"The average ends at step {run.steps:,}, where {run.name} stopped unfinished: "
-        text += f"continue it with train --resume ({run.folder}), or omit it from the report."
+        text = f"The average ends at step {run.steps:,}, where {run.name} stopped: finish it with "
+        text += f"train --resume ({run.folder}), or omit it from the report."
         yield Remark("note", text)
 
 
@@ -77,8 +77,8 @@ def _repeated(group: Group) -> Iterator[Remark]:
     twice = [str(seed) for seed, n in seeds.items() if n > 1]
     if twice:
         seeds_occur = "Seed {} occurs" if len(twice) == 1 else "Seeds {} occur"
-        text = f"{seeds_occur.format(listed(twice))} more than once: "
-        text += "such runs are copies, not independent."
+        text = f"{seeds_occur.format(join_words(twice))} more than once: "
+        text += "these runs are copies, not independent."
         yield Remark("warning", text)
 
 
@@ -87,7 +87,7 @@ def _mixed(group: Group) -> Iterator[Remark]:
     for key in ("version", "backend", "instruction set"):
         values = sorted({str(system[key]) for system in systems if key in system})
         if len(values) > 1:
-            yield Remark("note", f"The runs differ in their {key}: {listed(values)}.")
+            yield Remark("note", f"The runs differ in their {key}: {join_words(values)}.")
 
 
 def _nothing_finite(group: Group) -> Iterator[Remark]:
@@ -95,7 +95,7 @@ def _nothing_finite(group: Group) -> Iterator[Remark]:
         yield Remark("note", "No episode has ended yet, so there is no return.")
     for column in ("kl", "entropy", "value_loss"):
         if any(np.isinf(run.column(column)).any() for run in group.runs):
-            yield Remark("warning", f"{column} was infinite at times.")
+            yield Remark("warning", f"{column} was infinite in some iterations.")
 
 
 # -- returns --------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _progress(group: Group) -> Iterator[Remark]:
     y = found.iqm
     span, last = float(y.max() - y.min()), float(y[-1])
     if span <= 1e-9 * max(1.0, abs(last)):
-        yield Remark("warning", f"The return never changed: it is {number(last)} throughout.")
+        yield Remark("warning", f"The return never changed: it is always {number(last)}.")
         return
     late = last - float(y[int(0.8 * len(y))])
     if last < y.max() - 0.25 * span:
@@ -152,9 +152,9 @@ def _rejections(group: Group) -> Iterator[Remark]:
     why = [f"{n} {_short(reason)}" for reason, n in counts.items() if reason != "taken"]
     share = (total - taken) / total
     text = f"{percent(share)} of the updates took no step ({total - taken} of {total}: "
-    text += f"{listed(why)})."
+    text += f"{join_words(why)})."
     if share > 0.1 and counts.get("kl", 0) > (total - taken) / 2:
-        text += " A larger cg_damping or more conjugate gradient steps improve the model."
+        text += " A larger cg_damping or more conjugate gradient steps may help."
     if share > 0.1 and counts.get("improvement", 0) > (total - taken) / 2:
         text += " The gradient is mostly noise: more steps per iteration may help."
     yield Remark("warning" if share > 0.1 else "note", text)
@@ -201,7 +201,7 @@ def _line_search(group: Group) -> Iterator[Remark]:
 def _direction(group: Group) -> Iterator[Remark]:
     residual = _all(group, "cg_residual")
     if len(residual) and np.median(residual) > 0.3:
-        text = "The conjugate gradient method leaves a residual of "
+        text = "Conjugate gradient leaves a relative residual of "
         text += f"{percent(float(np.median(residual)))}: a larger cg_max_steps would change the "
         yield Remark("note", text + "direction.")
 
@@ -242,7 +242,8 @@ def _time(group: Group) -> Iterator[Remark]:
     if total > 0:
         stage = max(spent, key=lambda name: spent[name])
         share = percent(spent[stage] / total)
-        yield Remark("note", f"Most time is spent on {_STAGES.get(stage, stage)} ({share}).")
+        text = f"The largest share of the time, {share}, is spent on {_STAGES.get(stage, stage)}."
+        yield Remark("note", text)
 
 
 _STAGES = {
@@ -251,7 +252,7 @@ _STAGES = {
     "line search": "the line search",
     "critic": "fitting the critic",
     "gradient": "the gradient",
-    "other": "neither collecting nor updating, but callbacks and logs",
+    "other": "callbacks, logs and other work outside the stages",
 }
 _RULES = (
     _nothing_finite,

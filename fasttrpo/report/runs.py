@@ -19,7 +19,7 @@ from fasttrpo.files.run_folder import (
     ERROR,
     EVALUATION,
     EVALUATIONS,
-    LARGEST_COUNT,
+    MAX_COUNT,
     PROGRESS,
     DamagedError,
     is_there,
@@ -29,19 +29,19 @@ from fasttrpo.files.run_folder import (
 )
 from fasttrpo.logs.logger import key_of
 from fasttrpo.report.columns import is_text, read_csv
-from fasttrpo.report.words import cut
+from fasttrpo.report.words import shorten
 
 # Settings that do not affect a run's numbers, or only distinguish runs of a group.
 _NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
 _BY_TAG = "time/iterations"
-MOST_NAMED = 3
+MAX_NAMED = 3
 _TRACEBACK = 1 << 16  # bytes of error.txt's end that are read
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run folder. All contents are checked when read: steps are finite and never decrease,
+    """The contents of a run folder, checked when read: steps are finite and never decrease,
     settings are objects, and so on.
 
     config       config.json; {} if missing
@@ -113,13 +113,13 @@ class Group:
 
     label  distinguishes it from other groups of its environment
     name   distinguishes it from all other groups
-    kept   cache of averages
+    cache  averages computed so far
     """
 
     label: str
     name: str
     runs: tuple[Run, ...]
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def env_id(self) -> str:
@@ -135,8 +135,8 @@ class Group:
 
 
 def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """Loads the runs in or below the given folders. Returns them, and remarks on those left out
-    because they have no record yet or are damaged.
+    """Loads the runs in or below the given folders. Returns them, and the reasons for leaving out
+    others: no record yet, or damage.
 
     Raises FileNotFoundError for a missing folder, and ValueError for a file or if no run is left.
     """
@@ -158,8 +158,8 @@ def load(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
                 why = f"it failed: {run.error}" if run.error else "no iteration has ended yet"
                 left_out.append(f"{folder} has no record yet: {why}")
     if not runs:
-        more = [f"and {len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
-        raise UserError("; ".join([*left_out[:MOST_NAMED], *more]))
+        more = [f"and {len(left_out) - MAX_NAMED:,} more"] if len(left_out) > MAX_NAMED else []
+        raise UserError("; ".join([*left_out[:MAX_NAMED], *more]))
     return runs, left_out
 
 
@@ -172,7 +172,7 @@ def find(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         match = nearest(str(path), [*_within(path.parent), *_within(Path("runs"))])
         hint = f"; did you mean {match!r}?" if match else ""
-        raise UserFileNotFoundError(f"there is no run {cut(str(path))!r}{hint}")
+        raise UserFileNotFoundError(f"there is no run {shorten(str(path))!r}{hint}")
     if os.path.lexists(path / PROGRESS):
         return [path]
     found = {folder for folder in _folders(path) if _looks_like_a_run(folder)}
@@ -240,11 +240,11 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _counted_on(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Makes steps never decrease: where `learn` restarted at zero, counting continues."""
+    """Continues counting where `learn` restarted at zero, so that steps never decrease."""
     if "num_timesteps" not in columns:
         return columns
     steps = columns["num_timesteps"]
-    wrong = np.flatnonzero(~((steps >= 0) & (steps <= LARGEST_COUNT) & (np.floor(steps) == steps)))
+    wrong = np.flatnonzero(~((steps >= 0) & (steps <= MAX_COUNT) & (np.floor(steps) == steps)))
     if len(wrong):
         got = f"{steps[wrong[0]]:g} in record {wrong[0] + 1}"
         raise DamagedError(path, f"num_timesteps must be an integer from 0 to 2^63 - 1, got {got}")
@@ -274,7 +274,7 @@ def _error(path: Path) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     places = [i for i, line in enumerate(lines) if line.startswith((" ", "Traceback"))]
     words = lines[max(places, default=-1) + 1 :] or lines[-1:]
-    return cut(words[0].strip()) if words else ""
+    return shorten(words[0].strip()) if words else ""
 
 
 def check_column(runs: Sequence[Run], name: str) -> None:
@@ -287,9 +287,9 @@ def check_column(runs: Sequence[Run], name: str) -> None:
 # -- grouping -------------------------------------------------------------------------------------
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
+def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups the runs by environment and settings, except the seed and settings that do not affect
-    numbers, in order of their first runs. Names state how the groups differ.
+    numbers, in order of their first runs. Groups are named by how they differ.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -330,7 +330,7 @@ def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
         settings = _differences(group[0], [other[0] for other in peers])
         if len(peers) == 1:
             labels.append(group[0].env_id)
-        elif 0 < len(settings) <= MOST_NAMED:
+        elif 0 < len(settings) <= MAX_NAMED:
             labels.append(", ".join(settings))
         else:
             labels.append(_folder_name(group))
@@ -341,8 +341,8 @@ def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
     """NAME=VALUE of each setting that differs from a peer's, except defaults (None)."""
     own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
     differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
-    named = [k for k in differ if own[k] is not None][: MOST_NAMED + 1]
-    return [cut(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
+    named = [k for k in differ if own[k] is not None][: MAX_NAMED + 1]
+    return [shorten(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

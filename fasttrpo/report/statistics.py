@@ -1,5 +1,5 @@
-"""The performance of a method from a few seeds: interquartile mean and bootstrap interval. Fewer
-than five seeds get their range instead, because their resamples are mostly repetitions.
+"""The performance of a method from a few seeds: interquartile mean and bootstrap interval. For
+fewer than five seeds the range is used, because most resamples would repeat each other.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice". Letters: n runs, G points of a curve.
@@ -13,8 +13,8 @@ import numpy as np
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
-FEWEST = 5
-"""Seeds needed for a bootstrap interval; that of three would be little more than their range."""
+MIN_SEEDS = 5
+"""Seeds needed for a bootstrap interval; with three it would be little more than their range."""
 
 
 def iqm(values: np.ndarray) -> np.ndarray:
@@ -28,21 +28,21 @@ def iqm(values: np.ndarray) -> np.ndarray:
 
 def band(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), (G,) each, of curves (n, G): the bootstrap interval of their interquartile mean,
-    or the range of fewer than `FEWEST` curves.
+    or the range of fewer than `MIN_SEEDS` curves.
     """
-    if len(rows) < FEWEST:
+    if len(rows) < MIN_SEEDS:
         return rows.min(axis=0), rows.max(axis=0)
     return stratified_bootstrap([rows])
 
 
 def band_name(n: int) -> str:
     """The name of the band of n seeds."""
-    return "range of the seeds" if n < FEWEST else f"{CONFIDENCE:.0%} band"
+    return "range of the seeds" if n < MIN_SEEDS else f"{CONFIDENCE:.0%} band"
 
 
 def centre_name(sizes: Sequence[int]) -> str:
     """The name of the central line of groups of these sizes."""
-    if max(sizes) < 4:  # none is excluded
+    if max(sizes) < 4:  # no value is excluded
         return "mean"
     return "interquartile mean" + (" (of fewer than four, mean)" if min(sizes) < 4 else "")
 

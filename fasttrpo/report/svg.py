@@ -16,13 +16,13 @@ import numpy as np
 
 from fasttrpo.checks.printable import readable
 from fasttrpo.report.markup import Markup, element, joined
-from fasttrpo.report.thinning import PER_COLUMN, kept
+from fasttrpo.report.thinning import PER_COLUMN, visible
 from fasttrpo.report.words import count, number
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
 N_COLOURS = 6
-MOST_POINTS = 6000
-"""Of all lines of a chart, and a sixth of that in tooltips; limits the size of the page."""
+MAX_POINTS = 6000
+"""All lines of a chart together have at most as many, tooltips a sixth; limits the page's size."""
 _DECADES = 300  # a logarithmic axis shows 1e-300 to 1e300
 
 
@@ -46,8 +46,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values from low to high to pixels from start to stop, linearly, or linearly in their
-    logarithms to base 10 (low and high are logarithms then).
+    """Maps values from low to high to pixels from start to stop, linearly; if `log`, linearly in
+    their logarithms to base 10 (low and high are logarithms too).
     """
 
     low: float
@@ -117,7 +117,7 @@ def line_chart(
     unit    unit of x in tooltips; steps by default
     """
     lines = [line for line in lines if len(line.x)]
-    columns = max(1, min(width // 2, MOST_POINTS // (PER_COLUMN * len(lines))))
+    columns = max(1, min(width // 2, MAX_POINTS // (PER_COLUMN * len(lines))))
     tips = [_thinned(line, max(1, columns // 6)) for line in lines if line.name]
     lines = [_thinned(line, columns) for line in lines]
     x = _scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
@@ -142,7 +142,7 @@ def line_chart(
 
 def _thinned(line: Line, columns: int) -> Line:
     ys = tuple(v for v in (line.y, line.low, line.high) if v is not None)
-    keep = kept(line.x, ys, columns)
+    keep = visible(line.x, ys, columns)
     low, high = (None if v is None else v[keep] for v in (line.low, line.high))
     return replace(line, x=line.x[keep], y=line.y[keep], low=low, high=high)
 

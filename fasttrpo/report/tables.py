@@ -13,11 +13,11 @@ from fasttrpo.report.curves import axis
 from fasttrpo.report.diagnostics import finite
 from fasttrpo.report.markup import Markup, element
 from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.words import cut, duration, number
+from fasttrpo.report.words import duration, number, shorten
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network
 
-_ALWAYS_OTHER = {"seed", "policy"}  # they have no informative default
+_NO_DEFAULT = {"seed", "policy"}  # settings whose default is not informative
 _DIGITS = "0123456789"
 
 
@@ -104,8 +104,8 @@ def settings_table(groups: Sequence[Group]) -> Markup | None:
     for name in names:
         values = [_setting(group, name) for group in groups]
         defaults = [_default(group, name) for group in groups]
-        rows.append([cut(name), *values, "-" if name in _ALWAYS_OTHER else defaults[0]])
-        marks.append(name not in _ALWAYS_OTHER and values != defaults)
+        rows.append([shorten(name), *values, "-" if name in _NO_DEFAULT else defaults[0]])
+        marks.append(name not in _NO_DEFAULT and values != defaults)
     order = sorted(range(len(rows)), key=lambda i: not marks[i])
     head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
     return table(head, [rows[i] for i in order], [marks[i] for i in order])
@@ -119,17 +119,17 @@ def _default(group: Group, name: str) -> str:
 
 
 def _setting(group: Group, name: str) -> str:
-    """The group's value, or all values if its runs differ, as seeds do."""
+    """The group's value, or the values of its runs if they differ (seeds)."""
     values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
-    return cut(", ".join(values))
+    return shorten(", ".join(values))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return cut(", ".join(f"{k}={_text(v)}" for k, v in value.items()))
+        return shorten(", ".join(f"{k}={_text(v)}" for k, v in value.items()))
     if isinstance(value, list | tuple):
-        return cut(json.dumps(value, default=str))
-    return "-" if value is None else cut(str(value))
+        return shorten(json.dumps(value, default=str))
+    return "-" if value is None else shorten(str(value))
 
 
 def machine_table(groups: Sequence[Group]) -> Markup | None:
@@ -141,5 +141,5 @@ def machine_table(groups: Sequence[Group]) -> Markup | None:
             for name, value in system.items():
                 name = "fasttrpo" if name == "version" else name
                 found.setdefault(str(name), {})[_text(value)] = None
-    rows = [[cut(name), cut(", ".join(values))] for name, values in found.items()]
+    rows = [[shorten(name), shorten(", ".join(values))] for name, values in found.items()]
     return table(["", ""], rows) if rows else None

@@ -12,7 +12,7 @@ import numpy as np
 PER_COLUMN = 4
 
 
-def kept(x: np.ndarray, ys: tuple[np.ndarray, ...], columns: int) -> np.ndarray:
+def visible(x: np.ndarray, ys: tuple[np.ndarray, ...], columns: int) -> np.ndarray:
     """The ascending indices of the points to draw: in each of `columns` equal intervals of x (G,),
     which must not decrease, the first and last point and the minimum and maximum of each of ys
     (G,). All points if there are few enough.

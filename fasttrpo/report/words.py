@@ -6,13 +6,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
-LONGEST = 300  # characters of a text from a run's folder
+MAX_LENGTH = 300  # characters of a text from a run's folder
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def cut(text: str) -> str:
-    """The text, shortened to `LONGEST` characters."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+def shorten(text: str) -> str:
+    """The text, shortened to `MAX_LENGTH` characters."""
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
 
 
 def count(value: float) -> str:
@@ -59,11 +59,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
-def counted(n: int, what: str) -> str:
+def pluralize(n: int, what: str) -> str:
     """ "1 seed", "2 seeds" """
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def listed(items: list[str]) -> str:
+def join_words(items: list[str]) -> str:
     """ "a", "a and b", "a, b and c" """
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else ""

@@ -109,7 +109,7 @@ class Calls(Attributes):
     if not TYPE_CHECKING:  # a type checker would accept every name
 
         def __getattr__(self, name: str) -> Any:
-            if name in _SETTINGS and "_trainer" in vars(self):
+            if name in _SETTINGS:
                 return getattr(self.settings, name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -16,7 +16,7 @@ import numpy as np
 from fasttrpo.checks.imported import imported_class
 from fasttrpo.checks.values import plain
 from fasttrpo.errors import UserError
-from fasttrpo.logs.pictures import tiled
+from fasttrpo.logs.pictures import tile
 from fasttrpo.spaces import batches
 from fasttrpo.stream.seeds import of_env
 from fasttrpo.stream.step import info_of
@@ -176,7 +176,7 @@ class VecEnvView:
         if self.render_mode is None:
             return None
         shown = self.vector_env.render()
-        return tiled(np.stack(shown)) if self.render_mode == "rgb_array" else shown
+        return tile(np.stack(shown)) if self.render_mode == "rgb_array" else shown
 
     @property
     def render_mode(self) -> str | None:

@@ -1,7 +1,7 @@
 """`fasttrpo selftest`: checks that this installation computes correct results on this machine.
 
-Compares every stage with a slow formula, a dense matrix or the portable twin, in seconds, with only
-NumPy. `run` yields the results one by one, `verdict` summarises them.
+Compares every stage with a slow formula, a dense matrix or the portable twin. Takes seconds and
+needs only NumPy. `run` yields the results one by one, `verdict` summarises them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _machine_checks(kinds: tuple[Kind, ...]) -> Iterator[tuple[str, Callable[[],
 
 
 def run(kinds: Sequence[Kind] = KINDS) -> Iterator[Result]:
-    """Runs the checks one after the other. A check that raises has failed."""
+    """Runs the checks in order. A check that raises an exception has failed."""
     for name, check in checks(kinds):
         start = perf_counter()
         try:

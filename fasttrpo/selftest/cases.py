@@ -72,7 +72,7 @@ class Case:
     def __init__(self, kind: Kind, **settings: Any) -> None:
         self.kind, self.settings = kind, kind.settings(**settings)
         draw = np.random.default_rng(len(kind.name))
-        self.agent = shaken(self.settings)
+        self.agent = perturbed_agent(self.settings)
         self.obs, self.mask = draw.normal(size=(N, O)), kind.mask(draw, N)
         self.policy = kind.policy(self.mask)
         self.act, (self.adv, self.ret) = kind.actions(draw, N, self.mask), draw.normal(size=(2, N))
@@ -99,7 +99,9 @@ class Case:
         return formulas.forward(value_theta, (O, *HIDDEN, 1), "tanh", self.obs)[1][..., 0]
 
 
-def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "float64") -> Any:
+def perturbed_agent(
+    settings: AgentSettings, which: str | None = None, dtype: str = "float64"
+) -> Any:
     """An agent of backend `which` (None: the current one) with large random parameters."""
     agent, draw = backend.make_agent(settings, which, dtype), np.random.default_rng(3)
     agent.theta = agent.theta + 0.5 * draw.normal(size=agent.theta.size)
@@ -107,16 +109,16 @@ def shaken(settings: AgentSettings, which: str | None = None, dtype: str = "floa
     return agent
 
 
-class Played(NamedTuple):
-    """An update's record, and the observations and masks before it: T E rows."""
+class Update(NamedTuple):
+    """An update's record, and the observations and masks of its rollout, T E rows each."""
 
     record: dict[str, Any]
     obs: np.ndarray
     mask: np.ndarray | None
 
 
-def played(agent: Any, kind: Kind, settings: AgentSettings, seed: int = 0) -> Played:
-    """An update after T steps in a random environment, whose episodes terminate and truncate."""
+def rollout_and_update(agent: Any, kind: Kind, settings: AgentSettings, seed: int = 0) -> Update:
+    """T steps in a random environment, whose episodes terminate and truncate, and an update."""
     draw, E, steps = np.random.default_rng(seed), settings.n_envs, []
     for _ in range(settings.n_steps):
         obs, next_obs = draw.normal(size=(2, E, O))
@@ -127,4 +129,4 @@ def played(agent: Any, kind: Kind, settings: AgentSettings, seed: int = 0) -> Pl
         steps.append((obs, mask))
     rows, masks = zip(*steps, strict=True)
     mask = np.concatenate(masks) if kind.masked else None
-    return Played(agent.update(), np.concatenate(rows), mask)
+    return Update(agent.update(), np.concatenate(rows), mask)

@@ -1,5 +1,5 @@
-"""Reference implementation of the action distributions in plain NumPy, slow and short: the oracle
-with which the selftest and the tests compare both backends.
+"""Reference implementation of the action distributions in plain NumPy, slow and short. The selftest
+and the tests compare both backends with it.
 
 Letters: N rows, D action components, A network outputs. out (..., N, A) are outputs, log_std
 (..., 1, n) follows the network in theta, n = A or 0; act (N, D). Results have the leading axes of
@@ -100,7 +100,7 @@ class Categorical(Distribution):
     """Component d is one of 0..parts[d]-1, its logits one part of the outputs."""
 
     def sample(self, noise: Array, out: Array, log_std: Array) -> Array:
-        """The first choice whose cumulated probability exceeds the noise."""
+        """The first choice whose cumulative probability exceeds the noise."""
         below = [np.cumsum(np.exp(logs), axis=-1) <= noise[:, [d]] for d, logs in self._each(out)]
         chosen = [np.minimum(each.sum(axis=-1), each.shape[-1] - 1) for each in below]
         return np.stack(chosen, axis=-1) * 1.0
@@ -126,11 +126,11 @@ class Categorical(Distribution):
         return p[:, :, None] * np.eye(len(part)) - p[:, :, None] * p[:, None, :] * together
 
     def log_probabilities(self, out: Array) -> Array:
-        """Of each choice, one part after the other: (..., N, A)."""
+        """Log-probabilities of all choices, the parts concatenated: (..., N, A)."""
         return np.concatenate([logs for _, logs in self._each(out)], axis=-1)
 
     def _each(self, out: Array) -> list[tuple[int, Array]]:
-        """Component, and the logarithms of its choices' probabilities."""
+        """(component, log-probabilities of its choices) of each component."""
         split = np.split(out, np.cumsum(self.parts)[:-1], axis=-1)
         return [(d, z - np.log(np.exp(z).sum(-1, keepdims=True))) for d, z in enumerate(split)]
 

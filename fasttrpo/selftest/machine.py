@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fasttrpo.core import backend
-from fasttrpo.selftest.cases import Kind, played, shaken
+from fasttrpo.selftest.cases import Kind, perturbed_agent, rollout_and_update
 from fasttrpo.selftest.result import UPDATES, Outcome, does_not_apply, error, state_error
 
 VARIABLE = "FASTTRPO_INSTRUCTION_SET"
@@ -104,7 +104,7 @@ def saved_model() -> Outcome:
     for each in (model, loaded):
         each.update(rollout)
     worst = max(error(*acts), state_error(loaded.snapshot().state, model.snapshot().state))
-    return Outcome("the model before: its actions, its next update", worst, 0.0)
+    return Outcome("the original model's actions and next update", worst, 0.0)
 
 
 def _cartpole_rollout() -> Any:
@@ -113,7 +113,7 @@ def _cartpole_rollout() -> Any:
 
     draw, shape = np.random.default_rng(1), (40, 4)
     terminated, truncated = draw.random((2, *shape)) < 0.05
-    truncated[:-1] = False  # so that no final observations are needed
+    truncated[:-1] = False  # no final observations needed
     return Rollout(
         obs=draw.normal(size=(*shape, 4)),
         actions=draw.integers(2, size=shape),
@@ -124,7 +124,7 @@ def _cartpole_rollout() -> Any:
     )
 
 
-# -- what is played -------------------------------------------------------------------------------
+# -- updates --------------------------------------------------------------------------------------
 
 
 def _updated(
@@ -132,9 +132,9 @@ def _updated(
 ) -> dict[str, np.ndarray]:
     """The agent's state after two rollouts and updates."""
     s = kind.settings(n_steps=n_steps, n_envs=4, normalize_observations=True, **settings)
-    agent = shaken(s, which, dtype)
+    agent = perturbed_agent(s, which, dtype)
     for seed in range(2):
-        played(agent, kind, s, seed)
+        rollout_and_update(agent, kind, s, seed)
     return agent.state()
 
 

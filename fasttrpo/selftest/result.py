@@ -21,7 +21,7 @@ UPDATES = {"float64": 1e-9, "float32": 5e-3}  # complete updates by two implemen
 
 
 class Outcome(NamedTuple):
-    """The finding of a check."""
+    """What a check found."""
 
     compared: str
     """what the result was compared with, or why the check does not apply"""
@@ -63,12 +63,12 @@ class Result:
         if not math.isfinite(error):
             return "wrong"
         if tolerance == 0:
-            return "the same bits" if error == 0 else "other bits"
+            return "same bits" if error == 0 else "different bits"
         return f"{error:.1e} {'<=' if error <= tolerance else '> '} {tolerance:.0e}"
 
 
 def error(actual: ArrayLike, expected: ArrayLike) -> float:
-    """max |actual - expected| / max |expected|; infinite for other shapes and infinite values."""
+    """max |actual - expected| / max |expected|; infinite if shapes differ or any is not finite."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if actual.shape != expected.shape or not np.isfinite([actual, expected]).all():
         return math.inf

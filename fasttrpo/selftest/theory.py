@@ -10,7 +10,7 @@ import numpy as np
 
 from fasttrpo import theory
 from fasttrpo.selftest import formulas
-from fasttrpo.selftest.cases import Case, Kind, played, shaken
+from fasttrpo.selftest.cases import Case, Kind, perturbed_agent, rollout_and_update
 from fasttrpo.selftest.result import (
     DIFFERENCES,
     ROUNDING,
@@ -20,12 +20,12 @@ from fasttrpo.selftest.result import (
     error,
 )
 
-# -- of one distribution --------------------------------------------------------------------------
+# -- one distribution -----------------------------------------------------------------------------
 
 
 def densities(case: Case) -> Outcome:
-    """The log-probabilities of sampled actions, and surrogate and KL of a trial."""
-    agent = shaken(case.kind.settings(n_envs=len(case.obs)))
+    """The log-probabilities of sampled actions, and surrogate and KL of trial parameters."""
+    agent = perturbed_agent(case.kind.settings(n_envs=len(case.obs)))
     act, logp, _ = agent.act(case.obs, case.mask)
     trial = case.theta + 0.1 * case.direction
     surr, kl, _ = case.agent.theory.evaluate(trial)
@@ -74,16 +74,16 @@ def conjugate_gradient(kind: Kind) -> Outcome:
 def update(kind: Kind) -> Outcome:
     """A complete update: its KL is that of its step, and within the trust region."""
     s = kind.settings(n_envs=4)
-    agent = shaken(s)
+    agent = perturbed_agent(s)
     before = agent.theta
-    record, obs, mask = played(agent, kind, s)
+    record, obs, mask = rollout_and_update(agent, kind, s)
     taken = record["outcome"] == 0 and record["surr_gain"] > 0 and record["kl"] <= s.target_kl
     expected = kind.policy(mask).kl(before, agent.theta, obs)
     what = "KL of its step by the slow formula; within the trust region"
     return Outcome(what, error(record["kl"], expected) if taken else math.inf, SOLVED)
 
 
-# -- of no distribution in particular -------------------------------------------------------------
+# -- any distribution -----------------------------------------------------------------------------
 
 
 def critic(kind: Kind) -> Outcome:

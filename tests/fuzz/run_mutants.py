@@ -37,7 +37,7 @@ import fasttrpo.report
 from fasttrpo.logs.logger import _TAGS
 from fasttrpo.report.curves import AXES, average
 from fasttrpo.report.page import page
-from fasttrpo.report.runs import grouped, load
+from fasttrpo.report.runs import group_runs, load
 
 REPORT = Path(fasttrpo.report.__file__).parent
 MOST_MEMORY = 256 << 10  # kB, of the whole process
@@ -289,7 +289,7 @@ def check(root):
     runs, left_out = load([root])
     assert any(run.folder.name == "valid" for run in runs)
     assert len(runs) + len(left_out) == 2
-    groups = grouped(runs)
+    groups = group_runs(runs)
     check_page(page(groups, left_out))
     wanted = [(g, column, x) for g in groups for column in ("return_mean", "kl") for x in AXES]
     for found in filter(None, (average(*each) for each in wanted)):

@@ -6,8 +6,8 @@
     env = mujoco.from_model("arm.xml", observation, reward, num_envs=64)        # your own model
 
 The simulations run on the threads of `mujoco.batch.Batch`, outside the GIL. NumPy computes
-observations, rewards and terminations of all simulations at once. With the same seed and actions
-an environment returns the same values as Gymnasium's `SyncVectorEnv` of the task, in each autoreset
+observations, rewards and terminations of all simulations at once. With the same seed and actions,
+an environment returns the same values as Gymnasium's `SyncVectorEnv` of the task in each autoreset
 mode (`tests/test_mujoco_parity.py`). Results do not depend on the number of threads.
 
     batch_env.py    the vector environment: steps, autoresets, seeds, infos
@@ -78,11 +78,11 @@ def make(env_id: str, num_envs: int = 1, **kwargs: Any) -> MujocoVectorEnv:
 
     env_id    one of `IDS`, such as "HalfCheetah-v5"
     num_envs  number of simulations
-    kwargs    the task's own, as in Gymnasium's environment, and those of `MujocoVectorEnv`:
-              n_threads, autoreset_mode, max_episode_steps, render_mode, ...
+    kwargs    those of Gymnasium's environment, and those of `MujocoVectorEnv`: n_threads,
+              autoreset_mode, max_episode_steps, render_mode, ...
 
-    Raises ValueError for an unknown id and TypeError for an unknown keyword, both with the nearest
-    known one; ImportError with the command to run if MuJoCo is missing or too old.
+    Raises ValueError for an unknown id and TypeError for an unknown keyword, both naming the
+    nearest known one; ImportError with the command to run if MuJoCo is missing or too old.
     """
     if env_id not in IDS:
         raise UserError(unknown("MuJoCo environment", env_id, IDS))
@@ -102,7 +102,7 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
 
 
 def missing(env_id: str) -> str | None:
-    """What to install for one of `IDS`, in words; None if nothing is missing."""
+    """What to install for one of `IDS`; None if nothing is missing."""
     if env_id not in IDS:
         return None
     from fasttrpo.envs.mujoco.versions import what_is_missing

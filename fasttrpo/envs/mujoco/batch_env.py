@@ -1,4 +1,4 @@
-"""The vector environment over a batch of MuJoCo simulations and a task."""
+"""`MujocoVectorEnv`: a batch of MuJoCo simulations and a task, as a vector environment."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fasttrpo.envs.mujoco.task import Task
 from fasttrpo.envs.mujoco.versions import require_mujoco
 from fasttrpo.errors import UserError, UserTypeError
 
-# The keyword arguments of the vector environment itself, without those for rendering.
+# The keyword arguments of the vector environment, without those for rendering.
 OWN_ARGUMENTS = ("num_envs", "n_threads", "autoreset_mode", "max_episode_steps")
 _NO_STAGE = 0
 
 
 class UnstableSimulation(RuntimeWarning):
-    """MuJoCo gave up a simulation: its episode is truncated, the others continue."""
+    """MuJoCo reports a simulation as unstable: its episode is truncated, the others continue."""
 
 
 def make_task(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> MujocoVectorEnv:
-    """A `MujocoVectorEnv` for one of Gymnasium's ids. TypeError names the nearest keyword."""
+    """A `MujocoVectorEnv` for one of Gymnasium's ids. Raises TypeError for an unknown keyword."""
     kind = task_class(env_id)
     for name in kwargs:
         known = (*kind.arguments(), *OWN_ARGUMENTS, *Rendering.arguments())
@@ -48,8 +48,8 @@ class MujocoVectorEnv(VectorEnv):
     """`num_envs` simulations of a task's model, as a Gymnasium `VectorEnv`.
 
     task               the model, observations and rewards (`fasttrpo.envs.mujoco.task.Task`)
-    n_threads          threads for the simulations, including the caller's; None: one for each core
-                       that this process may use. Results do not depend on it
+    n_threads          threads for the simulations, including the caller's; None: the number of
+                       cores that this process may use. Results do not depend on it
     autoreset_mode     SAME_STEP, NEXT_STEP or DISABLED, as defined by Gymnasium
     max_episode_steps  steps after which an episode is truncated; None or -1: never
     rendering          arguments of `Rendering`: render_mode, width, height, ...
@@ -57,11 +57,11 @@ class MujocoVectorEnv(VectorEnv):
     Observations are (E, O) float64, actions (E, A), within the actuators' control ranges if they
     have any, and rewards (E,) float64. Every returned array belongs to the caller.
 
-    Each environment has its own random generator: `reset(seed=s)` seeds environment i with s + i, a
-    list gives each a seed, and None continues the generators, as in `SyncVectorEnv`.
+    Each environment has its own random generator, as in `SyncVectorEnv`: `reset(seed=s)` seeds
+    environment i with s + i, a list contains a seed for each, and None continues the generators.
 
     If MuJoCo finds a simulation unstable, or raises an error in it, the episode of that environment
-    ends: truncated, reward 0, the last good observation, infos["unstable"] (under SAME_STEP
+    is truncated, with reward 0, the last valid observation and infos["unstable"] (under SAME_STEP
     infos["final_info"]["unstable"], like all infos of a last step). An `UnstableSimulation` warning
     names the environment and the reason. The others are unaffected.
     """
@@ -98,7 +98,7 @@ class MujocoVectorEnv(VectorEnv):
         self._seeds: list[int | None] = [None] * num_envs
         self._obs: Any = None  # (E, O) once reset
         self._over = np.zeros(num_envs, dtype=bool)
-        self._remembers = False  # whether `load` set what `Task.remember` would
+        self._remembers = False  # whether `load` has set what `Task.remember` sets
         self._warnings = _unstable_warnings(self._batch)
         self._make_spaces()
 
@@ -110,7 +110,7 @@ class MujocoVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-    @property  # type: ignore[misc] # read-only, and one for each, as in SyncVectorEnv
+    @property  # type: ignore[misc] # read-only, and one per environment, as in SyncVectorEnv
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The environments' random generators."""
         return tuple(map(self._stream, range(self.num_envs)))
@@ -154,8 +154,8 @@ class MujocoVectorEnv(VectorEnv):
         """Applies actions (E, A) for `frame_skip` steps of MuJoCo.
 
         Returns observations (E, O), rewards (E,), terminated (E,), truncated (E,), infos.
-        Raises ValueError for actions of another shape; ResetNeeded before `reset`, and in DISABLED
-        mode after an episode's end.
+        Raises ValueError for actions of the wrong shape; ResetNeeded before `reset`, and in
+        DISABLED mode after an episode's end.
         """
         self._check_open()
         actions = self._checked(actions)
@@ -173,12 +173,12 @@ class MujocoVectorEnv(VectorEnv):
         if pause is not None:
             rewards[pause], terminated[pause], truncated[pause] = 0.0, False, False
         self._obs = obs
-        infos = self._turn(values, terminated | truncated, pause)
+        infos = self._autoreset(values, terminated | truncated, pause)
         self._warn(failed)
         return self._obs.copy(), rewards, terminated, truncated, infos
 
     def _advance(self, actions: np.ndarray, pause: np.ndarray | None) -> dict[int, str]:
-        """Steps every simulation except those in `pause` (E,); the reasons of those that fail."""
+        """Steps the simulations not in `pause` (E,); returns why some failed, by index."""
         ids = None if pause is None else np.flatnonzero(~pause)
         if not self._remembers:
             self.task.remember()
@@ -199,7 +199,7 @@ class MujocoVectorEnv(VectorEnv):
         names = ("QPOS", "QVEL", "QACC")
         return {int(env): f"NaN, infinity or a huge value in {names[n]}" for env, n in found}
 
-    def _turn(
+    def _autoreset(
         self, values: dict[str, np.ndarray], done: np.ndarray, pause: np.ndarray | None
     ) -> dict[str, Any]:
         """Ends and starts episodes according to the autoreset mode; returns the infos."""
@@ -217,7 +217,7 @@ class MujocoVectorEnv(VectorEnv):
         return infos
 
     def _restart(self, mask: np.ndarray, obs: np.ndarray, infos: dict[str, Any]) -> None:
-        """Starts episodes where `mask` is True: writes their rows of `obs`, and their infos."""
+        """Starts episodes where `mask` is True; writes their rows of `obs` and `infos`."""
         envs = np.flatnonzero(mask).tolist()
         ids = None if len(envs) == self.num_envs else envs
         self._batch.reset(ids, stage=_NO_STAGE)
@@ -285,7 +285,7 @@ class MujocoVectorEnv(VectorEnv):
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: the task names what it remembers, and this is open."""
+        """Whether `save` and `load` work: the task names what it remembers, and it is open."""
         return not self.closed and saved.is_savable(self.task)
 
     def save(self) -> bytes:
@@ -309,7 +309,7 @@ class MujocoVectorEnv(VectorEnv):
     def load(self, data: bytes) -> np.ndarray:
         """Resumes where `save` was called, and returns the observations there.
 
-        Raises ValueError, with nothing changed, for bytes of other environments.
+        Raises ValueError for bytes of other environments; nothing has changed then.
         """
         self._check_open()
         if not self._remembers:
@@ -329,13 +329,13 @@ class MujocoVectorEnv(VectorEnv):
         return self._over.copy()
 
     def _live_state(self) -> dict[str, np.ndarray]:
-        """The arrays, live, that hold the state of the simulations."""
+        """Live views of the simulations' state."""
         own = {"elapsed": self._elapsed, "obs": self._obs, "over": self._over}
-        theirs = {"state": self._batch.state, "warning": self._batch.warning}
-        return {**own, **theirs, **{n: getattr(self.task, n) for n in self.task.remembered}}
+        batch = {"state": self._batch.state, "warning": self._batch.warning}
+        return {**own, **batch, **{n: getattr(self.task, n) for n in self.task.remembered}}
 
     def render(self) -> tuple[Any, ...] | None:
-        """An image of each simulation, of the kind `render_mode`; None without one."""
+        """An image of each simulation as `render_mode` specifies; None without a mode."""
         self._check_open()
         return self._rendering.frames(self._batch, self.task)
 
@@ -359,7 +359,7 @@ def _batch_for(task: Task, num_envs: int, n_threads: int) -> Any:
 
 
 def _unstable_warnings(batch: Any) -> np.ndarray:
-    """(E, 3), live: how often QPOS, QVEL, QACC were not finite or huge since the last reset."""
+    """(E, 3), live: how often QPOS, QVEL, QACC were infinite, NaN or huge since the reset."""
     kinds = require_mujoco().mjtWarning
     return batch.warning[:, int(kinds.mjWARN_BADQPOS) : int(kinds.mjWARN_BADQACC) + 1, 1]
 
@@ -381,7 +381,7 @@ def _positive(name: str, value: Any) -> int:
     try:
         return integer(1)(name, value)
     except ValueError:
-        raise UserError(f"{name} must be a positive whole number, got {value!r}") from None
+        raise UserError(f"{name} must be a positive integer, got {value!r}") from None
 
 
 def _cores() -> int:

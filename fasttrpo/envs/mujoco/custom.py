@@ -1,7 +1,7 @@
-"""Your own model: an MJCF file and a few functions.
+"""Environments of your own model: an MJCF file and a few functions.
 
-A complete example, a reaching arm. The functions see all E simulations at once through the batch's
-live views: `batch.qpos` is (E, nq), `batch.xpos` (E, nbody, 3), and likewise any field of mjData
+A complete example, a reaching arm. The functions handle all E simulations at once, on live views of
+the batch: `batch.qpos` is (E, nq), `batch.xpos` is (E, nbody, 3), and likewise any field of mjData
 that `mujoco.batch.Batch.bind` accepts. They return new arrays, never views.
 
     import numpy as np
@@ -52,7 +52,7 @@ Draw = Callable[[Any, np.random.Generator], Start]
 
 @dataclass(kw_only=True)
 class FunctionsTask(Task):
-    """A task defined by functions (see the module's docstring), whose results are checked."""
+    """A task defined by functions (see the module's docstring). Checks their results."""
 
     observation: Observe
     reward: Reward
@@ -128,7 +128,7 @@ def from_model(
     contact_forces  whether a function reads cfrc_ext, cfrc_int or cacc
     kwargs          as in `MujocoVectorEnv`: max_episode_steps, n_threads, autoreset_mode, ...
 
-    Raises ValueError if a function returns another shape, ImportError without MuJoCo.
+    Raises ValueError if a function returns the wrong shape, ImportError without MuJoCo.
     """
     from fasttrpo.envs.mujoco.versions import require_mujoco
 

@@ -1,4 +1,4 @@
-"""A batch with up-to-date contact forces after each step, as Gymnasium's tasks have them.
+"""A batch whose contact forces are up to date after each step, as in Gymnasium's tasks.
 
 MuJoCo computes cfrc_ext, cfrc_int and cacc only in `mj_rnePostConstraint`, which Gymnasium calls
 after each `mj_step`. `mujoco.batch.Batch` cannot call it (its cfrc_ext is stale), but MuJoCo's C
@@ -10,8 +10,8 @@ interface to the same batches can, with `mjb_apply` (`mujoco/mjbatch.h`):
 
 Each runs on the batch's threads, outside the GIL. `mjb_apply` also passes the simulation's number
 and an argument, so it calls `mj_rnePostConstraint` through a callback with that signature, compiled
-in fasttrpo.core._envs. The name of the library contains its version, so its symbols are looked up
-when the first such batch is made.
+in fasttrpo.core._envs. The library's file name contains its version, so its symbols are looked up
+when the first such batch is created.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Config(ctypes.Structure):
 # mjfBatchFunc: void (const mjModel *, mjData *, int simulation, void *argument).
 _CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int, c_void_p)
 
-# Function -> its result and arguments (mujoco/mjbatch.h). Invalid arguments must never reach them:
+# Function -> its result and arguments (mujoco/mjbatch.h). Invalid arguments must never be passed:
 # MuJoCo would end the process.
 _SIGNATURES = {
     "mjb_makeBatch": (c_void_p, [c_void_p, c_int, POINTER(_Config), c_char_p, c_int]),
@@ -62,7 +62,7 @@ _SIGNATURES = {
 
 @functools.cache
 def _library() -> Any:
-    """MuJoCo's library, already loaded. Raises ImportError if it has no batches in C."""
+    """MuJoCo's C library. Raises ImportError if it has no batches."""
     mujoco = require_mujoco()
     folder = Path(mujoco.__file__).parent
     names = ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll")
@@ -94,7 +94,7 @@ def forces_stage() -> tuple[Any, Any]:
     return _CALLBACK(RUN_STAGE), ctypes.cast(stage, c_void_p)
 
 
-# The fields that make up the state: views of its rows, which are writable.
+# Fields of mjData that are part of the state; their views are writable.
 _STATE = {
     "time": "mjSTATE_TIME",
     "qpos": "mjSTATE_QPOS",
@@ -108,23 +108,23 @@ _STATE = {
 
 
 class ForcesBatch:
-    """nsim simulations of a model on nthread threads, with a subset of `mujoco.batch.Batch`.
+    """nsim simulations of a model on nthread threads, a subset of `mujoco.batch.Batch`.
 
-    `bind`, `step`, `forward`, `reset`, `error`, `get_data`, `model`, `nsim`, `warning`, `status`,
-    and fields as attributes, work as there. If a simulation fails, `step` raises
+    `bind`, `step`, `forward`, `reset`, `error`, `get_data`, `model`, `nsim`, `warning`, `status`
+    and fields as attributes work as they do there. If a simulation fails, `step` raises
     `mujoco.batch.SimulationError` after all others have been stepped.
     """
 
     def __init__(self, model: Any, nsim: int, nthread: int) -> None:
         self._mujoco, self._lib = require_mujoco(), _library()
         self.model, self.nsim, self.nthread = model, nsim, nthread
-        self._batch = _made(self._lib, model, nsim, nthread)
-        # The views below hold a reference to it: the batch is freed after the last of them.
+        self._batch = _make_batch(self._lib, model, nsim, nthread)
+        # The views below refer to it, so the batch is freed after the last of them.
         self._owner = _Owner()
         weakref.finalize(self._owner, self._lib.mjb_deleteBatch, self._batch)
         self._template = self._mujoco.MjData(model)
         size, address = self._lib.mjb_nstate(self._batch), self._lib.mjb_state(self._batch)
-        number = self._template.qpos.dtype  # float64, but in MuJoCo's single-precision builds
+        number = self._template.qpos.dtype  # float64 except in single-precision builds
         self.state = self._view(address, number, (nsim, size))
         n_warnings = int(self._mujoco.mjtWarning.mjNWARNING)
         warning = self._lib.mjb_warning(self._batch)
@@ -166,7 +166,7 @@ class ForcesBatch:
             raise self._failure(ids)
 
     def reset(self, ids: Any = None, stage: int = _NO_STAGE) -> None:
-        """Resets to the model's initial state. `stage` has no effect: it is there for parity."""
+        """Resets to the model's initial state. `stage`, which `Batch` has too, has no effect."""
         ids, n = self._ids(ids)
         if self._lib.mjb_reset(self._batch, ids, n, None, _NO_STAGE):
             raise self._failure(ids)
@@ -185,8 +185,8 @@ class ForcesBatch:
         if ids is not None:
             failed = np.intersect1d(failed, np.ctypeslib.as_array(ids))
         for sim in failed.tolist():
-            said = self._lib.mjb_error(self._batch, sim)
-            self._errors[sim] = said.decode(errors="replace")
+            message = self._lib.mjb_error(self._batch, sim)
+            self._errors[sim] = message.decode(errors="replace")
         return self._mujoco.batch.SimulationError(failed, self.error(int(failed[0])))
 
     def _ids(self, ids: Any) -> tuple[Any, int]:
@@ -232,15 +232,15 @@ class _Owner:
 
 
 def _pointer(struct: Any) -> int:
-    """The C struct of an MjModel or MjData."""
+    """The address of an MjModel's or MjData's C struct."""
     return struct._address  # noqa: SLF001 - MuJoCo's bindings have no public name for it
 
 
-def _made(library: Any, model: Any, nsim: int, nthread: int) -> int:
+def _make_batch(library: Any, model: Any, nsim: int, nthread: int) -> int:
     """A batch with an mjData for each simulation. Raises ValueError with MuJoCo's message."""
     message = ctypes.create_string_buffer(_ERROR_SIZE)
     config = _Config(nthread, 1)
     batch = library.mjb_makeBatch(_pointer(model), nsim, byref(config), message, _ERROR_SIZE)
     if not batch:
-        raise UserError(f"MuJoCo could not make a batch: {message.value.decode(errors='replace')}")
+        raise UserError(f"MuJoCo cannot create a batch: {message.value.decode(errors='replace')}")
     return batch

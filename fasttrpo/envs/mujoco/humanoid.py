@@ -11,7 +11,7 @@ from fasttrpo.envs.mujoco.task import Scored, Task, inside, never, norms, square
 
 
 class _Humanoid(Task):
-    """What both tasks observe: positions, velocities, inertias, actuator and contact forces."""
+    """The observation of both: positions, velocities, inertias, actuator and contact forces."""
 
     exclude_current_positions_from_observation: bool
     include_cinert_in_observation: bool

@@ -1,7 +1,7 @@
 """Infos in the format of Gymnasium's vector environments.
 
-A dict with an array (E, ...) per key and, under `_key`, a mask of the environments that have it;
-the rows of the others are zero.
+A dict has an array (E, ...) for each `key` and, under `_key`, a mask of the environments with a
+value; the rows of the others are zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
-    """The infos of a step in which every environment has each of `values`."""
+    """The infos of a step in which every environment has all `values`."""
     infos = dict(values)
     mask = np.ones(n_envs, dtype=bool)
     for key in values:
@@ -21,7 +21,7 @@ def everywhere(values: dict[str, np.ndarray], n_envs: int) -> dict[str, Any]:
 
 
 def add(infos: dict[str, Any], values: dict[str, np.ndarray], mask: np.ndarray) -> None:
-    """Adds the rows of `values` (E, ...) selected by `mask` (E,) to infos, which own the arrays."""
+    """Adds the rows of `values` (E, ...) where `mask` (E,) is True to `infos`, which keeps them."""
     if not np.count_nonzero(mask):
         return
     for key, value in values.items():

@@ -13,10 +13,10 @@ MODES = ("rgb_array", "depth_array", "rgbd_tuple")
 
 @dataclass
 class Rendering:
-    """Gymnasium's keyword arguments for rendering, and the renderer, made on first use.
+    """Gymnasium's keyword arguments for rendering, and the renderer, created on first use.
 
-    Raises ValueError for a `render_mode` that is not in MODES: "human" would open a window for each
-    simulation; use `gymnasium.make` for it.
+    Raises ValueError for a `render_mode` that is not in MODES. "human" would open a window for each
+    simulation: use `gymnasium.make` for that.
     """
 
     render_mode: str | None = None
@@ -85,8 +85,8 @@ def _camera(task: Any) -> Any:
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
-    its = gymnasium.registry.get(f"{type(task).__name__}-v5")
-    if its is None:
+    spec = gymnasium.registry.get(f"{type(task).__name__}-v5")
+    if spec is None:
         return None
-    parameters = inspect.signature(load_env_creator(str(its.entry_point))).parameters
+    parameters = inspect.signature(load_env_creator(str(spec.entry_point))).parameters
     return parameters["default_camera_config"].default

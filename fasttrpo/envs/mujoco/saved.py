@@ -1,4 +1,4 @@
-"""A batch of simulations as bytes, and back; it resumes bit for bit.
+"""Converts a batch of simulations to bytes and back, to resume bit for bit.
 
 An `.npz` archive of arrays, each (E, ...): MuJoCo's state of each simulation (mjSTATE_INTEGRATION,
 which includes the solver's warm start) and its warnings, what the task remembers from before the
@@ -21,7 +21,7 @@ from fasttrpo.files.npz import Archive
 
 
 def is_savable(task: Task) -> bool:
-    """Whether the task remembers nothing, or names what it remembers."""
+    """Whether the task remembers nothing, or names all that it remembers."""
     return type(task).remember is Task.remember or bool(task.remembered)
 
 
@@ -38,10 +38,10 @@ def pack(arrays: dict[str, np.ndarray], rngs: list[Any], seeds: list[int | None]
 def unpack(
     saved: bytes, like: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[Any], list[int | None]]:
-    """What `pack` was given.
+    """Returns the arguments of `pack`.
 
     Raises ValueError unless the arrays have the names, types and shapes of `like`, the values are
-    possible, and there is a generator and a seed for each environment.
+    valid, and there is a generator and a seed for each environment.
     """
     try:
         arrays = _arrays(Archive(io.BytesIO(saved)), like)
@@ -49,14 +49,14 @@ def unpack(
             states, seeds = json.loads(str(arrays.pop("streams")))
             rngs = [None if state is None else _stream(state) for state in states]
             seeds = [None if seed is None else integer(0)("seed", seed) for seed in seeds]
-    except Exception as error:  # zipfile, NumPy and json do not document all they raise
+    except Exception as error:  # NumPy and json do not document everything they raise
         raise UserError(f"the saved bytes are damaged: {error}") from error
     if arrays is None:
         raise UserError("the saved bytes belong to other environments")
     if not len(rngs) == len(seeds) == len(like["elapsed"]):
         raise UserError("the saved bytes belong to another number of environments")
     for name in ("state", "obs"):
-        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # where over, a reset follows
+        if not np.isfinite(arrays[name][~arrays["over"]]).all():  # the others will be reset
             raise UserError(f"the saved bytes are damaged: {name} is not finite")
     if not ((arrays["elapsed"] >= 0) & (arrays["elapsed"] <= 2**52)).all():
         raise UserError("the saved bytes are damaged: elapsed is not a count of steps")

@@ -1,4 +1,4 @@
-"""What a task is: its model, and observation, reward, termination and start over a batch.
+"""`Task`: a model, and observations, rewards, terminations and initial states of its simulations.
 
 Tasks compute E simulations at once, on the batch's live views (`mujoco.batch.Batch.bind`), in
 float64. The eleven tasks follow Gymnasium's v5 environments of the same names, which Gymnasium
@@ -19,7 +19,7 @@ Start = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Task:
-    """The base of every task: a dataclass whose fields are the task's keyword arguments.
+    """Base class of tasks: a dataclass whose fields are the task's keyword arguments.
 
     `xml_file` is a path, a file that ships with Gymnasium, or a `mujoco.MjModel`.
 
@@ -37,12 +37,12 @@ class Task:
     frame_skip: int
     default_camera_config: dict[str, Any] | None = None
 
-    # The attributes, arrays (E, ...), that `remember` sets. Saving simulations needs them.
+    # Names of the arrays (E, ...) that `remember` sets, which saved simulations include.
     remembered: ClassVar[tuple[str, ...]] = ()
 
     @property
     def contact_forces(self) -> bool:
-        """Whether it reads cfrc_ext, cfrc_int or cacc, which cost extra (see forces.py)."""
+        """Whether it reads cfrc_ext, cfrc_int or cacc, which take extra time (see forces.py)."""
         return False
 
     def bind(self, batch: Any) -> None:
@@ -54,14 +54,14 @@ class Task:
         self.dt = batch.model.opt.timestep * self.frame_skip
 
     def remember(self) -> None:
-        """Before each step: stores what `score` compares with, such as positions."""
+        """Called before each step: stores values that `score` needs, such as positions."""
 
     def observe(self) -> np.ndarray:
         """The observations (E, O) float64, a new array."""
         raise NotImplementedError
 
     def score(self, actions: np.ndarray) -> Scored:
-        """After a step: reward (E,), terminated (E,) bool, infos (E, ...), all new arrays.
+        """Called after a step: reward (E,), terminated (E,) bool, infos (E, ...), all new arrays.
 
         actions  (E, A) as passed to `step`, in the caller's dtype
         """
@@ -116,5 +116,5 @@ def inside(values: np.ndarray, bounds: Iterable[float]) -> np.ndarray:
 
 
 def never(task: Task) -> np.ndarray:
-    """(E,) False, for tasks that only a step limit ends."""
+    """(E,) False, for tasks that never terminate."""
     return np.zeros(len(task.qpos), dtype=bool)

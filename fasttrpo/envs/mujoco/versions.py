@@ -34,7 +34,7 @@ def what_is_missing() -> str | None:
 
 
 def require_mujoco() -> Any:
-    """Returns `mujoco`, with `mujoco.batch` imported. ImportError has the command to run."""
+    """Imports and returns `mujoco`, with `mujoco.batch`. Its ImportError has the command to run."""
     try:
         import mujoco
     except ImportError as error:

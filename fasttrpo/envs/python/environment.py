@@ -24,23 +24,23 @@ VARIABLE = "FASTTRPO_NUMBA"  # as in fasttrpo.portable: 0 turns compilation off
 INSTALL = (
     "environments written in Python need Numba, which is not installed: "
     "pip install 'fasttrpo[numba]'; or run them in the interpreter: "
-    "FASTTRPO_NUMBA=0 in the environment, compiled=False for make_vec"
+    "set FASTTRPO_NUMBA=0, or pass compiled=False to make_vec"
 )
 
 
-_TAKEN = RESERVED | {"compiled"}  # by `make_vec`
+_TAKEN = RESERVED | {"compiled"}  # used by `make_vec`
 _NUMBER = real("a finite number", lambda value: True)
 
 
 class Sources:
-    """The compiled and the interpreted C struct of one environment, each made once."""
+    """The compiled and the interpreted C struct of an environment, each made at most once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: dict[bool, Any] = {}
 
     def get(self, is_compiled: bool, make: Callable[[bool], Any]) -> Any:
-        """The struct of this kind; only one of several threads calls `make`."""
+        """The struct of this kind, made by `make` if needed, in only one of several threads."""
         with self._lock:
             if is_compiled not in self._made:
                 self._made[is_compiled] = make(is_compiled)
@@ -65,7 +65,7 @@ class NumbaEnvironment(Definition):
     mask     (A,) bool, the choices of Discrete, or the concatenated ones of MultiDiscrete's parts;
              False before `mask`, which must set at least one choice of each part to True
     random   the simulation's own stream: random.uniform(low, high), .normal(mean, std),
-             .integers(low, high); np.random and the module random are refused
+             .integers(low, high); np.random and the module random are rejected
     options  `options.gravity` etc., from the numbers in `options={"gravity": 9.8}`, which
              `make_vec(64, gravity=3.7)` overrides
 
@@ -162,7 +162,7 @@ class NumbaEnvironment(Definition):
         return struct.Source(self, maker(self, self.parameters), is_compiled)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles hold the functions by name, and no compiled code."""
+        """Pickles contain the functions' names, and no compiled code."""
         return {k: v for k, v in vars(self).items() if k != "sources"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -221,7 +221,7 @@ def _actions(space: Any) -> tuple[tuple[int, ...] | None, int]:
         )
     counts = np.atleast_1d(space.n if isinstance(space, Discrete) else space.nvec)
     if np.any(space.start) or counts.ndim != 1:
-        raise UserError(f"action_space must count its choices from 0, in one row, got {space!r}")
+        raise UserError(f"action_space must be one-dimensional with choices from 0, got {space!r}")
     return tuple(int(count) for count in counts), len(counts)
 
 

@@ -42,7 +42,7 @@ _OPERATORS = {
 }
 
 
-def in_words(name: str, role: str, error: Exception, functions: Any) -> CompileError:
+def translate(name: str, role: str, error: Exception, functions: Any) -> CompileError:
     """Numba's error as a CompileError. functions: the function and its helpers."""
     text = _COLOURS.sub("", str(error))
     filename, line = _place(text, error, functions)

@@ -1,7 +1,7 @@
 """Analysis of the user's functions: their parameters, their helpers, and their identity.
 
-Numba's own cache only checks whether the function's file has changed. `identity` covers all that
-goes into the machine code: the bytecode, the globals and the helpers, in whichever file they are.
+Numba's own cache only checks whether the function's file has changed. `identity` covers everything
+that affects the machine code: the bytecode, the globals and the helpers, in any file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PARAMETERS = {
 
 
 def parameters(role: str, function: Any) -> tuple[str, ...]:
-    """The names of a function's parameters. Raises TypeError unless they suit its role."""
+    """The names of a function's parameters. Raises TypeError if they do not suit its role."""
     if not isinstance(function, FunctionType):
         raise UserTypeError(
             f"{role} must be a plain Python function (fasttrpo compiles it), got {function!r}"
@@ -43,7 +43,9 @@ def parameters(role: str, function: Any) -> tuple[str, ...]:
             raise UserTypeError(f"{role}: {name} must be an ordinary parameter")
     for name in must:
         if name not in given:
-            raise UserTypeError(f"{role} must take {name!r}: def {role}({', '.join(must + may)})")
+            raise UserTypeError(
+                f"{role} must have the parameter {name!r}: def {role}({', '.join(must + may)})"
+            )
     return tuple(given)
 
 
@@ -67,7 +69,7 @@ def references(function: FunctionType) -> dict[str, Any]:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether this is a helper to be compiled too; Numba handles those of NumPy."""
+    """Whether this is a helper to compile too; Numba handles those of NumPy."""
     return isinstance(value, FunctionType) and _package(value) not in _KNOWN
 
 
@@ -107,7 +109,7 @@ class NoIdentityError(Exception):
 
 
 def identity(function: FunctionType) -> str:
-    """A text that differs whenever the compiled function could; else raises NoIdentityError."""
+    """A text that changes whenever the compiled function may. Raises NoIdentityError if unknown."""
     return "\n".join(_function_parts(function, set()))
 
 
@@ -143,7 +145,7 @@ def _code_parts(code: CodeType, visited: set[int]) -> Iterator[str]:
 
 
 def _module_parts(module: ModuleType, names: set[str], visited: set[int]) -> Iterator[str]:
-    """The objects of a user's module that may be used."""
+    """The objects of a user's module whose names the function mentions."""
     yield module.__name__
     if module.__name__.split(".")[0] in _KNOWN:
         return

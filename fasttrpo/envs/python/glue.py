@@ -1,6 +1,6 @@
-"""The source of the C functions that call the user's with the arguments of trpo_env.h.
+"""The source of the C functions that trpo_env.h declares, which call the user's functions.
 
-Numba's cache needs functions in a file; this text is that file (jit.py). In it, `user_reset`,
+Numba only caches functions in a file; this text is that file (jit.py). In it, `user_reset`,
 `user_step`, `user_observe` and `user_mask` are the user's compiled functions.
 """
 

@@ -1,4 +1,4 @@
-"""The user's functions, called by C in the interpreter: same results, slow, for pdb and print."""
+"""Runs the user's functions in the interpreter: the same results, slower, for pdb and print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = {
 
 
 def interpreted(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """{role: C function}, which run the user's functions in the interpreter."""
+    """{role: C function} that runs the user's function in the interpreter."""
     calls = Calls(env, parameters)
     return {role: _TYPES[role](getattr(calls, role)) for role in parameters}
 

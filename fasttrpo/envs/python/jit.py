@@ -1,9 +1,9 @@
 """The user's functions compiled by Numba, and the cache on disk.
 
 In the cache folder (FASTTRPO_CACHE_DIR, or the user's cache directory) each environment is a small
-Python file, the text of glue.py, named by a hash of everything that went into it, next to Numba's
-cache of that file. So a change in any file makes another entry, and code typed at a prompt is
-cached, too. It imports Numba, so it is imported only when an environment is compiled.
+Python file, the text of glue.py, named by a hash of everything that affects it, next to Numba's
+cache of that file. So a change in any file makes a new entry, and code typed at a prompt is cached
+too. This module imports Numba, so it is imported only when an environment is compiled.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from numba import types
 from numba.core.errors import NumbaError, NumbaWarning
 
 from fasttrpo.envs.python import draws, glue, numba_types
-from fasttrpo.envs.python.errors import in_words, wrong_return
+from fasttrpo.envs.python.errors import translate, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
 from fasttrpo.files.atomic import write_text
 
 # As in Python, x / 0 and an index out of bounds raise. Constant indices cost nothing.
 _OPTIONS = {"error_model": "python", "boundscheck": True}
-MOST_ENTRIES = 200
+MAX_ENTRIES = 200
 _STATE = types.Array(types.float64, 1, "C")
 _BYTES = types.CPointer(types.uint8)
 _FLAGS = types.CPointer(types.boolean)
@@ -68,7 +68,7 @@ def _functions(text: str, path: Path | None, scope: dict[str, Any]) -> dict[str,
     scope["observe"] = numba.njit(**_OPTIONS)(plain["observe"])
     made = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaWarning)  # about what it cannot cache
+        warnings.simplefilter("ignore", NumbaWarning)  # about functions that it cannot cache
         for role, function in plain.items():
             signature = SIGNATURES[role]
             made[role] = numba.cfunc(signature, cache=path is not None, **_OPTIONS)(function)
@@ -112,7 +112,7 @@ def _check(env: Any, role: str, dispatcher: Any, arguments: tuple, own: list[Any
     try:
         dispatcher.compile(arguments)
     except Exception as error:  # Numba raises many types for code that it cannot compile
-        raise in_words(env.name, role, error, own) from error
+        raise translate(env.name, role, error, own) from error
     result = dispatcher.overloads[arguments].signature.return_type
     if not _is_fitting(role, result):
         raise wrong_return(env.name, role, dispatcher.py_func, str(result))
@@ -144,7 +144,7 @@ def folder() -> Path:
 
 
 def _path(env: Any, text: str) -> Path | None:
-    """The file of this environment's glue; None if changes of it cannot be detected."""
+    """The file of this environment's glue; None if changes cannot be detected."""
     try:
         own = [Path(str(module.__file__)).read_text("utf-8") for module in (draws, numba_types)]
         known = [text, versions(), *own, *map(identity, env.functions.values())]
@@ -155,7 +155,7 @@ def _path(env: Any, text: str) -> Path | None:
 
 
 def _cached(path: Path, text: str) -> dict[str, Any] | None:
-    """The functions in the cache; None unless it has all."""
+    """The functions in the cache; None if one is missing."""
     if not path.exists():
         return None
     try:
@@ -179,17 +179,17 @@ def _written(path: Path | None, text: str) -> Path | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes atomically, as another process may do the same. Only the user may write to the
-    folder, because its files are executed.
+    """Writes atomically, because another process may write the same file. Only the user can write
+    to the folder, because its files are executed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_text(path, text)
 
 
 def drop_oldest(where: Path) -> None:
-    """Deletes the oldest entries beyond MOST_ENTRIES."""
+    """Deletes the oldest entries beyond MAX_ENTRIES."""
     entries = sorted(where.glob("env_*.py"), key=lambda path: path.stat().st_mtime)
-    for path in entries[:-MOST_ENTRIES]:
+    for path in entries[:-MAX_ENTRIES]:
         _drop(path)
 
 

@@ -1,6 +1,6 @@
 """Numba types for the random stream, and a call that reports exceptions.
 
-It imports Numba, so it is imported only when an environment is compiled.
+This module imports Numba, so it is imported only when an environment is compiled.
 """
 
 # mypy: allow-untyped-defs
@@ -50,7 +50,7 @@ for _function in (draws.philox, draws.draw, draws.uniform, draws.normal, draws.i
     register_jitable(_function)
 
 
-# Numba compares the signature of each of these with that of the lambda, annotations included.
+# Numba compares the signature of each with that of its lambda, including annotations.
 @overload_method(RandomType, "uniform")
 def _uniform(stream, low=0.0, high=1.0):
     return lambda stream, low=0.0, high=1.0: draws.uniform(stream.words, low, high)

@@ -1,6 +1,6 @@
-"""Finds and refuses random numbers in the user's functions that are not the simulation's own.
+"""Rejects user functions that draw random numbers from other streams than the simulation's own.
 
-`np.random` and `random` are streams of the process: the seed of a run does not reach them, a saved
+`np.random` and `random` are global streams: the seed of a run does not reach them, a saved
 simulation does not include them, and compiled code has another copy of their state. So functions
 must draw from their argument `random`. The bytecode shows what a function refers to, under any
 name: np.random.rand, `from numpy.random import rand as r`, a global generator, an import in the
@@ -105,7 +105,7 @@ def _mentioned(code: CodeType, known: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """An attribute, without running the user's code, such as properties."""
+    """An attribute, without running the user's code (properties)."""
     if isinstance(value, ModuleType):
         return getattr(value, name, None)
     return inspect.getattr_static(value, name, None)

@@ -77,7 +77,7 @@ class Source:
         else:
             self._struct.choices = self._array(env.choices, np.intc)
         if env.options:
-            self._take_options(env.options)
+            self._set_options(env.options)
         self.address = ctypes.addressof(self._struct)
 
     def _array(self, values: Any, dtype: Any = np.float64) -> int:
@@ -86,7 +86,7 @@ class Source:
         self._keep.append(array)
         return array.ctypes.data
 
-    def _take_options(self, options: dict[str, float]) -> None:
+    def _set_options(self, options: dict[str, float]) -> None:
         named = (Option * len(options))(*(Option(name.encode(), 0) for name in options))
         self._keep.append(named)
         self._struct.n_options = len(options)
