@@ -211,7 +211,7 @@ def test_options_may_be_a_list_of_equal_dicts():
     vec_env = cart_poles(2).get_env()
     vec_env.set_options([{"low": 0.01, "high": 0.01}] * 2)
     assert (vec_env.reset() == np.float32(0.01)).all()
-    with pytest.raises(ValueError, match="set_options .* same options"):
+    with pytest.raises(ValueError, match="set_options"):
         vec_env.set_options([{"low": 0.0}, {"low": 0.01}])
 
 
