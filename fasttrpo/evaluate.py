@@ -6,7 +6,7 @@ import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -29,6 +29,39 @@ if TYPE_CHECKING:
 
 N_ENVS = 10
 LONG = 100_000  # steps of an episode
+StepCallback = Callable[[dict[str, Any], dict[str, Any]], Any]
+
+
+@overload
+def evaluate_policy(
+    model: Predictor,
+    env: EnvLike,
+    n_eval_episodes: int = ...,
+    deterministic: bool = ...,
+    render: bool = ...,
+    callback: StepCallback | None = ...,
+    reward_threshold: float | None = ...,
+    return_episode_rewards: Literal[False] = ...,
+    warn: bool = ...,
+    *,
+    seed: int | None = ...,
+) -> tuple[float, float]: ...
+
+
+@overload
+def evaluate_policy(
+    model: Predictor,
+    env: EnvLike,
+    n_eval_episodes: int = ...,
+    deterministic: bool = ...,
+    render: bool = ...,
+    callback: StepCallback | None = ...,
+    reward_threshold: float | None = ...,
+    *,
+    return_episode_rewards: Literal[True],
+    warn: bool = ...,
+    seed: int | None = ...,
+) -> tuple[list[float], list[int]]: ...
 
 
 def evaluate_policy(
@@ -37,7 +70,7 @@ def evaluate_policy(
     n_eval_episodes: int = 10,
     deterministic: bool = True,
     render: bool = False,
-    callback: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None,
+    callback: StepCallback | None = None,
     reward_threshold: float | None = None,
     return_episode_rewards: bool = False,
     warn: bool = True,

@@ -115,9 +115,9 @@ def agents(settings: AgentSettings) -> list[Agent]:
 
 def use_other_names(model: TRPO, rollout: Rollout) -> None:
     """The other public names."""
-    assert_type(
-        evaluate_policy(model, "CartPole-v1"), tuple[float, float] | tuple[list[float], list[int]]
-    )
+    assert_type(evaluate_policy(model, "CartPole-v1"), tuple[float, float])
+    episodes = evaluate_policy(model, "CartPole-v1", return_episode_rewards=True)
+    assert_type(episodes, tuple[list[float], list[int]])
     assert_type(fasttrpo.configure("logs"), Logger)
     assert_type(configure("logs").get_dir(), str | None)
     assert_type(model.update(rollout), dict[str, Any])
