@@ -1,8 +1,10 @@
-"""Writes what is generated from the core's table of settings (csrc/include/trpo_settings.h).
+"""Generates Python's table of settings and its companions from the core's table.
 
-In a tree whose extensions are built, `python -m tests.make_settings` writes the table in Python,
-fasttrpo/settings/table.py; from that and `Settings`, what type checkers know of the keywords,
-fasttrpo/settings/keywords.py, and the reference, docs/settings.md.
+`python -m tests.make_settings`, in a tree whose extensions are built, writes three files:
+
+    fasttrpo/settings/table.py      the table of csrc/include/trpo_settings.h
+    fasttrpo/settings/keywords.py   the keywords of `TRPO` for type checkers, from `Settings`
+    docs/settings.md                the reference, from both
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class Attributes:
 
 
 def table_text(rows: list[dict[str, Any]]) -> str:
-    """fasttrpo/settings/table.py, of what the extension's settings_table() tells."""
+    """fasttrpo/settings/table.py, from the extension's settings_table()."""
     own = [SimpleNamespace(**row | {"default": _default(row)}) for row in rows]
     required = max(i for i, row in enumerate(own) if row.default is None)
     fields = [
@@ -94,7 +96,7 @@ def table_text(rows: list[dict[str, Any]]) -> str:
 
 
 def _default(row: dict[str, Any]) -> Any:
-    """As Python has it: a word, a bool, ...; None for a default that is not legal."""
+    """The default as a Python value; None if it is not legal, so the caller must set it."""
     initial, of_sizes = row["default"], row["type"] == "sizes"
     if of_sizes or row["type"] == "seed":
         return None if initial > 0 else () if of_sizes else 0
@@ -115,7 +117,7 @@ def _row_text(row: Any) -> str:
 
 
 def keywords_text() -> str:
-    """fasttrpo/settings/keywords.py, of the fields of `Settings`."""
+    """fasttrpo/settings/keywords.py, from the fields of `Settings`."""
     from fasttrpo.settings.sb3_arguments import KEYWORDS as NO_EFFECT
     from fasttrpo.settings.user import FIXED, Settings
 
@@ -134,7 +136,7 @@ def keywords_text() -> str:
 
 
 def _types(each: Field[Any]) -> tuple[str, str]:
-    """The type of a setting as it is kept, and of what users may pass."""
+    """The types of a setting's value as stored, and as users may pass it."""
     words = each.metadata["check"].words
     kept, accepts = str(each.type), each.metadata["accepts"] or str(each.type)
     literal = f"Literal[{', '.join(map(repr, words))}]" if words else "str"
@@ -142,7 +144,7 @@ def _types(each: Field[Any]) -> tuple[str, str]:
 
 
 def _type_of(value: Any) -> str:
-    """The type of a value alone; any mapping for an empty one."""
+    """The type that has only this value; for a dict, any mapping."""
     if isinstance(value, dict):
         return "Mapping[str, Any]"
     return "None" if value is None else f"Literal[{value!r}]"
@@ -153,7 +155,7 @@ def _declared(types: dict[str, str]) -> str:
 
 
 def _attribute(name: str, kept: str, accepts: str, is_read_only: bool) -> str:
-    """A declaration; a property where what can be set is not what can be read."""
+    """A declaration; a property if the types that can be set and read differ."""
     if kept == accepts and not is_read_only:
         return f"    {name}: {kept}"
     raises = "        raise NotImplementedError"
@@ -171,7 +173,7 @@ def reference_text() -> str:
 
 
 def main() -> None:
-    """Writes the files: the table first, which all settings are imported from."""
+    """Writes the files, the table first: the others are made from it."""
     from fasttrpo.core._core64 import settings_table
 
     TABLE.write_text(table_text(settings_table()), encoding="utf-8")

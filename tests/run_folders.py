@@ -73,6 +73,6 @@ def write_csv(path, columns):
 
 
 def write_evaluation(folder, mean=500.0, name="evaluation.json"):
-    told = {"mean_return": mean, "std_return": 1.5, "episodes": 3, "deterministic": True}
-    told |= {"returns": [mean - 1, mean, mean + 1]}
-    (folder / name).write_text(json.dumps(told))
+    result = {"mean_return": mean, "std_return": 1.5, "episodes": 3, "deterministic": True}
+    result |= {"returns": [mean - 1, mean, mean + 1]}
+    (folder / name).write_text(json.dumps(result))

@@ -125,7 +125,7 @@ static void failures_are_reported(void)
 
 static void masks_that_forbid_everything_are_reported(void)
 {
-    for (int row = 3; row < 12; row++) /* where episodes end there, and where they go on */
+    for (int row = 3; row < 12; row++) /* rows at which episodes end, and others */
         failure_is_the_same_for_all("no choice", at_row(BAD_MASK, 3, row),
                                     environment(3, row, TRPO_ENV_ERR_MASK, 0, 0));
     failure_is_the_same_for_all("no choice after the last row", at_row(BAD_MASK, 6, 12),
@@ -146,7 +146,7 @@ static void the_first_failure_is_reported(void)
 static void observations_too_large_are_reported(void)
 {
     if (sizeof(trpo_real) != sizeof(float)) return;
-    /* where episodes end there, and where they go on */
+    /* rows at which episodes end, and others */
     for (int row = 3; row < 12; row++)
         failure_is_the_same_for_all("too large", at_row(TOO_LARGE, 3, row),
                                     observation(TRPO_ERR_NEXT_OBS, 3, row, 1));
