@@ -11,10 +11,6 @@ import time
 
 import numpy as np
 
-from fasttrpo.cli.child import connect
-from fasttrpo.cli.children import module_files
-from fasttrpo.core import backend
-
 
 def work(task, report):
     """Returns the last message.
@@ -23,6 +19,9 @@ def work(task, report):
     "variable"  one of the environment's
     "other:X"   imports X
     """
+    from fasttrpo.cli.children import module_files
+    from fasttrpo.core import backend
+
     kind, _, argument = task.partition(":")
     if kind == "other":
         importlib.import_module(argument)
@@ -52,12 +51,19 @@ def interrupt(number, frame):
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def main():
+    """Finds modules where the parent does, so that both import the same fasttrpo."""
     signal.signal(signal.SIGTERM, interrupt)
     job = json.loads(sys.argv[1])
+    sys.path[:] = job["path"]
+    from fasttrpo.cli.child import connect
+
     if job["task"]["folder"] == "die in a message":
         os.write(0, b'{"modules": ')
         os.kill(os.getpid(), signal.SIGKILL)
     report = connect()
-    sys.path[:] = job["path"]
     report(work(job["task"]["folder"], report))
+
+
+if __name__ == "__main__":
+    main()
