@@ -41,7 +41,7 @@ class Agent(Protocol):
 
     @property
     def target_kl(self) -> float:
-        """The trust region, which a schedule sets."""
+        """The size of the trust region; schedules set it."""
         ...
 
     @target_kl.setter
@@ -49,7 +49,7 @@ class Agent(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """The critic's, which a schedule sets."""
+        """The critic's step size; schedules set it."""
         ...
 
     @learning_rate.setter
@@ -73,12 +73,12 @@ class Agent(Protocol):
 
     @property
     def theory(self) -> Theory:
-        """Its stages."""
+        """The stages of its update."""
         ...
 
     @property
     def instruction_set(self) -> str:
-        """What its kernels were compiled for."""
+        """The instruction set of its kernels, or "portable"."""
         ...
 
     def state(self) -> State:
@@ -86,7 +86,7 @@ class Agent(Protocol):
         ...
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes what `state` returned."""
+        """Restores what `state` returned."""
 
     def act(self, obs: Any, mask: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(actions, log-probabilities, values) of a new row (E, O)."""
@@ -97,13 +97,13 @@ class Agent(Protocol):
         ...
 
     def push(self, rew: Any, term: Any, trunc: Any, next_obs: Any, skip: Any = None) -> None:
-        """Completes the row."""
+        """Completes the row with what the environments returned."""
 
     def discard(self) -> None:
         """Drops the rollout."""
 
     def restart(self) -> None:
-        """Forgets the running returns: every environment starts an episode."""
+        """Resets the running returns, because every environment starts an episode."""
 
     def update(self) -> Record:
         """One iteration on a full rollout."""
@@ -122,7 +122,7 @@ class CompiledAgent(Agent, Protocol):
     """An agent that also steps compiled environments itself."""
 
     def collect(self, envs: Any, n_rows: int, single: bool) -> tuple[Any, Any]:
-        """(episodes, None), or (None, what failed)."""
+        """Collects rows; returns (finished episodes, None) or (None, the failure)."""
         ...
 
 
@@ -144,16 +144,16 @@ class VecEnv(Protocol):
 
     @property
     def observation_space(self) -> Any:
-        """One environment's."""
+        """The space of one environment's observations."""
         ...
 
     @property
     def action_space(self) -> Any:
-        """One environment's."""
+        """The space of one environment's actions."""
         ...
 
     def reset(self) -> Any:
-        """The first observations."""
+        """Resets all environments; returns the first observations."""
         ...
 
     def step_async(self, actions: Any, /) -> None:
@@ -176,10 +176,10 @@ class Predictor(Protocol):
 
 
 class Callback(Protocol):
-    """What `learn` calls; `BaseCallback` here and in Stable-Baselines3 have it."""
+    """What `learn` calls: the methods of `BaseCallback`, here and in Stable-Baselines3."""
 
     def init_callback(self, model: Any, /) -> None:
-        """Before anything else."""
+        """Called first."""
 
     def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any], /) -> None:
         """Learning starts."""
@@ -188,7 +188,7 @@ class Callback(Protocol):
         """A rollout starts."""
 
     def on_step(self) -> Any:
-        """One more row; False stops."""
+        """One more row was collected; False stops learning."""
         ...
 
     def on_rollout_end(self) -> None:

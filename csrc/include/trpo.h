@@ -126,7 +126,7 @@ typedef enum trpo_stage {
     TRPO_N_STAGES
 } trpo_stage;
 
-/* Upper limits: of any size or count, and of the number of features, whose square K-FAC stores. */
+/* Upper limits: of any size, and of the number of features, whose square K-FAC stores. */
 enum { TRPO_LARGEST_SIZE = 1 << 24, TRPO_MOST_FEATURES = 10000 };
 
 /* An agent's settings. The fields are the rows of trpo_settings.h, which gives each one's default,
