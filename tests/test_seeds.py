@@ -43,7 +43,8 @@ def same_runs(one, other):
 
 @pytest.fixture
 def run_tasks(monkeypatch):
-    """Runs children that do what the names of their folders say."""
+    """Runs children that do what the names of their folders say, with this fasttrpo."""
+    monkeypatch.syspath_prepend(str(Path(fasttrpo.__file__).parents[1]))
     monkeypatch.setattr(children, "PROGRAM", Path(__file__).with_name("child_tasks.py"))
 
     def run(names, jobs, watch=lambda *progress: None):
@@ -125,10 +126,10 @@ def ctrl_c_raises():
 
 def test_a_child_that_imports_another_file_is_refused(run_tasks, monkeypatch, tmp_path):
     """Here a module that this process imported before `sys.path` had another."""
-    (tmp_path / "wave.py").write_text("")
     import wave
 
     assert wave.__file__
+    (tmp_path / "wave.py").write_text("")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(children.OtherModulesError, match="wave"):
         run_tasks(["other:wave"], 1)
