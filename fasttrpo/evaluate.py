@@ -15,7 +15,7 @@ from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.protocols import Predictor
 from fasttrpo.sb3.convert import vector_env as make_vector_env
 from fasttrpo.spaces import check_same, describe
-from fasttrpo.stream.make import is_name, shares, user_env
+from fasttrpo.stream.make import is_maker, shares, user_env
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
 from fasttrpo.training.episodes import Episode, EpisodeStatistics
@@ -79,7 +79,8 @@ def evaluate_policy(
 ) -> tuple[float, float] | tuple[list[float], list[int]]:
     """Mean and standard deviation of the undiscounted return over exactly `n_eval_episodes`.
 
-    env                     whatever `TRPO` accepts; an id is made with the model's `env_backend`
+    env                     whatever `TRPO` accepts; an id, a class or a function with the model's
+                            `env_backend` and `env_kwargs`
     deterministic           use the policy's mode instead of samples
     render                  render each step; `env` must have a render_mode
     callback                called with (locals, globals) after each step, once per environment;
@@ -168,14 +169,14 @@ def play(
     """
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
-    n_envs = min(n_episodes, N_ENVS) if is_name(env) else 1
+    n_envs = min(n_episodes, N_ENVS) if is_maker(env) else 1
     settings = model.settings if isinstance(model, TRPO) else None
     vector_env = make_vector_env(env, n_envs, settings)
     try:
         check_spaces(model, vector_env)
         yield from _play(model, vector_env, n_episodes, deterministic, seed, watch)
     finally:
-        if is_name(env):
+        if is_maker(env):
             vector_env.close()
         _release(model, env)
 

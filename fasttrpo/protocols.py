@@ -219,7 +219,8 @@ class Watcher(Protocol):
 
 if TYPE_CHECKING:
     Named = str | os.PathLike[str] | Definition
-    EnvLike = Named | Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
+    Maker = Named | Callable[..., Env[Any, Any]]
+    EnvLike = Maker | Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
     """what `TRPO` accepts as environment"""
     CallbackLike = Callback | Callable[..., Any] | Sequence["CallbackLike"] | None
     """what `learn` accepts as callback"""

@@ -21,7 +21,7 @@ from fasttrpo.settings.cost import affordable
 from fasttrpo.settings.peers import expand, for_actions
 from fasttrpo.settings.sb3_arguments import check_device
 from fasttrpo.settings.schedules import values_of_functions, warn_of_functions
-from fasttrpo.stream.make import is_name
+from fasttrpo.stream.make import check_made, is_maker
 from fasttrpo.training.episodes import Episode
 from fasttrpo.training.learning import Learning
 from fasttrpo.training.rollout import Rollout, checked
@@ -41,8 +41,8 @@ class TRPO(Calls):
 
     policy    "MlpPolicy" or "LinearPolicy"
     env       an environment id, the path of a shared library (csrc/include/trpo_env.h), a
-              `NumbaEnvironment`, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or an SB3
-              `VecEnv`
+              `NumbaEnvironment`, a class or function that makes a `gymnasium.Env`; or an Env, a
+              `gymnasium.vector.VectorEnv` or an SB3 `VecEnv`
     keywords  settings: the other fields of `fasttrpo.settings.Settings` (docs/settings.md)
 
     `settings` holds the checked settings, and `records` the records of the last `max_records`
@@ -53,9 +53,10 @@ class TRPO(Calls):
     _env: Any = None
 
     def __init__(self, policy: str | type, env: EnvLike, **keywords: Unpack[Keywords]) -> None:
-        n_envs = None if is_name(env) else getattr(env, "num_envs", 1)
+        n_envs = None if is_maker(env) else getattr(env, "num_envs", 1)
         wanted = expand(policy, keywords, n_envs)
         settings = make_settings(policy, wanted)
+        check_made(env, keywords)
         given, env = env, vector_env(env, settings.n_envs, settings)
         observations, actions = spaces.describe(
             env.single_observation_space, env.single_action_space
@@ -153,7 +154,7 @@ class TRPO(Calls):
         self._env = returned_env(env, given, self._trainer.release)
 
     def _vector_env(self, given: Any) -> Any:
-        n_envs = self.settings.n_envs if is_name(given) else 1
+        n_envs = self.settings.n_envs if is_maker(given) else 1
         return vector_env(given, n_envs, self.settings)
 
     def _replace_env(self, env: Any, given: Any) -> None:
@@ -396,6 +397,8 @@ class TRPO(Calls):
         )
         trainer.num_timesteps, trainer.n_updates = saved.num_timesteps, saved.n_updates
         trainer.seed_is_given = saved.seed_is_given
+        if env is not None:
+            check_made(env, overrides)
         made = None if env is None else self._vector_env(env)
         try:
             if made is not None:

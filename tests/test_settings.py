@@ -61,6 +61,7 @@ OUT_OF_RANGE = [
     ("dtype", "float16"),
     ("backend", "cuda"),
     ("env_backend", "envpool"),
+    ("env_kwargs", [("g", 1.6)]),
     ("clip_actions", 1),
     ("scale_actions", None),
     ("preconditioner", "jacobi"),

@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_type
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
 
 import fasttrpo
 from fasttrpo import (
@@ -63,6 +64,8 @@ def train() -> TRPO:
     arch = {"net_arch": [32, 32]}
     model = TRPO("MlpPolicy", env, n_steps=128, target_kl=lambda left: 0.02 * left, seed=0)
     model = TRPO("MlpPolicy", "CartPole-v1", policy_kwargs=arch, critic="adam", dtype=np.float64)
+    model = TRPO("MlpPolicy", CartPoleEnv, n_envs=4, env_kwargs={"sutton_barto_reward": True})
+    model = TRPO("MlpPolicy", lambda: gymnasium.make("CartPole-v1"), n_envs=4, env_kwargs=None)
     stop = StopTrainingOnRewardThreshold(475)
     evaluate = EvalCallback("CartPole-v1", stop, eval_freq=1000)
     model.learn(60_000, callback=[evaluate, Print()], progress_bar=True)
@@ -96,6 +99,8 @@ def mistake(model: TRPO) -> None:
     TRPO("MlpPolicy", "CartPole-v1", use_sde=True)  # type: ignore[arg-type]
     TRPO("MlpPolicy", "CartPole-v1", target_kl=lambda: 0.1)  # type: ignore[arg-type,misc]
     TRPO("MlpPolicy", 3)  # type: ignore[arg-type]
+    TRPO("MlpPolicy", lambda: 3)  # type: ignore[arg-type]
+    TRPO("MlpPolicy", "CartPole-v1", env_kwargs=[3])  # type: ignore[arg-type]
     TRPO.load("model", gama=0.9)  # type: ignore[call-arg]
     TRPO.load("model", seed=0)  # type: ignore[call-arg]
     model.change(n_envs=8)  # type: ignore[call-arg]

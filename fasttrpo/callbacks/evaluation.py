@@ -16,7 +16,7 @@ from fasttrpo.files.atomic import replacing
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.sb3.convert import vector_env
-from fasttrpo.stream.make import is_name, shares
+from fasttrpo.stream.make import is_maker, shares
 from fasttrpo.training.callback import (
     NEVER,
     BaseCallback,
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 class EvalCallback(EventCallback):
     """Evaluates the policy every `eval_freq` steps of the vector environment, and keeps the best.
 
-    eval_env              whatever `TRPO` accepts, except the training environment. If made from a
-                          name, it is seeded with the model's seed; seed others yourself
+    eval_env              whatever `TRPO` accepts, except the training environment. If it is made
+                          (from an id, a class, ...), it is seeded with the model's seed; seed
+                          others yourself
     callback_on_new_best  its `on_step` is called when the mean return is the best so far
     callback_after_eval   its `on_step` is called after each evaluation; in both cases, returning
                           False stops learning
@@ -104,11 +105,11 @@ class EvalCallback(EventCallback):
         super().init_callback(model)
 
     def _init_callback(self) -> None:
-        named = is_name(self.eval_env)
-        n_envs = min(self.n_eval_episodes, N_ENVS) if named else 1
+        is_made = is_maker(self.eval_env)
+        n_envs = min(self.n_eval_episodes, N_ENVS) if is_made else 1
         env = vector_env(self.eval_env, n_envs, self.model.settings)
         check_spaces(self.model, env)
-        if named:
+        if is_made:
             self.eval_env, self._seed = env, self.model.settings.seed % 2**32
         if shares(self.training_env, self.eval_env):
             raise UserError("eval_env is the training environment; pass another one")

@@ -25,7 +25,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
@@ -39,7 +39,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
 NAMESPACE = "fasttrpo/"
 MODULE = "fasttrpo.envs:"
 
-# Modules with `native(name, n_threads)`, `missing(name)`, `entry_points()`; quick to import.
+# Modules with `native(name, n_threads)`, `missing(name)`, `keywords(name)`, `entry_points()`; quick
+# to import.
 _PROVIDERS = ("classic", "mujoco")
 # Public name -> the module of this package that defines it.
 _HOME = {
@@ -64,6 +65,7 @@ __all__ = [
     "mujoco",
     "native",
     "register",
+    "unknown_keywords",
 ]
 
 
@@ -86,6 +88,15 @@ def native(env_id: str, n_threads: int | None = None) -> Callable[..., Any] | No
         if maker is not None:
             return maker
     return None
+
+
+def unknown_keywords(env_id: str, names: Iterable[str]) -> list[str]:
+    """Those of Gymnasium's keyword arguments that fasttrpo's implementation of an id lacks."""
+    names = list(names)
+    if not names or native(env_id) is None:
+        return []
+    known = next(filter(None, (_module(each).keywords(_plain(env_id)) for each in _PROVIDERS)))
+    return [name for name in names if name not in known]
 
 
 def missing(env_id: str) -> str | None:

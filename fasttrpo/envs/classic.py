@@ -44,6 +44,16 @@ def missing(env_id: str) -> str | None:
     return f"compiled environments are missing here: {source_tree.remedy()}"
 
 
+def keywords(env_id: str) -> set[str]:
+    """The keyword arguments of Gymnasium's environment that `native` accepts too."""
+    if env_id not in IDS:
+        return set()
+    from fasttrpo.core import _envs
+
+    compiled = _envs.Envs(env_id)
+    return {*compiled.options, "max_episode_steps"} - {*compiled.reset_options}
+
+
 def has_extension() -> bool:
     """Whether this installation has the compiled environments."""
     return importlib.util.find_spec("fasttrpo.core._envs") is not None

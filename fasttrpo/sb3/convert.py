@@ -9,7 +9,7 @@ from weakref import WeakMethod
 from fasttrpo.core import backend
 from fasttrpo.sb3.view import VecEnvView
 from fasttrpo.settings import Settings
-from fasttrpo.stream.make import as_vector_env, is_name, user_env
+from fasttrpo.stream.make import as_vector_env, is_maker, user_env
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 def vector_env(env: EnvLike, n_envs: int = 1, settings: Settings | None = None) -> VectorEnv:
     """Whatever `TRPO` accepts as an environment, as a `VectorEnv`. Errors: see `as_vector_env`.
 
-    n_envs    how many to make from a name
-    settings  the model's: `env_backend` and `n_threads` of environments made from a name
+    n_envs    how many to make, if they are made
+    settings  the model's: `env_backend`, `n_threads` and `env_kwargs` of environments that are made
     """
     if settings is None:
         return as_vector_env(_to_gymnasium(env), n_envs)
     n_threads = settings.n_threads or backend.n_threads()
-    return as_vector_env(_to_gymnasium(env), n_envs, settings.env_backend, n_threads)
+    return as_vector_env(
+        _to_gymnasium(env), n_envs, settings.env_backend, n_threads, settings.env_kwargs
+    )
 
 
 def _to_gymnasium(env: Any) -> Any:
     """An SB3 `VecEnv` or a view as a `VectorEnv`; anything else unchanged."""
-    if is_name(env):
+    if is_maker(env):
         return env
     if isinstance(env, VecEnvView):
         return env.vector_env

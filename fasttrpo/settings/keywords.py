@@ -39,6 +39,7 @@ class Changes(TypedDict, total=False):
     verbose: int
     tensorboard_log: str | os.PathLike[str] | None
     env_backend: Literal['native', 'gymnasium'] | None
+    env_kwargs: Mapping[str, Any] | None
     clip_actions: bool
     dtype: Literal['float32', 'float64'] | type[np.floating[Any]] | np.dtype[Any]
     backend: Literal['compiled', 'portable'] | None
@@ -116,6 +117,14 @@ class Attributes:
     def n_envs(self) -> int:
         raise NotImplementedError
     env_backend: Literal['native', 'gymnasium'] | None
+    @property
+    def env_kwargs(self) -> dict[str, Any] | None:
+        raise NotImplementedError
+    @env_kwargs.setter
+    def env_kwargs(
+        self, value: Mapping[str, Any] | None
+    ) -> None:
+        raise NotImplementedError
     clip_actions: bool
     @property
     def scale_actions(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from fasttrpo.checks import plain_json
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import Check, flag, integer, one_of, optional, plain, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
@@ -166,12 +167,18 @@ class Settings:
     preset: str | None = _setting(
         None, optional(one_of(*PEERS)), "library whose settings become the defaults"
     )
-    n_envs: int = _core("n_envs", meaning="made from an id or a shared library")
+    n_envs: int = _core("n_envs", meaning="made from an id, a class, a function or a library")
     env_backend: str | None = _setting(
         None,
         optional(one_of(*ENV_BACKENDS)),
         "which library makes environments from an id. native: fasttrpo. None: native if it has the "
         "id, else gymnasium",
+    )
+    env_kwargs: dict[str, Any] | None = _setting(  # noqa: RUF009
+        None,
+        optional(plain_json.keywords("bind it instead: functools.partial(MyEnv, name=value)")),
+        "keyword arguments for the environments made; saved with the model. Tuples become lists",
+        accepts="Mapping[str, Any] | None",
     )
     clip_actions: bool = _setting(
         True,

@@ -105,10 +105,6 @@ def check_spaces(env: Any, *names: str) -> None:
 
 def no_environment(given: Any) -> str:
     """Describes an object that is not an environment, and what to pass instead."""
-    if isinstance(given, type):
-        return f"the class {given.__name__} itself: pass {given.__name__}()"
-    if callable(given) and not hasattr(given, "step"):
-        return f"{form(given)}, which is callable: pass the environment that it returns"
     if isinstance(given, list | tuple):
         return f"{form(given)}: pass a gymnasium.vector.SyncVectorEnv of several"
     if hasattr(given, "step") and hasattr(given, "reset"):

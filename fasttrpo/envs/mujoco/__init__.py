@@ -110,6 +110,14 @@ def missing(env_id: str) -> str | None:
     return what_is_missing()
 
 
+def keywords(env_id: str) -> set[str]:
+    """The keyword arguments of Gymnasium's environment that `native` accepts too."""
+    if env_id not in IDS:
+        return set()
+    rendering = _module("rendering").Rendering.arguments()
+    return {*task_class(env_id).arguments(), *rendering, "max_episode_steps"}
+
+
 def entry_points() -> dict[str, str]:
     """Gymnasium's id -> the entry point of a vector environment."""
     return {f"{name}-v5": f"{__name__}:{name}" for name in TASKS}
