@@ -262,7 +262,8 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
 int trpo_useful_workers(const trpo_settings *settings);
 
 /* Creates an agent in `mem` (any alignment) with random initial parameters: orthogonal weights with
- * gain sqrt(2), the policy's last layer 0.01, the critic's 1 (0 for ridge), biases 0.
+ * gain sqrt(2), the policy's last layer 0.01, the critic's 1, biases 0; or, without ortho_init,
+ * weights and biases uniform within +-1 / sqrt(inputs of the layer). A ridge critic starts at 0.
  * executor NULL runs tasks sequentially on the calling thread; trpo_pool.h provides threads.
  * TRPO_ERR_SETTING, TRPO_ERR_MEMORY. */
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
@@ -363,6 +364,13 @@ int trpo_set_learning_rate(trpo_agent *agent, double learning_rate);
  * TRPO_ERR_OBS, TRPO_ERR_MASK. */
 int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, const uint8_t *mask,
                  int deterministic, int N);
+
+/* Computes the parameters of the action distribution for N observations, before any action is drawn:
+ * the means of a Gaussian, logits otherwise; -2^100 for the logits of choices that the mask forbids.
+ *   out (N x A) out; obs (N x O); mask (N x A) or NULL
+ * TRPO_ERR_OBS, TRPO_ERR_MASK. */
+int trpo_outputs(trpo_agent *agent, trpo_real *out, const trpo_real *obs, const uint8_t *mask,
+                 int N);
 
 /* Computes V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
