@@ -36,6 +36,7 @@ def test_outputs_are_right_for_any_number_of_rows_and_columns(implementation, hi
         expected = reference.dense_policy(s).outputs(agent.theta, obs)
         assert_close(agent.theory.outputs(), expected, ROUNDING)
         assert_close(agent.predict(obs, True), expected, ROUNDING)
+        assert_close(agent.outputs(obs), expected, ROUNDING)
 
 
 @table("activation", ["tanh", "relu", "identity"])
