@@ -224,7 +224,7 @@ class BernoulliDistribution(Distribution):
     @property
     def logits(self) -> np.ndarray:
         """(n, D) of a one."""
-        return self._outputs
+        return self._outputs.copy()
 
     @property
     def probs(self) -> np.ndarray:
