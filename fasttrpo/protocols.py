@@ -113,6 +113,10 @@ class Agent(Protocol):
         """Actions (N, D), outside of any rollout."""
         ...
 
+    def outputs(self, obs: Any, mask: Any = None) -> np.ndarray:
+        """The action distribution's parameters (N, A): means or logits."""
+        ...
+
     def value(self, obs: Any) -> np.ndarray:
         """The critic's values (N,)."""
         ...

@@ -203,6 +203,9 @@ def test_the_mode_is_the_most_probable_open_choice(implementation, parts):
     dense = reference.dense_policy(s, mask)
     expected = dense.of.mode(*dense.parameters(agent.theta, obs))
     assert np.array_equal(agent.predict(obs, True, mask), expected)
+    outputs = np.where(mask, dense.outputs(agent.theta, obs), -(2.0**100))
+    assert_close(agent.outputs(obs, mask)[mask], outputs[mask], ROUNDING)
+    assert np.array_equal(agent.outputs(obs, mask)[~mask], outputs[~mask])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -362,6 +365,7 @@ def test_a_mask_that_forbids_everything_is_rejected_with_its_place(implementatio
         r"mask of row 3 forbids all 3 choices \(component 1\)$",
         lambda: agent.predict(obs, True, mask),
         lambda: agent.predict(obs, False, mask),
+        lambda: agent.outputs(obs, mask),
         lambda: agent.theory.load_batch(obs, act, adv, mask=mask),
     )
 
@@ -392,6 +396,7 @@ def assert_all_reject(agent, message, obs, mask):
         lambda: agent.act(obs, mask),
         lambda: agent.record(obs, act, mask),
         lambda: agent.predict(obs, True, mask),
+        lambda: agent.outputs(obs, mask),
         lambda: agent.theory.load_batch(obs, act, np.zeros(5), mask=mask),
     )
 

@@ -36,6 +36,7 @@ def test_outputs_are_right_for_any_number_of_rows_and_columns(implementation, hi
         expected = reference.dense_policy(s).outputs(agent.theta, obs)
         assert_close(agent.theory.outputs(), expected, ROUNDING)
         assert_close(agent.predict(obs, True), expected, ROUNDING)
+        assert_close(agent.outputs(obs), expected, ROUNDING)
 
 
 @table("activation", ["tanh", "relu", "identity"])
@@ -111,5 +112,26 @@ def test_initial_weights_are_orthogonal_times_gain(implementation, hidden):
     assert_close(agent.value_theta, critic, DENSE)
 
 
-def test_a_ridge_critic_starts_at_zero(implementation):
-    assert not implementation.agent(rollout_settings(critic="ridge")).value_theta.any()
+def uniform_weights(first_count, sizes):
+    """Weights and biases within +-1 / sqrt(inputs), row by row: the bias is the last one."""
+    vectors = []
+    for layer, (_, K, M) in enumerate(reference.layers(sizes)):
+        stream = (SEED, reference.INIT, first_count + layer)
+        u = [reference.uniform(stream, k, 4 * m) for k in range(K + 1) for m in range(M)]
+        vectors.append((2 * np.array(u) - 1) / math.sqrt(K))
+    return np.concatenate(vectors)
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 2)])
+def test_without_ortho_init_weights_and_biases_are_uniform(implementation, hidden):
+    s = settings(hidden, log_std_init=-0.5, value_hidden=hidden, ortho_init=False)
+    agent = implementation.agent(s)
+    assert_close(agent.theta[:-2], uniform_weights(0, (s.obs_size, *hidden, 2)), ROUNDING)
+    assert agent.theta[-2:].tolist() == [-0.5, -0.5]
+    assert_close(agent.value_theta, uniform_weights(1000, (s.obs_size, *hidden, 1)), ROUNDING)
+
+
+@pytest.mark.parametrize("ortho_init", [True, False])
+def test_a_ridge_critic_starts_at_zero(implementation, ortho_init):
+    s = rollout_settings(critic="ridge", ortho_init=ortho_init)
+    assert not implementation.agent(s).value_theta.any()

@@ -200,7 +200,7 @@ def test_activation_fn_may_be_a_name_a_class_or_a_function():
         ({"net_arch": [0]}, ValueError, "net_arch pi width must be an integer from 1 to"),
         ({"net_arch": [2**24 + 1]}, ValueError, "width must be an integer from 1 to 16777216"),
         ({"net_arch": 64}, ValueError, "net_arch pi must be a list"),
-        ({"ortho_init": False}, ValueError, "ortho_init must be True"),
+        ({"ortho_init": "no"}, ValueError, "ortho_init must be True or False"),
         ({"log_std_init": float("inf")}, ValueError, "log_std_init must be a number"),
         ({"log_std_init": 21}, ValueError, "log_std_init must be a number from -20 to 20, got 21"),
         ({"log_std_min": -21}, ValueError, "log_std_min must be a number from -20 to log_std_init"),
@@ -243,6 +243,8 @@ def test_the_core_has_the_same_ranges(name, value):
 def test_ortho_init_true_is_the_default():
     given = make_settings("MlpPolicy", {"policy_kwargs": {"ortho_init": True}, "seed": 1})
     assert given == make_settings("MlpPolicy", {"seed": 1})
+    assert agent_settings().ortho_init
+    assert not agent_settings(policy_kwargs={"ortho_init": False}).ortho_init
 
 
 @needs_extension

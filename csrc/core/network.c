@@ -121,3 +121,16 @@ void trpo_net_init(double *theta, double *temp, const trpo_net *net, double head
         init_layer(theta + net->offset[l], temp, &rng, gain, net->size[l], net->size[l + 1]);
     }
 }
+
+/* W[k, m] = b (2 u - 1), b = 1 / sqrt(K), u = uniform m of item k; row K is the bias. */
+void trpo_net_init_uniform(double *theta, const trpo_net *net, uint64_t seed, uint64_t first)
+{
+    for (int l = 0; l < net->L; l++) {
+        const trpo_rng rng = {seed, TRPO_STREAM_INIT, first + (uint64_t)l};
+        const int K = net->size[l], M = net->size[l + 1];
+        const double bound = 1 / sqrt(K);
+        double *W = theta + net->offset[l];
+        for (int k = 0; k <= K; k++) trpo_uniforms(W + (ptrdiff_t)k * M, &rng, (uint32_t)k, M);
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)(K + 1) * M; i++) W[i] = bound * (2 * W[i] - 1);
+    }
+}

@@ -21,12 +21,20 @@ void trpo_draw_noise(double *noise, const trpo_model *model, const trpo_rng *rng
 
 void trpo_init_parameters(trpo_agent *w)
 {
-    const double value_gain = w->critic_method->features != NULL ? 0 : 1;
+    const trpo_settings *set = &w->set;
+    const int is_ridge = w->critic_method->features != NULL;
     trpo_model *policy = &w->policy, *critic = &w->critic;
-    trpo_net_init(policy->theta, policy->factors.temp, &policy->net, 0.01, w->set.seed, 0);
-    trpo_net_init(critic->theta, critic->factors.temp, &critic->net, value_gain, w->set.seed, 1000);
-    for (int i = 0; i < policy->n_log_std; i++) policy->log_std[i] = w->set.log_std_init;
+    if (set->ortho_init)
+        trpo_net_init(policy->theta, policy->factors.temp, &policy->net, 0.01, set->seed, 0);
+    else
+        trpo_net_init_uniform(policy->theta, &policy->net, set->seed, 0);
+    if (set->ortho_init || is_ridge)
+        trpo_net_init(critic->theta, critic->factors.temp, &critic->net, is_ridge ? 0 : 1,
+                      set->seed, 1000);
+    else
+        trpo_net_init_uniform(critic->theta, &critic->net, set->seed, 1000);
+    for (int i = 0; i < policy->n_log_std; i++) policy->log_std[i] = set->log_std_init;
     *w->damping_scale = 1;
-    w->counters[TRPO_SEED_LOW] = (double)(uint32_t)w->set.seed;
-    w->counters[TRPO_SEED_HIGH] = (double)(uint32_t)(w->set.seed >> 32);
+    w->counters[TRPO_SEED_LOW] = (double)(uint32_t)set->seed;
+    w->counters[TRPO_SEED_HIGH] = (double)(uint32_t)(set->seed >> 32);
 }

@@ -286,6 +286,22 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
     return status;
 }
 
+int trpo_outputs(trpo_agent *w, real *out, const real *obs, const uint8_t *mask, int N)
+{
+    const trpo_model *m = &w->policy;
+    const int O = w->set.obs_size;
+    int status = check_obs(w, obs, -1, N);
+    if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
+    for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
+        n = trpo_min(TRPO_TILE, N - row);
+        real *row_out = out + (ptrdiff_t)row * m->A;
+        trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
+        copy_out(row_out, tile_outputs(w, w->scratch, m, w->tile_obs, n), (ptrdiff_t)n * m->A);
+        if (mask != NULL) trpo_mask_outputs(m, row_out, mask + (ptrdiff_t)row * m->A, n);
+    }
+    return status;
+}
+
 int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask, int deterministic,
                  int N)
 {

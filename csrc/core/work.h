@@ -231,6 +231,8 @@ void trpo_net_adjoint(const trpok_table *k, const trpo_net *net, real *sum, real
 /* random orthogonal weights, zero biases; `first` is the first layer's count in stream INIT */
 void trpo_net_init(double *theta, double *temp, const trpo_net *net, double head_gain,
                    uint64_t seed, uint64_t first);
+/* random weights and biases, uniform within +-1 / sqrt(K) in a layer of K inputs */
+void trpo_net_init_uniform(double *theta, const trpo_net *net, uint64_t seed, uint64_t first);
 
 /* ---- blocks.c: means over rows, summed in a fixed order -------------------------------------- */
 

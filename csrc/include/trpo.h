@@ -100,11 +100,8 @@ typedef enum trpo_acceptance {
     TRPO_ACCEPT_ALWAYS = 2       /* the full step, without a search: natural policy gradient  */
 } trpo_acceptance;
 
-/* Which KL the line search measures. The Fisher matrix is the Hessian of both. */
-typedef enum trpo_kl_direction {
-    TRPO_FORWARD = 0, /* KL(old || new) */
-    TRPO_REVERSE = 1  /* KL(new || old) */
-} trpo_kl_direction;
+/* The line search measures KL(old || new), or KL(new || old). Their Hessian is the same. */
+typedef enum trpo_kl_direction { TRPO_FORWARD = 0, TRPO_REVERSE = 1 } trpo_kl_direction;
 
 /* Why an update left the policy unchanged: the test that the last line search trial failed. */
 typedef enum trpo_rejection {
@@ -233,10 +230,8 @@ typedef struct trpo_setting {
     int low_open, high_open;  /* 1: that bound itself is excluded                             */
 } trpo_setting;
 
-/* Returns setting i, counting from 0, or NULL after the last. */
+/* Return setting i, counting from 0, or NULL after the last; the setting with a name, or NULL. */
 const trpo_setting *trpo_setting_at(int i);
-
-/* Returns the setting with this name, or NULL. */
 const trpo_setting *trpo_find_setting(const char *name);
 
 /* Set or get a setting by name, as a number: an integer unless TRPO_REAL, 0 or 1 for a flag, at
@@ -261,8 +256,7 @@ size_t trpo_bytes(const trpo_settings *settings, const trpo_executor *executor);
  * Additional workers only use memory. */
 int trpo_useful_workers(const trpo_settings *settings);
 
-/* Creates an agent in `mem` (any alignment) with random initial parameters: orthogonal weights with
- * gain sqrt(2), the policy's last layer 0.01, the critic's 1 (0 for ridge), biases 0.
+/* Creates an agent in `mem` (any alignment) with random initial parameters: see ortho_init.
  * executor NULL runs tasks sequentially on the calling thread; trpo_pool.h provides threads.
  * TRPO_ERR_SETTING, TRPO_ERR_MEMORY. */
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
@@ -363,6 +357,12 @@ int trpo_set_learning_rate(trpo_agent *agent, double learning_rate);
  * TRPO_ERR_OBS, TRPO_ERR_MASK. */
 int trpo_predict(trpo_agent *agent, trpo_real *act, const trpo_real *obs, const uint8_t *mask,
                  int deterministic, int N);
+
+/* Computes the parameters of the action distribution for N observations: the means of a Gaussian,
+ * else logits, which are -2^100 for forbidden choices.
+ *   out (N x A) out; obs (N x O); mask (N x A) or NULL.  TRPO_ERR_OBS, TRPO_ERR_MASK. */
+int trpo_outputs(trpo_agent *agent, trpo_real *out, const trpo_real *obs, const uint8_t *mask,
+                 int N);
 
 /* Computes V(obs) in scaled reward units.  val (N) out; obs (N x O).  TRPO_ERR_OBS. */
 int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);

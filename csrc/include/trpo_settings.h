@@ -34,6 +34,11 @@ TRPO_SIZES_SETTING(value_hidden, 0,
                    "widths of the value network's hidden layers; none: linear; unused by ridge")
 TRPO_WORD_SETTING(activation, TRPO_TANH, ("identity", "tanh", "relu"),
                   "activation of the hidden layers")
+TRPO_FLAG_SETTING(ortho_init, 1,
+                  "initial weights of both networks: orthogonal with gain sqrt(2) in hidden "
+                  "layers, 0.01 in the policy's last and 1 in the value network's, and biases 0; "
+                  "off: weights and biases uniform within +-1 / sqrt(inputs of the layer), as "
+                  "torch.nn.Linear draws them; a ridge critic starts at 0 either way")
 TRPO_REAL_SETTING(log_std_init, 0, CLOSED(-20, 20),
                   "initial log standard deviation of a Gaussian policy")
 TRPO_REAL_SETTING(log_std_min, -20, CLOSED(-20, 20),

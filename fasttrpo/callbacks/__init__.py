@@ -1,4 +1,4 @@
-"""Callbacks with Stable-Baselines3's names: evaluate, save, stop.
+"""Callbacks with Stable-Baselines3's names: evaluate, save, log, stop.
 
     from fasttrpo.callbacks import CheckpointCallback, EvalCallback, StopTrainingOnRewardThreshold
 
@@ -45,6 +45,7 @@ __all__ = [
     "EvalCallback",
     "EventCallback",
     "EveryNTimesteps",
+    "LogEveryNTimesteps",
     "ProgressBarCallback",
     "StopTrainingOnMaxEpisodes",
     "StopTrainingOnNoModelImprovement",
@@ -127,6 +128,20 @@ class EveryNTimesteps(EventCallback):
             return True
         self.last_time_trigger = self.num_timesteps
         return self._on_event()
+
+
+class LogEveryNTimesteps(EveryNTimesteps):
+    """Writes the log (`TRPO.dump_logs`) every `n_steps` steps, summed over all environments.
+
+    `learn(..., log_interval=None)` leaves the log to this callback.
+    """
+
+    def __init__(self, n_steps: float) -> None:
+        super().__init__(n_steps, None)
+
+    def _on_event(self) -> bool:
+        self.model.dump_logs()
+        return True
 
 
 class StopTrainingOnMaxEpisodes(BaseCallback):

@@ -318,6 +318,24 @@ cdef class Agent:
             self.memory.refuse(status, {"observation": obs, "mask": mask})
         return act
 
+    def outputs(self, obs, mask=None):
+        """The action distribution's parameters (n, A) for obs (n, O): means or logits.
+
+        mask (n, A) as in `act`; a forbidden choice has the logit -2^100.
+        """
+        obs = self._rows_obs(obs)
+        mask = self.memory.mask(mask, len(obs))
+        out = np.empty((len(obs), self.memory.A), REAL)
+        cdef int status, N = len(obs)
+        cdef trpo_real *y = _real(out)
+        cdef trpo_real *o = _real(obs)
+        cdef uint8_t *open = _bytes_or_null(mask)
+        with self.lock, nogil:
+            status = trpo_outputs(self.w, y, o, open, N)
+        if status < 0:
+            self.memory.refuse(status, {"observation": obs, "mask": mask})
+        return out
+
     def value(self, obs):
         """V (n,) for obs (n, O)."""
         obs = self._rows_obs(obs)

@@ -71,6 +71,7 @@ cdef extern from "../../csrc/include/trpo.h" nogil:
     const char *trpo_rejection_text(int)
     int trpo_set_target_kl(trpo_agent *, double)
     int trpo_set_learning_rate(trpo_agent *, double)
+    int trpo_outputs(trpo_agent *, trpo_real *, const trpo_real *, const uint8_t *, int)
     int trpo_predict(trpo_agent *, trpo_real *, const trpo_real *, const uint8_t *, int, int)
     int trpo_value(trpo_agent *, trpo_real *, const trpo_real *, int)
     double *trpo_state_field(trpo_agent *, int, const char **, size_t *)

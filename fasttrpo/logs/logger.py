@@ -330,7 +330,7 @@ def key_of(tag: str) -> str:
 
 
 def log_record(logger: Logger, record: dict[str, Any]) -> None:
-    """Adds an iteration's record to the log, without nan values."""
+    """Adds an iteration's record, or some of it, to the log, without nan values."""
     for key, value in record.items():
         if "/" in key or (isinstance(value, float) and value != value):
             continue
@@ -340,5 +340,6 @@ def log_record(logger: Logger, record: dict[str, Any]) -> None:
         # TensorBoard would show a page of text, with a new entry for each iteration.
         excluded += ("tensorboard",) if isinstance(value, str) else ()
         logger.put(tag or f"{group}/{key}", value, exclude=excluded)
-    logger.put("train/n_updates", record["iteration"])
-    logger.put("train/is_line_search_success", float(record["outcome"] == 0))
+    if "outcome" in record:
+        logger.put("train/n_updates", record["iteration"])
+        logger.put("train/is_line_search_success", float(record["outcome"] == 0))

@@ -173,6 +173,14 @@ class Agent:
         self._memory.state = replace(s, n_predicts=s.n_predicts + 1)
         return self._sample(rng.Stream(s.seed, rng.PREDICT, s.n_predicts), output)
 
+    def outputs(self, obs, mask=None):
+        """The action distribution's parameters (n, A) for obs (n, O): means or logits.
+
+        mask (n, A) as in `act`; a forbidden choice has the logit -2^100.
+        """
+        obs = self._rows_obs(obs)
+        return self._outputs(obs, self._memory.mask(mask, len(obs)))
+
     def value(self, obs):
         """V (n,) for obs (n, O)."""
         return self._values(self._rows_obs(obs))

@@ -57,6 +57,15 @@ class Network:
             parts += [weights.ravel(), np.zeros(M)]
         return np.concatenate(parts)
 
+    def initial_uniform(self, seed, first_count):
+        """Random weights and biases, uniform within +-1 / sqrt(K) in a layer of K inputs; (P,)."""
+        parts = []
+        for layer, (K, M) in enumerate(pairwise(self.sizes)):
+            stream = rng.Stream(seed, rng.INIT, first_count + layer)
+            u = rng.uniforms(rng.words(stream, np.arange(K + 1), 4 * M)[:, ::4])
+            parts.append((1.0 / np.sqrt(K) * (2.0 * u - 1.0)).ravel())
+        return np.concatenate(parts)
+
 
 @dataclass
 class Pass:

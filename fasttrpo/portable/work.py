@@ -91,14 +91,23 @@ class State:
     damping_scale: float = 1.0  # adaptive_damping's factor on cg_damping
 
 
-def initial_state(model):
-    """The state of a new agent: orthogonal weights, empty statistics, counters at 0."""
-    s = model.settings
-    hidden = np.sqrt(2.0)
-    gains = [hidden] * len(s.policy_hidden) + [0.01]
+def initial_weights(model):
+    """Both networks' initial weights: orthogonal or uniform; 0 for a ridge critic."""
+    s, hidden = model.settings, np.sqrt(2.0)
     value_gains = [0.0] if model.critic.features else [hidden] * len(s.value_hidden) + [1.0]
-    weights = model.policy.initial(s.seed, 0, gains)
-    value_theta = model.value.initial(s.seed, CRITIC_COUNT, value_gains)
+    if s.ortho_init:
+        weights = model.policy.initial(s.seed, 0, [hidden] * len(s.policy_hidden) + [0.01])
+    else:
+        weights = model.policy.initial_uniform(s.seed, 0)
+    if s.ortho_init or model.critic.features:
+        return weights, model.value.initial(s.seed, CRITIC_COUNT, value_gains)
+    return weights, model.value.initial_uniform(s.seed, CRITIC_COUNT)
+
+
+def initial_state(model):
+    """The state of a new agent: random weights, empty statistics, counters at 0."""
+    s = model.settings
+    weights, value_theta = initial_weights(model)
     return State(
         theta=np.concatenate([weights, np.full(model.n_log_std, float(s.log_std_init))]),
         value_theta=value_theta,

@@ -1,1 +1,1 @@
-"""For Stable-Baselines3 scripts: its calls, parameter names and environments."""
+"""For Stable-Baselines3 scripts: its calls, parameter names, distributions and environments."""

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fasttrpo.checks.imported import is_instance
+from fasttrpo.sb3.distributions import Distribution, distribution_at
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
 from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.training.episodes import successes
+from fasttrpo.training.log import dump_logs
 
 _VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"
 if TYPE_CHECKING:  # declares what `__getattr__` and `__setattr__` below find
@@ -45,8 +47,8 @@ class ModelPolicy:
     device = CPU
     model_class: ClassVar[Any]  # TRPO, which sets it
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, trainer: Any) -> None:
+        self._model, self._trainer = model, trainer
 
     @property
     def observation_space(self) -> Any:
@@ -65,6 +67,23 @@ class ModelPolicy:
     def predict_values(self, observation: Any) -> np.ndarray:
         """The critic's values (n, 1) for one observation or a batch, in discounted reward."""
         return self._model.predict_values(observation)
+
+    def get_distribution(self, obs: Any, action_masks: Any = None) -> Distribution:
+        """The distribution of the actions for one observation or a batch, as `predict` takes them
+        (`fasttrpo.sb3.distributions`). One observation is a batch of one.
+        """
+        return distribution_at(self._trainer, obs, action_masks)
+
+    def evaluate_actions(
+        self, obs: Any, actions: Any, action_masks: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(values (n, 1), log p of the actions (n,), entropies (n,)) for n observations.
+
+        The actions of a Box are those before scaling and clipping: see `get_distribution`.
+        """
+        distribution = self.get_distribution(obs, action_masks)
+        log_prob, entropy = distribution.log_prob(actions), distribution.entropy()
+        return self.predict_values(obs), log_prob, entropy
 
     def state_dict(self) -> Parameters:
         """Copies of the parameters under SB3's names (`fasttrpo.sb3.parameters`)."""
@@ -105,6 +124,17 @@ class Calls(Attributes):
     load: Any
     save: Any
     change: Any
+    _trainer: Any
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Writes the log now, whatever the `log_interval`: returns, lengths and successes of the
+        last episodes, times, and the latest update if no log has shown it yet.
+
+        iteration  written as time/iterations if above 0
+
+        Raises RuntimeError if the log is one that an earlier `learn` made and closed.
+        """
+        dump_logs(self._trainer, iteration)
 
     if not TYPE_CHECKING:  # a type checker would accept every name
 
@@ -129,8 +159,8 @@ class Calls(Attributes):
 
     @property
     def policy(self) -> ModelPolicy:
-        """The policy: `predict`, `state_dict`, `save`."""
-        return ModelPolicy(self)
+        """The policy: `predict`, `evaluate_actions`, `get_distribution`, `state_dict`, `save`."""
+        return ModelPolicy(self, self._trainer)
 
     @property
     def env(self) -> Any:

@@ -61,6 +61,7 @@ def resolve(
         log_std_init=network["log_std_init"],
         log_std_min=network["log_std_min"],
         log_std_max=network["log_std_max"],
+        ortho_init=network["ortho_init"],
         **resolve_features(network, obs_size),
         **values,
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.checks.values import Check, plain, positive, real, refuse, size
+from fasttrpo.checks.values import Check, positive, real, refuse, size
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.settings.sb3_arguments import drop_ignored_policy_kwargs
 from fasttrpo.settings.table import ROWS
@@ -74,7 +74,7 @@ KEYWORDS = {
     "log_std_init": _of_row("log_std_init"),
     "log_std_min": _of_row("log_std_min"),
     "log_std_max": _of_row("log_std_max"),
-    "ortho_init": Keyword(True, "True", "orthogonal initial weights"),
+    "ortho_init": _of_row("ortho_init"),
     "features": _of_row("features")._replace(
         meaning="for LinearPolicy: features of the observation that replace it as the input of "
         "both networks; the formulas are in csrc/core/features.c"
@@ -101,12 +101,14 @@ def network(policy: str, given: Any) -> dict[str, Any]:
     for name in given:
         if name not in KEYWORDS:
             raise UserTypeError(f"policy_kwargs: {unknown('name', str(name), KEYWORDS)}")
-    if plain(given.get("ortho_init", True)) is not True:
-        raise refuse("policy_kwargs ortho_init", given["ortho_init"], "True")
+    ortho_init = ROWS["ortho_init"]
     return {
         "net_arch": _net_arch(policy, given.get("net_arch")),
         "activation_fn": _activation(given.get("activation_fn", "tanh")),
         **_log_std(given),
+        "ortho_init": ortho_init.check(
+            "policy_kwargs ortho_init", given.get("ortho_init", ortho_init.default)
+        ),
         **_features(policy, given),
     }
 

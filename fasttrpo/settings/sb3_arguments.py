@@ -72,7 +72,8 @@ def drop_ignored_policy_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
     if extractor is not None and getattr(extractor, "__name__", None) not in _FLAT_EXTRACTORS:
         raise UserError(
             f"policy_kwargs features_extractor_class: {extractor!r} is not supported; observations "
-            "are flattened, so wrap the environment instead"
+            "are flattened, so wrap the environment instead, or set normalize_observations=True if "
+            "it only normalises them"
         )
     if rest.pop("features_extractor_kwargs", None):
         warnings.warn(

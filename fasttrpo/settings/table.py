@@ -28,6 +28,12 @@ ROWS = {row.name: row for row in (
     Row('activation', 'word', 'tanh', 0, 2, False, False,
         ('identity', 'tanh', 'relu'),
         'activation of the hidden layers'),
+    Row('ortho_init', 'flag', True, 0, 1, False, False,
+        (),
+        'initial weights of both networks: orthogonal with gain sqrt(2) in hidden layers, '
+        "0.01 in the policy's last and 1 in the value network's, and biases 0; off: weights"
+        ' and biases uniform within +-1 / sqrt(inputs of the layer), as torch.nn.Linear '
+        'draws them; a ridge critic starts at 0 either way'),
     Row('log_std_init', 'real', 0.0, -20.0, 20.0, False, False,
         (),
         'initial log standard deviation of a Gaussian policy'),
@@ -152,6 +158,7 @@ class CoreSettings:
     policy_hidden: tuple[int, ...] = ()
     value_hidden: tuple[int, ...] = ()
     activation: str = 'tanh'
+    ortho_init: bool = True
     log_std_init: float = 0.0
     log_std_min: float = -20.0
     log_std_max: float = 20.0

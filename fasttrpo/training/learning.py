@@ -11,6 +11,7 @@ from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.logs import logger as logs
 from fasttrpo.protocols import Record
 from fasttrpo.training.callback import CallbackList, as_callback, weaken_parents
+from fasttrpo.training.log import write_record
 from fasttrpo.training.progress_bar import ProgressBarCallback
 from fasttrpo.training.trainer import Trainer
 from fasttrpo.training.watch import Stopped
@@ -91,7 +92,8 @@ class Learning:
         if not self.continues:
             trainer.num_timesteps = 0
             trainer.interrupt()
-        self.started, self.first_step = perf_counter(), trainer.num_timesteps
+        trainer.started, trainer.first_step = perf_counter(), trainer.num_timesteps
+        trainer.unlogged = None
         self.target = trainer.num_timesteps + self.total
         self._made_logger = None
         if not trainer.has_own_logger:
@@ -133,23 +135,13 @@ class Learning:
         return "max_seconds" if late else ""
 
     def _elapsed(self) -> float:
-        return perf_counter() - self.started
+        return perf_counter() - self.trainer.started
 
     def _log(self, record: Record, iterations: int) -> None:
         """Logs the record, and adds to it what callbacks recorded."""
         recorded = self.trainer.logger.take_recorded()
         if self.log_interval is not None and iterations % self.log_interval == 0:
-            self._dump(record)
+            write_record(self.trainer, record)
+        else:
+            self.trainer.unlogged = dict(record)
         record |= recorded
-
-    def _dump(self, record: Record) -> None:
-        logger = self.trainer.logger
-        if not logger.has_writers:  # saves a tenth of the time of a short iteration
-            logger.dump()
-            return
-        logs.log_record(logger, record)
-        elapsed = self._elapsed()
-        fps = int((self.trainer.num_timesteps - self.first_step) / max(elapsed, 1e-9))
-        logger.put("time/fps", fps)
-        logger.put("time/time_elapsed", int(elapsed))
-        logger.dump(self.trainer.num_timesteps)

@@ -57,6 +57,9 @@ class Trainer:
     num_timesteps, n_updates, records    steps, updates, and the records of the last updates
     logger        the log; `has_own_logger` if the user set it
     remaining     the remaining progress of `learn`, from 1 to 0, for schedules
+    started, first_step    when the last `learn` started: the clock, and `num_timesteps`
+    unlogged      the record of the last update, until the log has shown it
+    draws         what distributions of actions draw samples with; not training, nor `predict`
     """
 
     def __init__(
@@ -77,6 +80,10 @@ class Trainer:
         self.seed_is_given = True
         self.phase, self.is_learning = BETWEEN, False
         self.logger, self.has_own_logger = Logger(None), False
+        self.started, self.first_step = perf_counter(), 0
+        self.unlogged: Record | None = None
+        self.draws = np.random.default_rng(settings.seed)
+        self._collected: EpisodeStatistics | None = None  # includes an unfinished iteration's
         self._new_seed: int | None = None
         self._rejections = Rejections()
         backend.choose_with_warning(settings.backend)
@@ -129,6 +136,7 @@ class Trainer:
         self.refuse_environment("set_random_seed")
         self.settings = replace(self.settings, seed=seed)
         self.seed_is_given, self._new_seed = True, seed
+        self.draws = np.random.default_rng(seed)
         if not self.phase:
             self._restart_streams()
         self.interrupt()
@@ -231,7 +239,7 @@ class Trainer:
                 self.num_timesteps = before
             raise
         finally:
-            self.phase = BETWEEN
+            self.phase, self._collected = BETWEEN, None
             self._restart_streams()
         self.num_timesteps, self.statistics = before, statistics
         of_rollout = {**statistics.record(), "seconds_collect": collected - started}
@@ -247,6 +255,7 @@ class Trainer:
         agent, statistics, watch = self.agent, self.statistics.copy(), Watch(self, callback)
         arguments = self.stream, self.observations, self.actions, statistics, self.settings.n_steps
         before, self.phase = self.phase, ROLLOUT
+        self._collected = statistics
         try:
             while not collect(agent, *arguments, watch):
                 agent.discard()
@@ -254,6 +263,11 @@ class Trainer:
             self.phase = before
         watch.end()
         return statistics
+
+    @property
+    def latest_statistics(self) -> EpisodeStatistics:
+        """The episode statistics up to the last step, also during a rollout."""
+        return self.statistics if self._collected is None else self._collected
 
     def _last_rows(self) -> np.ndarray | None:
         """The environments' current observations (E, O), or None if they must be reset."""

@@ -157,6 +157,7 @@ static void every_call_refuses(refusal *r, int env, int component)
     for (int sure = 0; sure < 2; sure++)
         check_rejected(r, trpo_predict(l->agent, act, l->obs, r->mask, sure, 4), -1, env,
                        component);
+    check_rejected(r, trpo_outputs(l->agent, act, l->obs, r->mask, 4), -1, env, component);
 }
 
 static void no_choice_left(int space)

@@ -77,7 +77,7 @@ static void update_fails(learner *l, int status)
 static void bad_observation(learner *l, trpo_real bad)
 {
     enum { ENV = 2, COMPONENT = 1 };
-    trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS] = {0}, val[MAX_ENVS];
+    trpo_real obs[MAX_ENVS * OBS], act[MAX_ENVS * MAX_PARTS] = {0}, val[MAX_ENVS], *out = NULL;
     toy_observe(&l->world, obs, l->set.n_envs);
     obs[ENV * OBS + COMPONENT] = bad;
     const trace before = trace_of(l);
@@ -89,6 +89,8 @@ static void bad_observation(learner *l, trpo_real bad)
         CHECK(trpo_predict(l->agent, act, obs, NULL, deterministic, ENV + 1) == TRPO_ERR_OBS);
     check_culprit(l, -1, ENV, COMPONENT);
     CHECK(trpo_value(l->agent, val, obs, ENV + 1) == TRPO_ERR_OBS);
+    check_culprit(l, -1, ENV, COMPONENT);
+    CHECK(trpo_outputs(l->agent, out, obs, NULL, ENV + 1) == TRPO_ERR_OBS); /* writes nothing */
     check_culprit(l, -1, ENV, COMPONENT);
     check_untouched(l, before);
 }

@@ -58,6 +58,7 @@ typedef struct row {
     trpo_real *obs, *act, *logp, *val;
     double *rew;
     uint8_t *term, *trunc, *skip, *mask;
+    trpo_real *out;
 } row;
 
 static inline row row_of(const trpo_settings *s)
@@ -66,7 +67,8 @@ static inline row row_of(const trpo_settings *s)
     const row r = {ROOM(trpo_real, E * O), ROOM(trpo_real, E * D), ROOM(trpo_real, E),
                    ROOM(trpo_real, E),     ROOM(double, E),        ROOM(uint8_t, E),
                    ROOM(uint8_t, E),       ROOM(uint8_t, E),
-                   ROOM(uint8_t, E * (size_t)n_outputs(s))};
+                   ROOM(uint8_t, E * (size_t)n_outputs(s)),
+                   ROOM(trpo_real, E * (size_t)n_outputs(s))};
     memset(r.act, 0, E * D * sizeof *r.act);
     return r;
 }
@@ -74,7 +76,7 @@ static inline row row_of(const trpo_settings *s)
 static inline void row_end(const row *r)
 {
     free(r->obs), free(r->act), free(r->logp), free(r->val), free(r->rew);
-    free(r->term), free(r->trunc), free(r->skip), free(r->mask);
+    free(r->term), free(r->trunc), free(r->skip), free(r->mask), free(r->out);
 }
 
 static inline void row_fill(row *r, input *in, const trpo_settings *s)

@@ -94,6 +94,7 @@ static int predict(life *l, input *in)
     const row *r = &l->one;
     const int N = next_of(in, l->set.n_envs + 1);
     trpo_value(l->agent, r->val, r->obs, N);
+    trpo_outputs(l->agent, r->out, r->obs, next_mask(l, in), N);
     remember(l); /* unchanged but for the culprit */
     return trpo_predict(l->agent, r->act, r->obs, next_mask(l, in), next_of(in, 2), N);
 }
