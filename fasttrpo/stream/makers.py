@@ -33,6 +33,7 @@ class Maker:
     def __init__(self, source: Any, env_kwargs: Mapping[str, Any]) -> None:
         self._source, self._env_kwargs = source, env_kwargs
         self._made: list[Any] = []
+        self.spec: Any = None  # Gymnasium's, of the last one
 
     def __call__(self) -> Any:
         """A new environment. Raises TypeError for anything else that the function returns."""
@@ -59,6 +60,7 @@ class Maker:
                 "because n_envs environments are stepped independently"
             )
         self._made.append(env.unwrapped)
+        self.spec = env.spec
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes, which make environments of their own."""
