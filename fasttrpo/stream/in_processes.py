@@ -117,7 +117,7 @@ def _work(
         signal.signal(number, signal.SIG_IGN)  # the main process decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _separate_streams(index)
-    errors = _Errors(rest[0])
+    errors: Any = _Errors(rest[0])
     try:
         env = _Checked(env_fn(), f"environment {index}")
     except Exception as error:
