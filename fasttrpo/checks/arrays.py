@@ -12,6 +12,9 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import positive as positive  # for settings that follow a schedule
 from fasttrpo.errors import UserError, UserTypeError
 
+# NumPy's own objects for these types, which arrays share: `is` is faster than `==`.
+_PLAIN: dict[Any, Any] = {t: np.dtype(t) for t in (np.float64, np.bool_)}
+_PLAIN |= {np.dtype(t): np.dtype(t) for t in (np.float32, np.float64)}
 NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
 
 
@@ -20,6 +23,9 @@ def as_array(name: str, value: ArrayLike, shape: Sequence[int], dtype: DTypeLike
 
     Raises ValueError if its shape is not `shape`, TypeError if it holds anything but real numbers.
     """
+    if type(value) is np.ndarray and value.dtype is _PLAIN.get(dtype):  # as in every row
+        if value.shape == shape and value.flags.c_contiguous:
+            return value
     given = np.asarray(value)
     if given.dtype.kind not in "biuf":
         raise UserTypeError(f"{name} must be an array of real numbers, got {given.dtype}")

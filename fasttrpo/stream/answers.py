@@ -190,6 +190,11 @@ class ExplainedCall(Noted):
             raise explained from error
 
 
+def explain(error: Exception, call: str) -> None:
+    """Adds the note to an exception; raises the one that explains it, if there is one."""
+    ExplainedCall(call).__exit__(type(error), error, None)
+
+
 _MISTAKES = (ValueError, TypeError, AttributeError, LookupError)
 _WRAPPERS = ("gymnasium", "stable_baselines3", "sb3_contrib", "supersuit", "shimmy", "fasttrpo")
 _COLLECTORS = (

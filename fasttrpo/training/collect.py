@@ -68,16 +68,19 @@ def collect(
     if _steps_in_c(agent, stream, actions) and not watch.needs_every_row:
         _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
-    n_stepped, lead = 0, (n_envs,)
+    n_stepped, lead, seen, rows = 0, (n_envs,), None, None
     for row in range(n_steps):
         _check_unmoved(stream)
         obs = stream.obs
+        if obs is not seen:
+            rows = observations.rows(obs, lead)
         mask = () if stream.masks is None else (stream.masks,)
-        act, logp, val = agent.act(observations.rows(obs, lead), *mask)
+        act, logp, val = agent.act(rows, *mask)
         sent = actions.to_env(act)
         step = stream.step(sent, row)
-        next_obs = observations.rows(step.next_obs, lead)
-        agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
+        seen = step.next_obs  # unless an episode ended, also what the agent sees next
+        rows = observations.rows(seen, lead)
+        agent.push(step.rewards, step.terminated, step.truncated, rows, step.skip)
         ended = statistics.add(step)
         stepped = n_envs - int(np.count_nonzero(step.skip))
         n_stepped += stepped

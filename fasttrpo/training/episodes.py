@@ -92,9 +92,13 @@ class EpisodeStatistics:
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
-        stepped = ~step.skip
-        np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
-        self._lengths += stepped
+        if np.count_nonzero(step.skip):
+            stepped = ~step.skip
+            np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
+            self._lengths += stepped
+        else:
+            self._totals += step.raw_rewards
+            self._lengths += 1
         if not np.count_nonzero(step.done):
             return []
         ended = np.flatnonzero(step.done).tolist()
