@@ -96,7 +96,8 @@ class _Array(Observations):
         obs = numeric(name, obs)
         if obs.shape != (*lead, *self.shape):
             raise UserError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
-        obs = obs.reshape(*lead, math.prod(self.shape))
+        if len(self.shape) != 1:
+            obs = obs.reshape(*lead, math.prod(self.shape))
         if valid is not None:
             obs = np.where(valid[..., None], obs, getattr(self, "start", 0))
         return self._encoded(name, obs)

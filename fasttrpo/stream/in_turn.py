@@ -16,7 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from fasttrpo.errors import UserError
 from fasttrpo.stream import answers
-from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, LazyColumns
+from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, LazyColumns, columns
+
+_MOST = 2**63  # of an int64
 
 
 class InTurn(SyncVectorEnv):
@@ -33,6 +35,7 @@ class InTurn(SyncVectorEnv):
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
+        self._no_envs = np.zeros(self.num_envs, bool)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -55,28 +58,30 @@ class InTurn(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
-        *answer, infos = self.advance(actions)
-        return *answer, infos.columns()
+        obs, rewards, terminated, truncated, infos, _ = self.advance(actions)
+        return obs, rewards, terminated.copy(), truncated.copy(), columns(infos, self.num_envs)
 
-    def advance(self, actions: Any) -> tuple[Any, Any, Any, Any, LazyColumns]:
-        """As `step`. What it returns needs no checks and no copies."""
-        n_envs, rows = self.num_envs, self._rows
-        infos = LazyColumns(n_envs)
-        rewards = np.zeros(n_envs)
-        terminated, truncated = np.zeros(n_envs, bool), np.zeros(n_envs, bool)
+    def advance(self, actions: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
+        """As `step`, and whether an episode ended; if not, the flags are not to be written to."""
+        rows, has_ended = self._rows, False
+        infos, rewards = LazyColumns(self.num_envs), np.zeros(self.num_envs)
+        terminated = truncated = self._no_envs
         for e, (env, who, action) in enumerate(zip(self.envs, self._names, actions, strict=True)):
             obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(action), who)
             has_obs = obs is not None or not ends  # nothing follows a termination
             if has_obs:
                 rows.put(e, obs, who)
             if ends or is_cut:
+                if not has_ended:
+                    has_ended = True
+                    terminated, truncated = terminated.copy(), truncated.copy()
                 terminated[e], truncated[e] = ends, is_cut
                 final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: info}
                 infos.add(self._start(e, env.reset()), e)
                 infos.add(final, e)
             elif info:
                 infos.add(info, e)
-        return rows.copy(), rewards, terminated, truncated, infos
+        return rows.copy(), rewards, terminated, truncated, infos or {}, has_ended
 
     def _start(self, e: int, answer: Any) -> Mapping:
         """Stores what reset returned as the start of an episode; returns the info."""
@@ -108,12 +113,13 @@ class _Array:
 
     def put(self, e: int, obs: Any, who: str) -> None:
         """Converts and stores an observation. `_fitting` raises for an invalid one."""
-        if type(obs) is np.ndarray and obs.dtype == self._dtype and obs.shape == self._shape:
-            self._rows[e] = obs
-        elif self._takes_int and type(obs) is int and -(2**63) <= obs < 2**63:
-            self._rows[e] = obs
+        if type(obs) is np.ndarray:
+            fits = obs.dtype == self._dtype and obs.shape == self._shape
         else:
-            self._rows[e] = self._fitting(obs, f"{who} returned an observation{self._part}")
+            fits = self._takes_int and type(obs) is int and -_MOST <= obs < _MOST
+        if not fits:
+            obs = self._fitting(obs, f"{who} returned an observation{self._part}")
+        self._rows[e] = obs
 
     def _fitting(self, obs: Any, words: str) -> np.ndarray:
         """In the space's dtype. Raises ValueError for a wrong shape, or values that do not fit."""

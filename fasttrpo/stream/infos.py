@@ -24,6 +24,8 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
     """
     if isinstance(infos, dict):
         return infos
+    if isinstance(infos, LazyColumns):
+        return infos.columns()
     if isinstance(infos, Mapping):
         return dict(infos)
     rows = infos if isinstance(infos, list | tuple | np.ndarray) else ()
@@ -74,6 +76,9 @@ class LazyColumns(Mapping):
 
     def __len__(self) -> int:
         return len(self.columns())
+
+    def __bool__(self) -> bool:
+        return bool(self._added or self._columns)
 
 
 def gather(infos: dict[str, Any], info: Mapping, env: int, n_envs: int) -> dict[str, Any]:

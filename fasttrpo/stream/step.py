@@ -23,8 +23,11 @@ class Step(NamedTuple):
     """(E,) bool: no step happened; the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
-    infos: Mapping[str, Any] = {}  # noqa: RUF012 - never written to
+    infos: Mapping[str, Any] = {}
     """the environments' infos, as columns by key"""
+    is_plain: bool = False
+    """whether it is known that every environment stepped, no episode ended, and nothing scaled the
+    rewards"""
 
     @property
     def raw_rewards(self) -> np.ndarray:

@@ -70,7 +70,7 @@ class Stream:
         self.mode = _autoreset_mode(env, AutoresetMode)
         self._is_next_step = self.mode is AutoresetMode.NEXT_STEP
         # Judged from the class, because wrappers can forward attributes of the wrapped environment.
-        self._advance = env.advance if hasattr(type(env), "advance") else None
+        self._advance = getattr(env, "advance", None) if hasattr(type(env), "advance") else None
         self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
@@ -151,13 +151,17 @@ class Stream:
 
         row  the number of the step in the rollout, for the note on an exception
         """
-        obs, rewards, terminated, truncated, infos = self._answer(actions, row)
-        skip, done = self._no_envs, terminated | truncated
-        if self._is_next_step:
-            skip = self._over
-            done &= ~skip
+        obs, rewards, terminated, truncated, infos, may_end = self._answer(actions, row)
+        if not may_end:
+            skip = done = self._no_envs
+            self.obs, self._over = obs, done
+            self.masks = self._masks.read(infos, None if row is None else row + 1)
+            return Step(rewards, terminated, truncated, obs, skip, done, infos, True)
+        skip = self._over if self._is_next_step else self._no_envs
+        done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
+            infos = columns(infos, self.env.num_envs)
             next_obs, obs, reset = self._next_episodes(obs, done, infos, terminated)
             over = done if self._is_next_step else None
         self.obs, self._over = obs, done
@@ -165,7 +169,7 @@ class Stream:
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
     def _answer(self, actions: np.ndarray, row: int | None) -> Any:
-        """The checked parts of the environment's answer."""
+        """The checked parts of the environment's answer, and whether an episode may have ended."""
         try:
             if self._advance is not None:
                 return self._advance(actions)
@@ -182,6 +186,7 @@ class Stream:
             answers.truths("terminated", terminated, n_envs),
             answers.truths("truncated", truncated, n_envs),
             columns(infos, n_envs),
+            True,
         )
 
     def run(self, agent: CompiledAgent, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -69,6 +69,7 @@ def collect(
         _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
     n_stepped, lead, seen, rows = 0, (n_envs,), None, None
+    due = Due(watch)
     for row in range(n_steps):
         _check_unmoved(stream)
         obs = stream.obs
@@ -82,10 +83,31 @@ def collect(
         rows = observations.rows(seen, lead)
         agent.push(step.rewards, step.terminated, step.truncated, rows, step.skip)
         ended = statistics.add(step)
-        stepped = n_envs - int(np.count_nonzero(step.skip))
+        stepped = n_envs if step.is_plain else n_envs - int(np.count_nonzero(step.skip))
         n_stepped += stepped
-        watch.passed(1, stepped, Row(obs, act, sent, logp, val, step, ended))
+        if due.after(stepped) or row == n_steps - 1:
+            due.report(Row(obs, act, sent, logp, val, step, ended))
     return n_stepped
+
+
+class Due:
+    """Counts rows until the watch wants a report."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
+        self._left, self._rows, self._steps = watch.rows(), 0, 0
+
+    def after(self, steps: int) -> bool:
+        """Counts a row with environment steps; returns whether a report is due."""
+        self._rows += 1
+        self._steps += steps
+        return self._rows >= self._left
+
+    def report(self, row: Row) -> None:
+        """Reports the rows counted, of which `row` is the last."""
+        rows, steps, self._rows, self._steps = self._rows, self._steps, 0, 0
+        self._watch.passed(rows, steps, row)
+        self._left = self._watch.rows()
 
 
 def _check_unmoved(stream: Stream) -> None:

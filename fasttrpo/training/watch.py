@@ -38,7 +38,7 @@ class Watch:
         return self._due - self._unreported
 
     def passed(self, rows: int, steps: int, row: Row | None = None) -> None:
-        """Counts rows, and the environment steps in them. `row` is the row, if it is only one.
+        """Counts rows, and the environment steps in them. `row` is the last one, if it is known.
 
         Raises Stopped if the callback stops learning.
         """
