@@ -36,6 +36,7 @@ class InTurn(SyncVectorEnv):
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
         self._no_envs = np.zeros(self.num_envs, bool)
+        self._no_envs.flags.writeable = False
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -66,8 +67,11 @@ class InTurn(SyncVectorEnv):
         rows, has_ended = self._rows, False
         infos, rewards = LazyColumns(self.num_envs), np.zeros(self.num_envs)
         terminated = truncated = self._no_envs
-        for e, (env, who, action) in enumerate(zip(self.envs, self._names, actions, strict=True)):
-            obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(action), who)
+        if len(actions) != self.num_envs:
+            raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
+        for e, env in enumerate(self.envs):
+            who = self._names[e]
+            obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(actions[e]), who)
             has_obs = obs is not None or not ends  # nothing follows a termination
             if has_obs:
                 rows.put(e, obs, who)

@@ -66,6 +66,7 @@ class Stream:
 
         self.env: Any = env  # Any: compiled environments have more attributes
         self._no_envs = np.zeros(env.num_envs, dtype=bool)
+        self._no_envs.flags.writeable = False
         self._modes = AutoresetMode
         self.mode = _autoreset_mode(env, AutoresetMode)
         self._is_next_step = self.mode is AutoresetMode.NEXT_STEP

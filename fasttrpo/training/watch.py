@@ -74,7 +74,7 @@ def _locals(row: Row, new_obs: Any) -> dict[str, Any]:
         "values": np.array(row.val),
         "log_probs": np.array(row.logp),
         "rewards": row.step.rewards,
-        "dones": row.step.done,
+        "dones": row.step.done.copy(),
         "new_obs": new_obs,
         "infos": infos(row.step, row.ended),
     }
