@@ -33,18 +33,19 @@ class Clock:
 
     def __init__(self, n_envs: int) -> None:
         self.best, self._rows = math.inf, max(1, INTERVAL // n_envs)
-        self._since = thread_time()
+        self._left, self._steps, self._since = self._rows, 0, thread_time()
 
     def rows(self) -> int:
-        """The rows of an interval."""
-        return self._rows
+        """The rows that are left of an interval."""
+        return self._left
 
     def passed(self, rows: int, steps: int, row: Any = None) -> None:
-        """Ends an interval."""
-        now = thread_time()
-        if rows == self._rows:
-            self.best = min(self.best, (now - self._since) / steps)
-        self._since = thread_time()
+        """Counts rows; ends an interval."""
+        self._left -= rows
+        self._steps += steps
+        if self._left <= 0:
+            self.best = min(self.best, (thread_time() - self._since) / self._steps)
+            self._left, self._steps, self._since = self._rows, 0, thread_time()
 
 
 def bare(env_id: str, n_steps: int) -> float:

@@ -64,14 +64,15 @@ class Stream:
         from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
+        from fasttrpo.stream.in_turn import InTurn
+
         self.env: Any = env  # Any: compiled environments have more attributes
         self._no_envs = np.zeros(env.num_envs, dtype=bool)
         self._no_envs.flags.writeable = False
         self._modes = AutoresetMode
         self.mode = _autoreset_mode(env, AutoresetMode)
         self._is_next_step = self.mode is AutoresetMode.NEXT_STEP
-        # Judged from the class, because wrappers can forward attributes of the wrapped environment.
-        self._advance = getattr(env, "advance", None) if hasattr(type(env), "advance") else None
+        self._advance = env.advance if isinstance(env, InTurn) else None
         self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
