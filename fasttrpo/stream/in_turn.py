@@ -80,7 +80,7 @@ class InTurn(SyncVectorEnv):
                     has_ended = True
                     terminated, truncated = terminated.copy(), truncated.copy()
                 terminated[e], truncated[e] = ends, is_cut
-                final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: info}
+                final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: dict(info)}
                 infos.add(self._start(e, env.reset()), e)
                 infos.add(final, e)
             elif info:
