@@ -209,3 +209,23 @@ def test_processes_end_with_the_program(how, status, tmp_path):
     assert "resource_tracker" not in errors
     assert not any(map(is_running, pids))
     assert {f"closed_{pid}" for pid in pids} < {each.name for each in tmp_path.iterdir()}
+
+
+def test_the_view_reaches_environments_in_processes():
+    class Adjustable(Counter):
+        level = 1
+
+        def raise_level(self, by):
+            self.level += by
+            return self.level
+
+    vec_env = small_model(Adjustable, n_envs=3, env_backend="async").get_env()
+    assert vec_env.env_method("raise_level", 2, indices=[0, 2]) == [3, 3]
+    assert vec_env.get_attr("level") == [3, 1, 3]
+    vec_env.set_attr("level", 7, indices=1)
+    assert vec_env.get_attr("level", 1) == [7]
+    assert not vec_env.has_attr("nothing")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        vec_env.env_method("nothing")
+    vec_env.reset()
+    vec_env.close()

@@ -49,6 +49,31 @@ class InProcesses(AsyncVectorEnv):
         arguments = self.parent_pipes, self.processes
         self._end = util.Finalize(self, _end, arguments, exitpriority=_BEFORE_DAEMONS_END)
 
+    def call_in(self, envs: Sequence[int], name: str, *args: Any, **keywords: Any) -> list[Any]:
+        """What a method of some of the environments returns, or the value of an attribute. Raises
+        AttributeError if one lacks it, which would end its process.
+        """
+        if not all(self._ask(envs, "_call", ("has_wrapper_attr", (name,), {}))):
+            raise AttributeError(f"the environments have no attribute {name!r}")
+        return self._ask(envs, "_call", (name, args, keywords))
+
+    def set_in(self, envs: Sequence[int], name: str, value: Any) -> None:
+        """Sets an attribute of some of the environments."""
+        self._ask(envs, "_setattr", (name, value))
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of each environment."""
+        return tuple(self.call_in(range(self.num_envs), name))
+
+    def _ask(self, envs: Sequence[int], command: str, data: tuple) -> list[Any]:
+        """The answers of these environments' processes."""
+        self._assert_is_running()
+        for env in envs:
+            self.parent_pipes[env].send((command, data))
+        given = {env: self.parent_pipes[env].recv() for env in envs}
+        self._raise_if_errors([given.get(env, (None, True))[1] for env in range(self.num_envs)])
+        return [given[env][0] for env in envs]
+
     def _add_info(self, vector_infos: Any, env_info: Any, env_num: int) -> Any:
         return gather(vector_infos, env_info, env_num, self.num_envs)
 
@@ -175,6 +200,10 @@ class _Checked(gymnasium.Wrapper):
         )
         obs = None if obs is None and terminated else self._converted(obs)
         return obs, reward, terminated, truncated, info
+
+    def set_wrapper_attr(self, name: str, value: Any, **_: Any) -> None:  # type: ignore[override]
+        """Sets an attribute of the environment inside all wrappers."""
+        setattr(self.unwrapped, name, value)
 
     def _converted(self, obs: Any) -> Any:
         self._row.put(0, obs, self._name)
