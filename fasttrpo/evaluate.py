@@ -133,7 +133,7 @@ def _locals(
         "actions": actions,
         "new_observations": step.next_obs,
         "rewards": step.rewards,
-        "dones": step.done,
+        "dones": step.done.copy(),
         "infos": each,
     }
     for i, info in enumerate(each):

@@ -155,6 +155,25 @@ def test_mujoco_tasks_take_env_kwargs():
     assert env.max_episode_steps == 9
 
 
+@needs_extension
+def test_options_of_environments_in_python_are_env_kwargs():
+    interpreted = envs.NumbaEnvironment(
+        name="Constant",
+        state_size=1,
+        observation_space=spaces.Box(-9, 9, (1,)),
+        action_space=spaces.Discrete(2),
+        max_episode_steps=5,
+        options={"reward": 1.0},
+        reset=lambda state: None,
+        step=lambda state, action, options: (options.reward, False),
+        compiled=False,
+    )
+    model = small_model(interpreted, n_envs=2, env_kwargs={"reward": 3, "max_episode_steps": 2})
+    assert evaluate_policy(model, interpreted, 2) == (6.0, 0.0)
+    with pytest.raises(TypeError, match=r"Constant refuses env_kwargs=.* did you mean 'reward'"):
+        small_model(interpreted, env_kwargs={"rewards": 3})
+
+
 @table(
     ("env", "env_kwargs", "words"),
     [

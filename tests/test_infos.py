@@ -187,3 +187,24 @@ def test_statistics_that_miss_steps_are_not_used():
     env = vectors.TransformReward(Forgetting(counters(AutoresetMode.SAME_STEP)), halved)
     with pytest.warns(RuntimeWarning, match="put RecordEpisodeStatistics around each"):
         assert returns(env) == {(3, 3), (1.5, 2)}
+
+
+def test_environments_may_reuse_their_info():
+    """One dict for all environments and steps."""
+    shared = {}
+
+    class Reusing(Counter):
+        def step(self, action):
+            *answer, _ = super().step(action)
+            shared.update(step=self.t, of=id(self))
+            return *answer, shared
+
+    seen = []
+
+    def keep(locals_, globals_):
+        seen.extend((info["step"], info["of"]) for info in locals_["infos"])
+
+    model = small_model(Reusing, n_envs=3).learn(48, keep)
+    made = [id(env.unwrapped) for env in model.get_env().vector_env.envs]
+    assert [of for _, of in seen] == made * 16
+    assert [step for step, of in seen if of == made[0]] == [1, 2, 3] * 5 + [1]

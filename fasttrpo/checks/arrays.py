@@ -12,6 +12,9 @@ from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.checks.values import positive as positive  # for settings that follow a schedule
 from fasttrpo.errors import UserError, UserTypeError
 
+# NumPy's own objects for these types, which arrays share: `is` is faster than `==`.
+_PLAIN: Any = {t: np.dtype(t) for t in (np.float64, np.bool_)}
+_PLAIN |= {np.dtype(t): np.dtype(t) for t in (np.float32, np.float64)}
 NO_FACTORS = "there is no preconditioner: the settings say preconditioner='none'"
 
 
@@ -20,6 +23,8 @@ def as_array(name: str, value: ArrayLike, shape: Sequence[int], dtype: DTypeLike
 
     Raises ValueError if its shape is not `shape`, TypeError if it holds anything but real numbers.
     """
+    if type(value) is np.ndarray and value.dtype is _PLAIN.get(dtype) and value.shape == shape:
+        return np.ascontiguousarray(value)  # as in every row of a rollout
     given = np.asarray(value)
     if given.dtype.kind not in "biuf":
         raise UserTypeError(f"{name} must be an array of real numbers, got {given.dtype}")
@@ -115,6 +120,8 @@ def masks(
     act   (rows, D), or None
     """
     if mask is None:
+        return
+    if act is None and len(parts) == 1 and mask.any(axis=1).all():  # as in most rows
         return
     starts = np.cumsum(parts, dtype=np.int64) - np.asarray(parts)
     empty = ~np.logical_or.reduceat(mask, starts, axis=1)

@@ -68,6 +68,7 @@ def load(
     config = read_config(folder)
     check_same(folder, config, env_id, given)
     free = {name: given[name] for name in FREE if name in given}
+    free["env_kwargs"] = consent.env_kwargs_of(folder)
     free.setdefault("tensorboard_log", _own_log(folder, config["settings"].get("tensorboard_log")))
     try:
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)

@@ -82,8 +82,8 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "--env-backend": (
         "BACKEND",
         str,
-        "native (fasttrpo's implementation of the environment) or gymnasium (Gymnasium's); "
-        "default: native if there is one",
+        "native (fasttrpo's implementation of the environment), gymnasium (Gymnasium's) or async "
+        "(Gymnasium's, each environment in its own process); default: native if there is one",
     ),
     "--target-kl": (
         "KL",

@@ -137,6 +137,9 @@ class VecEnvView:
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Sets an attribute of each environment. Raises AttributeError if they are compiled."""
+        if hasattr(self.vector_env, "set_in"):
+            self.vector_env.set_in(self._numbers(indices), attr_name, value)
+            return
         for env in self._of(self._each(), indices):
             setattr(env.unwrapped, attr_name, value)
 
@@ -144,6 +147,9 @@ class VecEnvView:
         self, method_name: str, *args: Any, indices: Any = None, **keywords: Any
     ) -> list[Any]:
         """Calls a method of each environment. Raises AttributeError if they are compiled."""
+        if hasattr(self.vector_env, "call_in"):
+            numbers = self._numbers(indices)
+            return self.vector_env.call_in(numbers, method_name, *args, **keywords)
         each = self._of(self._each(), indices)
         return [_method(env, method_name)(*args, **keywords) for env in each]
 
@@ -161,6 +167,9 @@ class VecEnvView:
                 "env_backend='gymnasium' makes Gymnasium's"
             )
         return envs
+
+    def _numbers(self, indices: Any) -> list[int]:
+        return self._of(range(self.num_envs), indices)
 
     def _of(self, values: Iterable[Any], indices: Any) -> list[Any]:
         values = list(values)

@@ -38,7 +38,7 @@ class Changes(TypedDict, total=False):
     max_records: int | None
     verbose: int
     tensorboard_log: str | os.PathLike[str] | None
-    env_backend: Literal['native', 'gymnasium'] | None
+    env_backend: Literal['native', 'gymnasium', 'async'] | None
     env_kwargs: Mapping[str, Any] | None
     clip_actions: bool
     dtype: Literal['float32', 'float64'] | type[np.floating[Any]] | np.dtype[Any]
@@ -116,7 +116,7 @@ class Attributes:
     @property
     def n_envs(self) -> int:
         raise NotImplementedError
-    env_backend: Literal['native', 'gymnasium'] | None
+    env_backend: Literal['native', 'gymnasium', 'async'] | None
     @property
     def env_kwargs(self) -> dict[str, Any] | None:
         raise NotImplementedError

@@ -30,7 +30,7 @@ KL_REDUCTIONS = ("sum", "mean")
 PEERS = ("sb3", "baselines", "spinningup", "tianshou", "mjrl")
 DTYPES = ("float32", "float64")
 BACKENDS = ("compiled", "portable")
-ENV_BACKENDS = ("native", "gymnasium")
+ENV_BACKENDS = ("native", "gymnasium", "async")
 # The largest number of rows that a C int can count, with a margin, as in csrc/core/settings.c.
 LARGEST_N = 2**31 - 1 - 256
 MOST_THREADS = 1024
@@ -171,8 +171,9 @@ class Settings:
     env_backend: str | None = _setting(
         None,
         optional(one_of(*ENV_BACKENDS)),
-        "which library makes environments from an id. native: fasttrpo. None: native if it has the "
-        "id, else gymnasium",
+        "which library makes environments from an id. native: fasttrpo. async: gymnasium, each "
+        "environment in its own process, those of classes and functions too. None: native if it "
+        "has the id, else gymnasium",
     )
     env_kwargs: dict[str, Any] | None = _setting(  # noqa: RUF009
         None,

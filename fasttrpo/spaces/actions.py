@@ -174,6 +174,8 @@ class DiscreteActions(Discrete, Actions):
 
     def to_env(self, act: np.ndarray) -> np.ndarray:
         """(n, 1) choices from 0, in any number type -> (n,) in the space."""
+        if self.start == 0:
+            return act[:, 0].astype(self.dtype)
         return (act[:, 0].astype(np.int64) + self.start).astype(self.dtype, copy=False)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:

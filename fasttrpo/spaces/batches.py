@@ -10,6 +10,8 @@ import numpy as np
 
 def copy(batch: Any) -> Any:
     """A deep copy."""
+    if type(batch) is np.ndarray:
+        return batch.copy()
     if isinstance(batch, Mapping):
         return {key: copy(part) for key, part in batch.items()}
     if isinstance(batch, tuple):
@@ -19,6 +21,8 @@ def copy(batch: Any) -> Any:
 
 def row(batch: Any, env: int) -> Any:
     """The observation of one environment."""
+    if type(batch) is np.ndarray:  # first, because it is frequent
+        return batch[env]
     if isinstance(batch, Mapping):
         return {key: row(part, env) for key, part in batch.items()}
     return tuple(row(part, env) for part in batch) if isinstance(batch, tuple) else batch[env]
@@ -30,12 +34,19 @@ def are_finite(batch: Any, where: np.ndarray) -> np.ndarray:
     `batch` may also be a sequence with an observation for each environment.
     """
     finite = np.ones(len(where), bool)
-    for env in np.flatnonzero(where).tolist():
+    for env in _envs(where):
         finite[env] = _is_finite(row(batch, env))
     return finite
 
 
+def _envs(where: np.ndarray) -> list[int]:
+    """The environments where it is True."""
+    return [env for env, is_true in enumerate(where.tolist()) if is_true]
+
+
 def _is_finite(observation: Any) -> bool:
+    if type(observation) is np.ndarray and observation.dtype.kind != "f":
+        return True
     if isinstance(observation, Mapping):
         return all(map(_is_finite, observation.values()))
     if isinstance(observation, tuple):
@@ -50,7 +61,7 @@ def replaced(batch: Any, where: np.ndarray, other: Any) -> Any:
     `other` is a batch, or a sequence with an observation for each environment.
     """
     result = copy(batch)
-    for env in np.flatnonzero(where).tolist():
+    for env in _envs(where):
         _put(result, env, _one(batch, other, env))
     return result
 

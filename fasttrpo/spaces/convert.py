@@ -40,11 +40,19 @@ class Choices:
     def _offsets(self) -> np.ndarray:
         return np.cumsum(self.counts) - self.counts
 
+    @cached_property
+    def _limits(self) -> np.ndarray:
+        return self.counts.astype(np.uint64)
+
     def from_zero(self, name: str, values: np.ndarray) -> np.ndarray:
         """(*lead, D) integers, in any number type -> int64 that count from zero.
 
         Raises ValueError for the first value out of its component's range.
         """
+        if values.dtype == np.int64:
+            choices = values - self.starts
+            if not np.count_nonzero(choices.view(np.uint64) >= self._limits):  # negative: large
+                return choices
         with np.errstate(invalid="ignore"):
             choices = (values - self.starts).astype(np.int64)
         # A value that is not finite becomes some integer, which does not equal it.
@@ -64,9 +72,16 @@ class Choices:
 
     def one_hot(self, name: str, values: np.ndarray) -> np.ndarray:
         """(*lead, D) integers -> (*lead, sum(counts)) float32, a one for each component."""
-        rows = np.zeros((*values.shape[:-1], self.total), np.float32)
-        np.put_along_axis(rows, self.from_zero(name, values) + self._offsets, 1, axis=-1)
-        return rows
+        if values.size == 1:
+            place = values.item() - int(self.starts[0])
+            if type(place) is int and 0 <= place < self.total:
+                row = np.zeros((*values.shape[:-1], self.total), np.float32)
+                row[..., place] = 1
+                return row
+        places = (self.from_zero(name, values) + self._offsets).reshape(-1, len(self.counts))
+        rows = np.zeros((len(places), self.total), np.float32)
+        rows[np.arange(len(places))[:, None], places] = 1
+        return rows.reshape(*values.shape[:-1], self.total)
 
 
 def place(index: list[int], noun: str = "row") -> str:

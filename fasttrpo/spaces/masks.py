@@ -38,6 +38,8 @@ def rows(
     if valid is not None:
         array = np.where(valid[..., None], array, True)
     allowed = array.astype(bool)
+    if array.dtype == bool or not np.count_nonzero(allowed != array):
+        return allowed
     for *index, choice in np.argwhere(allowed != array)[:1].tolist():
         wrong = array[(*index, choice)]
         raise UserError(f"{name} has {wrong:g}{place(index, noun)}, not True or False")

@@ -96,7 +96,8 @@ class _Array(Observations):
         obs = numeric(name, obs)
         if obs.shape != (*lead, *self.shape):
             raise UserError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
-        obs = obs.reshape(*lead, math.prod(self.shape))
+        if len(self.shape) != 1:
+            obs = obs.reshape(*lead, math.prod(self.shape))
         if valid is not None:
             obs = np.where(valid[..., None], obs, getattr(self, "start", 0))
         return self._encoded(name, obs)
@@ -233,7 +234,14 @@ class _Parts(Observations):
     def _each(self, obs: Any, name: str) -> list[tuple[Observations, Any, str]]:
         """(part, its observation, its name) for each part in order."""
         self._check(obs, name)
-        return [(part, obs[key], f"{name}[{key!r}]") for key, part in self.parts]
+        if name not in self._names:
+            self._names[name] = [(key, part, f"{name}[{key!r}]") for key, part in self.parts]
+        return [(part, obs[key], at) for key, part, at in self._names[name]]
+
+    @cached_property
+    def _names(self) -> dict[str, list[tuple[Any, Observations, str]]]:
+        """By the name of the whole: each part's key, and its name."""
+        return {}
 
     def _check(self, obs: Any, name: str) -> None:
         """Raises TypeError or ValueError unless `obs` has every key."""

@@ -19,6 +19,7 @@ _RESET = "(observation, info)"
 _STEP = "(observation, reward, terminated, truncated, info)"
 _BOTH = "return a tuple of both, with an empty dict if there is no info"
 _TRUTHS = (bool, np.bool_)
+_MOST = 2**53
 _NUMBERS = (float, np.float64, np.float32)
 
 
@@ -39,11 +40,15 @@ def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
     obs, reward, terminated, truncated, info = answer
     return (
         obs,
-        reward if type(reward) in _NUMBERS else _number(reward, who),
+        reward if type(reward) in _NUMBERS or _is_small_int(reward) else _number(reward, who),
         terminated if type(terminated) in _TRUTHS else _truth("terminated", terminated, who),
         truncated if type(truncated) in _TRUTHS else _truth("truncated", truncated, who),
         info if type(info) is dict else _info(info, who, "step"),
     )
+
+
+def _is_small_int(value: Any) -> bool:
+    return type(value) is int and -_MOST < value < _MOST
 
 
 def of_vector_env(answer: Any, call: str) -> Any:
@@ -188,6 +193,11 @@ class ExplainedCall(Noted):
             explained = UserError(words)
             super().__exit__(ValueError, explained, None)
             raise explained from error
+
+
+def explain(error: Exception, call: str) -> None:
+    """Adds the note to an exception; raises the one that explains it, if there is one."""
+    ExplainedCall(call).__exit__(type(error), error, None)
 
 
 _MISTAKES = (ValueError, TypeError, AttributeError, LookupError)

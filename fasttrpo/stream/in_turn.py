@@ -16,7 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from fasttrpo.errors import UserError
 from fasttrpo.stream import answers
-from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, gather
+from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, LazyColumns, columns
+
+_MOST = 2**63  # of an int64
 
 
 class InTurn(SyncVectorEnv):
@@ -33,6 +35,8 @@ class InTurn(SyncVectorEnv):
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
+        self._no_envs = np.zeros(self.num_envs, bool)
+        self._no_envs.flags.writeable = False
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -47,58 +51,78 @@ class InTurn(SyncVectorEnv):
         if options is not None and "reset_mask" in options:
             options = dict(options)
             which = np.asarray(options.pop("reset_mask"), bool)
-        infos: dict[str, Any] = {}
+        infos = LazyColumns(self.num_envs)
         for e in np.flatnonzero(which).tolist():
             answer = self.envs[e].reset(seed=seeds[e], options=options)
-            self._start(e, answer, infos)
-        return self._rows.copy(), infos
+            infos.add(self._start(e, answer), e)
+        return self._rows.copy(), infos.columns()
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
-        n_envs = self.num_envs
-        infos: dict[str, Any] = {}
-        rewards = np.zeros(n_envs)
-        terminated, truncated = np.zeros((2, n_envs), bool)
-        for e, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
-            answer = answers.of_step(env.step(action), self._names[e])
-            obs, rewards[e], terminated[e], truncated[e], info = answer
-            has_obs = obs is not None or not terminated[e]  # nothing follows a termination
-            if has_obs:
-                self._rows.put(e, obs, self._names[e])
-            if terminated[e] or truncated[e]:
-                final = {FINAL_OBS: self._rows.row(e) if has_obs else None, FINAL_INFO: info}
-                self._start(e, env.reset(), infos)
-                gather(infos, final, e, n_envs)
-            elif info:
-                gather(infos, info, e, n_envs)
-        return self._rows.copy(), rewards, terminated, truncated, infos
+        obs, rewards, terminated, truncated, infos, _ = self.advance(actions)
+        return obs, rewards, terminated.copy(), truncated.copy(), columns(infos, self.num_envs)
 
-    def _start(self, e: int, answer: Any, infos: dict[str, Any]) -> None:
-        """Stores what reset returned as the start of an episode."""
+    def advance(self, actions: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
+        """As `step`, and whether an episode ended; if not, the flags are not to be written to."""
+        rows, has_ended = self._rows, False
+        infos, rewards = LazyColumns(self.num_envs), np.zeros(self.num_envs)
+        terminated = truncated = self._no_envs
+        if len(actions) != self.num_envs:
+            raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
+        for e, env in enumerate(self.envs):
+            who = self._names[e]
+            obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(actions[e]), who)
+            has_obs = obs is not None or not ends  # nothing follows a termination
+            if has_obs:
+                rows.put(e, obs, who)
+            if ends or is_cut:
+                if not has_ended:
+                    has_ended = True
+                    terminated, truncated = terminated.copy(), truncated.copy()
+                terminated[e], truncated[e] = ends, is_cut
+                final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: dict(info)}
+                infos.add(self._start(e, env.reset()), e)
+                infos.add(final, e)
+            elif info:
+                infos.add(info, e)
+        return rows.copy(), rewards, terminated, truncated, infos or {}, has_ended
+
+    def _start(self, e: int, answer: Any) -> Mapping:
+        """Stores what reset returned as the start of an episode; returns the info."""
         obs, info = answers.of_reset(answer, self._names[e])
         if self._rows is None:
             self._rows = slots(self.single_observation_space, self.num_envs)
         self._rows.put(e, obs, self._names[e])
-        gather(infos, info, e, self.num_envs)
+        return info
 
 
-def slots(space: Any, n_envs: int) -> Any:
-    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all."""
+def slots(space: Any, n_envs: int, part: str = "") -> Any:
+    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all.
+
+    part  where they are in the observations of a Dict or Tuple, for messages
+    """
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        return _Parts(space, n_envs)
-    return _Array(space, n_envs)
+        return _Parts(space, n_envs, part)
+    return _Array(space, n_envs, part)
 
 
 class _Array:
     """Observations that are arrays, in their space's dtype."""
 
-    def __init__(self, space: Any, n_envs: int) -> None:
-        self._shape, self._dtype = tuple(space.shape), np.dtype(space.dtype)
+    def __init__(self, space: Any, n_envs: int, part: str) -> None:
+        self._shape, self._dtype, self._part = tuple(space.shape), np.dtype(space.dtype), part
         self._rows = np.zeros((n_envs, *self._shape), self._dtype)
+        # Python's integers are numbers of a Discrete space.
+        self._takes_int = self._shape == () and self._dtype == np.int64
 
-    def put(self, e: int, obs: Any, who: str, part: str = "") -> None:
-        if type(obs) is not np.ndarray or obs.dtype != self._dtype or obs.shape != self._shape:
-            obs = self._fitting(obs, f"{who} returned an observation{part}")
+    def put(self, e: int, obs: Any, who: str) -> None:
+        """Converts and stores an observation. `_fitting` raises for an invalid one."""
+        if type(obs) is np.ndarray:
+            fits = obs.dtype == self._dtype and obs.shape == self._shape
+        else:
+            fits = self._takes_int and type(obs) is int and -_MOST <= obs < _MOST
+        if not fits:
+            obs = self._fitting(obs, f"{who} returned an observation{self._part}")
         self._rows[e] = obs
 
     def _fitting(self, obs: Any, words: str) -> np.ndarray:
@@ -107,20 +131,26 @@ class _Array:
             array = np.asarray(obs)
         except ValueError:  # ragged
             array = np.asarray(obs, object)
-        space = f"observation_space has shape {self._shape} and dtype {self._dtype}"
         if array.dtype.kind not in "fiub" or array.shape != self._shape:
             raise UserError(
                 f"{words} that is {answers.form(obs if array.dtype == object else array)}, but "
-                f"{space}: make the space match what reset and step return"
+                f"{self._space()}: make the space match what reset and step return"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             fitting = array.astype(self._dtype)
-        for index in np.argwhere(fitting != array)[:1] if self._dtype.kind in "iub" else ():
-            raise UserError(
-                f"{words} with {array[tuple(index)]} in it, but {space}, which cannot represent "
-                "it: convert it, or change the dtype of the space"
-            )
+        if self._dtype.kind in "iub" and np.count_nonzero(fitting != array):
+            self._refuse(array, fitting, words)
         return fitting
+
+    def _refuse(self, array: np.ndarray, fitting: np.ndarray, words: str) -> None:
+        index = tuple(np.argwhere(fitting != array)[0])
+        raise UserError(
+            f"{words} with {array[index]} in it, but {self._space()}, which cannot represent it: "
+            "convert it, or change the dtype of the space"
+        )
+
+    def _space(self) -> str:
+        return f"observation_space has shape {self._shape} and dtype {self._dtype}"
 
     def row(self, e: int) -> Any:
         return self._rows[e].copy()
@@ -132,14 +162,26 @@ class _Array:
 class _Parts:
     """Observations that are dicts or tuples."""
 
-    def __init__(self, space: Any, n_envs: int) -> None:
-        self._is_dict = isinstance(space, spaces.Dict)
+    def __init__(self, space: Any, n_envs: int, part: str) -> None:
+        self._is_dict, self._part = isinstance(space, spaces.Dict), part
         parts = space.spaces.items() if self._is_dict else enumerate(space.spaces)
-        self._parts = {key: slots(part, n_envs) for key, part in parts}
+        self._parts = {key: slots(each, n_envs, f"{part}[{key!r}]") for key, each in parts}
         self._has_warned = False
 
-    def put(self, e: int, obs: Any, who: str, part: str = "") -> None:
-        keys = list(self._parts)
+    def put(self, e: int, obs: Any, who: str) -> None:
+        """Stores each part. Raises ValueError if one is missing."""
+        if type(obs) is not (dict if self._is_dict else tuple) or len(obs) != len(self._parts):
+            self._check(obs, who)
+        try:
+            for key, slot in self._parts.items():
+                slot.put(e, obs[key], who)
+        except KeyError:
+            self._check(obs, who)
+            raise
+
+    def _check(self, obs: Any, who: str) -> None:
+        """Raises ValueError unless `obs` has all parts; warns once of others."""
+        keys, part = list(self._parts), self._part
         fits = isinstance(obs, Mapping if self._is_dict else tuple | list)
         if fits and self._is_dict:
             fits = all(key in obs for key in keys)
@@ -149,8 +191,6 @@ class _Parts:
             self._refuse(obs, f"{who} returned an observation{part}")
         if len(obs) > len(keys) and not self._has_warned:
             self._warn_of_more(obs, part)
-        for key, slot in self._parts.items():
-            slot.put(e, obs[key], who, f"{part}[{key!r}]")
 
     def _warn_of_more(self, obs: Any, part: str) -> None:
         self._has_warned = True

@@ -7,7 +7,7 @@ long as all rows have the same dtype and shape, and an array of objects otherwis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
     """
     if isinstance(infos, dict):
         return infos
+    if isinstance(infos, LazyColumns):
+        return infos.columns()
     if isinstance(infos, Mapping):
         return dict(infos)
     rows = infos if isinstance(infos, list | tuple | np.ndarray) else ()
@@ -36,6 +38,47 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
     for env, row in enumerate(rows):
         gather(gathered, row, env, n_envs)
     return gathered
+
+
+class LazyColumns(Mapping):
+    """The columns of infos that are added one by one, made when they are first used.
+
+    Most steps need none: what their infos say is read at the ends of episodes, and by callbacks.
+    """
+
+    def __init__(self, n_envs: int) -> None:
+        self._n_envs = n_envs
+        self._added: list[tuple[Mapping, int]] = []
+        self._columns: dict[str, Any] = {}
+
+    def add(self, info: Mapping, env: int) -> None:
+        """Adds the info of one environment, which may change its dict later."""
+        self._added.append((dict(info), env))
+
+    def columns(self) -> dict[str, Any]:
+        """All that was added."""
+        for info, env in self._added:
+            gather(self._columns, info, env, self._n_envs)
+        self._added.clear()
+        return self._columns
+
+    def __contains__(self, key: object) -> bool:
+        for info, _ in self._added:
+            if key in info or (str(key)[:1] == "_" and str(key)[1:] in info):
+                return True
+        return key in self._columns
+
+    def __getitem__(self, key: str) -> Any:
+        return self.columns()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns())
+
+    def __len__(self) -> int:
+        return len(self.columns())
+
+    def __bool__(self) -> bool:
+        return bool(self._added or self._columns)
 
 
 def gather(infos: dict[str, Any], info: Mapping, env: int, n_envs: int) -> dict[str, Any]:

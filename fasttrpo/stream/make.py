@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fasttrpo.checks.suggest import nearest
 from fasttrpo.core import source_tree
@@ -75,10 +75,14 @@ def _is_name(env: Any) -> bool:
 
 def check_made(env: Any, given: Mapping[str, Any]) -> None:
     """Raises ValueError if settings are given that only apply to environments that are made."""
-    if not is_maker(env) and given.get("env_kwargs"):
+    if is_maker(env):
+        return
+    what = "env_kwargs are" if given.get("env_kwargs") else ""
+    what = "env_backend='async' is" if given.get("env_backend") == "async" else what
+    if what:
         raise UserError(
-            "env_kwargs are for environments that are made: pass an id, a class or a function "
-            f"instead of {type(env).__name__}, which exists already"
+            f"{what} for environments that are made: pass an id, a class or a function instead of "
+            f"{type(env).__name__}, which exists already"
         )
 
 
@@ -111,9 +115,13 @@ def _make(
     from fasttrpo import envs
 
     if envs.is_library(env) or envs.is_definition(env):
+        if env_backend == "async":
+            raise UserError(
+                f"env_backend='async': {env} is compiled, and stepped on threads; omit the setting"
+            )
         return _make_compiled(env, n_envs, env_kwargs)
-    if env_backend == "gymnasium" or not isinstance(env, str):
-        return _make_with_gymnasium(env, n_envs, env_kwargs)
+    if env_backend in ("gymnasium", "async") or not isinstance(env, str):
+        return _make_with_gymnasium(env, n_envs, env_kwargs, env_backend == "async")
     maker = envs.native(env, n_threads)
     if maker is None or envs.unknown_keywords(env, env_kwargs):
         return _make_instead(env, n_envs, env_backend, env_kwargs)
@@ -160,41 +168,65 @@ def _make_instead(
     return made
 
 
-def _make_with_gymnasium(source: Any, n_envs: int, env_kwargs: Mapping[str, Any]) -> Any:
+def _make_with_gymnasium(
+    source: Any, n_envs: int, env_kwargs: Mapping[str, Any], in_processes: bool = False
+) -> Any:
     """Makes Gymnasium's environments. Raises ValueError with the nearest id for an unknown one."""
     import gymnasium
 
+    maker = makers.Maker(source, env_kwargs)
     try:
-        return _one_by_one(source, n_envs, env_kwargs)
+        made = _in_processes(maker, n_envs) if in_processes else _in_turn(maker, n_envs)
     except (gymnasium.error.Error, ImportError) as error:
         if not isinstance(source, str):
             raise
-        return _make_otherwise(source, n_envs, env_kwargs, error)
+        if in_processes or not _exists_as_batch_only(source):
+            _explain(source, error)
+        return _make_batch(source, n_envs, env_kwargs)
+    made.spec = maker.spec
+    return made
 
 
-def _one_by_one(source: Any, n_envs: int, env_kwargs: Mapping[str, Any]) -> Any:
+def _in_turn(maker: Any, n_envs: int) -> Any:
     from fasttrpo.stream.in_turn import InTurn
 
-    made = InTurn([makers.Maker(source, env_kwargs)] * n_envs)
-    made.spec = made.envs[0].spec
-    return close_at_end(made)
+    return close_at_end(InTurn([maker] * n_envs))
 
 
-def _make_otherwise(
-    env_id: str, n_envs: int, env_kwargs: Mapping[str, Any], error: Exception
-) -> Any:
-    """Makes environments that exist as a batch only; else raises an error that explains `error`."""
+def _in_processes(maker: Any, n_envs: int) -> Any:
+    from fasttrpo.stream.in_processes import InProcesses
+
+    return InProcesses([maker] * n_envs)
+
+
+def _spec(env_id: str) -> Any:
+    """Gymnasium's spec, or None; `module:id` has imported the module."""
+    import gymnasium
+
+    return gymnasium.registry.get(env_id.rpartition(":")[2])
+
+
+def _exists_as_batch_only(env_id: str) -> bool:
+    spec = _spec(env_id)
+    return spec is not None and spec.entry_point is None and spec.vector_entry_point is not None
+
+
+def _make_batch(env_id: str, n_envs: int, env_kwargs: Mapping[str, Any]) -> Any:
+    import gymnasium
+
+    how = "vector_entry_point"
+    with makers.naming(env_id, env_kwargs):
+        return gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=how, **env_kwargs)
+
+
+def _explain(env_id: str, error: Exception) -> NoReturn:
+    """Raises an error that says what to do about `error`, if that is known, else `error`."""
     import gymnasium
 
     from fasttrpo import envs
 
-    spec = gymnasium.registry.get(env_id.rpartition(":")[2])  # module:id has imported it
-    if spec is None:
+    if _spec(env_id) is None:
         raise UserError(f"unknown environment id {env_id!r}; {_hint(env_id, error)}") from error
-    if spec.entry_point is None and spec.vector_entry_point is not None:
-        how = "vector_entry_point"
-        with makers.naming(env_id, env_kwargs):
-            return gymnasium.make_vec(env_id, num_envs=n_envs, vectorization_mode=how, **env_kwargs)
     missing = envs.missing(env_id)
     if missing and isinstance(error, gymnasium.error.DependencyNotInstalled):
         raise UserImportError(f"{env_id}: {missing}") from error

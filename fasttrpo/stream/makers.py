@@ -14,7 +14,7 @@ from fasttrpo.stream import answers
 
 _REFUSALS = (TypeError, ValueError, LookupError, AssertionError, OSError)
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
-_FROM_MAKE = "was raised from the environment creator"
+_FROM_MAKE = " was raised from the environment creator"
 _MAX_SHOWN = 200
 
 
@@ -33,6 +33,7 @@ class Maker:
     def __init__(self, source: Any, env_kwargs: Mapping[str, Any]) -> None:
         self._source, self._env_kwargs = source, env_kwargs
         self._made: list[Any] = []
+        self.spec: Any = None  # Gymnasium's, of the last one
 
     def __call__(self) -> Any:
         """A new environment. Raises TypeError for anything else that the function returns."""
@@ -59,6 +60,7 @@ class Maker:
                 "because n_envs environments are stepped independently"
             )
         self._made.append(env.unwrapped)
+        self.spec = env.spec
 
     def __getstate__(self) -> dict[str, Any]:
         """For other processes, which make environments of their own."""
@@ -109,10 +111,9 @@ def _shown(env_kwargs: Mapping[str, Any]) -> str:
 
 def _words(error: BaseException) -> str:
     """What the environment said, without what `gymnasium.make` adds."""
-    if _FROM_MAKE in str(error) and error.__cause__ is not None:
-        error = error.__cause__
+    words, _, _ = str(error).partition(_FROM_MAKE)
     is_plain = isinstance(error, UserError | TypeError | OSError)
-    return str(error) if is_plain else f"{type(error).__name__}: {error}"
+    return words if is_plain else f"{type(error).__name__}: {words}"
 
 
 def _hint(error: BaseException, source: Any) -> str:

@@ -94,6 +94,8 @@ class Masks:
 
         Raises ValueError with environment and step if a mask is malformed or leaves no choice.
         """
+        if self._method is None and reset is None and KEY not in infos:
+            return None
         if not self._parts:
             if KEY in infos:  # not yet in the reset's infos
                 self._warn_of_kind(f"infos[{KEY!r}]")

@@ -23,8 +23,11 @@ class Step(NamedTuple):
     """(E,) bool: no step happened; the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
-    infos: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    infos: Mapping[str, Any] = {}
     """the environments' infos, as columns by key"""
+    is_plain: bool = False
+    """whether it is known that every environment stepped, no episode ended, and nothing scaled the
+    rewards"""
 
     @property
     def raw_rewards(self) -> np.ndarray:
@@ -35,7 +38,9 @@ class Step(NamedTuple):
     @property
     def _is_from_vec_env(self) -> bool:
         """Whether a `WrappedVecEnv` wrote the infos: its keys have no "_key", unlike others'."""
-        return "vec_env_infos" in self.infos and "_vec_env_infos" not in self.infos
+        infos = self.infos
+        is_dict = type(infos) is dict
+        return is_dict and "vec_env_infos" in infos and "_vec_env_infos" not in infos
 
     def info(self, env: int) -> dict[str, Any]:
         """One environment's info; if its episode ended, that of the last step."""

@@ -64,10 +64,15 @@ class Stream:
         from gymnasium import spaces
         from gymnasium.vector import AutoresetMode
 
+        from fasttrpo.stream.in_turn import InTurn
+
         self.env: Any = env  # Any: compiled environments have more attributes
         self._no_envs = np.zeros(env.num_envs, dtype=bool)
+        self._no_envs.flags.writeable = False
         self._modes = AutoresetMode
         self.mode = _autoreset_mode(env, AutoresetMode)
+        self._is_next_step = self.mode is AutoresetMode.NEXT_STEP
+        self._advance = env.advance if isinstance(env, InTurn) else None
         self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
@@ -138,7 +143,7 @@ class Stream:
             return False
         self._claim()
         self.obs = self.env.load(state["environment"].tobytes())
-        is_next_step = self.mode is self._modes.NEXT_STEP
+        is_next_step = self._is_next_step
         self._over = self.env.over if is_next_step and hasattr(self.env, "over") else over
         self.masks = self._masks.at_load(self._over if is_next_step else None)
         return True
@@ -148,24 +153,43 @@ class Stream:
 
         row  the number of the step in the rollout, for the note on an exception
         """
-        with ExplainedCall("step" if row is None else f"step at step {row}"):
-            answer = workers.call(self.env, self.env.step, actions)
-            answer = answers.of_vector_env(answer, "step")
-        n_envs = self.env.num_envs
-        obs, rewards, terminated, truncated, infos = answer
-        rewards = answers.rewards(rewards, n_envs)
-        terminated = answers.truths("terminated", terminated, n_envs)
-        truncated = answers.truths("truncated", truncated, n_envs)
-        infos = columns(infos, n_envs)
-        skip = self._over if self.mode is self._modes.NEXT_STEP else self._no_envs
+        obs, rewards, terminated, truncated, infos, may_end = self._answer(actions, row)
+        if not may_end:
+            skip = done = self._no_envs
+            self.obs, self._over = obs, done
+            self.masks = self._masks.read(infos, None if row is None else row + 1)
+            return Step(rewards, terminated, truncated, obs, skip, done, infos, True)
+        skip = self._over if self._is_next_step else self._no_envs
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
         if np.count_nonzero(done):
+            infos = columns(infos, self.env.num_envs)
             next_obs, obs, reset = self._next_episodes(obs, done, infos, terminated)
-            over = done if self.mode is self._modes.NEXT_STEP else None
+            over = done if self._is_next_step else None
         self.obs, self._over = obs, done
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
+
+    def _answer(self, actions: np.ndarray, row: int | None) -> Any:
+        """The checked parts of the environment's answer, and whether an episode may have ended."""
+        try:
+            if self._advance is not None:
+                return self._advance(actions)
+            answer = workers.call(self.env, self.env.step, actions)
+            answer = answers.of_vector_env(answer, "step")
+        except Exception as error:
+            answers.explain(error, "step" if row is None else f"step at step {row}")
+            raise
+        n_envs = self.env.num_envs
+        obs, rewards, terminated, truncated, infos = answer
+        return (
+            obs,
+            answers.rewards(rewards, n_envs),
+            answers.truths("terminated", terminated, n_envs),
+            answers.truths("truncated", truncated, n_envs),
+            columns(infos, n_envs),
+            True,
+        )
 
     def run(self, agent: CompiledAgent, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Collects `n_steps` rows into the agent's rollout in C (`steps_in_c`).
@@ -184,7 +208,7 @@ class Stream:
         return episodes, *unfinished
 
     def _next_episodes(
-        self, obs: Any, done: np.ndarray, infos: dict[str, Any], terminated: np.ndarray
+        self, obs: Any, done: np.ndarray, infos: Mapping[str, Any], terminated: np.ndarray
     ) -> tuple[Any, Any, Any]:
         """At the end of episodes: the observation after the step, what the agent sees next, and,
         if environments were reset here, which ones and the infos of the reset.
@@ -247,7 +271,7 @@ def _declared_mode(env: Any, modes: Any) -> Any:
 
 
 def _final_observations(
-    obs: Any, done: np.ndarray, infos: dict, unneeded: np.ndarray, previous: Any
+    obs: Any, done: np.ndarray, infos: Mapping, unneeded: np.ndarray, previous: Any
 ) -> Any:
     """SAME_STEP: `obs` (E, *obs) with the last observations of ended episodes in their rows. Where
     these are unneeded (E,) and missing or not finite, the `previous` ones replace them.

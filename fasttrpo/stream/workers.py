@@ -146,17 +146,20 @@ def _restart(base: Any) -> None:
     """Restarts an `AsyncVectorEnv` with new processes, and environments from its env_fns."""
     from gymnasium.vector import AsyncVectorEnv
 
+    from fasttrpo.stream.in_processes import InProcesses
+
     warnings.warn(
         f"{base}: processes have ended or do not answer; new ones are started, with fresh "
         "environments from env_fns",
         RuntimeWarning,
         stacklevel=5,
     )
+    kind = InProcesses if isinstance(base, InProcesses) else AsyncVectorEnv
     names = [*inspect.signature(AsyncVectorEnv.__init__).parameters][1:]
     settings = {name: getattr(base, name) for name in names if hasattr(base, name)}
     _forget_pending(base)
     base.close_extras(terminate=True)
-    AsyncVectorEnv.__init__(base, **settings)
+    kind.__init__(base, **settings)
 
 
 # -- ended processes -------------------------------------------------------------------------------

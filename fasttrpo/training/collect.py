@@ -68,21 +68,46 @@ def collect(
     if _steps_in_c(agent, stream, actions) and not watch.needs_every_row:
         _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
-    n_stepped, lead = 0, (n_envs,)
+    n_stepped, lead, seen, rows = 0, (n_envs,), None, None
+    due = Due(watch)
     for row in range(n_steps):
         _check_unmoved(stream)
         obs = stream.obs
+        if obs is not seen:
+            rows = observations.rows(obs, lead)
         mask = () if stream.masks is None else (stream.masks,)
-        act, logp, val = agent.act(observations.rows(obs, lead), *mask)
+        act, logp, val = agent.act(rows, *mask)
         sent = actions.to_env(act)
         step = stream.step(sent, row)
-        next_obs = observations.rows(step.next_obs, lead)
-        agent.push(step.rewards, step.terminated, step.truncated, next_obs, step.skip)
+        seen = step.next_obs  # unless an episode ended, also what the agent sees next
+        rows = observations.rows(seen, lead)
+        agent.push(step.rewards, step.terminated, step.truncated, rows, step.skip)
         ended = statistics.add(step)
-        stepped = n_envs - int(np.count_nonzero(step.skip))
+        stepped = n_envs if step.is_plain else n_envs - int(np.count_nonzero(step.skip))
         n_stepped += stepped
-        watch.passed(1, stepped, Row(obs, act, sent, logp, val, step, ended))
+        if due.after(stepped) or row == n_steps - 1:
+            due.report(Row(obs, act, sent, logp, val, step, ended))
     return n_stepped
+
+
+class Due:
+    """Counts rows until the watch wants a report."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
+        self._left, self._rows, self._steps = watch.rows(), 0, 0
+
+    def after(self, steps: int) -> bool:
+        """Counts a row with environment steps; returns whether a report is due."""
+        self._rows += 1
+        self._steps += steps
+        return self._rows >= self._left
+
+    def report(self, row: Row) -> None:
+        """Reports the rows counted, of which `row` is the last."""
+        rows, steps, self._rows, self._steps = self._rows, self._steps, 0, 0
+        self._watch.passed(rows, steps, row)
+        self._left = self._watch.rows()
 
 
 def _check_unmoved(stream: Stream) -> None:

@@ -92,6 +92,10 @@ class EpisodeStatistics:
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
+        if step.is_plain:
+            self._totals += step.rewards
+            self._lengths += 1
+            return []
         stepped = ~step.skip
         np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
         self._lengths += stepped
@@ -217,6 +221,8 @@ def success_rate(episodes: Iterable[Episode]) -> float | None:
 
 def _number(value: Any) -> float | None:
     """A finite number, also from an array of one; None for anything else."""
+    if value is None:
+        return None
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):

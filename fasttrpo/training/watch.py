@@ -38,7 +38,7 @@ class Watch:
         return self._due - self._unreported
 
     def passed(self, rows: int, steps: int, row: Row | None = None) -> None:
-        """Counts rows, and the environment steps in them. `row` is the row, if it is only one.
+        """Counts rows, and the environment steps in them. `row` is the last one, if it is known.
 
         Raises Stopped if the callback stops learning.
         """
@@ -74,7 +74,7 @@ def _locals(row: Row, new_obs: Any) -> dict[str, Any]:
         "values": np.array(row.val),
         "log_probs": np.array(row.logp),
         "rewards": row.step.rewards,
-        "dones": row.step.done,
+        "dones": row.step.done.copy(),
         "new_obs": new_obs,
         "infos": infos(row.step, row.ended),
     }
