@@ -22,7 +22,7 @@ from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli import eval as evaluate
-from fasttrpo.cli import info, plot, report, selftest, train
+from fasttrpo.cli import enjoy, info, plot, report, selftest, train
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import (
     INTERRUPTED,
@@ -38,6 +38,7 @@ from fasttrpo.cli.streams import END, OutputEndedError, guarded
 COMMANDS = {
     "train": train,
     "eval": evaluate,
+    "enjoy": enjoy,
     "plot": plot,
     "report": report,
     "selftest": selftest,

@@ -21,18 +21,23 @@ def add(commands: Any) -> argparse.ArgumentParser:
     what = "evaluate a trained model"
     evaluate = commands.add_parser("eval", help=what, description=what, allow_abbrev=False)
     evaluate.set_defaults(run=run)
-    evaluate.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
-    what = "the run's environment; naming it trusts its code, like --trust"
-    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
-    consent.add(evaluate)
-    episodes = f"number of episodes (default: {EVAL_EPISODES})"
-    seed = f"seed of the environments (default: {EVAL_SEED})"
-    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
-    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
-    what = "sample actions (default: take the most likely ones)"
-    evaluate.add_argument("--stochastic", action="store_true", help=what)
+    add_played(evaluate, EVAL_EPISODES)
     add_progress(evaluate)
     return evaluate
+
+
+def add_played(parser: argparse.ArgumentParser, n_episodes: int) -> None:
+    """Declares the run, and what is played of it."""
+    parser.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
+    what = "the run's environment; naming it trusts its code, like --trust"
+    parser.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
+    consent.add(parser)
+    episodes = f"number of episodes (default: {n_episodes})"
+    seed = f"seed of the environments (default: {EVAL_SEED})"
+    parser.add_argument("--episodes", type=int, default=n_episodes, metavar="N", help=episodes)
+    parser.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
+    what = "sample actions (default: take the most likely ones)"
+    parser.add_argument("--stochastic", action="store_true", help=what)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,16 +46,22 @@ def run(args: argparse.Namespace) -> int:
 
     check_count("--episodes", args.episodes)
     check_count("--seed", args.seed, low=0)
+    env_id = agreed_environment(args)
+    model = TRPO.load(args.folder / MODEL, env_kwargs=consent.env_kwargs_of(args.folder))
+    mode = not args.stochastic
+    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
+    return 0
+
+
+def agreed_environment(args: argparse.Namespace) -> str:
+    """The run's environment. Raises UsageError unless the user agrees to run its code."""
     env_id = environment_of(args.folder)
     if args.env_id is not None:
         if full(args.env_id) != full(env_id):
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    model = TRPO.load(args.folder / MODEL, env_kwargs=consent.env_kwargs_of(args.folder))
-    mode = not args.stochastic
-    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
-    return 0
+    return env_id
 
 
 def evaluate(
@@ -62,22 +73,28 @@ def evaluate(
     progress_bar: bool | None,
 ) -> dict[str, Any]:
     """Runs the episodes; returns the contents of evaluation.json."""
-    import numpy as np
     from tqdm.auto import tqdm
 
     from fasttrpo.evaluate import play
-    from fasttrpo.training.episodes import success_rate
     from fasttrpo.training.progress_bar import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)
     bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
-    ended = list(bar)
+    return summary(model, list(bar), seed, deterministic)
+
+
+def summary(model: Any, ended: list[Any], seed: int, deterministic: bool) -> dict[str, Any]:
+    """What evaluation.json contains of these episodes."""
+    import numpy as np
+
+    from fasttrpo.training.episodes import success_rate
+
     returns, lengths = [each.total for each in ended], [each.length for each in ended]
     rate = success_rate(ended)
     return {
         "mean_return": float(np.mean(returns)),
         "std_return": float(np.std(returns)),
-        "episodes": episodes,
+        "episodes": len(ended),
         "deterministic": deterministic,
         "seed": seed,
         "num_timesteps": model.num_timesteps,

@@ -1,0 +1,112 @@
+"""`fasttrpo enjoy RUN`: shows a trained policy in a window, or records a video of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli import rendering
+from fasttrpo.cli.arguments import check_count
+from fasttrpo.cli.errors import UsageError
+from fasttrpo.cli.signals import as_keyboard_interrupt
+from fasttrpo.files.run_folder import BEST, MODEL
+
+ENJOY_EPISODES = 3
+
+
+class WindowClosedError(Exception):
+    """The user closed the window."""
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declares the command."""
+    what = "show a trained policy in a window, or record a video of it"
+    enjoy = commands.add_parser("enjoy", help=what, description=what, allow_abbrev=False)
+    enjoy.set_defaults(run=run)
+    evaluation.add_played(enjoy, ENJOY_EPISODES)
+    what = "record a video, FILE.mp4 or FILE.gif, instead of opening a window; replaces the file"
+    enjoy.add_argument("--video", type=Path, metavar="FILE", help=what)
+    what = f"play {BEST}, which train keeps with --eval-freq (default: {MODEL})"
+    enjoy.add_argument("--best", action="store_true", help=what)
+    what = "images per second (default: the environment's own)"
+    enjoy.add_argument("--fps", type=int, metavar="N", help=what)
+    return enjoy
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays the episodes; prints each one's return, then the mean."""
+    from fasttrpo.trpo import TRPO
+
+    _check(args)
+    env_id = evaluation.agreed_environment(args)
+    model = TRPO.load(_model(args))
+    mode = rendering.VIDEO if args.video else rendering.WINDOW
+    keywords = getattr(model.settings, "env_kwargs", None) or {}
+    with as_keyboard_interrupt(), closing(rendering.make(env_id, mode, keywords)) as env:
+        with _output(env, args) as shown:
+            played = list(_play(model, shown, args))
+    if played:
+        result = evaluation.summary(model, played, args.seed, not args.stochastic)
+        print(evaluation.describe(env_id, result))
+    if args.video:
+        print(f"saved {args.video}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises UserError for wrong options."""
+    check_count("--episodes", args.episodes)
+    check_count("--seed", args.seed, low=0)
+    if args.fps is not None:
+        check_count("--fps", args.fps)
+    if args.video:
+        rendering.check_video(args.video)
+    else:
+        rendering.check_display()
+
+
+def _model(args: argparse.Namespace) -> Path:
+    """The model's file. Raises UsageError if --best names none."""
+    path = args.folder / (BEST if args.best else MODEL)
+    if args.best and not path.exists():
+        raise UsageError(f"{args.folder} has no {BEST}: train with --eval-freq keeps one")
+    return path
+
+
+@contextmanager
+def _output(env: Any, args: argparse.Namespace) -> Iterator[Any]:
+    """The environment to play: it shows itself, or is recorded. Ends when the window is closed."""
+    if args.video:
+        with rendering.recorded(env, args.video, args.episodes, args.fps) as recorder:
+            yield recorder
+        return
+    if args.fps is not None:
+        rendering.set_fps(env, args.fps)
+    yield env
+
+
+def _play(model: Any, env: Any, args: argparse.Namespace) -> Iterator[Any]:
+    """Prints and yields the episodes, until the last one or until the window is closed."""
+    from fasttrpo.evaluate import play
+
+    watch = None if args.video else _stop_when_closed
+    mode = not args.stochastic
+    try:
+        episodes = play(model, env, args.episodes, mode, args.seed, watch)
+        for number, episode in enumerate(episodes, 1):
+            print(f"episode {number}: return {episode.total:.2f}, length {episode.length}", flush=True)
+            yield episode
+    except WindowClosedError:
+        return
+
+
+def _stop_when_closed(*of_step: Any) -> None:
+    """Raises WindowClosedError if the user has closed the window (pygame's; MuJoCo has its own)."""
+    pygame = sys.modules.get("pygame")
+    if pygame is not None and pygame.display.get_init() and pygame.event.peek(pygame.QUIT):
+        raise WindowClosedError
