@@ -21,8 +21,8 @@ from typing import Any
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli import enjoy, info, plot, report, selftest, train
+from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import (
     INTERRUPTED,

@@ -47,9 +47,12 @@ def run(args: argparse.Namespace) -> int:
     model = TRPO.load(_model(args))
     mode = rendering.VIDEO if args.video else rendering.WINDOW
     keywords = getattr(model.settings, "env_kwargs", None) or {}
-    with as_keyboard_interrupt(), closing(rendering.make(env_id, mode, keywords)) as env:
-        with _output(env, args) as shown:
-            played = list(_play(model, shown, args))
+    with (
+        as_keyboard_interrupt(),
+        closing(rendering.make(env_id, mode, keywords)) as env,
+        _output(env, args) as shown,
+    ):
+        played = list(_play(model, shown, args))
     if played:
         result = evaluation.summary(model, played, args.seed, not args.stochastic)
         print(evaluation.describe(env_id, result))
@@ -80,7 +83,7 @@ def _model(args: argparse.Namespace) -> Path:
 
 @contextmanager
 def _output(env: Any, args: argparse.Namespace) -> Iterator[Any]:
-    """The environment to play: it shows itself, or is recorded. Ends when the window is closed."""
+    """The environment to play, which shows itself or is recorded."""
     if args.video:
         with rendering.recorded(env, args.video, args.episodes, args.fps) as recorder:
             yield recorder
@@ -99,7 +102,9 @@ def _play(model: Any, env: Any, args: argparse.Namespace) -> Iterator[Any]:
     try:
         episodes = play(model, env, args.episodes, mode, args.seed, watch)
         for number, episode in enumerate(episodes, 1):
-            print(f"episode {number}: return {episode.total:.2f}, length {episode.length}", flush=True)
+            print(
+                f"episode {number}: return {episode.total:.2f}, length {episode.length}", flush=True
+            )
             yield episode
     except WindowClosedError:
         return

@@ -17,6 +17,7 @@ from typing import Any
 
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import is_file
+from fasttrpo.envs.names import is_in_source
 from fasttrpo.errors import UserError, UserImportError
 
 WINDOW, VIDEO = "human", "rgb_array"
@@ -44,7 +45,7 @@ def make(env_id: str, mode: str, keywords: dict[str, Any]) -> Any:
     from fasttrpo import envs
 
     if is_file(env_id):
-        kind = "Python files with Numba environments" if ".py:" in env_id else "shared libraries"
+        kind = "Numba environments" if is_in_source(env_id) else "shared libraries"
         raise UsageError(f"{env_id} has no renderer: {kind} have none; `fasttrpo eval` plays it")
     envs.register()
     with _in_one_line(env_id, mode):
@@ -53,7 +54,10 @@ def make(env_id: str, mode: str, keywords: dict[str, Any]) -> Any:
         _check_modes(env_id, mode)
         if mode == WINDOW and "mujoco" in sys.modules:
             _check_glfw()
-        env = gymnasium.make(env_id, render_mode=mode, **keywords)
+        with warnings.catch_warnings():
+            # Gymnasium opens a window for images; that is fine here.
+            warnings.filterwarnings("ignore", ".*doesn't natively support it")
+            env = gymnasium.make(env_id, render_mode=mode, **keywords)
         try:
             env.reset()
             env.render()
