@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -18,13 +20,28 @@ import fasttrpo
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")})
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 CODE = re.compile(r"^```.*?^```$|^    [^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONG = re.compile(r"\b(\d+)_000\b")
 # Modules that an example needs besides fasttrpo: {a word in the example: the module}.
-NEEDS = {"NumbaEnvironment": "numba", "mujoco": "mujoco"}
+NEEDS = {
+    "NumbaEnvironment": "numba",
+    "mujoco": "mujoco",
+    "RecordVideo": "moviepy",
+    "render_mode": "pygame",
+    **{name: name for name in ("envpool", "mpe2", "optuna", "supersuit", "wandb")},
+    "pybullet_envs_gymnasium": "pybullet_envs_gymnasium",
+}
+# Folders in which packages keep files: {an environment variable: a folder within the test's}.
+FOLDERS = {
+    **{f"WANDB_{name}_DIR": "wandb" for name in ("CACHE", "CONFIG", "DATA")},
+    **{f"JUPYTER_{name}_DIR": "jupyter" for name in ("CONFIG", "DATA", "RUNTIME")},
+    "IPYTHONDIR": "ipython",
+}
 # Docstrings whose first indented block is an example, with the setup it needs.
 DOCSTRINGS = {
     "fasttrpo": "",
@@ -97,22 +114,72 @@ EXAMPLES = {
 }
 
 
+def short(code):
+    """The code with a fiftieth of the steps."""
+    return LONG.sub(lambda match: str(int(match[1]) * 20), code)
+
+
+def python(folder, *arguments):
+    """Run Python in the folder; fail with its errors."""
+    environment = os.environ | {name: str(folder / each) for name, each in FOLDERS.items()}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def run(code, folder):
     """Run an example as a program, with a fiftieth of the steps."""
     for word, module in NEEDS.items():
         if word in code and find_spec(module) is None:
             pytest.skip(f"there is no {module}")
-    short = LONG.sub(lambda match: str(int(match[1]) * 20), code)
-    (folder / "example.py").write_text(short, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "example.py"], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    (folder / "example.py").write_text(short(code), encoding="utf-8")
+    python(folder, "example.py")
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_run(example, tmp_path):
     run(EXAMPLES[example], tmp_path)
+
+
+COMMANDS = {
+    name_of(path): blocks
+    for path in DOCUMENTS
+    if (blocks := SHELL.findall(path.read_text(encoding="utf-8")))
+}
+
+
+@pytest.mark.parametrize("page", COMMANDS)
+def test_commands_run(page, tmp_path):
+    for line in "".join(COMMANDS[page]).splitlines():
+        program, *arguments = shlex.split(short(line))
+        python(tmp_path, "-m", program, *arguments)
+
+
+@pytest.mark.skipif(not NOTEBOOK.exists(), reason="the documents are not beside the tests")
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    for module in ("nbclient", "ipykernel", "matplotlib"):
+        pytest.importorskip(module, reason=f"there is no {module}")
+    import nbformat
+    from nbclient import NotebookClient
+
+    for name, each in FOLDERS.items():
+        monkeypatch.setenv(name, str(tmp_path / each))
+    notebook = nbformat.read(NOTEBOOK, 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs for cell in cells)  # what was stored would show paths, and age
+    for cell in cells:
+        cell.source = short(cell.source)
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    bar, plot, result = (str(cell.outputs) for cell in cells)
+    assert "100%" in bar
+    assert "image/png" in plot
+    assert "return " in result
 
 
 @pytest.mark.skipif(not DOCUMENTS, reason="the documents are not beside the tests")
