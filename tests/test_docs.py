@@ -157,7 +157,7 @@ COMMANDS = {
 @pytest.mark.parametrize("page", COMMANDS)
 def test_commands_run(page, tmp_path):
     for line in "".join(COMMANDS[page]).splitlines():
-        program, *arguments = shlex.split(short(line))
+        program, *arguments = shlex.split(short(line).replace("--seeds 0-2", "--seeds 0"))
         python(tmp_path, "-m", program, *arguments)
 
 
@@ -177,7 +177,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
         cell.source = short(cell.source)
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     bar, plot, result = (str(cell.outputs) for cell in cells)
-    assert "100%" in bar
+    assert "steps/s" in bar
     assert "image/png" in plot
     assert "return " in result
 
