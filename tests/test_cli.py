@@ -265,7 +265,9 @@ def test_errors_raised_by_the_environment_have_a_traceback(monkeypatch):
         train("--env-backend", "gymnasium")
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "enjoy", "plot", "report", "selftest", "info"])
+@pytest.mark.parametrize(
+    "command", ["train", "eval", "enjoy", "plot", "report", "selftest", "info"]
+)
 def test_every_command_has_debug(command, capsys):
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])

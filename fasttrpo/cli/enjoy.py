@@ -13,6 +13,7 @@ from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli import rendering
 from fasttrpo.cli.arguments import check_count
 from fasttrpo.cli.errors import UsageError
+from fasttrpo.cli.runs import is_run
 from fasttrpo.cli.signals import as_keyboard_interrupt
 from fasttrpo.files.run_folder import BEST, MODEL
 
@@ -40,16 +41,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Plays the episodes; prints each one's return, then the mean."""
-    from fasttrpo.trpo import TRPO
-
     _check(args)
-    env_id = evaluation.agreed_environment(args)
-    model = TRPO.load(_model(args))
+    env_id, model = evaluation.load(args, BEST if args.best else MODEL)
     mode = rendering.VIDEO if args.video else rendering.WINDOW
-    keywords = getattr(model.settings, "env_kwargs", None) or {}
     with (
         as_keyboard_interrupt(),
-        closing(rendering.make(env_id, mode, keywords)) as env,
+        closing(rendering.make(env_id, mode, model.settings.env_kwargs or {})) as env,
         _output(env, args) as shown,
     ):
         played = list(_play(model, shown, args))
@@ -67,18 +64,12 @@ def _check(args: argparse.Namespace) -> None:
     check_count("--seed", args.seed, low=0)
     if args.fps is not None:
         check_count("--fps", args.fps)
+    if args.best and is_run(args.folder) and not (args.folder / BEST).exists():
+        raise UsageError(f"{args.folder} has no {BEST}: train with --eval-freq keeps one")
     if args.video:
         rendering.check_video(args.video)
     else:
         rendering.check_display()
-
-
-def _model(args: argparse.Namespace) -> Path:
-    """The model's file. Raises UsageError if --best names none."""
-    path = args.folder / (BEST if args.best else MODEL)
-    if args.best and not path.exists():
-        raise UsageError(f"{args.folder} has no {BEST}: train with --eval-freq keeps one")
-    return path
 
 
 @contextmanager

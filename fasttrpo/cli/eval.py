@@ -42,26 +42,28 @@ def add_played(parser: argparse.ArgumentParser, n_episodes: int) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates the run's model and prints its return."""
-    from fasttrpo.trpo import TRPO
-
     check_count("--episodes", args.episodes)
     check_count("--seed", args.seed, low=0)
-    env_id = agreed_environment(args)
-    model = TRPO.load(args.folder / MODEL, env_kwargs=consent.env_kwargs_of(args.folder))
+    env_id, model = load(args)
     mode = not args.stochastic
     print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
     return 0
 
 
-def agreed_environment(args: argparse.Namespace) -> str:
-    """The run's environment. Raises UsageError unless the user agrees to run its code."""
+def load(args: argparse.Namespace, file: str = MODEL) -> tuple[str, Any]:
+    """The run's environment, and its model. Raises UsageError unless the user agrees to run the
+    environment's code.
+    """
+    from fasttrpo.trpo import TRPO
+
     env_id = environment_of(args.folder)
     if args.env_id is not None:
         if full(args.env_id) != full(env_id):
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    return env_id
+    env_kwargs = consent.env_kwargs_of(args.folder)
+    return env_id, TRPO.load(args.folder / file, env_kwargs=env_kwargs)
 
 
 def evaluate(

@@ -51,13 +51,13 @@ def make(env_id: str, mode: str, keywords: dict[str, Any]) -> Any:
     with _in_one_line(env_id, mode):
         if mode == VIDEO and not has_display():
             _render_off_screen()
-        _check_modes(env_id, mode)
+        _check_modes(env_id, mode, keywords)
         if mode == WINDOW and "mujoco" in sys.modules:
             _check_glfw()
         with warnings.catch_warnings():
             # Gymnasium opens a window for images; that is fine here.
             warnings.filterwarnings("ignore", ".*doesn't natively support it")
-            env = gymnasium.make(env_id, render_mode=mode, **keywords)
+            env = gymnasium.make(env_id, **keywords | {"render_mode": mode})
         try:
             env.reset()
             env.render()
@@ -102,11 +102,11 @@ def _check_pygame() -> None:
         raise _no_display()
 
 
-def _check_modes(env_id: str, mode: str) -> None:
+def _check_modes(env_id: str, mode: str, keywords: dict[str, Any]) -> None:
     """Raises UserError if the environment's metadata does not list `mode`."""
     from fasttrpo.stream.make import as_vector_env
 
-    with closing(as_vector_env(env_id, env_backend="gymnasium")) as made:
+    with closing(as_vector_env(env_id, 1, "gymnasium", env_kwargs=keywords)) as made:
         singles = getattr(made, "envs", None)  # None: it exists only as a vector environment
         modes = [*((singles[0].metadata.get("render_modes") or ()) if singles else ())]
     # Gymnasium shows the images of environments that cannot open a window themselves.
