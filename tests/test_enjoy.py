@@ -145,14 +145,26 @@ def pygame():
     return pytest.importorskip("pygame", reason="no pygame: pip install '.[video]'")
 
 
-def test_a_window_shows_the_episodes(pygame, capsys):
+class Clock:
+    """A clock that never waits, and collects the speeds."""
+
+    speeds: list[int] = []  # noqa: RUF012
+
+    def tick(self, fps):
+        self.speeds.append(fps)
+
+
+def test_a_window_shows_the_episodes(pygame, capsys, monkeypatch):
+    monkeypatch.setattr(pygame.time, "Clock", Clock)
     run = write_model("Drawn-v0", env_kwargs={"length": 4})
     assert cli.main(["enjoy", run, "--fps", "500", "--episodes", "4"]) == 0
     assert capsys.readouterr().out.count("return 10.00, length 4") == 4
+    assert Clock.speeds[-1] == 500
     assert not pygame.display.get_init()  # the window is closed
 
 
 def test_closing_the_window_ends_the_command(pygame, capsys, monkeypatch):
+    monkeypatch.setattr(pygame.time, "Clock", Clock)
     run = write_model("Long-v0")
     step = Drawn.step
 
@@ -162,7 +174,7 @@ def test_closing_the_window_ends_the_command(pygame, capsys, monkeypatch):
         return step(self, action)
 
     monkeypatch.setattr(Drawn, "step", click)
-    assert cli.main(["enjoy", run, "--fps", "500", "--episodes", "50"]) == 0
+    assert cli.main(["enjoy", run, "--episodes", "50"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert len(out) < 5
     assert out[-1].startswith("Long-v0: return 15.00 +- 0.00 over ")

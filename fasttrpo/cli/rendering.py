@@ -157,14 +157,16 @@ def _is_in_renderer(error: Exception) -> bool:
 def _remedy(mode: str) -> str:
     if mode == WINDOW:
         return "; record a video instead: --video out.mp4"
+    # A module that cannot be imported leaves only its parts behind.
     needs = f"; MuJoCo needs OpenGL: {_TO_INSTALL}"
     return needs if any(name.startswith("mujoco") for name in sys.modules) else ""
 
 
 def set_fps(env: Any, fps: int) -> None:
-    """Sets the speed of an environment's window."""
-    base = env.unwrapped
-    base.metadata = {**base.metadata, "render_fps": fps}
+    """Sets the speed of an environment's window, which the environment or a wrapper draws."""
+    env.metadata = {**env.metadata, "render_fps": fps}
+    if env is not env.unwrapped:
+        set_fps(env.env, fps)
 
 
 # -- videos ---------------------------------------------------------------------------------------
