@@ -156,6 +156,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("page", COMMANDS)
 def test_commands_run(page, tmp_path):
+    """With a fiftieth of the steps and one seed."""
     for line in "".join(COMMANDS[page]).splitlines():
         program, *arguments = shlex.split(short(line).replace("--seeds 0-2", "--seeds 0"))
         python(tmp_path, "-m", program, *arguments)
