@@ -42,12 +42,9 @@ def make(env_id: str, mode: str, keywords: dict[str, Any]) -> Any:
     """
     import gymnasium
 
-    from fasttrpo import envs
-
     if is_file(env_id):
         kind = "Numba environments" if is_in_source(env_id) else "shared libraries"
         raise UsageError(f"{env_id} has no renderer: {kind} have none; `fasttrpo eval` plays it")
-    envs.register()
     with _in_one_line(env_id, mode):
         if mode == VIDEO and not has_display():
             _render_off_screen()
