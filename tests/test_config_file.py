@@ -55,7 +55,7 @@ def same_run(one, other):
         ["--critic", "ridge", "--policy", "LinearPolicy", "--env-kwargs", "sutton_barto_reward=1"],
     ],
 )
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_a_runs_own_config_repeats_it_bit_for_bit(options):
     sizes = ["--n-envs", "2", "--n-steps", "32", "--total-timesteps", "128"]
     assert train("CartPole-v1", "--out", "run", *sizes, *options) == 0
