@@ -11,7 +11,6 @@ these need --trust or the answer. Users agree to what config.json says, so runs 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import full, is_file, read_config
 from fasttrpo.envs import MODULE
@@ -31,10 +31,10 @@ _MARKS = frozenset("/\\:.")
 _admitted: set[str] = set()
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser, group: str = "Run", *, rare: bool = False) -> None:
     """Declares --trust."""
-    what = "trust RUN: run the library, Python file or module that it names as its environment"
-    parser.add_argument("--trust", action="store_true", help=what)
+    what = "run the code that RUN names as its environment"
+    parser.add(group, "--trust", rare=rare, action="store_true", help=what)
 
 
 def code_of(env_id: str) -> str | None:
@@ -98,13 +98,20 @@ def _may_be_a_place(text: str) -> bool:
 
 def require(folder: Path, env_id: str, is_trusted: bool) -> None:
     """Raises UsageError unless the user agrees to run the code that the run in `folder` names."""
-    code, place = code_of(env_id), _place_in(env_kwargs_of(folder))
+    require_for(folder, env_id, env_kwargs_of(folder), is_trusted)
+
+
+def require_for(source: Path, env_id: str, env_kwargs: Any, is_trusted: bool) -> None:
+    """Raises UsageError unless the user agrees to run the code that `source` names: a run's folder
+    or a file.
+    """
+    code, place = code_of(env_id), _place_in(env_kwargs)
     if code and full(env_id) not in _admitted:
         what = f"its environment {env_id!r} would run code from {code}"
-        _ask(folder, what, is_trusted, ", or name the environment after RUN")
+        _ask(source, what, is_trusted, ", or name the environment on the command line")
     if place is not None:
         what = f"its environment {env_id!r} would use {place!r}, which its env_kwargs name"
-        _ask(folder, what, is_trusted)
+        _ask(source, what, is_trusted)
     admit(env_id)
 
 
