@@ -10,8 +10,9 @@ from run_folders import write_run
 from tables import table
 
 from fasttrpo import cli
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.plot import plot
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 
 PNG = b"\x89PNG"
 

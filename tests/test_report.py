@@ -17,9 +17,10 @@ from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report import diagnostics
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.page import page
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 from fasttrpo.report.words import count, duration, join_words, number, percent
 from fasttrpo.settings import POLICIES
 

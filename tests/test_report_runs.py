@@ -11,7 +11,8 @@ from run_folders import write_csv, write_evaluation, write_run
 
 from fasttrpo import cli, configure
 from fasttrpo.callbacks import EvalCallback
-from fasttrpo.report.runs import check_column, find, group_runs, load, read
+from fasttrpo.report.groups import group_runs
+from fasttrpo.report.runs import check_column, find, load, read
 
 
 def names(folder):

@@ -37,8 +37,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing
+    from fasttrpo.report.groups import group_runs
     from fasttrpo.report.plot import plot
-    from fasttrpo.report.runs import check_column, group_runs, load
+    from fasttrpo.report.runs import check_column, load
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)

@@ -23,8 +23,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Writes the page and prints its path."""
     from fasttrpo.files.atomic import write_text
+    from fasttrpo.report.groups import group_runs
     from fasttrpo.report.page import page
-    from fasttrpo.report.runs import group_runs, load
+    from fasttrpo.report.runs import load
 
     runs, left_out = load(args.folders)
     print_left_out(left_out)

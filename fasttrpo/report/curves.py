@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.groups import Group
+from fasttrpo.report.runs import Run
 from fasttrpo.report.statistics import band, iqm
 
 AXES = ("steps", "seconds")

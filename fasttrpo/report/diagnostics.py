@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fasttrpo.report.curves import axis, bin_column
+from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup
-from fasttrpo.report.runs import Group
 from fasttrpo.report.svg import Line, bars, line_chart
 
 WIDTH, HEIGHT = 380, 210

@@ -10,9 +10,10 @@ from fasttrpo._version import __version__
 from fasttrpo.report import diagnostics, tables
 from fasttrpo.report.curves import Average, average, axis
 from fasttrpo.report.diagnostics import Diagnostic
+from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup, document, element, joined, own_file
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.runs import Run
 from fasttrpo.report.statistics import (
     CONFIDENCE,
     MIN_SEEDS,

@@ -11,8 +11,8 @@ from fasttrpo.checks.printable import readable
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.report.curves import AXES, Average, average
+from fasttrpo.report.groups import Group
 from fasttrpo.report.palette import colour
-from fasttrpo.report.runs import Group
 from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
 from fasttrpo.report.thinning import visible
 from fasttrpo.report.words import count, pluralize, shorten

@@ -11,8 +11,9 @@ import numpy as np
 
 from fasttrpo.report.curves import axis
 from fasttrpo.report.diagnostics import finite
+from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup, element
-from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.runs import Run
 from fasttrpo.report.words import duration, number, shorten
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.policy_kwargs import network

@@ -36,8 +36,9 @@ from run_folders import example_columns, write_csv, write_evaluation, write_run
 import fasttrpo.report
 from fasttrpo.logs.logger import _TAGS
 from fasttrpo.report.curves import AXES, average
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.page import page
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 
 REPORT = Path(fasttrpo.report.__file__).parent
 MOST_MEMORY = 256 << 10  # kB, of the whole process
