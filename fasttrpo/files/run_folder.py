@@ -15,6 +15,7 @@ from typing import Any
 from fasttrpo.errors import UserError
 
 CONFIG = "config.json"
+LOGGED = "settings.json"  # of a logger in Python, in the form of config.json
 PROGRESS = "progress.csv"
 CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
@@ -152,6 +153,8 @@ _CONFIG: Rules = {
         lambda v: isinstance(v, str) and 0 < len(v) <= MAX_NAME,
         f"a string of 1 to {MAX_NAME:,} characters",
     ),
+    "env_is_given": (lambda v: isinstance(v, bool), "true or false"),
+    "ended": (lambda v: isinstance(v, str), "a string"),
     "total_timesteps": _COUNT,
     "settings": _TABLE,
     "system": _TABLE,

@@ -18,6 +18,7 @@ from fasttrpo.files.run_folder import (
     ERROR,
     EVALUATION,
     EVALUATIONS,
+    LOGGED,
     MAX_COUNT,
     PROGRESS,
     DamagedError,
@@ -41,11 +42,12 @@ class Run:
     """The contents of a run folder, checked when read: steps are finite and never decrease,
     settings are objects, and so on.
 
-    config       config.json; {} if missing
+    config       config.json, or a logger's settings.json; {} if missing
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
     evaluation   evaluation of the finished model, or None
     evaluations  evaluations during training, as columns; {} if none
     error        the error in error.txt, or ""
+    is_logged    whether a logger in Python wrote the folder
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Run:
     evaluation: dict[str, Any] | None = None
     evaluations: dict[str, np.ndarray] = field(default_factory=dict)
     error: str = ""
+    is_logged: bool = False
 
     @property
     def env_id(self) -> str:
@@ -90,7 +93,8 @@ class Run:
     def ended(self) -> str:
         """Why `learn` ended early, or ""."""
         column = self.columns.get("ended")
-        return "" if column is None else str(column[-1])
+        reason = "" if column is None else str(column[-1])
+        return reason or str(self.config.get("ended", ""))
 
     def column(self, name: str) -> np.ndarray:
         """(R,) float64; NaN if the run lacks the column, as older runs may."""
@@ -194,8 +198,11 @@ def read(folder: Path) -> Run:
     columns = _columns(folder / PROGRESS)
     evaluation = read_evaluation(folder / EVALUATION) or read_evaluation(folder / _OLD_EVALUATION)
     evaluations = _counted_on(folder / EVALUATIONS, _read_if_there(folder / EVALUATIONS))
-    config = read_config(folder / CONFIG) or {}
-    return Run(folder, config, columns, evaluation, evaluations, _error(folder / ERROR))
+    config, is_logged = read_config(folder / CONFIG), False
+    if config is None:
+        config, is_logged = read_config(folder / LOGGED) or {}, True
+    error = _error(folder / ERROR)
+    return Run(folder, config, columns, evaluation, evaluations, error, is_logged)
 
 
 def _read_if_there(path: Path) -> dict[str, np.ndarray]:
