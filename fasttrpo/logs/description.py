@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.files.atomic import write_text
+from fasttrpo.files.atomic import SaveError, write_text
 from fasttrpo.files.machine import machine
 from fasttrpo.files.run_folder import CONFIG, LOGGED, read_config
 from fasttrpo.settings import Settings
@@ -64,7 +64,7 @@ class DescriptionFile:
 
     def add(self, run: dict[str, Any], first_step: int, last_step: int) -> None:
         """Writes what a `learn` that starts at `first_step` adds, unless the folder is a run of
-        `fasttrpo train`. Raises SaveError if the disk is full.
+        `fasttrpo train`.
 
         last_step  the last step that the log has
         """
@@ -79,13 +79,14 @@ class DescriptionFile:
         self._write(run)
 
     def end(self, reason: str) -> None:
-        """Writes why `learn` ended before its last step. Raises SaveError if the disk is full."""
+        """Writes why `learn` ended before its last step."""
         if self._written is not None:
             self._write(self._written | {"ended": reason})
 
     def _write(self, run: dict[str, Any]) -> None:
         self._written = run
-        write_text(self._path, json.dumps(run, indent=2) + "\n")
+        with suppress(SaveError):  # the next line of progress.csv raises it, and matters more
+            write_text(self._path, json.dumps(run, indent=2) + "\n")
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def _both(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Each value, or both if it changed."""
-    both = {}
+    both: dict[str, Any] = {}
     for name in old | new:
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
