@@ -34,6 +34,12 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help=what)
 
 
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Declares --target."""
+    what = "return to reach: draws a line; ENV_ID=NUMBER if the runs have several environments"
+    parser.add_argument("--target", action="append", default=[], metavar="NUMBER", help=what)
+
+
 def run(args: argparse.Namespace) -> int:
     """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing

@@ -172,6 +172,7 @@ _EVALUATION: Rules = {
     "mean_return": _NUMBER,
     "std_return": _NUMBER,
     "episodes": _COUNT,
+    "success_rate": _NUMBER,
     "deterministic": (lambda v: isinstance(v, bool), "true or false"),
     "returns": (lambda v: isinstance(v, list) and all(map(is_number, v)), "a list of numbers"),
 }

@@ -92,7 +92,7 @@ def _average(group: Group, column: str, x: str) -> Average | None:
         only = curves[0]
         return Average(only.x, only.y, only.y, None, None, curves)
     total = max(run.steps for run, _ in found)
-    open_ended = [(c.x[-1], i) for i, (run, c) in enumerate(found) if not _is_final(run, total)]
+    open_ended = [(c.x[-1], i) for i, (run, c) in enumerate(found) if not is_final(run, total)]
     last = max(c.x[-1] for c in curves)
     stop, i = min(open_ended, default=(last, 0))
     grid = common_grid(curves, stop)
@@ -104,7 +104,7 @@ def _average(group: Group, column: str, x: str) -> Average | None:
     return Average(grid, rows.mean(axis=0), iqm(rows), low, high, curves, stopped)
 
 
-def _is_final(run: Run, most: int) -> bool:
+def is_final(run: Run, most: int) -> bool:
     """Whether the run has ended. If config.json lacks the total steps, it has ended if it has
     `most` steps, as many as the longest run.
     """

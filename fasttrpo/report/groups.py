@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.report.effective import used_settings
 from fasttrpo.report.runs import Run
 from fasttrpo.report.words import shorten
 
 # Settings that do not affect a run's numbers, or only distinguish runs of a group.
-_NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
+_NOT_OF_A_GROUP = {"seed", "n_threads", "verbose", "max_records", "tensorboard_log"}
 MAX_NAMED = 3
 
 
@@ -62,18 +63,18 @@ def _name(label: str, env_id: str) -> str:
 
 
 def group_settings(run: Run) -> dict[str, Any]:
-    """The settings that the seeds of a group share."""
-    return {k: v for k, v in run.settings.items() if k not in _NOT_OF_A_GROUP}
+    """The settings, flattened and with defaults, that the seeds of a group share."""
+    settings = {k: v for k, v in used_settings(run)[0].items() if k not in _NOT_OF_A_GROUP}
+    # A schedule spans all of a run's steps.
+    if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
+        settings["total_timesteps"] = run.config.get("total_timesteps")
+    return settings
 
 
 def _key(run: Run) -> str:
     if not run.config:
         return f"folder {_place(run).parent}"
-    settings = group_settings(run)
-    # A schedule spans all of a run's steps.
-    if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
-        settings["total_timesteps"] = run.config.get("total_timesteps")
-    return json.dumps([run.env_id, settings], sort_keys=True, default=str)
+    return json.dumps([run.env_id, group_settings(run)], sort_keys=True, default=str)
 
 
 def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
@@ -94,22 +95,21 @@ def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
 
 
 def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
-    """NAME=VALUE of each setting that differs from a peer's, except defaults (None)."""
-    own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
-    differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
-    named = [k for k in differ if own[k] is not None][: MAX_NAMED + 1]
-    return [shorten(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
+    """NAME=VALUE of each setting that differs from a peer's, without defaults that only follow from
+    other settings.
+    """
+    given = [_given(peer) for peer in peers]
+    own, others = group_settings(run), [group_settings(peer) for peer in peers]
+    named = [name for name in dict.fromkeys(name for names in given for name in names)]
+    differ = [k for k in named if any(other.get(k) != own.get(k) for other in others)]
+    words = {k: own.get(k, "default") for k in differ[: MAX_NAMED + 1]}
+    return [shorten(f"{k.removeprefix('policy_kwargs.')}={v}") for k, v in words.items()]
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested dictionaries to "outer.inner"."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _given(run: Run) -> list[str]:
+    """The names of the settings that are not defaults filled in."""
+    filled = used_settings(run)[1]
+    return [name for name in group_settings(run) if name.partition(".")[0] not in filled]
 
 
 def _place(run: Run) -> Path:

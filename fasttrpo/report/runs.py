@@ -257,6 +257,11 @@ def _error(path: Path) -> str:
     return shorten(words[0].strip()) if words else ""
 
 
+def env_ids(runs: Sequence[Run]) -> list[str]:
+    """The environments, in order of their first runs."""
+    return list(dict.fromkeys(run.env_id for run in runs))
+
+
 def check_column(runs: Sequence[Run], name: str) -> None:
     """Raises ValueError, suggesting a similar name, if no run has a numeric column of this name."""
     known = {column for run in runs for column in run.columns if not is_text(column)}
