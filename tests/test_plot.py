@@ -15,6 +15,7 @@ from fasttrpo.report.plot import plot
 from fasttrpo.report.runs import load
 
 PNG = b"\x89PNG"
+CURVES = "target_kl=0.02, target_kl=0.01"
 
 
 @pytest.fixture
@@ -115,7 +116,15 @@ def test_runs_left_out_are_reported(seeds, drawn, capsys):
         (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
         (["--x", "second"], "unknown axis 'second'; did you mean 'seconds'?"),
         (["--out", "nowhere/a.png"], "--out: there is no folder 'nowhere'"),
-        (["--out", "a.pdf"], "--out must end in .png, got 'a.pdf'"),
+        (["--out", "a.gif"], "--out must end in .png, .pdf or .svg, got 'a.gif'"),
+        (["--labels", "a,b,c"], f"--labels has 3 labels for 2 curves: {CURVES}"),
+        (["--labels", "a"], f"--labels has 1 label for 2 curves: {CURVES}"),
+        (["--target", "high"], "--target must be a number or ENV_ID=NUMBER, got 'high'"),
+        (["--target", "inf"], "--target must be a number or ENV_ID=NUMBER, got 'inf'"),
+        (
+            ["--target", "CartPole-v0=475"],
+            "--target: unknown environment 'CartPole-v0'; did you mean 'CartPole-v1'?",
+        ),
         (["--y", "std"], "no run has a finite value of std yet"),
     ],
 )

@@ -140,7 +140,7 @@ def test_every_diagnostic_has_a_chart_and_an_explanation(seeds):
     for diagnostic in ALL:
         assert (diagnostic.title in titles) == (diagnostic.title not in absent)
         assert (diagnostic.reading in reader.text) == (diagnostic.title not in absent)
-    assert {"return over steps", "return over seconds"} <= titles
+    assert {"return over steps: CartPole-v1", "return over seconds"} <= titles
     for title in ("Steps taken and rejected", "Time by stage"):
         assert title in reader.text
 
@@ -163,7 +163,7 @@ def test_settings_that_differ_from_defaults_are_marked(tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_networks_are_marked_only_if_they_differ_from_their_policy_defaults(policy, tmp_path):
-    marked = '<tr class="marked"><td>policy_kwargs</td>'
+    marked = '<tr class="marked"><td>policy_kwargs.log_std_init</td>'
     write_run(tmp_path / "a", settings={"policy": policy})
     assert marked not in report(tmp_path)
     write_run(tmp_path / "b", settings={"policy": policy, "policy_kwargs": {"log_std_init": -1}})

@@ -14,7 +14,7 @@ from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, band_name, centre_
 from fasttrpo.report.tables import table
 from fasttrpo.report.words import duration, join_words, number, percent
 
-STRIP = 200, 18  # size of the drawn scores
+STRIP = 180, 18  # size of the drawn scores
 _CLOSE = 1e-9  # relative difference of returns that are called equal
 
 
@@ -29,10 +29,19 @@ def verdict(found: Comparison) -> str:
     if equal:
         names = join_words([entry.group.label for entry in (best, *equal)])
         text += f"{names} have the same return {_where(found)}, {number(best.middle)}. "
+        text += _in_training(best) if found.is_evaluation else ""
     else:
         text += f"{best.group.label} has the highest return {_where(found)}, {_score(best)}. "
     rest = [entry for entry in rest if entry not in equal]
     return text + (_certainty(best, rest[0]) if rest else "")
+
+
+def _in_training(best: Entry) -> str:
+    """What puts the first of several equal settings first."""
+    if best.reached is not None and np.isfinite(best.reached.steps):
+        return f"{best.group.label} reached the target first. "
+    mean = float(np.mean([run.last("return_mean") for run in best.group.runs]))
+    return f"{best.group.label} ended training with the highest return, {number(mean)}. "
 
 
 def _where(found: Comparison) -> str:
@@ -70,9 +79,10 @@ def ranking(found: Comparison, colours: Mapping[int, int]) -> Markup:
     columns = _columns(found, several)
     strips = _strips(found, colours)
     rows = []
-    for place, (entry, strip) in enumerate(zip(found.entries, strips, strict=True), 1):
+    for entry, strip in zip(found.entries, strips, strict=True):
+        better = [each for each in found.entries if each.middle > entry.middle]
         key = stroke(f"line c{colours[id(entry.group)] % 6}")
-        rank = f"{place}. " if several and len(entry.scores) else ""
+        rank = f"{len(better) + 1}. " if several and len(entry.scores) else ""
         name = element("span", key, f"{rank}{entry.group.label}", class_="key")
         rows.append([name, strip, *(cell(entry) for _, cell in columns)])
     head = ["setting", "each seed", *(title for title, _ in columns)]
@@ -126,7 +136,7 @@ def _beaten(entry: Entry) -> str:
 def _reached(entry: Entry, which: int) -> str:
     """The median, or how many got there if most did not."""
     if entry.reached is None or not entry.reached.runs:
-        return "not reached"
+        return "-" if which else "not reached"
     n, total = entry.reached.runs, len(entry.group.runs)
     value = entry.reached[which]
     some = "" if n == total else f" ({n} of {total} seeds)"

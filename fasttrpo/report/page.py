@@ -44,10 +44,7 @@ def page(
         *(element("p", _lead(found, len(comparisons) > 1), class_="lead") for found in comparisons),
         _tiles(groups),
         *(element("p", f"Left out: {text}.") for text in left_out),
-        element("h2", "Ranking" if len(groups) > len(comparisons) else "Result"),
-        _rankings(comparisons, groups),
-        element("h2", "Learning curves"),
-        curve_cards(groups, {found.env_id: found.target for found in comparisons}),
+        *_results(comparisons, groups),
         element("h2", "Remarks"),
         _remarks(groups),
         *sections(groups),
@@ -65,6 +62,17 @@ def _comparisons(groups: Sequence[Group], given: Mapping[str, float]) -> list[Co
     for group in groups:
         environments.setdefault(group.env_id, []).append(group)
     return [compare(own, target_of(env_id, given)) for env_id, own in environments.items()]
+
+
+def _results(comparisons: Sequence[Comparison], groups: Sequence[Group]) -> list[Markup]:
+    """The ranking and the learning curves; first the curves if there is nothing to rank."""
+    targets = {found.env_id: found.target for found in comparisons}
+    ranks = len(groups) > len(comparisons)
+    parts = [
+        (element("h2", "Ranking" if ranks else "Result"), _rankings(comparisons, groups)),
+        (element("h2", "Learning curves"), curve_cards(groups, targets)),
+    ]
+    return [each for part in (parts if ranks else reversed(parts)) for each in part]
 
 
 def _rankings(comparisons: Sequence[Comparison], groups: Sequence[Group]) -> Markup:
@@ -101,7 +109,8 @@ def _lead(found: Comparison, several: bool) -> str:
     """What was found in an environment; several: whether there are others."""
     if len(found.entries) == 1:
         return sentence(found.entries[0].group)
-    return f"{found.env_id}: {verdict(found)}" if several else verdict(found)
+    text = verdict(found)
+    return f"{found.env_id}: {text[0].lower()}{text[1:]}" if several else text
 
 
 def sentence(group: Group) -> str:
@@ -192,8 +201,11 @@ def _tables(groups: Sequence[Group]) -> list[Markup]:
         ("Runs", "", tables.runs_table(groups)),
         (
             "Settings",
-            "What differs between the groups comes first, then what differs from the defaults. "
-            "(default): the run left the setting to its default, or had no such setting.",
+            "What differs between the groups comes first (marked), then what differs from "
+            "fasttrpo's defaults. (default): not set by the run, so it used this default."
+            if len(groups) > 1
+            else "The settings that differ from fasttrpo's defaults. (default): not set by the "
+            "run, so it used this default.",
             settings_table(groups),
         ),
         ("Versions and machine", "", tables.machine_table(groups)),

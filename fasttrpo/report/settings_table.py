@@ -42,7 +42,8 @@ def settings_table(groups: Sequence[Group]) -> Markup | None:
     differing.sort(key=lambda row: not row[0])
     head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
     rows = [cells for _, cells in differing]
-    first = table(head, rows, [True] * len(rows)) if rows else None
+    marks = [differs or len(groups) == 1 for differs, _ in differing]
+    first = table(head, rows, marks) if rows else None
     return joined([first, _folded(usual)])
 
 

@@ -128,7 +128,7 @@ def machine_table(groups: Sequence[Group]) -> Markup | None:
                 name = "fasttrpo" if name == "version" else name
                 found.setdefault(str(name), {})[text_of(value)] = None
     rows = [[shorten(name), shorten(", ".join(values))] for name, values in found.items()]
-    return table(["", ""], rows) if rows else None
+    return table(["what", "value"], rows) if rows else None
 
 
 def text_of(value: Any) -> str:

@@ -234,12 +234,16 @@ def lay_out(draw, folder, files):
 
 # The tags of a page, and their allowed attributes.
 OURS = {
-    **dict.fromkeys(("head", "title", "style", "body", "main", "h1", "h2", "h3", "b", "span"), ""),
-    **dict.fromkeys(("table", "thead", "tbody", "th", "footer", "script"), ""),
-    **dict.fromkeys(("p", "ul", "li", "tr", "td"), "class"),
+    **dict.fromkeys(("head", "title", "style", "body", "main", "h1", "h2", "h3", "b"), ""),
+    **dict.fromkeys(("thead", "tbody", "footer", "script", "details", "summary", "code"), ""),
+    **dict.fromkeys(("p", "ul", "li", "tr", "table"), "class"),
+    "td": "class data-label",
+    "th": "class scope",
+    "pre": "class tabindex",
     "html": "lang",
     "meta": "charset name content",
-    "div": "class id hidden",
+    "span": "class",
+    "div": "class id hidden tabindex",
     "i": "class style title",
     "svg": "class viewBox role aria-label aria-hidden data-points data-unit",
     "path": "class d",
