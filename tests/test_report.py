@@ -389,6 +389,33 @@ def test_a_browser_draws_the_charts(width, seeds, tmp_path):
     assert re.match(r"step 1\.\d+k\nCartPole-v1", tip)
 
 
+# Sends the page's width, and that of the widest part outside of boxes that scroll, to its parent.
+WIDTHS = """<script>{
+const inside = (box) => [...box.children].filter((e) => !e.classList.contains("scroll"))
+  .flatMap((e) => [e.getBoundingClientRect().right, ...inside(e)]);
+document.querySelectorAll("details").forEach((e) => (e.open = true));
+parent.postMessage([document.documentElement.scrollWidth, Math.max(...inside(document.body))], "*");
+}</script>"""
+PHONE = """<iframe src="page.html" style="width: 360px; height: 900px"></iframe>
+<script>addEventListener("message", (e) => (document.title = JSON.stringify(e.data)))</script>"""
+
+
+@needs_browser
+def test_nothing_is_wider_than_a_phone(seeds, tmp_path):
+    """Chromium's windows are at least 500 pixels wide, so the page is in a frame."""
+    for seed in range(3):
+        settings = {"target_kl": 0.05, "gae_lambda": 0.9, "critic": "ridge"}
+        write_evaluation(
+            write_run(seeds / f"other{seed}", seed=seed, settings=settings), 400 + seed
+        )
+    (tmp_path / "page.html").write_text(report(seeds) + WIDTHS)
+    (tmp_path / "phone.html").write_text(PHONE)
+    dom = browse(tmp_path / "phone.html", "--dump-dom", "--virtual-time-budget=3000")
+    page_width, widest = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
+    assert page_width <= 360
+    assert widest <= 360
+
+
 @needs_browser
 def test_a_screenshot_is_not_blank(seeds, tmp_path):
     image = pytest.importorskip("matplotlib.image", reason="no matplotlib to read a PNG")

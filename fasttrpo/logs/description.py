@@ -17,6 +17,7 @@ from fasttrpo.files.machine import machine
 from fasttrpo.files.run_folder import CONFIG, LOGGED, read_config
 from fasttrpo.settings import Settings
 
+THEN = ", then "
 _LATEST = {"n_threads", "verbose", "tensorboard_log", "max_records"}  # of no effect on numbers
 
 
@@ -114,4 +115,5 @@ def _both(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _then(before: Any, after: Any) -> Any:
-    return after if str(before).split(", then ")[-1] == str(after) else f"{before}, then {after}"
+    is_same = str(before).split(THEN)[-1] == str(after)
+    return before if is_same else f"{before}{THEN}{after}"

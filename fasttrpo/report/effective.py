@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from fasttrpo.envs.names import is_in_source, is_library
+from fasttrpo.files.run_folder import MAX_SETTINGS
 from fasttrpo.report.runs import Run
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.critics import CRITICS, critics_with
@@ -20,6 +22,7 @@ from fasttrpo.settings.policy_kwargs import network
 from fasttrpo.settings.table import ROWS
 
 UNUSED = "unused"
+_NESTED = ("policy_kwargs", "env_kwargs")
 _WORDS = {"max_records": "all", "seed": "random", "n_threads": "all cores", "backend": "compiled"}
 
 
@@ -46,14 +49,15 @@ def used_settings(run: Run) -> tuple[dict[str, Any], set[str]]:
     complete = defaults() | given
     filled = {name for name in complete if given.get(name) is None}
     values = flat({n: _default(run, n, complete) if n in filled else complete[n] for n in complete})
-    return {name: value for name, value in values.items() if value is not None}, filled
+    known = ((name, value) for name, value in values.items() if value is not None)
+    return dict(islice(known, MAX_SETTINGS)), filled
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested dictionaries to "outer.inner"."""
+    """Flattens nested networks and environment arguments to "outer.inner"."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and (prefix or name in _NESTED):
             found |= flat(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = value
@@ -76,12 +80,16 @@ def _default(run: Run, name: str, settings: Mapping[str, Any]) -> Any:
         "learning_rate": lambda: ROWS["learning_rate"].default,
         "batch_size": lambda: _batch_size(settings),
         "cg_max_steps": lambda: 3 if settings.get("preconditioner") == "kfac" else 15,
-        "n_critic_updates": lambda: CRITICS[critic].n_updates if critic in CRITICS else None,
+        "n_critic_updates": lambda: _updates(critic),
         "env_backend": lambda: _env_backend(run),
         "backend": lambda: system.get("backend"),
         "n_threads": lambda: system.get("threads"),
     }.get(name, lambda: None)()
     return _WORDS.get(name, "none") if found is None else found
+
+
+def _updates(critic: Any) -> int | None:
+    return CRITICS[critic].n_updates if isinstance(critic, str) and critic in CRITICS else None
 
 
 def _env_backend(run: Run) -> str:

@@ -81,35 +81,44 @@ def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
     """A label for each group: the settings in which it differs from the others of its environment,
     or its folder; the environment's name if it is the only one.
     """
+    peers: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        peers.setdefault(group[0].env_id, []).append(i)
+    settings = [group_settings(group[0]) for group in groups]
+    given = [_given(group[0]) for group in groups]
+    differing = {
+        env_id: _differing([settings[i] for i in among], set().union(*(given[i] for i in among)))
+        for env_id, among in peers.items()
+    }
     labels = []
-    for group in groups:
-        peers = [other for other in groups if other[0].env_id == group[0].env_id]
-        settings = _differences(group[0], [other[0] for other in peers])
-        if len(peers) == 1:
+    for group, own in zip(groups, settings, strict=True):
+        names = differing[group[0].env_id]
+        words = (f"{name.split('.', 1)[-1]}={own.get(name, 'default')}" for name in names)
+        if len(peers[group[0].env_id]) == 1:
             labels.append(group[0].env_id)
-        elif 0 < len(settings) <= MAX_NAMED:
-            labels.append(", ".join(settings))
+        elif 0 < len(names) <= MAX_NAMED:
+            labels.append(", ".join(map(shorten, words)))
         else:
             labels.append(_folder_name(group))
     return _distinct(labels, groups)
 
 
-def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
-    """NAME=VALUE of each setting that differs from a peer's, without defaults that only follow from
+def _differing(settings: Sequence[dict[str, Any]], given: set[str]) -> list[str]:
+    """The names of settings that are not the same for all, without defaults that only follow from
     other settings.
     """
-    given = [_given(peer) for peer in peers]
-    own, others = group_settings(run), [group_settings(peer) for peer in peers]
-    named = [name for name in dict.fromkeys(name for names in given for name in names)]
-    differ = [k for k in named if any(other.get(k) != own.get(k) for other in others)]
-    words = {k: own.get(k, "default") for k in differ[: MAX_NAMED + 1]}
-    return [shorten(f"{k.removeprefix('policy_kwargs.')}={v}") for k, v in words.items()]
+    names = dict.fromkeys(name for each in settings for name in each)
+    return [
+        name
+        for name in names
+        if name in given and any(each.get(name) != settings[0].get(name) for each in settings)
+    ]
 
 
-def _given(run: Run) -> list[str]:
+def _given(run: Run) -> set[str]:
     """The names of the settings that are not defaults filled in."""
     filled = used_settings(run)[1]
-    return [name for name in group_settings(run) if name.partition(".")[0] not in filled]
+    return {name for name in group_settings(run) if name.partition(".")[0] not in filled}
 
 
 def _place(run: Run) -> Path:

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from fasttrpo.files.run_folder import CONFIG
+from fasttrpo.logs.description import THEN
 from fasttrpo.report.effective import default_settings, flat
 from fasttrpo.report.runs import Run
 from fasttrpo.report.words import shorten
@@ -59,7 +60,7 @@ def _note(run: Run, given: dict[str, Any], is_given: bool) -> str:
         kwargs = run.settings.get("env_kwargs")
         more = f" with {kwargs}" if kwargs else ""
         notes.append(f"env: {run.env_id}{more}, as the script made it")
-    changed = [name for name, value in given.items() if ", then " in str(value)]
+    changed = [name for name, value in given.items() if THEN in str(value)]
     if changed:
         notes.append(f"{', '.join(changed)} changed during the run")
     functions = [name for name, value in given.items() if str(value).startswith("function ")]

@@ -10,8 +10,10 @@ import numpy as np
 
 LINEAR, LOG, NEGATIVE_LOG = 0, 1, -1
 """Kinds. NEGATIVE_LOG is the logarithmic scale of negative values: -1000, -100, -10 upwards."""
-SQUASHED = 0.2
-"""Most values within this share of an axis are hard to tell apart."""
+SQUASHED = 0.1
+"""Half of the values within this share of an axis are hard to tell apart."""
+FAR = 20
+"""A logarithmic scale is only for values that span this factor."""
 _DECADES = 300  # a logarithmic axis shows 1e-300 to 1e300
 
 
@@ -118,15 +120,22 @@ def kind_for(
     share = _share(values, with_target, LINEAR)
     if share >= SQUASHED:
         return LINEAR, True
-    kind = LOG if with_target.min() > 0 else NEGATIVE_LOG if with_target.max() < 0 else LINEAR
-    if kind and _share(values, with_target, kind) >= 2 * share:
+    kind = _kind(with_target)
+    if kind != LINEAR and _share(values, with_target, kind) > 2 * share:
         return kind, True
-    return LINEAR, not _share(values, shown, LINEAR) >= 2 * share
+    return LINEAR, not _share(values, shown, LINEAR) > 2 * share
+
+
+def _kind(values: np.ndarray) -> int:
+    """The logarithmic kind for values of one sign that span a large factor."""
+    sizes = np.abs(values)
+    if sizes.max() / FAR < sizes.min():
+        return LINEAR
+    return LOG if values.min() > 0 else NEGATIVE_LOG if values.max() < 0 else LINEAR
 
 
 def _share(values: np.ndarray, shown: np.ndarray, kind: int) -> float:
-    """The share of the axis of all shown values that most values take."""
-    values, shown = transform(values, kind), transform(shown, kind)
-    span = float(shown.max() - shown.min())
-    low, high = np.percentile(values, (10, 90))
-    return float(high - low) / span if span > 0 else 1.0
+    """The share of the axis of all shown values that the closest half of the values take."""
+    values, shown = np.sort(transform(values, kind)), transform(shown, kind)
+    span, half = float(shown.max() - shown.min()), len(values) // 2
+    return float((values[half:] - values[: len(values) - half]).min()) / span if span > 0 else 1.0

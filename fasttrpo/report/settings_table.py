@@ -66,8 +66,8 @@ def _default(defaults: dict[str, Any], name: str) -> str:
 
 def _setting(runs: Sequence[tuple[dict[str, Any], set[str]]], name: str) -> str:
     """The group's value, or the values of its runs if they differ (seeds)."""
-    found = dict.fromkeys(
-        text_of(values.get(name, "-")) + FILLED * (name.partition(".")[0] in filled)
-        for values, filled in runs
-    )
-    return shorten(", ".join(found))
+    found: dict[str, bool] = {}
+    for values, filled in runs:
+        text = text_of(values.get(name, "-"))
+        found[text] = found.get(text, False) or name.partition(".")[0] in filled
+    return shorten(", ".join(text + FILLED * is_filled for text, is_filled in found.items()))
