@@ -263,21 +263,21 @@ def outcomes(**rejected):
 
 
 REMARKS = {
-    "no step": (outcomes(kl=8, improvement=2), "25 % of the updates took no step (10 of 40: 8 fo"),
-    "KL": (outcomes(kl=8), "warning: 20 % of the updates took no step (8 of 40: 8 for KL). A larg"),
+    "no step": (outcomes(kl=8, improvement=2), "25% of the updates took no step (10 of 40: 8 fo"),
+    "KL": (outcomes(kl=8), "warning: 20% of the updates took no step (8 of 40: 8 for KL). A larg"),
     "few": (
         outcomes(improvement=1),
-        "note: 2 % of the updates took no step (1 of 40: 1 for no imp",
+        "note: 2% of the updates took no step (1 of 40: 1 for no imp",
     ),
     "none": ({}, "good: All updates took a step (40)."),
-    "old": ({"outcome": [1] * 10 + [0] * 30, "rejected": None}, "25 % of the updates took no s"),
+    "old": ({"outcome": [1] * 10 + [0] * 30, "rejected": None}, "25% of the updates took no s"),
     "critic": ({"explained_variance": [0.1] * 40}, "Explained variance stays below 0.2"),
-    "good critic": ({"explained_variance": [0.9] * 40}, "explains 90 % of the returns' variance"),
-    "damped": ({"kl": [0.001] * 40}, "uses only 10 % of the trust region"),
+    "good critic": ({"explained_variance": [0.9] * 40}, "explains 90% of the returns' variance"),
+    "damped": ({"kl": [0.001] * 40}, "uses only 10% of the trust region"),
     "model": ({"kl_predicted": [0.003] * 40}, "times what the quadratic model predicts"),
     "trials": ({"line_search_steps": [5] * 40}, "The line search needs 5 trials on average"),
-    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60 %"),
-    "fit": ({"value_loss": [30.0] * 40}, "In 100 % of the iterations the fit made the critic wo"),
+    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60%"),
+    "fit": ({"value_loss": [30.0] * 40}, "In 100% of the iterations the fit made the critic wo"),
     "rising": ({}, "The return is still rising"),
     "flat": ({"return_mean": [9.0] * 40}, "The return never changed"),
     "fell": (
@@ -290,7 +290,7 @@ REMARKS = {
     "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "collecting steps"),
-    "share": ({"seconds_critic": [0.04] * 40}, "40 %, is spent on fitting the critic"),
+    "share": ({"seconds_critic": [0.04] * 40}, "40%, is spent on fitting the critic"),
     "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite"),
 }
 
@@ -314,7 +314,7 @@ def test_failures_and_early_ends_are_reported(tmp_path):
     write_run(tmp_path / "b", seed=2, total=9000, ended=[""] * 39 + ["max_seconds"])
     text = remarks_of(tmp_path)
     assert "warning: seed 1 failed at step 4,000: ValueError: the wheel <came> off" in text
-    assert "seed 2 is at 4,000 of 9,000 steps (44 %): ended by max_seconds." in text
+    assert "seed 2 is at 4,000 of 9,000 steps (44%): ended by max_seconds." in text
     assert "the wheel &lt;came&gt; off" in report(tmp_path)
 
 
@@ -342,7 +342,7 @@ def test_numbers_are_formatted_briefly():
         ["0", "1", "1,234,567", "0.01235", "251.8", "-157.3", "1e-09", "-"]
     )
     assert [count(x) for x in (5, 999, 30720, 1.5e6, 2e9)] == ["5", "999", "30.7k", "1.5M", "2G"]
-    assert [percent(x) for x in (0.0, 0.004, 0.12, 1.0)] == ["0 %", "0.4 %", "12 %", "100 %"]
+    assert [percent(x) for x in (0.0, 0.004, 0.12, 1.0)] == ["0%", "0.4%", "12%", "100%"]
     times = ["0.42 s", "35 s", "12 min", "3 h 20 min"]
     assert [duration(x) for x in (0.42, 35, 720, 12000)] == times
     assert join_words(["a", "b", "c"]) == "a, b and c"

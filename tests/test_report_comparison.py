@@ -131,7 +131,7 @@ def test_failed_episodes_are_counted(tmp_path):
     write_evaluation(write_run(tmp_path / "b", seed=1), episodes=150, success_rate=1.0)
     failed, total = compared(tmp_path).entries[0].episodes
     assert (failed, total) == (pytest.approx(5), 200)
-    assert "5 of 200 (2 %)" in text_of(tmp_path)
+    assert "5 of 200 (2%)" in text_of(tmp_path)
 
 
 # -- targets --------------------------------------------------------------------------------------

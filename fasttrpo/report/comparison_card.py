@@ -10,7 +10,7 @@ from fasttrpo.report.cards import stroke
 from fasttrpo.report.comparison import Comparison, Entry
 from fasttrpo.report.markup import Child, Markup, element, joined
 from fasttrpo.report.scales import Scale, kind_for, scale
-from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, band_name, centre_name
+from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, centre_name
 from fasttrpo.report.tables import table
 from fasttrpo.report.words import duration, join_words, number, percent
 
@@ -53,7 +53,7 @@ def _score(entry: Entry) -> str:
     if interval is None:
         return f"{number(entry.middle)} (one seed)"
     low, high = map(number, interval)
-    return f"{number(entry.middle)} ({band_name(len(entry.scores))} {low} to {high})"
+    return f"{number(entry.middle)} ({_interval_title([len(entry.scores)])} {low} to {high})"
 
 
 def _certainty(best: Entry, second: Entry) -> str:
@@ -164,7 +164,7 @@ def _notes(found: Comparison) -> str:
     if found.is_evaluation and _differs_in_training(found):
         notes.append(
             "The learning curves rank the settings differently: they average the last 100 episodes "
-            "and sampled actions, so they lag behind the evaluation."
+            "of training, with sampled actions."
         )
     if max(sizes) >= 4:
         notes.append("IQM: the mean without the lowest and the highest quarter of the seeds.")

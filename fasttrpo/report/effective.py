@@ -21,7 +21,8 @@ from fasttrpo.settings.critics import CRITICS, critics_with
 from fasttrpo.settings.policy_kwargs import network
 from fasttrpo.settings.table import ROWS
 
-UNUSED = "unused"
+UNUSED, NONE, GIVEN = "unused", "none", "the script's"
+NO_VALUES = UNUSED, NONE, GIVEN, "all", "random"
 _NESTED = ("policy_kwargs", "env_kwargs")
 _WORDS = {"max_records": "all", "seed": "random", "n_threads": "all cores", "backend": "compiled"}
 
@@ -73,7 +74,7 @@ def _default(run: Run, name: str, settings: Mapping[str, Any]) -> Any:
     critic = settings.get("critic")
     if name == "policy_kwargs":
         policy = settings.get("policy")
-        return network(policy, None) if policy in POLICIES else "none"
+        return network(policy, None) if policy in POLICIES else NONE
     if (used_by := critics_with(name)) and critic not in used_by:
         return UNUSED
     found = {
@@ -85,7 +86,7 @@ def _default(run: Run, name: str, settings: Mapping[str, Any]) -> Any:
         "backend": lambda: system.get("backend"),
         "n_threads": lambda: system.get("threads"),
     }.get(name, lambda: None)()
-    return _WORDS.get(name, "none") if found is None else found
+    return _WORDS.get(name, NONE) if found is None else found
 
 
 def _updates(critic: Any) -> int | None:
@@ -97,7 +98,7 @@ def _env_backend(run: Run) -> str:
     from fasttrpo.envs import classic, mujoco
 
     if run.config.get("env_is_given"):
-        return "the script's"
+        return GIVEN
     own = {*classic.entry_points(), *mujoco.entry_points()}
     plain = run.env_id.removeprefix("fasttrpo.envs:").removeprefix("fasttrpo/")
     return "native" if plain in own or is_library(plain) or is_in_source(plain) else "gymnasium"

@@ -47,7 +47,7 @@ def _network(kwargs: Any, defaults: dict[str, Any]) -> dict[str, Any]:
         return {}
     differ = {}
     for name, value in kwargs.items():
-        parts = flat({f"policy_kwargs.{name}": value})
+        parts = flat({"policy_kwargs": {name: value}})
         if value is not None and any(defaults.get(part) != v for part, v in parts.items()):
             differ[name] = value
     return differ

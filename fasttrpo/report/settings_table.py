@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fasttrpo.report.effective import default_settings, used_settings
+from fasttrpo.report.effective import NO_VALUES, default_settings, used_settings
 from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup, element, joined
 from fasttrpo.report.tables import table, text_of
@@ -50,7 +50,7 @@ def settings_table(groups: Sequence[Group]) -> Markup | None:
 def _is_usual(values: Sequence[str], defaults: Sequence[str]) -> bool:
     """Whether each value is its default, or was left to it."""
     pairs = zip(values, defaults, strict=True)
-    return all(value.endswith(FILLED) or value == default for value, default in pairs)
+    return all(value.endswith(FILLED) or value in (default, *NO_VALUES) for value, default in pairs)
 
 
 def _folded(rows: Sequence[Sequence[str]]) -> Markup | None:
@@ -70,4 +70,9 @@ def _setting(runs: Sequence[tuple[dict[str, Any], set[str]]], name: str) -> str:
     for values, filled in runs:
         text = text_of(values.get(name, "-"))
         found[text] = found.get(text, False) or name.partition(".")[0] in filled
-    return shorten(", ".join(text + FILLED * is_filled for text, is_filled in found.items()))
+    return shorten(
+        ", ".join(
+            text + FILLED * (is_filled and text not in NO_VALUES)
+            for text, is_filled in found.items()
+        )
+    )

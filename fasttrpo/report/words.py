@@ -55,8 +55,8 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """ "12 %", "0.4 %" """
-    return f"{100 * share:.2g} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+    """ "12%", "0.4%" """
+    return f"{100 * share:.2g}%" if 0 < share < 0.01 else f"{100 * share:.0f}%"
 
 
 def pluralize(n: int, what: str) -> str:
