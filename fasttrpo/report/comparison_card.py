@@ -14,7 +14,7 @@ from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, centre_name
 from fasttrpo.report.tables import table
 from fasttrpo.report.words import duration, join_words, number, percent
 
-STRIP = 180, 18  # size of the drawn scores
+STRIP = 150, 18  # size of the drawn scores
 _CLOSE = 1e-9  # relative difference of returns that are called equal
 
 
