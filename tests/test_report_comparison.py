@@ -73,7 +73,7 @@ def test_without_evaluations_the_end_of_training_counts(tmp_path):
     found = compared(tmp_path)
     assert not found.is_evaluation
     assert [entry.middle for entry in found.entries] == [200, 7]
-    assert "one seed each cannot tell them apart" in verdict(found)
+    assert "a single seed cannot tell them apart" in verdict(found)
 
 
 def test_many_seeds_get_intervals(tmp_path):

@@ -62,7 +62,7 @@ def _certainty(best: Entry, second: Entry) -> str:
         return ""
     name, odds = second.group.label, second.beaten
     if min(len(best.scores), len(second.scores)) < 2:
-        return f"The next is {name}, {_score(second)}; one seed each cannot tell them apart."
+        return f"The next is {name}, {_score(second)}; a single seed cannot tell them apart."
     if odds.share == 1:
         return f"Each of its seeds is better than every seed of the next, {name}."
     wins = f"{number(odds.share * odds.pairs)} of {odds.pairs} pairs of seeds"
