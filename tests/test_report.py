@@ -200,6 +200,11 @@ def test_evaluations_during_training_are_drawn(seeds):
     reader = Reader(report(seeds))
     assert any("seed 0, evaluation" in attrs["data-points"] for attrs in reader.charts())
     assert "Dashed: evaluations during training." in reader.text
+    write_csv(seeds / "seed1" / "evaluations.csv", columns)  # several seeds: one average
+    (chart, *_) = Reader(report(seeds)).charts()
+    (line,) = (each for each in json.loads(chart["data-points"]) if each["style"] == "dashed")
+    assert line["name"] == "CartPole-v1, evaluations"
+    assert (line["value"][0], line["value"][-1]) == ("10", "300")
 
 
 # -- unusual runs ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from run_folders import write_evaluation, write_run
+from run_folders import write_csv, write_evaluation, write_run
 from tables import table
 from test_report import Reader, report
 
@@ -74,6 +74,18 @@ def test_without_evaluations_the_end_of_training_counts(tmp_path):
     assert not found.is_evaluation
     assert [entry.middle for entry in found.entries] == [200, 7]
     assert "a single seed cannot tell them apart" in verdict(found)
+
+
+def test_an_evaluation_at_the_end_of_training_counts(tmp_path):
+    """If there is none after training, but not an earlier one."""
+    for name, last, settings in (("a", 4000, SMALL), ("b", 4000, LARGE)):
+        columns = {"num_timesteps": [2000, last], "mean_reward": [900.0, 30.0 + last % 7]}
+        write_csv(write_run(tmp_path / name, settings=settings) / "evaluations.csv", columns)
+    found = compared(tmp_path)
+    assert found.is_evaluation
+    assert [entry.middle for entry in found.entries] == [33, 33]
+    write_csv(tmp_path / "a" / "evaluations.csv", {"num_timesteps": [2000], "mean_reward": [900]})
+    assert not compared(tmp_path).is_evaluation
 
 
 def test_many_seeds_get_intervals(tmp_path):

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fasttrpo.report.curves import curve, is_final
+from fasttrpo.report.curves import curve, evaluation_curve, is_final
 from fasttrpo.report.groups import Group
 from fasttrpo.report.runs import Run
 from fasttrpo.report.statistics import MIN_SEEDS, band, iqm, stratified_bootstrap
 from fasttrpo.report.targets import Target
+
+LATE = 0.95
+"""An evaluation after this share of a run's steps is one at its end."""
 
 
 class Reached(NamedTuple):
@@ -88,7 +91,7 @@ class Comparison:
 def compare(groups: Sequence[Group], target: Target | None) -> Comparison:
     """Compares groups of the same environment."""
     counted = [_counted(group) for group in groups]
-    is_evaluation = all(_evaluated(run) for runs in counted for run in runs)
+    is_evaluation = all(np.isfinite(evaluated(run)) for runs in counted for run in runs)
     entries = [
         _entry(group, runs, is_evaluation, target)
         for group, runs in zip(groups, counted, strict=True)
@@ -115,9 +118,16 @@ def _counted(group: Group) -> list[Run]:
     return ended or list(group.runs)
 
 
-def _evaluated(run: Run) -> bool:
+def evaluated(run: Run) -> float:
+    """The mean return of the trained policy: in the evaluation after training, or in one at its
+    end; NaN without any.
+    """
     mean = (run.evaluation or {}).get("mean_return")
-    return mean is not None and bool(np.isfinite(mean))
+    if mean is not None:
+        return float(mean)
+    found = evaluation_curve(run)
+    is_late = len(found.x) > 0 and found.x[-1] >= LATE * run.steps
+    return float(found.y[-1]) if is_late else float("nan")
 
 
 def _entry(
@@ -131,9 +141,7 @@ def _entry(
 
 
 def _score(run: Run, is_evaluation: bool) -> float:
-    if is_evaluation and run.evaluation:
-        return float(run.evaluation["mean_return"])
-    return run.last("return_mean")
+    return evaluated(run) if is_evaluation else run.last("return_mean")
 
 
 def _with_odds(entry: Entry, best: Entry) -> Entry:

@@ -8,11 +8,11 @@ import numpy as np
 
 from fasttrpo.report import diagnostics
 from fasttrpo.report.cards import card, legend, reading
-from fasttrpo.report.curves import Average, average
+from fasttrpo.report.curves import Average, average, common_grid, evaluation_curve
 from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup, element
 from fasttrpo.report.scales import LINEAR, kind_for
-from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
+from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name, iqm
 from fasttrpo.report.svg import Axes, Line, line_chart
 from fasttrpo.report.targets import Target
 from fasttrpo.report.words import number, pluralize
@@ -62,13 +62,24 @@ def _curve_lines(i: int, group: Group, found: Average) -> list[Line]:
         lines = [Line(c.x, c.y, "", i, "faint") for c in found.curves]
         lines.append(Line(found.x, found.mean, f"{group.label}, mean", i, "dotted"))
     lines.append(Line(found.x, found.iqm, group.label, i, "line", found.low, found.high))
-    for run in group.runs:
-        columns = run.evaluations
-        if {"num_timesteps", "mean_reward"} <= set(columns):
-            keep = np.isfinite(columns["mean_reward"])
-            x, y = columns["num_timesteps"][keep], columns["mean_reward"][keep]
-            lines.append(Line(x, y, f"{run.name}, evaluation", i, "dashed"))
-    return [line for line in lines if len(line.x)]
+    return lines + _evaluation_lines(i, group)
+
+
+def _evaluation_lines(i: int, group: Group) -> list[Line]:
+    """The interquartile mean of the seeds' evaluations, or each seed's if they have no steps in
+    common.
+    """
+    found = [(run, evaluation_curve(run)) for run in group.runs]
+    found = [(run, c) for run, c in found if len(c.x)]
+    curves = [c for _, c in found]
+    if len(curves) > 1:
+        grid = common_grid(curves, min(c.x[-1] for c in curves))
+        rows = np.array([np.interp(grid, c.x, c.y) for c in curves])
+        drawn = np.isfinite(rows).all(axis=0)  # interpolation fails where two points share an x
+        if drawn.any():
+            y = iqm(rows[:, drawn])
+            return [Line(grid[drawn], y, f"{group.label}, evaluations", i, "dashed")]
+    return [Line(c.x, c.y, f"{run.name}, evaluation", i, "dashed") for run, c in found]
 
 
 def _how_bands(averages: Sequence[Average]) -> str:

@@ -68,6 +68,15 @@ def curve(run: Run, column: str, x: str = "steps") -> Curve:
     return Curve(at[keep], values[keep])
 
 
+def evaluation_curve(run: Run) -> Curve:
+    """The mean returns of the evaluations during training, over steps."""
+    columns = run.evaluations
+    if not {"num_timesteps", "mean_reward"} <= set(columns):
+        return Curve(np.empty(0), np.empty(0))
+    keep = np.isfinite(columns["mean_reward"])
+    return Curve(columns["num_timesteps"][keep], columns["mean_reward"][keep])
+
+
 def average(group: Group, column: str, x: str = "steps") -> Average | None:
     """The group's curve, or None if no run has a value.
 
