@@ -62,6 +62,57 @@ def test_groups_show_labels_bands_and_seeds(seeds, drawn, tmp_path):
     assert bold[1].get_xdata()[[0, -1]] == pytest.approx([100.0, 4000.0])
 
 
+@table(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.SVG", b"<?xml"), ("a", PNG)])
+def test_the_ending_is_the_format(name, start, seeds, drawn, tmp_path):
+    """The same runs give the same bytes."""
+    for copy in ("1", "2"):
+        assert cli.main(["plot", str(seeds), "--out", str(tmp_path / f"{copy}{name}")]) == 0
+    written = (tmp_path / f"1{name}").read_bytes()
+    assert written.startswith(start)
+    if start == b"%PDF":
+        assert written == (tmp_path / f"2{name}").read_bytes()
+
+
+@table(
+    ("options", "labels"),
+    [
+        (["--labels", "large, small"], ["large (2 seeds)", "small (3 seeds)"]),
+        (["--labels", "a,b", "--labels", "c"], ["a,b (2 seeds)", "c (3 seeds)"]),
+    ],
+)
+def test_curves_get_labels_a_title_and_a_target(options, labels, seeds, drawn):
+    options += ["--title", "Two $regions$", "--target", "150", "--out", "a.png"]
+    assert cli.main(["plot", str(seeds), *options]) == 0
+    (ax,) = drawn[-1].axes
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert shown == [*labels, "target 150"]
+    assert drawn[-1].get_suptitle() == r"Two \$regions\$"
+    assert any(set(line.get_ydata()) == {150.0} for line in ax.lines)
+    assert ax.get_yscale() == "linear"
+
+
+@table(("scale", "target"), [("log", "20000"), ("symlog", "-10")])
+def test_a_far_target_makes_the_axis_logarithmic(scale, target, drawn, tmp_path):
+    sign = 1 if scale == "log" else -1
+    values = sign * np.geomspace(4000, 30, 40)
+    folder = write_run(tmp_path / "run", return_mean=values if sign < 0 else values[::-1])
+    assert cli.main(["plot", str(folder), "--target", target]) == 0
+    assert drawn[-1].axes[0].get_yscale() == scale
+
+
+def test_environments_share_labels_and_have_their_own_targets(seeds, drawn, capsys):
+    for seed, target_kl in enumerate((0.02, 0.01)):
+        settings = {"target_kl": target_kl}
+        write_run(seeds / f"other{seed}", seed=seed, env_id="Other-v0", settings=settings)
+    options = ["--labels", "large,small", "--out", "a.png"]
+    assert cli.main(["plot", str(seeds), *options, "--target", "Other-v0=9"]) == 0
+    texts = [[t.get_text() for t in ax.get_legend().get_texts()] for ax in drawn[-1].axes]
+    assert texts[0] == ["large (2 seeds)", "small (3 seeds)"]
+    assert texts[1] == ["large (1 seed)", "small (1 seed)", "target 9"]
+    assert cli.main(["plot", str(seeds), "--target", "9"]) == 2
+    assert "several environments; write CartPole-v1=9" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("n", "text"), [(3, "band: the seeds' range"), (5, "band: 95% of 2,000")])
 def test_the_caption_explains_the_band(n, text, drawn, tmp_path):
     for seed in range(n):
