@@ -97,7 +97,11 @@ def test_a_far_target_makes_the_axis_logarithmic(scale, target, drawn, tmp_path)
     values = sign * np.geomspace(4000, 30, 40)
     folder = write_run(tmp_path / "run", return_mean=values if sign < 0 else values[::-1])
     assert cli.main(["plot", str(folder), "--target", target]) == 0
-    assert drawn[-1].axes[0].get_yscale() == scale
+    ax = drawn[-1].axes[0]
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == scale
+    assert low < values.min() < values.max() < high
+    assert low * high > 0  # zero is infinitely far
 
 
 def test_environments_share_labels_and_have_their_own_targets(seeds, drawn, capsys):

@@ -15,7 +15,7 @@ from fasttrpo.errors import UserError, UserImportError
 from fasttrpo.report.curves import AXES, Average, average
 from fasttrpo.report.groups import Group
 from fasttrpo.report.palette import colour
-from fasttrpo.report.scales import LINEAR, LOG, NEGATIVE_LOG, kind_for
+from fasttrpo.report.scales import LINEAR, LOG, kind_for, scale
 from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
 from fasttrpo.report.thinning import visible
 from fasttrpo.report.words import count, number, pluralize, shorten
@@ -135,7 +135,8 @@ def _panel(
     for i, (group, found) in enumerate(averages):
         if found is not None and len(found.x):
             _draw(ax, group, found, i)
-    _scale(ax, [found for _, found in averages if found], picture.targets.get(env_id))
+    if env_id in picture.targets:
+        _target(ax, [found for _, found in averages if found], picture.targets[env_id])
     ax.set_title(_plain(env_id), loc="left", fontsize=11, fontweight="bold", color=INK)
     ax.set_xlabel({"steps": "environment steps", "seconds": "seconds"}[picture.x], color=INK)
     ax.set_ylabel(LABELS.get(picture.y, _plain(picture.y)), color=INK)
@@ -147,28 +148,28 @@ def _panel(
     for side, spine in ax.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color("#999999")
-    has_target = env_id in picture.targets
-    if len(averages) > 1 or len(averages[0][0].runs) > 1 or has_target:
+    if len(averages) > 1 or len(averages[0][0].runs) > 1 or env_id in picture.targets:
         ax.legend(loc="best", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
 
 
-def _scale(ax: Any, averages: Sequence[Average], target: float | None) -> None:
-    """Draws the target, and chooses the y axis's scale: logarithmic where a far target would squash
-    the curves.
+def _target(ax: Any, averages: Sequence[Average], target: float) -> None:
+    """Draws the target; on a logarithmic y axis if it is so far away that it would squash the
+    curves.
     """
-    if target is not None:
-        ax.axhline(target, color=INK, linewidth=1, linestyle=":", label=f"target {number(target)}")
+    ax.axhline(target, color=INK, linewidth=1, linestyle=":", label=f"target {number(target)}")
     shapes = [v for a in averages for v in (a.iqm, a.low, a.high) if v is not None and len(v)]
-    if not shapes:
+    kind = kind_for([a.iqm for a in averages], shapes, target)[0] if shapes else LINEAR
+    if kind == LINEAR:
         return
-    kind, _ = kind_for([a.iqm for a in averages if len(a.iqm)], shapes, target)
+    limits = scale([*shapes, np.array([target])], 0.0, 1.0, 0.05, kind)
+    low, high = (10.0 ** max(-300.0, min(300.0, kind * end)) for end in (limits.low, limits.high))
     if kind == LOG:
         ax.set_yscale("log")
-    elif kind == NEGATIVE_LOG:
-        least = min(-float(v.max()) for v in shapes)
-        ax.set_yscale("symlog", linthresh=least if target is None else min(least, -target))
-    if kind != LINEAR:
-        ax.yaxis.set_major_formatter(lambda value, _: count(value))
+    else:
+        ax.set_yscale("symlog", linthresh=high)
+    ax.set_ylim(kind * low, kind * high)
+    ax.minorticks_off()
+    ax.yaxis.set_major_formatter(lambda value, _: count(value))
 
 
 def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
