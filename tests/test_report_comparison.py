@@ -121,7 +121,8 @@ def test_odds_of_known_values(scores, others, share):
 def test_failed_and_unfinished_runs_do_not_count_and_are_named(tmp_path):
     write_seeds(tmp_path / "a", SMALL, [10, 20])
     write_seeds(tmp_path / "b", LARGE, [5, 6])
-    failed = write_run(tmp_path / "a" / "seed2", 10, 2, total=4000, settings=SMALL)
+    failed = write_run(tmp_path / "a" / "seed2", seed=2, settings=SMALL)  # in its evaluation
+    write_evaluation(failed, 90)
     (failed / "error.txt").write_text("Traceback\nRuntimeError: boom\n")
     write_run(tmp_path / "a" / "seed3", 20, 3, total=4000, settings=SMALL)
     best = compared(tmp_path).entries[0]
