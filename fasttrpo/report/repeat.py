@@ -11,7 +11,6 @@ from fasttrpo.report.effective import default_settings, flat
 from fasttrpo.report.runs import Run
 from fasttrpo.report.words import shorten
 
-_OF_THE_ENVIRONMENT = {"n_envs", "env_backend", "env_kwargs"}
 _IN_THE_CALL = {"policy", "policy_kwargs", "verbose"}
 
 
@@ -28,7 +27,7 @@ def _call(run: Run) -> str:
     """`TRPO(...)` with the settings that differ from the defaults, and `learn`."""
     settings, defaults = run.settings, default_settings(run.settings.get("policy"))
     is_given = bool(run.config.get("env_is_given"))
-    skipped = _IN_THE_CALL | (_OF_THE_ENVIRONMENT if is_given else set())
+    skipped = _IN_THE_CALL | ({"env_kwargs"} if is_given else set())  # a note has those
     given = {k: v for k, v in settings.items() if k not in skipped and v is not None}
     given = {name: value for name, value in given.items() if defaults.get(name) != value}
     network = _network(settings.get("policy_kwargs"), defaults)
