@@ -177,6 +177,16 @@ def test_steps_to_the_target_are_medians_over_all_seeds(tmp_path):
     assert "not reached" in _report_with(tmp_path, 1000.0)
 
 
+def test_the_target_is_reached_in_evaluations_if_every_run_has_some(tmp_path):
+    columns = {"num_timesteps": [1000, 2050], "mean_reward": [50.0, 300.0]}
+    for seed in range(2):
+        write_csv(write_run(tmp_path / f"{seed}", seed=seed) / "evaluations.csv", columns)
+    reached = compared(tmp_path, Target(300.0, True)).entries[0].reached
+    assert (reached.steps, reached.seconds, reached.runs) == (2050, pytest.approx(2.1), 2)
+    (tmp_path / "1" / "evaluations.csv").unlink()
+    assert compared(tmp_path, Target(300.0, True)).entries[0].reached.runs == 0
+
+
 def _report_with(folder, target):
     assert cli.main(["report", str(folder), "--target", str(target)]) == 0
     text = Reader((folder / "report.html").read_text()).text

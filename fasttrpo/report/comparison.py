@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fasttrpo.report.curves import curve, evaluation_curve, is_final
+from fasttrpo.report.curves import axis, curve, evaluation_curve, is_final
 from fasttrpo.report.groups import Group
 from fasttrpo.report.runs import Run
 from fasttrpo.report.statistics import MIN_SEEDS, band, iqm, stratified_bootstrap
@@ -22,7 +22,7 @@ LATE = 0.95
 
 
 class Reached(NamedTuple):
-    """When the runs' mean return reached the target: median steps and seconds over all runs (inf if
+    """When the runs reached the target: median steps and seconds over all runs (inf if
     fewer than half reached it), and how many did.
     """
 
@@ -80,11 +80,14 @@ class Comparison:
 
     is_evaluation  whether scores are from evaluations; otherwise they are the mean return of the
                    last 100 episodes of training
+    in_evaluations whether the target is reached in an evaluation during training, which every run
+                   has; otherwise by the mean return of the last 100 episodes
     """
 
     env_id: str
     entries: tuple[Entry, ...]
     is_evaluation: bool
+    in_evaluations: bool
     target: Target | None
 
 
@@ -92,14 +95,16 @@ def compare(groups: Sequence[Group], target: Target | None) -> Comparison:
     """Compares groups of the same environment."""
     counted = [_counted(group) for group in groups]
     is_evaluation = all(np.isfinite(evaluated(run)) for runs in counted for run in runs)
+    runs = [run for group in groups for run in group.runs]
+    in_evaluations = all(len(evaluation_curve(run).x) > 0 for run in runs)
     entries = [
-        _entry(group, runs, is_evaluation, target)
+        _entry(group, runs, is_evaluation, target, in_evaluations)
         for group, runs in zip(groups, counted, strict=True)
     ]
     entries.sort(key=_rank)
     best, *rest = entries
     others = [_with_odds(entry, best) for entry in rest]
-    return Comparison(groups[0].env_id, (best, *others), is_evaluation, target)
+    return Comparison(groups[0].env_id, (best, *others), is_evaluation, in_evaluations, target)
 
 
 def _rank(entry: Entry) -> tuple[float, float, float]:
@@ -131,11 +136,15 @@ def evaluated(run: Run) -> float:
 
 
 def _entry(
-    group: Group, counted: Sequence[Run], is_evaluation: bool, target: Target | None
+    group: Group,
+    counted: Sequence[Run],
+    is_evaluation: bool,
+    target: Target | None,
+    in_evaluations: bool,
 ) -> Entry:
     scores = [_score(run, is_evaluation) for run in counted]
     left_out = tuple(run.name for run in group.runs if run not in counted)
-    reached = None if target is None else _reached(group, target.value)
+    reached = None if target is None else _reached(group, target.value, in_evaluations)
     finite = np.array([score for score in scores if np.isfinite(score)])
     return Entry(group, finite, left_out, None, reached, _failed_episodes(counted))
 
@@ -166,18 +175,21 @@ def odds(scores: np.ndarray, others: np.ndarray) -> Odds:
     return Odds(float(found), n * len(others), interval)
 
 
-def _reached(group: Group, target: float) -> Reached:
-    found = [_first(run, target) for run in group.runs]
+def _reached(group: Group, target: float, in_evaluations: bool) -> Reached:
+    found = [_first(run, target, in_evaluations) for run in group.runs]
     steps, seconds = (_median([each[i] for each in found]) for i in (0, 1))
     return Reached(steps, seconds, sum(bool(np.isfinite(each[0])) for each in found))
 
 
-def _first(run: Run, target: float) -> tuple[float, float]:
-    """Steps and seconds at which the mean return first reached the target; inf if it did not."""
-    at, seconds = curve(run, "return_mean"), curve(run, "return_mean", "seconds")
-    there, then = np.flatnonzero(at.y >= target), np.flatnonzero(seconds.y >= target)
-    steps = float(at.x[there[0]]) if len(there) else np.inf
-    return steps, float(seconds.x[then[0]]) if len(then) else np.inf
+def _first(run: Run, target: float, in_evaluations: bool) -> tuple[float, float]:
+    """Steps and seconds at which the run first reached the target; inf if it did not."""
+    at = evaluation_curve(run) if in_evaluations else curve(run, "return_mean")
+    there = np.flatnonzero(at.y >= target)
+    if not len(there):
+        return np.inf, np.inf
+    steps, seconds = float(at.x[there[0]]), axis(run, "seconds")
+    record = int(np.searchsorted(axis(run, "steps"), steps))
+    return steps, float(np.nan_to_num(seconds[min(record, len(seconds) - 1)], nan=np.inf))
 
 
 def _median(values: Sequence[float]) -> float:

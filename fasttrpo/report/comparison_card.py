@@ -174,10 +174,8 @@ def _notes(found: Comparison) -> str:
             "all pairs of seeds; half of the pairs would be a tie."
         )
     if found.target is not None:
-        notes.append(
-            "Steps and time to the target: medians over all seeds, of the mean return of the last "
-            "100 episodes."
-        )
+        how = "by an evaluation" if found.in_evaluations else "by the mean of the last 100 episodes"
+        notes.append(f"Steps and time to the target, reached {how}: medians over all seeds.")
     if any(entry.left_out for entry in found.entries):
         notes.append("Not counted: runs that failed or have not ended.")
     unfinished = [e.group.label for e in found.entries if not _has_ended(e)]
