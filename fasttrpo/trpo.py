@@ -150,7 +150,8 @@ class TRPO(Calls):
         self._trainer.interrupt()
 
     def _attach(self, env: Any, given: Any) -> None:
-        self._trainer.attach(env)
+        name = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+        self._trainer.attach(env, name)
         self._env = returned_env(env, given, self._trainer.release)
 
     def _vector_env(self, given: Any) -> Any:

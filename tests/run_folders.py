@@ -72,7 +72,7 @@ def write_csv(path, columns):
         rows.writerows(zip(*columns.values(), strict=True))
 
 
-def write_evaluation(folder, mean=500.0, name="evaluation.json"):
+def write_evaluation(folder, mean=500.0, name="evaluation.json", **more):
     result = {"mean_return": mean, "std_return": 1.5, "episodes": 3, "deterministic": True}
-    result |= {"returns": [mean - 1, mean, mean + 1]}
+    result |= {"returns": [mean - 1, mean, mean + 1]} | more
     (folder / name).write_text(json.dumps(result))

@@ -10,10 +10,12 @@ from run_folders import write_run
 from tables import table
 
 from fasttrpo import cli
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.plot import plot
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 
 PNG = b"\x89PNG"
+CURVES = "target_kl=0.02, target_kl=0.01"
 
 
 @pytest.fixture
@@ -58,6 +60,61 @@ def test_groups_show_labels_bands_and_seeds(seeds, drawn, tmp_path):
     assert len({line.get_color() for line in bold}) == 2
     assert bold[1].get_ydata()[[0, -1]] == pytest.approx([6.0, 201.0])
     assert bold[1].get_xdata()[[0, -1]] == pytest.approx([100.0, 4000.0])
+
+
+@table(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.SVG", b"<?xml"), ("a", PNG)])
+def test_the_ending_is_the_format(name, start, seeds, drawn, tmp_path):
+    """The same runs give the same bytes."""
+    for copy in ("1", "2"):
+        assert cli.main(["plot", str(seeds), "--out", str(tmp_path / f"{copy}{name}")]) == 0
+    written = (tmp_path / f"1{name}").read_bytes()
+    assert written.startswith(start)
+    if start == b"%PDF":
+        assert written == (tmp_path / f"2{name}").read_bytes()
+
+
+@table(
+    ("options", "labels"),
+    [
+        (["--labels", "large, small"], ["large (2 seeds)", "small (3 seeds)"]),
+        (["--labels", "a,b", "--labels", "c"], ["a,b (2 seeds)", "c (3 seeds)"]),
+    ],
+)
+def test_curves_get_labels_a_title_and_a_target(options, labels, seeds, drawn):
+    options += ["--title", "Two $regions$", "--target", "150", "--out", "a.png"]
+    assert cli.main(["plot", str(seeds), *options]) == 0
+    (ax,) = drawn[-1].axes
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert shown == [*labels, "target 150"]
+    assert drawn[-1].get_suptitle() == r"Two \$regions\$"
+    assert any(set(line.get_ydata()) == {150.0} for line in ax.lines)
+    assert ax.get_yscale() == "linear"
+
+
+@table(("scale", "target"), [("log", "20000"), ("symlog", "-10")])
+def test_a_far_target_makes_the_axis_logarithmic(scale, target, drawn, tmp_path):
+    sign = 1 if scale == "log" else -1
+    values = sign * np.geomspace(4000, 30, 40)
+    folder = write_run(tmp_path / "run", return_mean=values if sign < 0 else values[::-1])
+    assert cli.main(["plot", str(folder), "--target", target]) == 0
+    ax = drawn[-1].axes[0]
+    low, high = ax.get_ylim()
+    assert ax.get_yscale() == scale
+    assert low < values.min() < values.max() < high
+    assert low * high > 0  # zero is infinitely far
+
+
+def test_environments_share_labels_and_have_their_own_targets(seeds, drawn, capsys):
+    for seed, target_kl in enumerate((0.02, 0.01)):
+        settings = {"target_kl": target_kl}
+        write_run(seeds / f"other{seed}", seed=seed, env_id="Other-v0", settings=settings)
+    options = ["--labels", "large,small", "--out", "a.png"]
+    assert cli.main(["plot", str(seeds), *options, "--target", "Other-v0=9"]) == 0
+    texts = [[t.get_text() for t in ax.get_legend().get_texts()] for ax in drawn[-1].axes]
+    assert texts[0] == ["large (2 seeds)", "small (3 seeds)"]
+    assert texts[1] == ["large (1 seed)", "small (1 seed)", "target 9"]
+    assert cli.main(["plot", str(seeds), "--target", "9"]) == 2
+    assert "several environments; write CartPole-v1=9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("n", "text"), [(3, "band: the seeds' range"), (5, "band: 95% of 2,000")])
@@ -114,7 +171,15 @@ def test_runs_left_out_are_reported(seeds, drawn, capsys):
         (["--y", "return_meen"], "unknown column 'return_meen'; did you mean 'return_mean'?"),
         (["--x", "second"], "unknown axis 'second'; did you mean 'seconds'?"),
         (["--out", "nowhere/a.png"], "--out: there is no folder 'nowhere'"),
-        (["--out", "a.pdf"], "--out must end in .png, got 'a.pdf'"),
+        (["--out", "a.gif"], "--out must end in .png, .pdf or .svg, got 'a.gif'"),
+        (["--labels", "a,b,c"], f"--labels has 3 labels for 2 curves: {CURVES}"),
+        (["--labels", "a"], f"--labels has 1 label for 2 curves: {CURVES}"),
+        (["--target", "high"], "--target must be a number or ENV_ID=NUMBER, got 'high'"),
+        (["--target", "inf"], "--target must be a number or ENV_ID=NUMBER, got 'inf'"),
+        (
+            ["--target", "CartPole-v0=475"],
+            "--target: unknown environment 'CartPole-v0'; did you mean 'CartPole-v1'?",
+        ),
         (["--y", "std"], "no run has a finite value of std yet"),
     ],
 )

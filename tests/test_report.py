@@ -17,9 +17,10 @@ from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report import diagnostics
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.page import page
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 from fasttrpo.report.words import count, duration, join_words, number, percent
 from fasttrpo.settings import POLICIES
 
@@ -139,7 +140,7 @@ def test_every_diagnostic_has_a_chart_and_an_explanation(seeds):
     for diagnostic in ALL:
         assert (diagnostic.title in titles) == (diagnostic.title not in absent)
         assert (diagnostic.reading in reader.text) == (diagnostic.title not in absent)
-    assert {"return over steps", "return over seconds"} <= titles
+    assert {"return over steps: CartPole-v1", "return over seconds"} <= titles
     for title in ("Steps taken and rejected", "Time by stage"):
         assert title in reader.text
 
@@ -162,7 +163,7 @@ def test_settings_that_differ_from_defaults_are_marked(tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_networks_are_marked_only_if_they_differ_from_their_policy_defaults(policy, tmp_path):
-    marked = '<tr class="marked"><td>policy_kwargs</td>'
+    marked = '<tr class="marked"><td>policy_kwargs.log_std_init</td>'
     write_run(tmp_path / "a", settings={"policy": policy})
     assert marked not in report(tmp_path)
     write_run(tmp_path / "b", settings={"policy": policy, "policy_kwargs": {"log_std_init": -1}})
@@ -199,6 +200,11 @@ def test_evaluations_during_training_are_drawn(seeds):
     reader = Reader(report(seeds))
     assert any("seed 0, evaluation" in attrs["data-points"] for attrs in reader.charts())
     assert "Dashed: evaluations during training." in reader.text
+    write_csv(seeds / "seed1" / "evaluations.csv", columns)  # several seeds: one average
+    (chart, *_) = Reader(report(seeds)).charts()
+    (line,) = (each for each in json.loads(chart["data-points"]) if each["style"] == "dashed")
+    assert line["name"] == "CartPole-v1, evaluations"
+    assert (line["value"][0], line["value"][-1]) == ("10", "300")
 
 
 # -- unusual runs ---------------------------------------------------------------------------------
@@ -262,21 +268,21 @@ def outcomes(**rejected):
 
 
 REMARKS = {
-    "no step": (outcomes(kl=8, improvement=2), "25 % of the updates took no step (10 of 40: 8 fo"),
-    "KL": (outcomes(kl=8), "warning: 20 % of the updates took no step (8 of 40: 8 for KL). A larg"),
+    "no step": (outcomes(kl=8, improvement=2), "25% of the updates took no step (10 of 40: 8 fo"),
+    "KL": (outcomes(kl=8), "warning: 20% of the updates took no step (8 of 40: 8 for KL). A larg"),
     "few": (
         outcomes(improvement=1),
-        "note: 2 % of the updates took no step (1 of 40: 1 for no imp",
+        "note: 2% of the updates took no step (1 of 40: 1 for no imp",
     ),
     "none": ({}, "good: All updates took a step (40)."),
-    "old": ({"outcome": [1] * 10 + [0] * 30, "rejected": None}, "25 % of the updates took no s"),
+    "old": ({"outcome": [1] * 10 + [0] * 30, "rejected": None}, "25% of the updates took no s"),
     "critic": ({"explained_variance": [0.1] * 40}, "Explained variance stays below 0.2"),
-    "good critic": ({"explained_variance": [0.9] * 40}, "explains 90 % of the returns' variance"),
-    "damped": ({"kl": [0.001] * 40}, "uses only 10 % of the trust region"),
+    "good critic": ({"explained_variance": [0.9] * 40}, "explains 90% of the returns' variance"),
+    "damped": ({"kl": [0.001] * 40}, "uses only 10% of the trust region"),
     "model": ({"kl_predicted": [0.003] * 40}, "times what the quadratic model predicts"),
     "trials": ({"line_search_steps": [5] * 40}, "The line search needs 5 trials on average"),
-    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60 %"),
-    "fit": ({"value_loss": [30.0] * 40}, "In 100 % of the iterations the fit made the critic wo"),
+    "unsolved": ({"cg_residual": [0.6] * 40}, "residual of 60%"),
+    "fit": ({"value_loss": [30.0] * 40}, "In 100% of the iterations the fit made the critic wo"),
     "rising": ({}, "The return is still rising"),
     "flat": ({"return_mean": [9.0] * 40}, "The return never changed"),
     "fell": (
@@ -289,7 +295,7 @@ REMARKS = {
     "narrow": ({"std": [0.001] * 40}, "standard deviation ended at 0.001"),
     "decided": ({"entropy": [0.7] * 30 + [0.001] * 10}, "nearly deterministic"),
     "time": ({"seconds_collect": [0.5] * 40}, "collecting steps"),
-    "share": ({"seconds_critic": [0.04] * 40}, "40 %, is spent on fitting the critic"),
+    "share": ({"seconds_critic": [0.04] * 40}, "40%, is spent on fitting the critic"),
     "infinite": ({"value_loss": [np.inf] * 40}, "value_loss was infinite"),
 }
 
@@ -313,7 +319,7 @@ def test_failures_and_early_ends_are_reported(tmp_path):
     write_run(tmp_path / "b", seed=2, total=9000, ended=[""] * 39 + ["max_seconds"])
     text = remarks_of(tmp_path)
     assert "warning: seed 1 failed at step 4,000: ValueError: the wheel <came> off" in text
-    assert "seed 2 is at 4,000 of 9,000 steps (44 %): ended by max_seconds." in text
+    assert "seed 2 is at 4,000 of 9,000 steps (44%): ended by max_seconds." in text
     assert "the wheel &lt;came&gt; off" in report(tmp_path)
 
 
@@ -341,7 +347,7 @@ def test_numbers_are_formatted_briefly():
         ["0", "1", "1,234,567", "0.01235", "251.8", "-157.3", "1e-09", "-"]
     )
     assert [count(x) for x in (5, 999, 30720, 1.5e6, 2e9)] == ["5", "999", "30.7k", "1.5M", "2G"]
-    assert [percent(x) for x in (0.0, 0.004, 0.12, 1.0)] == ["0 %", "0.4 %", "12 %", "100 %"]
+    assert [percent(x) for x in (0.0, 0.004, 0.12, 1.0)] == ["0%", "0.4%", "12%", "100%"]
     times = ["0.42 s", "35 s", "12 min", "3 h 20 min"]
     assert [duration(x) for x in (0.42, 35, 720, 12000)] == times
     assert join_words(["a", "b", "c"]) == "a, b and c"
@@ -386,6 +392,33 @@ def test_a_browser_draws_the_charts(width, seeds, tmp_path):
     assert shortest > 100
     assert page_width <= window
     assert re.match(r"step 1\.\d+k\nCartPole-v1", tip)
+
+
+# Sends the page's width, and that of the widest part outside of boxes that scroll, to its parent.
+WIDTHS = """<script>{
+const inside = (box) => [...box.children].filter((e) => !e.classList.contains("scroll"))
+  .flatMap((e) => [e.getBoundingClientRect().right, ...inside(e)]);
+document.querySelectorAll("details").forEach((e) => (e.open = true));
+parent.postMessage([document.documentElement.scrollWidth, Math.max(...inside(document.body))], "*");
+}</script>"""
+PHONE = """<iframe src="page.html" style="width: 360px; height: 900px"></iframe>
+<script>addEventListener("message", (e) => (document.title = JSON.stringify(e.data)))</script>"""
+
+
+@needs_browser
+def test_nothing_is_wider_than_a_phone(seeds, tmp_path):
+    """Chromium's windows are at least 500 pixels wide, so the page is in a frame."""
+    for seed in range(3):
+        settings = {"target_kl": 0.05, "gae_lambda": 0.9, "critic": "ridge"}
+        write_evaluation(
+            write_run(seeds / f"other{seed}", seed=seed, settings=settings), 400 + seed
+        )
+    (tmp_path / "page.html").write_text(report(seeds) + WIDTHS)
+    (tmp_path / "phone.html").write_text(PHONE)
+    dom = browse(tmp_path / "phone.html", "--dump-dom", "--virtual-time-budget=3000")
+    page_width, widest = json.loads(re.search(r"<title>(.*?)</title>", dom).group(1))
+    assert page_width <= 360
+    assert widest <= 360
 
 
 @needs_browser

@@ -8,7 +8,8 @@ from run_folders import write_run
 from tables import table
 
 from fasttrpo.report.curves import average, axis, bin_column, common_grid, curve
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.groups import group_runs
+from fasttrpo.report.runs import load
 from fasttrpo.report.statistics import MIN_SEEDS, iqm, stratified_bootstrap
 
 # -- statistics -----------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from tables import table
 
 from fasttrpo import cli
 from fasttrpo.report.columns import read_csv
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.page import page
-from fasttrpo.report.runs import find, group_runs, load
+from fasttrpo.report.runs import find, load
 from fasttrpo.report.thinning import visible
 
 EVIL = "<script>alert(1)</script>\"'&"

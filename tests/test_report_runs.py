@@ -11,7 +11,8 @@ from run_folders import write_csv, write_evaluation, write_run
 
 from fasttrpo import cli, configure
 from fasttrpo.callbacks import EvalCallback
-from fasttrpo.report.runs import check_column, find, group_runs, load, read
+from fasttrpo.report.groups import group_runs
+from fasttrpo.report.runs import check_column, find, load, read
 
 
 def names(folder):
@@ -46,7 +47,7 @@ def test_groups_are_named_by_their_differences(tmp_path):
     write_run(tmp_path / "a", settings=kwargs([8]))
     write_run(tmp_path / "b", settings=kwargs([16, 16]) | {"n_critic_updates": 3})
     assert names(tmp_path) == [
-        ("net_arch.pi=[8]", 1),
+        ("n_critic_updates=1, net_arch.pi=[8]", 1),
         ("n_critic_updates=3, net_arch.pi=[16, 16]", 1),
     ]
 

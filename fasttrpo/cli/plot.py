@@ -1,4 +1,4 @@
-"""`fasttrpo plot RUN...`: draws learning curves to a PNG file."""
+"""`fasttrpo plot RUN...`: draws learning curves to a PNG, PDF or SVG file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fasttrpo.cli.errors import UsageError
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
     what = (
-        "draw learning curves to a PNG: mean, interquartile mean and confidence band over seeds "
-        "(the range of fewer than five)"
+        "draw learning curves to a PNG, PDF or SVG: mean, interquartile mean and confidence band "
+        "over seeds (the range of fewer than five)"
     )
     plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
@@ -23,7 +23,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     what = "column of progress.csv (default: return_mean)"
     plot.add_argument("--y", default="return_mean", metavar="COLUMN", help=what)
     plot.add_argument("--x", default="steps", help="x axis: steps or seconds (default: steps)")
-    help_out = "file to write (default: plot.png in RUN, or in the working folder if several)"
+    what = "names of the curves: A,B,... in order, or --labels once per curve"
+    plot.add_argument("--labels", action="append", default=[], metavar="LABELS", help=what)
+    plot.add_argument("--title", default="", help="title above the picture")
+    add_target(plot)
+    help_out = "file to write; its ending, .png, .pdf or .svg, is the format (default: plot.png in "
+    help_out += "RUN, or in the working folder if several)"
     plot.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return plot
 
@@ -34,22 +39,51 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help=what)
 
 
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Declares --target."""
+    what = "return to reach: draws a line; ENV_ID=NUMBER if the runs have several environments"
+    parser.add_argument("--target", action="append", default=[], metavar="NUMBER", help=what)
+
+
 def run(args: argparse.Namespace) -> int:
     """Draws the file and prints its path."""
     from fasttrpo.files.atomic import replacing
-    from fasttrpo.report.plot import plot
-    from fasttrpo.report.runs import check_column, group_runs, load
+    from fasttrpo.report.groups import group_runs
+    from fasttrpo.report.plot import Picture, labelled, plot
+    from fasttrpo.report.runs import check_column, env_ids, load
+    from fasttrpo.report.targets import parse
 
     runs, left_out = load(args.folders)
     check_column(runs, args.y)
     print_left_out(left_out)
     path = output(args, "plot.png")
-    if path.suffix.lower() not in ("", ".png"):
-        raise UsageError(f"--out must end in .png, got {str(path)!r}")
+    targets = parse(args.target, env_ids(runs))
+    groups = group_runs(runs)
+    if args.labels:
+        groups = labelled(groups, _labels(args.labels, len(groups)))
+    picture = Picture(args.y, args.x, args.title, targets, _format(path))
     with replacing(path) as file:
-        plot(group_runs(runs), file, args.y, args.x)
+        plot(groups, file, picture)
     print(f"saved {path}")
     return 0
+
+
+def _labels(given: list[str], n_groups: int) -> list[str]:
+    """The labels: one per option, or separated by commas in a single option."""
+    if len(given) > 1 or n_groups == 1:
+        return given
+    return [label.strip() for label in given[0].split(",")]
+
+
+def _format(path: Path) -> str:
+    """The format that the file's ending names; PNG without an ending."""
+    from fasttrpo.report.plot import FORMATS
+
+    name = path.suffix.lower().removeprefix(".") or FORMATS[0]
+    if name not in FORMATS:
+        endings = " or ".join([", ".join(f".{each}" for each in FORMATS[:-1]), f".{FORMATS[-1]}"])
+        raise UsageError(f"--out must end in {endings}, got {str(path)!r}")
+    return name
 
 
 def print_left_out(remarks: list[str]) -> None:

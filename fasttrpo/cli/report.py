@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli.plot import add_runs, output, print_left_out
+from fasttrpo.cli.plot import add_runs, add_target, output, print_left_out
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -15,6 +15,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     report = commands.add_parser("report", help=what, description=what, allow_abbrev=False)
     report.set_defaults(run=run)
     add_runs(report)
+    add_target(report)
     help_out = "file to write (default: report.html in RUN, or in the working folder if several)"
     report.add_argument("--out", type=Path, metavar="FILE", help=help_out)
     return report
@@ -23,12 +24,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Writes the page and prints its path."""
     from fasttrpo.files.atomic import write_text
+    from fasttrpo.report.groups import group_runs
     from fasttrpo.report.page import page
-    from fasttrpo.report.runs import group_runs, load
+    from fasttrpo.report.runs import env_ids, load
+    from fasttrpo.report.targets import parse
 
     runs, left_out = load(args.folders)
     print_left_out(left_out)
     path = output(args, "report.html")
-    write_text(path, page(group_runs(runs), left_out))
+    write_text(path, page(group_runs(runs), left_out, parse(args.target, env_ids(runs))))
     print(f"saved {path}")
     return 0

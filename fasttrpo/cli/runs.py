@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 from fasttrpo.checks.printable import name_in_text, name_on_disk
 from fasttrpo.checks.suggest import nearest
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.core import backend
 from fasttrpo.envs.names import is_in_source, is_library
+from fasttrpo.files.machine import machine
 from fasttrpo.files.run_folder import CONFIG
 from fasttrpo.files.run_folder import read_config as read_config_file
 
@@ -98,20 +97,10 @@ def write_machine(folder: Path, model: Any) -> None:
     """Records this process's system and versions in the run's config.json; the run may have been
     created on another machine.
     """
-    import gymnasium
-    import numpy
-
     config = read_config(folder)
-    machine = {
-        "system": backend.describe(model.settings.backend, model.settings.n_threads),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": numpy.__version__,
-            "gymnasium": gymnasium.__version__,
-        },
-    }
-    if any(config.get(name) != value for name, value in machine.items()):
-        write_json(folder / CONFIG, config | machine)
+    used = machine(model.settings.backend, model.settings.n_threads)
+    if any(config.get(name) != value for name, value in used.items()):
+        write_json(folder / CONFIG, config | used)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

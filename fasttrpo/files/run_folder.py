@@ -15,6 +15,7 @@ from typing import Any
 from fasttrpo.errors import UserError
 
 CONFIG = "config.json"
+LOGGED = "settings.json"  # of a logger in Python, in the form of config.json
 PROGRESS = "progress.csv"
 CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
@@ -152,6 +153,8 @@ _CONFIG: Rules = {
         lambda v: isinstance(v, str) and 0 < len(v) <= MAX_NAME,
         f"a string of 1 to {MAX_NAME:,} characters",
     ),
+    "env_is_given": (lambda v: isinstance(v, bool), "true or false"),
+    "ended": (lambda v: isinstance(v, str), "a string"),
     "total_timesteps": _COUNT,
     "eval_freq": (lambda v: v is None or (_is_count(v) and v > 0), "an integer >= 1 or null"),
     "eval_episodes": _COUNT,
@@ -171,6 +174,7 @@ _EVALUATION: Rules = {
     "mean_return": _NUMBER,
     "std_return": _NUMBER,
     "episodes": _COUNT,
+    "success_rate": _NUMBER,
     "deterministic": (lambda v: isinstance(v, bool), "true or false"),
     "returns": (lambda v: isinstance(v, list) and all(map(is_number, v)), "a list of numbers"),
 }

@@ -22,6 +22,8 @@ from typing import Any
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.checks.values import integer, plain
 from fasttrpo.errors import UserError, UserTypeError
+from fasttrpo.files.run_folder import PROGRESS
+from fasttrpo.logs.description import DescriptionFile
 from fasttrpo.logs.media import Figure, HParam, Image, Video, medium
 from fasttrpo.logs.writers import Box, BoxFile, JsonLines, ProgressFile, Rows, TensorBoard
 
@@ -110,11 +112,30 @@ class Logger:
         if folder is not None:
             path.mkdir(parents=True, exist_ok=True)
         self._writers = {name: _FORMATS[name](self, path) for name in formats}
+        self._description = DescriptionFile(path, self.resumed)
+        self._last_step = self.resumed
 
     @property
     def has_writers(self) -> bool:
         """Whether `dump` writes anywhere."""
         return bool(self._writers)
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether `dump` writes progress.csv, which makes the folder a run for reports."""
+        return "csv" in self._writers
+
+    def describe(self, run: dict[str, Any], first_step: int) -> None:
+        """Writes what `learn` learns, with which settings, beside progress.csv (`description`).
+
+        first_step  `model.num_timesteps` where `learn` starts
+        """
+        if self.has_progress:
+            self._description.add(run, first_step, self._last_step)
+
+    def describe_end(self, reason: str) -> None:
+        """Adds why `learn` ended early."""
+        self._description.end(reason)
 
     def say(self, text: str) -> None:
         """Prints a message on the terminal, above a progress bar if there is one."""
@@ -158,6 +179,7 @@ class Logger:
             if shown:
                 writer.write(shown, step)
         self.name_to_value, self._name_to_count, self._excluded = {}, {}, {}
+        self._last_step = step
 
     def _shown_by(self, name: str) -> list[str]:
         """The keys that a format shows. Warns once per key of media that it cannot show."""
@@ -264,6 +286,11 @@ class WrappedLogger(Logger):
     def has_writers(self) -> bool:
         """Always True, because the other logger's formats are unknown."""
         return True
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether the other logger has made progress.csv."""
+        return self.dir is not None and (Path(self.dir) / PROGRESS).is_file()
 
     def dump(self, step: int = 0) -> None:
         """Writes what was recorded by either logger."""

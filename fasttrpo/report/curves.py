@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.groups import Group
+from fasttrpo.report.runs import Run
 from fasttrpo.report.statistics import band, iqm
 
 AXES = ("steps", "seconds")
@@ -67,6 +68,15 @@ def curve(run: Run, column: str, x: str = "steps") -> Curve:
     return Curve(at[keep], values[keep])
 
 
+def evaluation_curve(run: Run) -> Curve:
+    """The mean returns of the evaluations during training, over steps."""
+    columns = run.evaluations
+    if not {"num_timesteps", "mean_reward"} <= set(columns):
+        return Curve(np.empty(0), np.empty(0))
+    keep = np.isfinite(columns["mean_reward"])
+    return Curve(columns["num_timesteps"][keep], columns["mean_reward"][keep])
+
+
 def average(group: Group, column: str, x: str = "steps") -> Average | None:
     """The group's curve, or None if no run has a value.
 
@@ -91,7 +101,7 @@ def _average(group: Group, column: str, x: str) -> Average | None:
         only = curves[0]
         return Average(only.x, only.y, only.y, None, None, curves)
     total = max(run.steps for run, _ in found)
-    open_ended = [(c.x[-1], i) for i, (run, c) in enumerate(found) if not _is_final(run, total)]
+    open_ended = [(c.x[-1], i) for i, (run, c) in enumerate(found) if not is_final(run, total)]
     last = max(c.x[-1] for c in curves)
     stop, i = min(open_ended, default=(last, 0))
     grid = common_grid(curves, stop)
@@ -103,7 +113,7 @@ def _average(group: Group, column: str, x: str) -> Average | None:
     return Average(grid, rows.mean(axis=0), iqm(rows), low, high, curves, stopped)
 
 
-def _is_final(run: Run, most: int) -> bool:
+def is_final(run: Run, most: int) -> bool:
     """Whether the run has ended. If config.json lacks the total steps, it has ended if it has
     `most` steps, as many as the longest run.
     """

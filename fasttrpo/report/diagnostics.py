@@ -9,23 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from fasttrpo.report.curves import axis, bin_column
+from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup
-from fasttrpo.report.runs import Group
-from fasttrpo.report.svg import Line, bars, line_chart
+from fasttrpo.report.scales import LINEAR, LOG, spans_powers
+from fasttrpo.report.svg import Axes, Line, bars, line_chart
 
-WIDTH, HEIGHT = 380, 210
+WIDTH, HEIGHT = 380, 240
 
 
 @dataclass(frozen=True)
 class Diagnostic:
     """One chart.
 
+    y        title of the y axis
     columns  (column, label, style); the first has a band
     reading  how to read the chart, in a sentence or two
     within   limits of the y axis; values beyond are drawn at the edge
     """
 
     title: str
+    y: str
     columns: tuple[tuple[str, str, str], ...]
     reading: str
     log: bool = False
@@ -36,6 +39,7 @@ class Diagnostic:
 STEP = (
     Diagnostic(
         "KL divergence of the step",
+        "KL, nats",
         (
             ("kl", "actual", "line"),
             ("kl_predicted", "predicted", "dashed"),
@@ -44,9 +48,11 @@ STEP = (
         "How far each update moved the policy, and the limit (dotted). Dashed: the prediction of "
         "the quadratic model for the full step; where both lines agree, the model is accurate. "
         "A rejected step counts as zero.",
+        log=True,
     ),
     Diagnostic(
         "Gain of the surrogate",
+        "gain, standard deviations",
         (("surr_gain", "actual", "line"), ("surr_gain_predicted", "predicted", "dashed")),
         "The policy's estimated improvement per update, in standard deviations of the advantage. "
         "Dashed: the gradient's prediction; if actual gains are well below it, the step is too "
@@ -54,6 +60,7 @@ STEP = (
     ),
     Diagnostic(
         "Trials of the line search",
+        "trials",
         (("line_search_steps", "trials", "line"),),
         "One trial means that the full step was taken; with more, it was shortened until KL and "
         "gain were acceptable. A tick at the top marks a rejected step: the policy did not change.",
@@ -61,6 +68,7 @@ STEP = (
     ),
     Diagnostic(
         "Length of the step",
+        "norm of the step",
         (("step_norm", "step", "line"),),
         "How far the parameters moved. Only the KL is limited, so steps are long where the policy "
         "depends little on the parameters.",
@@ -70,12 +78,14 @@ STEP = (
 SYSTEM = (
     Diagnostic(
         "Conjugate gradient iterations",
+        "iterations",
         (("cg_steps", "iterations", "line"),),
         "Fisher-vector products per update. The line is constant if each solve reaches the limit, "
         "cg_max_steps; lower values mean early convergence.",
     ),
     Diagnostic(
         "Residual of the direction",
+        "relative residual",
         (("cg_residual", "residual", "line"),),
         "The last residual of the linear system relative to the first: 0 is an exact solution. "
         "Near 1, more iterations would change the direction.",
@@ -83,6 +93,7 @@ SYSTEM = (
     ),
     Diagnostic(
         "Curvature along the direction",
+        "x'Hx",
         (("curvature", "x'Hx", "line"),),
         "How fast the KL grows along the natural gradient, including damping. It measures the "
         "gradient by its effect on the policy and falls as learning converges.",
@@ -90,6 +101,7 @@ SYSTEM = (
     ),
     Diagnostic(
         "Norm of the gradient",
+        "norm of the gradient",
         (("grad_norm", "gradient", "line"),),
         "The norm of the surrogate's gradient with respect to the parameters. It need not fall: "
         "only its size relative to the batch's noise matters.",
@@ -97,6 +109,7 @@ SYSTEM = (
     ),
     Diagnostic(
         "Damping",
+        "damping",
         (("cg_damping", "damping", "line"),),
         "Added to the Fisher matrix. It increases when the quadratic model is inaccurate and "
         "decreases when it is accurate.",
@@ -106,18 +119,21 @@ SYSTEM = (
 POLICY = (
     Diagnostic(
         "Entropy",
+        "entropy, nats",
         (("entropy", "entropy", "line"),),
         "How random the actions are, in nats. It falls as the policy becomes more certain; an "
         "early drop to the minimum means that the policy stopped exploring.",
     ),
     Diagnostic(
         "Standard deviation of actions",
+        "standard deviation",
         (("std", "std", "line"),),
         "The mean width of the Gaussian. It should shrink slowly while returns rise.",
         log=True,
     ),
     Diagnostic(
         "Explained variance of the critic",
+        "explained variance",
         (("explained_variance", "explained", "line"),),
         "1 means that the critic predicts the returns exactly, 0 that it is no better than their "
         "mean, below 0 that it is worse. A better critic makes the gradient less noisy.",
@@ -125,6 +141,7 @@ POLICY = (
     ),
     Diagnostic(
         "Loss of the critic",
+        "squared error",
         (("value_loss", "after the fit", "line"), ("value_loss_before", "before", "dashed")),
         "Mean squared error of the values on each batch, before (dashed) and after the fit. It "
         "can grow while learning succeeds, because the returns grow.",
@@ -132,12 +149,14 @@ POLICY = (
     ),
     Diagnostic(
         "Length of episodes",
+        "steps per episode",
         (("length_mean", "steps", "line"),),
         "The mean of the last 100 episodes.",
     ),
 )
 SPEED = Diagnostic(
     "Speed",
+    "steps per second",
     (("steps_per_second", "steps/s", "line"),),
     "Environment steps per second of wall-clock time, including updates. Other programs on the "
     "machine can cause dips.",
@@ -171,9 +190,9 @@ def draw(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
         for line in _lines(diagnostic, group, i, len(groups) > 1)
     ]
     marks = _rejections(groups) if diagnostic.marks_rejections else None
-    return line_chart(
-        lines, WIDTH, HEIGHT, diagnostic.title, diagnostic.log, diagnostic.within, marks
-    )
+    kind = LOG if diagnostic.log and spans_powers([line.y for line in lines]) else LINEAR
+    axes = Axes(y=diagnostic.y, kind=kind, within=diagnostic.within)
+    return line_chart(lines, WIDTH, HEIGHT, diagnostic.title, axes, marks)
 
 
 def _is_informative(column: str, groups: Sequence[Group]) -> bool:

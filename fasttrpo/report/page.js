@@ -29,7 +29,7 @@ function show(svg, event) {
     .map((line) => [line, nearest(line.x, x)]);
   if (!found.length) return hide(svg);
   const [first, i] = found[0];
-  svg.cursor.setAttribute("d", `M${first.x[i]} 10V${view.height - 24}`);
+  svg.cursor.setAttribute("d", `M${first.x[i]} 26V${view.height - 40}`);
   const head = document.createElement("div");
   head.textContent = `${svg.dataset.unit || "step"} ${first.at[i]}`;
   tip.replaceChildren(head, ...found.map(([line, j]) => row(line, line.value[j])));

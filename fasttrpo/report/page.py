@@ -2,51 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from fasttrpo._version import __version__
-from fasttrpo.report import diagnostics, tables
-from fasttrpo.report.curves import Average, average, axis
-from fasttrpo.report.diagnostics import Diagnostic
+from fasttrpo.report import tables
+from fasttrpo.report.cards import card, soft
+from fasttrpo.report.comparison import Comparison, compare
+from fasttrpo.report.comparison_card import ranking, verdict
+from fasttrpo.report.curve_cards import curve_cards
+from fasttrpo.report.curves import average, axis
+from fasttrpo.report.diagnostic_cards import sections
+from fasttrpo.report.groups import Group
 from fasttrpo.report.markup import Markup, document, element, joined, own_file
 from fasttrpo.report.remarks import remarks
-from fasttrpo.report.runs import Group, Run
-from fasttrpo.report.statistics import (
-    CONFIDENCE,
-    MIN_SEEDS,
-    N_RESAMPLES,
-    band_name,
-    centre_name,
-)
-from fasttrpo.report.svg import Line, line_chart
+from fasttrpo.report.runs import Run
+from fasttrpo.report.settings_table import settings_table
+from fasttrpo.report.statistics import band_name
+from fasttrpo.report.targets import target_of
 from fasttrpo.report.words import count, duration, join_words, median, number, pluralize
 
-SIZES = {"wide": (1130, 380), "narrow": (360, 280)}
 
+def page(
+    groups: Sequence[Group],
+    left_out: Sequence[str] = (),
+    given: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """The page's HTML.
 
-def page(groups: Sequence[Group], left_out: Sequence[str] = ()) -> str:
-    """The page's HTML. left_out: why runs could not be read."""
-    title = join_words(list(dict.fromkeys(group.env_id for group in groups)))
+    left_out  why runs could not be read
+    given     the user's targets by environment, instead of the registered ones
+    """
+    comparisons = _comparisons(groups, given)
+    groups = [entry.group for found in comparisons for entry in found.entries]
+    title = join_words([found.env_id for found in comparisons])
     footer = f"Written by fasttrpo {__version__} from {pluralize(_n_runs(groups), 'run')}."
     body = [
         element("h1", title),
-        *(element("p", sentence(group), class_="lead") for group in groups),
+        *(element("p", _lead(found, len(comparisons) > 1), class_="lead") for found in comparisons),
         _tiles(groups),
         *(element("p", f"Left out: {text}.") for text in left_out),
-        element("h2", "Learning curves"),
-        _curves(groups, "steps"),
+        *_results(comparisons, groups),
         element("h2", "Remarks"),
-        *(_remarks(group, len(groups) > 1) for group in groups),
-        *_diagnostics(groups),
-        *_time(groups),
+        _remarks(groups),
+        *sections(groups),
         *_tables(groups),
         element("footer", footer),
     ]
     return document(
         element("html", _head(title), "\n", _body(joined(["", *body, ""], "\n")), lang="en")
     )
+
+
+def _comparisons(groups: Sequence[Group], given: Mapping[str, float]) -> list[Comparison]:
+    """The settings of each environment, best first."""
+    environments: dict[str, list[Group]] = {}
+    for group in groups:
+        environments.setdefault(group.env_id, []).append(group)
+    return [compare(own, target_of(env_id, given)) for env_id, own in environments.items()]
+
+
+def _results(comparisons: Sequence[Comparison], groups: Sequence[Group]) -> list[Markup]:
+    """The ranking and the learning curves; first the curves if there is nothing to rank."""
+    targets = {found.env_id: found.target for found in comparisons}
+    ranks = len(groups) > len(comparisons)
+    parts = [
+        (element("h2", "Ranking" if ranks else "Result"), _rankings(comparisons, groups)),
+        (element("h2", "Learning curves"), curve_cards(groups, targets)),
+    ]
+    return [each for part in (parts if ranks else reversed(parts)) for each in part]
+
+
+def _rankings(comparisons: Sequence[Comparison], groups: Sequence[Group]) -> Markup:
+    """A card per environment."""
+    colours = {id(group): i for i, group in enumerate(groups)}
+    cards = (card(found.env_id, ranking(found, colours)) for found in comparisons)
+    return element("div", *cards, class_="curves")
 
 
 def _head(title: str) -> Markup:
@@ -70,6 +103,14 @@ def _n_runs(groups: Sequence[Group]) -> int:
 
 
 # -- the headline ---------------------------------------------------------------------------------
+
+
+def _lead(found: Comparison, several: bool) -> str:
+    """What was found in an environment; several: whether there are others."""
+    if len(found.entries) == 1:
+        return sentence(found.entries[0].group)
+    text = verdict(found)
+    return f"{found.env_id}: {text[0].lower()}{text[1:]}" if several else text
 
 
 def sentence(group: Group) -> str:
@@ -141,216 +182,36 @@ def _tiles(groups: Sequence[Group]) -> Markup:
     return element("div", *cells, class_="tiles")
 
 
-# -- learning curves ------------------------------------------------------------------------------
+# -- remarks and tables ---------------------------------------------------------------------------
 
 
-def _curves(groups: Sequence[Group], x: str) -> Markup:
-    """A card per environment."""
-    environments = list(dict.fromkeys(group.env_id for group in groups))
-    cards = [_curve_card([g for g in groups if g.env_id == env_id], x) for env_id in environments]
-    return element("div", *cards, class_="curves")
-
-
-def _curve_card(groups: Sequence[Group], x: str) -> Markup:
-    found = [(i, group, average(group, "return_mean", x)) for i, group in enumerate(groups)]
-    shown = [(i, group, a) for i, group, a in found if a is not None and len(a.x)]
-    title = f"{groups[0].env_id}: return over {x}"
-    if not shown:
-        return _titled(title, element("p", "No episode has ended yet.", class_="soft"))
-    lines = [line for i, group, a in shown for line in _curve_lines(i, group, a)]
-    keys = [
-        (f"{g.label} ({pluralize(len(g.runs), 'seed')})", f"line c{i % 6}") for i, g, _ in shown
-    ]
-    charts = (
-        element("div", line_chart(lines, *size, f"return over {x}"), class_=kind)
-        for kind, size in SIZES.items()
-    )
-    evaluated = any(run.evaluations for _, g, _ in shown for run in g.runs)
-    how = f"Mean return of the last 100 episodes. {_how_bands([a for _, _, a in shown])}"
-    how += " Dashed: evaluations during training." if evaluated else ""
-    return _titled(title, _legend(keys), *charts, element("p", how, class_="how"))
-
-
-def _curve_lines(i: int, group: Group, found: Average) -> list[Line]:
-    """The seeds (faint), the interquartile mean with its band, and evaluations (dashed)."""
-    lines = []
-    if len(found.curves) > 1:
-        lines = [Line(c.x, c.y, "", i, "faint") for c in found.curves]
-        lines.append(Line(found.x, found.mean, f"{group.label}, mean", i, "dotted"))
-    lines.append(Line(found.x, found.iqm, group.label, i, "line", found.low, found.high))
-    for run in group.runs:
-        columns = run.evaluations
-        if {"num_timesteps", "mean_reward"} <= set(columns):
-            keep = np.isfinite(columns["mean_reward"])
-            x, y = columns["num_timesteps"][keep], columns["mean_reward"][keep]
-            lines.append(Line(x, y, f"{run.name}, evaluation", i, "dashed"))
-    return lines
-
-
-def _how_bands(averages: Sequence[Average]) -> str:
-    """How to read the lines and bands of several seeds; "" if each group has one."""
-    sizes = [len(found.curves) for found in averages if found.low is not None]
-    if not sizes:
-        return ""
-    text = f"Bold: {centre_name(sizes)} of the seeds; faint: each seed. "
-    if max(sizes) >= MIN_SEEDS:
-        text += (
-            f"Dotted: their mean. Band: {CONFIDENCE:.0%} pointwise confidence interval of the "
-            f"interquartile mean from {N_RESAMPLES:,} bootstrap resamples of the seeds (Agarwal et "
-            "al. 2021). "
-        )
-    if min(sizes) < MIN_SEEDS:
-        of = f" of fewer than {MIN_SEEDS} seeds" if max(sizes) >= MIN_SEEDS else ""
-        text += f"Band{of}: the pointwise range of the seeds. "
-    return text + (
-        "A finished seed keeps its last value; an average ends where an unfinished seed stopped."
-    )
-
-
-def _titled(title: str, *inside: Markup | None) -> Markup:
-    """A card."""
-    return element("div", element("h3", title), *inside, class_="card")
-
-
-def _legend(keys: Sequence[tuple[str, str]]) -> Markup:
-    """keys: (name, classes of the stroke)."""
-    return _named((_stroke(classes), name) for name, classes in keys)
-
-
-def _stroke(classes: str) -> Markup:
-    line = element("path", class_=classes, d="M1 4H25")
-    return element("svg", line, viewBox="0 0 26 8", aria_hidden="true")
-
-
-def _squares(names: Sequence[str]) -> Markup:
-    return _named((element("i", class_=f"p{i}"), name) for i, name in enumerate(names))
-
-
-def _named(keys: Iterable[tuple[Markup, str]]) -> Markup:
-    return element("div", *(element("span", *key) for key in keys), class_="legend")
-
-
-# -- remarks and diagnostics ----------------------------------------------------------------------
-
-
-def _remarks(group: Group, several: bool) -> Markup:
-    items = (element("li", remark.text, class_=remark.level) for remark in remarks(group))
-    title = element("h3", group.name) if several else None
-    return joined([title, element("ul", *items, class_="remarks")])
-
-
-def _diagnostics(groups: Sequence[Group]) -> list[Markup]:
-    """Sections of small charts."""
-    colours = [(group.name, f"line c{i % 6}") for i, group in enumerate(groups)]
-    key = _legend(colours) if len(groups) > 1 else None
-    sections = (
-        (
-            "The step and its trust region",
-            "Each iteration takes one step within the trust region. The x axis shows environment "
-            "steps. Lines are medians over iterations and seeds; bands span the 10th to the 90th "
-            "percentile.",
-            diagnostics.STEP,
-            _share_card(groups),
-        ),
-        (
-            "The direction",
-            "The step's direction solves a linear system with the Fisher matrix, which measures "
-            "how strongly the policy depends on each parameter.",
-            diagnostics.SYSTEM,
-            None,
-        ),
-        ("Policy and critic", "", diagnostics.POLICY, None),
-    )
-    parts = []
-    for title, text, charts, more in sections:
-        cards = [card for card in (*(_card(each, groups) for each in charts), more) if card]
-        if cards:
-            grid = element("div", *cards, class_="grid")
-            parts.append(joined([element("h2", title), _soft(text), key, grid]))
-    return parts
-
-
-def _soft(text: str) -> Markup | None:
-    return element("p", text, class_="soft") if text else None
-
-
-def _card(diagnostic: Diagnostic, groups: Sequence[Group]) -> Markup | None:
-    chart = diagnostics.draw(diagnostic, groups)
-    if chart is None:
-        return None
-    shown = [(what, style) for column, what, style in diagnostic.columns if _any(groups, column)]
-    colour = "c0" if len(groups) == 1 else "n"
-    keys = [(what, f"{style} {'n' if style == 'dotted' else colour}") for what, style in shown]
-    key = _legend(keys) if len(keys) > 1 else None
-    return _titled(diagnostic.title, key, chart, _reading(diagnostic.reading))
-
-
-def _reading(text: str) -> Markup:
-    return element("p", text, class_="reading")
-
-
-def _any(groups: Sequence[Group], column: str) -> bool:
-    return any(group.has(column) for group in groups)
-
-
-def _share_card(groups: Sequence[Group]) -> Markup | None:
-    if not _any(groups, "outcome"):
-        return None
-    drawn, names = diagnostics.share_bars(groups)
-    reading = (
-        "Outcomes of the updates. A few rejections are normal; many mean that full steps are too "
-        "long or the batches too small."
-    )
-    return _titled("Steps taken and rejected", drawn, _squares(names), _reading(reading))
-
-
-def _time(groups: Sequence[Group]) -> list[Markup]:
-    """Charts of the time: stages, speed, and returns over seconds."""
-    cards = [_stages(groups), _card(diagnostics.SPEED, groups), _wall_clock(groups)]
-    return [element("h2", "Time"), element("div", *cards, class_="grid")]
-
-
-def _stages(groups: Sequence[Group]) -> Markup | None:
-    spent = diagnostics.time_bars(groups)
-    if spent is None:
-        return None
-    drawn, names = spent
-    reading = "Time per iteration, the mean over iterations and seeds."
-    return _titled("Time by stage", drawn, _squares(names), _reading(reading))
-
-
-def _wall_clock(groups: Sequence[Group]) -> Markup | None:
-    """Returns over seconds; None for several environments, whose returns are not comparable."""
-    found = [(i, group, average(group, "return_mean", "seconds")) for i, group in enumerate(groups)]
-    lines = [
-        Line(a.x, a.iqm, g.name, i, "line", a.low, a.high)
-        for i, g, a in found
-        if a is not None and len(a.x)
-    ]
-    if not lines or len({group.env_id for group in groups}) > 1:
-        return None
-    size = diagnostics.WIDTH, diagnostics.HEIGHT
-    chart = line_chart(lines, *size, "return over seconds", unit="second")
-    reading = "The learning curves over training time, which does not include the final evaluation."
-    return _titled("Return over wall-clock seconds", chart, _reading(reading))
-
-
-# -- tables ---------------------------------------------------------------------------------------
+def _remarks(groups: Sequence[Group]) -> Markup:
+    """A list per group, side by side."""
+    lists = []
+    for group in groups:
+        items = (element("li", remark.text, class_=remark.level) for remark in remarks(group))
+        title = element("h3", group.name) if len(groups) > 1 else None
+        lists.append(element("div", title, element("ul", *items, class_="remarks")))
+    return lists[0] if len(lists) == 1 else element("div", *lists, class_="grid")
 
 
 def _tables(groups: Sequence[Group]) -> list[Markup]:
-    sections = (
+    found = (
         ("Evaluation", "Complete episodes of the trained policy.", tables.evaluation_table(groups)),
         ("Runs", "", tables.runs_table(groups)),
         (
             "Settings",
-            "The marked rows at the top differ from fasttrpo's defaults.",
-            tables.settings_table(groups),
+            "What differs between the groups comes first (marked), then what differs from "
+            "fasttrpo's defaults. (default): not set by the run, so it used this default."
+            if len(groups) > 1
+            else "The settings that differ from fasttrpo's defaults. (default): not set by the "
+            "run, so it used this default.",
+            settings_table(groups),
         ),
         ("Versions and machine", "", tables.machine_table(groups)),
     )
-    return [_table_card(title, text, drawn) for title, text, drawn in sections if drawn]
+    return [_table_card(title, text, drawn) for title, text, drawn in found if drawn]
 
 
 def _table_card(title: str, text: str, drawn: Markup) -> Markup:
-    return joined([element("h2", title), element("div", _soft(text), drawn, class_="card")])
+    return joined([element("h2", title), element("div", soft(text), drawn, class_="card")])

@@ -15,7 +15,7 @@ import numpy as np
 from fasttrpo.files.run_folder import is_number
 from fasttrpo.report.curves import average
 from fasttrpo.report.diagnostics import REASONS, reasons, seconds
-from fasttrpo.report.runs import Group
+from fasttrpo.report.groups import Group
 from fasttrpo.report.words import join_words, number, percent, pluralize
 
 LEVELS = ("warning", "note", "good")

@@ -1,8 +1,7 @@
-"""Finds and reads the run folders that `fasttrpo train` writes, and groups them by settings."""
+"""Finds and reads run folders, which `fasttrpo train` or a logger in Python wrote."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from fasttrpo.files.run_folder import (
     ERROR,
     EVALUATION,
     EVALUATIONS,
+    LOGGED,
     MAX_COUNT,
     PROGRESS,
     DamagedError,
@@ -31,8 +31,6 @@ from fasttrpo.logs.logger import key_of
 from fasttrpo.report.columns import is_text, read_csv
 from fasttrpo.report.words import shorten
 
-# Settings that do not affect a run's numbers, or only distinguish runs of a group.
-_NOT_OF_A_GROUP = {"seed", "n_threads", "verbose"}
 _OLD_EVALUATION = "eval.json"  # of version 0.1
 _BY_TAG = "time/iterations"
 MAX_NAMED = 3
@@ -44,11 +42,12 @@ class Run:
     """The contents of a run folder, checked when read: steps are finite and never decrease,
     settings are objects, and so on.
 
-    config       config.json; {} if missing
+    config       config.json, or a logger's settings.json; {} if missing
     columns      progress.csv: (R,) float64 each, NaN where empty; text as objects
     evaluation   evaluation of the finished model, or None
     evaluations  evaluations during training, as columns; {} if none
     error        the error in error.txt, or ""
+    is_logged    whether a logger in Python wrote the folder
     """
 
     folder: Path
@@ -57,6 +56,7 @@ class Run:
     evaluation: dict[str, Any] | None = None
     evaluations: dict[str, np.ndarray] = field(default_factory=dict)
     error: str = ""
+    is_logged: bool = False
 
     @property
     def env_id(self) -> str:
@@ -93,7 +93,8 @@ class Run:
     def ended(self) -> str:
         """Why `learn` ended early, or ""."""
         column = self.columns.get("ended")
-        return "" if column is None else str(column[-1])
+        reason = "" if column is None else str(column[-1])
+        return reason or str(self.config.get("ended", ""))
 
     def column(self, name: str) -> np.ndarray:
         """(R,) float64; NaN if the run lacks the column, as older runs may."""
@@ -105,30 +106,6 @@ class Run:
         values = self.column(name)
         finite = values[np.isfinite(values)]
         return float(finite[-1]) if len(finite) else float("nan")
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Runs with the same environment and settings, but different seeds.
-
-    label  distinguishes it from other groups of its environment
-    name   distinguishes it from all other groups
-    cache  averages computed so far
-    """
-
-    label: str
-    name: str
-    runs: tuple[Run, ...]
-    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def env_id(self) -> str:
-        """The environment."""
-        return self.runs[0].env_id
-
-    def has(self, column: str) -> bool:
-        """Whether any run has a finite value in the column."""
-        return any(np.isfinite(run.column(column)).any() for run in self.runs)
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -221,8 +198,11 @@ def read(folder: Path) -> Run:
     columns = _columns(folder / PROGRESS)
     evaluation = read_evaluation(folder / EVALUATION) or read_evaluation(folder / _OLD_EVALUATION)
     evaluations = _counted_on(folder / EVALUATIONS, _read_if_there(folder / EVALUATIONS))
-    config = read_config(folder / CONFIG) or {}
-    return Run(folder, config, columns, evaluation, evaluations, _error(folder / ERROR))
+    config, is_logged = read_config(folder / CONFIG), False
+    if config is None:
+        config, is_logged = read_config(folder / LOGGED) or {}, True
+    error = _error(folder / ERROR)
+    return Run(folder, config, columns, evaluation, evaluations, error, is_logged)
 
 
 def _read_if_there(path: Path) -> dict[str, np.ndarray]:
@@ -277,101 +257,13 @@ def _error(path: Path) -> str:
     return shorten(words[0].strip()) if words else ""
 
 
+def env_ids(runs: Sequence[Run]) -> list[str]:
+    """The environments, in order of their first runs."""
+    return list(dict.fromkeys(run.env_id for run in runs))
+
+
 def check_column(runs: Sequence[Run], name: str) -> None:
     """Raises ValueError, suggesting a similar name, if no run has a numeric column of this name."""
     known = {column for run in runs for column in run.columns if not is_text(column)}
     if name not in known:
         raise UserError(unknown("column", name, sorted(known)))
-
-
-# -- grouping -------------------------------------------------------------------------------------
-
-
-def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Groups the runs by environment and settings, except the seed and settings that do not affect
-    numbers, in order of their first runs. Groups are named by how they differ.
-    """
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(_key(run), []).append(run)
-    members = [tuple(group) for group in groups.values()]
-    labels = _labels(members)
-    several = len({group[0].env_id for group in members}) > 1
-    pairs = list(zip(labels, members, strict=True))
-    return [Group(label, _name(label, g[0].env_id) if several else label, g) for label, g in pairs]
-
-
-def _name(label: str, env_id: str) -> str:
-    return env_id if label == env_id else f"{env_id}, {label}"
-
-
-def group_settings(run: Run) -> dict[str, Any]:
-    """The settings that the seeds of a group share."""
-    return {k: v for k, v in run.settings.items() if k not in _NOT_OF_A_GROUP}
-
-
-def _key(run: Run) -> str:
-    if not run.config:
-        return f"folder {_place(run).parent}"
-    settings = group_settings(run)
-    # A schedule spans all of a run's steps.
-    if any(isinstance(value, str) and value.startswith("linear") for value in settings.values()):
-        settings["total_timesteps"] = run.config.get("total_timesteps")
-    return json.dumps([run.env_id, settings], sort_keys=True, default=str)
-
-
-def _labels(groups: Sequence[tuple[Run, ...]]) -> list[str]:
-    """A label for each group: the settings in which it differs from the others of its environment,
-    or its folder; the environment's name if it is the only one.
-    """
-    labels = []
-    for group in groups:
-        peers = [other for other in groups if other[0].env_id == group[0].env_id]
-        settings = _differences(group[0], [other[0] for other in peers])
-        if len(peers) == 1:
-            labels.append(group[0].env_id)
-        elif 0 < len(settings) <= MAX_NAMED:
-            labels.append(", ".join(settings))
-        else:
-            labels.append(_folder_name(group))
-    return _distinct(labels, groups)
-
-
-def _differences(run: Run, peers: Sequence[Run]) -> list[str]:
-    """NAME=VALUE of each setting that differs from a peer's, except defaults (None)."""
-    own, others = _flat(group_settings(run)), [_flat(group_settings(peer)) for peer in peers]
-    differ = [k for k in own if any(other.get(k) != own[k] for other in others)]
-    named = [k for k in differ if own[k] is not None][: MAX_NAMED + 1]
-    return [shorten(f"{k.removeprefix('policy_kwargs.')}={own[k]}") for k in named]
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested dictionaries to "outer.inner"."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _place(run: Run) -> Path:
-    return Path(os.path.realpath(run.folder))
-
-
-def _folder_name(group: tuple[Run, ...]) -> str:
-    """The folder's name of a single run, or the parent's of several."""
-    folder = _place(group[0])
-    same = len({_place(run).parent for run in group}) == 1
-    return folder.parent.name if len(group) > 1 and same else folder.name
-
-
-def _distinct(labels: list[str], groups: Sequence[tuple[Run, ...]]) -> list[str]:
-    """Appends the folder to equal labels."""
-    pairs = list(zip(labels, (group[0] for group in groups), strict=True))
-    keys = [(label, run.env_id) for label, run in pairs]
-    return [
-        f"{label} ({run.folder})" if keys.count((label, run.env_id)) > 1 else label
-        for label, run in pairs
-    ]

@@ -8,7 +8,6 @@ The classes of elements are `c0`, `c1`, ... (a group's colour) and `band`, `line
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,14 +15,14 @@ import numpy as np
 
 from fasttrpo.checks.printable import readable
 from fasttrpo.report.markup import Markup, element, joined
+from fasttrpo.report.scales import LINEAR, Scale, scale
 from fasttrpo.report.thinning import PER_COLUMN, visible
 from fasttrpo.report.words import count, number
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 40  # page.js has the last two as well
 N_COLOURS = 6
 MAX_POINTS = 6000
 """All lines of a chart together have at most as many, tooltips a sixth; limits the page's size."""
-_DECADES = 300  # a logarithmic axis shows 1e-300 to 1e300
 
 
 @dataclass(frozen=True)
@@ -45,57 +44,24 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Maps values from low to high to pixels from start to stop, linearly; if `log`, linearly in
-    their logarithms to base 10 (low and high are logarithms too).
+class Axes:
+    """What a chart's axes show.
+
+    x       "steps" or "seconds"
+    y       what the y axis shows, with its unit
+    kind    of the y axis (`scales`)
+    within  limits of the y axis; values beyond are drawn at the edge
+    target  a value of y that gets a line
     """
 
-    low: float
-    high: float
-    start: float
-    stop: float
-    log: bool = False
-
-    def __call__(self, values: np.ndarray | float) -> np.ndarray:
-        """Pixels; values outside are placed at the edge."""
-        values = np.asarray(values, float)
-        values = _logarithms(values) if self.log else values
-        share = (values - self.low) / (self.high - self.low)
-        return self.start + np.clip(share, 0, 1) * (self.stop - self.start)
-
-    def ticks(self, about: int) -> list[float]:
-        """About this many round values within the range."""
-        if self.log:
-            return _round_logarithms(self.low, self.high, about)
-        return _round_values(self.low, self.high, about)
+    x: str = "steps"
+    y: str = ""
+    kind: int = LINEAR
+    within: tuple[float, float] | None = None
+    target: float | None = None
 
 
-def _logarithms(values: np.ndarray) -> np.ndarray:
-    return np.log10(np.maximum(values, 10.0**-_DECADES))
-
-
-def _round_values(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / about
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(k * unit for k in (1, 2, 5, 10) if k * unit >= rough * 0.999)
-    return [
-        k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    ]
-
-
-def _round_logarithms(low: float, high: float, about: int) -> list[float]:
-    """Powers of ten from 10^low to 10^high; their multiples by 1, 2 and 5 if there are fewer than
-    two.
-    """
-    low, high = max(low, -_DECADES), min(high, _DECADES)
-    powers = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
-    if len(powers) > 1:
-        return powers[:: max(1, round(len(powers) / about))]
-    between = [m * 10.0**k for k in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5)]
-    return [value for value in between if low <= math.log10(value) <= high] or _round_values(
-        10.0**low, 10.0**high, about
-    )
+X_TITLES = {"steps": "environment steps", "seconds": "seconds of training"}
 
 
 def line_chart(
@@ -103,35 +69,30 @@ def line_chart(
     width: int,
     height: int,
     title: str,
-    log: bool = False,
-    within: tuple[float, float] | None = None,
+    axes: Axes,
     marks: np.ndarray | None = None,
-    unit: str | None = None,
 ) -> Markup:
-    """A chart of lines over environment steps or another x: finite points with ascending x.
+    """A chart of lines: finite points with ascending x.
 
-    log     use a logarithmic y axis if all values are positive and span a power of ten
-    within  limits of the y axis; values beyond are drawn at the edge
-    marks   (M,) x of ticks at the top
     title   text for screen readers
-    unit    unit of x in tooltips; steps by default
+    marks   (M,) x of ticks at the top
     """
     lines = [line for line in lines if len(line.x)]
     columns = max(1, min(width // 2, MAX_POINTS // (PER_COLUMN * len(lines))))
     tips = [_thinned(line, max(1, columns // 6)) for line in lines if line.name]
     lines = [_thinned(line, columns) for line in lines]
-    x = _scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
-    shown = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
-    least, most = (f([f(line.y) for line in lines]) for f in (np.min, np.max))
-    y = _scale(shown, height - BOTTOM, TOP, 0.06, log and most > 10 * least > 0, within)
-    parts = [_grid(x, y, width, height), *(_band(line, x, y) for line in lines)]
+    x = scale([line.x for line in lines], LEFT, width - RIGHT, pad=0.0)
+    y = _y_scale(lines, height, axes)
+    parts: list[Markup | None] = [_grid(x, y, width, height), *_titles(axes, width, height)]
+    parts += [_band(line, x, y) for line in lines]
     parts += [_path(line, x, y) for line in lines]
     parts += [_mark(at) for at in np.unique(np.round(x(marks)))] if marks is not None else []
+    parts += _target(axes.target, y, width) if axes.target is not None else []
     points = [_points(line, x, y) for line in tips]
     return element(
         "svg",
         *parts,
-        data_unit=unit,
+        data_unit=axes.x.removesuffix("s"),
         class_="chart",
         viewBox=f"0 0 {width} {height}",
         role="img",
@@ -140,32 +101,36 @@ def line_chart(
     )
 
 
+def _y_scale(lines: Sequence[Line], height: int, axes: Axes) -> Scale:
+    shown = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
+    shown += [np.array([axes.target])] if axes.target is not None else []
+    return scale(shown, height - BOTTOM, TOP, 0.06, axes.kind, axes.within)
+
+
+def _titles(axes: Axes, width: int, height: int) -> list[Markup]:
+    """The titles of both axes; the y axis's stands above it, where it needs no rotation."""
+    y = f"{axes.y} (log scale)" if axes.kind else axes.y
+    return [
+        element("text", y, class_="ytitle", x=2, y=TOP - 12),
+        element("text", X_TITLES[axes.x], class_="xtitle", x=width - RIGHT, y=height - 4),
+    ]
+
+
+def _target(value: float, y: Scale, width: int) -> list[Markup]:
+    """The target's line, with its value."""
+    at = float(y(value))
+    beside = at - 5 if at > TOP + 12 else at + 14
+    return [
+        element("path", class_="target", d=f"M{LEFT} {at:.1f}H{width - RIGHT}"),
+        element("text", f"target {number(value)}", class_="target", x=LEFT + 6, y=f"{beside:.1f}"),
+    ]
+
+
 def _thinned(line: Line, columns: int) -> Line:
     ys = tuple(v for v in (line.y, line.low, line.high) if v is not None)
     keep = visible(line.x, ys, columns)
     low, high = (None if v is None else v[keep] for v in (line.low, line.high))
     return replace(line, x=line.x[keep], y=line.y[keep], low=low, high=high)
-
-
-def _scale(
-    values: Sequence[np.ndarray],
-    start: float,
-    stop: float,
-    pad: float,
-    log: bool = False,
-    within: tuple[float, float] | None = None,
-) -> Scale:
-    """A scale over all values, with a margin of `pad` of the range at both ends."""
-    joined = np.concatenate([np.asarray(v, float) for v in values])
-    joined = _logarithms(joined[joined > 0]) if log else joined
-    low, high = float(joined.min()), float(joined.max())
-    if within is not None:
-        low, high = (min(max(value, within[0]), within[1]) for value in (low, high))
-    if not high - low > 1e-12 * max(abs(low), abs(high), 1e-270):  # constant up to rounding
-        around = abs(low) * 0.5 if abs(low) > 1e-270 else 1.0
-        low, high = low - around, high + around
-    free = pad * (high - low)
-    return Scale(low - free, high + free, start, stop, log)
 
 
 def _grid(x: Scale, y: Scale, width: int, height: int) -> Markup:

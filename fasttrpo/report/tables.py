@@ -4,42 +4,59 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from fasttrpo.report.curves import axis
 from fasttrpo.report.diagnostics import finite
-from fasttrpo.report.markup import Markup, element
-from fasttrpo.report.runs import Group, Run
+from fasttrpo.report.groups import Group
+from fasttrpo.report.markup import Child, Markup, element, joined
+from fasttrpo.report.repeat import repeat
+from fasttrpo.report.runs import Run
 from fasttrpo.report.words import duration, number, shorten
-from fasttrpo.settings import POLICIES, Settings
-from fasttrpo.settings.policy_kwargs import network
 
-_NO_DEFAULT = {"seed", "policy"}  # settings whose default is not informative
 _DIGITS = "0123456789"
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], marked: Sequence[bool] = ()
+    head: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    marked: Sequence[bool] = (),
+    folds: bool = False,
 ) -> Markup:
-    """A table of text. Cells that start with a digit or sign are right-aligned."""
+    """A table. Columns of numbers, which start with a digit or sign, are right-aligned.
+
+    folds  on a narrow screen, each row becomes a list of names and values; otherwise the table
+           scrolls within its box
+    """
     rows = list(rows)
     marks = [*marked] or [False] * len(rows)
-    top = element("thead", element("tr", *(element("th", name) for name in head)))
-    body = element("tbody", *map(_row, rows, marks))
-    return element("div", element("table", top, body), class_="scroll")
+    titles = head if folds else [None] * len(head)
+    kinds = [_kind(j, [row[j] for row in rows]) for j in range(len(head))]
+    names = (element("th", name, scope="col", class_=kinds[j]) for j, name in enumerate(head))
+    top = element("thead", element("tr", *names))
+    filled = (
+        element("tr", *map(_cell, row, kinds, titles), class_="marked" if is_marked else None)
+        for row, is_marked in zip(rows, marks, strict=True)
+    )
+    body = element("tbody", *filled)
+    drawn = element("table", top, body, class_="folds" if folds else None)
+    return element("div", drawn, class_="scroll", tabindex=0)
 
 
-def _row(cells: Sequence[str], is_marked: bool) -> Markup:
-    drawn = (_cell(value, j) for j, value in enumerate(cells))
-    return element("tr", *drawn, class_="marked" if is_marked else None)
+def _kind(column: int, cells: Sequence[Child]) -> str | None:
+    """The class of a column: "num", unless it is the first or has words."""
+    starts = (*_DIGITS, "-", "+", "\N{MINUS SIGN}")
+    numbers = (isinstance(value, str) and value.startswith(starts) for value in cells)
+    return "num" if column > 0 and all(numbers) else None
 
 
-def _cell(value: str, column: int) -> Markup:
-    is_number = column > 0 and value[:1] in {*_DIGITS, "-", "+", "\N{MINUS SIGN}"}
-    return element("td", value, class_="num" if is_number else None)
+def _cell(value: Child, kind: str | None, title: str | None) -> Markup:
+    return element("td", value, class_=kind, data_label=title)
+
+
+# -- runs -----------------------------------------------------------------------------------------
 
 
 def runs_table(groups: Sequence[Group]) -> Markup:
@@ -54,7 +71,17 @@ def runs_table(groups: Sequence[Group]) -> Markup:
             result = number(run.last("return_mean")), _evaluation(run), duration(_seconds(run))
             name = [group.name] if several else []
             rows.append([*name, run.name, steps, *result, str(run.folder)])
-    return table(head, rows)
+    return joined([table(head, rows), _commands(groups)])
+
+
+def _commands(groups: Sequence[Group]) -> Markup | None:
+    """The lines that repeat the runs, to copy."""
+    found = [line for group in groups for run in group.runs if (line := repeat(run)) is not None]
+    if not found:
+        return None
+    what = "The command that repeats it" if len(found) == 1 else "The commands that repeat them"
+    lines = element("pre", element("code", "\n".join(found)), class_="scroll", tabindex=0)
+    return element("details", element("summary", what), lines)
 
 
 def _seconds(run: Run) -> float:
@@ -91,47 +118,6 @@ def evaluation_table(groups: Sequence[Group]) -> Markup | None:
     return table(head, rows) if rows else None
 
 
-def settings_table(groups: Sequence[Group]) -> Markup | None:
-    """All settings, a column per group; marks rows that differ from the default.
-
-    The default of a network depends on the policy; the first group's is shown.
-    """
-    groups = [group for group in groups if group.runs[0].settings]
-    if not groups:
-        return None
-    names = list(dict.fromkeys(name for group in groups for name in group.runs[0].settings))
-    rows, marks = [], []
-    for name in names:
-        values = [_setting(group, name) for group in groups]
-        defaults = [_default(group, name) for group in groups]
-        rows.append([shorten(name), *values, "-" if name in _NO_DEFAULT else defaults[0]])
-        marks.append(name not in _NO_DEFAULT and values != defaults)
-    order = sorted(range(len(rows)), key=lambda i: not marks[i])
-    head = ["setting", *([g.name for g in groups] if len(groups) > 1 else ["value"]), "default"]
-    return table(head, [rows[i] for i in order], [marks[i] for i in order])
-
-
-def _default(group: Group, name: str) -> str:
-    if name == "policy_kwargs":  # complete in a run's settings, None among the defaults
-        policy = group.runs[0].settings.get("policy", POLICIES[0])
-        return _text(network(policy, None)) if policy in POLICIES else "-"
-    return _text({f.name: f.default for f in fields(Settings)}.get(name, "-"))
-
-
-def _setting(group: Group, name: str) -> str:
-    """The group's value, or the values of its runs if they differ (seeds)."""
-    values = list(dict.fromkeys(_text(run.settings.get(name)) for run in group.runs))
-    return shorten(", ".join(values))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return shorten(", ".join(f"{k}={_text(v)}" for k, v in value.items()))
-    if isinstance(value, list | tuple):
-        return shorten(json.dumps(value, default=str))
-    return "-" if value is None else shorten(str(value))
-
-
 def machine_table(groups: Sequence[Group]) -> Markup | None:
     """Versions and machine from config.json, with all values that occur."""
     found: dict[str, dict[str, None]] = {}
@@ -140,6 +126,15 @@ def machine_table(groups: Sequence[Group]) -> Markup | None:
             system = {**run.config.get("system", {}), **run.config.get("versions", {})}
             for name, value in system.items():
                 name = "fasttrpo" if name == "version" else name
-                found.setdefault(str(name), {})[_text(value)] = None
+                found.setdefault(str(name), {})[text_of(value)] = None
     rows = [[shorten(name), shorten(", ".join(values))] for name, values in found.items()]
-    return table(["", ""], rows) if rows else None
+    return table(["what", "value"], rows) if rows else None
+
+
+def text_of(value: Any) -> str:
+    """A value from a run's folder."""
+    if isinstance(value, dict):
+        return shorten(", ".join(f"{k}={text_of(v)}" for k, v in value.items()))
+    if isinstance(value, list | tuple):
+        return shorten(json.dumps(value, default=str))
+    return "-" if value is None else shorten(str(value))

@@ -10,9 +10,9 @@ MAX_LENGTH = 300  # characters of a text from a run's folder
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def shorten(text: str) -> str:
-    """The text, shortened to `MAX_LENGTH` characters."""
-    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
+def shorten(text: str, most: int = MAX_LENGTH) -> str:
+    """The text, shortened to `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def count(value: float) -> str:
@@ -55,8 +55,8 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """ "12 %", "0.4 %" """
-    return f"{100 * share:.2g} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+    """ "12%", "0.4%" """
+    return f"{100 * share:.2g}%" if 0 < share < 0.01 else f"{100 * share:.0f}%"
 
 
 def pluralize(n: int, what: str) -> str:

@@ -9,7 +9,9 @@ from fasttrpo.checks.values import count as count_of
 from fasttrpo.checks.values import integer, optional, real
 from fasttrpo.errors import UserRuntimeError, UserTypeError
 from fasttrpo.logs import logger as logs
+from fasttrpo.logs.description import description
 from fasttrpo.protocols import Record
+from fasttrpo.stream.identity import identity
 from fasttrpo.training.callback import CallbackList, as_callback, weaken_parents
 from fasttrpo.training.log import write_record
 from fasttrpo.training.progress_bar import ProgressBarCallback
@@ -74,6 +76,8 @@ class Learning:
             watcher.on_training_start(locals_, globals())
             self._iterate(watcher)
             watcher.on_training_end()
+            if self._described is not None and self._ended:
+                self._described.describe_end(self._ended)
             if self._made_logger is not None and self.log_interval is not None:
                 self._made_logger.dump(self.trainer.num_timesteps)  # the latest values
         except BaseException as error:
@@ -95,7 +99,9 @@ class Learning:
         trainer.started, trainer.first_step = perf_counter(), trainer.num_timesteps
         trainer.unlogged = None
         self.target = trainer.num_timesteps + self.total
-        self._made_logger = None
+        self._made_logger: logs.Logger | None = None
+        self._described: logs.Logger | None = None
+        self._ended = ""
         if not trainer.has_own_logger:
             settings, resumed = trainer.settings, trainer.num_timesteps if self.continues else None
             self._made_logger = trainer.logger = logs.for_learning(
@@ -117,9 +123,11 @@ class Learning:
         trainer, iterations = self.trainer, 0
         while trainer.num_timesteps < self.target:
             trainer.remaining = 1 - trainer.num_timesteps / self.target
+            self._describe(trainer)
             try:
                 record = trainer.iterate(watcher)
             except Stopped:
+                self._ended = "callback"
                 return
             iterations += 1
             record["ended"] = self._ended_by()
@@ -127,12 +135,23 @@ class Learning:
             if not watcher.on_record(record):
                 record["ended"] = "callback"
             if record["ended"]:
+                self._ended = record["ended"]
                 return
 
     def _ended_by(self) -> str:
         """The reason to end early, or ""."""
         late = self.max_seconds is not None and self._elapsed() >= self.max_seconds
         return "max_seconds" if late else ""
+
+    def _describe(self, trainer: Trainer) -> None:
+        """Tells a logger once what this call learns; callbacks may set another one."""
+        if trainer.logger is self._described or not trainer.logger.has_progress:
+            return
+        self._described = trainer.logger
+        assert trainer.stream is not None  # checked above
+        named = identity(trainer.stream.env, trainer.env_name)
+        run = description(*named, self.target, trainer.settings)
+        trainer.logger.describe(run, trainer.first_step)
 
     def _elapsed(self) -> float:
         return perf_counter() - self.trainer.started

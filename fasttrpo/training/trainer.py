@@ -53,6 +53,7 @@ class Trainer:
     settings      as the user set them; the agent uses them from the next iteration on
     observations, actions    convert between the environment's spaces and rows of numbers
     stream        the environments' steps in order; None without an environment
+    env_name      the id or path that the environments were made from; None if the user made them
     statistics    the episodes' returns and lengths
     num_timesteps, n_updates, records    steps, updates, and the records of the last updates
     logger        the log; `has_own_logger` if the user set it
@@ -75,6 +76,7 @@ class Trainer:
         self.num_timesteps = self.n_updates = 0
         self.records: list[Record] = []
         self.stream: Stream | None = None
+        self.env_name: str | None = None
         self.statistics = EpisodeStatistics(settings.n_envs, settings.stats_window_size)
         self.remaining = 1.0
         self.seed_is_given = True
@@ -160,8 +162,12 @@ class Trainer:
 
     # -- the environments ---------------------------------------------------------------------
 
-    def attach(self, env: VectorEnv) -> None:
-        """Replaces the environments; the new ones are reset before their first step."""
+    def attach(self, env: VectorEnv, name: str | None = None) -> None:
+        """Replaces the environments; the new ones are reset before their first step.
+
+        name  the id or path that they were made from, if they were
+        """
+        self.env_name = name
         self.settings = replace(self.settings, n_envs=env.num_envs)
         self.stream = Stream(env)
         self.statistics.restart(env.num_envs)

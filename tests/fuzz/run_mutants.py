@@ -36,8 +36,9 @@ from run_folders import example_columns, write_csv, write_evaluation, write_run
 import fasttrpo.report
 from fasttrpo.logs.logger import _TAGS
 from fasttrpo.report.curves import AXES, average
+from fasttrpo.report.groups import group_runs
 from fasttrpo.report.page import page
-from fasttrpo.report.runs import group_runs, load
+from fasttrpo.report.runs import load
 
 REPORT = Path(fasttrpo.report.__file__).parent
 MOST_MEMORY = 256 << 10  # kB, of the whole process
@@ -81,13 +82,16 @@ JUNK = (
 
 def base_runs(folder):
     """The files of a run of each kind: name -> bytes."""
-    write_evaluation(write_run(folder / "run", RECORDS))
+    write_evaluation(write_run(folder / "run", RECORDS), success_rate=0.5)
     columns = {"num_timesteps": [200, 400], "mean_reward": [10.0, 20.0]}
     write_csv(folder / "run" / "evaluations.csv", columns)
     (folder / "run" / "error.txt").write_text("Traceback\n  at\nValueError: boom\n")
     tags = {_TAGS.get(name, f"train/{name}"): v for name, v in example_columns(RECORDS, 0).items()}
     (folder / "tags").mkdir()
     write_csv(folder / "tags" / "progress.csv", tags)
+    config = json.loads((folder / "run" / "config.json").read_text())
+    config |= {"env_is_given": True, "ended": "callback"}
+    (folder / "tags" / "settings.json").write_text(json.dumps(config))
     (write_run(folder / "old", RECORDS) / "config.json").unlink()
     write_evaluation(folder / "old", name="eval.json")
     write_run(folder / "short", RECORDS, seed=3, total=10**6, settings={"policy": "LinearPolicy"})
@@ -233,12 +237,16 @@ def lay_out(draw, folder, files):
 
 # The tags of a page, and their allowed attributes.
 OURS = {
-    **dict.fromkeys(("head", "title", "style", "body", "main", "h1", "h2", "h3", "b", "span"), ""),
-    **dict.fromkeys(("table", "thead", "tbody", "th", "footer", "script"), ""),
-    **dict.fromkeys(("p", "ul", "li", "tr", "td"), "class"),
+    **dict.fromkeys(("head", "title", "style", "body", "main", "h1", "h2", "h3", "b"), ""),
+    **dict.fromkeys(("thead", "tbody", "footer", "script", "details", "summary", "code"), ""),
+    **dict.fromkeys(("p", "ul", "li", "tr", "table"), "class"),
+    "td": "class data-label",
+    "th": "class scope",
+    "pre": "class tabindex",
     "html": "lang",
     "meta": "charset name content",
-    "div": "class id hidden",
+    "span": "class",
+    "div": "class id hidden tabindex",
     "i": "class style title",
     "svg": "class viewBox role aria-label aria-hidden data-points data-unit",
     "path": "class d",
@@ -290,7 +298,7 @@ def check(root):
     assert any(run.folder.name == "valid" for run in runs)
     assert len(runs) + len(left_out) == 2
     groups = group_runs(runs)
-    check_page(page(groups, left_out))
+    check_page(page(groups, left_out, {group.env_id: 100.0 for group in groups[:1]}))
     wanted = [(g, column, x) for g in groups for column in ("return_mean", "kl") for x in AXES]
     for found in filter(None, (average(*each) for each in wanted)):
         bands = [found.low, found.high] if found.low is not None else []
