@@ -22,7 +22,7 @@ from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.checks.suggest import unknown
 from fasttrpo.cli import eval as evaluate
-from fasttrpo.cli import info, plot, report, selftest, train
+from fasttrpo.cli import info, plot, report, selftest, train, tune
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import (
     INTERRUPTED,
@@ -37,6 +37,7 @@ from fasttrpo.cli.streams import END, OutputEndedError, guarded
 
 COMMANDS = {
     "train": train,
+    "tune": tune,
     "eval": evaluate,
     "plot": plot,
     "report": report,
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(argv: list[str], output: guarded) -> int:
     try:
         args = _parse(argv)
-        if args.run is train.run:
+        if args.run in (train.run, tune.run):
             output.discard()
         return args.run(args)
     except KeyboardInterrupt:

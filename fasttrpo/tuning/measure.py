@@ -14,15 +14,16 @@ Report = Callable[[int, float], bool]
 
 
 class Job(NamedTuple):
-    """A training and its evaluation. Plain values: jobs are sent to other processes.
+    """A training and its evaluation, which can be sent to another process.
 
     key       what the caller knows it by
+    env       what `TRPO` makes environments from
     settings  keywords of `TRPO`, the seed included
     episodes  number of episodes of the evaluation, whose environments have the seed `eval_seed`
     """
 
     key: Any
-    env_id: str
+    env: Any
     settings: dict[str, Any]
     total: int
     episodes: int
@@ -35,10 +36,6 @@ class Outcome(NamedTuple):
     value: float | None = None
     error: str = ""
     """one line"""
-
-
-class _EndlessError(UserError):
-    """An evaluation has more steps than the training."""
 
 
 def measure(job: Job, report: Report) -> Outcome:
@@ -59,7 +56,7 @@ def measure(job: Job, report: Report) -> Outcome:
 def _measure(job: Job, report: Report) -> float | None:
     from fasttrpo.trpo import TRPO
 
-    model = TRPO(env=job.env_id, **job.settings)
+    model = TRPO(env=job.env, **job.settings)
     try:
         running = _Running(model, job.total, report)
         model.learn(job.total, running.after)
@@ -102,12 +99,12 @@ def _evaluate(model: Any, job: Job) -> float:
         nonlocal n_steps
         n_steps += env.num_envs
         if n_steps > max(job.total, 100_000):
-            raise _EndlessError(
+            raise UserError(
                 f"the evaluation of {job.episodes} episodes has taken {n_steps:,} steps and may "
                 "never end; set a step limit in the environment"
             )
 
-    played = play(model, job.env_id, job.episodes, True, job.eval_seed, count)
+    played = play(model, job.env, job.episodes, True, job.eval_seed, count)
     value = float(np.mean([episode.total for episode in played]))
     if not np.isfinite(value):
         raise UserError(f"the mean return is {value}")

@@ -27,8 +27,8 @@ class Facts(NamedTuple):
     sees_reals: bool
     is_linear: bool
     """the policy has no hidden layers"""
-    kfac_critic: bool
-    """the critic is fitted with K-FAC unless a setting says otherwise: it is affordable"""
+    critic: str
+    """of the first trial; not kfac if that would cost too much"""
 
 
 class Knob(NamedTuple):
@@ -36,7 +36,7 @@ class Knob(NamedTuple):
 
     settings   the settings that it decides; it is left out if the user has fixed one of them.
                Those in policy_kwargs are written "policy_kwargs.NAME"
-    low, high  the range of a number, or None
+    low, high  the range of a number; integers if `low` is one
     is_log     whether the range is searched on a logarithmic scale
     choices    the values of a choice, or ()
     get        settings -> value
@@ -48,8 +48,8 @@ class Knob(NamedTuple):
     settings: tuple[str, ...]
     get: Callable[[Values], Any]
     put: Callable[[Values, Any], None]
-    low: float | None = None
-    high: float | None = None
+    low: float = 0
+    high: float = 0
     is_log: bool = False
     choices: tuple[Any, ...] = ()
     applies: Callable[[Facts, Values], bool] = lambda facts, settings: True
@@ -59,16 +59,13 @@ class Knob(NamedTuple):
         if self.choices:
             known = value in self.choices
             return self if known else self._replace(choices=(*self.choices, value))
-        assert self.low is not None
-        assert self.high is not None
         return self._replace(low=min(self.low, value), high=max(self.high, value))
 
     def draw(self, trial: Any) -> Any:
         """A value for one of Optuna's trials."""
         if self.choices:
             return trial.suggest_categorical(self.name, self.choices)
-        are_integers = isinstance(self.low, int) and isinstance(self.high, int)
-        suggest = trial.suggest_int if are_integers else trial.suggest_float
+        suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
         return suggest(self.name, self.low, self.high, log=self.is_log)
 
 
@@ -147,7 +144,9 @@ def _has_critic(name: str) -> Callable[[Facts, Values], bool]:
 _EPOCHS = ("n_critic_updates",), _get_epochs, _of_setting("n_critic_updates")[2]
 _BATCH = ("n_steps",), lambda settings: settings["n_steps"] * settings["n_envs"], _put_rows
 _TARGET = ("target_kl",), _get_target_kl, _of_setting("target_kl")[2]
+_SCHEDULE = ("target_kl",), _get_schedule, _put_schedule
 _NET_ARCH = (NETWORK + "net_arch",), _get_net_arch, _put_net_arch
+_CRITICS = "kfac", "adam"
 BATCH = "n_steps x n_envs"
 LEAST_ROWS, MOST_ROWS = 512, 16_384
 
@@ -155,7 +154,7 @@ LEAST_ROWS, MOST_ROWS = 512, 16_384
 KNOBS = (
     # The KL is summed over action components: tasks with many need a large one.
     Knob("target_kl", *_TARGET, 0.003, 0.2, True),
-    Knob("kl_schedule", ("target_kl",), _get_schedule, _put_schedule, choices=("constant", "linear")),
+    Knob("kl_schedule", *_SCHEDULE, choices=("constant", "linear")),
     Knob("1 - gamma", *_of_complement("gamma"), 5e-4, 0.1, True),
     Knob("1 - gae_lambda", *_of_complement("gae_lambda"), 0.005, 0.2, True),
     Knob("n_envs", *_of_setting("n_envs"), 4, 32, True),
@@ -178,10 +177,10 @@ KNOBS = (
     Knob(
         "critic",
         *_of_setting("critic"),
-        choices=("kfac", "adam"),
-        applies=lambda facts, settings: facts.kfac_critic,
+        choices=_CRITICS,
+        applies=lambda facts, settings: facts.critic == _CRITICS[0],
     ),
-    Knob("kfac_epochs", *_EPOCHS, 1, 6, True, applies=_has_critic("kfac")),
+    Knob("kfac_epochs", *_EPOCHS, 1, 4, True, applies=_has_critic("kfac")),
     Knob("adam_epochs", *_EPOCHS, 4, 20, True, applies=_has_critic("adam")),
     Knob(
         "learning_rate",
@@ -233,11 +232,9 @@ class Space:
         self._start, self._full, self._facts = start, full, facts
         taken = _names(fixed)
         free = [knob for knob in KNOBS if not taken & {*knob.settings}]
-        limited = [knob._replace(high=_most_rows(total)) if knob.name == BATCH else knob for knob in free]
+        limited = [k._replace(high=_most_rows(total)) if k.name == BATCH else k for k in free]
         values = self._values(limited)
-        self.knobs = tuple(
-            knob.including(values[knob.name]) if knob.name in values else knob for knob in limited
-        )
+        self.knobs = tuple(k.including(values[k.name]) if k.name in values else k for k in limited)
         self.start_params = self._values(self.knobs)
 
     def _values(self, knobs: Iterable[Knob]) -> Values:

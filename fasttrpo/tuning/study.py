@@ -30,8 +30,8 @@ INSTALL = "pip install 'fasttrpo[tune]'"
 NAME = "fasttrpo"  # of the study in its file
 _MAGIC = b"SQLite format 3\0"
 N_NEAR = 9  # trials that differ from the start in a third of the parameters
-# A trial is pruned from the third tenth of its training on, once five are complete.
-PRUNER = {"n_startup_trials": 5, "n_warmup_steps": 3, "n_min_trials": 3}
+# A trial is pruned from the second tenth of its training on, once five are complete.
+PRUNER = {"n_startup_trials": 5, "n_warmup_steps": 2, "n_min_trials": 3}
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if not is_database:
-        raise UserError(f"{path} is not a study: it is not an SQLite database; choose another folder")
+        raise UserError(f"{path} is not a study but another kind of file; choose another folder")
     with closing(sqlite3.connect(path)) as database:
         try:
             names = [name for (name,) in database.execute("select study_name from studies")]

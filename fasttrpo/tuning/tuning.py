@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial whose settings were trained again.
+    """A trial whose settings were trained again with new seeds.
 
     returns  {seed: mean return of the deterministic policy, or None if that training failed}
     """
@@ -45,35 +45,28 @@ class Candidate:
 
     @property
     def values(self) -> list[float]:
-        """The returns; a failed training counts as the worst."""
-        return [-inf if value is None else value for value in self.returns.values()]
+        """The returns; without seeds, the trial's own."""
+        given = [*self.returns.values()] or [self.trial.value]
+        return [-inf if value is None else value for value in given]
 
     @property
     def mean(self) -> float:
-        """The mean over seeds; the trial's own value without seeds."""
-        if not self.returns:
-            return -inf if self.trial.value is None else self.trial.value
-        return fmean(self.values) if None not in self.returns.values() else -inf
+        """The mean over seeds; -inf if a training failed."""
+        return -inf if -inf in self.values else fmean(self.values)
 
     @property
     def error(self) -> float:
         """The standard error of the mean; 0 for fewer than two seeds."""
         values = self.values
-        if len(values) < 2 or self.mean == -inf:
-            return 0.0
-        return stdev(values) / sqrt(len(values))
+        return 0.0 if len(values) < 2 or -inf in values else stdev(values) / sqrt(len(values))
 
 
-def best_of(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the highest mean minus its standard error, so that one lucky training does
-    not decide; the start unless that exceeds its mean.
+def choose(finalists: Sequence[Candidate]) -> Candidate:
+    """The start, unless the mean of the other finalist exceeds its mean by more than a standard
+    error, which a few lucky trainings seldom do.
     """
-    starts = [each for each in candidates if each.trial.number == START]
-    others = [each for each in candidates if each.trial.number != START]
-    best = max(others, key=lambda each: each.mean - each.error, default=None)
-    if best is None or (starts and best.mean - best.error <= starts[0].mean):
-        return starts[0]
-    return best
+    start, *others = finalists
+    return next((each for each in others if each.mean - each.error > start.mean), start)
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,9 @@ class Tuning:
 
     is_tuned     whether the search started from settings tuned for the environment; otherwise from
                  the defaults
-    candidates   the trials that were trained again with new seeds, `best` among them
+    shortlist    the best trials, each trained again with a few new seeds
+    finalists    the start, if its trial did not fail, and the best of the shortlist, both trained
+                 again with further seeds, which took no part in finding them
     importances  {parameter: its share in what separates the best trials from the rest}
     """
 
@@ -90,13 +85,14 @@ class Tuning:
     total_timesteps: int
     is_tuned: bool
     trials: Sequence[Trial]
-    candidates: Sequence[Candidate]
+    shortlist: Sequence[Candidate]
+    finalists: Sequence[Candidate]
     importances: Mapping[str, float]
 
     @property
     def best(self) -> Candidate:
         """The settings to use: the keywords of `TRPO` are `best.trial.settings`."""
-        return best_of(self.candidates)
+        return choose(self.finalists)
 
     def config(self) -> dict[str, Any]:
         """The best settings as `fasttrpo train --config` reads them."""
@@ -110,14 +106,14 @@ class Tuning:
 class Watch:
     """Follows a search: override what you want to hear of."""
 
-    def searching(self, done: int, total: int) -> None:
-        """The search begins; `done` trials of an earlier call are kept."""
+    def searching(self, kept: Sequence[Trial], total: int) -> None:
+        """The search begins; trials of earlier calls are kept."""
 
     def tried(self, trial: Trial) -> None:
         """A trial has ended."""
 
-    def comparing(self, done: int, total: int) -> None:
-        """The best trials are about to be trained again: `total` trainings in all."""
+    def comparing(self, total: int) -> None:
+        """The best trials are about to be trained again, `total` times."""
 
-    def compared(self, trial: Trial, seed: int, value: float | None, error: str) -> None:
+    def compared(self, trial: Trial, value: float | None, error: str) -> None:
         """One of these trainings has ended."""

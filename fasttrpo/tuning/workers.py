@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -52,8 +53,7 @@ class Workers:
 
     def _run_here(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
-            key = job.key
-            yield job, measure(job, lambda part, value, key=key: report(key, part, value))
+            yield job, measure(job, partial(report, job.key))
 
     def _run(self, jobs: Iterator[Job], report: Report) -> Iterator[tuple[Job, Outcome]]:
         while self._start(jobs):
