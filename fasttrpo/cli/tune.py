@@ -178,8 +178,14 @@ def command(config: Mapping[str, Any], options: Sequence[str]) -> str:
         if option in options:
             words += [option, text or json.dumps(value)]
         else:
-            words += ["--set", f"{name}={text or repr(value)}"]
+            words += ["--set", f"{name}={text or _literal(value)}"]
     return shlex.join(words)
+
+
+def _literal(value: Any) -> str:
+    """The value as Python reads it, with double quotes if possible: shells need not escape them."""
+    text = repr(value)
+    return text if '"' in text else text.replace("'", '"')
 
 
 # -- progress -------------------------------------------------------------------------------------

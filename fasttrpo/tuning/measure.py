@@ -87,8 +87,7 @@ class _Running:
 
 
 def _evaluate(model: Any, job: Job) -> float:
-    """The mean return. Raises ValueError if the episodes seem never to end, or if it is not finite.
-    """
+    """The mean return. Raises ValueError if it is not finite, or if an episode seems endless."""
     import numpy as np
 
     from fasttrpo.evaluate import play

@@ -44,15 +44,26 @@ def plot(tuning: Tuning, file: Any, dpi: int = 130) -> None:
     figure = check_matplotlib()(figsize=SIZE, layout="constrained")
     names = [name for name in tuning.importances if name in _KNOBS]
     slices = names[:N_SLICES]
-    grid = figure.add_gridspec(2, 12, height_ratios=(1.15, 1))
-    _curves(figure.add_subplot(grid[0, :5]), tuning)
-    _importances(figure.add_subplot(grid[0, 5:9]), tuning)
-    _choice(figure.add_subplot(grid[0, 9:]), tuning)
-    for i, name in enumerate(slices):
-        _slice(figure.add_subplot(grid[1, 3 * i : 3 * i + 3]), tuning, name, is_first=i == 0)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1), hspace=0.05)
+    panels = zip(
+        (_curves, _importances, _choice),
+        upper.subplots(1, 3, width_ratios=(5, 3.4, 3)),
+        strict=True,
+    )
+    for draw, ax in panels:
+        draw(ax, tuning)
+    if slices:
+        row = np.ravel(lower.subplots(1, len(slices), sharey=True))
+        for ax, name in zip(row, slices, strict=True):
+            _slice(ax, tuning, name)
+        row[0].set_ylabel("return", fontsize=9, color=INK)
+        caption = (
+            "dots: complete trials; crosses on the axis: pruned, failed, or far below the others"
+        )
+        lower.supxlabel(caption, fontsize=8.5, color="#777777")
     trials = pluralize(len(tuning.trials), "trial")
     title = f"{_plain(tuning.env_id)}: {trials} of {count(tuning.total_timesteps)} steps"
-    figure.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold", color=INK)
+    upper.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold", color=INK)
     figure.savefig(file, dpi=dpi, format="png")
 
 
@@ -119,7 +130,7 @@ def _curves(ax: Any, tuning: Tuning) -> None:
         ax.plot(steps, returns, color=colour, linewidth=width, alpha=opacity, label=label)
         if role in (PRUNED, "failed") and steps:
             ax.plot(steps[-1], returns[-1], "x", color=colour, markersize=4.5, alpha=0.9)
-    _style(ax, "Running return")
+    _style(ax, "Running return of the trials")
     ax.set_ylim(*_limits(shown))
     ax.set_xlim(0, tuning.total_timesteps * 1.01)
     ax.set_xlabel("environment steps", fontsize=9, color=INK)
@@ -142,7 +153,7 @@ def _limits(values: Iterable[float]) -> tuple[float | None, float | None]:
 def _importances(ax: Any, tuning: Tuning) -> None:
     """The share of each parameter."""
     found = [*tuning.importances.items()][:N_BARS][::-1]
-    _style(ax, "What separates the best fifth")
+    _style(ax, "What sets the best fifth apart")
     if not found:
         ax.set_axis_off()
         ax.text(0, 0.9, "too few complete trials", fontsize=9, color=GREY, transform=ax.transAxes)
@@ -168,10 +179,10 @@ def _choice(ax: Any, tuning: Tuning) -> None:
         _candidate(ax, i, candidate, is_start=candidate.trial.number == START)
     labels = [_finalist_label(tuning, candidate) for candidate in found]
     ax.set_xticks(range(len(found)), labels)
-    ax.set_xlim(-0.6, len(found) - 0.4)
+    ax.set_xlim(-0.5, len(found) - 0.25)
     ax.grid(False, axis="x")
     seeds = pluralize(len(tuning.best.returns), "seed")
-    ax.set_xlabel(f"{seeds}; bar: mean and standard error", fontsize=9, color=INK)
+    ax.set_xlabel(f"{seeds}; mean and standard error", fontsize=9, color=INK)
 
 
 def _finalist_label(tuning: Tuning, candidate: Candidate) -> str:
@@ -190,47 +201,42 @@ def _candidate(ax: Any, x: float, candidate: Candidate, is_start: bool) -> None:
         ax.errorbar(x, candidate.mean, candidate.error, color=colour, capsize=4, elinewidth=2)
         ax.plot([x - 0.28, x + 0.28], [candidate.mean] * 2, color=colour, linewidth=2.4)
         words = number(candidate.mean)
-        ax.annotate(words, (x + 0.3, candidate.mean), fontsize=8.5, color=INK, va="center")
+        ax.text(x + 0.31, candidate.mean, f" {words}", fontsize=8.5, color=INK, va="center")
 
 
-def _slice(ax: Any, tuning: Tuning, name: str, is_first: bool) -> None:
-    """The return against one parameter."""
+def _slice(ax: Any, tuning: Tuning, name: str) -> None:
+    """The returns of the complete trials against one parameter; the others are on the axis."""
     knob = _KNOBS[name]
     trials = [trial for trial in _drawn(tuning) if name in trial.params]
     positions = {str(choice): i for i, choice in enumerate(knob.choices)}
+    low, high = _limits(trial.value for trial in tuning.trials if trial.value is not None)
     for trial in trials:
-        value = trial.params[name]
+        x = trial.params[name]
         if knob.choices:
-            place = positions.setdefault(str(value), len(positions))
-            value = place + 0.22 * np.sin(2.4 * trial.number)  # apart, and the same each time
-        _point(ax, value, _score(trial), _role(tuning, trial))
+            place = positions.setdefault(str(x), len(positions))
+            x = place + 0.22 * np.sin(2.4 * trial.number)  # apart, and the same each time
+        is_shown = trial.value is not None and (low is None or trial.value >= low)
+        _point(ax, x, trial.value if is_shown else None, _role(tuning, trial))
     _style(ax, name)
-    ax.set_ylim(*_limits(_score(trial) for trial in trials))
+    ax.set_ylim(low, high)
     if knob.choices:
         ax.set_xticks(range(len(positions)), [label.replace(" and ", "\n") for label in positions])
         ax.set_xlim(-0.5, len(positions) - 0.5)
     elif knob.is_log:
         ax.set_xscale("log")
         _plain_ticks(ax, [trial.params[name] for trial in trials])
-    if is_first:
-        ax.set_ylabel("return of the trial", fontsize=9, color=INK)
 
 
-def _score(trial: Trial) -> float:
-    """The trial's return; if it is not complete, its last running return."""
-    if trial.value is not None:
-        return trial.value
-    return trial.curve[max(trial.curve)]
-
-
-def _point(ax: Any, x: float, y: float, role: str) -> None:
+def _point(ax: Any, x: float, y: float | None, role: str) -> None:
+    """A trial; one without a return, or far below the others, is a cross on the axis."""
     colour = _STYLES[role][0]
-    if role in ("best", "start"):
+    if y is None:
+        place = {"transform": ax.get_xaxis_transform(), "clip_on": False}
+        ax.plot(x, 0.035, "x", color=colour, markersize=5, alpha=0.9, **place)
+    elif role in ("best", "start"):
         ax.plot(x, y, "D" if role == "start" else "o", color=colour, markersize=8, mec="white")
-    elif role == "complete":
-        ax.plot(x, y, "o", color=colour, markersize=5.5, alpha=0.85, mew=0)
     else:
-        ax.plot(x, y, "x", color=colour, markersize=5, alpha=0.9)
+        ax.plot(x, y, "o", color=colour, markersize=5.5, alpha=0.85, mew=0)
 
 
 def _plain_ticks(ax: Any, values: Sequence[float]) -> None:

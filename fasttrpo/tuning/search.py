@@ -35,7 +35,7 @@ SHORTLIST, SHORT_SEEDS = 3, 3
 FINAL_SEEDS, MOST_SEEDS = 6, 1_000
 SEEDS = 10_000  # of one search
 # Episodes of an evaluation, and the seed of its environments.
-OF_TRIAL, OF_CANDIDATE = (20, 1_000), (50, 2_000)
+OF_TRIAL, OF_CANDIDATE = (50, 1_000), (100, 2_000)
 
 
 def tune(

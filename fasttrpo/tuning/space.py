@@ -8,7 +8,7 @@ settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -87,7 +87,7 @@ def _of_network(name: str) -> tuple[tuple[str, ...], Any, Any]:
 
 
 def _of_complement(name: str) -> tuple[tuple[str, ...], Any, Any]:
-    """settings, get and put of 1 - setting: what matters about a discount is its distance from 1."""
+    """settings, get and put of 1 - setting: the distance of a discount from 1 matters."""
     return (
         (name,),
         lambda settings: rounded(1 - settings[name]),

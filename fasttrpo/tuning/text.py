@@ -43,7 +43,15 @@ def describe_choice(tuning: Tuning) -> str:
         is_start = other.trial.number == START
         against = start_name(tuning) if is_start else f"trial {other.trial.number}"
         words += f"; {against}: {_measured(other)}"
-    return f"{words} (mean and standard error over {pluralize(len(best.returns), 'new seed')})"
+    reason = "" if not (others and best.trial.number == START) else _why_start(tuning, others[0])
+    seeds = pluralize(len(best.returns), "new seed")
+    return f"{words} (mean and standard error over {seeds}){reason}"
+
+
+def _why_start(tuning: Tuning, other: Candidate) -> str:
+    """Why the start is kept, if the other finalist's mean is higher."""
+    is_higher = other.mean > tuning.best.mean
+    return "; not clearly better" if is_higher else ""
 
 
 def _measured(candidate: Candidate) -> str:
@@ -82,7 +90,9 @@ class Progress(Watch):
         """The best trial, in words; "" if there is none."""
         complete = [trial for trial in self.trials if trial.value is not None]
         found = max(complete, key=lambda trial: trial.value or 0.0, default=None)
-        return "" if found is None else f"best {value_of(found.value or 0.0)} (trial {found.number})"
+        return (
+            "" if found is None else f"best {value_of(found.value or 0.0)} (trial {found.number})"
+        )
 
     def state(self) -> str:
         """How far the search has come."""
@@ -167,4 +177,3 @@ class Bars(Progress):
         states = [trial.state for trial in self.trials]
         ended = [f"{states.count(s)} {s}" for s in (PRUNED, FAILED) if s in states]
         self._bar.set_postfix_str(", ".join(filter(None, [self.best(), *ended])), refresh=False)
-

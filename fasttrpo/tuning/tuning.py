@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+CLEARLY = 2.0  # standard errors
 START = 0  # the number of the trial with the settings from which the search starts
 
 
@@ -61,12 +62,16 @@ class Candidate:
         return 0.0 if len(values) < 2 or -inf in values else stdev(values) / sqrt(len(values))
 
 
-def choose(finalists: Sequence[Candidate]) -> Candidate:
-    """The start, unless the mean of the other finalist exceeds its mean by more than a standard
-    error, which a few lucky trainings seldom do.
+def choose(finalists: Sequence[Candidate], margin: float) -> Candidate:
+    """The start, unless the mean of the other finalist exceeds its mean by more than `margin`
+    standard errors of their difference.
     """
     start, *others = finalists
-    return next((each for each in others if each.mean - each.error > start.mean), start)
+    for other in others:
+        error = hypot(start.error, other.error)
+        if start.mean == -inf or other.mean - start.mean > margin * error:
+            return other
+    return start
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,12 @@ class Tuning:
 
     @property
     def best(self) -> Candidate:
-        """The settings to use: the keywords of `TRPO` are `best.trial.settings`."""
-        return choose(self.finalists)
+        """The settings to use: the keywords of `TRPO` are `best.trial.settings`.
+
+        Settings tuned for the environment are only replaced by clearly better ones, because a few
+        lucky trainings would otherwise replace good settings by unreliable ones.
+        """
+        return choose(self.finalists, CLEARLY if self.is_tuned else 0.0)
 
     def config(self) -> dict[str, Any]:
         """The best settings as `fasttrpo train --config` reads them."""
