@@ -20,6 +20,9 @@ from fasttrpo.settings import POLICIES
 
 BEST, PICTURE = "best.json", "tuning.png"
 TRIALS, FINAL_SEEDS = 30, 6
+_DESCRIPTION = """Search settings for an environment with Optuna. The first trial has the settings
+that train would use; the best settings found are trained again with new seeds and compared with
+them. Ctrl-C keeps the study, and the same command continues it."""
 _EXAMPLES = """examples:
   fasttrpo tune Pendulum-v1                    30 trials, as many at once as there are cores
   fasttrpo tune Pendulum-v1 --trials 100       continue the same search up to 100 trials
@@ -33,9 +36,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     tune = commands.add_parser(
         "tune",
         help=what,
-        description=f"{what[0].upper()}{what[1:]}. The first trial has the settings that train "
-        "would use; the best are trained again with new seeds and compared with them. Ctrl-C keeps "
-        "the study; the same command continues it.",
+        description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -26,13 +26,14 @@ from fasttrpo.stream.make import is_maker
 from fasttrpo.tuning.measure import Job
 from fasttrpo.tuning.space import Facts, Space
 from fasttrpo.tuning.study import Identity, Study, quiet_optuna
-from fasttrpo.tuning.tuning import COMPLETE, START, Candidate, Trial, Tuning, Watch
+from fasttrpo.tuning.tuning import FAILED, START, Candidate, Trial, Tuning, Watch
 from fasttrpo.tuning.workers import Workers
 
 STUDY = "study.db"
 TRIALS, MOST_TRIALS = 30, 7_000
 SHORTLIST, SHORT_SEEDS = 3, 3
 FINAL_SEEDS, MOST_SEEDS = 6, 1_000
+MOST_FAILURES = 5  # before the first success
 SEEDS = 10_000  # of one search
 # Episodes of an evaluation, and the seed of its environments.
 OF_TRIAL, OF_CANDIDATE = (50, 1_000), (100, 2_000)
@@ -174,7 +175,9 @@ def _job(
 
 
 def _search(study: Study, task: _Task, n_trials: int, workers: Workers, watch: Watch) -> None:
-    """Runs trials until there are `n_trials`. Raises ValueError if all have failed."""
+    """Runs trials until there are `n_trials`. Raises ValueError if all, or the first five, have
+    failed.
+    """
 
     def jobs() -> Iterator[Job]:
         while (n := study.n_asked) < n_trials:
@@ -185,9 +188,15 @@ def _search(study: Study, task: _Task, n_trials: int, workers: Workers, watch: W
     watch.searching(study.trials(), n_trials)
     for job, outcome in workers.run(jobs(), study.report):
         watch.tried(study.tell(job.key, outcome))
-    ended = study.trials()
-    if not any(trial.state == COMPLETE for trial in ended):
-        raise UserError(f"all {len(ended)} trials failed; the first: {ended[0].error}")
+        if outcome.error:
+            _check_any_works(study.trials(), MOST_FAILURES)
+    _check_any_works(study.trials(), 1)
+
+
+def _check_any_works(trials: list[Trial], enough: int) -> None:
+    """Raises ValueError if there are enough trials, and all have failed."""
+    if len(trials) >= enough and all(trial.state == FAILED for trial in trials):
+        raise UserError(f"all {len(trials)} trials failed; the first: {trials[0].error}")
 
 
 # -- the choice -----------------------------------------------------------------------------------
@@ -206,7 +215,6 @@ def _finals(
     others = [trial for trial in ranked if trial.number != START][:SHORTLIST]
     if not n_seeds or not others:
         return [], [Candidate(ranked[0])]
-    watch.comparing(SHORT_SEEDS * len(others) + n_seeds * (len(start) + 1))
     first = SEEDS * task.identity.seed + 8_000
     shortlist = _again(study, task, others, range(first, first + SHORT_SEEDS), workers, watch)
     best = max(shortlist, key=lambda each: each.mean).trial
@@ -220,13 +228,14 @@ def _again(
     """Trains the settings of each trial with each seed, unless the study has the result."""
     by_number = {trial.number: trial for trial in trials}
     known = {number: study.returns(number) for number in by_number}
-    jobs = (
+    jobs = [
         _job(task, (number, seed), trial.settings, seed, OF_CANDIDATE)
         for seed in seeds
         for number, trial in by_number.items()
         if seed not in known[number]
-    )
-    for job, outcome in workers.run(jobs, lambda key, part, value: True):
+    ]
+    watch.comparing([*by_number], len(jobs))
+    for job, outcome in workers.run(iter(jobs), lambda key, part, value: True):
         number, seed = job.key
         study.add_return(number, seed, outcome.value)
         watch.compared(by_number[number], outcome.value, outcome.error)

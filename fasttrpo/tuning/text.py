@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fasttrpo.checks.printable import readable
-from fasttrpo.report.words import pluralize
+from fasttrpo.report.words import join_words, pluralize
 from fasttrpo.tuning.measure import REPORTS
 from fasttrpo.tuning.tuning import COMPLETE, FAILED, PRUNED, START, Candidate, Trial, Tuning, Watch
 
@@ -66,6 +66,7 @@ class Progress(Watch):
     def __init__(self) -> None:
         self.trials: list[Trial] = []
         self.total = self.n_compared = self.n_comparisons = 0
+        self.compares = False
 
     def searching(self, kept: Sequence[Trial], total: int) -> None:
         """Adds the trials of earlier calls."""
@@ -75,9 +76,9 @@ class Progress(Watch):
         """Adds a trial."""
         self.trials.append(trial)
 
-    def comparing(self, total: int) -> None:
+    def comparing(self, numbers: Sequence[int], total: int) -> None:
         """The search is over."""
-        self.n_comparisons = total
+        self.compares, self.n_compared, self.n_comparisons = True, 0, total
 
     def compared(self, trial: Trial, value: float | None, error: str) -> None:
         """Counts a training."""
@@ -96,7 +97,7 @@ class Progress(Watch):
 
     def state(self) -> str:
         """How far the search has come."""
-        if self.n_comparisons:
+        if self.compares:
             words = f"during the comparison, after {pluralize(len(self.trials), 'trial')}"
         else:
             words = f"after {len(self.trials)} of {pluralize(self.total, 'trial')}"
@@ -118,12 +119,19 @@ class Lines(Progress):
         what = f"trial {trial.number}: {describe_trial(trial)}"
         self._say(f"{len(self.trials)}/{self.total} {what}; {self.best() or 'none complete yet'}")
 
+    def comparing(self, numbers: Sequence[int], total: int) -> None:
+        """Says what is compared."""
+        super().comparing(numbers, total)
+        if total:
+            names = join_words([*map(str, numbers)])
+            self._say(f"training the settings of trials {names} again: {pluralize(total, 'run')}")
+
     def compared(self, trial: Trial, value: float | None, error: str) -> None:
         """Prints the training's return."""
         super().compared(trial, value, error)
         what = f"return {value_of(value)}" if value is not None else f"failed: {error}"
         done = f"{self.n_compared}/{self.n_comparisons}"
-        self._say(f"comparing {done}: settings of trial {trial.number}, new seed: {what}")
+        self._say(f"{done} settings of trial {trial.number}: {what}")
 
     def _say(self, text: str) -> None:
         print(readable(text), flush=True)
@@ -150,10 +158,11 @@ class Bars(Progress):
         self._show()
         self._bar.update()
 
-    def comparing(self, total: int) -> None:
+    def comparing(self, numbers: Sequence[int], total: int) -> None:
         """Shows the bar of the comparison."""
-        super().comparing(total)
-        self._open("comparing", "run", total, 0)
+        super().comparing(numbers, total)
+        if total:
+            self._open(f"comparing {join_words([*map(str, numbers)])}", "run", total, 0)
 
     def compared(self, trial: Trial, value: float | None, error: str) -> None:
         """Advances the bar; prints failures above it."""

@@ -121,8 +121,10 @@ class Watch:
     def tried(self, trial: Trial) -> None:
         """A trial has ended."""
 
-    def comparing(self, total: int) -> None:
-        """The best trials are about to be trained again, `total` times."""
+    def comparing(self, numbers: Sequence[int], total: int) -> None:
+        """The settings of these trials are about to be trained again, `total` times in all: first
+        those of the shortlist, then those of the finalists.
+        """
 
     def compared(self, trial: Trial, value: float | None, error: str) -> None:
         """One of these trainings has ended."""
