@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,14 +78,13 @@ def tune(
     watch = watch or Watch()
     with quiet_optuna(path):
         task = _task(env, total_timesteps, dict(settings or {}), seed, jobs)
-        with nullcontext() if path is None else _only_user_of(path.parent):
-            study = Study(path, task.identity, task.space)
-            try:
-                with Workers(jobs) as workers:
-                    _search(study, task, trials, workers, watch)
-                    finals = _finals(study, task, final_seeds, workers, watch)
-            finally:
-                study.repeat_unfinished()
+        with (
+            nullcontext() if path is None else _only_user_of(path.parent),
+            closing(Study(path, task.identity, task.space)) as study,
+            Workers(jobs) as workers,
+        ):
+            _search(study, task, trials, workers, watch)
+            finals = _finals(study, task, final_seeds, workers, watch)
             found = study.trials(), *finals, study.importances()
     return Tuning(task.identity.env_id, task.identity.total_timesteps, task.is_tuned, *found)
 

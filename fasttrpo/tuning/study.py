@@ -91,10 +91,22 @@ class Study:
     def __init__(self, path: Path | None, identity: Identity, space: Space) -> None:
         self._space, self._seed = space, identity.seed
         self._running: dict[int, OptunaTrial] = {}
-        self._study, is_new = _open(path, identity)
-        if is_new:
+        self._storage = _storage(path)
+        self._study = _open(self._storage)
+        theirs = self._study.user_attrs.get("identity")
+        if theirs is None:
             self._enqueue_starts()
-        self.repeat_unfinished()
+            self._study.set_user_attr("identity", asdict(identity))
+        else:
+            identity.check(theirs if isinstance(theirs, dict) else {}, path)
+        self._repeat_unfinished()
+
+    def close(self) -> None:
+        """Ends the trials that are running, to be repeated, and closes the file."""
+        self._repeat_unfinished()
+        if hasattr(self._storage, "engine"):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def _enqueue_starts(self) -> None:
         """The start, then trials near it: the sampler draws the parameters that are left out."""
@@ -106,7 +118,7 @@ class Study:
             varied = {*draw.sample([*start], -(-len(start) // 3))}
             self._study.enqueue_trial({k: v for k, v in start.items() if k not in varied})
 
-    def repeat_unfinished(self) -> None:
+    def _repeat_unfinished(self) -> None:
         """Enqueues the running trials again: nothing runs any more."""
         from optuna.trial import TrialState
 
@@ -226,33 +238,34 @@ def _sampler(seed: int) -> Any:
 # -- the file -------------------------------------------------------------------------------------
 
 
-def _open(path: Path | None, identity: Identity) -> tuple[OptunaStudy, bool]:
-    """The study, and whether it is new. Raises ValueError for a file that cannot continue."""
+def _open(storage: Any) -> OptunaStudy:
+    """The study in a storage, made if there is none."""
     import optuna
 
-    is_new = path is None or not path.exists()
-    if path is not None and not is_new:
-        _check_file(path)
-    common = {"storage": _storage(path), "study_name": NAME}
-    pruner = optuna.pruners.MedianPruner(**PRUNER)
-    if is_new:
-        study = optuna.create_study(**common, pruner=pruner, direction="maximize")
-        study.set_user_attr("identity", asdict(identity))
-        return study, True
-    study = optuna.load_study(**common, pruner=pruner)
-    identity.check(study.user_attrs.get("identity", {}), path)
-    return study, False
+    return optuna.create_study(
+        storage=storage,
+        study_name=NAME,
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(**PRUNER),
+        direction="maximize",
+    )
 
 
 def _storage(path: Path | None) -> Any:
-    """Optuna's storage of a file. Raises ValueError if another version of Optuna wrote it."""
+    """Optuna's storage of a file. Raises ValueError if that is no study, or of another version of
+    Optuna.
+    """
     import optuna
 
     if path is None:
         return optuna.storages.InMemoryStorage()
+    _check_file(path)
 
     def connect() -> sqlite3.Connection:  # any file name, which a URL would not allow
-        return sqlite3.connect(path, check_same_thread=False, timeout=60)
+        database = sqlite3.connect(path, check_same_thread=False, timeout=60)
+        database.execute("pragma journal_mode = wal")  # waits for the disk once, not at each number
+        database.execute("pragma synchronous = normal")
+        return database
 
     try:
         return optuna.storages.RDBStorage("sqlite:///study", engine_kwargs={"creator": connect})
@@ -261,7 +274,9 @@ def _storage(path: Path | None) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    """Raises ValueError if the file is not a study of fasttrpo. Does not change it."""
+    """Raises ValueError if there is a file that is not a study of fasttrpo. Does not change it."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
     try:
         with open(path, "rb") as file:
             is_database = file.read(len(_MAGIC)) == _MAGIC
