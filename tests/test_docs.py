@@ -24,7 +24,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LONG = re.compile(r"\b(\d+)_000\b")
 # Modules that an example needs besides fasttrpo: {a word in the example: the module}.
-NEEDS = {"NumbaEnvironment": "numba", "mujoco": "mujoco"}
+NEEDS = {"NumbaEnvironment": "numba", "mujoco": "mujoco", "fasttrpo.tuning": "optuna"}
 # Docstrings whose first indented block is an example, with the setup it needs.
 DOCSTRINGS = {
     "fasttrpo": "",
