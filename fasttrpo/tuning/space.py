@@ -167,11 +167,12 @@ KNOBS = (
         applies=lambda facts, settings: facts.sees_reals,
     ),
     Knob("normalize_rewards", *_of_setting("normalize_rewards"), choices=(False, True)),
-    # Not wider: the time of an update grows with the square of the width, or faster.
+    # A wide policy seldom helps, a wide critic does (Andrychowicz et al. 2020); the time of an update
+    # grows with the square of the width, or faster.
     Knob(
         "net_arch",
         *_NET_ARCH,
-        choices=("32-32", "64-64", "64-64 and 128-128", "128-128"),
+        choices=("32-32", "64-64", "64-64 and 128-128"),
         applies=lambda facts, settings: not facts.is_linear,
     ),
     Knob(
