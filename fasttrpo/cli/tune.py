@@ -71,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
     with as_keyboard_interrupt():
         try:
             tuning = _tune(args, fixed, folder, progress)
+            progress.close()
+            _save(tuning, folder)
         except KeyboardInterrupt:
             print(f"interrupted {progress.state()}; saved in {folder}; the same command continues")
             return INTERRUPTED
         finally:
             progress.close()
-        _save(tuning, folder)
     _report(tuning, folder, args.options_of_train)
     return 0
 

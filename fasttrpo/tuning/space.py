@@ -167,8 +167,8 @@ KNOBS = (
         applies=lambda facts, settings: facts.sees_reals,
     ),
     Knob("normalize_rewards", *_of_setting("normalize_rewards"), choices=(False, True)),
-    # A wide policy seldom helps, a wide critic does (Andrychowicz et al. 2020); the time of an update
-    # grows with the square of the width, or faster.
+    # A wide policy seldom helps, a wide critic does (Andrychowicz et al. 2020). The time of an
+    # update grows with the square of the width, or faster.
     Knob(
         "net_arch",
         *_NET_ARCH,
