@@ -147,7 +147,6 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
         (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),
         (["train"], "ENV_ID"),
-        ([], "COMMAND"),
         (["train", "CartPole-v1", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["train", "CartPole-v1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamm"),
         (["train", "CartPole-v1", "--set", "gamma"], "NAME=VALUE, got 'gamma'"),
@@ -206,7 +205,7 @@ def test_ctrl_c_saves_the_model_and_prints_where(in_a_new_folder, capsys, monkey
 
     def interrupted(self, total, callback, **keywords):
         def press(record):
-            callback(record)
+            callback[-1](record)
             raise KeyboardInterrupt
 
         return learn(self, total, press, **keywords)

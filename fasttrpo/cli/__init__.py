@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from typing import Any
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -42,6 +41,25 @@ COMMANDS = {
     "report": report,
     "selftest": selftest,
     "info": info,
+}
+
+
+# The groups of `fasttrpo --help`.
+_EXAMPLES = {
+    "Train": {
+        "train": "fasttrpo train CartPole-v1",
+        "tune": "fasttrpo tune Pendulum-v1 --trials 30",
+    },
+    "Look at runs": {
+        "eval": "fasttrpo eval runs/CartPole-v1-seed0",
+        "enjoy": "fasttrpo enjoy runs/CartPole-v1-seed0",
+        "plot": "fasttrpo plot runs/CartPole-v1",
+        "report": "fasttrpo report runs/CartPole-v1",
+    },
+    "Check the installation": {
+        "selftest": "fasttrpo selftest",
+        "info": "fasttrpo info",
+    },
 }
 
 
@@ -75,19 +93,13 @@ def _main(argv: list[str], output: guarded) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    what = "Train and evaluate policies with Trust Region Policy Optimization."
-    more = "`fasttrpo COMMAND --help` lists a command's options."
-    parser = Parser(prog="fasttrpo", description=what, epilog=more, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers: dict[str, Any] = {name: module.add(commands) for name, module in COMMANDS.items()}
-    for each in parsers.values():
-        each.add_argument("--debug", action="store_true", help="show the traceback of any error")
-    if argv:
-        is_option = argv[0].startswith("-")
-        known = parser.options if is_option else [*parsers]
-        if argv[0] not in known:
-            raise UsageError(unknown("option" if is_option else "command", argv[0], known))
+    parser, parsers = _parsers()
+    if not argv:
+        argv = ["--help"]
+    is_option = argv[0].startswith("-")
+    known = parser.options if is_option else [*parsers]
+    if argv[0] not in known:
+        raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
     # argparse does not find an optional positional argument after an option.
     if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
@@ -96,3 +108,33 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         what = "option" if extra[0].startswith("-") else "argument"
         raise UsageError(unknown(what, extra[0].split("=")[0], parsers[args.command].options))
     return args
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and that of each command."""
+    parser = Parser(
+        prog="fasttrpo",
+        usage="fasttrpo COMMAND ...",
+        epilog="`fasttrpo COMMAND --help` lists a command's options.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
+    parsers: dict[str, Parser] = {name: module.add(commands) for name, module in COMMANDS.items()}
+    for each in parsers.values():
+        each.declare_help(debug=True)
+    parser.add("Help", "--version", action="version", version=f"fasttrpo {__version__}")
+    parser.declare_help()
+    parser.description = _overview(parsers)
+    return parser, parsers
+
+
+def _overview(parsers: dict[str, Parser]) -> str:
+    """The commands in groups, with what they do and an example each."""
+    lines = ["Train and evaluate policies with Trust Region Policy Optimization."]
+    for heading, examples in _EXAMPLES.items():
+        lines += ["", f"{heading}:"]
+        for name in filter(parsers.__contains__, examples):
+            lines += [f"  {name:<9} {parsers[name].description}", f"            {examples[name]}"]
+    return "\n".join(lines)

@@ -7,12 +7,12 @@ the user names the environment on the command line, passes --trust, or agrees on
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import full, is_file, read_config
 from fasttrpo.envs import MODULE
@@ -23,10 +23,10 @@ from fasttrpo.errors import UserError
 _admitted: set[str] = set()
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: Parser, group: str = "Run", *, rare: bool = False) -> None:
     """Declares --trust."""
-    what = "trust RUN: run the library, Python file or module that it names as its environment"
-    parser.add_argument("--trust", action="store_true", help=what)
+    what = "run the code that RUN names as its environment"
+    parser.add(group, "--trust", rare=rare, action="store_true", help=what)
 
 
 def code_of(env_id: str) -> str | None:
@@ -64,7 +64,7 @@ def require(folder: Path, env_id: str, is_trusted: bool) -> None:
     if code and not is_trusted and full(env_id) not in _admitted and not _user_agrees(folder, code):
         raise UsageError(
             f"{folder}: its environment {env_id!r} would run code from {code}; if you trust it, "
-            "pass --trust, or name the environment after RUN"
+            "pass --trust, or name the environment on the command line"
         )
     admit(env_id)
 

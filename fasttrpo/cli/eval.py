@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fasttrpo.cli import consent
-from fasttrpo.cli.arguments import add_progress, check_count
+from fasttrpo.cli import consent, progress
+from fasttrpo.cli.arguments import add_command, add_progress, check_count
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import as_typed, environment_of, full
 from fasttrpo.files.run_folder import MODEL
+
+if TYPE_CHECKING:
+    from fasttrpo.training.episodes import Episode
 
 EVAL_EPISODES = 100
 EVAL_SEED = 0
@@ -18,19 +22,28 @@ EVAL_SEED = 0
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "evaluate a trained model"
-    evaluate = commands.add_parser("eval", help=what, description=what, allow_abbrev=False)
+    evaluate = add_command(
+        commands,
+        "eval",
+        "Evaluate a trained model over complete episodes, as `train` does at its end.",
+        "fasttrpo eval RUN [ENV_ID] [OPTIONS]",
+        (
+            "fasttrpo eval runs/CartPole-v1-seed0",
+            "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
+        ),
+    )
     evaluate.set_defaults(run=run)
-    evaluate.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
+    evaluate.add("Run", "folder", metavar="RUN", type=Path, help="folder written by train")
     what = "the run's environment; naming it trusts its code, like --trust"
-    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
-    consent.add(evaluate)
+    evaluate.add("Run", "env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
+    consent.add(evaluate, "Run")
     episodes = f"number of episodes (default: {EVAL_EPISODES})"
     seed = f"seed of the environments (default: {EVAL_SEED})"
-    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
-    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
+    for name, value, what in (("episodes", EVAL_EPISODES, episodes), ("seed", EVAL_SEED, seed)):
+        count = {"type": int, "default": value, "metavar": "N"}
+        evaluate.add("Episodes", f"--{name}", help=what, **count)
     what = "sample actions (default: take the most likely ones)"
-    evaluate.add_argument("--stochastic", action="store_true", help=what)
+    evaluate.add("Episodes", "--stochastic", action="store_true", help=what)
     add_progress(evaluate)
     return evaluate
 
@@ -62,22 +75,27 @@ def evaluate(
     progress_bar: bool | None,
 ) -> dict[str, Any]:
     """Runs the episodes; returns the contents of evaluation.json."""
-    import numpy as np
-    from tqdm.auto import tqdm
-
     from fasttrpo.evaluate import play
-    from fasttrpo.training.episodes import success_rate
-    from fasttrpo.training.progress_bar import hidden
 
     played = play(model, env_id, episodes, deterministic, seed)
-    bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
-    ended = list(bar)
-    returns, lengths = [each.total for each in ended], [each.length for each in ended]
-    rate = success_rate(ended)
+    ended = list(progress.tracked(played, episodes, progress_bar))
+    return result_of(model, ended, seed, deterministic)
+
+
+def result_of(
+    model: Any, played: Sequence[Episode], seed: int, deterministic: bool
+) -> dict[str, Any]:
+    """The contents of evaluation.json."""
+    import numpy as np
+
+    from fasttrpo.training.episodes import success_rate
+
+    returns, lengths = [each.total for each in played], [each.length for each in played]
+    rate = success_rate(played)
     return {
         "mean_return": float(np.mean(returns)),
         "std_return": float(np.std(returns)),
-        "episodes": episodes,
+        "episodes": len(played),
         "deterministic": deterministic,
         "seed": seed,
         "num_timesteps": model.num_timesteps,

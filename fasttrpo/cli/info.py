@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fasttrpo.cli.arguments import add_command
 from fasttrpo.core import backend
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "show version, backend, precision, instruction set, threads and cores"
-    info = commands.add_parser("info", help=what, description=what, allow_abbrev=False)
+    what = "Show version, backend, precision, instruction set, threads and cores."
+    info = add_command(commands, "info", what, "fasttrpo info")
     info.set_defaults(run=run)
     return info
 
