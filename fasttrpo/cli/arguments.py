@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
     def print_all_help(self) -> None:
         """Prints the help with rare options."""
-        self._print_message(super().format_help())
+        print(super().format_help(), end="")
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError with argparse's message."""

@@ -13,9 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.checks.suggest import unknown
+from fasttrpo.checks.suggest import nearest, unknown
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.options import BY_NAME, ENVIRONMENT, OPTIONS, SETTINGS, TABLE, Kind
+from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.files.run_folder import CONFIG, MAX_JSON
 from fasttrpo.settings import Settings
 
@@ -67,8 +68,8 @@ def read(path: Path) -> dict[str, Any]:
             continue
         _check_name(path, name)
         values[name] = _converted(path, name, value)
-    for name in values.get("settings", {}):
-        _check_setting(path, name)
+    for name, value in values.get("settings", {}).items():
+        _check_setting(path, name, value)
     return values
 
 
@@ -78,19 +79,22 @@ def _text(path: Path) -> str:
         found = path / CONFIG
         hint = f"; pass {str(found)!r}" if found.is_file() else ""
         raise UsageError(f"--config: {str(path)!r} is a folder{hint}")
-    if not path.is_file():
-        kind = "not a file" if path.exists() else "missing"
-        raise UsageError(f"--config: {str(path)!r} is {kind}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--config: {str(path)!r} is a device or a pipe; name a file")
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_JSON + 1)
         if len(data) > MAX_JSON:
             raise UsageError(f"--config: {str(path)!r} has more than {MAX_JSON >> 20} MiB")
         return data.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        match = nearest(path.name, [each.name for each in path.parent.glob("*.[tj]*")])
+        hint = f"; did you mean {str(path.with_name(match))!r}?" if match else ""
+        raise UsageError(f"--config: there is no file {str(path)!r}{hint}") from error
     except OSError as error:
         raise UsageError(f"--config: {str(path)!r} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"--config: {str(path)!r} is neither TOML nor JSON: no UTF-8") from error
+        raise UsageError(f"{path} is neither TOML nor JSON: it is not UTF-8") from error
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
@@ -110,21 +114,21 @@ def _check_name(path: Path, name: str) -> None:
         return
     if name in BY_NAME:
         raise UsageError(f"{path}: {name} is for the command line: {BY_NAME[name].flag}")
-    if name in _setting_names():
+    if name in {each.name for each in fields(Settings)}:
         raise UsageError(f"{path}: {name} is a setting: write it in the table settings")
     raise UsageError(f"{path}: {unknown('option', name, _KINDS)}")
 
 
-def _check_setting(path: Path, name: str) -> None:
-    if name in _setting_names():
-        return
-    if name in _KINDS:
+def _check_setting(path: Path, name: str, value: Any) -> None:
+    checks = {each.name: each.metadata["check"] for each in fields(Settings)}
+    if name not in checks and name in _KINDS:
         raise UsageError(f"{path}: {name} is an option: write it outside of the table settings")
-    raise UsageError(f"{path}: {unknown('setting', name, _setting_names())}")
-
-
-def _setting_names() -> list[str]:
-    return [each.name for each in fields(Settings)]
+    if name not in checks:
+        raise UsageError(f"{path}: {unknown('setting', name, checks)}")
+    try:
+        checks[name](name, value)
+    except UserError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _converted(path: Path, name: str, value: Any) -> Any:
@@ -132,7 +136,7 @@ def _converted(path: Path, name: str, value: Any) -> Any:
     kind = _KINDS[name]
     try:
         converted = kind.convert(value)
-    except (TypeError, ValueError):
+    except UserTypeError:
         raise UsageError(f"{path}: {name} must be {kind.words}, got {_short(value)}") from None
     if name in BY_NAME:
         BY_NAME[name].check(converted, f"{path}: {name}")

@@ -17,6 +17,7 @@ from fasttrpo.cli.arguments import Parser, add_progress, literal
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.logs import FORMATS
 from fasttrpo.cli.runs import as_typed
+from fasttrpo.errors import UserTypeError
 from fasttrpo.settings import PEERS, POLICIES
 from fasttrpo.settings.critics import CRITICS
 
@@ -33,7 +34,7 @@ class Kind(NamedTuple):
 
     parse    the value of a text on the command line; raises ValueError
     words    what a value in a file must be
-    convert  the value of one in a file; raises TypeError or ValueError for any other
+    convert  the value of one in a file; raises UserTypeError for any other
     """
 
     parse: Callable[[str], Any]
@@ -63,7 +64,7 @@ def _of_type(*types: type) -> Callable[[Any], Any]:
 
     def convert(value: Any) -> Any:
         if type(value) not in types:
-            raise TypeError
+            raise UserTypeError(f"got {value!r}")
         return value
 
     return convert

@@ -16,6 +16,7 @@ from fasttrpo.cli.notices import Sources
 from fasttrpo.cli.runs import as_name, full, new_folder, write_json
 from fasttrpo.cli.signals import as_keyboard_interrupt
 from fasttrpo.cli.training import Plan
+from fasttrpo.errors import UserError
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
 from fasttrpo.settings import POLICIES
@@ -94,8 +95,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.resume is not None and args.config is not None:
         raise UsageError("--resume continues with the run's own settings; omit --config")
     if args.env_id is None and args.resume is None:
-        where = f"{args.config} has no env_id; name " if args.config else ""
-        raise UsageError(where + "the following arguments are required: ENV_ID, or --resume RUN")
+        if args.config is not None:
+            raise UsageError(f"{args.config} has no env_id: add it, or name ENV_ID")
+        raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
     if args.trust and args.resume is None and args.config is None:
         raise UsageError("--trust is for --resume and --config; the code of ENV_ID is always run")
     if args.resume is not None and args.out is not None:
@@ -188,12 +190,17 @@ def _create_folder(wanted: Path) -> Path:
 def _construct(env_id: str, settings: dict[str, Any]) -> Any:
     import gymnasium
 
+    from fasttrpo.stream.makers import REFUSED
     from fasttrpo.trpo import TRPO
 
     try:
         return TRPO(env=env_id, **{"policy": POLICIES[0]} | settings)
     except gymnasium.error.Error as error:  # an unknown version, a missing package
         raise UsageError(line(error)) from error
+    except UserError as error:
+        if REFUSED not in str(error):
+            raise
+        raise UsageError(line(error).replace(REFUSED, "refuses --env-kwargs ")) from error
 
 
 def _print_notices(args: argparse.Namespace, model: Any, sources: Sources) -> None:
