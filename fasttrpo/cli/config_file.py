@@ -38,7 +38,7 @@ def merge(args: argparse.Namespace) -> dict[str, Any]:
         values = {name: value for name, value in values.items() if name not in _ALTERNATIVES}
     if args.seed is None and "seeds" not in values and args.seeds is None:
         values.setdefault("seed", settings.get("seed"))
-    settings |= {name: values.pop(name) for name in (*SETTINGS, "policy") if name in values}
+    settings |= {name: values.pop(name) for name in SETTINGS if name in values}
     for name, value in values.items():
         if getattr(args, name) is None:
             setattr(args, name, value)

@@ -37,11 +37,11 @@ def add(commands: Any) -> argparse.ArgumentParser:
     what = "the run's environment; naming it trusts its code, like --trust"
     evaluate.add("Run", "env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
     consent.add(evaluate, "Run")
-    episodes = f"number of episodes (default: {EVAL_EPISODES})"
-    seed = f"seed of the environments (default: {EVAL_SEED})"
-    for name, value, what in (("episodes", EVAL_EPISODES, episodes), ("seed", EVAL_SEED, seed)):
-        count = {"type": int, "default": value, "metavar": "N"}
-        evaluate.add("Episodes", f"--{name}", help=what, **count)
+    for name, default, what in (
+        ("--episodes", EVAL_EPISODES, f"number of episodes (default: {EVAL_EPISODES})"),
+        ("--seed", EVAL_SEED, f"seed of the environments (default: {EVAL_SEED})"),
+    ):
+        evaluate.add("Episodes", name, type=int, default=default, metavar="N", help=what)
     what = "sample actions (default: take the most likely ones)"
     evaluate.add("Episodes", "--stochastic", action="store_true", help=what)
     add_progress(evaluate)

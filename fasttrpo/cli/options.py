@@ -130,7 +130,7 @@ class Option(NamedTuple):
     """An option, named as its key in a file.
 
     rare        only --help-all shows it
-    is_setting  whether it is a setting of the same name: None leaves it to the preset, or to the
+    is_setting  whether it is a setting of the same name, which None leaves to the preset, or to the
                 settings tuned for the environment
     in_file     whether a `--config` file can have it
     low         its smallest value
@@ -157,26 +157,26 @@ class Option(NamedTuple):
             raise UsageError(f"{label} must be {self.kind.words} >= {self.low}, got {value}")
 
 
-def _option(*given: Any, **more: Any) -> Option:
-    return Option(*given, **more)
+def _rare(
+    name: str, group: str, kind: Kind, metavar: str, text: str, low: int | None = None
+) -> Option:
+    return Option(name, group, kind, metavar, text, rare=True, low=low)
 
 
-def _rare(*given: Any, **more: Any) -> Option:
-    return Option(*given, rare=True, **more)
-
-
-def _setting(*given: Any, rare: bool = True) -> Option:
-    return Option(*given, rare=rare, is_setting=True)
+def _setting(
+    name: str, group: str, kind: Kind, metavar: str, text: str, rare: bool = True
+) -> Option:
+    return Option(name, group, kind, metavar, text, rare=rare, is_setting=True)
 
 
 OPTIONS: tuple[Option, ...] = (
-    _option("total_timesteps", RUN, COUNT, "N", "environment steps in total", low=1),
-    _option("seed", RUN, INTEGER, "N", f"random seed (default: {SEED})"),
-    _option("seeds", RUN, SEEDS, "LIST", "train several seeds in parallel: 0-9 or 0,3,5"),
+    Option("total_timesteps", RUN, COUNT, "N", "environment steps (default: by ENV_ID)", low=1),
+    Option("seed", RUN, INTEGER, "N", f"random seed (default: {SEED})"),
+    Option("seeds", RUN, SEEDS, "LIST", "train several seeds in parallel: 0-9 or 0,3,5"),
     _rare("jobs", RUN, INTEGER, "N", "seeds trained at once (default: as cores allow)", low=1),
-    _option("out", RUN, PATH, "FOLDER", "new folder (default: runs/ENV_ID-seedN)", in_file=False),
-    _option("resume", RUN, PATH, "RUN", "continue a stopped run, or extend it", in_file=False),
-    _option("config", RUN, PATH, "FILE", "options from TOML or a run's config.json", in_file=False),
+    Option("out", RUN, PATH, "FOLDER", "new folder (default: runs/ENV_ID-seedN)", in_file=False),
+    Option("resume", RUN, PATH, "RUN", "continue a stopped run, or extend it", in_file=False),
+    Option("config", RUN, PATH, "FILE", "options from TOML or a run's config.json", in_file=False),
     _rare(
         "checkpoint_every",
         RUN,
@@ -186,8 +186,10 @@ OPTIONS: tuple[Option, ...] = (
         "Ctrl-C always saves",
         low=0,
     ),
-    _option("eval_freq", RUN, COUNT, "N", "evaluate every N steps; keeps best_model.npz", low=1),
-    _option("eval_episodes", RUN, COUNT, "N", "episodes of an evaluation (default: {})", low=0),
+    Option("eval_freq", RUN, COUNT, "N", "evaluate every N steps; keeps best_model.npz", low=1),
+    Option(
+        "eval_episodes", RUN, COUNT, "N", "episodes of an evaluation (default: {}); 0: none", low=0
+    ),
     _setting("n_envs", LEARN, INTEGER, "N", "number of parallel environments", rare=False),
     _setting("n_steps", LEARN, INTEGER, "N", "steps per environment and iteration"),
     _setting(
@@ -205,7 +207,7 @@ OPTIONS: tuple[Option, ...] = (
         "KL",
         "size of the trust region: a number, or linear or linear_START, schedules that decay to 0",
     ),
-    _rare("policy", LEARN, WORD, "POLICY", f"{' or '.join(POLICIES)} (default: {POLICIES[0]})"),
+    _setting("policy", LEARN, WORD, "POLICY", f"{' or '.join(POLICIES)} (default: {POLICIES[0]})"),
     _setting(
         "critic", LEARN, WORD, "CRITIC", f"how to fit the value function: {', '.join(CRITICS)}"
     ),
@@ -249,8 +251,6 @@ OPTIONS: tuple[Option, ...] = (
 )
 BY_NAME = {option.name: option for option in OPTIONS}
 SETTINGS = tuple(option.name for option in OPTIONS if option.is_setting)
-# Names that --set rejects, because they have options.
-RESERVED = (*SETTINGS, "policy", "seed", "seeds", "jobs", "total_timesteps", "verbose")
 
 
 def declare(train: Parser) -> None:

@@ -45,7 +45,7 @@ def add(commands: Any) -> Parser:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The settings given by options."""
-    values = {name: getattr(args, name) for name in (*options.SETTINGS, "policy", "seed")}
+    values = {name: getattr(args, name) for name in (*options.SETTINGS, "seed")}
     given = {name: value for name, value in values.items() if value is not None}
     if args.verbose is not None:
         given["verbose"] = int(args.verbose)
@@ -61,8 +61,8 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
         if name == "env":
             raise UsageError("--set env: the environment is the argument ENV_ID")
-        if name in options.RESERVED:
-            raise UsageError(f"--set {name}: use the option --{name.replace('_', '-')}")
+        if name in options.BY_NAME:
+            raise UsageError(f"--set {name}: use the option {options.BY_NAME[name].flag}")
         settings[name] = literal(text)
     return settings
 
