@@ -137,6 +137,10 @@ def test_lines_show_progress_where_there_is_no_terminal(capsys, monkeypatch):
     assert steps_in(capsys.readouterr().err.splitlines()) == [(96, 128, 75), (128, 128, 100)]
     cli.main(["train", "--resume", "run", "--total-timesteps", "160", "--no-progress"])
     assert capsys.readouterr().err == ""
+    cli.main(["train", "CartPole-v1", *SHORT[:-1], "--seeds", "0,1", "--out", "group"])
+    lines = capsys.readouterr().err.splitlines()
+    assert steps_in(lines)[-1] == (128, 128, 100)
+    assert "2 seeds" in lines[-1]
 
 
 def test_the_rate_and_the_time_left_count_this_process_only(capsys, monkeypatch):

@@ -73,7 +73,8 @@ def is_batch(env: Any, env_backend: str | None, env_kwargs: Mapping[str, Any] | 
 
     if envs.is_library(env) or envs.is_definition(env):
         return True
-    if env_backend == "gymnasium" or not isinstance(env, str) or envs.native(env) is None:
+    is_own = env_backend in (None, "native") and isinstance(env, str)
+    if not is_own or envs.native(env) is None:
         return False
     return not envs.unknown_keywords(env, env_kwargs or {})
 
