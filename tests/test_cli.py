@@ -120,7 +120,7 @@ def test_progress_bars_show_training_and_evaluation(capsys):
 
 
 def steps_in(lines):
-    """The steps in lines like "step 32 of 64 (50%), return nan, KL 0.01, 9 steps/s, 1 s left"."""
+    """The numbers in lines like "step 32 of 64 (50%), return nan, KL 0.01, 9 steps/s, 1 s left"."""
     form = r"step (\d+) of (\d+) \((\d+)%\), return \S+, KL \d\.\d+.*, \S+ steps/s, \d+ s left"
     found = [re.fullmatch(form, line) for line in lines if line.startswith("step")]
     assert all(found), lines
@@ -132,7 +132,7 @@ def test_lines_show_progress_where_there_is_no_terminal(capsys, monkeypatch):
     cli.main(["train", "CartPole-v1", *SHORT[:-1], "--out", "run"])
     lines = capsys.readouterr().err.splitlines()
     assert steps_in(lines) == [(32, 64, 50), (64, 64, 100)]
-    assert lines[-1].startswith("episode 3 of 3 (100%), evaluation, ")
+    assert re.fullmatch(r"evaluation: \d of 3 episodes ended, \d+ steps, \d+ steps/s", lines[-1])
     cli.main(["train", "--resume", "run", "--total-timesteps", "128"])
     assert steps_in(capsys.readouterr().err.splitlines()) == [(96, 128, 75), (128, 128, 100)]
     cli.main(["train", "--resume", "run", "--total-timesteps", "160", "--no-progress"])

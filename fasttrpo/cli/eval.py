@@ -77,9 +77,9 @@ def evaluate(
     """Runs the episodes; returns the contents of evaluation.json."""
     from fasttrpo.evaluate import play
 
-    played = play(model, env_id, episodes, deterministic, seed)
-    ended = list(progress.tracked(played, episodes, progress_bar))
-    return result_of(model, ended, seed, deterministic)
+    shown = progress.Episodes(episodes, progress_bar)
+    played = play(model, env_id, episodes, deterministic, seed, shown.watch)
+    return result_of(model, list(shown.counted(played)), seed, deterministic)
 
 
 def result_of(
