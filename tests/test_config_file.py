@@ -167,3 +167,16 @@ def test_a_file_writes_no_log_outside_the_working_folder(tmp_path, capsys):
         assert train("--config", "../theirs.toml", "--out", "run") == 0
     assert "not writing TensorBoard logs" in capsys.readouterr().out
     assert not elsewhere.exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_places_that_the_env_kwargs_of_a_file_name_need_consent(capsys):
+    """Naming the environment does not consent to these, replacing them does."""
+    Path("theirs.toml").write_text('env_id = "CartPole-v1"\nenv_kwargs = { a = "/x.xml" }\n')
+    for named in ([], ["CartPole-v1"]):
+        assert train("--config", "theirs.toml", *named) == 2
+        assert "would use '/x.xml', which its env_kwargs name" in capsys.readouterr().err
+    assert train("--config", "theirs.toml", "--trust") == 2
+    assert "CartPole-v1 refuses --env-kwargs {'a': '/x.xml'}" in capsys.readouterr().err
+    assert train("--config", "theirs.toml", "--env-kwargs", "b=1") == 2
+    assert "refuses --env-kwargs {'b': 1}" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    model = TRPO.load(args.folder / MODEL)
+    model = TRPO.load(args.folder / MODEL, env_kwargs=consent.env_kwargs_of(args.folder))
     mode = not args.stochastic
     print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
     return 0

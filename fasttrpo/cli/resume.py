@@ -97,6 +97,7 @@ def load(
     check_same(folder, config, env_id, given)
     total = changes.get("total_timesteps")
     free = {name: given[name] for name in FREE if name in given}
+    free["env_kwargs"] = consent.env_kwargs_of(folder)
     free.setdefault("tensorboard_log", _own_log(folder, config["settings"].get("tensorboard_log")))
     try:
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)

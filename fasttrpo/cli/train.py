@@ -72,14 +72,14 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Trains in a new folder, or resumes a run, then evaluates."""
-    is_named = args.env_id is not None
+    if args.env_id is not None:
+        consent.admit(args.env_id)
     in_file = config_file.merge(args)
     _check(args)
     given = _given(args)
-    if is_named:
-        consent.admit(args.env_id)
-    elif args.config is not None:
-        consent.require(args.config, args.env_id, args.trust)
+    if args.config is not None:
+        env_kwargs = in_file.get("env_kwargs") if args.env_kwargs is None else None
+        consent.require_for(args.config, args.env_id, env_kwargs, args.trust)
     with as_keyboard_interrupt():
         if args.resume is not None:
             resume_runs = seeds.resume_all if seeds.is_group(args.resume) else resume.run
