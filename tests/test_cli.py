@@ -403,7 +403,7 @@ def test_without_a_command_the_help_lists_all_with_an_example_each(capsys):
     out = printed_help(capsys)
     assert out == printed_help(capsys, "--help")
     for command in cli.COMMANDS:
-        assert re.search(rf"^  {command}\s.*\n\s+fasttrpo {command}", out, re.MULTILINE)
+        assert re.search(rf"^  {command}\s(.*\n)+?\s+fasttrpo {command}", out, re.MULTILINE)
 
 
 def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, monkeypatch):

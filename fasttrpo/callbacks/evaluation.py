@@ -13,7 +13,7 @@ from fasttrpo.checks.values import count, integer, optional, real
 from fasttrpo.errors import UserError
 from fasttrpo.evaluate import check_spaces, n_envs_for, play, render_step
 from fasttrpo.files.atomic import replacing
-from fasttrpo.files.run_folder import BEST_MODEL
+from fasttrpo.files.run_folder import BEST
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.sb3.convert import vector_env
@@ -212,7 +212,7 @@ class EvalCallback(EventCallback):
         if self.verbose >= 1:
             self.logger.say("New best mean reward!")
         if self.best_model_save_path is not None:
-            self._save_best(Path(self.best_model_save_path) / BEST_MODEL)
+            self._save_best(Path(self.best_model_save_path) / BEST)
         callback = self.callback_on_new_best
         return callback is None or continues(callback.on_step())
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from textwrap import fill, indent
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -44,23 +45,40 @@ COMMANDS = {
 }
 
 
-# The groups of `fasttrpo --help`.
-_EXAMPLES = {
+# The groups of `fasttrpo --help`, which shows the first example of each command.
+_EXAMPLES: dict[str, dict[str, tuple[str, ...]]] = {
     "Train": {
-        "train": "fasttrpo train CartPole-v1",
-        "tune": "fasttrpo tune Pendulum-v1 --trials 30",
+        "train": (
+            "fasttrpo train CartPole-v1",
+            "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
+            "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
+        ),
+        "tune": ("fasttrpo tune Pendulum-v1 --trials 30",),
     },
     "Look at runs": {
-        "eval": "fasttrpo eval runs/CartPole-v1-seed0",
-        "enjoy": "fasttrpo enjoy runs/CartPole-v1-seed0",
-        "plot": "fasttrpo plot runs/CartPole-v1",
-        "report": "fasttrpo report runs/CartPole-v1",
+        "eval": (
+            "fasttrpo eval runs/CartPole-v1-seed0",
+            "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
+        ),
+        "enjoy": (
+            "fasttrpo enjoy runs/CartPole-v1-seed0",
+            "fasttrpo enjoy runs/CartPole-v1-seed0 --video cartpole.mp4",
+        ),
+        "plot": (
+            "fasttrpo plot runs/CartPole-v1",
+            "fasttrpo plot runs/first runs/second --y kl --out kl.png",
+        ),
+        "report": (
+            "fasttrpo report runs/CartPole-v1",
+            "fasttrpo report runs/first runs/second --out comparison.html",
+        ),
     },
     "Check the installation": {
-        "selftest": "fasttrpo selftest",
-        "info": "fasttrpo info",
+        "selftest": ("fasttrpo selftest",),
+        "info": ("fasttrpo info",),
     },
 }
+_WIDTH = 78
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,10 +137,14 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+        prog="fasttrpo", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
     parsers: dict[str, Parser] = {name: module.add(commands) for name, module in COMMANDS.items()}
-    for each in parsers.values():
+    examples = {name: each for group in _EXAMPLES.values() for name, each in group.items()}
+    for name, each in parsers.items():
+        what = each.description or ""
+        each.description = fill(f"{what[:1].upper()}{what[1:]}.", _WIDTH)
+        each.epilog = "\n  ".join(["Examples:", *examples[name]])
         each.declare_help(debug=True)
     parser.add("Help", "--version", action="version", version=f"fasttrpo {__version__}")
     parser.declare_help()
@@ -133,8 +155,10 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
 def _overview(parsers: dict[str, Parser]) -> str:
     """The commands in groups, with what they do and an example each."""
     lines = ["Train and evaluate policies with Trust Region Policy Optimization."]
+    margin = " " * 12
     for heading, examples in _EXAMPLES.items():
         lines += ["", f"{heading}:"]
         for name in filter(parsers.__contains__, examples):
-            lines += [f"  {name:<9} {parsers[name].description}", f"            {examples[name]}"]
+            what = indent(fill(parsers[name].description or "", _WIDTH - len(margin)), margin)
+            lines += [f"  {name:<9} {what.lstrip()}", margin + examples[name][0]]
     return "\n".join(lines)

@@ -87,21 +87,6 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
-def add_command(
-    commands: Any, name: str, description: str, usage: str, examples: Sequence[str] = ()
-) -> Parser:
-    """Adds a command, whose help shows a sentence of description, its usage and examples."""
-    lines = "\n".join(f"  {example}" for example in examples)
-    parser: Parser = commands.add_parser(
-        name,
-        description=description,
-        usage=usage,
-        epilog=f"Examples:\n{lines}" if examples else None,
-        allow_abbrev=False,
-    )
-    return parser
-
-
 def add_progress(parser: Parser, *, rare: bool = False) -> None:
     """Declares --progress and --no-progress. The default, None, shows bars on a terminal."""
     what = "show progress bars (default: on a terminal; elsewhere a line every 10 s)"

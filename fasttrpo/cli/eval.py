@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasttrpo.cli import consent, progress
-from fasttrpo.cli.arguments import add_command, add_progress, check_count
+from fasttrpo.cli.arguments import Parser, add_progress, check_count
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import as_typed, environment_of, full
 from fasttrpo.files.run_folder import MODEL
@@ -20,50 +20,54 @@ EVAL_EPISODES = 100
 EVAL_SEED = 0
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
-    evaluate = add_command(
-        commands,
-        "eval",
-        "Evaluate a trained model over complete episodes, as `train` does at its end.",
-        "fasttrpo eval RUN [ENV_ID] [OPTIONS]",
-        (
-            "fasttrpo eval runs/CartPole-v1-seed0",
-            "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
-        ),
-    )
+    what = "evaluate a trained model over complete episodes, as train does at its end"
+    evaluate: Parser = commands.add_parser("eval", description=what, allow_abbrev=False)
     evaluate.set_defaults(run=run)
-    evaluate.add("Run", "folder", metavar="RUN", type=Path, help="folder written by train")
-    what = "the run's environment; naming it trusts its code, like --trust"
-    evaluate.add("Run", "env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
-    consent.add(evaluate, "Run")
-    for name, default, what in (
-        ("--episodes", EVAL_EPISODES, f"number of episodes (default: {EVAL_EPISODES})"),
-        ("--seed", EVAL_SEED, f"seed of the environments (default: {EVAL_SEED})"),
-    ):
-        evaluate.add("Episodes", name, type=int, default=default, metavar="N", help=what)
-    what = "sample actions (default: take the most likely ones)"
-    evaluate.add("Episodes", "--stochastic", action="store_true", help=what)
+    add_played(evaluate, EVAL_EPISODES)
     add_progress(evaluate)
     return evaluate
 
 
+def add_played(parser: Parser, n_episodes: int) -> None:
+    """Declares the run, and what is played of it."""
+    parser.add("Run", "folder", metavar="RUN", type=Path, help="folder written by train")
+    what = "the run's environment; naming it trusts its code, like --trust"
+    parser.add("Run", "env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
+    consent.add(parser)
+    for name, default, what in (
+        ("--episodes", n_episodes, f"number of episodes (default: {n_episodes})"),
+        ("--seed", EVAL_SEED, f"seed of the environments (default: {EVAL_SEED})"),
+    ):
+        parser.add("Episodes", name, type=int, default=default, metavar="N", help=what)
+    what = "sample actions (default: take the most likely ones)"
+    parser.add("Episodes", "--stochastic", action="store_true", help=what)
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluates the run's model and prints its return."""
-    from fasttrpo.trpo import TRPO
-
     check_count("--episodes", args.episodes)
     check_count("--seed", args.seed, low=0)
+    env_id, model = load(args)
+    mode = not args.stochastic
+    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
+    return 0
+
+
+def load(args: argparse.Namespace, file: str = MODEL) -> tuple[str, Any]:
+    """The run's environment, and its model. Raises UsageError unless the user agrees to run the
+    environment's code.
+    """
+    from fasttrpo.trpo import TRPO
+
     env_id = environment_of(args.folder)
     if args.env_id is not None:
         if full(args.env_id) != full(env_id):
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    model = TRPO.load(args.folder / MODEL, env_kwargs=consent.env_kwargs_of(args.folder))
-    mode = not args.stochastic
-    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
-    return 0
+    return env_id, TRPO.load(args.folder / file, env_kwargs=consent.env_kwargs_of(args.folder))
 
 
 def evaluate(
@@ -79,10 +83,10 @@ def evaluate(
 
     shown = progress.Episodes(episodes, progress_bar)
     played = play(model, env_id, episodes, deterministic, seed, shown.watch)
-    return result_of(model, list(shown.counted(played)), seed, deterministic)
+    return summary(model, list(shown.counted(played)), seed, deterministic)
 
 
-def result_of(
+def summary(
     model: Any, played: Sequence[Episode], seed: int, deterministic: bool
 ) -> dict[str, Any]:
     """The contents of evaluation.json."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fasttrpo.cli.arguments import add_command
 from fasttrpo.core import backend
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "Show version, backend, precision, instruction set, threads and cores."
-    info = add_command(commands, "info", what, "fasttrpo info")
+    what = "show version, backend, precision, instruction set, threads and cores"
+    info = commands.add_parser("info", help=what, description=what, allow_abbrev=False)
     info.set_defaults(run=run)
     return info
 

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.checks.printable import readable
-from fasttrpo.cli.arguments import add_command
 from fasttrpo.cli.errors import UsageError
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    plot = add_command(
-        commands,
-        "plot",
-        "Draw learning curves: averages over seeds with a confidence band.",
-        "fasttrpo plot RUN... [OPTIONS]",
-        ("fasttrpo plot runs/CartPole-v1", "fasttrpo plot runs/a runs/b --y kl --out kl.png"),
+    what = (
+        "draw learning curves to a PNG: mean, interquartile mean and confidence band over seeds "
+        "(the range of fewer than five)"
     )
+    plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
     what = "column of progress.csv (default: return_mean)"

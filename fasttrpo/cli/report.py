@@ -6,19 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli.arguments import add_command
 from fasttrpo.cli.plot import add_runs, output, print_left_out
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    report = add_command(
-        commands,
-        "report",
-        "Write an HTML page about runs: curves, diagnostics, remarks, settings.",
-        "fasttrpo report RUN... [OPTIONS]",
-        ("fasttrpo report runs/CartPole-v1", "fasttrpo report runs --out all.html"),
-    )
+    what = "write an HTML page about runs: curves, trust-region diagnostics, remarks, settings"
+    report = commands.add_parser("report", help=what, description=what, allow_abbrev=False)
     report.set_defaults(run=run)
     add_runs(report)
     help_out = "file to write (default: report.html in RUN, or in the working folder if several)"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fasttrpo.cli.arguments import add_command
 from fasttrpo.cli.errors import FAILED
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declares the command."""
-    what = "Check that this installation computes correct results."
-    selftest = add_command(commands, "selftest", what, "fasttrpo selftest")
+    what = "check gradients, Fisher products, updates, threads and kernels on this machine"
+    selftest = commands.add_parser("selftest", help=what, description=what, allow_abbrev=False)
     selftest.set_defaults(run=run)
     return selftest
 

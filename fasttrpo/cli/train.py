@@ -10,7 +10,7 @@ from typing import Any
 
 from fasttrpo.cli import config_file, consent, logs, notices, options, resume, seeds, training
 from fasttrpo.cli import eval as evaluation
-from fasttrpo.cli.arguments import Parser, add_command, literal
+from fasttrpo.cli.arguments import Parser, literal
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.notices import Sources
 from fasttrpo.cli.runs import as_name, full, new_folder, write_json
@@ -27,17 +27,9 @@ from fasttrpo.settings.tuned import is_tuned, settings_for
 
 def add(commands: Any) -> Parser:
     """Declares the command."""
-    train = add_command(
-        commands,
-        "train",
-        "Train a policy in a new folder and evaluate it, or resume a run.",
-        "fasttrpo train ENV_ID [OPTIONS]\n       fasttrpo train --resume RUN [OPTIONS]",
-        (
-            "fasttrpo train CartPole-v1",
-            "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
-            "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
-        ),
-    )
+    what = "train a policy in a new folder and evaluate it, or resume a run"
+    usage = "fasttrpo train ENV_ID [OPTIONS]\n       fasttrpo train --resume RUN [OPTIONS]"
+    train: Parser = commands.add_parser("train", description=what, usage=usage, allow_abbrev=False)
     train.set_defaults(run=run)
     options.declare(train)
     return train

@@ -140,7 +140,7 @@ def evaluate(
         return None
     seed = evaluation.EVAL_SEED
     if played:
-        result = evaluation.result_of(model, played, seed, True)
+        result = evaluation.summary(model, played, seed, True)
     else:
         result = evaluation.evaluate(model, plan.env_id, plan.eval_episodes, seed, True, show)
     write_json(plan.folder / EVALUATION, result)
