@@ -51,7 +51,8 @@ def _without_foreign_log(args: argparse.Namespace, settings: dict[str, Any]) -> 
     """
     log = settings.get("tensorboard_log")
     is_inside = log is None or Path.cwd().resolve() in Path(str(log)).resolve().parents
-    if is_inside or args.trust:
+    is_replaced = any(pair.startswith("tensorboard_log=") for pair in args.set)
+    if is_inside or is_replaced or args.trust:
         return settings
     print(
         f"{args.config}: not writing TensorBoard logs to {log!r}, which is outside the working "
