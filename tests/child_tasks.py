@@ -26,7 +26,7 @@ def work(task, report):
     if kind == "other":
         importlib.import_module(argument)
     report({"modules": module_files(), "system": backend.describe()})
-    report({"steps": os.getpid(), "mean": 0.0})
+    report({"steps": os.getpid(), "mean": 0.0, "kl": 0.0})
     if kind == "fail":
         return {"error": "no luck", "traceback": "in work"}
     if kind == "exit":
@@ -42,7 +42,7 @@ def work(task, report):
         try:
             time.sleep(60)
         except KeyboardInterrupt:
-            report({"steps": 0, "mean": 1.0})
+            report({"steps": 0, "mean": 1.0, "kl": 0.0})
             sys.exit(130)
     return {"result": f"{task} done"}
 

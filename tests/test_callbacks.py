@@ -315,6 +315,14 @@ def test_progress_bar_callback_shows_a_bar(model, capsys):
     assert model.logger.print is print
 
 
+def test_the_bar_of_a_continued_run_counts_all_of_it(model, capsys):
+    model.learn(128)
+    model.learn(128, reset_num_timesteps=False, progress_bar=True)
+    err = capsys.readouterr().err
+    assert "128/256" in err
+    assert "256/256" in err
+
+
 @table(
     ("make", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tables import table
 import fasttrpo
 from fasttrpo import TRPO, cli
 from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli import options, progress
 from fasttrpo.envs.classic import has_extension
 from fasttrpo.errors import (
     UserError,
@@ -93,7 +95,7 @@ def test_eval_repeats_the_evaluation(in_a_new_folder, capsys):
 def test_verbose_prints_a_table(capsys):
     train("--verbose", "--env-backend", "gymnasium")
     lines = capsys.readouterr().out.splitlines()
-    assert "| rollout/                  |" in lines[1]
+    assert "| rollout/                  |" in lines[2]
     assert sum("total_timesteps" in line for line in lines) == 2
 
 
@@ -115,6 +117,75 @@ def test_progress_bars_show_training_and_evaluation(capsys):
     err = capsys.readouterr().err
     assert "steps/s" in err
     assert "evaluation" in err
+
+
+def steps_in(lines):
+    """The numbers in lines like "step 32 of 64 (50%), return nan, KL 0.01, 9 steps/s, 1 s left"."""
+    form = r"step (\d+) of (\d+) \((\d+)%\), return \S+, KL \d\.\d+.*, \S+ steps/s, \d+ s left"
+    found = [re.fullmatch(form, line) for line in lines if line.startswith("step")]
+    assert all(found), lines
+    return [tuple(map(int, each.groups())) for each in found if each]
+
+
+def test_lines_show_progress_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0)
+    cli.main(["train", "CartPole-v1", *SHORT[:-1], "--out", "run"])
+    lines = capsys.readouterr().err.splitlines()
+    assert steps_in(lines) == [(32, 64, 50), (64, 64, 100)]
+    assert re.fullmatch(r"evaluation: \d of 3 episodes ended, \d+ steps, \d+ steps/s", lines[-1])
+    cli.main(["train", "--resume", "run", "--total-timesteps", "128"])
+    assert steps_in(capsys.readouterr().err.splitlines()) == [(96, 128, 75), (128, 128, 100)]
+    cli.main(["train", "--resume", "run", "--total-timesteps", "160", "--no-progress"])
+    assert capsys.readouterr().err == ""
+    cli.main(["train", "CartPole-v1", *SHORT[:-1], "--seeds", "0,1", "--out", "group"])
+    lines = capsys.readouterr().err.splitlines()
+    assert steps_in(lines)[-1] == (128, 128, 100)
+    assert "2 seeds" in lines[-1]
+
+
+def test_the_rate_and_the_time_left_count_this_process_only(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 10)
+    now = iter([100.0, 104.0, 110.0, 112.0, 250.0])
+    lines = progress.Lines(100_000, 40_000, clock=lambda: next(now))
+    for _ in range(4):
+        lines.add(5000, "words")
+    assert capsys.readouterr().err.splitlines() == [
+        "step 50000 of 100000 (50%), words, 1000 steps/s, 50 s left",
+        "step 60000 of 100000 (60%), words, 133 steps/s, 5 min 0 s left",
+    ]
+
+
+def test_bars_count_the_steps_of_earlier_processes(capsys):
+    cli.main(["train", "CartPole-v1", *SHORT, "--out", "run"])
+    seeds = ["--seeds", "0", "--out", "group"]
+    cli.main(["train", "CartPole-v1", *SHORT, *seeds])
+    capsys.readouterr()
+    for folder in ("run", "group"):
+        more = ["--resume", folder, "--total-timesteps", "128", "--progress"]
+        assert cli.main(["train", *more]) == 0
+        assert re.search(r"50%\|.*64\.0/128", capsys.readouterr().err)
+
+
+def test_train_says_where_its_settings_come_from(capsys):
+    def notice(*options):
+        assert cli.main(["train", *options, *SHORT]) == 0
+        return next(line for line in capsys.readouterr().out.splitlines() if "n_steps=" in line)
+
+    sizes = "options n_envs=2, n_steps=16"
+    tuned = "CartPole-v1: tuned settings gamma=0.98, normalize_observations=True; "
+    assert notice("CartPole-v1") == tuned + sizes
+    assert notice("FrozenLake-v1") == (
+        "FrozenLake-v1: no tuned settings, so defaults "
+        f"(`fasttrpo tune FrozenLake-v1` searches for better ones); {sizes}"
+    )
+    preset = "CartPole-v1: settings of spinningup; options n_envs=2, n_steps=16"
+    assert notice("CartPole-v1", "--preset", "spinningup", "--set", "batch_size=8") == (
+        f"{preset}, batch_size=8"
+    )
+    Path("run.toml").write_text("[settings]\ngamma = 0.5\n")
+    assert notice("CartPole-v1", "--config", "run.toml") == (
+        f"CartPole-v1: tuned settings normalize_observations=True; run.toml: gamma=0.5; {sizes}"
+    )
 
 
 def test_info_lists_version_and_machine(capsys):
@@ -147,7 +218,6 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
         (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),
         (["train"], "ENV_ID"),
-        ([], "COMMAND"),
         (["train", "CartPole-v1", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["train", "CartPole-v1", "--set", "gama=1"], "unknown setting 'gama'; did you mean 'gamm"),
         (["train", "CartPole-v1", "--set", "gamma"], "NAME=VALUE, got 'gamma'"),
@@ -157,6 +227,17 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         (["train", "CartPole-v1", "--policy", "LstmPolicy"], "policy must be 'MlpPolicy' or"),
         (["train", "CartPole-v1", "--preset", "sb2"], "unknown preset 'sb2'; did you mean 'sb3'"),
         (["train", "CartPole-v1", "--total-timesteps", "0"], "--total-timesteps must be an integ"),
+        (
+            ["train", "CartPole-v1", "--eval-episodes", "-1"],
+            "--eval-episodes must be an integer >=",
+        ),
+        (["train", "CartPole-v1", "--eval-freq", "9", "--eval-episodes", "0"], "omit one of them"),
+        (["train", "CartPole-v1", "--env-kwargs", "{x"], "argument --env-kwargs: '{x' is not JSON"),
+        (["train", "CartPole-v1", "--env-kwargs", "x"], "must be JSON or NAME=VALUE, got 'x'"),
+        (
+            ["train", "CartPole-v1", "--env-kwargs", "slow=1"],
+            "CartPole-v1 refuses --env-kwargs {'slow': 1}: CartPoleEnv.__init__() got an unexp",
+        ),
         (["train", "CartPole-v1", "--total-timesteps", "1.5"], "must be an integer, got '1.5'"),
         (["train", "CartPole-v1", "--out", "."], "--out must be the name of a new folder, got '.'"),
         (["train", "CartPole-v1", "--out", ".."], "--out must be the name of a new folder, got '."),
@@ -206,7 +287,7 @@ def test_ctrl_c_saves_the_model_and_prints_where(in_a_new_folder, capsys, monkey
 
     def interrupted(self, total, callback, **keywords):
         def press(record):
-            callback(record)
+            callback[-1](record)
             raise KeyboardInterrupt
 
         return learn(self, total, press, **keywords)
@@ -299,6 +380,32 @@ def test_help_describes_the_commands(capsys):
     assert "(default: 3)" in capsys.readouterr().out
 
 
+def printed_help(capsys, *command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_fits_on_a_screen_and_help_all_has_every_option(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    common, everything = (printed_help(capsys, "train", f"--{x}") for x in ("help", "help-all"))
+    assert len(common.splitlines()) <= 30
+    assert max(map(len, common.splitlines())) <= 80
+    assert "--seeds" in common
+    assert "--preconditioner" not in common
+    for option in options.OPTIONS:
+        assert option.flag in everything
+    assert "Settings:" in everything
+
+
+def test_without_a_command_the_help_lists_all_with_an_example_each(capsys):
+    out = printed_help(capsys)
+    assert out == printed_help(capsys, "--help")
+    for command in cli.COMMANDS:
+        assert re.search(rf"^  {command}\s(.*\n)+?\s+fasttrpo {command}", out, re.MULTILINE)
+
+
 def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, monkeypatch):
     def press(*args):
         raise KeyboardInterrupt
@@ -316,7 +423,7 @@ def test_ctrl_c_during_the_evaluation_keeps_the_model(in_a_new_folder, capsys, m
 def test_logs_are_written_next_to_progress_csv(in_a_new_folder, capsys):
     pytest.importorskip("tensorboard")
     assert train("--log-formats", "rows,csv, json", "--tensorboard", "--out", "run") == 0
-    assert "return" in capsys.readouterr().out.splitlines()[1]
+    assert "return  " in capsys.readouterr().out
     folder = in_a_new_folder / "run"
     lines = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]
     assert [line["time/total_timesteps"] for line in lines] == [32, 64]

@@ -48,7 +48,7 @@ def run_tasks(monkeypatch):
     monkeypatch.setattr(children, "PROGRAM", Path(__file__).with_name("child_tasks.py"))
 
     def run(names, jobs, watch=lambda *progress: None):
-        tasks = [children.Task(name, {}, None, 0, ()) for name in names]
+        tasks = [children.Task(name, {}, {}, 0, ()) for name in names]
         return children.run(tasks, jobs, watch)
 
     return run
@@ -59,7 +59,7 @@ def test_a_child_that_fails_or_dies_does_not_affect_the_others(run_tasks):
     pids = {}
     names = ["a", "fail", "die", "b", "exit", "c"]
     outcomes, interrupted = run_tasks(
-        names, 2, lambda folder, steps, mean: pids.update({folder.name: steps})
+        names, 2, lambda folder, steps, mean, kl: pids.update({folder.name: steps})
     )
     assert not interrupted
     assert [o.task.folder for o in outcomes] == names
@@ -87,7 +87,7 @@ def test_children_have_one_thread_and_the_current_variables(run_tasks, monkeypat
 def test_ctrl_c_lets_all_children_save(run_tasks):
     reports = []
 
-    def watch(folder, steps, mean):
+    def watch(folder, steps, mean, kl):
         reports.append(mean)
         if len(reports) == 2:  # both are running
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -240,6 +241,26 @@ def test_every_form_of_code_needs_consent(env_id, foreign):
     path.write_text(path.read_text().replace("theirs:Own-v0", env_id))
     assert "pass --trust" in shell("fasttrpo eval foreign", 2)[1]
     assert not Path("it_ran").exists()
+
+
+def test_places_that_env_kwargs_name_need_consent(foreign):
+    """Also if the environment is an installed one, and whatever the model's file says."""
+    path = Path("foreign/config.json")
+    config = json.loads(path.read_text()) | {"env_id": "CartPole-v1"}
+    places = {
+        "/theirs.xml": "eval foreign",
+        "theirs": "eval foreign CartPole-v1",
+        "package.module": "train --resume foreign",
+    }
+    for place, command in places.items():
+        config["settings"]["env_kwargs"] = {"sutton_barto_reward": [{"a": place}]}
+        path.write_text(json.dumps(config))
+        words = f"its environment 'CartPole-v1' would use '{place}', which its env_kwargs name"
+        assert words in shell(f"fasttrpo {command}", 2)[1]
+    assert "refuses env_kwargs=" in shell("fasttrpo eval foreign --trust", 2)[1]
+    config["settings"]["env_kwargs"] = {"sutton_barto_reward": 1, "max_episode_steps": 7}
+    path.write_text(json.dumps(config))
+    assert "return 0.00 +- 0.00" in shell("fasttrpo eval foreign --episodes 2")[0]
 
 
 def test_code_of_any_seed_needs_consent(foreign, run):

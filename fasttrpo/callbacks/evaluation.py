@@ -11,8 +11,9 @@ import numpy as np
 
 from fasttrpo.checks.values import count, integer, optional, real
 from fasttrpo.errors import UserError
-from fasttrpo.evaluate import N_ENVS, check_spaces, play, render_step
+from fasttrpo.evaluate import check_spaces, n_envs_for, play, render_step
 from fasttrpo.files.atomic import replacing
+from fasttrpo.files.run_folder import BEST
 from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.sb3.convert import vector_env
@@ -96,7 +97,7 @@ class EvalCallback(EventCallback):
         self.evaluations_successes: list[list[bool]] = []
         self._seed: int | None = None
         self._table: ProgressFile | None = None
-        self._has_table = False
+        self._steps_kept = 0  # of an earlier table
 
     def init_callback(self, model: Any) -> None:
         """Also initialises `callback_on_new_best`."""
@@ -106,11 +107,12 @@ class EvalCallback(EventCallback):
 
     def _init_callback(self) -> None:
         is_made = is_maker(self.eval_env)
-        n_envs = min(self.n_eval_episodes, N_ENVS) if is_made else 1
-        env = vector_env(self.eval_env, n_envs, self.model.settings)
+        settings = self.model.settings
+        n_envs = n_envs_for(self.eval_env, self.n_eval_episodes, settings)
+        env = vector_env(self.eval_env, n_envs, settings)
         check_spaces(self.model, env)
         if is_made:
-            self.eval_env, self._seed = env, self.model.settings.seed % 2**32
+            self.eval_env, self._seed = env, settings.seed % 2**32
         if shares(self.training_env, self.eval_env):
             raise UserError("eval_env is the training environment; pass another one")
 
@@ -147,6 +149,10 @@ class EvalCallback(EventCallback):
     def _on_step(self) -> bool:
         if not self.eval_freq or self.n_calls % self.eval_freq:
             return True
+        return self._on_evaluation()
+
+    def _on_evaluation(self) -> bool:
+        """Evaluates now; False stops learning."""
         played = self._evaluate()
         self.last_mean_reward = float(np.mean([episode.total for episode in played]))
         self._log(played)
@@ -160,9 +166,8 @@ class EvalCallback(EventCallback):
         learnt, own = self.model.get_vec_normalize_env(), vec_normalize(self.eval_env)
         if learnt is not None and own is not None:
             copy_statistics(learnt, own)
-        seed, self._seed = self._seed, None
-        arguments = self.model, self.eval_env, self.n_eval_episodes, self.deterministic, seed
-        played = list(play(*arguments, render_step if self.render else None))
+        arguments = self.model, self.eval_env, self.n_eval_episodes, self.deterministic
+        played = list(play(*arguments, self._next_seed(), render_step if self.render else None))
         self.evaluations_timesteps.append(self.num_timesteps)
         self.evaluations_results.append([episode.total for episode in played])
         self.evaluations_length.append([episode.length for episode in played])
@@ -173,6 +178,11 @@ class EvalCallback(EventCallback):
         if self.log_path is not None:
             self._write(Path(self.log_path))
         return played
+
+    def _next_seed(self) -> int | None:
+        """The seed of the next evaluation: later ones continue the environments' generators."""
+        seed, self._seed = self._seed, None
+        return seed
 
     def _drop_old(self) -> None:
         keep_last(self.evaluations_timesteps, self.max_evaluations)
@@ -202,9 +212,12 @@ class EvalCallback(EventCallback):
         if self.verbose >= 1:
             self.logger.say("New best mean reward!")
         if self.best_model_save_path is not None:
-            self.model.save(Path(self.best_model_save_path) / "best_model.npz")
+            self._save_best(Path(self.best_model_save_path) / BEST)
         callback = self.callback_on_new_best
         return callback is None or continues(callback.on_step())
+
+    def _save_best(self, path: Path) -> None:
+        self.model.save(path)
 
     def _write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,8 +235,8 @@ class EvalCallback(EventCallback):
     def _add_line(self, path: Path) -> None:
         """Appends the last evaluation; the first one starts a new file."""
         if self._table is None:
-            self._table = ProgressFile(path, sys.maxsize if self._has_table else 0)
-            self._has_table = True
+            self._table = ProgressFile(path, self._steps_kept)
+            self._steps_kept = sys.maxsize
         results, lengths = self.evaluations_results[-1], self.evaluations_length[-1]
         self._table.write(
             {

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from typing import Any
+from textwrap import fill, indent
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -44,6 +44,46 @@ COMMANDS = {
     "selftest": selftest,
     "info": info,
 }
+
+
+# The groups of `fasttrpo --help`, which shows the first example of each command.
+_EXAMPLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "Train": {
+        "train": (
+            "fasttrpo train CartPole-v1",
+            "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
+            "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
+        ),
+        "tune": (
+            "fasttrpo tune Pendulum-v1 --trials 30",
+            "fasttrpo tune Pendulum-v1 --trials 100    # continues the same search",
+            "fasttrpo tune LunarLander-v3 --total-timesteps 3e5 --set gamma=0.999",
+        ),
+    },
+    "Look at runs": {
+        "eval": (
+            "fasttrpo eval runs/CartPole-v1-seed0",
+            "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
+        ),
+        "enjoy": (
+            "fasttrpo enjoy runs/CartPole-v1-seed0",
+            "fasttrpo enjoy runs/CartPole-v1-seed0 --video cartpole.mp4",
+        ),
+        "plot": (
+            "fasttrpo plot runs/CartPole-v1",
+            "fasttrpo plot runs/first runs/second --y kl --out kl.png",
+        ),
+        "report": (
+            "fasttrpo report runs/CartPole-v1",
+            "fasttrpo report runs/first runs/second --out comparison.html",
+        ),
+    },
+    "Check the installation": {
+        "selftest": ("fasttrpo selftest",),
+        "info": ("fasttrpo info",),
+    },
+}
+_WIDTH = 78
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,19 +116,13 @@ def _main(argv: list[str], output: guarded) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    what = "Train and evaluate policies with Trust Region Policy Optimization."
-    more = "`fasttrpo COMMAND --help` lists a command's options."
-    parser = Parser(prog="fasttrpo", description=what, epilog=more, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"fasttrpo {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers: dict[str, Any] = {name: module.add(commands) for name, module in COMMANDS.items()}
-    for each in parsers.values():
-        each.add_argument("--debug", action="store_true", help="show the traceback of any error")
-    if argv:
-        is_option = argv[0].startswith("-")
-        known = parser.options if is_option else [*parsers]
-        if argv[0] not in known:
-            raise UsageError(unknown("option" if is_option else "command", argv[0], known))
+    parser, parsers = _parsers()
+    if not argv:
+        argv = ["--help"]
+    is_option = argv[0].startswith("-")
+    known = parser.options if is_option else [*parsers]
+    if argv[0] not in known:
+        raise UsageError(unknown("option" if is_option else "command", argv[0], known))
     args, extra = parser.parse_known_args(argv)
     # argparse does not find an optional positional argument after an option.
     if extra and getattr(args, "env_id", "") is None and not extra[0].startswith("-"):
@@ -97,3 +131,39 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         what = "option" if extra[0].startswith("-") else "argument"
         raise UsageError(unknown(what, extra[0].split("=")[0], parsers[args.command].options))
     return args
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and that of each command."""
+    parser = Parser(
+        prog="fasttrpo",
+        usage="fasttrpo COMMAND ...",
+        epilog="`fasttrpo COMMAND --help` lists a command's options.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(
+        prog="fasttrpo", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
+    parsers: dict[str, Parser] = {name: module.add(commands) for name, module in COMMANDS.items()}
+    examples = {name: each for group in _EXAMPLES.values() for name, each in group.items()}
+    for name, each in parsers.items():
+        what = each.description or ""
+        each.description = fill(f"{what[:1].upper()}{what[1:]}.", _WIDTH)
+        each.epilog = "\n  ".join(["Examples:", *examples[name]])
+        each.declare_help(debug=True)
+    parser.add("Help", "--version", action="version", version=f"fasttrpo {__version__}")
+    parser.declare_help()
+    parser.description = _overview(parsers)
+    return parser, parsers
+
+
+def _overview(parsers: dict[str, Parser]) -> str:
+    """The commands in groups, with what they do and an example each."""
+    lines = ["Train and evaluate policies with Trust Region Policy Optimization."]
+    margin = " " * 12
+    for heading, examples in _EXAMPLES.items():
+        lines += ["", f"{heading}:"]
+        for name in filter(parsers.__contains__, examples):
+            what = indent(fill(parsers[name].description or "", _WIDTH - len(margin)), margin)
+            lines += [f"  {name:<9} {what.lstrip()}", margin + examples[name][0]]
+    return "\n".join(lines)

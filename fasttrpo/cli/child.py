@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -80,7 +80,7 @@ def _outcome(task: dict[str, Any], report: Report) -> dict[str, Any]:
     folder = Path(task.pop("folder"))
     try:
         with alone_in(folder), _traceback_kept(folder / ERROR):
-            return {"result": _finish(folder, report, **task)}
+            return {"is_done": True, "result": _finish(folder, report, **task)}
     except (Exception, SystemExit) as error:
         words = " ".join(str(error).split())
         line = f"{type(error).__name__}: {words}" if words else type(error).__name__
@@ -104,47 +104,52 @@ def _finish(
     folder: Path,
     report: Report,
     settings: dict[str, Any],
-    total: int | None,
+    changes: dict[str, Any],
     checkpoint_every: float,
     formats: list[str],
-) -> float:
-    """Trains the remaining steps and evaluates; returns the mean return."""
+) -> float | None:
+    """Trains the remaining steps and evaluates; returns the mean return, or None if the run has no
+    evaluation.
+    """
     from fasttrpo.cli import consent, logs, resume, training
     from fasttrpo.cli.children import module_files
     from fasttrpo.cli.runs import read_config
     from fasttrpo.core import backend
 
     consent.admit(read_config(folder)["env_id"])  # agreed to in the parent
-    resumed = resume.load(folder, settings, None, total)
+    resumed = resume.load(folder, settings, None, changes)
     report({"modules": module_files(), "system": backend.describe()})
+    plan = resumed.plan(checkpoint_every)
     if resumed.is_finished:
-        return resume.evaluation_of(folder)["mean_return"]
+        return resume.evaluation_of(folder)["mean_return"] if plan.eval_episodes else None
     resume.prepare(resumed)
+    played: Sequence[Any] = ()
     if not resumed.is_trained:
         logs.attach(resumed.model, folder, tuple(formats))
         progress = _Progress(report)
-        training.learn(resumed.model, resumed.total, folder, checkpoint_every, False, progress.add)
+        played = training.learn(resumed.model, plan, False, progress.add)
         progress.report()
-    return training.evaluate(resumed.model, resumed.env_id, folder)["mean_return"]
+    result = training.evaluate(resumed.model, plan, False, played)
+    return None if result is None else result["mean_return"]
 
 
 class _Progress:
-    """Reports steps and return at most every `_REPORT_EVERY` seconds."""
+    """Reports steps, return and KL at most every `_REPORT_EVERY` seconds."""
 
     def __init__(self, report: Report) -> None:
         self._report, self._last = report, -_REPORT_EVERY
-        self._steps, self._return = 0, float("nan")
+        self._steps, self._return, self._kl = 0, float("nan"), float("nan")
 
     def add(self, record: dict[str, Any]) -> None:
         """Adds an iteration, and reports if it is time to."""
         self._steps += record["n_samples"]
-        self._return = record["return_mean"]
+        self._return, self._kl = record["return_mean"], record["kl"]
         if monotonic() - self._last >= _REPORT_EVERY:
             self.report()
 
     def report(self) -> None:
-        """Reports the steps since the last report, and the latest return."""
-        self._report({"steps": self._steps, "mean": self._return})
+        """Reports the steps since the last report, and the latest return and KL."""
+        self._report({"steps": self._steps, "mean": self._return, "kl": self._kl})
         self._last, self._steps = monotonic(), 0
 
 

@@ -5,8 +5,8 @@ interpreter options and `sys.path`. `OtherModulesError` is raised if it imports 
 files. It reports over a pipe, one JSON object per line:
 
     {"modules": {name: file}, "system": {...}}   after loading the run
-    {"steps": 400, "mean": -3.5}                 progress: steps since the last report, return
-    {"result": -1.5}                             finished: the mean return
+    {"steps": 400, "mean": -3.5, "kl": 0.01}     progress: steps since the last report, return, KL
+    {"is_done": true, "result": -1.5}            finished: the mean return, null if not evaluated
     {"error": "...", "traceback": "..."}         failed
 
 A child takes the CPU time of a solo run; the start of the command itself adds 0.6 s. Two seeds of
@@ -50,26 +50,31 @@ _OPTIONS = {
     "dev_mode": "-Xdev",
 }
 
-Watch = Callable[[Path, int, float], None] | None
+Watch = Callable[[Path, int, float, float], None] | None
 
 
 @dataclass(frozen=True)
 class Task:
-    """The run to finish, and how: JSON values."""
+    """The run to finish, and how: JSON values.
+
+    settings, changes  what options change in its settings, and in its config.json
+    """
 
     folder: str
     settings: dict[str, Any]
-    total: int | None
+    changes: dict[str, Any]
     checkpoint_every: float
     formats: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: with a result or an error; with neither if it was interrupted."""
+    """How a task ended: done or with an error; neither if it was interrupted."""
 
     task: Task
+    is_done: bool = False
     result: float | None = None
+    """the mean return; None if the run was not evaluated"""
     error: str = ""
     """one line"""
     traceback: str = ""
@@ -83,7 +88,7 @@ def run(tasks: Sequence[Task], jobs: int, watch: Watch) -> tuple[list[Outcome], 
     """Runs up to `jobs` tasks at once. Returns their outcomes in order, and whether they were
     interrupted: Ctrl-C makes the children save and exit, a second one kills them.
 
-    watch  called with a task's folder, the steps since its last call and the latest return
+    watch  called with a task's folder, the steps since its last call, the latest return and KL
     """
     children = _Children(watch)
     try:
@@ -139,7 +144,8 @@ class _Children:
             _check_same_system(message["system"])
         elif "steps" in message:
             if self._watch is not None:
-                self._watch(Path(child.task.folder), message["steps"], message["mean"])
+                folder, latest = Path(child.task.folder), (message["mean"], message["kl"])
+                self._watch(folder, message["steps"], *latest)
         else:
             with deferred():
                 self.outcomes[child.task.folder] = child.outcome(message)

@@ -3,54 +3,71 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fasttrpo.cli import consent
-from fasttrpo.cli.arguments import add_progress, check_count
+from fasttrpo.cli import consent, progress
+from fasttrpo.cli.arguments import Parser, add_progress, check_count
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import as_typed, environment_of, full
 from fasttrpo.files.run_folder import MODEL
+
+if TYPE_CHECKING:
+    from fasttrpo.training.episodes import Episode
 
 EVAL_EPISODES = 100
 EVAL_SEED = 0
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
-    what = "evaluate a trained model"
-    evaluate = commands.add_parser("eval", help=what, description=what, allow_abbrev=False)
+    what = "evaluate a trained model over complete episodes, as train does at its end"
+    evaluate: Parser = commands.add_parser("eval", description=what, allow_abbrev=False)
     evaluate.set_defaults(run=run)
-    evaluate.add_argument("folder", metavar="RUN", type=Path, help="folder written by train")
-    what = "the run's environment; naming it trusts its code, like --trust"
-    evaluate.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
-    consent.add(evaluate)
-    episodes = f"number of episodes (default: {EVAL_EPISODES})"
-    seed = f"seed of the environments (default: {EVAL_SEED})"
-    evaluate.add_argument("--episodes", type=int, default=EVAL_EPISODES, metavar="N", help=episodes)
-    evaluate.add_argument("--seed", type=int, default=EVAL_SEED, metavar="N", help=seed)
-    what = "sample actions (default: take the most likely ones)"
-    evaluate.add_argument("--stochastic", action="store_true", help=what)
+    add_played(evaluate, EVAL_EPISODES)
     add_progress(evaluate)
     return evaluate
 
 
+def add_played(parser: Parser, n_episodes: int) -> None:
+    """Declares the run, and what is played of it."""
+    parser.add("Run", "folder", metavar="RUN", type=Path, help="folder written by train")
+    what = "the run's environment; naming it trusts its code, like --trust"
+    parser.add("Run", "env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
+    consent.add(parser)
+    for name, default, what in (
+        ("--episodes", n_episodes, f"number of episodes (default: {n_episodes})"),
+        ("--seed", EVAL_SEED, f"seed of the environments (default: {EVAL_SEED})"),
+    ):
+        parser.add("Episodes", name, type=int, default=default, metavar="N", help=what)
+    what = "sample actions (default: take the most likely ones)"
+    parser.add("Episodes", "--stochastic", action="store_true", help=what)
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluates the run's model and prints its return."""
-    from fasttrpo.trpo import TRPO
-
     check_count("--episodes", args.episodes)
     check_count("--seed", args.seed, low=0)
+    env_id, model = load(args)
+    mode = not args.stochastic
+    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
+    return 0
+
+
+def load(args: argparse.Namespace, file: str = MODEL) -> tuple[str, Any]:
+    """The run's environment, and its model. Raises UsageError unless the user agrees to run the
+    environment's code.
+    """
+    from fasttrpo.trpo import TRPO
+
     env_id = environment_of(args.folder)
     if args.env_id is not None:
         if full(args.env_id) != full(env_id):
             raise UsageError(f"{args.folder} is a run of {env_id}, not {args.env_id}")
         consent.admit(args.env_id)
     consent.require(args.folder, env_id, args.trust)
-    model = TRPO.load(args.folder / MODEL)
-    mode = not args.stochastic
-    print(describe(env_id, evaluate(model, env_id, args.episodes, args.seed, mode, args.progress)))
-    return 0
+    return env_id, TRPO.load(args.folder / file, env_kwargs=consent.env_kwargs_of(args.folder))
 
 
 def evaluate(
@@ -62,22 +79,27 @@ def evaluate(
     progress_bar: bool | None,
 ) -> dict[str, Any]:
     """Runs the episodes; returns the contents of evaluation.json."""
-    import numpy as np
-    from tqdm.auto import tqdm
-
     from fasttrpo.evaluate import play
-    from fasttrpo.training.episodes import success_rate
-    from fasttrpo.training.progress_bar import hidden
 
-    played = play(model, env_id, episodes, deterministic, seed)
-    bar = tqdm(played, total=episodes, desc="evaluation", disable=hidden(progress_bar))
-    ended = list(bar)
-    returns, lengths = [each.total for each in ended], [each.length for each in ended]
-    rate = success_rate(ended)
+    shown = progress.Episodes(episodes, progress_bar)
+    played = play(model, env_id, episodes, deterministic, seed, shown.watch)
+    return summary(model, list(shown.counted(played)), seed, deterministic)
+
+
+def summary(
+    model: Any, played: Sequence[Episode], seed: int, deterministic: bool
+) -> dict[str, Any]:
+    """The contents of evaluation.json."""
+    import numpy as np
+
+    from fasttrpo.training.episodes import success_rate
+
+    returns, lengths = [each.total for each in played], [each.length for each in played]
+    rate = success_rate(played)
     return {
         "mean_return": float(np.mean(returns)),
         "std_return": float(np.std(returns)),
-        "episodes": episodes,
+        "episodes": len(played),
         "deterministic": deterministic,
         "seed": seed,
         "num_timesteps": model.num_timesteps,

@@ -15,22 +15,11 @@ _FILES = {"log": "log.txt", "json": "progress.json", "tensorboard": "events.out.
 FORMATS = (*IN_TERMINAL, *_FILES)
 
 
-def add(train: argparse.ArgumentParser) -> None:
-    """Declares the options."""
-    what = (
-        "additional logs with Stable-Baselines3's tags, a comma-separated list of "
-        f"{', '.join(FORMATS)}; --resume continues the run's logs"
-    )
-    train.add_argument("--log-formats", default="", metavar="LIST", help=what)
-    what = "same as --log-formats tensorboard"
-    train.add_argument("--tensorboard", action="store_true", help=what)
-
-
 def requested(args: argparse.Namespace) -> tuple[str, ...]:
     """The requested formats except csv, which every run writes. Raises UsageError for an unknown
     format and ImportError if TensorBoard's package is missing.
     """
-    names = [name.strip() for name in args.log_formats.split(",")]
+    names = [name.strip() for name in (args.log_formats or "").split(",")]
     names = [name for name in names if name not in ("", "csv")]
     for name in names:
         if name not in FORMATS:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.cli import consent, logs, training
+from fasttrpo.cli import consent, logs, options, training
+from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.runs import full, read_config, write_json
+from fasttrpo.cli.training import Plan
 from fasttrpo.files.atomic import alone_in, saving
 from fasttrpo.files.run_folder import (
     CHECKPOINT,
@@ -26,21 +28,23 @@ from fasttrpo.settings import Settings
 
 # Settings that can change when a run is resumed, because they do not affect its numbers.
 FREE = ("n_threads", "verbose", "tensorboard_log")
+# Options that can change, and that config.json keeps.
+CHANGEABLE = ("total_timesteps", "eval_freq", "eval_episodes")
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A loaded run. `config` is its saved config.json, `total` the steps to reach now."""
+    """A loaded run. `config` is its config.json with the `changes` that options make to it."""
 
     folder: Path
     config: dict[str, Any]
+    changes: dict[str, Any]
     model: Any
-    total: int
 
     @property
-    def env_id(self) -> str:
-        """The environment, in the form that `TRPO` accepts."""
-        return self.config["env_id"]
+    def total(self) -> int:
+        """The steps to reach."""
+        return self.config["total_timesteps"]
 
     @property
     def is_trained(self) -> bool:
@@ -49,25 +53,51 @@ class Resumed:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is trained and evaluated."""
-        return self.is_trained and (self.folder / EVALUATION).is_file()
+        """Whether it is trained, and evaluated unless it has no evaluation."""
+        is_evaluated = not self.plan().eval_episodes or (self.folder / EVALUATION).is_file()
+        return self.is_trained and is_evaluated
+
+    def plan(self, checkpoint_every: float = options.CHECKPOINT_EVERY) -> Plan:
+        """What to do with the run."""
+        return plan_of(self.folder, self.config, checkpoint_every)
+
+
+def plan_of(
+    folder: Path, config: dict[str, Any], checkpoint_every: float = options.CHECKPOINT_EVERY
+) -> Plan:
+    """What the run's config.json says to do."""
+    episodes = config.get("eval_episodes", evaluation.EVAL_EPISODES)
+    evaluated = config.get("eval_freq"), episodes
+    return Plan(config["env_id"], folder, config["total_timesteps"], checkpoint_every, *evaluated)
+
+
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """What options change in the run's config.json."""
+    given = {name: getattr(args, name) for name in CHANGEABLE}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def load(
-    folder: Path, given: dict[str, Any], env_id: str | None = None, total: int | None = None
+    folder: Path,
+    given: dict[str, Any],
+    env_id: str | None = None,
+    changes: dict[str, Any] | None = None,
 ) -> Resumed:
     """Loads the run in `folder` and removes its error.txt. Raises UsageError if the environment or
     settings differ from the run's, its files are damaged or of a newer version, or the folder of
     an unfinished run is read-only.
 
-    given          settings from the command line
-    env_id, total  environment and steps to reach, if given
+    given    settings from the command line
+    env_id   environment, if given
+    changes  see `changes`
     """
     from fasttrpo.trpo import TRPO
 
-    config = read_config(folder)
+    config, changes = read_config(folder), changes or {}
     check_same(folder, config, env_id, given)
+    total = changes.get("total_timesteps")
     free = {name: given[name] for name in FREE if name in given}
+    free["env_kwargs"] = consent.env_kwargs_of(folder)
     free.setdefault("tensorboard_log", _own_log(folder, config["settings"].get("tensorboard_log")))
     try:
         model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
@@ -78,7 +108,9 @@ def load(
             f"{folder} has already trained {model.num_timesteps} steps, more than "
             f"--total-timesteps {total}; omit the option, or give more steps"
         )
-    resumed = Resumed(folder, config, model, config["total_timesteps"] if total is None else total)
+    changes = {name: value for name, value in changes.items() if value != config.get(name)}
+    resumed = Resumed(folder, config | changes, changes, model)
+    resumed.plan().check()
     if not resumed.is_finished and not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write to {str(folder)!r}; resume a copy of it elsewhere")
     if os.path.lexists(folder / ERROR):
@@ -127,9 +159,9 @@ def _plain(value: Any) -> Any:
 
 
 def prepare(resumed: Resumed) -> None:
-    """Saves the new number of steps to reach, and removes an evaluation that will be repeated."""
-    if resumed.total != resumed.config["total_timesteps"]:
-        write_json(resumed.folder / CONFIG, resumed.config | {"total_timesteps": resumed.total})
+    """Saves the changes, and removes an evaluation that will be repeated."""
+    if resumed.changes:
+        write_json(resumed.folder / CONFIG, resumed.config)
     if not resumed.is_trained:
         with saving(resumed.folder / EVALUATION):
             (resumed.folder / EVALUATION).unlink(missing_ok=True)
@@ -156,7 +188,7 @@ def run(args: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    resumed = load(args.resume, given, args.env_id, args.total_timesteps)
+    resumed = load(args.resume, given, args.env_id, changes(args))
     model, folder = resumed.model, resumed.folder
     if resumed.is_finished:
         print(
@@ -167,9 +199,7 @@ def _run(args: argparse.Namespace, given: dict[str, Any]) -> int:
     print(f"{folder}: resuming at step {model.num_timesteps} of {resumed.total}{_note(resumed)}")
     prepare(resumed)
     logs.attach(model, folder, logs.requested(args))
-    return training.complete(
-        model, resumed.env_id, resumed.total, folder, args.checkpoint_every, args.progress
-    )
+    return training.complete(model, resumed.plan(options.every(args)), args.progress)
 
 
 def _note(resumed: Resumed) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli import children, consent, logs, resume, training
-from fasttrpo.cli.children import Outcome, Task
+from fasttrpo.cli import children, consent, logs, options, progress, resume, training
+from fasttrpo.cli.children import Outcome, Task, Watch
 from fasttrpo.cli.errors import FAILED, INTERRUPTED, UsageError
 from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
+from fasttrpo.files.atomic import saving
 from fasttrpo.files.run_folder import ERROR, SUMMARY
 
 MAX_RANGE = 10_000
@@ -63,6 +64,7 @@ def resume_all(args: argparse.Namespace, given: dict[str, Any]) -> int:
             raise UsageError(f"{folder} is a link; resume {folder.resolve()} instead")
         config = read_config(folder)
         resume.check_same(folder, config, args.env_id, given)
+        resume.plan_of(folder, config | resume.changes(args)).check()
         consent.require(folder, config["env_id"], args.trust)
     return run_all(args.resume, folders, args, given)
 
@@ -72,21 +74,20 @@ def run_all(
 ) -> int:
     """Trains and evaluates all runs and reports on them; returns the exit code."""
     free = {name: given[name] for name in resume.FREE if name in given}
-    common = free, args.total_timesteps, args.checkpoint_every, logs.requested(args)
+    common = free, resume.changes(args), options.every(args), logs.requested(args)
     tasks = [Task(str(folder), *common) for folder in folders]
     n_threads = args.n_threads or read_config(folders[0])["settings"].get("n_threads") or 1
     jobs = jobs_for(args.jobs, n_threads, len(folders))
-    is_shown = sys.stderr.isatty() if args.progress is None else args.progress
-    with _Progress(folders, args.total_timesteps) if is_shown else nullcontext() as watch:
+    with _progress(folders, args.total_timesteps, args.progress) as watch:
         outcomes, interrupted = children.run(tasks, jobs, watch)
-    done = [outcome for outcome in outcomes if outcome.result is not None]
+    done = [outcome for outcome in outcomes if outcome.is_done]
     if interrupted:
         where = f"interrupted: {len(done)} of {len(tasks)} seeds are finished; saved in {group}"
         print(f"{where}; {training.how_to_resume(group, folders[0])}")
         return INTERRUPTED
     if done:
         _summarize(group, read_config(folders[0])["env_id"], done)
-    failed = [outcome for outcome in outcomes if outcome.result is None]
+    failed = [outcome for outcome in outcomes if not outcome.is_done]
     for outcome in failed:
         _print_failure(outcome, args.debug)
     if failed:
@@ -97,12 +98,17 @@ def run_all(
 
 
 def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
-    """Prints the statistics over seeds and writes them to the folder."""
+    """Prints the statistics over seeds and writes them to the folder, if they were evaluated."""
     import numpy as np  # here, so that the children start before it is imported
 
     from fasttrpo.report.statistics import iqm
 
-    returns = {Path(outcome.task.folder).name: outcome.result for outcome in done}
+    returns = {Path(each.task.folder).name: each.result for each in done if each.result is not None}
+    if not returns:
+        with saving(group / SUMMARY):
+            (group / SUMMARY).unlink(missing_ok=True)
+        print(f"{env_id}: {len(done)} seeds trained; not evaluated")
+        return
     values = np.array(list(returns.values()))
     mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))
     summary = {"env_id": env_id, "mean": mean, "std": std, "iqm": middle}
@@ -120,34 +126,48 @@ def _print_failure(outcome: Outcome, debug: bool) -> None:
     print(f"failed: {outcome.task.folder}: {outcome.error or 'interrupted'}{where}")
 
 
+@contextmanager
+def _progress(folders: list[Path], total: int | None, wanted: bool | None) -> Iterator[Watch]:
+    """What shows the progress of all runs; None if nothing does."""
+    shown = progress.kind(wanted)
+    if shown == progress.NOTHING:
+        yield None
+        return
+    totals = [total or read_config(folder)["total_timesteps"] for folder in folders]
+    done = sum(min(_steps_of(folder), most) for folder, most in zip(folders, totals, strict=True))
+    if shown == progress.LINES:
+        yield _Progress(progress.Lines(sum(totals), done).add).add
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=sum(totals), initial=done, unit="step", unit_scale=True) as bar:
+
+        def advance(steps: int, words: str) -> None:
+            bar.set_postfix_str(words, refresh=False)
+            bar.update(steps)
+
+        yield _Progress(advance).add
+
+
 class _Progress:
-    """One bar for all runs: the steps of all, and the mean of their latest returns."""
+    """Shows the steps of all runs together, and the mean of their latest returns and KL."""
 
-    def __init__(self, folders: list[Path], total: int | None) -> None:
-        from tqdm.auto import tqdm
+    def __init__(self, show: Callable[[int, str], None]) -> None:
+        self._show = show
+        self._latest: dict[Path, tuple[float, float]] = {}
 
-        self._returns: dict[Path, float] = {}
-        steps = sum(_steps_left(folder, total) for folder in folders)
-        self._bar = tqdm(total=steps, unit="step", unit_scale=True)
-
-    def __enter__(self) -> Callable[[Path, int, float], None]:
-        return self._update
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def _update(self, folder: Path, steps: int, latest: float) -> None:
+    def add(self, folder: Path, steps: int, mean: float, kl: float) -> None:
         """Adds the steps that a run has trained."""
-        self._returns[folder] = latest
-        mean = sum(self._returns.values()) / len(self._returns)
-        self._bar.set_postfix_str(f"return {mean:.1f}, {len(self._returns)} seeds", refresh=False)
-        self._bar.update(steps)
+        self._latest[folder] = mean, kl
+        n = len(self._latest)
+        means = (sum(values) / n for values in zip(*self._latest.values(), strict=True))
+        record = dict(zip(("return_mean", "kl"), means, strict=True))
+        self._show(steps, f"{progress.of_record(record)}, {n} seeds")
 
 
-def _steps_left(folder: Path, total: int | None) -> int:
-    """The steps to train; 0 for an unreadable checkpoint, which the child will report."""
-    total = total or read_config(folder)["total_timesteps"]
+def _steps_of(folder: Path) -> int:
+    """The steps trained; 0 for an unreadable checkpoint, which the child will report."""
     try:
-        return max(0, total - training.steps_saved(folder))
+        return training.steps_saved(folder)
     except (OSError, ValueError):
         return 0

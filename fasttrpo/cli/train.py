@@ -3,132 +3,45 @@
 from __future__ import annotations
 
 import argparse
-import ast
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli import consent, logs, resume, seeds, training
-from fasttrpo.cli.arguments import add_progress, check_count
+from fasttrpo.cli import config_file, consent, logs, notices, options, resume, seeds, training
+from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli.arguments import Parser, literal
 from fasttrpo.cli.errors import UsageError, line
-from fasttrpo.cli.runs import as_name, as_typed, full, is_file, new_folder, write_json
+from fasttrpo.cli.notices import Sources
+from fasttrpo.cli.runs import as_name, full, new_folder, write_json
 from fasttrpo.cli.signals import as_keyboard_interrupt
-from fasttrpo.cli.training import CHECKPOINT_EVERY
+from fasttrpo.cli.training import Plan
+from fasttrpo.errors import UserError
 from fasttrpo.files.atomic import alone_in
 from fasttrpo.files.run_folder import CHECKPOINT, CONFIG
-from fasttrpo.settings import PEERS, POLICIES
-from fasttrpo.settings.critics import CRITICS
-from fasttrpo.settings.tuned import settings_for
-
-SEED = 0
-# Options that are settings of the same name. None: the preset or tuned settings decide.
-_SETTINGS = (
-    "preset",
-    "n_envs",
-    "n_steps",
-    "n_threads",
-    "dtype",
-    "backend",
-    "env_backend",
-    "target_kl",
-    "critic",
-    "preconditioner",
-)
-# Names that --set rejects, because they have options.
-_OPTIONS = (*_SETTINGS, "policy", "seed", "seeds", "jobs", "total_timesteps", "verbose")
-
+from fasttrpo.settings import POLICIES
+from fasttrpo.settings.tuned import is_tuned, settings_for
 
 # -- arguments ------------------------------------------------------------------------------------
 
 
-def _count(text: str) -> int:
-    """An integer; 1e6 is accepted too."""
-    try:
-        if (number := float(text)).is_integer():
-            return int(number)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}")
-
-
-def _number_or_word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-# Options: metavar, type and help.
-_ARGUMENTS: dict[str, tuple[str, Callable[[str], Any], str]] = {
-    "--seed": ("N", int, f"random seed (default: {SEED})"),
-    "--seeds": (
-        "SEEDS",
-        str,
-        "train several seeds in parallel, one thread each: 0-9 or 0,3,5; writes the runs to "
-        "runs/ENV_ID/seed0 and so on",
-    ),
-    "--jobs": ("N", int, "number of seeds trained at once (default: as many as the cores allow)"),
-    "--total-timesteps": ("N", _count, "environment steps in total (default: depends on ENV_ID)"),
-    "--n-envs": ("N", int, "number of parallel environments"),
-    "--n-steps": ("N", int, "steps per environment and iteration"),
-    "--n-threads": ("N", int, "number of threads (default: number of cores)"),
-    "--preset": ("NAME", str, f"reproduce another library's algorithm: {', '.join(PEERS)}"),
-    "--policy": ("POLICY", str, f"{' or '.join(POLICIES)} (default: {POLICIES[0]})"),
-    "--out": ("FOLDER", Path, "folder to create for the run (default: runs/ENV_ID-seedN)"),
-    "--dtype": ("DTYPE", str, "precision: float32 (default) or float64"),
-    "--backend": ("BACKEND", str, "compiled or portable (default: compiled if installed)"),
-    "--env-backend": (
-        "BACKEND",
-        str,
-        "native (fasttrpo's implementation of the environment) or gymnasium (Gymnasium's); "
-        "default: native if there is one",
-    ),
-    "--target-kl": (
-        "KL",
-        _number_or_word,
-        "size of the trust region: a number, or linear or linear_START, schedules that decay to 0",
-    ),
-    "--critic": ("CRITIC", str, f"how to fit the value function: {', '.join(CRITICS)}"),
-    "--preconditioner": ("NAME", str, "preconditioner of conjugate gradient: kfac or none"),
-    "--resume": (
-        "RUN",
-        Path,
-        "resume an interrupted run in its folder, or extend a finished one with --total-timesteps",
-    ),
-}
-
-
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
-    what = "train a policy on an environment and evaluate it, or resume a run"
-    train = commands.add_parser("train", help=what, description=what, allow_abbrev=False)
+    what = "train a policy in a new folder and evaluate it, or resume a run"
+    usage = "fasttrpo train ENV_ID [OPTIONS]\n       fasttrpo train --resume RUN [OPTIONS]"
+    train: Parser = commands.add_parser("train", description=what, usage=usage, allow_abbrev=False)
     train.set_defaults(run=run)
-    what = "Gymnasium environment (CartPole-v1), shared library (./my_sim.so) or NumbaEnvironment "
-    what += "in a Python file (my_sim.py:walk)"
-    train.add_argument("env_id", metavar="ENV_ID", nargs="?", type=as_typed, help=what)
-    for name, (metavar, kind, what) in _ARGUMENTS.items():
-        train.add_argument(name, metavar=metavar, type=kind, help=what)
-    train.add_argument("--verbose", action="store_true", help="print a table per iteration")
-    logs.add(train)
-    consent.add(train)
-    what = f"seconds between checkpoints (default: {CHECKPOINT_EVERY:g}); 0 saves every iteration. "
-    what += "Ctrl-C always saves"
-    every = {"type": float, "default": CHECKPOINT_EVERY, "metavar": "SECONDS"}
-    train.add_argument("--checkpoint-every", help=what, **every)
-    add_progress(train)
-    what = "set any other setting of TRPO; VALUE is a Python literal or a word: ent_coef=0.01 or "
-    what += "policy_kwargs=\"{'net_arch':[32]}\""
-    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=what)
+    options.declare(train)
     return train
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings given on the command line."""
-    options = {name: getattr(args, name) for name in (*_SETTINGS, "policy", "seed")}
-    given = {name: value for name, value in options.items() if value is not None}
-    return given | {"verbose": int(args.verbose)} | _assignments(args.set)
+    """The settings given by options."""
+    values = {name: getattr(args, name) for name in (*options.SETTINGS, "seed")}
+    given = {name: value for name, value in values.items() if value is not None}
+    if args.verbose is not None:
+        given["verbose"] = int(args.verbose)
+    return given | _assignments(args.set)
 
 
 def _assignments(pairs: list[str]) -> dict[str, Any]:
@@ -140,12 +53,9 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
         if name == "env":
             raise UsageError("--set env: the environment is the argument ENV_ID")
-        if name in _OPTIONS:
-            raise UsageError(f"--set {name}: use the option --{name.replace('_', '-')}")
-        try:
-            settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError, TypeError):
-            settings[name] = text
+        if name in options.BY_NAME:
+            raise UsageError(f"--set {name}: use the option {options.BY_NAME[name].flag}")
+        settings[name] = literal(text)
     return settings
 
 
@@ -154,25 +64,34 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Trains in a new folder, or resumes a run, then evaluates."""
-    _check(args)
-    given = _given(args)
     if args.env_id is not None:
         consent.admit(args.env_id)
+    in_file = config_file.merge(args)
+    _check(args)
+    given = _given(args)
+    if args.config is not None:
+        env_kwargs = in_file.get("env_kwargs") if args.env_kwargs is None else None
+        consent.require_for(args.config, args.env_id, env_kwargs, args.trust)
     with as_keyboard_interrupt():
         if args.resume is not None:
             resume_runs = seeds.resume_all if seeds.is_group(args.resume) else resume.run
-            return resume_runs(args, given)
-        return (_run_new if args.seeds is None else _run_seeds)(args, given)
+            return resume_runs(args, {"verbose": 0} | given)
+        train_runs = _run_new if args.seeds is None else _run_seeds
+        return train_runs(args, _sources(args, in_file, given))
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raises UsageError for options that are invalid or contradict each other."""
     if args.out is not None and args.out.name in ("", ".."):
         raise UsageError(f"--out must be the name of a new folder, got {str(args.out)!r}")
+    if args.resume is not None and args.config is not None:
+        raise UsageError("--resume continues with the run's own settings; omit --config")
     if args.env_id is None and args.resume is None:
+        if args.config is not None:
+            raise UsageError(f"{args.config} has no env_id: add it, or name ENV_ID")
         raise UsageError("the following arguments are required: ENV_ID, or --resume RUN")
-    if args.trust and args.resume is None:
-        raise UsageError("--trust is for --resume; the code of ENV_ID is always run")
+    if args.trust and args.resume is None and args.config is None:
+        raise UsageError("--trust is for --resume and --config; the code of ENV_ID is always run")
     if args.resume is not None and args.out is not None:
         raise UsageError("--resume continues in the run's own folder; omit --out")
     logs.requested(args)
@@ -180,11 +99,7 @@ def _check(args: argparse.Namespace) -> None:
         _check_seeds(args)
     elif args.jobs is not None and not (args.resume and seeds.is_group(args.resume)):
         raise UsageError("--jobs is for --seeds, or --resume of a folder of several seeds")
-    for option in ("total_timesteps", "jobs"):
-        if getattr(args, option) is not None:
-            check_count(f"--{option.replace('_', '-')}", getattr(args, option))
-    if not args.checkpoint_every >= 0:
-        raise UsageError(f"--checkpoint-every must be a number >= 0, got {args.checkpoint_every}")
+    options.check(args)
 
 
 def _check_seeds(args: argparse.Namespace) -> None:
@@ -196,51 +111,64 @@ def _check_seeds(args: argparse.Namespace) -> None:
         raise UsageError("--verbose prints the table of a single run; omit it with --seeds")
 
 
-def _run_seeds(args: argparse.Namespace, given: dict[str, Any]) -> int:
+def _sources(args: argparse.Namespace, in_file: dict[str, Any], given: dict[str, Any]) -> Sources:
+    """The run's settings and where they come from. Options take precedence over a file, and both
+    over a preset, or over the settings tuned for the environment.
+    """
+    chosen = in_file | given
+    tuned = settings_for(args.env_id, chosen.get("policy", POLICIES[0])).settings
+    preset = chosen.get("preset")
+    known = is_tuned(args.env_id)
+    return Sources(preset, {} if preset else tuned, known, args.config, in_file, given)
+
+
+def _run_seeds(args: argparse.Namespace, sources: Sources) -> int:
     numbers = seeds.parse(args.seeds)
-    given = {"n_threads": 1, **given}
+    settings = sources.merged
+    settings["n_threads"] = settings.get("n_threads") or 1
     # Creating a model finds mistakes before a folder exists.
-    models = (make_model(args, given | {"seed": n}) for n in numbers)
+    models = (_construct(args.env_id, settings | {"seed": n}) for n in numbers)
     first = next(models)
-    _note_own_environments(args.env_id, first[0])
+    _plan(args, Path()).check()
+    _print_notices(args, first, sources)
     group = _create_folder(args.out or Path("runs") / as_name(args.env_id))
-    folders = [
-        new_run(group / f"seed{n}", args.env_id, *model)
-        for n, model in zip(numbers, chain([first], models), strict=True)
-    ]
+    folders = []
+    for n, model in zip(numbers, chain([first], models), strict=True):
+        folders.append(new_run(_plan(args, group / f"seed{n}"), model))
     return seeds.run_all(group, folders, args, {})
 
 
-def _run_new(args: argparse.Namespace, given: dict[str, Any]) -> int:
-    seed = given.setdefault("seed", SEED)
-    model, total = make_model(args, given)
-    wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{seed}"
-    folder = new_run(wanted, args.env_id, model, total)
-    _note_own_environments(args.env_id, model)
-    with alone_in(folder):
-        logs.attach(model, folder, logs.requested(args))
-        return training.complete(
-            model, args.env_id, total, folder, args.checkpoint_every, args.progress
-        )
+def _run_new(args: argparse.Namespace, sources: Sources) -> int:
+    settings = {"seed": options.SEED} | sources.merged
+    model = _construct(args.env_id, settings)
+    wanted = args.out or Path("runs") / f"{as_name(args.env_id)}-seed{settings['seed']}"
+    plan = _plan(args, wanted)
+    plan.check()
+    plan = replace(plan, folder=new_run(plan, model))
+    _print_notices(args, model, sources)
+    with alone_in(plan.folder):
+        logs.attach(model, plan.folder, logs.requested(args))
+        return training.complete(model, plan, args.progress)
 
 
-def make_model(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Any, int]:
-    """Returns the model and the steps to train. The given settings take precedence over a preset,
-    or over those tuned for the environment.
-    """
-    policy = given.get("policy", POLICIES[0])
-    preset = settings_for(args.env_id, policy)
-    total = preset.total_timesteps if args.total_timesteps is None else args.total_timesteps
-    tuned = {} if given.get("preset") else preset.settings
-    settings = {**tuned, **given, "policy": policy}
-    return _construct(args.env_id, settings), total
+def _plan(args: argparse.Namespace, folder: Path) -> Plan:
+    """What to do with a new run."""
+    total, episodes = args.total_timesteps, args.eval_episodes
+    return Plan(
+        args.env_id,
+        folder,
+        settings_for(args.env_id).total_timesteps if total is None else total,
+        options.every(args),
+        args.eval_freq,
+        evaluation.EVAL_EPISODES if episodes is None else episodes,
+    )
 
 
-def new_run(wanted: Path, env_id: str, model: Any, total: int) -> Path:
+def new_run(plan: Plan, model: Any) -> Path:
     """Creates the folder of a run without steps, which can be resumed."""
-    folder = _create_folder(wanted)
+    folder = _create_folder(plan.folder)
     model.save(folder / CHECKPOINT, checkpoint=True)
-    write_json(folder / CONFIG, _config(env_id, model, total))
+    write_json(folder / CONFIG, _config(plan, model))
     return folder
 
 
@@ -254,25 +182,31 @@ def _create_folder(wanted: Path) -> Path:
 def _construct(env_id: str, settings: dict[str, Any]) -> Any:
     import gymnasium
 
+    from fasttrpo.stream.makers import REFUSED
     from fasttrpo.trpo import TRPO
 
     try:
-        return TRPO(env=env_id, **settings)
+        return TRPO(env=env_id, **{"policy": POLICIES[0]} | settings)
     except gymnasium.error.Error as error:  # an unknown version, a missing package
         raise UsageError(line(error)) from error
+    except UserError as error:
+        if REFUSED not in str(error):
+            raise
+        raise UsageError(line(error).replace(REFUSED, "refuses --env-kwargs ")) from error
 
 
-def _note_own_environments(env_id: str, model: Any) -> None:
-    """Prints a note if the id is Gymnasium's but the environments are fasttrpo's."""
-    kind = type(model.get_env().vector_env)
-    if kind.__module__.startswith("fasttrpo.envs.") and not is_file(env_id):
-        print(f"{env_id}: using fasttrpo's implementation (--env-backend gymnasium: Gymnasium's)")
+def _print_notices(args: argparse.Namespace, model: Any, sources: Sources) -> None:
+    """Prints what environments and settings are used."""
+    notices.print_own_environments(args.env_id, model)
+    print(notices.describe(args.env_id, sources))
 
 
-def _config(env_id: str, model: Any, total: int) -> dict[str, Any]:
+def _config(plan: Plan, model: Any) -> dict[str, Any]:
     """The run's config.json; `write_machine` adds the system when training starts."""
     return {
-        "env_id": full(env_id),
-        "total_timesteps": total,
+        "env_id": full(plan.env_id),
+        "total_timesteps": plan.total,
+        "eval_freq": plan.eval_freq,
+        "eval_episodes": plan.eval_episodes,
         "settings": asdict(model.settings),
     }

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasttrpo.cli import eval as evaluation
+from fasttrpo.cli import progress
 from fasttrpo.cli.consent import trusted_argument
-from fasttrpo.cli.errors import INTERRUPTED
+from fasttrpo.cli.errors import INTERRUPTED, UsageError
 from fasttrpo.cli.runs import write_json, write_machine
 from fasttrpo.cli.signals import deferred
 from fasttrpo.files.run_folder import CHECKPOINT, EVALUATION, MODEL, PROGRESS
 
-CHECKPOINT_EVERY = 10.0  # seconds
+if TYPE_CHECKING:
+    from fasttrpo.training.episodes import Episode
 
 
 class Checkpoints:
@@ -53,70 +55,126 @@ class Checkpoints:
         checkpoint.write(self._folder / MODEL, replace(self._latest, run={}))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What to do with a run: train it in its folder up to `total` steps, and evaluate it.
+
+    eval_freq      steps between evaluations during training (None: no evaluation)
+    eval_episodes  episodes of each evaluation; 0: none, at the end of training either
+    """
+
+    env_id: str
+    folder: Path
+    total: int
+    checkpoint_every: float
+    eval_freq: int | None
+    eval_episodes: int
+
+    def check(self) -> None:
+        """Raises UsageError for a contradiction."""
+        if self.eval_freq is not None and not self.eval_episodes:
+            raise UsageError(
+                "--eval-freq evaluates, --eval-episodes 0 never does; omit one of them"
+            )
+
+
 def learn(
     model: Any,
-    total: int,
-    folder: Path,
-    every: float = CHECKPOINT_EVERY,
-    progress_bar: bool | None = False,
+    plan: Plan,
+    show: bool | None = False,
     watch: Callable[[dict[str, Any]], None] | None = None,
-) -> None:
-    """Trains up to `total` steps, writing a line of progress.csv per iteration; calls `watch` with
-    each record.
+) -> list[Episode]:
+    """Trains up to the plan's steps, writing a line of progress.csv per iteration, and evaluates in
+    between; calls `watch` with each record. Returns the episodes of an evaluation of the trained
+    model, or [] if there was none.
 
     Saves the last complete iteration as model and checkpoint even if KeyboardInterrupt or an error
     of the environment ends the training.
     """
     from fasttrpo.logs.writers import ProgressFile
 
+    folder = plan.folder
     write_machine(folder, model)
-    checkpoints = Checkpoints(folder, every, model)
-    with ProgressFile(folder / PROGRESS, model.num_timesteps) as progress:
+    checkpoints = Checkpoints(folder, plan.checkpoint_every, model)
+    evaluations = _evaluations(plan)
+    shown = progress.kind(show)
+    lines = progress.Lines(plan.total, model.num_timesteps) if shown == progress.LINES else None
+    with ProgressFile(folder / PROGRESS, model.num_timesteps) as table:
 
         def after(record: dict[str, Any]) -> None:
-            progress.write(record)
+            table.write(record)
             checkpoints.take(model)
+            if lines is not None:
+                lines.add(record["n_samples"], progress.of_record(record))
             if watch is not None:
                 watch(record)
 
+        # An evaluation comes before the checkpoint, so that one that is interrupted is repeated.
+        callbacks = [*evaluations, after]
         try:
-            steps = total - model.num_timesteps
-            model.learn(steps, after, progress_bar=progress_bar, reset_num_timesteps=False)
+            steps = plan.total - model.num_timesteps
+            is_bar = shown == progress.BAR
+            model.learn(steps, callbacks, progress_bar=is_bar, reset_num_timesteps=False)
         finally:
             with deferred():
                 checkpoints.finish()
+    return evaluations[0].played_at(model.num_timesteps) if evaluations else []
+
+
+def _evaluations(plan: Plan) -> list[Any]:
+    """The callback that evaluates during training, if there is one."""
+    if plan.eval_freq is None:
+        return []
+    from fasttrpo.cli.evaluations import Evaluations
+
+    return [Evaluations(plan.env_id, plan.folder, plan.eval_freq, plan.eval_episodes)]
 
 
 def evaluate(
-    model: Any, env_id: str, folder: Path, progress_bar: bool | None = False
-) -> dict[str, Any]:
-    """Runs the standard evaluation, writes evaluation.json and returns its contents."""
-    episodes, seed = evaluation.EVAL_EPISODES, evaluation.EVAL_SEED
-    result = evaluation.evaluate(model, env_id, episodes, seed, True, progress_bar)
-    write_json(folder / EVALUATION, result)
+    model: Any, plan: Plan, show: bool | None = False, played: Sequence[Episode] = ()
+) -> dict[str, Any] | None:
+    """Runs the standard evaluation, unless its episodes were `played`; writes evaluation.json and
+    returns its contents. None: the plan has no episodes.
+    """
+    if not plan.eval_episodes:
+        return None
+    seed = evaluation.EVAL_SEED
+    if played:
+        result = evaluation.summary(model, played, seed, True)
+    else:
+        result = evaluation.evaluate(model, plan.env_id, plan.eval_episodes, seed, True, show)
+    write_json(plan.folder / EVALUATION, result)
     return result
 
 
-def complete(
-    model: Any, env_id: str, total: int, folder: Path, every: float, progress_bar: bool | None
-) -> int:
+def complete(model: Any, plan: Plan, show: bool | None) -> int:
     """Trains the remaining steps, evaluates and prints the result; returns the exit code. Before an
     error propagates, prints where the run is saved.
     """
+    played: Sequence[Episode] = ()
     try:
-        if model.num_timesteps < total:
-            learn(model, total, folder, every, progress_bar)
-        result = evaluate(model, env_id, folder, progress_bar)
+        if model.num_timesteps < plan.total:
+            played = learn(model, plan, show)
+        result = evaluate(model, plan, show, played)
     except KeyboardInterrupt:
-        print(f"interrupted {_what_is_saved(folder, total)}")
+        print(f"interrupted {_what_is_saved(plan.folder, plan.total)}")
         return INTERRUPTED
     except Exception:
         with suppress(OSError, ValueError):  # an unreadable disk may be the cause
-            print(f"failed {_what_is_saved(folder, total)}")
+            print(f"failed {_what_is_saved(plan.folder, plan.total)}")
         raise
-    print(evaluation.describe(env_id, result))
-    print(f"saved in {folder}")
+    print(evaluation.describe(plan.env_id, result) if result else _describe(model, plan))
+    print(f"saved in {plan.folder}")
     return 0
+
+
+def _describe(model: Any, plan: Plan) -> str:
+    """The result of a run without evaluation, in one line."""
+    last = [episode.total for episode in model.episodes]
+    mean = (
+        f", return {sum(last) / len(last):.2f} over the last {len(last)} episodes" if last else ""
+    )
+    return f"{plan.env_id}: trained {model.num_timesteps} steps{mean}; not evaluated"
 
 
 def _what_is_saved(folder: Path, total: int) -> str:

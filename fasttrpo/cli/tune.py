@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import shlex
 import sys
@@ -11,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fasttrpo.cli import consent
-from fasttrpo.cli.arguments import add_progress, check_count
+from fasttrpo.cli import consent, options
+from fasttrpo.cli.arguments import Parser, add_progress, check_count, literal
 from fasttrpo.cli.errors import INTERRUPTED, UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, write_json
 from fasttrpo.cli.signals import as_keyboard_interrupt
@@ -20,43 +19,40 @@ from fasttrpo.settings import POLICIES
 
 BEST, PICTURE = "best.json", "tuning.png"
 TRIALS, FINAL_SEEDS = 30, 6
-_DESCRIPTION = """Search settings for an environment with Optuna. The first trial has the settings
-that train would use; the best settings found are trained again with new seeds and compared with
-them. Ctrl-C keeps the study, and the same command continues it."""
-_EXAMPLES = """examples:
-  fasttrpo tune Pendulum-v1                    30 trials, as many at once as there are cores
-  fasttrpo tune Pendulum-v1 --trials 100       continue the same search up to 100 trials
-  fasttrpo tune LunarLander-v3 --total-timesteps 300000 --set n_envs=16 --set gamma=0.999
-"""
+_DESCRIPTION = (
+    "search settings with Optuna, starting from those that train uses; Ctrl-C keeps the study, and "
+    "the same command continues it"
+)
+_RESERVED = {
+    "env": "the argument ENV_ID",
+    "seed": "the option --seed",
+    "env_kwargs": "the option --env-kwargs",
+}
+_SEARCH, _FIXED = "Search", "Settings that are not searched"
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
-    what = "search settings for an environment with Optuna"
-    tune = commands.add_parser(
-        "tune",
-        help=what,
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    tune: Parser = commands.add_parser(
+        "tune", description=_DESCRIPTION, usage="fasttrpo tune ENV_ID [OPTIONS]", allow_abbrev=False
     )
     tune.set_defaults(run=run, options_of_train=commands.choices["train"].options)
-    tune.add_argument("env_id", metavar="ENV_ID", type=as_typed, help="as for train")
+    tune.add(_SEARCH, "env_id", metavar="ENV_ID", type=as_typed, help="as for train")
     what = f"trials in total, those of earlier calls included (default: {TRIALS})"
-    tune.add_argument("--trials", type=int, default=TRIALS, metavar="N", help=what)
+    tune.add(_SEARCH, "--trials", type=int, default=TRIALS, metavar="N", help=what)
     what = "environment steps of each training (default: as train, which depends on ENV_ID)"
-    tune.add_argument("--total-timesteps", type=float, metavar="N", help=what)
+    tune.add(_SEARCH, "--total-timesteps", type=float, metavar="N", help=what)
     what = "trainings at once (default: number of cores); a search with 1 is repeatable"
-    tune.add_argument("--jobs", type=int, metavar="N", help=what)
-    what = "fix a setting of TRPO, which is then not searched; VALUE as for train"
-    tune.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=what)
+    tune.add(_SEARCH, "--jobs", type=int, metavar="N", help=what)
     what = "new seeds with which the first and the best settings are trained again, to choose "
     what += f"between them (default: {FINAL_SEEDS}); 0 chooses the best trial"
-    tune.add_argument("--final-seeds", type=int, default=FINAL_SEEDS, metavar="N", help=what)
-    tune.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
+    tune.add(_SEARCH, "--final-seeds", type=int, default=FINAL_SEEDS, metavar="N", help=what)
+    tune.add(_SEARCH, "--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
+    what = "fix a setting of TRPO, which is then not searched; VALUE as for train"
+    tune.add(_FIXED, "--set", action="append", default=[], metavar="NAME=VALUE", help=what)
+    options.declare_one(tune, _FIXED, "env_kwargs")
     what = f"folder of the study, {BEST} and {PICTURE} (default: runs/tune-ENV_ID)"
-    tune.add_argument("--out", type=Path, metavar="FOLDER", help=what)
+    tune.add("Output", "--out", type=Path, metavar="FOLDER", help=what)
     add_progress(tune)
     return tune
 
@@ -65,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Searches, and reports; returns the exit code."""
     _check(args)
     fixed = _fixed(args.set)
+    if args.env_kwargs is not None:
+        fixed["env_kwargs"] = args.env_kwargs
     consent.admit(args.env_id)
     folder = args.out or Path("runs") / f"tune-{as_name(args.env_id)}"
     progress = _progress(args.progress)
@@ -101,13 +99,9 @@ def _fixed(pairs: list[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
-        if name in ("env", "seed"):
-            option = {"env": "the argument ENV_ID", "seed": "the option --seed"}[name]
-            raise UsageError(f"--set {name}: use {option}")
-        try:
-            settings[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError, TypeError):
-            settings[name] = text
+        if name in _RESERVED:
+            raise UsageError(f"--set {name}: use {_RESERVED[name]}")
+        settings[name] = literal(text)
     return settings
 
 
@@ -166,10 +160,10 @@ def _report(tuning: Any, folder: Path, options_of_train: Sequence[str]) -> None:
     print(command(tuning.config(), options_of_train))
 
 
-def command(config: Mapping[str, Any], options: Sequence[str]) -> str:
+def command(config: Mapping[str, Any], known: Sequence[str]) -> str:
     """The command that trains with a configuration.
 
-    options  those of `fasttrpo train`; settings without one are passed with --set
+    known  the options of `fasttrpo train`; settings without one are passed with --set
     """
     steps = str(config["total_timesteps"])
     words = ["fasttrpo", "train", config["env_id"], "--total-timesteps", steps]
@@ -177,7 +171,7 @@ def command(config: Mapping[str, Any], options: Sequence[str]) -> str:
         option, text = f"--{name.replace('_', '-')}", value if isinstance(value, str) else None
         if (name, value) == ("policy", POLICIES[0]):
             continue
-        if option in options:
+        if option in known:
             words += [option, text or json.dumps(value)]
         else:
             words += ["--set", f"{name}={text or _literal(value)}"]

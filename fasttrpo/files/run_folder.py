@@ -18,6 +18,7 @@ CONFIG = "config.json"
 PROGRESS = "progress.csv"
 CHECKPOINT = "checkpoint.npz"
 MODEL = "model.npz"
+BEST = "best_model.npz"
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations.csv"
 ERROR = "error.txt"
@@ -152,6 +153,8 @@ _CONFIG: Rules = {
         f"a string of 1 to {MAX_NAME:,} characters",
     ),
     "total_timesteps": _COUNT,
+    "eval_freq": (lambda v: v is None or (_is_count(v) and v > 0), "an integer >= 1 or null"),
+    "eval_episodes": _COUNT,
     "settings": _TABLE,
     "system": _TABLE,
     "versions": _TABLE,

@@ -114,6 +114,15 @@ OVERRIDES: dict[tuple[str, str], dict[str, Any]] = {
 
 def settings_for(env_id: str, policy: str = "MlpPolicy") -> Preset:
     """The preset for an environment and policy; `DEFAULT` for an unknown environment."""
-    env_id = env_id.removeprefix("fasttrpo.envs:").removeprefix("fasttrpo/")
-    preset = PRESETS.get(env_id, DEFAULT)
+    preset = PRESETS.get(env_id := _plain(env_id), DEFAULT)
     return preset._replace(settings=deepcopy(preset.settings) | OVERRIDES.get((env_id, policy), {}))
+
+
+def is_tuned(env_id: str) -> bool:
+    """Whether there is a preset for the environment."""
+    return _plain(env_id) in PRESETS
+
+
+def _plain(env_id: str) -> str:
+    """Gymnasium's id of an environment."""
+    return env_id.removeprefix("fasttrpo.envs:").removeprefix("fasttrpo/")

@@ -12,6 +12,7 @@ from fasttrpo.checks.suggest import nearest
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.stream import answers
 
+REFUSED = "refuses env_kwargs="  # in messages of `naming`
 _REFUSALS = (TypeError, ValueError, LookupError, AssertionError, OSError)
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _FROM_MAKE = "was raised from the environment creator"
@@ -98,7 +99,7 @@ def naming(name: str, env_kwargs: Mapping[str, Any], source: Any = None) -> Iter
         if not env_kwargs or getattr(error, "__notes__", None):
             raise
         kind = UserTypeError if isinstance(error, TypeError) else UserError
-        words = f"{name} refuses env_kwargs={_shown(env_kwargs)}: {_words(error)}"
+        words = f"{name} {REFUSED}{_shown(env_kwargs)}: {_words(error)}"
         raise kind(words + _hint(error, source)) from error
 
 

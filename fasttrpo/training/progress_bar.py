@@ -9,7 +9,8 @@ from fasttrpo.training.callback import BaseCallback
 
 
 class ProgressBarCallback(BaseCallback):
-    """Shows a progress bar over the steps of a call of `learn`, with return, KL and steps/s.
+    """Shows a progress bar over all steps of a run, earlier ones included if `learn` continues it,
+    with return, KL and steps/s.
 
     shown  whether to show it (None: on a terminal only)
     """
@@ -23,7 +24,8 @@ class ProgressBarCallback(BaseCallback):
         from tqdm.auto import tqdm
 
         self._bar = tqdm(
-            total=self.locals["total_timesteps"] - self.num_timesteps,
+            total=self.locals["total_timesteps"],
+            initial=self.num_timesteps,
             unit="step",
             unit_scale=True,
             dynamic_ncols=True,
