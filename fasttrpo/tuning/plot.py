@@ -242,9 +242,11 @@ def _point(ax: Any, x: float, y: float | None, role: str) -> None:
 def _plain_ticks(ax: Any, values: Sequence[float]) -> None:
     """A few ticks in plain numbers on a logarithmic axis."""
     low, high = min(values), max(values)
-    steps = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
+    are_few = isinstance(low, int) and high - low < 8
+    factors = range(1, 10) if are_few else (1, 2, 5)
+    steps = [m * 10.0**e for e in range(0 if are_few else -6, 7) for m in factors]
     inside = [step for step in steps if low <= step <= high]
-    while len(inside) > 5:
+    while len(inside) > (8 if are_few else 5):
         inside = inside[::2]
     ax.set_xticks(inside or [low, high], [count(tick) for tick in inside or [low, high]])
     ax.minorticks_off()
