@@ -31,6 +31,7 @@ LONG = re.compile(r"\b(\d+)_000\b")
 NEEDS = {
     "NumbaEnvironment": "numba",
     "mujoco": "mujoco",
+    "fasttrpo.tuning": "optuna",
     "RecordVideo": "moviepy",
     "render_mode": "pygame",
     **{name: name for name in ("envpool", "mpe2", "optuna", "supersuit", "wandb")},

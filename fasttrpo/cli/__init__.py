@@ -21,7 +21,7 @@ from textwrap import fill, indent
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.cli import enjoy, info, plot, report, selftest, train
+from fasttrpo.cli import enjoy, info, plot, report, selftest, train, tune
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import (
@@ -37,6 +37,7 @@ from fasttrpo.cli.streams import END, OutputEndedError, guarded
 
 COMMANDS = {
     "train": train,
+    "tune": tune,
     "eval": evaluate,
     "enjoy": enjoy,
     "plot": plot,
@@ -54,7 +55,11 @@ _EXAMPLES: dict[str, dict[str, tuple[str, ...]]] = {
             "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
             "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
         ),
-        "tune": ("fasttrpo tune Pendulum-v1 --trials 30",),
+        "tune": (
+            "fasttrpo tune Pendulum-v1 --trials 30",
+            "fasttrpo tune Pendulum-v1 --trials 100    # continues the same search",
+            "fasttrpo tune LunarLander-v3 --total-timesteps 3e5 --set gamma=0.999",
+        ),
     },
     "Look at runs": {
         "eval": (
@@ -95,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(argv: list[str], output: guarded) -> int:
     try:
         args = _parse(argv)
-        if args.run is train.run:
+        if args.run in (train.run, tune.run):
             output.discard()
         return args.run(args)
     except KeyboardInterrupt:

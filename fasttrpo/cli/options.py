@@ -266,6 +266,11 @@ def declare(train: Parser) -> None:
     train.add(SYSTEM, "--trust", rare=True, action="store_true", help=what)
 
 
+def declare_one(parser: Parser, group: str, name: str) -> None:
+    """Declares an option of train for another command, in a group of its help."""
+    _declare(parser, BY_NAME[name]._replace(group=group, rare=False))
+
+
 def _declare(train: Parser, option: Option) -> None:
     arguments: dict[str, Any] = {"help": option.text.format(evaluation.EVAL_EPISODES)}
     if option.kind is FLAG:
