@@ -14,9 +14,8 @@ from fasttrpo.checks.values import integer, optional
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.protocols import Predictor
 from fasttrpo.sb3.convert import vector_env as make_vector_env
-from fasttrpo.settings import Settings
 from fasttrpo.spaces import check_same, describe
-from fasttrpo.stream.make import is_batch, is_maker, shares, user_env
+from fasttrpo.stream.make import is_maker, shares, user_env
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
 from fasttrpo.training.episodes import Episode, EpisodeStatistics
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from fasttrpo.protocols import EnvLike
 
-N_ENVS = 100  # environments of a batch, which the model's threads step
-N_IN_TURN = 10  # of Gymnasium, which are stepped one by one
+N_ENVS = 10
 LONG = 100_000  # steps of an episode
 StepCallback = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -167,12 +165,13 @@ def play(
            step
 
     Each environment plays a fixed share of them: taking the first episodes to end would favour
-    short ones. Environments that are made in one batch play one episode each, up to `N_ENVS`.
+    short ones. Ten environments in parallel, because all are stepped until the last one has played
+    its share: with more, episodes of unequal length cost more steps.
     """
     n_episodes = integer(1)("n_eval_episodes", n_episodes)
     seed = optional(integer(0))("seed", seed)
     settings = model.settings if isinstance(model, TRPO) else None
-    n_envs = n_envs_for(env, n_episodes, settings)
+    n_envs = n_envs_for(env, n_episodes)
     vector_env = make_vector_env(env, n_envs, settings)
     try:
         check_spaces(model, vector_env)
@@ -183,12 +182,9 @@ def play(
         _release(model, env)
 
 
-def n_envs_for(env: EnvLike, n_episodes: int, settings: Settings | None) -> int:
+def n_envs_for(env: EnvLike, n_episodes: int) -> int:
     """How many environments to make from `env` for an evaluation; 1 if it exists already."""
-    if not is_maker(env):
-        return 1
-    given = (None, None) if settings is None else (settings.env_backend, settings.env_kwargs)
-    return min(n_episodes, N_ENVS if is_batch(env, *given) else N_IN_TURN)
+    return min(n_episodes, N_ENVS) if is_maker(env) else 1
 
 
 def check_spaces(model: Predictor, env: VectorEnv) -> None:

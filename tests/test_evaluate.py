@@ -7,13 +7,11 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from agents import needs_extension
 from gymnasium.vector import AutoresetMode
 from helpers import Counter, counters, insides, same_state, small_model
 
 from fasttrpo import evaluate_policy
 from fasttrpo.callbacks import EvalCallback
-from fasttrpo.envs import CompiledVectorEnv
 
 
 class Model:
@@ -44,14 +42,6 @@ def test_an_evaluation_with_an_id_and_a_seed_is_repeatable(model):
     second = evaluate_policy(model, "CartPole-v1", 3, return_episode_rewards=True, seed=5)
     assert first == second
     assert len(first[0]) == 3
-
-
-@needs_extension
-def test_environments_of_a_batch_play_an_episode_each(model):
-    made = CompiledVectorEnv("CartPole-v1", 20)
-    all_of = {"return_episode_rewards": True, "seed": 5}
-    expected = evaluate_policy(model, made, 20, **all_of)
-    assert evaluate_policy(model, "CartPole-v1", 20, **all_of) == expected
 
 
 def test_evaluation_does_not_change_the_model():

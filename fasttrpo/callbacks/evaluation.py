@@ -108,7 +108,7 @@ class EvalCallback(EventCallback):
     def _init_callback(self) -> None:
         is_made = is_maker(self.eval_env)
         settings = self.model.settings
-        n_envs = n_envs_for(self.eval_env, self.n_eval_episodes, settings)
+        n_envs = n_envs_for(self.eval_env, self.n_eval_episodes)
         env = vector_env(self.eval_env, n_envs, settings)
         check_spaces(self.model, env)
         if is_made:

@@ -67,18 +67,6 @@ def is_maker(env: Any) -> bool:
     return _is_name(env) or makers.is_function(env)
 
 
-def is_batch(env: Any, env_backend: str | None, env_kwargs: Mapping[str, Any] | None) -> bool:
-    """Whether a batch of fasttrpo's is made from this, instead of single environments."""
-    from fasttrpo import envs
-
-    if envs.is_library(env) or envs.is_definition(env):
-        return True
-    is_own = env_backend in (None, "native") and isinstance(env, str)
-    if not is_own or envs.native(env) is None:
-        return False
-    return not envs.unknown_keywords(env, env_kwargs or {})
-
-
 def _is_name(env: Any) -> bool:
     from fasttrpo import envs
 
