@@ -12,7 +12,7 @@ from typing import Any
 # The name of a module up to version 0.1 -> its new name.
 MOVED = {
     "fasttrpo.backend": "fasttrpo.core.backend",
-    "fasttrpo.callback_base": "fasttrpo.training.callback",
+    "fasttrpo.callback_base": "fasttrpo.callbacks",
     "fasttrpo.checkpoint": "fasttrpo.files.checkpoint",
     "fasttrpo.collect": "fasttrpo.training.collect",
     "fasttrpo.environments": "fasttrpo.stream.make",

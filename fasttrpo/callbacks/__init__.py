@@ -25,13 +25,8 @@ from fasttrpo.callbacks.evaluation import (
 )
 from fasttrpo.checks.values import count, integer
 from fasttrpo.files.atomic import replacing
-from fasttrpo.training.callback import (
-    BaseCallback,
-    CallbackList,
-    ConvertCallback,
-    EventCallback,
-    rows_to_multiple,
-)
+from fasttrpo.training.callback import BaseCallback, rows_to_multiple
+from fasttrpo.training.combined import CallbackList, ConvertCallback, EventCallback
 from fasttrpo.training.progress_bar import ProgressBarCallback
 
 if TYPE_CHECKING:

@@ -18,14 +18,8 @@ from fasttrpo.logs.writers import ProgressFile
 from fasttrpo.sb3.calls import copy_statistics, vec_normalize
 from fasttrpo.sb3.convert import vector_env
 from fasttrpo.stream.make import is_maker, shares
-from fasttrpo.training.callback import (
-    NEVER,
-    BaseCallback,
-    EventCallback,
-    adopt,
-    continues,
-    rows_to_multiple,
-)
+from fasttrpo.training.callback import NEVER, BaseCallback, adopt, continues, rows_to_multiple
+from fasttrpo.training.combined import EventCallback
 from fasttrpo.training.episodes import Episode, success_rate, successes
 from fasttrpo.training.trainer import keep_last
 

@@ -12,7 +12,8 @@ from fasttrpo.logs import logger as logs
 from fasttrpo.logs.description import description
 from fasttrpo.protocols import Record
 from fasttrpo.stream.identity import identity
-from fasttrpo.training.callback import CallbackList, as_callback, weaken_parents
+from fasttrpo.training.callback import weaken_parents
+from fasttrpo.training.combined import CallbackList, as_callback
 from fasttrpo.training.log import write_record
 from fasttrpo.training.progress_bar import ProgressBarCallback
 from fasttrpo.training.trainer import Trainer

@@ -30,8 +30,9 @@ from fasttrpo.settings.critics import CRITICS
 from fasttrpo.settings.schedules import SCHEDULED, is_schedule
 from fasttrpo.stream.make import user_env
 from fasttrpo.stream.stream import Stream
-from fasttrpo.training.callback import BaseCallback, CallbackList
+from fasttrpo.training.callback import BaseCallback
 from fasttrpo.training.collect import collect
+from fasttrpo.training.combined import CallbackList
 from fasttrpo.training.episodes import EpisodeStatistics
 from fasttrpo.training.rejections import Rejections
 from fasttrpo.training.rollout import Rollout, replay
