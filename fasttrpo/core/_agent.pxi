@@ -16,6 +16,7 @@ cdef class Agent:
     cdef readonly Theory theory
     cdef object __weakref__
     cdef int n_envs, obs_size, n_steps
+    cdef tuple act_shape
 
     def __cinit__(self, settings):
         self.memory = Memory(settings)
@@ -23,6 +24,7 @@ cdef class Agent:
         self.theory = Theory(self.memory)
         self.n_envs, self.obs_size = settings.n_envs, settings.obs_size
         self.n_steps = settings.n_steps
+        self.act_shape = (self.n_envs, self.memory.D)
 
     @property
     def settings(self):
@@ -166,17 +168,19 @@ cdef class Agent:
 
         mask (E, A) of 0 and 1: the allowed choices (categorical only); None: all.
         """
+        cdef trpo_real *o
+        cdef uint8_t *open = NULL
         self._check_open()
-        obs = self._step_obs("observation", obs)
-        mask = self.memory.mask(mask, self.n_envs)
-        act = np.empty((self.n_envs, self.memory.D), REAL)
-        logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        obs = _array_at(<void **>&o, "observation", obs, REAL, self.n_envs, self.obs_size)
+        if mask is not None:
+            mask = self.memory.mask(mask, self.n_envs)
+            open = _bytes(mask)
+        act = empty(self.act_shape, REAL)
+        logp, val = empty(self.n_envs, REAL), empty(self.n_envs, REAL)
         cdef int status
         cdef trpo_real *a = _real(act)
         cdef trpo_real *l = _real(logp)
         cdef trpo_real *v = _real(val)
-        cdef trpo_real *o = _real(obs)
-        cdef uint8_t *open = _bytes_or_null(mask)
         with self.lock:
             if self.n_envs > FEW_ROWS:
                 with nogil:
@@ -210,17 +214,22 @@ cdef class Agent:
 
         skip marks environments in which no step happened; the rest of their row is ignored.
         """
-        shape = (self.n_envs,)
+        cdef int status, E = self.n_envs
+        cdef double *r
+        cdef uint8_t *ends
+        cdef uint8_t *cuts
+        cdef uint8_t *skips = NULL
+        cdef trpo_real *o
         if not trpo_is_open(self.w):
             raise UserRuntimeError("no step is open: call act or record before push")
-        skip = arrays.as_array("skip", np.zeros(shape) if skip is None else skip, shape, np.bool_)
-        rew = arrays.as_array("reward", rew, shape, np.float64)
-        term = arrays.as_array("terminated", term, shape, np.bool_)
-        trunc = arrays.as_array("truncated", trunc, shape, np.bool_)
-        next_obs = self._step_obs("next observation", next_obs)
+        if skip is not None:
+            skip = _array_at(<void **>&skips, "skip", skip, BOOL, E)
+        rew = _array_at(<void **>&r, "reward", rew, DOUBLE, E)
+        term = _array_at(<void **>&ends, "terminated", term, BOOL, E)
+        trunc = _array_at(<void **>&cuts, "truncated", trunc, BOOL, E)
+        next_obs = _array_at(<void **>&o, "next observation", next_obs, REAL, E, self.obs_size)
         with self.lock:
-            status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
-                               _bytes(skip))
+            status = trpo_push(self.w, r, ends, cuts, o, skips)
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
             self.memory.refuse(status, given, "environment", trpo_recorded(self.w), skip)

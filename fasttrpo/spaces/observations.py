@@ -93,7 +93,8 @@ class _Array(Observations):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        obs = numeric(name, obs)
+        if type(obs) is not np.ndarray or obs.dtype.kind not in "fiub":
+            obs = numeric(name, obs)
         if obs.shape != (*lead, *self.shape):
             raise UserError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
         if len(self.shape) != 1:
@@ -180,6 +181,24 @@ class _OneHot(_Array):
 class DiscreteObservations(Discrete, _OneHot):
     """One integer, one-hot."""
 
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        obs = obs if type(obs) is np.ndarray else np.asarray(obs)
+        place = self.place(obs) if obs.shape == lead and valid is None else None
+        if place is None:
+            return super().rows(obs, lead, name, valid)
+        row = np.zeros((*lead, self.n), np.float32)
+        row[..., place] = 1
+        return row
+
+    def place(self, obs: np.ndarray) -> int | None:
+        """Where the one is, for one integer in the space; None for anything else."""
+        if obs.size != 1 or obs.dtype.kind not in "iub":
+            return None
+        place = obs.item() - self.start
+        return place if 0 <= place < self.n else None
+
 
 class MultiDiscreteObservations(MultiDiscrete, _OneHot):
     """Integers, each one-hot, concatenated."""
@@ -204,7 +223,27 @@ class _Parts(Observations):
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
         parts = self._each(obs, name)
+        if lead == (1,) and valid is None and self._is_discrete:
+            row = self._one_hot([(part, o) for part, o, _ in parts])
+            if row is not None:
+                return row
         return np.concatenate([part.rows(o, lead, at, valid) for part, o, at in parts], axis=-1)
+
+    @cached_property
+    def _is_discrete(self) -> bool:
+        return all(isinstance(part, DiscreteObservations) for _, part in self.parts)
+
+    def _one_hot(self, parts: list[tuple[Any, Any]]) -> np.ndarray | None:
+        """The row of one environment's integers; None for values that are not in the space."""
+        row, first = np.zeros((1, self.size), np.float32), 0
+        for part, obs in parts:
+            is_array = type(obs) is np.ndarray and obs.shape == (1,)
+            place = part.place(obs) if is_array else None
+            if place is None:
+                return None
+            row[0, first + place] = 1
+            first += part.n
+        return row
 
     def lead(self, obs: Any, name: str = "observation") -> Lead:
         leads = {at: part.lead(o, at) for part, o, at in self._each(obs, name)}

@@ -15,8 +15,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from fasttrpo.errors import UserError
+from fasttrpo.spaces import batches
 from fasttrpo.stream import answers
-from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, LazyColumns, columns
+from fasttrpo.stream.infos import LazyColumns, columns
+from fasttrpo.stream.step import Step
 
 _MOST = 2**63  # of an int64
 
@@ -35,6 +37,7 @@ class InTurn(SyncVectorEnv):
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
+        self._seen: Any = None  # the last observations
         self._no_envs = np.zeros(self.num_envs, bool)
         self._no_envs.flags.writeable = False
 
@@ -55,37 +58,64 @@ class InTurn(SyncVectorEnv):
         for e in np.flatnonzero(which).tolist():
             answer = self.envs[e].reset(seed=seeds[e], options=options)
             infos.add(self._start(e, answer), e)
-        return self._rows.copy(), infos.columns()
+        self._seen = self._rows.copy()
+        return self._seen, infos.columns()
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
-        obs, rewards, terminated, truncated, infos, _ = self.advance(actions)
-        return obs, rewards, terminated.copy(), truncated.copy(), columns(infos, self.num_envs)
+        obs, step = self.advance(actions)
+        flags = step.terminated.copy(), step.truncated.copy()
+        return obs, step.rewards, *flags, columns(step.infos, self.num_envs)
 
-    def advance(self, actions: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
-        """As `step`, and whether an episode ended; if not, the flags are not to be written to."""
-        rows, has_ended = self._rows, False
-        infos, rewards = LazyColumns(self.num_envs), np.zeros(self.num_envs)
-        terminated = truncated = self._no_envs
+    def advance(self, actions: Any) -> tuple[Any, Step]:
+        """(observations, step): what the agent sees next, and what happened before any reset. Flags
+        in the step are not to be written to.
+        """
         if len(actions) != self.num_envs:
             raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
+        n_envs, no_envs, rows = self.num_envs, self._no_envs, self._rows
+        rewards, infos, ends = np.zeros(n_envs), LazyColumns(n_envs), []
         for e, env in enumerate(self.envs):
-            who = self._names[e]
-            obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(actions[e]), who)
-            has_obs = obs is not None or not ends  # nothing follows a termination
-            if has_obs:
-                rows.put(e, obs, who)
-            if ends or is_cut:
-                if not has_ended:
-                    has_ended = True
-                    terminated, truncated = terminated.copy(), truncated.copy()
-                terminated[e], truncated[e] = ends, is_cut
-                final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: dict(info)}
-                infos.add(self._start(e, env.reset()), e)
-                infos.add(final, e)
-            elif info:
-                infos.add(info, e)
-        return rows.copy(), rewards, terminated, truncated, infos or {}, has_ended
+            answer = answers.of_step(env.step(actions[e]), self._names[e])
+            obs, rewards[e], terminated, truncated, info = answer
+            if terminated or truncated:
+                last_obs = self._next_episode(e, obs, terminated, info, infos)
+                ends.append((e, terminated, truncated, last_obs))
+            else:
+                rows.put(e, obs, self._names[e])
+                if info:
+                    infos.add(info, e)
+        self._seen = obs = rows.copy()
+        if ends:
+            return obs, self._ending(rewards, ends, infos)
+        return obs, Step(rewards, no_envs, no_envs, obs, no_envs, no_envs, infos, ())
+
+    def _ending(self, rewards: np.ndarray, ends: list[tuple], infos: LazyColumns) -> Step:
+        """A step that ended episodes: (e, terminated, truncated, last observation) of each."""
+        flags = np.zeros((3, self.num_envs), bool)
+        for e, *kinds, _ in ends:
+            flags[:, e] = *kinds, True
+        terminated, truncated, done = flags
+        next_obs = self._rows.copy_with([(e, obs) for e, _, _, obs in ends])
+        envs = [e for e, *_ in ends]
+        return Step(rewards, terminated, truncated, next_obs, self._no_envs, done, infos, envs)
+
+    def _next_episode(
+        self, e: int, obs: Any, terminated: bool, info: Mapping, infos: LazyColumns
+    ) -> Any:
+        """Starts the next episode; returns the last one's last observation.
+
+        The observation after a termination is unused: if it is missing or not finite, the previous
+        one replaces it.
+        """
+        rows, final, info = self._rows, None, dict(info)
+        if obs is not None or not terminated:
+            rows.put(e, obs, self._names[e])
+            final = rows.row(e)
+        is_lost = final is None or (terminated and not rows.is_finite(e))
+        infos.add(self._start(e, self.envs[e].reset()), e)
+        infos.add_final(final, info, e)
+        return batches.row(self._seen, e) if is_lost else final
 
     def _start(self, e: int, answer: Any) -> Mapping:
         """Stores what reset returned as the start of an episode; returns the info."""
@@ -97,7 +127,8 @@ class InTurn(SyncVectorEnv):
 
 
 def slots(space: Any, n_envs: int, part: str = "") -> Any:
-    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all.
+    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all, and
+    `copy_with` all with others in some rows, [(e, observation)].
 
     part  where they are in the observations of a Dict or Tuple, for messages
     """
@@ -155,8 +186,17 @@ class _Array:
     def row(self, e: int) -> Any:
         return self._rows[e].copy()
 
+    def is_finite(self, e: int) -> bool:
+        return self._dtype.kind != "f" or bool(np.isfinite(self._rows[e]).all())
+
     def copy(self) -> Any:
         return self._rows.copy()
+
+    def copy_with(self, others: list[tuple[int, Any]]) -> Any:
+        rows = self._rows.copy()
+        for e, obs in others:
+            rows[e] = obs
+        return rows
 
 
 class _Parts:
@@ -219,8 +259,16 @@ class _Parts:
     def row(self, e: int) -> Any:
         return self._rebuilt([slot.row(e) for slot in self._parts.values()])
 
+    def is_finite(self, e: int) -> bool:
+        return all(slot.is_finite(e) for slot in self._parts.values())
+
     def copy(self) -> Any:
         return self._rebuilt([slot.copy() for slot in self._parts.values()])
+
+    def copy_with(self, others: list[tuple[int, Any]]) -> Any:
+        return self._rebuilt(
+            [slot.copy_with([(e, obs[key]) for e, obs in others]) for key, slot in self._parts.items()]
+        )
 
     def _rebuilt(self, parts: list) -> Any:
         return dict(zip(self._parts, parts, strict=True)) if self._is_dict else tuple(parts)

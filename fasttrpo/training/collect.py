@@ -83,7 +83,9 @@ def collect(
         rows = observations.rows(seen, lead)
         agent.push(step.rewards, step.terminated, step.truncated, rows, step.skip)
         ended = statistics.add(step)
-        stepped = n_envs if step.is_plain else n_envs - int(np.count_nonzero(step.skip))
+        stepped = n_envs
+        if step.ended is None:
+            stepped -= int(np.count_nonzero(step.skip))
         n_stepped += stepped
         if due.after(stepped) or row == n_steps - 1:
             due.report(Row(obs, act, sent, logp, val, step, ended))
