@@ -93,8 +93,7 @@ class _Array(Observations):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        if type(obs) is not np.ndarray or obs.dtype.kind not in "fiub":
-            obs = numeric(name, obs)
+        obs = numeric(name, obs)
         if obs.shape != (*lead, *self.shape):
             raise UserError(f"{name} has shape {obs.shape}, expected {(*lead, *self.shape)}")
         if len(self.shape) != 1:
@@ -138,6 +137,19 @@ class BoxObservations(Box, _Array):
         box = Box.from_json(data)
         scaled = bool(data.get("scaled", False))
         return cls(box.shape, box.low, box.high, box.dtype, scaled=scaled)
+
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        if type(obs) is np.ndarray and obs.dtype.kind == "f" and obs.shape == lead + self.shape:
+            if valid is None and self._are_rows:
+                return obs
+        return super().rows(obs, lead, name, valid)
+
+    @cached_property
+    def _are_rows(self) -> bool:
+        """Whether valid observations are rows as they are."""
+        return len(self.shape) == 1 and not self.scaled
 
     def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
         return obs / 255.0 if self.scaled else obs
@@ -188,9 +200,9 @@ class DiscreteObservations(Discrete, _OneHot):
         place = self.place(obs) if obs.shape == lead and valid is None else None
         if place is None:
             return super().rows(obs, lead, name, valid)
-        row = np.zeros((*lead, self.n), np.float32)
-        row[..., place] = 1
-        return row
+        row = np.zeros((1, self.n), np.float32)
+        row[0, place] = 1
+        return row if lead == (1,) else row.reshape(*lead, self.n)
 
     def place(self, obs: np.ndarray) -> int | None:
         """Where the one is, for one integer in the space; None for anything else."""

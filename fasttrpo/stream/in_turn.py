@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy import ndarray
 
 from fasttrpo.errors import UserError
 from fasttrpo.spaces import batches
@@ -73,11 +74,14 @@ class InTurn(SyncVectorEnv):
         """
         if len(actions) != self.num_envs:
             raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
-        n_envs, no_envs, rows = self.num_envs, self._no_envs, self._rows
-        rewards, infos, ends = np.zeros(n_envs), LazyColumns(n_envs), []
+        rows, no_envs, rewards = self._rows, self._no_envs, np.zeros(self.num_envs)
+        ends: list[tuple] = []
+        infos: Any = None
         for e, env in enumerate(self.envs):
             answer = answers.of_step(env.step(actions[e]), self._names[e])
             obs, rewards[e], terminated, truncated, info = answer
+            if infos is None and (info or terminated or truncated):
+                infos = LazyColumns(self.num_envs)
             if terminated or truncated:
                 last_obs = self._next_episode(e, obs, terminated, info, infos)
                 ends.append((e, terminated, truncated, last_obs))
@@ -88,17 +92,18 @@ class InTurn(SyncVectorEnv):
         self._seen = obs = rows.copy()
         if ends:
             return obs, self._ending(rewards, ends, infos)
+        infos = {} if infos is None else infos
         return obs, Step(rewards, no_envs, no_envs, obs, no_envs, no_envs, infos, ())
 
     def _ending(self, rewards: np.ndarray, ends: list[tuple], infos: LazyColumns) -> Step:
         """A step that ended episodes: (e, terminated, truncated, last observation) of each."""
-        flags = np.zeros((3, self.num_envs), bool)
-        for e, *kinds, _ in ends:
-            flags[:, e] = *kinds, True
-        terminated, truncated, done = flags
-        next_obs = self._rows.copy_with([(e, obs) for e, _, _, obs in ends])
-        envs = [e for e, *_ in ends]
-        return Step(rewards, terminated, truncated, next_obs, self._no_envs, done, infos, envs)
+        next_obs, none = self._rows.copy(), self._no_envs
+        terminated, truncated, done = none.copy(), none.copy(), none.copy()
+        for e, terminated[e], truncated[e], obs in ends:
+            done[e] = True
+            self._rows.write(next_obs, e, obs)
+        envs = [end[0] for end in ends]
+        return Step(rewards, terminated, truncated, next_obs, none, done, infos, envs)
 
     def _next_episode(
         self, e: int, obs: Any, terminated: bool, info: Mapping, infos: LazyColumns
@@ -127,8 +132,8 @@ class InTurn(SyncVectorEnv):
 
 
 def slots(space: Any, n_envs: int, part: str = "") -> Any:
-    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all, and
-    `copy_with` all with others in some rows, [(e, observation)].
+    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all; `write`
+    writes a row into such a copy.
 
     part  where they are in the observations of a Dict or Tuple, for messages
     """
@@ -148,8 +153,8 @@ class _Array:
 
     def put(self, e: int, obs: Any, who: str) -> None:
         """Converts and stores an observation. `_fitting` raises for an invalid one."""
-        if type(obs) is np.ndarray:
-            fits = obs.dtype == self._dtype and obs.shape == self._shape
+        if type(obs) is ndarray:
+            fits = obs.dtype is self._dtype and obs.shape == self._shape
         else:
             fits = self._takes_int and type(obs) is int and -_MOST <= obs < _MOST
         if not fits:
@@ -184,7 +189,7 @@ class _Array:
         return f"observation_space has shape {self._shape} and dtype {self._dtype}"
 
     def row(self, e: int) -> Any:
-        return self._rows[e].copy()
+        return self._rows[e].copy() if self._shape else self._rows[e]
 
     def is_finite(self, e: int) -> bool:
         return self._dtype.kind != "f" or bool(np.isfinite(self._rows[e]).all())
@@ -192,11 +197,8 @@ class _Array:
     def copy(self) -> Any:
         return self._rows.copy()
 
-    def copy_with(self, others: list[tuple[int, Any]]) -> Any:
-        rows = self._rows.copy()
-        for e, obs in others:
-            rows[e] = obs
-        return rows
+    def write(self, rows: Any, e: int, obs: Any) -> None:
+        rows[e] = obs
 
 
 class _Parts:
@@ -265,10 +267,9 @@ class _Parts:
     def copy(self) -> Any:
         return self._rebuilt([slot.copy() for slot in self._parts.values()])
 
-    def copy_with(self, others: list[tuple[int, Any]]) -> Any:
-        return self._rebuilt(
-            [slot.copy_with([(e, obs[key]) for e, obs in others]) for key, slot in self._parts.items()]
-        )
+    def write(self, rows: Any, e: int, obs: Any) -> None:
+        for key, slot in self._parts.items():
+            slot.write(rows[key], e, obs[key])
 
     def _rebuilt(self, parts: list) -> Any:
         return dict(zip(self._parts, parts, strict=True)) if self._is_dict else tuple(parts)

@@ -77,11 +77,12 @@ class LazyColumns(Mapping):
         return self._columns
 
     def __contains__(self, key: object) -> bool:
-        stem = key[1:] if isinstance(key, str) and key[:1] == "_" else key
         for info, _ in self._added:
-            if key in info or stem in info:
+            if key in info:
                 return True
-        return key in self._columns
+        if key in self._columns:
+            return True
+        return isinstance(key, str) and key[:1] == "_" and key[1:] in self
 
     def __getitem__(self, key: str) -> Any:
         return self.columns()[key]

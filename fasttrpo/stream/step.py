@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from fasttrpo.stream.infos import LazyColumns
 
 
-class Step(NamedTuple):
+@dataclass(slots=True)
+class Step:
     """One step of E environments."""
 
     rewards: np.ndarray
@@ -25,7 +27,7 @@ class Step(NamedTuple):
     """(E,) bool: no step happened; the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
-    infos: Mapping[str, Any] = {}
+    infos: Mapping[str, Any] = field(default_factory=dict)
     """the environments' infos, as columns by key"""
     ended: Sequence[int] | None = None
     """the environments whose episodes ended, from those that are stepped in turn: all of them

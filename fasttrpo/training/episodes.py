@@ -15,6 +15,7 @@ from fasttrpo.errors import UserError
 from fasttrpo.stream.step import Step, info_around
 
 WINDOW = 100
+_NOTHING: Mapping[str, Any] = {}
 _FEW = 4  # environments, for which plain numbers take less time than arrays
 
 
@@ -128,8 +129,8 @@ class EpisodeStatistics:
         also the first step of an episode that starts in the step that ended the last one.
         """
         if step.ended is not None:  # no wrapper is around the vector environment
-            own = info.get("episode")
-            return own if isinstance(own, Mapping) else {}
+            own = info.get("episode", _NOTHING)
+            return own if own is _NOTHING or isinstance(own, Mapping) else _NOTHING
         column = step.infos.get("episode")
         is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
         if isinstance(info.get("episode"), Mapping) and not is_around:
