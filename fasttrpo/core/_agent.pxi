@@ -4,6 +4,31 @@
 from dataclasses import replace
 
 
+cdef class RowArrays:
+    """The arrays that `Agent.act` returns. They serve another row if the caller has dropped them,
+    which takes less time than allocating new ones.
+    """
+
+    cdef tuple arrays
+    cdef trpo_real *act
+    cdef trpo_real *logp
+    cdef trpo_real *val
+
+    def __cinit__(self, int n_envs, int D):
+        act, logp, val = np.empty((n_envs, D), REAL), np.empty(n_envs, REAL), np.empty(n_envs, REAL)
+        self.arrays = act, logp, val
+        self.act, self.logp, self.val = _real(act), _real(logp), _real(val)
+
+    cdef bint is_dropped(self):
+        """Whether nothing else refers to the arrays, or to the tuple of them."""
+        cdef PyObject *arrays = <PyObject *>self.arrays
+        cdef int i
+        for i in range(3):
+            if Py_REFCNT(PyTuple_GET_ITEM(arrays, i)) != 1:
+                return False
+        return Py_REFCNT(arrays) == 1
+
+
 cdef class Agent:
     """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings.
 
@@ -16,7 +41,7 @@ cdef class Agent:
     cdef readonly Theory theory
     cdef object __weakref__
     cdef int n_envs, obs_size, n_steps
-    cdef tuple act_shape
+    cdef RowArrays row_arrays, last_row_arrays  # callers drop one row's after they get the next's
 
     def __cinit__(self, settings):
         self.memory = Memory(settings)
@@ -24,7 +49,8 @@ cdef class Agent:
         self.theory = Theory(self.memory)
         self.n_envs, self.obs_size = settings.n_envs, settings.obs_size
         self.n_steps = settings.n_steps
-        self.act_shape = (self.n_envs, self.memory.D)
+        self.row_arrays = RowArrays(self.n_envs, self.memory.D)
+        self.last_row_arrays = RowArrays(self.n_envs, self.memory.D)
 
     @property
     def settings(self):
@@ -175,23 +201,29 @@ cdef class Agent:
         if mask is not None:
             mask = self.memory.mask(mask, self.n_envs)
             open = _bytes(mask)
-        act = empty(self.act_shape, REAL)
-        logp, val = empty(self.n_envs, REAL), empty(self.n_envs, REAL)
         cdef int status
-        cdef trpo_real *a = _real(act)
-        cdef trpo_real *l = _real(logp)
-        cdef trpo_real *v = _real(val)
+        cdef RowArrays to
+        cdef tuple row
         with self.lock:
+            to = self._unused_arrays()
+            row = to.arrays
             if self.n_envs > FEW_ROWS:
                 with nogil:
-                    status = trpo_act(self.w, a, l, v, o, open)
+                    status = trpo_act(self.w, to.act, to.logp, to.val, o, open)
             else:
-                status = trpo_act(self.w, a, l, v, o, open)
+                status = trpo_act(self.w, to.act, to.logp, to.val, o, open)
         if status < 0:
             given = {"observation": obs, "mask": mask}
             self.memory.refuse(status, given, "environment", trpo_recorded(self.w))
         self.memory.loaded = False
-        return act, logp, val
+        return row
+
+    cdef RowArrays _unused_arrays(self):
+        """Arrays for a row, which no caller still has."""
+        self.row_arrays, self.last_row_arrays = self.last_row_arrays, self.row_arrays
+        if not self.row_arrays.is_dropped():
+            self.row_arrays = RowArrays(self.n_envs, self.memory.D)
+        return self.row_arrays
 
     def record(self, obs, act, mask=None):
         """As `act`, with the caller's actions (E, D): logp (E,), val (E,). Draws nothing."""

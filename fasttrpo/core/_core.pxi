@@ -7,6 +7,7 @@
 # tile. Meanwhile other Python threads that use the agent wait for its memory's lock.
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous
+from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -20,6 +21,10 @@ import numpy as np
 from fasttrpo.checks import arrays
 from fasttrpo.errors import UserError, UserMemoryError, UserRuntimeError
 
+cdef extern from "Python.h":  # Cython's own take new references
+    Py_ssize_t Py_REFCNT(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
 include "_arrays.pxi"
 include "_declarations.pxi"
 
@@ -29,7 +34,7 @@ INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
 cdef object BOOL = np.dtype(np.bool_), DOUBLE = np.dtype(np.float64)
-cdef object empty = np.empty, ndarray = np.ndarray  # looked up once, as every row uses them
+cdef object ndarray = np.ndarray
 
 # The keys of update()'s record, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",

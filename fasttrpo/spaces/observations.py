@@ -197,16 +197,16 @@ class DiscreteObservations(Discrete, _OneHot):
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
         obs = obs if type(obs) is np.ndarray else np.asarray(obs)
-        place = self.place(obs) if obs.shape == lead and valid is None else None
+        place = self.place(obs, lead) if valid is None else None
         if place is None:
             return super().rows(obs, lead, name, valid)
         row = np.zeros((1, self.n), np.float32)
         row[0, place] = 1
         return row if lead == (1,) else row.reshape(*lead, self.n)
 
-    def place(self, obs: np.ndarray) -> int | None:
+    def place(self, obs: np.ndarray, lead: Lead) -> int | None:
         """Where the one is, for one integer in the space; None for anything else."""
-        if obs.size != 1 or obs.dtype.kind not in "iub":
+        if obs.shape != lead or obs.size != 1 or obs.dtype.kind not in "iub":
             return None
         place = obs.item() - self.start
         return place if 0 <= place < self.n else None
@@ -234,27 +234,28 @@ class _Parts(Observations):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        parts = self._each(obs, name)
-        if lead == (1,) and valid is None and self._is_discrete:
-            row = self._one_hot([(part, o) for part, o, _ in parts])
+        if lead == (1,) and valid is None and self._are_discrete:
+            row = self._one_hot(obs, name)
             if row is not None:
                 return row
+        parts = self._each(obs, name)
         return np.concatenate([part.rows(o, lead, at, valid) for part, o, at in parts], axis=-1)
 
     @cached_property
-    def _is_discrete(self) -> bool:
+    def _are_discrete(self) -> bool:
         return all(isinstance(part, DiscreteObservations) for _, part in self.parts)
 
-    def _one_hot(self, parts: list[tuple[Any, Any]]) -> np.ndarray | None:
-        """The row of one environment's integers; None for values that are not in the space."""
+    def _one_hot(self, obs: Any, name: str) -> np.ndarray | None:
+        """The row of one environment's integers; None for anything else in the parts."""
+        self._check(obs, name)
         row, first = np.zeros((1, self.size), np.float32), 0
-        for part, obs in parts:
-            is_array = type(obs) is np.ndarray and obs.shape == (1,)
-            place = part.place(obs) if is_array else None
+        for key, part in self.parts:
+            given = obs[key]
+            place = part.place(given, (1,)) if type(given) is np.ndarray else None
             if place is None:
                 return None
             row[0, first + place] = 1
-            first += part.n
+            first += part.size
         return row
 
     def lead(self, obs: Any, name: str = "observation") -> Lead:

@@ -39,6 +39,7 @@ class InTurn(SyncVectorEnv):
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
         self._seen: Any = None  # the last observations
+        self._zeros = np.zeros(self.num_envs)  # to copy, which is faster
         self._no_envs = np.zeros(self.num_envs, bool)
         self._no_envs.flags.writeable = False
 
@@ -74,7 +75,7 @@ class InTurn(SyncVectorEnv):
         """
         if len(actions) != self.num_envs:
             raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
-        rows, no_envs, rewards = self._rows, self._no_envs, np.zeros(self.num_envs)
+        rows, no_envs, rewards = self._rows, self._no_envs, self._zeros.copy()
         ends: list[tuple] = []
         infos: Any = None
         for e, env in enumerate(self.envs):

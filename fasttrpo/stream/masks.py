@@ -117,8 +117,13 @@ class Masks:
 
     def _plain(self, infos: LazyColumns) -> np.ndarray | None:
         """The masks in infos that are not columns yet, if they are as usual and need no check."""
-        found = self._open()
-        for mask, env in infos.added(KEY):
+        added = infos.added(KEY)
+        if not added:
+            return None
+        found = np.empty((self._env.num_envs, sum(self._parts)), bool)
+        if len(added) < len(found):
+            found.fill(True)
+        for mask, env in added:
             if not masks.is_plain(mask, self._parts):
                 return None
             found[env] = mask
