@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 
-cdef class RowArrays:
+cdef class _RowArrays:
     """The arrays that `Agent.act` returns. They serve another row if the caller has dropped them,
     which takes less time than allocating new ones.
     """
@@ -41,7 +41,7 @@ cdef class Agent:
     cdef readonly Theory theory
     cdef object __weakref__
     cdef int n_envs, obs_size, n_steps
-    cdef RowArrays row_arrays, last_row_arrays  # callers drop one row's after they get the next's
+    cdef _RowArrays row_arrays, last_row_arrays  # callers drop one row's after they get the next's
 
     def __cinit__(self, settings):
         self.memory = Memory(settings)
@@ -49,8 +49,8 @@ cdef class Agent:
         self.theory = Theory(self.memory)
         self.n_envs, self.obs_size = settings.n_envs, settings.obs_size
         self.n_steps = settings.n_steps
-        self.row_arrays = RowArrays(self.n_envs, self.memory.D)
-        self.last_row_arrays = RowArrays(self.n_envs, self.memory.D)
+        self.row_arrays = _RowArrays(self.n_envs, self.memory.D)
+        self.last_row_arrays = _RowArrays(self.n_envs, self.memory.D)
 
     @property
     def settings(self):
@@ -202,7 +202,7 @@ cdef class Agent:
             mask = self.memory.mask(mask, self.n_envs)
             open = _bytes(mask)
         cdef int status
-        cdef RowArrays to
+        cdef _RowArrays to
         cdef tuple row
         with self.lock:
             to = self._unused_arrays()
@@ -218,11 +218,11 @@ cdef class Agent:
         self.memory.loaded = False
         return row
 
-    cdef RowArrays _unused_arrays(self):
+    cdef _RowArrays _unused_arrays(self):
         """Arrays for a row, which no caller still has."""
         self.row_arrays, self.last_row_arrays = self.last_row_arrays, self.row_arrays
         if not self.row_arrays.is_dropped():
-            self.row_arrays = RowArrays(self.n_envs, self.memory.D)
+            self.row_arrays = _RowArrays(self.n_envs, self.memory.D)
         return self.row_arrays
 
     def record(self, obs, act, mask=None):

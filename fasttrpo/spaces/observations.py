@@ -141,9 +141,9 @@ class BoxObservations(Box, _Array):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        if type(obs) is np.ndarray and obs.dtype.kind == "f" and obs.shape == lead + self.shape:
-            if valid is None and self._are_rows:
-                return obs
+        is_float = type(obs) is np.ndarray and obs.dtype.kind == "f"
+        if is_float and valid is None and self._are_rows and obs.shape == lead + self.shape:
+            return obs
         return super().rows(obs, lead, name, valid)
 
     @cached_property
@@ -234,7 +234,7 @@ class _Parts(Observations):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
-        if lead == (1,) and valid is None and self._are_discrete:
+        if lead == (1,) and valid is None and self._discrete:
             row = self._one_hot(obs, name)
             if row is not None:
                 return row
@@ -242,14 +242,16 @@ class _Parts(Observations):
         return np.concatenate([part.rows(o, lead, at, valid) for part, o, at in parts], axis=-1)
 
     @cached_property
-    def _are_discrete(self) -> bool:
-        return all(isinstance(part, DiscreteObservations) for _, part in self.parts)
+    def _discrete(self) -> list[tuple[Any, DiscreteObservations]]:
+        """The parts if all are one integer, else none."""
+        parts = [(key, part) for key, part in self.parts if isinstance(part, DiscreteObservations)]
+        return parts if len(parts) == len(self.parts) else []
 
     def _one_hot(self, obs: Any, name: str) -> np.ndarray | None:
         """The row of one environment's integers; None for anything else in the parts."""
         self._check(obs, name)
         row, first = np.zeros((1, self.size), np.float32), 0
-        for key, part in self.parts:
+        for key, part in self._discrete:
             given = obs[key]
             place = part.place(given, (1,)) if type(given) is np.ndarray else None
             if place is None:

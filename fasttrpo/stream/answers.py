@@ -38,13 +38,9 @@ def of_step(answer: Any, who: str) -> tuple[Any, float, bool, bool, Mapping]:
             f"{who} returned {form(answer)} from step, expected {_STEP}: {_remedy(answer)}"
         )
     obs, reward, terminated, truncated, info = answer
-    is_number = type(reward) in _NUMBERS or _is_small_int(reward)
-    if is_number and type(terminated) in _TRUTHS and type(truncated) in _TRUTHS:
-        if type(info) is dict:  # like most answers
-            return obs, reward, terminated, truncated, info
     return (
         obs,
-        reward if is_number else _number(reward, who),
+        reward if type(reward) in _NUMBERS or _is_small_int(reward) else _number(reward, who),
         terminated if type(terminated) in _TRUTHS else _truth("terminated", terminated, who),
         truncated if type(truncated) in _TRUTHS else _truth("truncated", truncated, who),
         info if type(info) is dict else _info(info, who, "step"),

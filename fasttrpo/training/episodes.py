@@ -94,6 +94,7 @@ class EpisodeStatistics:
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
+        ended: Sequence[int]
         if step.ended is None:
             stepped = ~step.skip
             np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
