@@ -77,7 +77,7 @@ def test_integers_lists_and_strided_arrays_are_accepted(agent):
 
 
 def test_arguments_and_results_belong_to_the_caller(agent):
-    """Results share no memory with the agent, and arguments are not written to."""
+    """Results share no memory with the agent or later results, and arguments are not changed."""
     obs = GOOD.astype(agent.real)
     act, logp, val = agent.act(obs)
     first, kept = (
@@ -86,9 +86,11 @@ def test_arguments_and_results_belong_to_the_caller(agent):
     )
     agent.push(np.zeros(E), NO, NO, obs)
     results = [*first, act, logp, val]
-    for later in (*agent.act(obs), agent.predict(obs, True), agent.value(obs)):
-        assert not any(np.shares_memory(later, result) for result in results)
-        later[:] = 7
+    for _ in range(3):
+        for later in (*agent.act(obs), agent.predict(obs, True), agent.value(obs)):
+            assert not any(np.shares_memory(later, result) for result in results)
+            later[:] = 7
+        agent.discard()
     assert all(np.array_equal(a, b) for a, b in zip((act, logp, val), kept, strict=True))
     assert np.array_equal(agent.predict(obs, True), first[0])
     assert np.array_equal(obs, GOOD.astype(agent.real))

@@ -17,6 +17,7 @@ from vec_env import VecCartPole
 
 from fasttrpo.sb3.convert import vector_env
 from fasttrpo.spaces.masks import rows
+from fasttrpo.stream.in_turn import InTurn
 from fasttrpo.stream.notes import is_from_environment
 from fasttrpo.stream.stream import Stream
 
@@ -77,6 +78,11 @@ def masked(kind, mode, form, **keywords):
     return kind(makers, autoreset_mode=mode, **keywords)
 
 
+def same_step(kind, makers):
+    mode = {} if kind is InTurn else {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return kind(makers, **mode)
+
+
 def run(env, n_steps=7):
     return collected(env, n_steps, rollouts=3)
 
@@ -92,6 +98,14 @@ def test_every_action_has_the_mask_of_its_observation(form, mode, how):
         for env in range(2):
             known = np.ones(9, bool) if skip[env] else expected(form, obs[env, 0])
             np.testing.assert_array_equal(mask[env], known)
+
+
+@table("form", FORMS)
+def test_masks_of_environments_stepped_in_turn_are_read_alike(form):
+    makers = [lambda how=how: Masked(*how, form) for how in COUNTERS]
+    agents = run(InTurn(makers)), run(masked(SyncVectorEnv, AutoresetMode.SAME_STEP, form))
+    for one, other in zip(*(agent.masks for agent in agents), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @table("form", FORMS)
@@ -371,26 +385,33 @@ class Wrong(Counter):
             np.full(9, 0.5),
             r"mask at step 2 has 0\.5 of environment 1, not True or F",
         ),
+        (
+            np.ones(9, np.int8),
+            np.array([1, 2, *ONES[2:]], np.int8),
+            r"mask at step 2 has 2 of environment 1, not True or F",
+        ),
         (ONES, ONES[1:], r"mask of environment 1 at step 2 has shape \(8,\) .*shape \(9,\)"),
         (ONES, ("a",) * 9, r"of environment 1 at step 2 has shape \(9,\) and dtype <U1"),
         (ONES, ([1], [1, 2]), r"of environment 1 at step 2 is not an array"),
     ],
 )
-def test_masks_of_wrong_shape_or_type_are_named(mask, wrong, message):
+@pytest.mark.parametrize("kind", [SyncVectorEnv, InTurn])
+def test_masks_of_wrong_shape_or_type_are_named(mask, wrong, message, kind):
     makers = [lambda: Wrong(mask, mask), lambda: Wrong(mask, wrong)]
     with pytest.raises(ValueError, match=message):
-        run(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+        run(same_step(kind, makers))
 
 
+@pytest.mark.parametrize("kind", [SyncVectorEnv, InTurn])
 @pytest.mark.parametrize("form", ["array", "method"])
-def test_a_mask_that_forbids_everything_is_an_error_with_a_remedy(form):
+def test_a_mask_that_forbids_everything_is_an_error_with_a_remedy(form, kind):
     class Shut(Masked):
         def mask(self):
             return np.zeros(9) if self.t == 2 else super().mask()
 
     message = "environment 0 forbids all 9 .* at step 2: end the episode .*or allow a choice"
     with pytest.raises(ValueError, match=message):
-        run(SyncVectorEnv([lambda: Shut(form=form)], autoreset_mode=AutoresetMode.SAME_STEP))
+        run(same_step(kind, [lambda: Shut(form=form)]))
 
 
 def test_errors_in_action_masks_count_as_the_environment():

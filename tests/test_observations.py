@@ -34,6 +34,7 @@ SPACES = {
     "board": spaces.MultiBinary([2, 2]),
     "dict": spaces.Dict({"b": spaces.Discrete(3), "a": spaces.Box(-1, 1, (2,))}),
     "ordered": spaces.Dict(OrderedDict(b=spaces.Discrete(3), a=spaces.Box(-1, 1, (2,)))),
+    "choices": spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2, start=5)]),
     "tuple": spaces.Tuple([spaces.MultiBinary(2), spaces.Box(-1, 1, (2,)), spaces.Discrete(2)]),
     "nested": spaces.Dict(
         {
@@ -59,9 +60,10 @@ def samples(space, n, seed=0):
 
 
 @every_space
-def test_rows_equal_gymnasium_flatten(space):
-    each, batch = samples(space, 7)
-    rows = describe_obs(space).rows(batch, (7,))
+@pytest.mark.parametrize("n", [1, 7])
+def test_rows_equal_gymnasium_flatten(space, n):
+    each, batch = samples(space, n)
+    rows = describe_obs(space).rows(batch, (n,))
     assert describe_obs(space).size == flatdim(space)
     np.testing.assert_array_equal(rows, [flatten(space, one) for one in each])
 

@@ -143,6 +143,18 @@ def test_equivalent_return_values_are_converted(replaced, total):
     assert {episode["r"] for episode in model.ep_info_buffer} == {total}
 
 
+@pytest.mark.parametrize("last", [None, np.full(1, np.nan)], ids=str)
+def test_the_observation_after_a_termination_is_not_needed(last):
+    class Ending(Counter):
+        def step(self, action):
+            obs, reward, terminated, *rest = super().step(action)
+            return last if terminated else obs, reward, terminated, *rest
+
+    model, usual = (small_model(env).learn(16) for env in (Ending(), Counter()))
+    assert model.ep_info_buffer
+    np.testing.assert_array_equal(model.theta, usual.theta)
+
+
 def test_errors_name_the_environment_at_fault():
     env = InTurn([Returning, lambda: Returning(info=None)])
     with pytest.raises(ValueError, match=r"^environment 1 returned None as info"):

@@ -101,7 +101,7 @@ def mask_rows(
         )
     given = np.asarray(mask)
     rows = as_array("mask", given, (n, sum(parts)), np.bool_)
-    if given.dtype != np.bool_ and (given != rows).any():
+    if given.dtype.kind != "b" and (given != rows).any():
         row, choice = np.argwhere(given != rows)[0]
         raise UserError(f"mask has {given[row, choice]:g} in row {row}, not 0 or 1")
     return rows

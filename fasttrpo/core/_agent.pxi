@@ -4,6 +4,31 @@
 from dataclasses import replace
 
 
+cdef class _RowArrays:
+    """The arrays that `Agent.act` returns. They serve another row if the caller has dropped them,
+    which takes less time than allocating new ones.
+    """
+
+    cdef tuple arrays
+    cdef trpo_real *act
+    cdef trpo_real *logp
+    cdef trpo_real *val
+
+    def __cinit__(self, int n_envs, int D):
+        act, logp, val = np.empty((n_envs, D), REAL), np.empty(n_envs, REAL), np.empty(n_envs, REAL)
+        self.arrays = act, logp, val
+        self.act, self.logp, self.val = _real(act), _real(logp), _real(val)
+
+    cdef bint is_dropped(self):
+        """Whether nothing else refers to the arrays, or to the tuple of them."""
+        cdef PyObject *arrays = <PyObject *>self.arrays
+        cdef int i
+        for i in range(3):
+            if Py_REFCNT(PyTuple_GET_ITEM(arrays, i)) != 1:
+                return False
+        return Py_REFCNT(arrays) == 1
+
+
 cdef class Agent:
     """A TRPO agent in the compiled core; `settings` is a fasttrpo.settings.agent.AgentSettings.
 
@@ -16,6 +41,7 @@ cdef class Agent:
     cdef readonly Theory theory
     cdef object __weakref__
     cdef int n_envs, obs_size, n_steps
+    cdef _RowArrays row_arrays, last_row_arrays  # callers drop one row's after they get the next's
 
     def __cinit__(self, settings):
         self.memory = Memory(settings)
@@ -23,6 +49,8 @@ cdef class Agent:
         self.theory = Theory(self.memory)
         self.n_envs, self.obs_size = settings.n_envs, settings.obs_size
         self.n_steps = settings.n_steps
+        self.row_arrays = _RowArrays(self.n_envs, self.memory.D)
+        self.last_row_arrays = _RowArrays(self.n_envs, self.memory.D)
 
     @property
     def settings(self):
@@ -166,28 +194,36 @@ cdef class Agent:
 
         mask (E, A) of 0 and 1: the allowed choices (categorical only); None: all.
         """
+        cdef trpo_real *o
+        cdef uint8_t *open = NULL
         self._check_open()
-        obs = self._step_obs("observation", obs)
-        mask = self.memory.mask(mask, self.n_envs)
-        act = np.empty((self.n_envs, self.memory.D), REAL)
-        logp, val = np.empty(len(act), REAL), np.empty(len(act), REAL)
+        obs = _array_at(<void **>&o, "observation", obs, REAL, self.n_envs, self.obs_size)
+        if mask is not None:
+            mask = self.memory.mask(mask, self.n_envs)
+            open = _bytes(mask)
         cdef int status
-        cdef trpo_real *a = _real(act)
-        cdef trpo_real *l = _real(logp)
-        cdef trpo_real *v = _real(val)
-        cdef trpo_real *o = _real(obs)
-        cdef uint8_t *open = _bytes_or_null(mask)
+        cdef _RowArrays to
+        cdef tuple row
         with self.lock:
+            to = self._unused_arrays()
+            row = to.arrays
             if self.n_envs > FEW_ROWS:
                 with nogil:
-                    status = trpo_act(self.w, a, l, v, o, open)
+                    status = trpo_act(self.w, to.act, to.logp, to.val, o, open)
             else:
-                status = trpo_act(self.w, a, l, v, o, open)
+                status = trpo_act(self.w, to.act, to.logp, to.val, o, open)
         if status < 0:
             given = {"observation": obs, "mask": mask}
             self.memory.refuse(status, given, "environment", trpo_recorded(self.w))
         self.memory.loaded = False
-        return act, logp, val
+        return row
+
+    cdef _RowArrays _unused_arrays(self):
+        """Arrays for a row, which no caller still has."""
+        self.row_arrays, self.last_row_arrays = self.last_row_arrays, self.row_arrays
+        if not self.row_arrays.is_dropped():
+            self.row_arrays = _RowArrays(self.n_envs, self.memory.D)
+        return self.row_arrays
 
     def record(self, obs, act, mask=None):
         """As `act`, with the caller's actions (E, D): logp (E,), val (E,). Draws nothing."""
@@ -210,17 +246,22 @@ cdef class Agent:
 
         skip marks environments in which no step happened; the rest of their row is ignored.
         """
-        shape = (self.n_envs,)
+        cdef int status, E = self.n_envs
+        cdef double *r
+        cdef uint8_t *ends
+        cdef uint8_t *cuts
+        cdef uint8_t *skips = NULL
+        cdef trpo_real *o
         if not trpo_is_open(self.w):
             raise UserRuntimeError("no step is open: call act or record before push")
-        skip = arrays.as_array("skip", np.zeros(shape) if skip is None else skip, shape, np.bool_)
-        rew = arrays.as_array("reward", rew, shape, np.float64)
-        term = arrays.as_array("terminated", term, shape, np.bool_)
-        trunc = arrays.as_array("truncated", trunc, shape, np.bool_)
-        next_obs = self._step_obs("next observation", next_obs)
+        if skip is not None:
+            skip = _array_at(<void **>&skips, "skip", skip, BOOL, E)
+        rew = _array_at(<void **>&r, "reward", rew, DOUBLE, E)
+        term = _array_at(<void **>&ends, "terminated", term, BOOL, E)
+        trunc = _array_at(<void **>&cuts, "truncated", trunc, BOOL, E)
+        next_obs = _array_at(<void **>&o, "next observation", next_obs, REAL, E, self.obs_size)
         with self.lock:
-            status = trpo_push(self.w, _double(rew), _bytes(term), _bytes(trunc), _real(next_obs),
-                               _bytes(skip))
+            status = trpo_push(self.w, r, ends, cuts, o, skips)
         if status < 0:
             given = {"reward": rew, "next observation": next_obs}
             self.memory.refuse(status, given, "environment", trpo_recorded(self.w), skip)

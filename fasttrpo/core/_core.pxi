@@ -6,6 +6,8 @@
 # Long operations release the GIL: updates, passes over a batch, and acting on more rows than a
 # tile. Meanwhile other Python threads that use the agent wait for its memory's lock.
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous
+from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -19,6 +21,10 @@ import numpy as np
 from fasttrpo.checks import arrays
 from fasttrpo.errors import UserError, UserMemoryError, UserRuntimeError
 
+cdef extern from "Python.h":  # Cython's own take new references
+    Py_ssize_t Py_REFCNT(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
 include "_arrays.pxi"
 include "_declarations.pxi"
 
@@ -27,6 +33,8 @@ include "_declarations.pxi"
 INSTRUCTION_SET = "FASTTRPO_INSTRUCTION_SET"
 
 REAL = np.dtype(np.float32 if sizeof(trpo_real) == 4 else np.float64)
+cdef object BOOL = np.dtype(np.bool_), DOUBLE = np.dtype(np.float64)
+cdef object ndarray = np.ndarray
 
 # The keys of update()'s record, after "outcome".
 _RECORD = ("n_samples", "surr_gain", "surr_gain_predicted", "surr_gain_tried", "kl",
@@ -98,6 +106,30 @@ cdef uint8_t *_bytes(array) except NULL:
 
 cdef uint8_t *_bytes_or_null(array) except? NULL:
     return NULL if array is None else _bytes(array)
+
+
+cdef object _array_at(void **data, str name, array, dtype, Py_ssize_t rows, Py_ssize_t columns=0):
+    """`arrays.as_array` of shape (rows, columns), or (rows,) if columns is 0, and its data."""
+    data[0] = _data_if(array, dtype, rows, columns)
+    if data[0] == NULL:  # rare in a rollout
+        shape = [rows, columns] if columns else [rows]
+        array = arrays.as_array(name, array, shape, dtype)
+        data[0] = _data(array)
+    return array
+
+
+cdef void *_data_if(array, dtype, Py_ssize_t rows, Py_ssize_t columns) except? NULL:
+    """As `_data`, or NULL if `array` is not a C-contiguous array of this dtype and shape."""
+    cdef Py_buffer view
+    cdef bint fits
+    if type(array) is not ndarray or array.dtype is not dtype:
+        return NULL
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    fits = view.ndim == (2 if columns else 1) and view.shape[0] == rows
+    fits = fits and (columns == 0 or view.shape[1] == columns)
+    fits = fits and PyBuffer_IsContiguous(&view, b"C")
+    PyBuffer_Release(&view)
+    return view.buf if fits else NULL
 
 
 cdef object _vector(const double *x, Py_ssize_t count):

@@ -123,6 +123,10 @@ class ContinuousActions(Box, Actions):
         return replace(self, clip=clip, scale=scale)
 
     @cached_property
+    def _numbers(self) -> np.dtype:
+        return np.dtype(self.dtype)
+
+    @cached_property
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(1, D) each, in the space's dtype, which represents them exactly."""
         low, high = (np.array([bound], self.dtype) for bound in (self.low, self.high))
@@ -145,7 +149,9 @@ class ContinuousActions(Box, Actions):
         if self.clip:
             low, high = self._bounds
             act = np.minimum(np.maximum(act, low), high)
-        return act.astype(self.dtype, copy=False).reshape(len(act), *self.shape)
+        if act.dtype != self._numbers:
+            act = act.astype(self._numbers)
+        return act if len(self.shape) == 1 else act.reshape(len(act), *self.shape)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E, *shape) -> (T, E, D), scaled back if set."""
@@ -172,11 +178,15 @@ class DiscreteActions(Discrete, Actions):
         """See `Actions`."""
         return self.start
 
+    @cached_property
+    def _integers(self) -> np.dtype:
+        return np.dtype(self.dtype)
+
     def to_env(self, act: np.ndarray) -> np.ndarray:
         """(n, 1) choices from 0, in any number type -> (n,) in the space."""
         if self.start == 0:
-            return act[:, 0].astype(self.dtype)
-        return (act[:, 0].astype(np.int64) + self.start).astype(self.dtype, copy=False)
+            return act.ravel().astype(self._integers)
+        return (act.ravel().astype(np.int64) + self.start).astype(self._integers, copy=False)
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E) integers in the space -> (T, E, 1), from 0. ValueError for other values."""

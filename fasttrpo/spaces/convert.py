@@ -72,12 +72,6 @@ class Choices:
 
     def one_hot(self, name: str, values: np.ndarray) -> np.ndarray:
         """(*lead, D) integers -> (*lead, sum(counts)) float32, a one for each component."""
-        if values.size == 1:
-            place = values.item() - int(self.starts[0])
-            if type(place) is int and 0 <= place < self.total:
-                row = np.zeros((*values.shape[:-1], self.total), np.float32)
-                row[..., place] = 1
-                return row
         places = (self.from_zero(name, values) + self._offsets).reshape(-1, len(self.counts))
         rows = np.zeros((len(places), self.total), np.float32)
         rows[np.arange(len(places))[:, None], places] = 1

@@ -46,6 +46,16 @@ def rows(
     return allowed
 
 
+def is_plain(mask: Any, parts: tuple[int, ...]) -> bool:
+    """Whether a mask for one part is an array of 0 and 1, in bytes, that allows a choice. Others
+    can be right too: `rows` checks them.
+    """
+    if type(mask) is not np.ndarray or (mask.shape,) != (parts,) or mask.dtype.kind not in "biu":
+        return False
+    given = mask.tobytes()
+    return mask.itemsize == 1 and b"\1" in given and not given.strip(b"\0\1")
+
+
 def _joined(name: str, given: Any, lead: Lead, parts: tuple[int, ...]) -> np.ndarray:
     """`given` as one array, with its parts concatenated."""
     try:

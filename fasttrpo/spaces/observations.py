@@ -138,6 +138,19 @@ class BoxObservations(Box, _Array):
         scaled = bool(data.get("scaled", False))
         return cls(box.shape, box.low, box.high, box.dtype, scaled=scaled)
 
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        is_float = type(obs) is np.ndarray and obs.dtype.kind == "f"
+        if is_float and valid is None and self._are_rows and obs.shape == lead + self.shape:
+            return obs
+        return super().rows(obs, lead, name, valid)
+
+    @cached_property
+    def _are_rows(self) -> bool:
+        """Whether valid observations are rows as they are."""
+        return len(self.shape) == 1 and not self.scaled
+
     def _encoded(self, name: str, obs: np.ndarray) -> np.ndarray:
         return obs / 255.0 if self.scaled else obs
 
@@ -180,6 +193,24 @@ class _OneHot(_Array):
 class DiscreteObservations(Discrete, _OneHot):
     """One integer, one-hot."""
 
+    def rows(
+        self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
+    ) -> np.ndarray:
+        obs = obs if type(obs) is np.ndarray else np.asarray(obs)
+        place = self.place(obs, lead) if valid is None else None
+        if place is None:
+            return super().rows(obs, lead, name, valid)
+        row = np.zeros((1, self.n), np.float32)
+        row[0, place] = 1
+        return row if lead == (1,) else row.reshape(*lead, self.n)
+
+    def place(self, obs: np.ndarray, lead: Lead) -> int | None:
+        """Where the one is, for one integer in the space; None for anything else."""
+        if obs.shape != lead or obs.size != 1 or obs.dtype.kind not in "iub":
+            return None
+        place = obs.item() - self.start
+        return place if 0 <= place < self.n else None
+
 
 class MultiDiscreteObservations(MultiDiscrete, _OneHot):
     """Integers, each one-hot, concatenated."""
@@ -203,8 +234,31 @@ class _Parts(Observations):
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
+        if lead == (1,) and valid is None and self._discrete:
+            row = self._one_hot(obs, name)
+            if row is not None:
+                return row
         parts = self._each(obs, name)
         return np.concatenate([part.rows(o, lead, at, valid) for part, o, at in parts], axis=-1)
+
+    @cached_property
+    def _discrete(self) -> list[tuple[Any, DiscreteObservations]]:
+        """The parts if all are one integer, else none."""
+        parts = [(key, part) for key, part in self.parts if isinstance(part, DiscreteObservations)]
+        return parts if len(parts) == len(self.parts) else []
+
+    def _one_hot(self, obs: Any, name: str) -> np.ndarray | None:
+        """The row of one environment's integers; None for anything else in the parts."""
+        self._check(obs, name)
+        row, first = np.zeros((1, self.size), np.float32), 0
+        for key, part in self._discrete:
+            given = obs[key]
+            place = part.place(given, (1,)) if type(given) is np.ndarray else None
+            if place is None:
+                return None
+            row[0, first + place] = 1
+            first += part.size
+        return row
 
     def lead(self, obs: Any, name: str = "observation") -> Lead:
         leads = {at: part.lead(o, at) for part, o, at in self._each(obs, name)}

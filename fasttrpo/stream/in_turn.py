@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy import ndarray
 
 from fasttrpo.errors import UserError
+from fasttrpo.spaces import batches
 from fasttrpo.stream import answers
-from fasttrpo.stream.infos import FINAL_INFO, FINAL_OBS, LazyColumns, columns
+from fasttrpo.stream.infos import LazyColumns, columns
+from fasttrpo.stream.step import Step
 
 _MOST = 2**63  # of an int64
 
@@ -35,6 +38,8 @@ class InTurn(SyncVectorEnv):
         names = [f"environment {e}" for e in range(self.num_envs)]
         self._names = names if self.num_envs > 1 else ["the environment"]
         self._rows: Any = None  # made with the first observation
+        self._seen: Any = None  # the last observations
+        self._zeros = np.zeros(self.num_envs)  # to copy, which is faster
         self._no_envs = np.zeros(self.num_envs, bool)
         self._no_envs.flags.writeable = False
 
@@ -55,37 +60,68 @@ class InTurn(SyncVectorEnv):
         for e in np.flatnonzero(which).tolist():
             answer = self.envs[e].reset(seed=seeds[e], options=options)
             infos.add(self._start(e, answer), e)
-        return self._rows.copy(), infos.columns()
+        self._seen = self._rows.copy()
+        return self._seen, infos.columns()
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """(observations, rewards, terminated, truncated, infos)."""
-        obs, rewards, terminated, truncated, infos, _ = self.advance(actions)
-        return obs, rewards, terminated.copy(), truncated.copy(), columns(infos, self.num_envs)
+        obs, step = self.advance(actions)
+        flags = step.terminated.copy(), step.truncated.copy()
+        return obs, step.rewards, *flags, columns(step.infos, self.num_envs)
 
-    def advance(self, actions: Any) -> tuple[Any, Any, Any, Any, Any, bool]:
-        """As `step`, and whether an episode ended; if not, the flags are not to be written to."""
-        rows, has_ended = self._rows, False
-        infos, rewards = LazyColumns(self.num_envs), np.zeros(self.num_envs)
-        terminated = truncated = self._no_envs
+    def advance(self, actions: Any) -> tuple[Any, Step]:
+        """(observations, step): what the agent sees next, and what happened before any reset. Flags
+        in the step are not to be written to.
+        """
         if len(actions) != self.num_envs:
             raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
+        rows, no_envs, rewards = self._rows, self._no_envs, self._zeros.copy()
+        ends: list[tuple] = []
+        infos: Any = None
         for e, env in enumerate(self.envs):
-            who = self._names[e]
-            obs, rewards[e], ends, is_cut, info = answers.of_step(env.step(actions[e]), who)
-            has_obs = obs is not None or not ends  # nothing follows a termination
-            if has_obs:
-                rows.put(e, obs, who)
-            if ends or is_cut:
-                if not has_ended:
-                    has_ended = True
-                    terminated, truncated = terminated.copy(), truncated.copy()
-                terminated[e], truncated[e] = ends, is_cut
-                final = {FINAL_OBS: rows.row(e) if has_obs else None, FINAL_INFO: dict(info)}
-                infos.add(self._start(e, env.reset()), e)
-                infos.add(final, e)
-            elif info:
-                infos.add(info, e)
-        return rows.copy(), rewards, terminated, truncated, infos or {}, has_ended
+            answer = answers.of_step(env.step(actions[e]), self._names[e])
+            obs, rewards[e], terminated, truncated, info = answer
+            if infos is None and (info or terminated or truncated):
+                infos = LazyColumns(self.num_envs)
+            if terminated or truncated:
+                last_obs = self._next_episode(e, obs, terminated, info, infos)
+                ends.append((e, terminated, truncated, last_obs))
+            else:
+                rows.put(e, obs, self._names[e])
+                if info:
+                    infos.add(info, e)
+        self._seen = obs = rows.copy()
+        if ends:
+            return obs, self._ending(rewards, ends, infos)
+        infos = {} if infos is None else infos
+        return obs, Step(rewards, no_envs, no_envs, obs, no_envs, no_envs, infos, ())
+
+    def _ending(self, rewards: np.ndarray, ends: list[tuple], infos: LazyColumns) -> Step:
+        """A step that ended episodes: (e, terminated, truncated, last observation) of each."""
+        next_obs, none = self._rows.copy(), self._no_envs
+        terminated, truncated, done = none.copy(), none.copy(), none.copy()
+        for e, terminated[e], truncated[e], obs in ends:
+            done[e] = True
+            self._rows.write(next_obs, e, obs)
+        envs = [end[0] for end in ends]
+        return Step(rewards, terminated, truncated, next_obs, none, done, infos, envs)
+
+    def _next_episode(
+        self, e: int, obs: Any, terminated: bool, info: Mapping, infos: LazyColumns
+    ) -> Any:
+        """Starts the next episode; returns the last one's last observation.
+
+        The observation after a termination is unused: if it is missing or not finite, the previous
+        one replaces it.
+        """
+        rows, final, info = self._rows, None, dict(info)
+        if obs is not None or not terminated:
+            rows.put(e, obs, self._names[e])
+            final = rows.row(e)
+        is_lost = final is None or (terminated and not rows.is_finite(e))
+        infos.add(self._start(e, self.envs[e].reset()), e)
+        infos.add_final(final, info, e)
+        return batches.row(self._seen, e) if is_lost else final
 
     def _start(self, e: int, answer: Any) -> Mapping:
         """Stores what reset returned as the start of an episode; returns the info."""
@@ -97,7 +133,8 @@ class InTurn(SyncVectorEnv):
 
 
 def slots(space: Any, n_envs: int, part: str = "") -> Any:
-    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all.
+    """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all; `write`
+    writes a row into such a copy.
 
     part  where they are in the observations of a Dict or Tuple, for messages
     """
@@ -117,8 +154,8 @@ class _Array:
 
     def put(self, e: int, obs: Any, who: str) -> None:
         """Converts and stores an observation. `_fitting` raises for an invalid one."""
-        if type(obs) is np.ndarray:
-            fits = obs.dtype == self._dtype and obs.shape == self._shape
+        if type(obs) is ndarray:
+            fits = obs.dtype is self._dtype and obs.shape == self._shape
         else:
             fits = self._takes_int and type(obs) is int and -_MOST <= obs < _MOST
         if not fits:
@@ -153,10 +190,16 @@ class _Array:
         return f"observation_space has shape {self._shape} and dtype {self._dtype}"
 
     def row(self, e: int) -> Any:
-        return self._rows[e].copy()
+        return self._rows[e].copy() if self._shape else self._rows[e]
+
+    def is_finite(self, e: int) -> bool:
+        return self._dtype.kind != "f" or bool(np.isfinite(self._rows[e]).all())
 
     def copy(self) -> Any:
         return self._rows.copy()
+
+    def write(self, rows: Any, e: int, obs: Any) -> None:
+        rows[e] = obs
 
 
 class _Parts:
@@ -219,8 +262,15 @@ class _Parts:
     def row(self, e: int) -> Any:
         return self._rebuilt([slot.row(e) for slot in self._parts.values()])
 
+    def is_finite(self, e: int) -> bool:
+        return all(slot.is_finite(e) for slot in self._parts.values())
+
     def copy(self) -> Any:
         return self._rebuilt([slot.copy() for slot in self._parts.values()])
+
+    def write(self, rows: Any, e: int, obs: Any) -> None:
+        for key, slot in self._parts.items():
+            slot.write(rows[key], e, obs[key])
 
     def _rebuilt(self, parts: list) -> Any:
         return dict(zip(self._parts, parts, strict=True)) if self._is_dict else tuple(parts)

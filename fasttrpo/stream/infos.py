@@ -43,17 +43,31 @@ def columns(infos: Any, n_envs: int) -> dict[str, Any]:
 class LazyColumns(Mapping):
     """The columns of infos that are added one by one, made when they are first used.
 
-    Most steps need none: what their infos say is read at the ends of episodes, and by callbacks.
+    Most steps need none: only callbacks read all that infos say.
+
+    finals  by environment, the last info of the episode that ended
     """
+
+    __slots__ = ("_added", "_columns", "_n_envs", "finals")
 
     def __init__(self, n_envs: int) -> None:
         self._n_envs = n_envs
         self._added: list[tuple[Mapping, int]] = []
         self._columns: dict[str, Any] = {}
+        self.finals: dict[int, Mapping] = {}
 
     def add(self, info: Mapping, env: int) -> None:
         """Adds the info of one environment, which may change its dict later."""
         self._added.append((dict(info), env))
+
+    def add_final(self, obs: Any, info: Mapping, env: int) -> None:
+        """Adds the last observation and info of an episode."""
+        self.finals[env] = info
+        self._added.append(({FINAL_OBS: obs, FINAL_INFO: info}, env))
+
+    def added(self, key: str) -> list[tuple[Any, int]]:
+        """(value, env) for the infos with this key; empty once they are columns."""
+        return [(info[key], env) for info, env in self._added if key in info]
 
     def columns(self) -> dict[str, Any]:
         """All that was added."""
@@ -64,9 +78,11 @@ class LazyColumns(Mapping):
 
     def __contains__(self, key: object) -> bool:
         for info, _ in self._added:
-            if key in info or (str(key)[:1] == "_" and str(key)[1:] in info):
+            if key in info:
                 return True
-        return key in self._columns
+        if key in self._columns:
+            return True
+        return isinstance(key, str) and key[:1] == "_" and key[1:] in self
 
     def __getitem__(self, key: str) -> Any:
         return self.columns()[key]

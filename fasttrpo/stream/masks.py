@@ -16,6 +16,7 @@ import numpy as np
 from fasttrpo.checks import arrays
 from fasttrpo.errors import UserError
 from fasttrpo.spaces import actions, masks
+from fasttrpo.stream.infos import LazyColumns
 from fasttrpo.stream.notes import Noted
 
 KEY = "action_mask"
@@ -100,6 +101,10 @@ class Masks:
             if KEY in infos:  # not yet in the reset's infos
                 self._warn_of_kind(f"infos[{KEY!r}]")
             return None
+        if type(infos) is LazyColumns and self._method is None:
+            found = self._plain(infos)
+            if found is not None:
+                return found
         found = self._from_infos(infos, step, over if reset is None else reset[0])
         if reset is not None:
             found = self._mixed(found, reset[0], self._from_infos(reset[1], step, ~reset[0]))
@@ -108,6 +113,20 @@ class Masks:
                 returned = self._method(over)
             found = self._rows(returned, step, over)
         self._check_choices(found, step)
+        return found
+
+    def _plain(self, infos: LazyColumns) -> np.ndarray | None:
+        """The masks in infos that are not columns yet, if they are as usual and need no check."""
+        added = infos.added(KEY)
+        if not added:
+            return None
+        found = np.empty((self._env.num_envs, sum(self._parts)), bool)
+        if len(added) < len(found):
+            found.fill(True)
+        for mask, env in added:
+            if not masks.is_plain(mask, self._parts):
+                return None
+            found[env] = mask
         return found
 
     def _check_choices(self, found: np.ndarray | None, step: int | None) -> None:

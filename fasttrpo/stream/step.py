@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from fasttrpo.stream.infos import LazyColumns
 
-class Step(NamedTuple):
+
+@dataclass(slots=True)
+class Step:
     """One step of E environments."""
 
     rewards: np.ndarray
@@ -23,11 +27,11 @@ class Step(NamedTuple):
     """(E,) bool: no step happened; the environment only reset itself"""
     done: np.ndarray
     """(E,) bool: an episode ended in this step"""
-    infos: Mapping[str, Any] = {}
+    infos: Mapping[str, Any] = field(default_factory=dict)
     """the environments' infos, as columns by key"""
-    is_plain: bool = False
-    """whether it is known that every environment stepped, no episode ended, and nothing scaled the
-    rewards"""
+    ended: Sequence[int] | None = None
+    """the environments whose episodes ended, from those that are stepped in turn: all of them
+    stepped, and nothing scaled the rewards; None from others"""
 
     @property
     def raw_rewards(self) -> np.ndarray:
@@ -41,6 +45,10 @@ class Step(NamedTuple):
         infos = self.infos
         is_dict = type(infos) is dict
         return is_dict and "vec_env_infos" in infos and "_vec_env_infos" not in infos
+
+    def last_info(self, env: int) -> Mapping[str, Any]:
+        """`info` after the end of an episode; not to be written to."""
+        return self.infos.finals[env] if type(self.infos) is LazyColumns else self.info(env)
 
     def info(self, env: int) -> dict[str, Any]:
         """One environment's info; if its episode ended, that of the last step."""

@@ -72,7 +72,7 @@ class Stream:
         self._modes = AutoresetMode
         self.mode = _autoreset_mode(env, AutoresetMode)
         self._is_next_step = self.mode is AutoresetMode.NEXT_STEP
-        self._advance = env.advance if isinstance(env, InTurn) else None
+        self._advance: Any = env.advance if isinstance(env, InTurn) else None
         self.steps_in_c = _steps_in_c(env)
         self.pace = Pace()
         self._has_parts = isinstance(env.single_observation_space, spaces.Dict | spaces.Tuple)
@@ -153,12 +153,9 @@ class Stream:
 
         row  the number of the step in the rollout, for the note on an exception
         """
-        obs, rewards, terminated, truncated, infos, may_end = self._answer(actions, row)
-        if not may_end:
-            skip = done = self._no_envs
-            self.obs, self._over = obs, done
-            self.masks = self._masks.read(infos, None if row is None else row + 1)
-            return Step(rewards, terminated, truncated, obs, skip, done, infos, True)
+        if self._advance is not None:
+            return self._step_in_turn(actions, row)
+        obs, rewards, terminated, truncated, infos = self._answer(actions, row)
         skip = self._over if self._is_next_step else self._no_envs
         done = (terminated | truncated) & ~skip
         next_obs, over, reset = obs, None, None
@@ -170,15 +167,24 @@ class Stream:
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
-    def _answer(self, actions: np.ndarray, row: int | None) -> Any:
-        """The checked parts of the environment's answer, and whether an episode may have ended."""
+    def _step_in_turn(self, actions: np.ndarray, row: int | None) -> Step:
+        """`step`, of an `InTurn`, which has checked everything."""
         try:
-            if self._advance is not None:
-                return self._advance(actions)
+            self.obs, step = self._advance(actions)
+        except Exception as error:
+            answers.explain(error, _step_at(row))
+            raise
+        self._over = step.done
+        self.masks = self._masks.read(step.infos, None if row is None else row + 1)
+        return step
+
+    def _answer(self, actions: np.ndarray, row: int | None) -> tuple[Any, ...]:
+        """The checked parts of the environment's answer."""
+        try:
             answer = workers.call(self.env, self.env.step, actions)
             answer = answers.of_vector_env(answer, "step")
         except Exception as error:
-            answers.explain(error, "step" if row is None else f"step at step {row}")
+            answers.explain(error, _step_at(row))
             raise
         n_envs = self.env.num_envs
         obs, rewards, terminated, truncated, infos = answer
@@ -188,7 +194,6 @@ class Stream:
             answers.truths("terminated", terminated, n_envs),
             answers.truths("truncated", truncated, n_envs),
             columns(infos, n_envs),
-            True,
         )
 
     def run(self, agent: CompiledAgent, n_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -231,6 +236,10 @@ class Stream:
                 first, infos = self._first(self.env.reset(options={"reset_mask": done.copy()}))
             return after, batches.replaced(after, done, first), (done, infos)
         return obs, obs, None
+
+
+def _step_at(row: int | None) -> str:
+    return "step" if row is None else f"step at step {row}"
 
 
 def _steps_in_c(env: Any) -> bool:

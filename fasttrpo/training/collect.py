@@ -72,18 +72,20 @@ def collect(
     due = Due(watch)
     for row in range(n_steps):
         _check_unmoved(stream)
-        obs = stream.obs
+        obs, masks = stream.obs, stream.masks
         if obs is not seen:
             rows = observations.rows(obs, lead)
-        mask = () if stream.masks is None else (stream.masks,)
-        act, logp, val = agent.act(rows, *mask)
+        act, logp, val = agent.act(rows) if masks is None else agent.act(rows, masks)
         sent = actions.to_env(act)
         step = stream.step(sent, row)
         seen = step.next_obs  # unless an episode ended, also what the agent sees next
         rows = observations.rows(seen, lead)
-        agent.push(step.rewards, step.terminated, step.truncated, rows, step.skip)
+        skip, stepped = None, n_envs
+        if step.ended is None:
+            skip = step.skip
+            stepped -= int(np.count_nonzero(skip))
+        agent.push(step.rewards, step.terminated, step.truncated, rows, skip)
         ended = statistics.add(step)
-        stepped = n_envs if step.is_plain else n_envs - int(np.count_nonzero(step.skip))
         n_stepped += stepped
         if due.after(stepped) or row == n_steps - 1:
             due.report(Row(obs, act, sent, logp, val, step, ended))

@@ -15,6 +15,8 @@ from fasttrpo.errors import UserError
 from fasttrpo.stream.step import Step, info_around
 
 WINDOW = 100
+_NOTHING: Mapping[str, Any] = {}
+_FEW = 4  # environments, for which plain numbers take less time than arrays
 
 
 class Episode(NamedTuple):
@@ -92,30 +94,44 @@ class EpisodeStatistics:
 
     def add(self, step: Step) -> list[Episode]:
         """Counts one step of E environments; returns the episodes that it ended."""
-        if step.is_plain:
-            self._totals += step.rewards
-            self._lengths += 1
+        ended: Sequence[int]
+        if step.ended is None:
+            stepped = ~step.skip
+            np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
+            self._lengths += stepped
+            ended = np.flatnonzero(step.done).tolist()
+        else:
+            self._add_all(step.rewards)
+            ended = step.ended
+        if not ended:
             return []
-        stepped = ~step.skip
-        np.add(self._totals, step.raw_rewards, out=self._totals, where=stepped)
-        self._lengths += stepped
-        if not np.count_nonzero(step.done):
-            return []
-        ended = np.flatnonzero(step.done).tolist()
         episodes = [self._episode(e, step) for e in ended]
-        self._totals[ended] = 0.0
-        self._lengths[ended] = 0
+        for e in ended:
+            self._totals[e], self._lengths[e] = 0.0, 0
         self.count += len(episodes)
         self.window.extend(episodes)
         return episodes
 
-    def _reported(self, env: int, step: Step, info: dict[str, Any]) -> Mapping:
+    def _add_all(self, rewards: np.ndarray) -> None:
+        """Counts a step of every environment."""
+        if len(rewards) > _FEW:
+            self._totals += rewards
+            self._lengths += 1
+            return
+        for e, reward in enumerate(rewards.tolist()):
+            self._totals[e] += reward
+            self._lengths[e] += 1
+
+    def _reported(self, env: int, step: Step, info: Mapping[str, Any]) -> Mapping:
         """The environment's report on the episode that ended; empty if there is none.
 
         The report of a `RecordEpisodeStatistics` around the vector environment is used if it
         counted all steps. It misses some if episodes are reset one by one, and before Gymnasium 1.4
         also the first step of an episode that starts in the step that ended the last one.
         """
+        if step.ended is not None:  # no wrapper is around the vector environment
+            own = info.get("episode", _NOTHING)
+            return own if own is _NOTHING or isinstance(own, Mapping) else _NOTHING
         column = step.infos.get("episode")
         is_around = isinstance(column, Mapping) and "_r" not in column  # a wrapper has no masks
         if isinstance(info.get("episode"), Mapping) and not is_around:
@@ -136,7 +152,7 @@ class EpisodeStatistics:
 
     def _episode(self, env: int, step: Step) -> Episode:
         """The episode that ended in an environment."""
-        info = step.info(env)
+        info = step.last_info(env)
         reported = self._reported(env, step, info)
         total, length = _number(reported.get("r")), _number(reported.get("l"))
         success = _number(info.get("is_success"))
