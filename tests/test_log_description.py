@@ -129,6 +129,14 @@ def test_only_progress_csv_makes_a_folder_a_run(formats, tmp_path):
     assert not (tmp_path / "settings.json").exists()
 
 
+@pytest.mark.parametrize("text", ['{"theme": "dark"}', "// not JSON"])
+def test_another_programs_file_stays_as_it_is(text, tmp_path):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.warns(UserWarning, match="not a logger's file and stays as it is"):
+        logged(tmp_path).learn(64)
+    assert (tmp_path / "settings.json").read_text() == text
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need rights")
 def test_a_link_in_the_folder_is_replaced_not_followed(tmp_path):
     (tmp_path / "own.txt").write_text("mine")

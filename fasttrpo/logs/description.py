@@ -7,6 +7,7 @@ It belongs to the logger that writes progress.csv beside it, and has the form of
 from __future__ import annotations
 
 import json
+import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from fasttrpo.files.atomic import SaveError, write_text
 from fasttrpo.files.machine import machine
-from fasttrpo.files.run_folder import CONFIG, LOGGED, read_config
+from fasttrpo.files.run_folder import CONFIG, LOGGED, read_config, read_object
 from fasttrpo.settings import Settings
 
 THEN = ", then "
@@ -65,11 +66,11 @@ class DescriptionFile:
 
     def add(self, run: dict[str, Any], first_step: int, last_step: int) -> None:
         """Writes what a `learn` that starts at `first_step` adds, unless the folder is a run of
-        `fasttrpo train`.
+        `fasttrpo train`, or has another program's file of that name.
 
         last_step  the last step that the log has
         """
-        if self._own.exists():
+        if self._own.exists() or (self._written is None and _is_of_others(self._path)):
             self._written = None
             return
         if first_step < last_step:
@@ -88,6 +89,25 @@ class DescriptionFile:
         self._written = run
         with suppress(SaveError):  # the next line of progress.csv raises it, and matters more
             write_text(self._path, json.dumps(run, indent=2) + "\n")
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether the file exists and no logger wrote it; warns that it is left as it is."""
+    if path.is_symlink():  # replaced, not followed
+        return False
+    try:
+        found = read_object(path)
+    except ValueError:  # a logger writes it atomically
+        found = {}
+    if found is None or "versions" in found:
+        return False
+    warnings.warn(
+        f"{path} is not a logger's file and stays as it is; reports will not know this run's "
+        "settings unless it logs to another folder",
+        UserWarning,
+        stacklevel=9,
+    )
+    return True
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
