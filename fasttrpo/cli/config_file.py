@@ -15,7 +15,15 @@ from typing import Any
 
 from fasttrpo.checks.suggest import nearest, unknown
 from fasttrpo.cli.errors import UsageError
-from fasttrpo.cli.options import BY_NAME, ENVIRONMENT, OPTIONS, SETTINGS, TABLE, Kind
+from fasttrpo.cli.options import (
+    BY_NAME,
+    ENVIRONMENT,
+    OPTIONS,
+    SETTINGS,
+    TABLE,
+    Kind,
+    is_evaluation_off,
+)
 from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.files.run_folder import CONFIG, MAX_JSON
 from fasttrpo.settings import Settings
@@ -36,6 +44,8 @@ def merge(args: argparse.Namespace) -> dict[str, Any]:
     settings = _without_foreign_log(args, values.pop("settings", {}))
     if any(getattr(args, name) is not None for name in _ALTERNATIVES):
         values = {name: value for name, value in values.items() if name not in _ALTERNATIVES}
+    if is_evaluation_off(args):
+        values.pop("eval_freq", None)
     if args.seed is None and "seeds" not in values and args.seeds is None:
         values.setdefault("seed", settings.get("seed"))
     settings |= {name: values.pop(name) for name in SETTINGS if name in values}
@@ -115,8 +125,13 @@ def _check_name(path: Path, name: str) -> None:
         return
     if name in BY_NAME:
         raise UsageError(f"{path}: {name} is for the command line: {BY_NAME[name].flag}")
-    if name in {each.name for each in fields(Settings)}:
+    settings = {each.name for each in fields(Settings)} - _KINDS.keys()
+    if name in settings:
         raise UsageError(f"{path}: {name} is a setting: write it in the table settings")
+    match = nearest(name, [*_KINDS, *settings])
+    if match in settings:
+        hint = f"did you mean the setting {match!r}? It belongs in the table settings"
+        raise UsageError(f"{path}: unknown option {name!r}; {hint}")
     raise UsageError(f"{path}: {unknown('option', name, _KINDS)}")
 
 

@@ -288,6 +288,11 @@ def check(args: argparse.Namespace) -> None:
         option.check(getattr(args, option.name), option.flag)
 
 
+def is_evaluation_off(args: argparse.Namespace) -> bool:
+    """Whether `--eval-episodes 0` also overrides the eval_freq of a file or a resumed run."""
+    return args.eval_episodes == 0 and args.eval_freq is None
+
+
 def every(args: argparse.Namespace) -> float:
     """The seconds between checkpoints."""
     given: float | None = args.checkpoint_every

@@ -53,9 +53,10 @@ class Resumed:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is trained, and evaluated unless it has no evaluation."""
-        is_evaluated = not self.plan().eval_episodes or (self.folder / EVALUATION).is_file()
-        return self.is_trained and is_evaluated
+        """Whether it is trained, and evaluated as often as asked."""
+        if not self.is_trained or not self.plan().eval_episodes:
+            return self.is_trained
+        return (self.folder / EVALUATION).is_file() and "eval_episodes" not in self.changes
 
     def plan(self, checkpoint_every: float = options.CHECKPOINT_EVERY) -> Plan:
         """What to do with the run."""
@@ -74,7 +75,8 @@ def plan_of(
 def changes(args: argparse.Namespace) -> dict[str, Any]:
     """What options change in the run's config.json."""
     given = {name: getattr(args, name) for name in CHANGEABLE}
-    return {name: value for name, value in given.items() if value is not None}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return changed | ({"eval_freq": None} if options.is_evaluation_off(args) else {})
 
 
 def load(
