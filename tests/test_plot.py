@@ -217,3 +217,13 @@ def test_without_matplotlib_the_error_says_how_to_install_it(seeds, capsys, monk
     err = capsys.readouterr().err
     assert err.endswith("matplotlib: pip install 'fasttrpo[plot]'\n")
     assert not (seeds / "plot.png").exists()
+
+
+def test_long_titles_and_labels_stay_within_the_picture(seeds, drawn, tmp_path):
+    label, title = "a long label " * 15, "a long title " * 15
+    arguments = ["--labels", label, "--labels", "x" * 150, "--title", title]
+    assert cli.main(["plot", str(seeds), "--out", str(tmp_path / "a.png"), *arguments]) == 0
+    figure = drawn[-1]
+    (ax,) = figure.axes
+    for box in (figure._suptitle.get_window_extent(), ax.get_legend().get_window_extent()):
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1

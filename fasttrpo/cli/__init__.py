@@ -152,8 +152,9 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         each.description = fill(f"{what[:1].upper()}{what[1:]}.", _WIDTH)
         each.epilog = "\n  ".join(["Examples:", *examples[name]])
         each.declare_help(debug=True)
-    parser.add("Help", "--version", action="version", version=f"fasttrpo {__version__}")
     parser.declare_help()
+    version = f"fasttrpo {__version__}"
+    parser.add("Help", "--version", action="version", version=version, help="show the version")
     parser.description = _overview(parsers)
     return parser, parsers
 

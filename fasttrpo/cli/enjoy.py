@@ -65,7 +65,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.fps is not None:
         check_count("--fps", args.fps)
     if args.best and is_run(args.folder) and not (args.folder / BEST).exists():
-        raise UsageError(f"{args.folder} has no {BEST}: train with --eval-freq keeps one")
+        raise UsageError(f"{args.folder} has no {BEST}: only train --eval-freq keeps one")
     if args.video:
         rendering.check_video(args.video)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from textwrap import fill
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ from fasttrpo.report.palette import colour
 from fasttrpo.report.scales import LINEAR, LOG, kind_for, scale
 from fasttrpo.report.statistics import CONFIDENCE, MIN_SEEDS, N_RESAMPLES, centre_name
 from fasttrpo.report.thinning import visible
-from fasttrpo.report.words import count, number, pluralize, shorten
+from fasttrpo.report.words import MAX_LENGTH, count, number, pluralize, shorten
 
 FORMATS = ("png", "pdf", "svg")
 INSTALL = "pip install 'fasttrpo[plot]'"
 PANEL = 5.2, 3.6  # inches
 MAX_COLUMNS = 3
+TITLE_WIDTH, LABEL_WIDTH = 48, 40  # characters that fit into a panel
 PIXELS = 900  # approximate width of a panel
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (8, 2, 2, 2)))  # when colours repeat
 LABELS = {
@@ -98,7 +100,7 @@ def plot(groups: Sequence[Group], file: Any, picture: Picture | None = None) -> 
     if sizes:
         figure.supxlabel(_how(sizes), fontsize=7, color="#777777")
     if picture.title:
-        figure.suptitle(_plain(picture.title), fontweight="bold", color=INK)
+        figure.suptitle(_plain(picture.title), wrap=True, fontweight="bold", color=INK)
     # Without the date, the same runs give the same file.
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(picture.format)
     figure.savefig(file, dpi=picture.dpi, format=picture.format, metadata=metadata)
@@ -123,9 +125,11 @@ def _how(sizes: Sequence[int]) -> str:
     return f"{centre}; band: {', else '.join(bands)}"
 
 
-def _plain(name: str) -> str:
-    """The text, escaped: matplotlib reads text between dollar signs as a formula."""
-    return readable(shorten(name)).replace("$", r"\$")
+def _plain(name: str, width: int = MAX_LENGTH) -> str:
+    """The text in lines of `width`, escaped: matplotlib reads text between dollar signs as a
+    formula.
+    """
+    return fill(readable(shorten(name)), width).replace("$", r"\$")
 
 
 def _panel(
@@ -137,7 +141,7 @@ def _panel(
             _draw(ax, group, found, i)
     if env_id in picture.targets:
         _target(ax, [found for _, found in averages if found], picture.targets[env_id])
-    ax.set_title(_plain(env_id), loc="left", fontsize=11, fontweight="bold", color=INK)
+    ax.set_title(_plain(env_id, TITLE_WIDTH), loc="left", fontsize=11, fontweight="bold", color=INK)
     ax.set_xlabel({"steps": "environment steps", "seconds": "seconds"}[picture.x], color=INK)
     ax.set_ylabel(LABELS.get(picture.y, _plain(picture.y)), color=INK)
     ax.xaxis.set_major_formatter(lambda value, _: count(value))
@@ -175,7 +179,7 @@ def _target(ax: Any, averages: Sequence[Average], target: float) -> None:
 def _draw(ax: Any, group: Group, found: Average, i: int) -> None:
     """One group's curve, band and seeds."""
     ink, several = colour(i), len(found.curves) > 1
-    label = f"{_plain(group.label)} ({pluralize(len(found.curves), 'seed')})"
+    label = f"{_plain(group.label, LABEL_WIDTH)} ({pluralize(len(found.curves), 'seed')})"
     style = dict(color=ink, linestyle=DASHES[i // 6 % len(DASHES)], solid_capstyle="round")
     marker = dict(marker="o", markersize=4) if len(found.x) == 1 else {}
     if several:

@@ -27,6 +27,7 @@ def parse(texts: Sequence[str], env_ids: Collection[str]) -> dict[str, float]:
     found = {}
     for text in texts:
         env_id, equals, word = text.rpartition("=")
+        value = _number(word)
         if equals and env_id not in env_ids:
             raise UserError(f"--target: {unknown('environment', env_id, env_ids)}")
         if not equals and len(env_ids) > 1:
@@ -34,7 +35,7 @@ def parse(texts: Sequence[str], env_ids: Collection[str]) -> dict[str, float]:
                 f"--target {text}: the runs have several environments; write "
                 f"{next(iter(env_ids))}={text}"
             )
-        found[env_id or next(iter(env_ids))] = _number(word)
+        found[env_id or next(iter(env_ids))] = value
     return found
 
 
