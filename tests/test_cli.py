@@ -231,7 +231,10 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
             ["train", "CartPole-v1", "--eval-episodes", "-1"],
             "--eval-episodes must be an integer >=",
         ),
-        (["train", "CartPole-v1", "--eval-freq", "9", "--eval-episodes", "0"], "--eval-episodes is 0: "),
+        (
+            ["train", "CartPole-v1", "--eval-freq", "9", "--eval-episodes", "0"],
+            "--eval-episodes is 0: ",
+        ),
         (["train", "CartPole-v1", "--env-kwargs", "{x"], "argument --env-kwargs: '{x' is not JSON"),
         (["train", "CartPole-v1", "--env-kwargs", "x"], "must be JSON or NAME=VALUE, got 'x'"),
         (

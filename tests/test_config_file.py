@@ -103,7 +103,7 @@ def test_seeds_in_a_file_and_the_seed_of_another_run():
             'env_id = "X"\ntotal_timestep = 3',
             "a.toml: unknown option 'total_timestep'; did",
         ),
-        ("a.toml", "gama = 0.9", "unknown option 'gama'; did you mean the setting 'gamma'? It belo"),
+        ("a.toml", "gama = 0.9", "unknown option 'gama'; did you mean the setting 'gamma'?"),
         ("a.toml", "gamma = 0.9", "a.toml: gamma is a setting: write it in the table settings"),
         (
             "a.toml",

@@ -183,7 +183,7 @@ def test_closing_the_window_ends_the_command(pygame, capsys, monkeypatch):
 def test_the_best_model_is_played(pygame, capsys, monkeypatch):
     run = write_model("Drawn-v0", gamma=0.91)
     assert cli.main(["enjoy", run, "--best"]) == 2
-    assert "has no best_model.npz: train with --eval-freq keeps one" in capsys.readouterr().err
+    assert "has no best_model.npz: only train --eval-freq keeps one" in capsys.readouterr().err
     write_model("Drawn-v0", "best_model", gamma=0.92)
     played = []
 

@@ -225,5 +225,6 @@ def test_long_titles_and_labels_stay_within_the_picture(seeds, drawn, tmp_path):
     assert cli.main(["plot", str(seeds), "--out", str(tmp_path / "a.png"), *arguments]) == 0
     figure = drawn[-1]
     (ax,) = figure.axes
-    for box in (figure._suptitle.get_window_extent(), ax.get_legend().get_window_extent()):
+    (above,) = (text for text in figure.texts if text.get_text().startswith("a long"))
+    for box in (above.get_window_extent(), ax.get_legend().get_window_extent()):
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1

@@ -17,6 +17,7 @@ import argparse
 import sys
 import traceback
 from textwrap import fill, indent
+from typing import Any, NamedTuple
 
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
@@ -35,55 +36,70 @@ from fasttrpo.cli.errors import (
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
 
-COMMANDS = {
-    "train": train,
-    "tune": tune,
-    "eval": evaluate,
-    "enjoy": enjoy,
-    "plot": plot,
-    "report": report,
-    "selftest": selftest,
-    "info": info,
-}
+
+class Command(NamedTuple):
+    """A module with `add(commands)`, and examples, of which `fasttrpo --help` shows the first."""
+
+    module: Any
+    examples: tuple[str, ...]
 
 
-# The groups of `fasttrpo --help`, which shows the first example of each command.
-_EXAMPLES: dict[str, dict[str, tuple[str, ...]]] = {
+# The groups of `fasttrpo --help`.
+GROUPS: dict[str, dict[str, Command]] = {
     "Train": {
-        "train": (
-            "fasttrpo train CartPole-v1",
-            "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
-            "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
+        "train": Command(
+            train,
+            (
+                "fasttrpo train CartPole-v1",
+                "fasttrpo train Hopper-v5 --seeds 0-4 --eval-freq 1e5 --eval-episodes 20",
+                "fasttrpo train Pendulum-v1 --set policy_kwargs=\"{'net_arch':[32]}\"",
+            ),
         ),
-        "tune": (
-            "fasttrpo tune Pendulum-v1 --trials 30",
-            "fasttrpo tune Pendulum-v1 --trials 100    # continues the same search",
-            "fasttrpo tune LunarLander-v3 --total-timesteps 3e5 --set gamma=0.999",
+        "tune": Command(
+            tune,
+            (
+                "fasttrpo tune Pendulum-v1 --trials 30",
+                "fasttrpo tune Pendulum-v1 --trials 100    # continues the same search",
+                "fasttrpo tune LunarLander-v3 --total-timesteps 3e5 --set gamma=0.999",
+            ),
         ),
     },
     "Look at runs": {
-        "eval": (
-            "fasttrpo eval runs/CartPole-v1-seed0",
-            "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
+        "eval": Command(
+            evaluate,
+            (
+                "fasttrpo eval runs/CartPole-v1-seed0",
+                "fasttrpo eval runs/CartPole-v1-seed0 --episodes 1000 --stochastic",
+            ),
         ),
-        "enjoy": (
-            "fasttrpo enjoy runs/CartPole-v1-seed0",
-            "fasttrpo enjoy runs/CartPole-v1-seed0 --video cartpole.mp4",
+        "enjoy": Command(
+            enjoy,
+            (
+                "fasttrpo enjoy runs/CartPole-v1-seed0",
+                "fasttrpo enjoy runs/CartPole-v1-seed0 --video cartpole.mp4",
+            ),
         ),
-        "plot": (
-            "fasttrpo plot runs/CartPole-v1",
-            "fasttrpo plot runs/first runs/second --y kl --out kl.png",
+        "plot": Command(
+            plot,
+            (
+                "fasttrpo plot runs/CartPole-v1",
+                "fasttrpo plot runs/first runs/second --y kl --out kl.png",
+            ),
         ),
-        "report": (
-            "fasttrpo report runs/CartPole-v1",
-            "fasttrpo report runs/first runs/second --out comparison.html",
+        "report": Command(
+            report,
+            (
+                "fasttrpo report runs/CartPole-v1",
+                "fasttrpo report runs/first runs/second --out comparison.html",
+            ),
         ),
     },
     "Check the installation": {
-        "selftest": ("fasttrpo selftest",),
-        "info": ("fasttrpo info",),
+        "selftest": Command(selftest, ("fasttrpo selftest",)),
+        "info": Command(info, ("fasttrpo info",)),
     },
 }
+COMMANDS = {name: each for group in GROUPS.values() for name, each in group.items()}
 _WIDTH = 78
 
 
@@ -145,12 +161,11 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     commands = parser.add_subparsers(
         prog="fasttrpo", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
-    parsers: dict[str, Parser] = {name: module.add(commands) for name, module in COMMANDS.items()}
-    examples = {name: each for group in _EXAMPLES.values() for name, each in group.items()}
+    parsers: dict[str, Parser] = {n: each.module.add(commands) for n, each in COMMANDS.items()}
     for name, each in parsers.items():
         what = each.description or ""
         each.description = fill(f"{what[:1].upper()}{what[1:]}.", _WIDTH)
-        each.epilog = "\n  ".join(["Examples:", *examples[name]])
+        each.epilog = "\n  ".join(["Examples:", *COMMANDS[name].examples])
         each.declare_help(debug=True)
     parser.declare_help()
     version = f"fasttrpo {__version__}"
@@ -163,9 +178,9 @@ def _overview(parsers: dict[str, Parser]) -> str:
     """The commands in groups, with what they do and an example each."""
     lines = ["Train and evaluate policies with Trust Region Policy Optimization."]
     margin = " " * 12
-    for heading, examples in _EXAMPLES.items():
+    for heading, group in GROUPS.items():
         lines += ["", f"{heading}:"]
-        for name in filter(parsers.__contains__, examples):
+        for name, command in group.items():
             what = indent(fill(parsers[name].description or "", _WIDTH - len(margin)), margin)
-            lines += [f"  {name:<9} {what.lstrip()}", margin + examples[name][0]]
+            lines += [f"  {name:<9} {what.lstrip()}", margin + command.examples[0]]
     return "\n".join(lines)

@@ -23,12 +23,6 @@ class Parser(argparse.ArgumentParser):
         kwargs |= {"add_help": False, "formatter_class": _Formatter}
         super().__init__(*args, **kwargs)
 
-    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """Records the option's names."""
-        action = super().add_argument(*args, **kwargs)
-        self.options += action.option_strings
-        return action
-
     def add(self, group: str, *names: str, rare: bool = False, **kwargs: Any) -> argparse.Action:
         """Adds an argument to a group of the help, which the first argument creates."""
         if group not in self._groups:

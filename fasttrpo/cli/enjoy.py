@@ -11,7 +11,7 @@ from typing import Any
 
 from fasttrpo.cli import eval as evaluation
 from fasttrpo.cli import rendering
-from fasttrpo.cli.arguments import check_count
+from fasttrpo.cli.arguments import Parser, check_count
 from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.runs import is_run
 from fasttrpo.cli.signals import as_keyboard_interrupt
@@ -24,18 +24,18 @@ class WindowClosedError(Exception):
     """The user closed the window."""
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
     what = "show a trained policy in a window, or record a video of it"
-    enjoy = commands.add_parser("enjoy", help=what, description=what, allow_abbrev=False)
+    enjoy: Parser = commands.add_parser("enjoy", description=what, allow_abbrev=False)
     enjoy.set_defaults(run=run)
     evaluation.add_played(enjoy, ENJOY_EPISODES)
-    what = "record a video, FILE.mp4 or FILE.gif, instead of opening a window; replaces the file"
-    enjoy.add_argument("--video", type=Path, metavar="FILE", help=what)
     what = f"play {BEST}, which train keeps with --eval-freq (default: {MODEL})"
-    enjoy.add_argument("--best", action="store_true", help=what)
+    enjoy.add("Run", "--best", action="store_true", help=what)
+    what = "record a video, FILE.mp4 or FILE.gif, instead of opening a window; replaces the file"
+    enjoy.add("Output", "--video", type=Path, metavar="FILE", help=what)
     what = "images per second (default: the environment's own)"
-    enjoy.add_argument("--fps", type=int, metavar="N", help=what)
+    enjoy.add("Output", "--fps", type=int, metavar="N", help=what)
     return enjoy
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.core import backend
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
     what = "show version, backend, precision, instruction set, threads and cores"
-    info = commands.add_parser("info", help=what, description=what, allow_abbrev=False)
+    info: Parser = commands.add_parser("info", description=what, allow_abbrev=False)
     info.set_defaults(run=run)
     return info
 

@@ -8,41 +8,44 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.checks.printable import readable
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import UsageError
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
     what = (
         "draw learning curves to a PNG, PDF or SVG: mean, interquartile mean and confidence band "
         "over seeds (the range of fewer than five)"
     )
-    plot = commands.add_parser("plot", help=what, description=what, allow_abbrev=False)
+    plot: Parser = commands.add_parser("plot", description=what, allow_abbrev=False)
     plot.set_defaults(run=run)
     add_runs(plot)
     what = "column of progress.csv (default: return_mean)"
-    plot.add_argument("--y", default="return_mean", metavar="COLUMN", help=what)
-    plot.add_argument("--x", default="steps", help="x axis: steps or seconds (default: steps)")
+    plot.add("Curves", "--y", default="return_mean", metavar="COLUMN", help=what)
+    what = "steps or seconds (default: steps)"
+    plot.add("Curves", "--x", default="steps", metavar="AXIS", help=what)
     what = "names of the curves: A,B,... in order, or --labels once per curve"
-    plot.add_argument("--labels", action="append", default=[], metavar="LABELS", help=what)
-    plot.add_argument("--title", default="", help="title above the picture")
-    add_target(plot)
+    plot.add("Curves", "--labels", action="append", default=[], metavar="LABELS", help=what)
+    add_target(plot, "Curves")
+    what = "title above the picture"
+    plot.add("Output", "--title", default="", metavar="TEXT", help=what)
     help_out = "file to write; its ending, .png, .pdf or .svg, is the format (default: plot.png in "
     help_out += "RUN, or in the working folder if several)"
-    plot.add_argument("--out", type=Path, metavar="FILE", help=help_out)
+    plot.add("Output", "--out", type=Path, metavar="FILE", help=help_out)
     return plot
 
 
-def add_runs(parser: argparse.ArgumentParser) -> None:
+def add_runs(parser: Parser) -> None:
     """Declares RUN..."""
     what = "folder written by train, or a folder of such folders (the runs of several seeds)"
-    parser.add_argument("folders", metavar="RUN", nargs="+", type=Path, help=what)
+    parser.add("Runs", "folders", metavar="RUN", nargs="+", type=Path, help=what)
 
 
-def add_target(parser: argparse.ArgumentParser) -> None:
+def add_target(parser: Parser, group: str) -> None:
     """Declares --target."""
     what = "return to reach: draws a line; ENV_ID=NUMBER if the runs have several environments"
-    parser.add_argument("--target", action="append", default=[], metavar="NUMBER", help=what)
+    parser.add(group, "--target", action="append", default=[], metavar="NUMBER", help=what)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,18 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.plot import add_runs, add_target, output, print_left_out
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
     what = "write an HTML page about runs: curves, trust-region diagnostics, remarks, settings"
-    report = commands.add_parser("report", help=what, description=what, allow_abbrev=False)
+    report: Parser = commands.add_parser("report", description=what, allow_abbrev=False)
     report.set_defaults(run=run)
     add_runs(report)
-    add_target(report)
+    add_target(report, "Output")
     help_out = "file to write (default: report.html in RUN, or in the working folder if several)"
-    report.add_argument("--out", type=Path, metavar="FILE", help=help_out)
+    report.add("Output", "--out", type=Path, metavar="FILE", help=help_out)
     return report
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import FAILED
 
 
-def add(commands: Any) -> argparse.ArgumentParser:
+def add(commands: Any) -> Parser:
     """Declares the command."""
     what = "check gradients, Fisher products, updates, threads and kernels on this machine"
-    selftest = commands.add_parser("selftest", help=what, description=what, allow_abbrev=False)
+    selftest: Parser = commands.add_parser("selftest", description=what, allow_abbrev=False)
     selftest.set_defaults(run=run)
     return selftest
 

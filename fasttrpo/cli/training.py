@@ -74,7 +74,8 @@ class Plan:
         """Raises UsageError for a contradiction."""
         if self.eval_freq is not None and not self.eval_episodes:
             raise UsageError(
-                "--eval-freq needs episodes, but --eval-episodes is 0: raise it, or omit --eval-freq"
+                "--eval-freq needs episodes, but --eval-episodes is 0: raise it, or omit "
+                "--eval-freq"
             )
 
 
