@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from fasttrpo.cli.errors import UsageError
@@ -100,3 +100,19 @@ def literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return text
+
+
+def assignments(pairs: Sequence[str], reserved: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of NAME=VALUE pairs; a VALUE that is not a Python literal is a string.
+
+    reserved  how to give settings that --set does not accept
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
+        if name in reserved:
+            raise UsageError(f"--set {name}: use {reserved[name]}")
+        settings[name] = literal(text)
+    return settings

@@ -10,7 +10,7 @@ from typing import Any
 
 from fasttrpo.cli import config_file, consent, logs, notices, options, resume, seeds, training
 from fasttrpo.cli import eval as evaluation
-from fasttrpo.cli.arguments import Parser, literal
+from fasttrpo.cli.arguments import Parser, assignments
 from fasttrpo.cli.errors import UsageError, line
 from fasttrpo.cli.notices import Sources
 from fasttrpo.cli.runs import as_name, full, new_folder, write_json
@@ -41,22 +41,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: value for name, value in values.items() if value is not None}
     if args.verbose is not None:
         given["verbose"] = int(args.verbose)
-    return given | _assignments(args.set)
-
-
-def _assignments(pairs: list[str]) -> dict[str, Any]:
-    """The settings of NAME=VALUE pairs; a VALUE that is not a Python literal is a string."""
-    settings = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
-        if name == "env":
-            raise UsageError("--set env: the environment is the argument ENV_ID")
-        if name in options.BY_NAME:
-            raise UsageError(f"--set {name}: use the option {options.BY_NAME[name].flag}")
-        settings[name] = literal(text)
-    return settings
+    others = {name: f"the option {each.flag}" for name, each in options.BY_NAME.items()}
+    return given | assignments(args.set, {"env": "the argument ENV_ID"} | others)
 
 
 # -- the run --------------------------------------------------------------------------------------

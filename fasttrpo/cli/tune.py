@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fasttrpo.cli import consent, options
-from fasttrpo.cli.arguments import Parser, add_progress, check_count, literal
+from fasttrpo.cli.arguments import Parser, add_progress, assignments, check_count
 from fasttrpo.cli.errors import INTERRUPTED, UsageError, line
 from fasttrpo.cli.runs import as_name, as_typed, full, write_json
 from fasttrpo.cli.signals import as_keyboard_interrupt
@@ -60,7 +60,7 @@ def add(commands: Any) -> Parser:
 def run(args: argparse.Namespace) -> int:
     """Searches, and reports; returns the exit code."""
     _check(args)
-    fixed = _fixed(args.set)
+    fixed = assignments(args.set, _RESERVED)
     if args.env_kwargs is not None:
         fixed["env_kwargs"] = args.env_kwargs
     consent.admit(args.env_id)
@@ -90,19 +90,6 @@ def _check(args: argparse.Namespace) -> None:
     total = args.total_timesteps
     if total is not None and not (total >= 1 and total.is_integer()):
         raise UsageError(f"--total-timesteps must be an integer >= 1, got {total:g}")
-
-
-def _fixed(pairs: list[str]) -> dict[str, Any]:
-    """The settings of NAME=VALUE pairs; a VALUE that is not a Python literal is a string."""
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--set must be NAME=VALUE, got {pair!r}")
-        if name in _RESERVED:
-            raise UsageError(f"--set {name}: use {_RESERVED[name]}")
-        settings[name] = literal(text)
-    return settings
 
 
 def _tune(args: argparse.Namespace, fixed: dict[str, Any], folder: Path, watch: Any) -> Any:
