@@ -137,6 +137,9 @@ def test_lines_show_progress_where_there_is_no_terminal(capsys, monkeypatch):
     assert steps_in(capsys.readouterr().err.splitlines()) == [(96, 128, 75), (128, 128, 100)]
     cli.main(["train", "--resume", "run", "--total-timesteps", "160", "--no-progress"])
     assert capsys.readouterr().err == ""
+    evaluated = ["--eval-freq", "32", "--eval-episodes", "2", "--total-timesteps", "192"]
+    cli.main(["train", "--resume", "run", *evaluated])
+    assert capsys.readouterr().err.startswith("evaluation: ")  # before the iteration's own line
     cli.main(["train", "CartPole-v1", *SHORT[:-1], "--seeds", "0,1", "--out", "group"])
     lines = capsys.readouterr().err.splitlines()
     assert steps_in(lines)[-1] == (128, 128, 100)

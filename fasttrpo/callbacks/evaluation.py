@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +161,7 @@ class EvalCallback(EventCallback):
         learnt, own = self.model.get_vec_normalize_env(), vec_normalize(self.eval_env)
         if learnt is not None and own is not None:
             copy_statistics(learnt, own)
-        arguments = self.model, self.eval_env, self.n_eval_episodes, self.deterministic
-        played = list(play(*arguments, self._next_seed(), render_step if self.render else None))
+        played = list(self._play(render_step if self.render else None))
         self.evaluations_timesteps.append(self.num_timesteps)
         self.evaluations_results.append([episode.total for episode in played])
         self.evaluations_length.append([episode.length for episode in played])
@@ -172,6 +172,10 @@ class EvalCallback(EventCallback):
         if self.log_path is not None:
             self._write(Path(self.log_path))
         return played
+
+    def _play(self, watch: Callable[..., None] | None) -> Iterator[Episode]:
+        arguments = self.model, self.eval_env, self.n_eval_episodes, self.deterministic
+        return play(*arguments, self._next_seed(), watch)
 
     def _next_seed(self) -> int | None:
         """The seed of the next evaluation: later ones continue the environments' generators."""

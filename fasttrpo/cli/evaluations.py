@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from fasttrpo.callbacks.evaluation import EvalCallback
 from fasttrpo.cli.eval import EVAL_SEED
+from fasttrpo.cli.progress import Episodes
 from fasttrpo.files import checkpoint
 from fasttrpo.files.run_folder import EVALUATIONS, is_there
 from fasttrpo.protocols import Record
@@ -23,9 +25,13 @@ class Evaluations(EvalCallback):
 
     A resumed run has the same files as an uninterrupted one: every evaluation has the same seed,
     and the best so far is restored from evaluations.csv.
+
+    has_lines  whether to print a line from time to time
     """
 
-    def __init__(self, env_id: str, folder: Path, freq: int, episodes: int) -> None:
+    def __init__(
+        self, env_id: str, folder: Path, freq: int, episodes: int, has_lines: bool = False
+    ) -> None:
         super().__init__(
             env_id,
             n_eval_episodes=episodes,
@@ -34,7 +40,7 @@ class Evaluations(EvalCallback):
             best_model_save_path=folder,
             verbose=0,
         )
-        self._freq, self._folder = freq, folder
+        self._freq, self._folder, self._has_lines = freq, folder, has_lines
         self._last: tuple[int, list[Episode]] = (0, [])
 
     def played_at(self, steps: int) -> list[Episode]:
@@ -59,6 +65,12 @@ class Evaluations(EvalCallback):
         played = super()._evaluate()
         self._last = self.num_timesteps, played
         return played
+
+    def _play(self, watch: Callable[..., None] | None) -> Iterator[Episode]:
+        if not self._has_lines:
+            return super()._play(watch)
+        shown = Episodes(self.n_eval_episodes, None)
+        return shown.counted(super()._play(shown.watch))
 
     def _save_best(self, path: Path) -> None:
         """Unlike `save`, does not follow links: the folder may be from somebody else."""

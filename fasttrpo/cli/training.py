@@ -97,8 +97,8 @@ def learn(
     folder = plan.folder
     write_machine(folder, model)
     checkpoints = Checkpoints(folder, plan.checkpoint_every, model)
-    evaluations = _evaluations(plan)
     shown = progress.kind(show)
+    evaluations = _evaluations(plan, has_lines=shown == progress.LINES)
     lines = progress.Lines(plan.total, model.num_timesteps) if shown == progress.LINES else None
     with ProgressFile(folder / PROGRESS, model.num_timesteps) as table:
 
@@ -122,13 +122,14 @@ def learn(
     return evaluations[0].played_at(model.num_timesteps) if evaluations else []
 
 
-def _evaluations(plan: Plan) -> list[Any]:
+def _evaluations(plan: Plan, has_lines: bool) -> list[Any]:
     """The callback that evaluates during training, if there is one."""
     if plan.eval_freq is None:
         return []
     from fasttrpo.cli.evaluations import Evaluations
 
-    return [Evaluations(plan.env_id, plan.folder, plan.eval_freq, plan.eval_episodes)]
+    arguments = plan.env_id, plan.folder, plan.eval_freq, plan.eval_episodes
+    return [Evaluations(*arguments, has_lines)]
 
 
 def evaluate(
