@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,25 @@ def test_progress_bars_show_training_and_evaluation(capsys):
     assert "evaluation" in err
 
 
+def test_a_warning_is_one_line_that_is_printed_once(capsys):
+    """Without the place in this package that caused it."""
+    arguments = [*SHORT, "--env-kwargs", "render_mode=rgb_array", "--out", "run"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = _show
+        assert cli.main(["train", "CartPole-v1", *arguments]) == 0
+    line, *others = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "fasttrpo: warning: CartPole-v1: using Gymnasium's environments, because"
+    )
+    assert others == []
+
+
+def _show(*warning):
+    """As Python shows warnings; pytest would collect them instead."""
+    sys.stderr.write(warnings.formatwarning(*warning[:4]))
+
+
 def steps_in(lines):
     """The numbers in lines like "step 32 of 64 (50%), return nan, KL 0.01, 9 steps/s, 1 s left"."""
     form = r"step (\d+) of (\d+) \((\d+)%\), return \S+, KL \d\.\d+.*, \S+ steps/s, \d+ s left"
@@ -216,7 +236,7 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
         (["train", "nomodule:X-v0"], "unknown environment id 'nomodule:X-v0'"),
         (["trian", "CartPole-v1"], "unknown command 'trian'; did you mean 'train'"),
         (["--verson"], "unknown option '--verson'; did you mean '--version'"),
-        (["train", "CartPole-v1", "--set", "env=x"], "--set env: the environment is the argument"),
+        (["train", "CartPole-v1", "--set", "env=x"], "--set env: use the argument ENV_ID"),
         (["train", "CartPole-v1", "--sed", "3"], "unknown option '--sed'; did you mean '--se"),
         (["train", "CartPole-v1", "--n-env=3"], "unknown option '--n-env'; did you mean '--n-envs"),
         (["train", "CartPole-v1", "extra"], "unknown argument 'extra'"),

@@ -15,7 +15,7 @@ from fasttrpo.report.plot import plot
 from fasttrpo.report.runs import load
 
 PNG = b"\x89PNG"
-CURVES = "target_kl=0.02, target_kl=0.01"
+CURVES = "target_kl=0.02; target_kl=0.01"
 
 
 @pytest.fixture

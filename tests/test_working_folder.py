@@ -134,7 +134,7 @@ def test_an_environment_in_a_working_directory_module_is_found(interpreter, tmp_
     (folder / "tqdm.py").write_text("raise SystemExit('imported ' + __file__)\n")
     monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
     out = fasttrpo_in(folder, interpreter, "--seeds", "0").stdout
-    assert "own_module:Own-v0: 1 seeds: return mean" in out
+    assert "own_module:Own-v0: 1 seed: return mean" in out
 
 
 WITH_PROCESSES = """
@@ -162,4 +162,4 @@ def test_an_environment_may_start_processes(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "own_module.py").write_text(WITH_PROCESSES)
     monkeypatch.setattr("test_working_folder.TRAIN", [TRAIN[0], "own_module:Own-v0", *TRAIN[2:]])
-    assert "1 seeds" in fasttrpo_in(folder, [], "--seeds", "0").stdout
+    assert "1 seed" in fasttrpo_in(folder, [], "--seeds", "0").stdout

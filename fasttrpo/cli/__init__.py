@@ -32,6 +32,7 @@ from fasttrpo.cli.errors import (
     exit_code,
     is_user_error,
     line,
+    warnings_in_lines,
 )
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.cli.streams import END, OutputEndedError, guarded
@@ -107,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     make_streams_safe()
     try:
-        with guarded(END) as output:
+        with warnings_in_lines(), guarded(END) as output:
             return _main(sys.argv[1:] if argv is None else argv, output)
     except OutputEndedError:
         return OUTPUT_ENDED

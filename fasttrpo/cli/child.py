@@ -32,12 +32,12 @@ def main() -> int:
         _load("fasttrpo", Path(__file__).parents[1] / "__init__.py")
         import fasttrpo.trpo  # noqa: F401
 
-    from fasttrpo.cli.errors import INTERRUPTED
+    from fasttrpo.cli.errors import INTERRUPTED, warnings_in_lines
     from fasttrpo.cli.signals import as_keyboard_interrupt
     from fasttrpo.cli.streams import DISCARD, guarded
 
     try:
-        with guarded(DISCARD), as_keyboard_interrupt():
+        with warnings_in_lines(), guarded(DISCARD), as_keyboard_interrupt():
             report(_outcome(job["task"], report))
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -6,11 +6,19 @@ when it is loaded. Other errors, including those of the user's environment, keep
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fasttrpo.checks.printable import readable
 from fasttrpo.envs.failures import RAN, SimulationError
 from fasttrpo.errors import UserError
 from fasttrpo.files.atomic import SaveError
 from fasttrpo.stream.notes import is_from_environment
 
+PACKAGE = str(Path(__file__).parents[1])
 FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
@@ -45,3 +53,28 @@ def _place(error: BaseException) -> str:
     """The line of the user's file that raised the error, or ""."""
     notes = getattr(error, "__notes__", ())
     return next((note.removeprefix(RAN) for note in notes if note.startswith(RAN)), "")
+
+
+@contextmanager
+def warnings_in_lines() -> Iterator[None]:
+    """Prints each of this package's warnings once, in one line: the place where a command causes
+    it would not help the user.
+    """
+    original = warnings.formatwarning
+    printed: set[str] = set()
+
+    def in_line(
+        message: Any, category: Any, filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if not filename.startswith(PACKAGE):
+            return original(message, category, filename, lineno, line)
+        text = f"fasttrpo: warning: {readable(' '.join(str(message).split()))}\n"
+        is_new = text not in printed
+        printed.add(text)
+        return text if is_new else ""
+
+    warnings.formatwarning = in_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = original

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class Sources(NamedTuple):
 
 def describe(env_id: str, sources: Sources) -> str:
     """One line: which settings a run has, and why."""
-    file = _without(sources.file, sources.given)
+    file = _without(sources.file, sources.given, replaced=sources.tuned)
     tuned = _without(sources.tuned, sources.file | sources.given)
     is_complete = not sources.tuned.keys() - sources.file.keys()
     parts = []
@@ -52,18 +52,23 @@ def describe(env_id: str, sources: Sources) -> str:
         parts.append(f"no tuned settings, so defaults{' ' if tuned else ''}{tuned} ({how})")
     if sources.path is not None:
         parts.append(f"{sources.path}: {file or 'defaults'}")
-    if given := _without(sources.given, {}):
+    if given := _without(sources.given, {}, replaced=sources.given):
         parts.append(f"options {given}")
     return f"{env_id}: {'; '.join(parts) or 'defaults'}"
 
 
-def _without(settings: Mapping[str, Any], others: Mapping[str, Any]) -> str:
-    """NAME=VALUE of the settings that `others` do not replace and that are not TRPO's defaults."""
+def _without(
+    settings: Mapping[str, Any], others: Mapping[str, Any], replaced: Collection[str] = ()
+) -> str:
+    """NAME=VALUE of the settings that `others` do not replace and that are not TRPO's defaults,
+    or that are among those `replaced`.
+    """
     default = {each.name: each.default for each in fields(Settings)}
     chosen = {
         name: value
         for name, value in settings.items()
-        if name not in others and name not in _UNSAID and value != default.get(name)
+        if name not in others and name not in _UNSAID
+        if name in replaced or value != default.get(name)
     }
     return ", ".join(f"{name}={_short(value)}" for name, value in _flat(chosen).items())
 

@@ -21,6 +21,7 @@ from fasttrpo.cli.runs import is_run, read_config, write_json
 from fasttrpo.core import backend
 from fasttrpo.files.atomic import saving
 from fasttrpo.files.run_folder import ERROR, SUMMARY
+from fasttrpo.report.words import pluralize
 
 MAX_RANGE = 10_000
 
@@ -107,14 +108,15 @@ def _summarize(group: Path, env_id: str, done: list[Outcome]) -> None:
     if not returns:
         with saving(group / SUMMARY):
             (group / SUMMARY).unlink(missing_ok=True)
-        print(f"{env_id}: {len(done)} seeds trained; not evaluated")
+        print(f"{env_id}: {pluralize(len(done), 'seed')} trained; not evaluated")
         return
     values = np.array(list(returns.values()))
     mean, std, middle = (float(statistic(values)) for statistic in (np.mean, np.std, iqm))
     summary = {"env_id": env_id, "mean": mean, "std": std, "iqm": middle}
     write_json(group / SUMMARY, summary | returns)
     print(
-        f"{env_id}: {len(returns)} seeds: return mean {mean:.2f}, std {std:.2f}, IQM {middle:.2f}"
+        f"{env_id}: {pluralize(len(returns), 'seed')}: return mean {mean:.2f}, std {std:.2f}, "
+        f"IQM {middle:.2f}"
     )
 
 
@@ -162,7 +164,7 @@ class _Progress:
         n = len(self._latest)
         means = (sum(values) / n for values in zip(*self._latest.values(), strict=True))
         record = dict(zip(("return_mean", "kl"), means, strict=True))
-        self._show(steps, f"{progress.of_record(record)}, {n} seeds")
+        self._show(steps, f"{progress.of_record(record)}, {pluralize(n, 'seed')}")
 
 
 def _steps_of(folder: Path) -> int:

@@ -65,7 +65,7 @@ def labelled(groups: Sequence[Group], labels: Sequence[str]) -> list[Group]:
     if len(labels) != len(curves):
         raise UserError(
             f"--labels has {pluralize(len(labels), 'label')} for "
-            f"{pluralize(len(curves), 'curve')}: {', '.join(curves)}"
+            f"{pluralize(len(curves), 'curve')}: {'; '.join(curves)}"
         )
     names = dict(zip(curves, labels, strict=True))
     return [replace(group, label=names[group.label]) for group in groups]
