@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gymnasium
 import pytest
 from helpers import same_state
 from tables import table
 
-from fasttrpo import TRPO, cli
+from fasttrpo import TRPO, cli, configure
 from fasttrpo.cli import eval as evaluation
 
 TOML = """
@@ -144,6 +145,20 @@ def test_a_folder_is_not_a_file(capsys):
     assert "'run' is a folder; pass 'run/config.json'" in capsys.readouterr().err
     assert train("--resume", "run", "--config", "run/config.json") == 2
     assert "omit --config" in capsys.readouterr().err
+
+
+def test_a_loggers_settings_repeat_its_run(capsys):
+    for folder, env in (("named", "CartPole-v1"), ("given", gymnasium.make("CartPole-v1"))):
+        model = TRPO("MlpPolicy", env, n_steps=32, seed=4, policy_kwargs={"net_arch": [8]})
+        model.set_logger(configure(folder, ["csv"]))
+        model.learn(64)
+    assert train("--config", "named/settings.json", "--out", "run") == 0
+    again = TRPO.load("run/model.npz")
+    assert (again.num_timesteps, again.settings.seed, again.settings.n_steps) == (64, 4, 32)
+    capsys.readouterr()
+    assert train("--config", "given/settings.json", "--out", "again") == 2
+    assert "a script made its environment 'CartPole-v1'" in capsys.readouterr().err
+    assert train("CartPole-v1", "--config", "given/settings.json", "--out", "again") == 0
 
 
 MODULE = "import pathlib\npathlib.Path('it_ran').touch()\n"

@@ -18,6 +18,7 @@ from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.options import (
     BY_NAME,
     ENVIRONMENT,
+    FLAG,
     OPTIONS,
     SETTINGS,
     TABLE,
@@ -28,8 +29,9 @@ from fasttrpo.errors import UserError, UserTypeError
 from fasttrpo.files.run_folder import CONFIG, MAX_JSON
 from fasttrpo.settings import Settings
 
-_IGNORED = ("system", "versions")
-_OTHERS: dict[str, Kind] = {"env_id": ENVIRONMENT, "settings": TABLE}
+_IGNORED = ("system", "versions", "ended")
+_IS_GIVEN = "env_is_given"  # in a logger's settings.json: a script made the environment
+_OTHERS: dict[str, Kind] = {"env_id": ENVIRONMENT, "settings": TABLE, _IS_GIVEN: FLAG}
 _KINDS = {option.name: option.kind for option in OPTIONS if option.in_file} | _OTHERS
 _ALTERNATIVES = ("seed", "seeds")
 
@@ -41,6 +43,11 @@ def merge(args: argparse.Namespace) -> dict[str, Any]:
     if args.config is None:
         return {}
     values = read(args.config)
+    if values.pop(_IS_GIVEN, False) and args.env_id is None:
+        raise UsageError(
+            f"{args.config}: a script made its environment {values.get('env_id')!r}, perhaps "
+            "with wrappers; if its id is enough, name ENV_ID"
+        )
     settings = _without_foreign_log(args, values.pop("settings", {}))
     if any(getattr(args, name) is not None for name in _ALTERNATIVES):
         values = {name: value for name, value in values.items() if name not in _ALTERNATIVES}
@@ -128,11 +135,12 @@ def _check_name(path: Path, name: str) -> None:
     settings = {each.name for each in fields(Settings)} - _KINDS.keys()
     if name in settings:
         raise UsageError(f"{path}: {name} is a setting: write it in the table settings")
-    match = nearest(name, [*_KINDS, *settings])
+    options = [known for known in _KINDS if known != _IS_GIVEN]
+    match = nearest(name, [*options, *settings])
     if match in settings:
         hint = f"did you mean the setting {match!r}? It belongs in the table settings"
         raise UsageError(f"{path}: unknown option {name!r}; {hint}")
-    raise UsageError(f"{path}: {unknown('option', name, _KINDS)}")
+    raise UsageError(f"{path}: {unknown('option', name, options)}")
 
 
 def _check_setting(path: Path, name: str, value: Any) -> None:

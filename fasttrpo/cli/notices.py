@@ -39,7 +39,8 @@ class Sources(NamedTuple):
 
 def describe(env_id: str, sources: Sources) -> str:
     """One line: which settings a run has, and why."""
-    file = _without(sources.file, sources.given, replaced=sources.tuned)
+    replaced = {n for n, v in sources.tuned.items() if sources.file.get(n, v) != v}
+    file = _without(sources.file, sources.given, replaced)
     tuned = _without(sources.tuned, sources.file | sources.given)
     is_complete = not sources.tuned.keys() - sources.file.keys()
     parts = []
@@ -52,7 +53,7 @@ def describe(env_id: str, sources: Sources) -> str:
         parts.append(f"no tuned settings, so defaults{' ' if tuned else ''}{tuned} ({how})")
     if sources.path is not None:
         parts.append(f"{sources.path}: {file or 'defaults'}")
-    if given := _without(sources.given, {}, replaced=sources.given):
+    if given := _without(sources.given, {}, sources.given):
         parts.append(f"options {given}")
     return f"{env_id}: {'; '.join(parts) or 'defaults'}"
 
