@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 
@@ -45,6 +46,19 @@ def test_the_call_repeats_the_run_bit_for_bit(tmp_path):
     (line,) = repeat(read(tmp_path)).splitlines()
     again = eval(line, {"TRPO": TRPO})
     np.testing.assert_array_equal(model.theta, again.theta)
+
+
+def test_the_call_that_repeats_a_strangers_run_runs_nothing_else(tmp_path):
+    logged(tmp_path, env=gymnasium.make("CartPole-v1")).learn(32)
+    run = described(tmp_path)
+    run["env_id"] = "CartPole-v1\nimport evil"
+    run["settings"] |= {"x=1); evil(": 1, "critic": "kfac')\nevil('", "env_kwargs": {"\n": "\nx"}}
+    (tmp_path / "settings.json").write_text(json.dumps(run))
+    (statement,) = ast.parse(repeat(read(tmp_path))).body
+    learn = statement.value
+    assert ast.unparse(learn.func.value.func) == "TRPO"
+    calls = [each for each in ast.walk(statement) if isinstance(each, ast.Call)]
+    assert calls == [learn, learn.func.value]
 
 
 def test_environments_are_named_by_spec_or_class(tmp_path):

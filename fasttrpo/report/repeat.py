@@ -1,4 +1,8 @@
-"""The command, or the call in Python, that repeats a run."""
+"""The command, or the call in Python, that repeats a run.
+
+Readers paste it, and the run's folder may be from somebody else: whatever is in it, the call is one
+line and calls nothing but `TRPO(...).learn`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def _call(run: Run) -> str:
     is_given = bool(run.config.get("env_is_given"))
     skipped = _IN_THE_CALL | ({"env_kwargs"} if is_given else set())  # a note has those
     given = {k: v for k, v in settings.items() if k not in skipped and v is not None}
-    given = {name: value for name, value in given.items() if defaults.get(name) != value}
+    given = {k: v for k, v in given.items() if defaults.get(k) != v and k.isidentifier()}
     network = _network(settings.get("policy_kwargs"), defaults)
     if network:
         given["policy_kwargs"] = network
@@ -65,4 +69,4 @@ def _note(run: Run, given: dict[str, Any], is_given: bool) -> str:
     functions = [name for name, value in given.items() if str(value).startswith("function ")]
     if functions:
         notes.append(f"{', '.join(functions)}: a function of the script")
-    return "; ".join(notes)
+    return " ".join("; ".join(notes).split())  # in one line
