@@ -179,6 +179,10 @@ def test_errors_in_user_files_name_file_and_line(capsys, in_a_new_folder):
             ["train", "CartPole-v1", "--eval-freq", "9", "--eval-episodes", "0"],
             "--eval-episodes is 0: ",
         ),
+        (
+            ["train", "CartPole-v1", "--eval-freq", "1e19"],
+            "--eval-freq must be at most 92233720368",
+        ),
         (["train", "CartPole-v1", "--env-kwargs", "{x"], "argument --env-kwargs: '{x' is not JSON"),
         (["train", "CartPole-v1", "--env-kwargs", "x"], "must be JSON or NAME=VALUE, got 'x'"),
         (

@@ -18,6 +18,7 @@ from fasttrpo.cli.errors import UsageError
 from fasttrpo.cli.logs import FORMATS
 from fasttrpo.cli.runs import as_typed
 from fasttrpo.errors import UserTypeError
+from fasttrpo.files.run_folder import MAX_COUNT
 from fasttrpo.settings import PEERS, POLICIES
 from fasttrpo.settings.critics import CRITICS
 
@@ -152,9 +153,13 @@ class Option(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
     def check(self, value: Any, label: str) -> None:
-        """Raises UsageError, naming `label`, if the value is too small."""
-        if self.low is not None and value is not None and not value >= self.low:
+        """Raises UsageError, naming `label`, if the value is too small, or too large for a run."""
+        if value is None:
+            return
+        if self.low is not None and not value >= self.low:
             raise UsageError(f"{label} must be {self.kind.words} >= {self.low}, got {value}")
+        if self.kind is COUNT and value > MAX_COUNT:
+            raise UsageError(f"{label} must be at most {MAX_COUNT}, got {value}")
 
 
 def _rare(
@@ -283,7 +288,7 @@ def _declare(train: Parser, option: Option) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises UsageError for the first value that is too small."""
+    """Raises UsageError for the first value that is too small or too large."""
     for option in OPTIONS:
         option.check(getattr(args, option.name), option.flag)
 
