@@ -17,6 +17,7 @@ from fasttrpo.envs.names import is_in_source, is_library
 from fasttrpo.files.run_folder import MAX_SETTINGS
 from fasttrpo.report.runs import Run
 from fasttrpo.settings import POLICIES, Settings
+from fasttrpo.settings.agent import cg_steps
 from fasttrpo.settings.critics import CRITICS, critics_with
 from fasttrpo.settings.policy_kwargs import network
 from fasttrpo.settings.table import ROWS
@@ -80,7 +81,7 @@ def _default(run: Run, name: str, settings: Mapping[str, Any]) -> Any:
     found = {
         "learning_rate": lambda: ROWS["learning_rate"].default,
         "batch_size": lambda: _batch_size(settings),
-        "cg_max_steps": lambda: 3 if settings.get("preconditioner") == "kfac" else 15,
+        "cg_max_steps": lambda: cg_steps(settings.get("preconditioner")),
         "n_critic_updates": lambda: _updates(critic),
         "env_backend": lambda: _env_backend(run),
         "backend": lambda: system.get("backend"),

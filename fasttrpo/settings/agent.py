@@ -43,7 +43,7 @@ def resolve(
     copied = {f.name for f in fields(Settings)} & {f.name for f in fields(AgentSettings)}
     values = {name: getattr(settings, name) for name in copied}
     values["n_threads"] = n_threads
-    values["cg_max_steps"] = settings.cg_max_steps or (3 if _has_kfac(settings) else 15)
+    values["cg_max_steps"] = settings.cg_max_steps or cg_steps(settings.preconditioner)
     values["n_critic_updates"] = settings.n_critic_updates or CRITICS[settings.critic].n_updates
     for name in SCHEDULED:
         row = ROWS[name]
@@ -87,5 +87,6 @@ def averaged(settings: Settings, distribution: str, parts: tuple) -> int:
     return len(parts) if is_mean else 1
 
 
-def _has_kfac(settings: Settings) -> bool:
-    return settings.preconditioner == "kfac"
+def cg_steps(preconditioner: str | None) -> int:
+    """The default of `cg_max_steps`."""
+    return 3 if preconditioner == "kfac" else 15
