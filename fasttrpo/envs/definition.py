@@ -58,6 +58,10 @@ def _reason(module: ModuleType, name: str, stem: str) -> str:
             f"{name} is not a NumbaEnvironment; if it is a gymnasium.Env, register it in the file, "
             f'gymnasium.register("{name}-v0", "{stem}:{name}"), and use {stem}:{name}-v0'
         )
+    import gymnasium
+
+    if name in gymnasium.registry:
+        return f"{name} is an id of Gymnasium; use {stem}:{name}"
     known = [n for n, each in vars(module).items() if isinstance(each, Definition)]
     return unknown("NumbaEnvironment", name, known) if known else "there is no NumbaEnvironment"
 
