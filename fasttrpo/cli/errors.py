@@ -6,6 +6,7 @@ when it is loaded. Other errors, including those of the user's environment, keep
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from fasttrpo.errors import UserError
 from fasttrpo.files.atomic import SaveError
 from fasttrpo.stream.notes import is_from_environment
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = os.path.join(Path(__file__).parents[1], "")
 FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
