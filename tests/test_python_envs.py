@@ -334,6 +334,8 @@ def test_a_gymnasium_class_in_a_file_gets_a_hint(tmp_path, monkeypatch, capsys):
     assert err.endswith('gymnasium.register("Own-v0", "own_env:Own"), and use own_env:Own-v0\n')
     assert cli.main(["train", "own_env.py:own"]) == 2
     assert capsys.readouterr().err == "fasttrpo: own_env.py: there is no NumbaEnvironment\n"
-    assert cli.main(["train", "own_env.py:Taxi-v4"]) == 2  # an id that the file could register
-    assert capsys.readouterr().err.endswith("Taxi-v4 is an id of Gymnasium; use own_env:Taxi-v4\n")
+    assert cli.main(["train", "own_env.py:Blackjack-v1"]) == 2  # an id that the file could register
+    assert capsys.readouterr().err.endswith(
+        "Blackjack-v1 is an id of Gymnasium; use own_env:Blackjack-v1\n"
+    )
     del sys.modules["own_env"]

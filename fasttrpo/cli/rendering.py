@@ -49,8 +49,6 @@ def make(env_id: str, mode: str, keywords: dict[str, Any]) -> Any:
         if mode == VIDEO and not has_display():
             _render_off_screen()
         _check_modes(env_id, mode, keywords)
-        if mode == WINDOW and "mujoco" in sys.modules:
-            _check_glfw()
         with warnings.catch_warnings():
             # Gymnasium opens a window for images; that is fine here.
             warnings.filterwarnings("ignore", ".*doesn't natively support it")
@@ -106,6 +104,8 @@ def _check_modes(env_id: str, mode: str, keywords: dict[str, Any]) -> None:
     with closing(as_vector_env(env_id, 1, "gymnasium", env_kwargs=keywords)) as made:
         singles = getattr(made, "envs", None)  # None: it exists only as a vector environment
         modes = [*((singles[0].metadata.get("render_modes") or ()) if singles else ())]
+        if mode == WINDOW and singles and hasattr(singles[0].unwrapped, "mujoco_renderer"):
+            _check_glfw()
     # Gymnasium shows the images of environments that cannot open a window themselves.
     if mode in modes or VIDEO in modes:
         return
