@@ -172,6 +172,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
 
     for name, each in FOLDERS.items():
         monkeypatch.setenv(name, str(tmp_path / each))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as in Jupyter
     notebook = nbformat.read(NOTEBOOK, 4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs for cell in cells)  # what was stored would show paths, and age
