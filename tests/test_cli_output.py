@@ -16,11 +16,9 @@ SHORT = ["--n-envs", "2", "--n-steps", "16", "--total-timesteps", "64", "--no-pr
 
 
 @pytest.fixture(autouse=True)
-def in_a_new_folder(tmp_path, monkeypatch):
-    """Each command runs in an empty folder, and evaluates over few episodes."""
-    monkeypatch.chdir(tmp_path)
+def few_episodes(monkeypatch):
+    """Evaluations have few episodes."""
     monkeypatch.setattr(evaluation, "EVAL_EPISODES", 3)
-    return tmp_path
 
 
 def test_progress_bars_show_training_and_evaluation(capsys):

@@ -23,6 +23,7 @@ import fasttrpo
 from fasttrpo import TRPO, cli
 from fasttrpo.cli import children, seeds
 from fasttrpo.cli.errors import UsageError
+from fasttrpo.core import backend
 from fasttrpo.files.atomic import alone_in
 
 SIZES = ["--n-envs", "3", "--n-steps", "40", "--no-progress"]
@@ -150,7 +151,7 @@ def train_alone(*options):
     backend's bits depend on NumPy's number of threads.
     """
     command = [sys.executable, "-m", "fasttrpo", "train", *options]
-    env = os.environ | dict.fromkeys(children.THREAD_VARIABLES, "1")
+    env = os.environ | dict.fromkeys(backend.LIBRARY_THREADS, "1")
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from fasttrpo import TRPO, UserError, cli
+from fasttrpo.cli import tune as command
 from fasttrpo.settings.tuned import OVERRIDES, settings_for
 
 pytest.importorskip("optuna")
@@ -233,6 +235,12 @@ def in_a_new_folder(tmp_path, monkeypatch):
 
 
 SHORT = ["--total-timesteps", "1000", "--jobs", "1", "--final-seeds", "2", "--no-progress"]
+
+
+def test_the_command_has_the_defaults_of_the_function():
+    parameters = inspect.signature(tune).parameters
+    defaults = parameters["trials"].default, parameters["final_seeds"].default
+    assert defaults == (command.TRIALS, command.FINAL_SEEDS)
 
 
 def test_the_command_writes_a_study_a_configuration_and_a_picture(in_a_new_folder, capsys):

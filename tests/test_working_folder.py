@@ -14,7 +14,7 @@ import pytest
 from agents import needs_extension
 
 import fasttrpo
-from fasttrpo.cli.children import THREAD_VARIABLES
+from fasttrpo.core.backend import LIBRARY_THREADS
 
 HOME = str(Path(fasttrpo.__file__).parents[1])
 TRAIN = [
@@ -52,7 +52,7 @@ def fasttrpo_in(folder, interpreter, *options):
     done = subprocess.run(
         [sys.executable, *interpreter, *module, *TRAIN, *options],
         cwd=folder,
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": HOME},
+        env=os.environ | dict.fromkeys(LIBRARY_THREADS, "1") | {"PYTHONPATH": HOME},
         capture_output=True,
         text=True,
         timeout=120,

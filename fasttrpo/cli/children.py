@@ -36,8 +36,6 @@ from fasttrpo.errors import UserImportError
 
 PROGRAM = Path(__file__).with_name("child.py")
 _GRACE = 10.0  # seconds for a child to exit after its last message
-# Set to 1 in children unless the user has set them: numerical libraries then use one thread.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Attribute of `sys.flags` -> interpreter option.
 _OPTIONS = {
     "optimize": "-O",
@@ -165,7 +163,7 @@ class _Child:
             self.process = subprocess.Popen(
                 [sys.executable, *_interpreter_options(), "-P", str(PROGRAM), job],
                 stdin=write,
-                env=dict.fromkeys(THREAD_VARIABLES, "1") | os.environ,
+                env=dict.fromkeys(backend.LIBRARY_THREADS, "1") | os.environ,
             )
         os.close(write)
         threading.Thread(target=self._forward, args=(read,), daemon=True).start()

@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from fasttrpo.cli.signals import as_keyboard_interrupt
 from fasttrpo.settings import POLICIES
 
 BEST, PICTURE = "best.json", "tuning.png"
-TRIALS, FINAL_SEEDS = 30, 6
+TRIALS, FINAL_SEEDS = 30, 6  # defaults of `tuning.tune`, which takes long to import
 _DESCRIPTION = (
     "search settings with Optuna, starting from those that train uses; Ctrl-C keeps the study, and "
     "the same command continues it"
@@ -36,7 +36,7 @@ def add(commands: Any) -> Parser:
     tune: Parser = commands.add_parser(
         "tune", description=_DESCRIPTION, usage="fasttrpo tune ENV_ID [OPTIONS]", allow_abbrev=False
     )
-    tune.set_defaults(run=run, options_of_train=commands.choices["train"].options)
+    tune.set_defaults(run=run)
     tune.add(_SEARCH, "env_id", metavar="ENV_ID", type=as_typed, help="as for train")
     what = f"trials in total, those of earlier calls included (default: {TRIALS})"
     tune.add(_SEARCH, "--trials", type=int, default=TRIALS, metavar="N", help=what)
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             return INTERRUPTED
         finally:
             progress.close()
-    _report(tuning, folder, args.options_of_train)
+    _report(tuning, folder)
     return 0
 
 
@@ -128,7 +128,7 @@ def _save(tuning: Any, folder: Path) -> None:
 # -- the report -----------------------------------------------------------------------------------
 
 
-def _report(tuning: Any, folder: Path, options_of_train: Sequence[str]) -> None:
+def _report(tuning: Any, folder: Path) -> None:
     """Prints the result, and how to use it."""
     from fasttrpo.report.words import join_words, percent, pluralize
     from fasttrpo.tuning.text import describe_choice, start_name
@@ -144,22 +144,21 @@ def _report(tuning: Any, folder: Path, options_of_train: Sequence[str]) -> None:
     if tuning.best.trial.number == 0:
         print(f"train uses {start_name(tuning)} already; to name them:")
     print(f"fasttrpo train --config {shlex.quote(str(folder / BEST))}")
-    print(command(tuning.config(), options_of_train))
+    print(command(tuning.config()))
 
 
-def command(config: Mapping[str, Any], known: Sequence[str]) -> str:
-    """The command that trains with a configuration.
-
-    known  the options of `fasttrpo train`; settings without one are passed with --set
+def command(config: Mapping[str, Any]) -> str:
+    """The command that trains with a configuration. Settings without an option of `fasttrpo train`
+    are passed with --set.
     """
     steps = str(config["total_timesteps"])
     words = ["fasttrpo", "train", config["env_id"], "--total-timesteps", steps]
     for name, value in config["settings"].items():
-        option, text = f"--{name.replace('_', '-')}", value if isinstance(value, str) else None
+        text = value if isinstance(value, str) else None
         if (name, value) == ("policy", POLICIES[0]):
             continue
-        if option in known:
-            words += [option, text or json.dumps(value)]
+        if name in options.SETTINGS:
+            words += [options.BY_NAME[name].flag, text or json.dumps(value)]
         else:
             words += ["--set", f"{name}={text or _literal(value)}"]
     return shlex.join(words)

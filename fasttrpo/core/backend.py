@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "FASTTRPO_BACKEND"
 THREADS_VARIABLE = "FASTTRPO_NUM_THREADS"
+# How many threads numerical libraries use. 1 in processes that share the cores with others, unless
+# the user has set them.
+LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _EXTENSION = {"float32": "fasttrpo.core._core32", "float64": "fasttrpo.core._core64"}
 
 

@@ -18,7 +18,7 @@ from fasttrpo.files.run_folder import MAX_SETTINGS
 from fasttrpo.report.runs import Run
 from fasttrpo.settings import POLICIES, Settings
 from fasttrpo.settings.agent import cg_steps
-from fasttrpo.settings.critics import CRITICS, critics_with
+from fasttrpo.settings.critics import CRITICS, critics_with, minibatch_rows
 from fasttrpo.settings.policy_kwargs import network
 from fasttrpo.settings.table import ROWS
 
@@ -116,4 +116,4 @@ def _batch_size(settings: Mapping[str, Any]) -> Any:
     kwargs = settings.get("policy_kwargs")
     arch = kwargs.get("net_arch") if isinstance(kwargs, dict) else None
     is_linear = isinstance(arch, dict) and arch.get("vf") == []
-    return rows if is_linear else min(rows, max(64, min(512, rows // 16)))
+    return rows if is_linear else minibatch_rows(rows)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from fasttrpo.settings.critics import CRITICS
+from fasttrpo.settings.critics import CRITICS, minibatch_rows
 from fasttrpo.settings.policy_kwargs import n_inputs, resolve_features
 from fasttrpo.settings.user import Settings
 
@@ -79,7 +79,7 @@ def _of_policy(sizes: Sequence[int], rows: int) -> tuple[float, float]:
 def _of_critic(sizes: Sequence[int], rows: int, epochs: int) -> tuple[float, float]:
     """The work of fitting the critic, with K-FAC and by `epochs` epochs of gradient steps."""
     epoch = 3.0 * rows * _parameters(sizes)
-    n_steps = -(-rows // min(max(rows // 16, 64), 512))
+    n_steps = -(-rows // minibatch_rows(rows))
     return epoch + _factors(sizes) + n_steps * _applied(sizes), epochs * epoch
 
 

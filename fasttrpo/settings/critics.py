@@ -43,6 +43,11 @@ CRITICS: dict[str, Critic] = {
 MEANINGS = "; ".join(f"{name}: {critic.summary}" for name, critic in CRITICS.items())
 
 
+def minibatch_rows(rows: int) -> int:
+    """The default batch_size of kfac, for the rows of a rollout."""
+    return min(rows, max(64, min(512, rows // 16)))
+
+
 def critics_with(name: str) -> list[str]:
     """The critics that a setting applies to; [] if it applies to all."""
     return [critic for critic, of in CRITICS.items() if name in of.settings]

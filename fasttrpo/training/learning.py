@@ -145,7 +145,7 @@ class Learning:
         return "max_seconds" if late else ""
 
     def _describe(self, trainer: Trainer) -> None:
-        """Tells a logger once what this call learns; callbacks may set another one."""
+        """Describes this call to the logger, and to another one if a callback sets it."""
         if trainer.logger is self._described or not trainer.logger.has_progress:
             return
         self._described = trainer.logger

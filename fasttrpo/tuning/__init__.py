@@ -3,7 +3,7 @@
     from fasttrpo.tuning import tune
 
     tuning = tune("Pendulum-v1", trials=30, folder="runs/tune-Pendulum-v1")
-    model = TRPO(env="Pendulum-v1", **tuning.best.settings)
+    model = TRPO(env="Pendulum-v1", **tuning.best.trial.settings)
 
 `fasttrpo tune` is the same on the command line.
 """

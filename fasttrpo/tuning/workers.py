@@ -19,16 +19,12 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from fasttrpo.core.backend import LIBRARY_THREADS
 from fasttrpo.tuning.measure import Job, Outcome, measure
 
-# Of the numerical libraries in a worker, unless the user has set them: one thread each. The working
-# folder is not searched for modules before the caller's `sys.path` is in place.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONSAFEPATH": "1",
-}
+# Of a worker, unless the user has set them. The working folder is not searched for modules before
+# the caller's `sys.path` is in place.
+_ENVIRONMENT = dict.fromkeys((*LIBRARY_THREADS, "PYTHONSAFEPATH"), "1")
 # (key of the job, part of the training, running return) -> whether to go on
 Report = Callable[[Any, int, float], bool]
 
