@@ -161,7 +161,7 @@ def _importances(ax: Any, tuning: Tuning) -> None:
     names, shares = [name for name, _ in found], [100 * share for _, share in found]
     ax.barh(names, shares, color=TRIAL_INK, height=0.62)
     for i, share in enumerate(shares):
-        ax.text(share + 0.02 * max(shares), i, f"{share:.0f} %", va="center", fontsize=8, color=INK)
+        ax.text(share + 0.02 * max(shares), i, f"{share:.0f}%", va="center", fontsize=8, color=INK)
     ax.set_xlim(0, max(shares) * 1.16)
     ax.set_xlabel("share of importance (PED-ANOVA), %", fontsize=9, color=INK)
     ax.grid(False, axis="y")

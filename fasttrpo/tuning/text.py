@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fasttrpo.checks.printable import readable
-from fasttrpo.report.words import join_words, pluralize
+from fasttrpo.report.words import join_words, percent, pluralize
 from fasttrpo.tuning.measure import REPORTS
 from fasttrpo.tuning.tuning import COMPLETE, FAILED, PRUNED, START, Candidate, Trial, Tuning, Watch
 
@@ -27,8 +27,7 @@ def describe_trial(trial: Trial) -> str:
         return f"return {value_of(trial.value)}"
     if trial.state == PRUNED:
         part = max(trial.curve)
-        share = f"{100 * part // REPORTS} %"
-        return f"pruned at {share} with return {value_of(trial.curve[part])}"
+        return f"pruned at {percent(part / REPORTS)} with return {value_of(trial.curve[part])}"
     return f"failed: {trial.error}"
 
 
