@@ -19,8 +19,8 @@ TESTS = Path(__file__).parent
 MISTAKES = {
     "a finished episode's return continues": (
         "training/episodes.py",
-        "self._totals[ended] = 0.0",
-        "self._totals[ended] = 1.0",
+        "self._totals[e], self._lengths[e] = 0.0, 0",
+        "self._totals[e], self._lengths[e] = 1.0, 0",
         "test_collect.py",
     ),
     "rows without a step are counted": (
@@ -55,7 +55,7 @@ MISTAKES = {
     ),
     "a reset counts as a step": (
         "stream/stream.py",
-        "skip = self._over if self.mode is self._modes.NEXT_STEP else self._no_envs",
+        "skip = self._over if self._is_next_step else self._no_envs",
         "skip = self._no_envs",
         "test_collect.py",
     ),
@@ -109,8 +109,8 @@ MISTAKES = {
     ),
     "actions counted from the wrong start": (
         "spaces/actions.py",
-        "act[:, 0].astype(np.int64) + self.start",
-        "act[:, 0].astype(np.int64) - self.start",
+        "act.ravel().astype(np.int64) + self.start",
+        "act.ravel().astype(np.int64) - self.start",
         "test_spaces.py",
     ),
     "a scaled action is read back shifted": (
@@ -176,17 +176,27 @@ MISTAKES = {
 }
 
 
+def library() -> Path:
+    """The folder of the installed library."""
+    spec = importlib.util.find_spec("fasttrpo")
+    assert spec is not None
+    return Path(str(spec.origin)).parent
+
+
 def library_with(mistake: str, folder: Path) -> None:
     """A copy of the installed library with the mistake in it."""
     name, right, wrong, _ = MISTAKES[mistake]
-    spec = importlib.util.find_spec("fasttrpo")
-    assert spec is not None
-    package = Path(str(spec.origin)).parent
     copy = folder / "fasttrpo"
-    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.c", "*.pyx", "__pycache__"))
+    shutil.copytree(library(), copy, ignore=shutil.ignore_patterns("*.c", "*.pyx", "__pycache__"))
     text = (copy / name).read_text(encoding="utf-8")
-    assert text.count(right) == 1, f"{name} no longer has a single {right!r}: update the table"
     (copy / name).write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_mistake_has_one_place_in_the_source(mistake):
+    name, right, _, _ = MISTAKES[mistake]
+    text = (library() / name).read_text(encoding="utf-8")
+    assert text.count(right) == 1, f"{name} does not have {right!r} exactly once: update MISTAKES"
 
 
 @pytest.mark.slow
