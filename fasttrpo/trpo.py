@@ -400,6 +400,7 @@ class TRPO(Calls):
         trainer.seed_is_given = saved.seed_is_given
         if env is not None:
             check_made(env, overrides)
+            saved.warn_of_numerics(archives.shown(path))
         made = None if env is None else self._vector_env(env)
         try:
             if made is not None:

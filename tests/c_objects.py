@@ -21,8 +21,8 @@ CORE = sorted(p for part in ("core", "kernels", "envs") for p in CSRC.glob(f"{pa
 POOL = sorted(CSRC.glob("executor/*.c"))
 
 CC = os.environ.get("CC", "cc")
-# No contraction: csrc/README.md requires it for the same bits from every instruction set.
-FLAGS = ["-O2", "-ffp-contract=off", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
+# Nothing about contraction: the sources see to it (csrc/memory/strict.h).
+FLAGS = ["-O2", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
 PRECISIONS = {"float32": [], "float64": ["-DTRPO_DOUBLE"]}
 
 

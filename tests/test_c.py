@@ -7,9 +7,11 @@ change the compiler and its flags.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,7 +109,7 @@ def test_there_are_c_tests():
 
 # A 64-bit Arm machine, emulated: Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user.
 ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-ARM_FLAGS = ["-static", "-ffp-contract=off", "-fno-math-errno"]
+ARM_FLAGS = ["-static", "-fno-math-errno"]
 # Other optimisation levels than FLAGS; -O3 takes twice as long to compile.
 ARM_LEVELS = {"float32": ["-O3"], "float64": ["-O1"]}
 needs_arm = pytest.mark.skipif(
@@ -138,10 +140,8 @@ def test_emulated_neon_is_right(arm_core, precision, tmp_path):
 
 @needs_arm
 def test_emulated_neon_gives_the_bits_of_avx2(core, arm_core, precision, tmp_path):
-    """For each kernel, with every third layer, and for complete updates.
-
-    Updates need libm's log, cos, sin, exp, expm1, pow and logf, and the simulator tanh. Here they
-    are glibc's: the same code on both machines, with fused multiply-add where there is AVX2.
+    """For each kernel, with every third layer, and for complete updates; although this compiler
+    uses fused multiply-adds of its own where it may.
     """
     native = link(tmp_path / "set_bits", SET_BITS, core, precision)
     done = subprocess.run([str(native), "avx2", "3"], capture_output=True, text=True, check=False)
@@ -153,6 +153,46 @@ def test_emulated_neon_gives_the_bits_of_avx2(core, arm_core, precision, tmp_pat
     assert {line.split()[0] for line in here} == SET_BITS_LINES
     differing = [(a, b) for a, b in zip(here, arm, strict=True) if a != b]
     assert not differing, f"{len(differing)} lines differ, the first: {differing[0]}"
+
+
+# What IEEE 754 defines, and what is not arithmetic.
+ALLOWED = {"sqrt", "sqrtf", "fabs", "fabsf", "floor", "fma", "fmaf", "rint", "nearbyint"}
+ALLOWED |= {"memcpy", "memmove", "memset", "memcmp", "strcmp", "strlen", "strncmp"}
+ALLOWED |= {"__cpu_model", "__cpu_indicator_init", "__stack_chk_fail", "_GLOBAL_OFFSET_TABLE_"}
+
+
+def symbols(objects: list[Path], kind: str) -> set[str]:
+    """The names that the objects define ("--defined-only") or need ("--undefined-only")."""
+    lines = run(["nm", "-P", kind, *map(str, objects)]).splitlines()
+    return {line.split()[0] for line in lines if " " in line}
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need their libraries")
+def test_no_function_of_libm_is_needed_that_ieee_754_does_not_define(core):
+    """Those of C libraries differ in the last bit."""
+    needed = symbols(core, "--undefined-only") - symbols(core, "--defined-only")
+    assert "memcpy" in needed
+    assert needed <= ALLOWED
+
+
+# A fused multiply-add of scalars or vectors, which the kernels for AVX2 and AVX-512 ask for.
+FUSED = re.compile(r"\bv?fn?m(add|sub)\w*\b")
+CONTRACTING = ["gcc", "-O2", "-mfma", "-ffp-contract=fast", "-S", "-o", "-"]
+
+
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or platform.machine() != "x86_64", reason="needs gcc for x86-64"
+)
+def test_no_source_is_contracted(tmp_path):
+    """Even if the compiler is asked to fuse multiplications and additions."""
+    control = tmp_path / "control.c"
+    control.write_text("double f(double a, double b, double c) { return a * b + c; }")
+    assert FUSED.search(run([*CONTRACTING, str(control)]))
+    sources = [each for each in CORE if not each.stem.endswith(("_avx2", "_avx512"))]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        texts = list(threads.map(lambda each: run([*CONTRACTING, str(each)]), sources))
+    fused = [each.name for each, text in zip(sources, texts, strict=True) if FUSED.search(text)]
+    assert not fused
 
 
 def test_example_solves_its_cartpole(core, precision, tmp_path):

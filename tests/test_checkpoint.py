@@ -48,6 +48,22 @@ def test_a_loaded_model_equals_the_saved_one(saved):
     np.testing.assert_array_equal(loaded.predict(obs)[0], model.predict(obs)[0])
 
 
+def test_a_run_of_a_version_with_other_rounding_continues_with_a_warning(tmp_path):
+    """Old files have no number."""
+    model, path = small_model().learn(128), tmp_path / "run.npz"
+    model.save(path, checkpoint=True)
+    for number in (1, checkpoint.NUMERICS + 1):
+        rewrite(path, numerics=number)
+        with pytest.warns(UserWarning, match=r"run.npz .* other rounding.* not those of an unint"):
+            resumed = TRPO.load(path, env="CartPole-v1")
+        assert same_state(model, resumed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TRPO.load(path)
+        model.save(path, checkpoint=True)
+        TRPO.load(path, env="CartPole-v1")
+
+
 @table("critic", CRITICS)
 def test_a_resumed_run_is_bit_identical(critic, tmp_path):
     keywords = {"critic": critic, "normalize_observations": True, "normalize_rewards": True}

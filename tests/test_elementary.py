@@ -13,6 +13,8 @@ from c_objects import CC
 from elementary import DOUBLES, FLOATS, SOURCE, Functions, arguments, pow_arguments
 from tables import table
 
+from fasttrpo.portable import math
+
 pytestmark = pytest.mark.skipif(shutil.which(CC) is None, reason=f"there is no C compiler ({CC})")
 
 COUNT = 300  # a few thousand arguments for each function; tests/elementary.py tries millions
@@ -141,6 +143,24 @@ def test_all_compilers_give_the_same_bits(call, other):
         else:
             given = (arguments(name, 20000),)
         assert np.array_equal(bits(call(name, *given)), bits(other(name, *given))), name
+
+
+def test_the_portable_twin_has_the_same_bits(call):
+    """On the arguments that it computes with; compiled by Numba or not."""
+    rng = np.random.default_rng(3)
+    uniforms = (rng.integers(0, 2**32, 100000) + 0.5) * 2.0**-32
+    x = np.abs(elementary.all_magnitudes(rng, 100000))
+    for each in (uniforms, x[x >= 2.0**-1022]):
+        assert np.array_equal(bits(math.log(each)), bits(call("log", each)))
+    for each in (2 * np.pi * uniforms, rng.uniform(-50000, 50000, 100000)):
+        assert np.array_equal(bits(math.sin(each, 0)), bits(call("sin", each)))
+        assert np.array_equal(bits(math.sin(each, math.QUARTER)), bits(call("cos", each)))
+    x = np.concatenate([arguments("exp", 100000), [800, -800, 1e300, -1e300, np.inf, -np.inf]])
+    with np.errstate(over="ignore"):
+        assert np.array_equal(bits(math.exp(x)), bits(call("exp", x)))
+        x = np.append(x[np.abs(x) >= 2.0**-54], 0)
+        assert np.array_equal(bits(math.expm1(x)), bits(call("expm1", x)))
+        assert np.isnan([math.exp(np.array([np.nan])), math.expm1(np.array([np.nan]))]).all()
 
 
 @table("flag", ["-f" + "fast-math", "-O" + "fast", "-mfpmath=387"])

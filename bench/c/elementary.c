@@ -48,8 +48,8 @@ static void show(const char *name, double low, double high, double times[4][REPE
 {
     double t[4];
     for (int i = 0; i < 4; i++) t[i] = median(times[i]);
-    printf("%-8s [%g, %g]: %5.2f ns, libm %5.2f, ratio %4.2f; one after the other %5.2f, libm %5.2f, "
-           "ratio %4.2f\n",
+    printf("%-8s [%g, %g]: %5.2f ns, libm %5.2f, ratio %4.2f; one after the other %5.2f, libm %5.2f"
+           ", ratio %4.2f\n",
            name, low, high, t[0], t[1], t[0] / t[1], t[2], t[3], t[2] / t[3]);
 }
 

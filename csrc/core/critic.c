@@ -170,7 +170,7 @@ static void adam_step(trpo_agent *w)
     const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-5;
     double *m = w->adam_m, *v = w->adam_v, *theta = w->critic.theta;
     const double t = ++w->counters[TRPO_ADAM_T];
-    const double unbias1 = 1 - pow(beta1, t), unbias2 = 1 - pow(beta2, t);
+    const double unbias1 = 1 - trpok_pow(beta1, t), unbias2 = 1 - trpok_pow(beta2, t);
     for (ptrdiff_t i = 0; i < w->critic.P; i++) {
         m[i] = beta1 * m[i] - (1 - beta1) * grad[i];
         v[i] = beta2 * v[i] + (1 - beta2) * grad[i] * grad[i];

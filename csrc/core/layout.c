@@ -365,6 +365,7 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
               void *mem, size_t bytes)
 {
     if (trpo_bad_setting(settings) != NULL || !has_workers(executor)) return TRPO_ERR_SETTING;
+    if (!trpok_is_strict()) return TRPO_ERR_BUILD;
     const size_t needed = trpo_bytes(settings, executor);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ERR_MEMORY;
     char *base = trpo_align(mem);

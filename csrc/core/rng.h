@@ -10,10 +10,10 @@
 #ifndef TRPO_RNG_H
 #define TRPO_RNG_H
 
-#include <math.h>
 #include <stdint.h>
 
 #include "../include/trpo_random.h"
+#include "../kernels/kernels.h"
 
 enum {
     TRPO_STREAM_INIT = 0,
@@ -51,10 +51,10 @@ static inline void trpo_normals(double *normal, const trpo_rng *rng, uint32_t it
     for (int i = 0; i < count; i += 2) {
         uint32_t x[4];
         trpo_rng_block(x, rng, item, (uint32_t)(i / 4));
-        const double r = sqrt(-2 * log(trpo_uniform(x[i % 4])));
-        const double angle = 6.283185307179586477 * trpo_uniform(x[i % 4 + 1]);
-        normal[i] = r * cos(angle);
-        if (i + 1 < count) normal[i + 1] = r * sin(angle);
+        double pair[2];
+        trpok_normal_pair(pair, trpo_uniform(x[i % 4]), trpo_uniform(x[i % 4 + 1]));
+        normal[i] = pair[0];
+        if (i + 1 < count) normal[i + 1] = pair[1];
     }
 }
 

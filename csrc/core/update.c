@@ -140,7 +140,7 @@ static int find_direction(trpo_agent *w, trpo_solution *solution, trpo_info *inf
 static double mean_std(const trpo_model *m)
 {
     double sum = 0;
-    for (int i = 0; i < m->n_log_std; i++) sum += exp(m->log_std[i]);
+    for (int i = 0; i < m->n_log_std; i++) sum += trpok_exp(m->log_std[i]);
     return m->n_log_std > 0 ? sum / m->n_log_std : (double)NAN;
 }
 

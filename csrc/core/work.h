@@ -23,6 +23,8 @@
 #ifndef TRPO_WORK_H
 #define TRPO_WORK_H
 
+#include "../memory/strict.h" /* first */
+
 #include "../include/trpo_env.h"
 #include "../kernels/kernels.h"
 #include "../memory/arena.h"

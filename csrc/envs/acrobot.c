@@ -33,10 +33,8 @@ static int observe(const void *config, const void *state, double *obs)
 {
     const double *s = (const double *)state;
     (void)config;
-    obs[0] = cos(s[A1]);
-    obs[1] = sin(s[A1]);
-    obs[2] = cos(s[A2]);
-    obs[3] = sin(s[A2]);
+    trpo_sincos(s[A1], &obs[1], &obs[0]);
+    trpo_sincos(s[A2], &obs[3], &obs[2]);
     obs[4] = s[V1];
     obs[5] = s[V2];
     return 0;
@@ -53,12 +51,14 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
 /* The time derivative of a state. */
 static void derivative(double ds[N], const double s[N], double torque)
 {
-    const double c = CENTRE, g = GRAVITY, cos2 = cos(s[A2]), sin2 = sin(s[A2]);
+    const double c = CENTRE, g = GRAVITY;
+    double sin2, cos2;
+    trpo_sincos(s[A2], &sin2, &cos2);
     const double d1 = c * c + (1 + c * c + 2 * c * cos2) + 1 + 1;
     const double d2 = c * c + c * cos2 + 1;
-    const double f2 = c * g * cos(s[A1] + s[A2] - PI / 2);
+    const double f2 = c * g * trpo_cos(s[A1] + s[A2] - PI / 2);
     const double f1 = -c * (s[V2] * s[V2]) * sin2 - 2 * c * s[V2] * s[V1] * sin2 +
-                      (c + 1) * g * cos(s[A1] - PI / 2) + f2;
+                      (c + 1) * g * trpo_cos(s[A1] - PI / 2) + f2;
     ds[A1] = s[V1];
     ds[A2] = s[V2];
     ds[V2] = (torque + d2 / d1 * f1 - c * (s[V1] * s[V1]) * sin2 - f2) / (c * c + 1 - d2 * d2 / d1);
@@ -83,10 +83,10 @@ static void runge_kutta(double s[N], double torque)
     for (int i = 0; i < N; i++) s[i] += TIME_STEP / 6 * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]);
 }
 
-/* The angle, wrapped to [-pi, pi]. */
+/* The angle, wrapped to [-pi, pi]. Only one that was set from outside is far from it. */
 static double wrapped(double angle)
 {
-    if (fabs(angle) > 1000) angle = fmod(angle, 2 * PI);
+    while (fabs(angle) > 1000) angle -= 2 * PI * floor(angle / (2 * PI));
     while (angle > PI) angle -= 2 * PI;
     while (angle < -PI) angle += 2 * PI;
     return angle;
@@ -105,7 +105,7 @@ static int step(const void *config, void *state, const double *act, double *obs,
     s[V1] = limited(s[V1], FASTEST_1);
     s[V2] = limited(s[V2], FASTEST_2);
     observe(config, state, obs);
-    *term = -obs[0] - cos(s[A2] + s[A1]) > 1;
+    *term = -obs[0] - trpo_cos(s[A2] + s[A1]) > 1;
     *rew = *term ? 0 : -1;
     return 0;
 }

@@ -9,7 +9,7 @@
  *
  * by Euler's method: positions move by the old speeds. A balanced pole is unstable, and errors grow
  * by e^4 per second. For long episodes to agree with Gymnasium's (tests/test_classic_envs.py),
- * every operation is the same as Gymnasium's, including divisions and libm's sine and cosine. */
+ * every operation is the same as Gymnasium's, divisions too; only sine and cosine are our own. */
 #include "envs.h"
 
 #include <math.h>
@@ -53,7 +53,9 @@ static int step(const void *config, void *state, const double *act, double *obs,
                 uint8_t *term, trpo_env_random *random)
 {
     const cart c = *(const cart *)state;
-    const double cosine = cos(c.angle), sine = sin(c.angle), force = act[0] > 0 ? FORCE : -FORCE;
+    const double force = act[0] > 0 ? FORCE : -FORCE;
+    double sine, cosine;
+    trpo_sincos(c.angle, &sine, &cosine);
     const double p = (force + POLE_MOMENT * (c.spin * c.spin) * sine) / TOTAL_MASS;
     const double spin_up = (GRAVITY * sine - cosine * p) /
                            (HALF_LENGTH * (4.0 / 3.0 - POLE_MASS * (cosine * cosine) / TOTAL_MASS));

@@ -2,6 +2,8 @@
 #ifndef TRPO_ENVS_H
 #define TRPO_ENVS_H
 
+#include "../memory/strict.h" /* first */
+
 #include "../include/trpo_env.h"
 #include "../memory/arena.h"
 

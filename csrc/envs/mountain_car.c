@@ -44,7 +44,7 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
 /* Pushes the car for one step; returns 1 if it is at the goal and fast enough. */
 static uint8_t drive(const void *config, car *c, double push, double goal)
 {
-    c->speed += push - SLOPE * cos(3 * c->x);
+    c->speed += push - SLOPE * trpo_cos(3 * c->x);
     c->speed = trpo_env_clamp(c->speed, -FASTEST, FASTEST);
     c->x = trpo_env_clamp(c->x + c->speed, LEFT, RIGHT);
     if (c->x == LEFT && c->speed < 0) c->speed = 0;

@@ -25,8 +25,7 @@ static int observe(const void *config, const void *state, double *obs)
 {
     const pendulum *p = (const pendulum *)state;
     (void)config;
-    obs[0] = cos(p->angle);
-    obs[1] = sin(p->angle);
+    trpo_sincos(p->angle, &obs[1], &obs[0]);
     obs[2] = p->spin;
     return 0;
 }
@@ -49,7 +48,7 @@ static int step(const void *config, void *state, const double *act, double *obs,
     (void)random;
     *rew = -(a * a + 0.1 * (p->spin * p->spin) + 0.001 * (u * u));
     *term = 0;
-    p->spin += (1.5 * g * sin(p->angle) + 3 * u) * TIME_STEP;
+    p->spin += (1.5 * g * trpo_sin(p->angle) + 3 * u) * TIME_STEP;
     p->spin = trpo_env_clamp(p->spin, -FASTEST, FASTEST);
     p->angle += p->spin * TIME_STEP;
     return observe(config, state, obs);

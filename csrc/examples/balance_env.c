@@ -47,7 +47,7 @@ static int step(const void *config, void *state, const double *act, double *obs,
     beam *b = (beam *)state;
     (void)random; /* for simulators with noise */
     b->tilt = fmax(-STEEPEST, fmin(STEEPEST, b->tilt + TIME_STEP * TILT_RATE * act[0]));
-    b->speed -= TIME_STEP * GRAVITY * (5.0 / 7.0) * sin(b->tilt); /* a ball that rolls */
+    b->speed -= TIME_STEP * GRAVITY * (5.0 / 7.0) * trpo_sin(b->tilt); /* a ball that rolls */
     b->place += TIME_STEP * b->speed;
     *rew = 1 - b->place * b->place;
     *term = fabs(b->place) > 1;

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../include/trpo.h"
+#include "../include/trpo_math.h"
 
 enum { N_ENVS = 8, N_STEPS = 128, STEP_LIMIT = 500, EPISODES = 100, MAX_UPDATES = 200, O = 4 };
 static const double ENOUGH = 475; /* the mean episode length that counts as solved */
@@ -51,7 +52,8 @@ static void observe(const cart *c, trpo_real obs[O])
 static int step(cart *c, int right)
 {
     const double gravity = 9.8, pole = 0.1, total = 1.1, half_length = 0.5, tau = 0.02;
-    const double cosine = cos(c->angle), sine = sin(c->angle);
+    double sine, cosine;
+    trpo_sincos(c->angle, &sine, &cosine);
     const double force = right ? 10 : -10, swing = pole * half_length * c->spin * c->spin * sine;
     const double pull = (force + swing) / total;
     const double spin_up = (gravity * sine - cosine * pull) /

@@ -29,8 +29,7 @@
  *
  * Each stage's mathematics is in csrc/core/<stage>.c and csrc/kernels/<kernel>.c; csrc/README.md
  * is the map. Method: Schulman et al. 2015, "Trust Region Policy Optimization"; advantages:
- * Schulman et al. 2016; preconditioner: Martens and Grosse 2015.
- */
+ * Schulman et al. 2016; preconditioner: Martens and Grosse 2015. */
 #ifndef TRPO_H
 #define TRPO_H
 
@@ -66,6 +65,7 @@ typedef enum trpo_status {
     TRPO_ERR_MODEL = -10,   /* saved bytes are damaged, invalid, or from a different model    */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: see trpo_env_failure                */
     TRPO_ERR_SPACES = -12,  /* the environments do not match the agent's sizes or number      */
+    TRPO_ERR_BUILD = -14,   /* the compiler rounds a b + c once, so results would differ      */
     TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the given       */
                             /*     action; or the distribution does not support masks         */
 } trpo_status;
@@ -258,7 +258,7 @@ int trpo_useful_workers(const trpo_settings *settings);
 
 /* Creates an agent in `mem` (any alignment) with random initial parameters: see ortho_init.
  * executor NULL runs tasks sequentially on the calling thread; trpo_pool.h provides threads.
- * TRPO_ERR_SETTING, TRPO_ERR_MEMORY. */
+ * TRPO_ERR_SETTING, TRPO_ERR_MEMORY; TRPO_ERR_BUILD: compile without -ffp-contract=fast. */
 int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_executor *executor,
               void *mem, size_t bytes);
 

@@ -29,7 +29,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trpo_math.h"
 #include "trpo_random.h"
+#include "trpo_strict.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,8 +71,10 @@ static inline uint64_t trpo_env_bits(uint32_t high, uint32_t low)
     return ((uint64_t)high << 32 | low) >> 11;
 }
 
+TRPO_STRICT_BEGIN
+
 /* Uniform in [low, high), from one draw. */
-static inline double trpo_env_uniform(trpo_env_random *random, double low, double high)
+TRPO_STRICT double trpo_env_uniform(trpo_env_random *random, double low, double high)
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
@@ -79,14 +83,16 @@ static inline double trpo_env_uniform(trpo_env_random *random, double low, doubl
 
 /* Normally distributed, from one draw: sqrt(-2 ln u) cos(2 pi v), u in (0, 1] from its first two
  * words, v in [0, 1) from the others (Box and Muller 1958). */
-static inline double trpo_env_normal(trpo_env_random *random, double mean, double std)
+TRPO_STRICT double trpo_env_normal(trpo_env_random *random, double mean, double std)
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
     const double u = ((double)trpo_env_bits(x[0], x[1]) + 1.0) / 9007199254740992.0;
     const double v = (double)trpo_env_bits(x[2], x[3]) / 9007199254740992.0;
-    return mean + std * (sqrt(-2.0 * log(u)) * cos(2.0 * 3.141592653589793 * v));
+    return mean + std * (sqrt(-2.0 * trpo_log(u)) * trpo_cos(2.0 * 3.141592653589793 * v));
 }
+
+TRPO_STRICT_END
 
 /* ---- the struct ------------------------------------------------------------------------------ */
 

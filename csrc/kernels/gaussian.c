@@ -17,7 +17,7 @@ static void sample(const trpok_table *k, real *act, const real *out, const doubl
 {
     (void)k, (void)work, (void)parts, (void)D;
     for (int n = 0; n < N; n++, act += A, out += A, noise += A)
-        for (int i = 0; i < A; i++) act[i] = out[i] + (real)(exp(log_std[i]) * noise[i]);
+        for (int i = 0; i < A; i++) act[i] = out[i] + (real)(trpok_exp(log_std[i]) * noise[i]);
 }
 
 static int illegal(const real *act, const int *parts, int D)
@@ -49,7 +49,7 @@ static void logp(const trpok_table *k, real *logp, const real *out, const double
     const real constant = (real)(sum_log_std(log_std, A) + 0.5 * A * LOG_2_PI);
     for (int n = 0; n < N; n++) logp[n] = 0;
     for (int i = 0; i < A; i++) {
-        const real precision = (real)exp(-log_std[i]);
+        const real precision = (real)trpok_exp(-log_std[i]);
         for (int n = 0; n < N; n++) {
             const real z = (act[(ptrdiff_t)n * A + i] - out[(ptrdiff_t)n * A + i]) * precision;
             logp[n] += z * z;
@@ -64,7 +64,7 @@ static void adjoint(const trpok_table *k, real *dout, real *dlog_std, const real
 {
     (void)k, (void)work, (void)parts, (void)D;
     for (int i = 0; i < A; i++) {
-        const real precision = (real)exp(-log_std[i]);
+        const real precision = (real)trpok_exp(-log_std[i]);
         real dl = 0;
         for (int n = 0; n < N; n++) {
             const ptrdiff_t at = (ptrdiff_t)n * A + i;
@@ -78,7 +78,7 @@ static void adjoint(const trpok_table *k, real *dout, real *dlog_std, const real
 
 static void constant_metric(double *m, const double *log_std, int A)
 {
-    for (int i = 0; i < A; i++) m[i] = exp(-2 * log_std[i]);
+    for (int i = 0; i < A; i++) m[i] = trpok_exp(-2 * log_std[i]);
 }
 
 static void metric(const trpok_table *k, real *dout, const real *tout, const real *out,
@@ -86,7 +86,7 @@ static void metric(const trpok_table *k, real *dout, const real *tout, const rea
 {
     (void)k, (void)out, (void)work, (void)parts, (void)D;
     for (int i = 0; i < A; i++) {
-        const real m = (real)exp(-2 * log_std[i]);
+        const real m = (real)trpok_exp(-2 * log_std[i]);
         for (int n = 0; n < N; n++)
             dout[(ptrdiff_t)n * A + i] = m * tout[(ptrdiff_t)n * A + i];
     }
@@ -101,11 +101,11 @@ static void kl(const trpok_table *k, real *kl, const real *out_old, const real *
     double constant = 0;
     for (int i = 0; i < A; i++) {
         const double dl = log_std_new[i] - log_std_old[i];
-        constant += dl + 0.5 * expm1(-2 * dl);
+        constant += dl + 0.5 * trpok_expm1(-2 * dl);
     }
     for (int n = 0; n < N; n++) kl[n] = (real)constant;
     for (int i = 0; i < A; i++) {
-        const real half_m = (real)(0.5 * exp(-2 * log_std_new[i]));
+        const real half_m = (real)(0.5 * trpok_exp(-2 * log_std_new[i]));
         for (int n = 0; n < N; n++) {
             const real d = out_new[(ptrdiff_t)n * A + i] - out_old[(ptrdiff_t)n * A + i];
             kl[n] += half_m * d * d;

@@ -12,6 +12,8 @@
 #ifndef TRPOK_KERNELS_H
 #define TRPOK_KERNELS_H
 
+#include "../memory/strict.h" /* first */
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,14 +33,25 @@ typedef trpo_real real;
 #ifdef TRPO_DOUBLE
 #define TRPOK_EPSILON 2.220446049250313e-16
 #define TRPOK_LARGEST 1.7976931348623157e308
-static inline real trpok_log(real x) { return log(x); }
-static inline real trpok_log1p(real x) { return log1p(x); }
 #else
 #define TRPOK_EPSILON 1.1920928955078125e-07
 #define TRPOK_LARGEST 3.4028234663852886e38
-static inline real trpok_log(real x) { return logf(x); }
-static inline real trpok_log1p(real x) { return log1pf(x); }
 #endif
+
+/* ---- elementary functions: include/trpo_math.h, compiled once (math.c) ----------------------- */
+
+real trpok_log(real x);
+real trpok_log1p(real x);
+double trpok_exp(double x);
+double trpok_expm1(double x);
+double trpok_pow(double x, double y);
+
+/* Whether products are rounded before they are added to something: memory/strict.h asks for it, but
+ * some compilers obey -ffp-contract=fast instead. */
+int trpok_is_strict(void);
+
+/* Two standard normals, sqrt(-2 ln u) cos(2 pi v) and sin, of u and v in (0, 1): Box and Muller. */
+void trpok_normal_pair(double normal[2], double u, double v);
 
 /* ---- the tables of functions compiled once per instruction set ------------------------------- */
 

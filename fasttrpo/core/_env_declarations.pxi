@@ -1,4 +1,13 @@
-# The declarations of environments in C: trpo_env.h.
+# The declarations of environments in C: trpo_env.h and trpo_math.h.
+
+cdef extern from "../../csrc/include/trpo_math.h" nogil:
+    double trpo_sin(double x)
+    double trpo_cos(double x)
+    double trpo_log(double x)
+    double trpo_log1p(double x)
+    double trpo_exp(double x)
+    double trpo_expm1(double x)
+    double trpo_pow(double x, double y)
 
 cdef extern from "../../csrc/include/trpo_env.h" nogil:
     int TRPO_ENV_VERSION

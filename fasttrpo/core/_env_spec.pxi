@@ -9,6 +9,19 @@ def names():
     return found
 
 
+def elementary():
+    """The addresses of trpo_math.h's functions, by name: of one double, pow of two."""
+    return {
+        "sin": <uintptr_t>&trpo_sin,
+        "cos": <uintptr_t>&trpo_cos,
+        "log": <uintptr_t>&trpo_log,
+        "log1p": <uintptr_t>&trpo_log1p,
+        "exp": <uintptr_t>&trpo_exp,
+        "expm1": <uintptr_t>&trpo_expm1,
+        "pow": <uintptr_t>&trpo_pow,
+    }
+
+
 cdef object _doubles(const double *x, int count):
     """A copy (count,) float64; None for NULL."""
     return None if x == NULL else np.array([x[i] for i in range(count)], np.float64)

@@ -13,6 +13,7 @@ NEXT_STEP: int
 RUN_STAGE: int
 
 def names() -> list[str]: ...
+def elementary() -> dict[str, int]: ...
 
 class Envs:
     source: Any

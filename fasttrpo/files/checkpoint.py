@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -32,6 +33,9 @@ from fasttrpo.settings.schedules import SCHEDULED
 from fasttrpo.settings.sizes import state_sizes
 
 FORMAT = 2
+# The arithmetic that training uses: another number, other bits from the same settings and seed.
+# 1 (and files without the number): the C library's elementary functions; 2: our own.
+NUMERICS = 2
 READABLE = (1, 2)
 # The state of agents in format 1.
 _STATE_1 = "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
@@ -65,6 +69,7 @@ class Checkpoint:
 
     run            state of `Stream` and `EpisodeStatistics` in a checkpoint; else empty
     functions      names of settings that were functions; `settings` has their last values
+    numerics       the NUMERICS of the version that trained it
     seed_is_given  whether the user chose settings.seed; if not, an SB3 `VecEnv` is not seeded
     """
 
@@ -78,6 +83,16 @@ class Checkpoint:
     format: int = FORMAT
     functions: tuple[str, ...] = ()
     seed_is_given: bool = True
+    numerics: int = NUMERICS
+
+    def warn_of_numerics(self, name: str) -> None:
+        """Warns that a run of a version with other arithmetic is not continued bit for bit."""
+        if self.run and self.numerics != NUMERICS:
+            warnings.warn(
+                f"{name} was written by a version of fasttrpo with other rounding: training "
+                "continues from the same state, but the bits are not those of an uninterrupted run",
+                stacklevel=3,
+            )
 
 
 def write(
@@ -152,6 +167,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
         "n_updates": checkpoint.n_updates,
         "functions": checkpoint.functions,
         "seed_is_given": checkpoint.seed_is_given,
+        "numerics": checkpoint.numerics,
     }
 
 
@@ -271,6 +287,7 @@ def _described(header: dict[str, Any]) -> Checkpoint:
         format=header["format"],
         functions=functions,
         seed_is_given=flag("seed_is_given", header.get("seed_is_given", True)),
+        numerics=_COUNT("numerics", header.get("numerics", 1)),
     )
 
 

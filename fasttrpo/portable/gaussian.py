@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import rng
+from .math import exp, expm1
 
 LOG_2PI = np.log(2.0 * np.pi)
 LOG_STD_CURVATURE = 2.0  # E[(z^2 - 1)^2] for z ~ N(0, 1): the Fisher matrix of log_std is 2 I
@@ -16,7 +17,7 @@ LOG_STD_CURVATURE = 2.0  # E[(z^2 - 1)^2] for z ~ N(0, 1): the Fisher matrix of 
 
 def sample(stream, items, mu, log_std):
     """a_i = mu_i + exp(log_std_i) normal_i; (N, A) float64."""
-    return mu + np.exp(log_std) * rng.normals(stream, items, mu.shape[1])
+    return mu + exp(log_std) * rng.normals(stream, items, mu.shape[1])
 
 
 def mode(mu, log_std):
@@ -26,7 +27,7 @@ def mode(mu, log_std):
 
 def logp(act, mu, log_std):
     """log p(a) = -1/2 sum_i ((a_i - mu_i) / sigma_i)^2 - sum_i log_std_i - A/2 log(2 pi); (N,)."""
-    z = (act - mu) * np.exp(-log_std)
+    z = (act - mu) * exp(-log_std)
     constant = np.sum(log_std) + 0.5 * len(log_std) * LOG_2PI
     return (-0.5 * np.sum(z * z, axis=1) - constant).astype(mu.dtype)
 
@@ -36,7 +37,7 @@ def adjoint(w, act, mu, log_std):
 
     z = (a - mu) / sigma:   dmu = w z / sigma,   dlog_std = 1/N sum_n w (z^2 - 1)
     """
-    weight, precision = w[:, None], np.exp(-log_std)
+    weight, precision = w[:, None], exp(-log_std)
     z = (act - mu) * precision
     dmu = weight * z * precision
     return dmu.astype(mu.dtype), np.mean(weight * (z * z - 1.0), axis=0)
@@ -49,7 +50,7 @@ def metric(tmu, mu, log_std):
 
 def constant_metric(log_std):
     """That matrix's diagonal, equal for all states: 1 / sigma^2; (A,)."""
-    return np.exp(-2.0 * log_std)
+    return exp(-2.0 * log_std)
 
 
 def kl(mu, log_std, mu_new, log_std_new):
@@ -58,8 +59,8 @@ def kl(mu, log_std, mu_new, log_std_new):
     dl = log_std' - log_std. expm1 keeps small divergences precise.
     """
     dl = log_std_new - log_std
-    z = (mu_new - mu) * np.exp(-log_std_new)
-    constant = np.sum(dl + 0.5 * np.expm1(-2.0 * dl))
+    z = (mu_new - mu) * exp(-log_std_new)
+    constant = np.sum(dl + 0.5 * expm1(-2.0 * dl))
     return (constant + 0.5 * np.sum(z * z, axis=1)).astype(mu.dtype)
 
 

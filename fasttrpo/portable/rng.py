@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import elementwise, jit
+from .math import QUARTER, log, sin
 
 INIT, ACTION, PREDICT, CRITIC, KFAC, KFAC_CRITIC = range(6)
 FEATURES = 7  # 6 belongs to the environments (csrc/include/trpo_env.h)
@@ -65,8 +66,8 @@ def normals(stream, items, n_normals):
     r = sqrt(-2 ln u0);  normal_0 = r cos(2 pi u1),  normal_1 = r sin(2 pi u1)
     """
     u = uniforms(words(stream, items, n_normals + n_normals % 2))
-    radius, angle = np.sqrt(-2.0 * np.log(u[:, 0::2])), 2.0 * np.pi * u[:, 1::2]
-    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    radius, angle = np.sqrt(-2.0 * log(u[:, 0::2])), 2.0 * np.pi * u[:, 1::2]
+    pairs = np.stack([radius * sin(angle, QUARTER), radius * sin(angle, 0)], axis=2)
     return pairs.reshape(len(u), -1)[:, :n_normals]
 
 

@@ -27,6 +27,7 @@ in C. `envs/definition.py` finds those named "file.py:name". The files here, in 
     environment.py    the specification, checked
     functions.py      analysis of the user's functions: parameters, helpers, identity
     randomness.py     rejects np.random and other sources of randomness in them
+    elementary.py     the functions that stand for those of `math` in them
     struct.py         the struct trpo_env; its functions come from one of these two:
     jit.py, glue.py     Numba: compiled and cached on disk    (numba_types.py: types for Numba)
     interpreter.py      Python callbacks

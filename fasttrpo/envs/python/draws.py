@@ -12,6 +12,8 @@ import math
 
 import numpy as np
 
+from fasttrpo.envs.python.elementary import cos, log
+
 MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 LOW, HALF, ELEVEN, ONE = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np.uint64(1)
@@ -47,8 +49,8 @@ def uniform(words: np.ndarray, low: float, high: float) -> float:
 def normal(words: np.ndarray, mean: float, std: float) -> float:
     """A normally distributed number, by Box-Muller: trpo_env_normal."""
     first, second = draw(words)
-    radius = math.sqrt(-2.0 * math.log((first + 1.0) / UNITS))
-    return mean + std * (radius * math.cos(2.0 * math.pi * (second / UNITS)))
+    radius = math.sqrt(-2.0 * log((first + 1.0) / UNITS))
+    return mean + std * (radius * cos(2.0 * math.pi * (second / UNITS)))
 
 
 def integers(words: np.ndarray, low: int, high: int) -> int:

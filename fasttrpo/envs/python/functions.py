@@ -76,7 +76,11 @@ def is_plain(value: Any) -> bool:
 def with_helpers(
     function: FunctionType, convert: Callable[[FunctionType], Any], done: dict[Any, Any]
 ) -> Any:
-    """convert(function), after converting the helpers that it calls, recursively."""
+    """convert(function), after converting the helpers that it calls, recursively. What they use of
+    `math` is replaced (elementary.py).
+    """
+    from fasttrpo.envs.python.elementary import replaced
+
     if function in done:
         return done[function]
     scope = dict(function.__globals__)
@@ -89,12 +93,13 @@ def with_helpers(
     done[function] = convert(copy)
     closed = dict(zip(function.__code__.co_freevars, cells, strict=True))
     for name, value in references(function).items():
-        if is_plain(value):
-            helper = with_helpers(value, convert, done)
-            if name in closed:
-                closed[name].cell_contents = helper
-            else:
-                scope[name] = helper
+        new = with_helpers(value, convert, done) if is_plain(value) else replaced(value)
+        if new is value:
+            continue
+        if name in closed:
+            closed[name].cell_contents = new
+        else:
+            scope[name] = new
     return done[function]
 
 

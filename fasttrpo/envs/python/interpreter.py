@@ -13,6 +13,7 @@ import numpy as np
 
 from fasttrpo.envs import failures
 from fasttrpo.envs.python.draws import Random
+from fasttrpo.envs.python.functions import with_helpers
 
 RAISED = 1
 _AT = ctypes.c_void_p
@@ -63,13 +64,18 @@ class Calls:
 
     def __init__(self, env: Any, parameters: dict[str, tuple[str, ...]]) -> None:
         self._env, self._parameters = env, parameters
+        done: dict[Any, Any] = {}
+        self._functions = {
+            role: with_helpers(function, lambda copy: copy, done)
+            for role, function in env.functions.items()
+        }
         self._options: Any = namedtuple("Options", env.options)  # type: ignore[misc]
 
     def _call(self, role: str, config: int, **known: Any) -> Any:
         """Calls the user's function with the values of its parameters."""
         count = len(self._env.options)
         known["options"] = self._options(*(_doubles(config, count) if count else ()))
-        return self._env.functions[role](*(known[name] for name in self._parameters[role]))
+        return self._functions[role](*(known[name] for name in self._parameters[role]))
 
     def _name(self, role: str) -> str:
         return self._env.functions[role].__name__

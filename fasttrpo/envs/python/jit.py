@@ -22,7 +22,7 @@ import numba
 from numba import types
 from numba.core.errors import NumbaError, NumbaWarning
 
-from fasttrpo.envs.python import draws, glue, numba_types
+from fasttrpo.envs.python import draws, elementary, glue, numba_types
 from fasttrpo.envs.python.errors import translate, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
@@ -31,6 +31,7 @@ from fasttrpo.files.atomic import write_text
 # As in Python, x / 0 and an index out of bounds raise. Constant indices cost nothing.
 _OPTIONS = {"error_model": "python", "boundscheck": True}
 MAX_ENTRIES = 200
+_OWN = (draws, elementary, numba_types)  # what the machine code contains of ours
 _STATE = types.Array(types.float64, 1, "C")
 _BYTES = types.CPointer(types.uint8)
 _FLAGS = types.CPointer(types.boolean)
@@ -146,7 +147,7 @@ def folder() -> Path:
 def _path(env: Any, text: str) -> Path | None:
     """The file of this environment's glue; None if changes cannot be detected."""
     try:
-        own = [Path(str(module.__file__)).read_text("utf-8") for module in (draws, numba_types)]
+        own = [Path(str(module.__file__)).read_text("utf-8") for module in _OWN]
         known = [text, versions(), *own, *map(identity, env.functions.values())]
     except (NoIdentityError, OSError):
         return None

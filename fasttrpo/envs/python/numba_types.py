@@ -8,23 +8,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import (
     intrinsic,
     make_attribute_wrapper,
     models,
+    overload,
     overload_method,
     register_jitable,
     register_model,
 )
 
 from fasttrpo.envs import failures
-from fasttrpo.envs.python import draws
+from fasttrpo.envs.python import draws, elementary
 
 WORDS = types.CPointer(types.uint64)
 DOUBLES = types.CPointer(types.float64)
+
+# -- elementary functions -------------------------------------------------------------------------
+
+
+def _call_machine_code(name):
+    """Makes Numba call the function of elementary.py by its symbol, which can be cached."""
+    symbol = f"fasttrpo_{name}"
+    binding.add_symbol(symbol, elementary.ADDRESSES[name])
+    count = 2 if name == "pow" else 1
+    call = types.ExternalFunction(symbol, types.float64(*[types.float64] * count))
+    if count == 2:
+        overload(elementary.FUNCTIONS[name])(lambda x, y: lambda x, y: call(x, y))
+    else:
+        overload(elementary.FUNCTIONS[name])(lambda x: lambda x: call(x))
+
+
+for _name in elementary.FUNCTIONS:
+    _call_machine_code(_name)
 
 # -- the stream -----------------------------------------------------------------------------------
 

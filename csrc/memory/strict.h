@@ -1,0 +1,10 @@
+/* The first include of every source and header of the library: whatever the compiler's flags, the
+ * rest of the source is not contracted (include/trpo_strict.h). */
+#ifndef TRPO_STRICT_FILE
+#define TRPO_STRICT_FILE
+
+#include "../include/trpo_strict.h"
+
+TRPO_STRICT_BEGIN
+
+#endif
