@@ -192,16 +192,16 @@ def header() -> str:
 def module() -> str:
     """The text of the Python module."""
     mp.prec = PRECISION
+    values: dict[str, list[str]] = {}
+    for name, (_, numbers) in coefficients().items():
+        values[name] = list(map(repr, numbers))
+    for name, (_, table) in tables().items():
+        values[name] = [f"({', '.join(map(repr, row))})" for row in table]
     found = ['"""Tables and coefficients of math.py, from tests/make_math.py."""\n\n# fmt: off']
     found.append(f"LOG_START = 0x{LOG_START:016x}")
-    for name, (_, numbers) in coefficients().items():
-        value = repr(numbers[0]) if len(numbers) == 1 else f"({', '.join(map(repr, numbers))})"
-        found.append(f"{name} = {value}")
-    for name, (_, table) in tables().items():
-        rows = "".join(f"    ({', '.join(map(repr, row))}),\n" for row in table)
-        found.append(f"{name} = (\n{rows})")
-    words = "".join(f"    0x{word:08x},\n" for word in inverse_of_two_pi())
-    found.append(f"PER_TWO_PI = (\n{words})")
+    for name, rows in values.items():
+        several = "(\n" + "".join(f"    {row},\n" for row in rows) + ")"
+        found.append(f"{name} = {rows[0] if len(rows) == 1 else several}")
     return "\n".join(found) + "\n"
 
 

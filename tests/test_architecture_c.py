@@ -24,13 +24,21 @@ MATH = {"trpo_math.h", "trpo_math_angles.h", "trpo_math_tables.h", "trpo_strict.
 # Our headers that a file of each folder may include.
 MAY_INCLUDE = {
     "include": {"trpo.h", "trpo_random.h", "trpo_settings.h", *MATH},
-    "memory": set(),
-    "kernels": {"kernels.h", "trpo.h", "arena.h", *KERNEL_SOURCES, *VECTORS},
-    "core": {"work.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h", *PUBLIC}
+    "memory": {"trpo_strict.h"},
+    "kernels": {
+        "kernels.h",
+        "trpo.h",
+        "arena.h",
+        "strict.h",
+        "trpo_math.h",
+        *KERNEL_SOURCES,
+        *VECTORS,
+    },
+    "core": {"work.h", "strict.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h", *PUBLIC}
     | {"trpo_settings.h"},
-    "envs": {"envs.h", "trpo_env.h", "arena.h"},
+    "envs": {"envs.h", "trpo_env.h", "arena.h", "strict.h"},
     "executor": {"cores.h", "trpo_pool.h"},
-    "examples": {"trpo.h", "trpo_env.h"},
+    "examples": {"trpo.h", "trpo_env.h", "trpo_math.h"},
 }
 # And the C library's: kernels, core and envs neither allocate nor print. The thread pool belongs to
 # the host: it alone allocates, starts threads and calls the system.

@@ -195,6 +195,24 @@ def test_no_source_is_contracted(tmp_path):
     assert not fused
 
 
+@pytest.mark.skipif(
+    shutil.which("clang") is None or platform.machine() != "x86_64", reason="needs clang for x86-64"
+)
+def test_contraction_that_sources_cannot_prevent_is_noticed(tmp_path):
+    """clang 14 obeys the flag rather than the pragma; trpo_init then returns TRPO_ERR_BUILD."""
+    main, program = tmp_path / "main.c", tmp_path / "main"
+    main.write_text(
+        f'#include "{CSRC}/kernels/kernels.h"\nint main(void) {{ return trpok_is_strict(); }}'
+    )
+    math = str(CSRC / "kernels/math.c")
+    flags = ["-O2", "-march=native"]
+    for flag in ("-ffp-contract=on", "-ffp-contract=fast"):
+        is_fused = bool(FUSED.search(run(["clang", *flags, flag, "-S", "-o", "-", math])))
+        run(["clang", *flags, flag, "-o", str(program), str(main), math, "-lm"])
+        assert subprocess.run([str(program)], check=False).returncode == (not is_fused)
+        assert not (is_fused and flag == "-ffp-contract=on")
+
+
 def test_example_solves_its_cartpole(core, precision, tmp_path):
     program = link(tmp_path / "embed_cartpole", EXAMPLE, core, precision)
     last_line = run([str(program), "0"]).splitlines()[-1]
