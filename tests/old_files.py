@@ -4,7 +4,7 @@
     python tests/old_files.py results    # the results of these files now, as JSON
 
 Both run the compiled core in portable C, which has the same bits on every machine. After a change
-of NUMERICS (files/checkpoint.py) the files stay, and `results` replaces tests/data/old/results.json.
+of NUMERICS (files/checkpoint.py) the files stay, and new `results` replace results.json.
 """
 
 from __future__ import annotations
