@@ -83,7 +83,13 @@ def angles(rng: np.random.Generator, count: int) -> np.ndarray:
     turns = rng.integers(1, 2**20, count // 4) * (np.pi / 64)
     half_turns = rng.integers(1, 2**14, count // 4) * np.pi
     huge = np.round(np.exp2(rng.uniform(16, 50, count // 4))) * np.pi
-    hard = [6381956970095103 * 2.0**797, 5.319372648326541e255, 1.0192888130112e16]
+    # Nearest of all doubles to a multiple of pi/64, and of pi/2.
+    hard = [
+        6381956970095103 * 2.0**792,
+        6381956970095103 * 2.0**797,
+        5.319372648326541e255,
+        1.0192888130112e16,
+    ]
     usual = rng.normal(0, 3, count // 4)
     return np.concatenate([usual, around(np.concatenate([turns, half_turns, huge]), rng), hard])
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import math
 import os
 import pickle
 import shutil
 import sys
 import threading
+from math import expm1
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from helpers import CC, INCLUDE, build_library
 from python_envs import ALL, cart, noise
@@ -26,7 +29,7 @@ from vector_envs import play, same
 
 from fasttrpo import TRPO, cli, evaluate_policy
 from fasttrpo.envs import CompiledVectorEnv, NumbaEnvironment
-from fasttrpo.envs.python import draws, randomness, struct
+from fasttrpo.envs.python import draws, elementary, randomness, struct
 
 each_way = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "interpreted"])
 each_env = pytest.mark.parametrize("name", ALL)
@@ -58,6 +61,46 @@ def test_a_cart_pole_in_python_equals_the_one_in_c(compiled):
     np.testing.assert_allclose(ours.states.view(float), theirs.states.view(float), 1e-12, 1e-12)
     assert ours.single_observation_space == theirs.single_observation_space
     assert ours.reward_threshold == theirs.reward_threshold
+
+
+def start_at_one(state):
+    state[0] = 1.0
+
+
+def difference(x):
+    return expm1(x) - math.log1p(x)
+
+
+def observe_functions(state, obs):
+    x = state[0]
+    obs[0], obs[1], obs[2], obs[3] = math.sin(x), math.cos(x), math.log(x), math.exp(x)
+    obs[4], obs[5], obs[6] = math.pow(x, 3.3), difference(x), math.floor(3 * x)
+
+
+@each_way
+def test_functions_of_math_are_those_of_environments_in_c(compiled):
+    """Whose bits do not depend on the machine; in helpers and under other names, too."""
+    n = 4_000 if compiled else 300
+    spaces = {"observation_space": Box(-9, 9, (7,)), "action_space": Discrete(2)}
+    env = NumbaEnvironment(
+        name="Functions",
+        state_size=1,
+        reset=start_at_one,
+        step=lambda state, action: (0, False),
+        observe=observe_functions,
+        **spaces,
+    ).make_vec(n, compiled=compiled)
+    x = np.random.default_rng(0).uniform(0.1, 2, n)
+    env.reset(seed=0)
+    env.states.view(np.float64)[:, 0] = x
+    f = elementary.FUNCTIONS
+    expected = [[f["sin"](a), f["cos"](a), f["log"](a), f["exp"](a), f["pow"](a, 3.3)] for a in x]
+    found = env.observe()
+    assert np.array_equal(env.envs_in_c.obs[:, :5], expected)
+    assert np.array_equal(env.envs_in_c.obs[:, 5], [f["expm1"](a) - f["log1p"](a) for a in x])
+    assert np.array_equal(found[:, 6], np.floor(3 * x))
+    plain = [[math.sin(a), math.cos(a), math.log(a), math.exp(a), math.pow(a, 3.3)] for a in x]
+    assert np.allclose(expected, plain, 1e-15, 0)
 
 
 @each_env

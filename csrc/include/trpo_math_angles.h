@@ -89,9 +89,9 @@ TRPO_STRICT_PART void trpo_math_multiply(uint64_t product[3], const uint64_t wor
     }
 }
 
-/* For any |x| >= 1 and finite: x = m 2^e, and the fraction of m 2^e / (2 pi) needs no bits of
- * 1/(2 pi) before bit e (Payne and Hanek 1983). 192 bits of it leave at least 70 after the leading
- * zeros, of which there are at most 7 + 62. */
+/* For any finite |x| >= 2^-11: x = m 2^e, and the fraction of m 2^e / (2 pi) needs no bits of
+ * 1/(2 pi) before bit e (Payne and Hanek 1983). 192 bits of it give 139 of the fraction. 7 are for
+ * k, and of the next 128 at most 61 are leading zeros: no double is nearer to a k pi/64. */
 TRPO_STRICT_SLOW trpo_math_angle trpo_math_reduce_exactly(double x)
 {
     const uint64_t bits = trpo_math_bits(x), m = (bits & 0xfffffffffffffu) | 0x10000000000000u;
