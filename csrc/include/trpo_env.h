@@ -20,8 +20,8 @@
  *   Threads  functions are called concurrently for distinct states.
  *   Errors   0 is success; any other number ends the rollout, and is reported with the environment
  *            and the step. The other environments and the model are unaffected.
- *   Bits     the functions of trpo_math.h (trpo_sin, ...) have the same bits on every machine; those
- *            of C libraries differ.
+ *   Bits     those of C libraries' sin, exp, ... differ from machine to machine; those of
+ *            trpo_math.h (trpo_sin, ...) do not.
  *   Numbers  are double. Sizes: O = obs_size, D = n_actions, A = sum of choices over components.
  */
 #ifndef TRPO_ENV_H
