@@ -130,7 +130,7 @@ TRPO_STRICT_SLOW trpo_math_angle trpo_math_reduce_exactly(double x)
     const double rest = head * TRPO_MATH_TURN_EXACT[1] +
                         (high - head + low) * (TRPO_MATH_TURN_EXACT[0] + TRPO_MATH_TURN_EXACT[1]);
     a.r = product + rest;
-    a.r_low = sign * (product - a.r + rest);
+    a.r_low = sign * (rest - (a.r - product)); /* as product - a.r GCC 12 would fuse it */
     a.r *= sign;
     return a;
 }

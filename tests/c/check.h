@@ -6,6 +6,8 @@
 #ifndef TRPO_TESTS_CHECK_H
 #define TRPO_TESTS_CHECK_H
 
+#include "../../csrc/memory/strict.h" /* first: the simulators' bits do not depend on flags either */
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
