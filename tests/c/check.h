@@ -6,7 +6,7 @@
 #ifndef TRPO_TESTS_CHECK_H
 #define TRPO_TESTS_CHECK_H
 
-#include "../../csrc/memory/strict.h" /* first: the simulators' bits do not depend on flags either */
+#include "../../csrc/memory/strict.h" /* first: so flags do not matter here either */
 
 #include <math.h>
 #include <stdarg.h>
