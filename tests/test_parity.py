@@ -36,6 +36,18 @@ def pair(s, dtype, scale=0.7):
     return [shaken(Implementation(name), s, scale, dtype) for name in ("compiled", "portable")]
 
 
+def test_draws_are_identical():
+    """With a mean of 0: a normal number times exp(log_std)."""
+    s, obs, actions = settings((), ("gaussian", (1,) * 7), n_envs=300), np.zeros((300, O)), []
+    for agent in pair(s, "float64", 0):
+        state = agent.state()
+        state["theta"][-7:] = np.linspace(-2, 1, 7)
+        agent.load_state(state)
+        actions.append(agent.act(obs)[0])
+    assert np.array_equal(*actions)
+    assert len(np.unique(actions[0])) == 2100
+
+
 @table("dtype", DTYPES)
 @table(("hidden", "distribution", "activation"), CASES)
 def test_one_pass_over_a_batch_agrees(hidden, distribution, activation, dtype):
