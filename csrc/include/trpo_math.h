@@ -4,10 +4,9 @@
  *     sin cos sincos log log1p exp expm1 pow        in double
  *     logf log1pf                                   in float
  *
- * Errors are below 0.51 units in the last place, for pow below 0.53; where a result is subnormal
- * below 0.76; proved by tests/test_elementary.py. Special values are those of C's Annex F, with one
- * bit pattern for NaN; there is no errno, and flags of exceptions are not kept. The rounding mode
- * must be to nearest.
+ * Errors are below 0.51 units in the last place, 0.76 where a result is subnormal; proved by
+ * tests/test_elementary.py. Special values are those of C's Annex F, with one bit pattern for NaN.
+ * There is no errno, and exceptions' flags are not kept. The rounding mode must be to nearest.
  *
  * In all of them a table reduces the argument to a small r, and a polynomial finishes. The largest
  * terms are kept as a sum hi + lo: "heads" of few bits have exact products, and hi = a + b,
@@ -60,7 +59,7 @@ TRPO_STRICT_PART double trpo_math_log_rest(double r)
     return r * (p[0] + r * p[1] + square * (p[2] + r * p[3] + square * (p[4] + r * p[5])));
 }
 
-/* log of 2^k of these */
+/* The log of what was reduced. */
 TRPO_STRICT_PART double trpo_math_log_of(trpo_math_log_parts p)
 {
     const double n = p.k, base = n * TRPO_MATH_LN2[0] + p.c_log, high = base + p.r;
@@ -94,7 +93,7 @@ TRPO_STRICT double trpo_log(double x)
     return trpo_math_log_of(trpo_math_log_reduce(bits, 0));
 }
 
-/* The log of 1 + x, rounded, plus what rounding lost. */
+/* 1 + x is rounded, and what was lost is added to its z. */
 TRPO_STRICT double trpo_log1p(double x)
 {
     const double size = fabs(x);
@@ -107,7 +106,7 @@ TRPO_STRICT double trpo_log1p(double x)
     return trpo_math_log_of(trpo_math_log_reduce(bits, lost * scale));
 }
 
-/* The same in float: one rounding, of a sum that is precise enough. */
+/* The log in float, of a normal and positive number. The sum needs no second part. */
 TRPO_STRICT_PART float trpo_math_log_to_float(double x)
 {
     const uint64_t bits = trpo_math_bits(x), above = bits - TRPO_MATH_LOG_START;
