@@ -96,7 +96,8 @@ def run_results(name):
         shutil.copytree(FOLDER / name, folder)
         models = sorted(folder.rglob("model.npz"))
         results["evaluated"] = [fasttrpo("eval", path.parent).splitlines()[-1] for path in models]
-        fasttrpo("train", "--resume", folder, "--total-timesteps", MORE_STEPS)
+        told = fasttrpo("train", "--resume", folder, "--total-timesteps", MORE_STEPS)
+        results["notices"] = told.count("not those of an uninterrupted run")
         results["learnt"] = [digest(TRPO.load(path).get_parameters()["policy"]) for path in models]
     return results
 

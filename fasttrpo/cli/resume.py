@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,12 @@ def load(
     free["env_kwargs"] = consent.env_kwargs_of(folder)
     free.setdefault("tensorboard_log", _own_log(folder, config["settings"].get("tensorboard_log")))
     try:
-        model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
+        with warnings.catch_warnings(record=True) as noticed:
+            model = TRPO.load(folder / CHECKPOINT, env=config["env_id"], **free)
     except FileNotFoundError as error:
         raise UsageError(f"{folder} cannot be resumed: {line(error)}") from error
+    for each in noticed:
+        print(each.message)
     if total is not None and total < min(model.num_timesteps, config["total_timesteps"]):
         raise UsageError(
             f"{folder} has already trained {model.num_timesteps} steps, more than "
