@@ -33,6 +33,11 @@ def _of_one(name: str) -> Any:
     return function
 
 
+def log(x: float, base: float | None = None) -> float:
+    """The logarithm to this base, as that of `math`."""
+    return _CALLS["log"](x) if base is None else _CALLS["log"](x) / _CALLS["log"](base)
+
+
 def _of_two(name: str) -> Any:
     call = _CALLS[name]
 
@@ -43,8 +48,8 @@ def _of_two(name: str) -> Any:
     return function
 
 
-FUNCTIONS = {name: (_of_two if name == "pow" else _of_one)(name) for name in ADDRESSES}
-sin, cos, log = (FUNCTIONS[name] for name in ("sin", "cos", "log"))
+FUNCTIONS = {name: _of_one(name) for name in ADDRESSES} | {"log": log, "pow": _of_two("pow")}
+cos = FUNCTIONS["cos"]
 
 # The module `math` with these functions.
 MATH = ModuleType("math")

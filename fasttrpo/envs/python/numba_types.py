@@ -30,20 +30,35 @@ DOUBLES = types.CPointer(types.float64)
 # -- elementary functions -------------------------------------------------------------------------
 
 
-def _call_machine_code(name):
-    """Makes Numba call the function of elementary.py by its symbol, which can be cached."""
+def _machine_code(name):
+    """The C function by its symbol, because an address could not be cached."""
     symbol = f"fasttrpo_{name}"
     binding.add_symbol(symbol, elementary.ADDRESSES[name])
-    count = 2 if name == "pow" else 1
-    call = types.ExternalFunction(symbol, types.float64(*[types.float64] * count))
-    if count == 2:
-        overload(elementary.FUNCTIONS[name])(lambda x, y: lambda x, y: call(x, y))
-    else:
-        overload(elementary.FUNCTIONS[name])(lambda x: lambda x: call(x))
+    return types.ExternalFunction(symbol, types.float64(*[types.float64] * (1 + (name == "pow"))))
 
 
-for _name in elementary.FUNCTIONS:
-    _call_machine_code(_name)
+def _overload_of_one(name):
+    call = _machine_code(name)
+    overload(elementary.FUNCTIONS[name])(lambda x: lambda x: call(x))
+
+
+for _name in ("sin", "cos", "log1p", "exp", "expm1"):
+    _overload_of_one(_name)
+
+_log, _pow = _machine_code("log"), _machine_code("pow")
+
+
+@overload(elementary.log)
+def _log_of(x, base=None):
+    if base is None or isinstance(base, types.NoneType | types.Omitted):
+        return lambda x, base=None: _log(x)
+    return lambda x, base=None: _log(x) / _log(base)
+
+
+@overload(elementary.FUNCTIONS["pow"])
+def _pow_of(x, y):
+    return lambda x, y: _pow(x, y)
+
 
 # -- the stream -----------------------------------------------------------------------------------
 
