@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "../../csrc/include/trpo.h"
+#include "../../csrc/include/trpo_math.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -129,7 +130,8 @@ static inline void toy_start(toy *world)
 static inline void toy_observe(const toy *world, trpo_real *obs, int n_envs)
 {
     for (int e = 0; e < n_envs; e++)
-        for (int i = 0; i < OBS; i++) obs[e * OBS + i] = (trpo_real)sin((i + 1) * world->place[e]);
+        for (int i = 0; i < OBS; i++)
+            obs[e * OBS + i] = (trpo_real)trpo_sin((i + 1) * world->place[e]);
 }
 
 static inline double toy_reward(const trpo_settings *s, const trpo_real *act, double place)
@@ -148,8 +150,9 @@ static inline void toy_step(toy *world, double *rew, uint8_t *term, uint8_t *tru
 {
     for (int e = 0; e < s->n_envs; e++) {
         const trpo_real *row = act + (ptrdiff_t)e * s->n_parts;
+        const double push = (double)row[0] / (1 + fabs((double)row[0]));
         rew[e] = toy_reward(s, row, world->place[e]);
-        world->place[e] = 0.3 * world->place[e] + toy_random(world) + 0.05 * tanh((double)row[0]);
+        world->place[e] = 0.3 * world->place[e] + toy_random(world) + 0.05 * push;
         term[e] = toy_random(world) > 0.9;
         trunc[e] = ++world->age[e] >= 12 && !term[e];
     }

@@ -155,7 +155,7 @@ static void rows_are_predicted_alone(int space)
     small_settings(&s, space, 2);
     learner_start(&l, &s, NULL);
     learner_iterate(&l, NULL);
-    for (int i = 0; i < ROWS * OBS; i++) obs[i] = (trpo_real)sin(i);
+    for (int i = 0; i < ROWS * OBS; i++) obs[i] = (trpo_real)trpo_sin(i);
     CHECK(trpo_predict(l.agent, act, obs, NULL, 1, ROWS) == TRPO_OK);
     CHECK(trpo_value(l.agent, val, obs, ROWS) == TRPO_OK);
     for (int n = 0; n < ROWS; n++) {

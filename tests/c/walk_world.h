@@ -39,7 +39,7 @@ static inline int is_due(const void *config, const walk *s, const trpo_env_rando
 
 static inline void walk_observe(const walk *s, double *obs)
 {
-    for (int i = 0; i < OBS; i++) obs[i] = sin((i + 1) * s->place);
+    for (int i = 0; i < OBS; i++) obs[i] = trpo_sin((i + 1) * s->place);
 }
 
 static inline int walk_reset(const void *config, void *state, double *obs, trpo_env_random *random)
