@@ -133,7 +133,7 @@ class CompiledAgent(Agent, Protocol):
 # -- environments ---------------------------------------------------------------------------------
 
 
-class Definition(Protocol):
+class PythonEnvironment(Protocol):
     """An environment written in Python: `fasttrpo.envs.NumbaEnvironment`."""
 
     def make_vec(self, num_envs: int = 1) -> Any:
@@ -222,7 +222,7 @@ class Watcher(Protocol):
 
 
 if TYPE_CHECKING:
-    Named = str | os.PathLike[str] | Definition
+    Named = str | os.PathLike[str] | PythonEnvironment
     Maker = Named | Callable[..., Env[Any, Any]]
     EnvLike = Maker | Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
     """what `TRPO` accepts as environment"""
