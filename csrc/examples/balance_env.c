@@ -67,12 +67,4 @@ static const trpo_env BALANCE = {
     NULL, NULL,                 /* close and mask (none)                                   */
 };
 
-#ifdef __cplusplus
-extern "C"
-#endif
-#ifdef _WIN32
-__declspec(dllexport)
-#endif
-const trpo_env *trpo_environment(void);
-
-const trpo_env *trpo_environment(void) { return &BALANCE; }
+TRPO_ENV_EXPORT const trpo_env *trpo_environment(void) { return &BALANCE; }
