@@ -24,7 +24,7 @@ MATH = {"trpo_math.h", "trpo_math_angles.h", "trpo_math_tables.h", "trpo_strict.
 # Our headers that a file of each folder may include.
 MAY_INCLUDE = {
     "include": {"trpo.h", "trpo_random.h", "trpo_settings.h", *MATH},
-    "memory": {"trpo_strict.h"},
+    "memory": {"trpo_strict.h", "trpo_env.h"},
     "kernels": {
         "kernels.h",
         "trpo.h",
@@ -35,8 +35,8 @@ MAY_INCLUDE = {
         *VECTORS,
     },
     "core": {"work.h", "strict.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h", *PUBLIC}
-    | {"trpo_settings.h"},
-    "envs": {"envs.h", "trpo_env.h", "arena.h", "strict.h"},
+    | {"trpo_settings.h", "batch_calls.h"},
+    "envs": {"envs.h", "trpo_env.h", "arena.h", "strict.h", "batch_calls.h"},
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h", "trpo_math.h"},
 }
