@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not b
 
 # Kernels are compiled per instruction set from shared sources, on the set's vector types.
 KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "wide_simd.h", "rows_simd.h", "math_simd.h"}
-KERNEL_SOURCES |= {"layer.h", "lane.h"}
+KERNEL_SOURCES |= {"layer.h", "lane.h", "table_simd.h"}
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
 PUBLIC = {"trpo.h", "trpo_env.h", "trpo_random.h"}
 # The elementary functions, and what they need.
