@@ -21,11 +21,17 @@
 #include "../include/trpo.h"
 #include "../memory/arena.h"
 
-#ifdef __cplusplus
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma warning(disable : 4068) /* "unknown pragma": those that unroll loops */
+#define TRPOK_RESTRICT __restrict
+#elif defined(__cplusplus)
 #define TRPOK_RESTRICT
-extern "C" {
 #else
 #define TRPOK_RESTRICT restrict
+#endif
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* The vectors that this compiler knows, besides portable C: TRPOK_X86, for which cpu.c looks for
@@ -67,7 +73,7 @@ void trpok_normal_pair(double normal[2], double u, double v);
 /* ---- the tables of functions compiled once per instruction set ------------------------------- */
 
 /* The most outputs of a short layer, and the lanes that its sums are spread over (short_simd.h). */
-enum { SHORT = 8, SHORT_LANES = 32 / sizeof(real) };
+enum { SHORT_MOST = 8, SHORT_LANES = 32 / sizeof(real) };
 
 /* Kernels in double, on small matrices and on the steps of a rollout: wide_simd.h. */
 typedef struct trpok_wide {
