@@ -16,14 +16,14 @@ pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not b
 
 # Kernels are compiled per instruction set from shared sources, on the set's vector types.
 KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "wide_simd.h", "rows_simd.h", "math_simd.h"}
-KERNEL_SOURCES |= {"layer.h", "lane.h"}
+KERNEL_SOURCES |= {"layer.h", "lane.h", "table_simd.h"}
 VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
-PUBLIC = {"trpo.h", "trpo_env.h", "trpo_random.h"}
+PUBLIC = {"trpo.h", "trpo_env.h", "trpo_random.h", "trpo_bindings.h"}
 # The elementary functions, and what they need.
 MATH = {"trpo_math.h", "trpo_math_angles.h", "trpo_math_tables.h", "trpo_strict.h"}
 # Our headers that a file of each folder may include.
 MAY_INCLUDE = {
-    "include": {"trpo.h", "trpo_random.h", "trpo_settings.h", *MATH},
+    "include": {"trpo.h", "trpo_env.h", "trpo_random.h", "trpo_settings.h", *MATH},
     "memory": {"trpo_strict.h", "trpo_env.h"},
     "kernels": {
         "kernels.h",
