@@ -36,7 +36,7 @@ MAY_INCLUDE = {
     },
     "core": {"work.h", "strict.h", "theory.h", "critic.h", "rng.h", "arena.h", "kernels.h", *PUBLIC}
     | {"trpo_settings.h", "batch_calls.h"},
-    "envs": {"envs.h", "trpo_env.h", "arena.h", "strict.h", "batch_calls.h"},
+    "envs": {"envs.h", "trpo.h", "trpo_env.h", "arena.h", "strict.h", "batch_calls.h"},
     "executor": {"cores.h", "trpo_pool.h"},
     "examples": {"trpo.h", "trpo_env.h", "trpo_math.h"},
 }
@@ -288,7 +288,8 @@ def test_every_public_function_is_documented():
 
 def test_public_names_have_the_prefix():
     for path in C_FILES:
-        prefixes = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_", "envs": "trpo_env"}
+        prefixes = {"kernels": "trpok_", "core": "trpo_", "executor": "trpo_"}
+        prefixes["envs"] = ("trpo_env", "trpo_settings_for_env")
         prefix = prefixes.get(path.parent.name)
         if prefix and path.suffix == ".c":
             text = blank_comments(read(path))

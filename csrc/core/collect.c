@@ -294,16 +294,6 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     return TRPO_OK;
 }
 
-int trpo_settings_for_env(trpo_settings *settings, const trpo_env *env)
-{
-    if (trpo_env_bad_field(env) != NULL) return TRPO_ERR_SPACES;
-    settings->obs_size = env->obs_size;
-    settings->distribution = env->choices != NULL ? TRPO_CATEGORICAL : TRPO_GAUSSIAN;
-    settings->parts = env->choices;
-    settings->n_parts = env->n_actions;
-    return TRPO_OK;
-}
-
 int trpo_episodes(const trpo_agent *w, trpo_episode *episodes, int first_row, int room)
 {
     const int E = w->set.n_envs;
