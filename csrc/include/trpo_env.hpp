@@ -30,13 +30,15 @@
  *             n_options, option(i)                a constant; static: trpo::option number i
  *             set_options(values)                 values (n_options); called before each reset
  *             close()                             called before the destructor
+ *             save_bytes, save(bytes) const, load(bytes)
+ *                                                 a constant; all that the future depends on, out
+ *                                                 and in. load must not trust the bytes
  *
- * Errors: reset, step, observe and mask throw, or return an int (step: as result.error), 0 for
- * success. An exception becomes the code trpo::threw, and its text is kept until the environment's
+ * Errors: all but close throw, or return an int (step: as result.error), 0 for success. An exception becomes the code trpo::threw, and its text is kept until the environment's
  * next reset: trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
  *
- * Copies: objects of a trivially copyable class (numbers and arrays, no pointers into itself) can
- * be saved with the environments. Of others, and if there is `close`, they cannot. */
+ * Saving: objects of a trivially copyable class (numbers and arrays, no pointers) are saved as their
+ * bytes. Others, and those with `close`, can be saved if there are save and load. */
 #ifndef TRPO_ENV_HPP
 #define TRPO_ENV_HPP
 
@@ -58,7 +60,7 @@
 namespace trpo {
 
 /* The code of a call that threw; codes that the class returns should differ from it. */
-enum { threw = -1, not_constructed = -2 };
+constexpr int threw = -1, not_constructed = -2;
 
 /* The environment's random numbers: trpo_env_uniform and trpo_env_normal. */
 class random {
@@ -75,6 +77,9 @@ private:
     trpo_env_random *stream_;
 };
 
+/* How a step ended the episode. */
+constexpr int terminated = TRPO_ENV_TERMINATED, truncated = TRPO_ENV_TRUNCATED;
+
 /* What a step did. */
 struct result {
     // NOLINTNEXTLINE(google-explicit-constructor): return {reward, terminated};
@@ -83,7 +88,7 @@ struct result {
     {
     }
     double reward;
-    int ended; /* 1: the episode terminated */
+    int ended; /* 0, trpo::terminated (or true), or trpo::truncated */
     int error; /* 0, or a code of your own: the step failed */
 };
 
@@ -147,7 +152,7 @@ template <class F> int code_of(F call, std::true_type)
 template <class F> int code_of(F call, std::false_type)
 {
     static_assert(std::is_same<decltype(call()), int>::value,
-                  "trpo::environment: reset, observe and mask return nothing, or an int");
+                  "trpo::environment: the class's functions return nothing, or an int");
     return call();
 }
 template <class F> int code_of(F call) { return code_of(call, std::is_void<decltype(call())>()); }
@@ -187,7 +192,7 @@ int step(const void *, void *state, const double *act, double *obs, double *rew,
         const result done = call_step(s, act, numbers, 0);
         if (done.error != 0) return done.error;
         *rew = done.reward;
-        *term = static_cast<uint8_t>(done.ended);
+        *term = static_cast<uint8_t>(done.ended == truncated ? truncated : done.ended != 0);
         return code_of([&] { return static_cast<const S &>(s).observe(obs); });
     });
 }
@@ -217,6 +222,29 @@ template <class S> void close(const void *, void *state)
     });
     own.object().~S();
     own.is_made = 0;
+}
+
+/* Saved are whether there is an object, in as many bytes as keep the alignment, then the object. */
+enum { save_head = 16 };
+
+template <class S> int save(const void *, const void *state, void *bytes)
+{
+    slot<S> &own = slot<S>::at(state);
+    char *to = static_cast<char *>(bytes);
+    to[0] = own.is_made != 0;
+    const S &s = own.object();
+    return !to[0] ? 0 : own.guard([&] { return code_of([&] { return s.save(to + save_head); }); });
+}
+
+template <class S> int load(const void *, void *state, const void *bytes)
+{
+    slot<S> &own = slot<S>::at(state);
+    const char *from = static_cast<const char *>(bytes);
+    if (!from[0]) return 0;
+    return own.guard([&]() -> int {
+        S &s = own.make();
+        return code_of([&] { return s.load(from + save_head); });
+    });
 }
 
 /* ---- the struct ------------------------------------------------------------------------------ */
@@ -259,13 +287,15 @@ TRPO_ENV_VALUES(trpo::option, option)
 #undef TRPO_ENV_CONSTANT
 #undef TRPO_ENV_VALUES
 
-template <class S> int (*mask_of(std::true_type))(const void *, const void *, uint8_t *)
+template <class S> void set_mask(trpo_env &, std::false_type) {}
+template <class S> void set_mask(trpo_env &env, std::true_type) { env.mask = mask<S>; }
+
+template <class S> void set_save(trpo_env &, std::false_type) {}
+template <class S> void set_save(trpo_env &env, std::true_type)
 {
-    return mask<S>;
-}
-template <class S> int (*mask_of(std::false_type))(const void *, const void *, uint8_t *)
-{
-    return nullptr;
+    env.save_bytes = save_head + value_of(S::save_bytes, 0);
+    env.save = save<S>;
+    env.load = load<S>;
 }
 
 template <class T> const T *array(const std::vector<T> &values)
@@ -303,9 +333,10 @@ public:
         env.reset = reset<S>;
         env.step = step<S>;
         env.observe = observe<S>;
-        env.mask = mask_of<S>(typename has_mask<S>::type());
-        const bool is_copied = std::is_trivially_copyable<S>::value && !has_close<S>::value;
-        env.close = is_copied ? nullptr : close<S>;
+        const bool is_bytes = std::is_trivially_copyable<S>::value && !has_close<S>::value;
+        env.close = is_bytes ? nullptr : close<S>;
+        set_mask<S>(env, typename has_mask<S>::type());
+        set_save<S>(env, typename has_save<S>::type());
     }
 
 private:
@@ -349,7 +380,9 @@ template <class Simulator> Simulator &simulator(trpo_envs *envs, int e)
 /* The text of the exception that environment e's last failure was; "" if it was none. */
 template <class Simulator> const char *error_text(trpo_envs *envs, int e)
 {
-    return detail::slot<Simulator>::at(trpo_envs_state(envs, e)).error;
+    detail::slot<Simulator> &own = detail::slot<Simulator>::at(trpo_envs_state(envs, e));
+    own.error[sizeof own.error - 1] = 0;
+    return own.error;
 }
 
 } // namespace trpo

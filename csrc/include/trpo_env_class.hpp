@@ -2,6 +2,7 @@
 #ifndef TRPO_ENV_CLASS_HPP
 #define TRPO_ENV_CLASS_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -51,6 +52,9 @@ TRPO_ENV_MEMBER(n_options)
 TRPO_ENV_MEMBER(option)
 TRPO_ENV_MEMBER(set_options)
 TRPO_ENV_MEMBER(close)
+TRPO_ENV_MEMBER(save_bytes)
+TRPO_ENV_MEMBER(save)
+TRPO_ENV_MEMBER(load)
 #undef TRPO_ENV_MEMBER
 
 /* A constant, or what a static function without arguments returns. */
@@ -110,6 +114,9 @@ TRPO_ENV_CAN(n_options, take<int>(value_of(T::n_options, 0)))
 TRPO_ENV_CAN(option, take<const char *>(T::option(0).name))
 TRPO_ENV_CAN(set_options, some<T>().set_options(some<const double *>()))
 TRPO_ENV_CAN(close, some<T>().close())
+TRPO_ENV_CAN(save_bytes, take<std::size_t>(value_of(T::save_bytes, 0)))
+TRPO_ENV_CAN(save, some<const T>().save(static_cast<void *>(nullptr)))
+TRPO_ENV_CAN(load, some<T>().load(static_cast<const void *>(nullptr)))
 #undef TRPO_ENV_CAN
 
 /* If the class has it, it has the right type. */
@@ -143,6 +150,9 @@ template <class S> struct checked {
     TRPO_ENV_CHECK(option, "static function of a number: static trpo::option option(int i)");
     TRPO_ENV_CHECK(set_options, "function: void set_options(const double *values)");
     TRPO_ENV_CHECK(close, "function: void close()");
+    TRPO_ENV_CHECK(save_bytes, "static constexpr std::size_t");
+    TRPO_ENV_CHECK(save, "const function: void save(void *bytes) const");
+    TRPO_ENV_CHECK(load, "function: void load(const void *bytes)");
     static_assert(has_obs_low<S>::value == has_obs_high<S>::value,
                   "trpo::environment: obs_low and obs_high are required together");
     static_assert(has_act_low<S>::value == has_act_high<S>::value,
@@ -154,6 +164,9 @@ template <class S> struct checked {
     static_assert(has_option<S>::value == has_n_options<S>::value &&
                       has_option<S>::value == has_set_options<S>::value,
                   "trpo::environment: n_options, option and set_options are required together");
+    static_assert(has_save<S>::value == has_load<S>::value &&
+                      has_save<S>::value == has_save_bytes<S>::value,
+                  "trpo::environment: save_bytes, save and load are required together");
     static constexpr bool value = true;
 };
 #undef TRPO_ENV_CHECK
