@@ -34,10 +34,11 @@
  *                                                 a constant; all that the future depends on, out
  *                                                 and in. load must not trust the bytes
  *
- * Errors: all but close throw, or return an int (step: as result.error), 0 for success. An exception becomes the code trpo::threw, and its text is kept until the environment's
- * next reset: trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
+ * Errors: a function that fails throws, or returns an int other than 0 (step: as result.error). An
+ * exception becomes the code trpo::threw, and its text is kept until the environment's next reset:
+ * trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
  *
- * Saving: objects of a trivially copyable class (numbers and arrays, no pointers) are saved as their
+ * Saving: objects of a trivially copyable class (numbers, arrays; no pointers) are saved as their
  * bytes. Others, and those with `close`, can be saved if there are save and load. */
 #ifndef TRPO_ENV_HPP
 #define TRPO_ENV_HPP
