@@ -12,6 +12,8 @@
  * slices either. The error reported is the first in the order of act, step and push. */
 #include "work.h"
 
+#include "../memory/batch_calls.h"
+
 #include <string.h>
 
 typedef struct rollout_task {
@@ -148,8 +150,8 @@ static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
     const int end = e + n;
     while (e < end) {
         trpo_env_failure failure;
-        if (trpo_envs_step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e, end - e,
-                           &failure) == TRPO_ENV_OK)
+        if (trpo_calls_of(task->envs)->step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e,
+                                            end - e, &failure) == TRPO_ENV_OK)
             return;
         record_failure(s, t, &failure);
         e = failure.env + 1;
@@ -256,8 +258,9 @@ static int actions_match(const trpo_model *m, const trpo_env *spec)
 
 static int envs_match(const trpo_agent *w, const trpo_envs *envs)
 {
-    const trpo_env *spec = trpo_envs_spec(envs);
-    return spec->obs_size == w->set.obs_size && trpo_envs_count(envs) == w->set.n_envs &&
+    const trpo_batch_calls *calls = trpo_calls_of(envs);
+    const trpo_env *spec = calls->spec(envs);
+    return spec->obs_size == w->set.obs_size && calls->count(envs) == w->set.n_envs &&
            actions_match(&w->policy, spec);
 }
 
@@ -276,7 +279,8 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     if (w->t == w->set.n_steps) return TRPO_ERR_FULL;
     if (!envs_match(w, envs)) return TRPO_ERR_SPACES;
     if (rows < 1) return TRPO_OK;
-    rollout_task task = {w, envs, trpo_envs_spec(envs), trpo_envs_outcome(envs), single != 0,
+    const trpo_batch_calls *calls = trpo_calls_of(envs);
+    rollout_task task = {w, envs, calls->spec(envs), calls->outcome(envs), single != 0,
                          slice_size(E, w->exec.n_workers), w->t + rows};
     if (task.out.mask != NULL && !w->policy.dist->takes_masks) return TRPO_ERR_MASK;
     clear_rows(w, first, (size_t)rows * (size_t)E);
@@ -287,16 +291,6 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     w->counters[TRPO_N_ACTS] += rows;
     w->drawn += rows;
     w->t = task.end;
-    return TRPO_OK;
-}
-
-int trpo_settings_for_env(trpo_settings *settings, const trpo_env *env)
-{
-    if (trpo_env_bad_field(env) != NULL) return TRPO_ERR_SPACES;
-    settings->obs_size = env->obs_size;
-    settings->distribution = env->choices != NULL ? TRPO_CATEGORICAL : TRPO_GAUSSIAN;
-    settings->parts = env->choices;
-    settings->n_parts = env->n_actions;
     return TRPO_OK;
 }
 

@@ -66,6 +66,9 @@ size_t trpo_envs_bytes(const trpo_env *env, int n_envs)
     return trpo_arena_bytes(&a);
 }
 
+static const trpo_batch_calls calls = {trpo_envs_count, trpo_envs_spec, trpo_envs_outcome,
+                                       trpo_envs_step};
+
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes)
 {
@@ -75,6 +78,7 @@ int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t s
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
     memset(mem, 0, needed);
     *envs = (trpo_envs *)(void *)trpo_align(mem);
+    (*envs)->calls = &calls;
     place(*envs, (char *)*envs, env, n_envs);
     trpo_envs_seed(*envs, seed);
     return TRPO_ENV_OK;

@@ -6,11 +6,13 @@
 
 #include "../include/trpo_env.h"
 #include "../memory/arena.h"
+#include "../memory/batch_calls.h"
 
 /* An environment's phase: not open; open without an episode; in an episode; after its end. */
 enum { TRPO_ENV_NEW = 0, TRPO_ENV_BROKEN = 1, TRPO_ENV_RUNNING = 2, TRPO_ENV_ENDED = 3 };
 
 struct trpo_envs {
+    const trpo_batch_calls *calls; /* first: trpo_collect calls these */
     const trpo_env *env;
     int E;
     size_t A;                  /* bytes of a mask; 0: the environment has no masks */

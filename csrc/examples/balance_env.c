@@ -68,12 +68,4 @@ static const trpo_env BALANCE = {
     NULL, 0, NULL, NULL,        /* open, save_bytes, save, load (the state is plain bytes) */
 };
 
-#ifdef __cplusplus
-extern "C"
-#endif
-#ifdef _WIN32
-__declspec(dllexport)
-#endif
-const trpo_env *trpo_environment(void);
-
-const trpo_env *trpo_environment(void) { return &BALANCE; }
+TRPO_ENV_EXPORT const trpo_env *trpo_environment(void) { return &BALANCE; }

@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 #define TRPO_VERSION "0.1.0"
-
+#define TRPO_VERSION_NUMBER 1000 /* 1000000 major + 1000 minor + patch */
 #ifdef TRPO_DOUBLE
 typedef double trpo_real;
 #else

@@ -44,6 +44,23 @@ extern "C" {
 #define TRPO_ENV_VERSION 1
 #define TRPO_ENV_SYMBOL "trpo_environment"
 
+/* Exports trpo_environment, with C's linkage, even if symbols are hidden by default
+ * (-fvisibility=hidden, Windows):
+ *
+ *     TRPO_ENV_EXPORT const trpo_env *trpo_environment(void) { return &my_environment; } */
+#if defined(_WIN32)
+#define TRPO_ENV_VISIBLE __declspec(dllexport)
+#elif defined(__GNUC__)
+#define TRPO_ENV_VISIBLE __attribute__((visibility("default")))
+#else
+#define TRPO_ENV_VISIBLE
+#endif
+#ifdef __cplusplus
+#define TRPO_ENV_EXPORT extern "C" TRPO_ENV_VISIBLE
+#else
+#define TRPO_ENV_EXPORT TRPO_ENV_VISIBLE
+#endif
+
 /* ---- randomness ------------------------------------------------------------------------------ */
 
 /* One environment's stream of random numbers; its position is saved and restored with the state.
