@@ -1,0 +1,15 @@
+/* The functions for vectors of x86. */
+#ifndef TRPOK_SIMD_X86_H
+#define TRPOK_SIMD_X86_H
+
+/* g++ 12 warns about registers that GCC's header leaves undefined on purpose (GCC bug 105593). */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#endif
