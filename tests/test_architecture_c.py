@@ -52,6 +52,9 @@ LIBRARY = {
     "stdint.h",
     "string.h",
 }
+X86 = {"smmintrin.h", "avxintrin.h", "avx2intrin.h", "fmaintrin.h"}
+X86 |= {"avx512fintrin.h", "avx512dqintrin.h"}
+LIBRARY |= X86
 SYSTEM = {"fenv.h", "pthread.h", "sched.h", "signal.h", "stdio.h", "stdlib.h", "time.h", "unistd.h"}
 SYSTEM |= {"windows.h"}
 FORBIDDEN_CALLS = {"exit", "abort", "assert", "rand", "srand", "longjmp", "alloca"}
@@ -109,7 +112,7 @@ def wrong_vectors(name, text):
     """Vector or intrinsics headers that a file of this name must not include."""
     own = {header for each, header in SETS.items() if name.endswith(f"_{each}.c")}
     ours, library = includes(text)
-    intrinsics = library & {"immintrin.h", "arm_neon.h"}
+    intrinsics = library & {"immintrin.h", "arm_neon.h", *X86}
     if name in ("simd_x86.h", "simd_neon.h"):
         intrinsics = set()
     if name in ("simd_avx2.h", "simd_avx512.h"):
