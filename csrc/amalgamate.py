@@ -199,14 +199,18 @@ def outermost(code: str) -> str:
     return "".join(kept)
 
 
+def write(folder: Path) -> None:
+    """Writes the two files into a folder, replacing what has their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in amalgamate().items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
-    folder = Path(arguments[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in amalgamate().items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    write(Path(arguments[0]))
     return 0
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not CSRC.exists(), reason="the sources are not b
 # Kernels are compiled per instruction set from shared sources, on the set's vector types.
 KERNEL_SOURCES = {"dense_simd.h", "short_simd.h", "wide_simd.h", "rows_simd.h", "math_simd.h"}
 KERNEL_SOURCES |= {"layer.h", "lane.h", "table_simd.h"}
-VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_neon.h", "simd_scalar.h"}
+VECTORS = {"simd_avx2.h", "simd_avx512.h", "simd_x86.h", "simd_neon.h", "simd_scalar.h"}
 PUBLIC = {"trpo.h", "trpo_env.h", "trpo_random.h", "trpo_bindings.h"}
 # The elementary functions, and what they need.
 MATH = {"trpo_math.h", "trpo_math_angles.h", "trpo_math_tables.h", "trpo_strict.h"}
@@ -52,6 +52,9 @@ LIBRARY = {
     "stdint.h",
     "string.h",
 }
+X86 = {"smmintrin.h", "avxintrin.h", "avx2intrin.h", "fmaintrin.h"}
+X86 |= {"avx512fintrin.h", "avx512dqintrin.h"}
+LIBRARY |= X86
 SYSTEM = {"fenv.h", "pthread.h", "sched.h", "signal.h", "stdio.h", "stdlib.h", "time.h", "unistd.h"}
 SYSTEM |= {"windows.h"}
 FORBIDDEN_CALLS = {"exit", "abort", "assert", "rand", "srand", "longjmp", "alloca"}
@@ -109,8 +112,12 @@ def wrong_vectors(name, text):
     """Vector or intrinsics headers that a file of this name must not include."""
     own = {header for each, header in SETS.items() if name.endswith(f"_{each}.c")}
     ours, library = includes(text)
-    intrinsics = set() if name in SETS.values() else library & {"immintrin.h", "arm_neon.h"}
-    return (ours & set(SETS.values())) - own | intrinsics
+    intrinsics = library & {"immintrin.h", "arm_neon.h", *X86}
+    if name in ("simd_x86.h", "simd_neon.h"):
+        intrinsics = set()
+    if name in ("simd_avx2.h", "simd_avx512.h"):
+        own.add("simd_x86.h")
+    return (ours & {*SETS.values(), "simd_x86.h"}) - own | intrinsics
 
 
 def test_vectors_stay_in_the_files_of_their_instruction_set():
