@@ -38,7 +38,7 @@ MAY_INCLUDE = {
     | {"trpo_settings.h", "batch_calls.h"},
     "envs": {"envs.h", "trpo.h", "trpo_env.h", "arena.h", "strict.h", "batch_calls.h"},
     "executor": {"cores.h", "trpo_pool.h"},
-    "examples": {"trpo.h", "trpo_env.h", "trpo_math.h"},
+    "examples": {"trpo.h", "trpo_env.h", "trpo_math.h", "trpo_pool.h"},
 }
 # And the C library's: kernels, core and envs neither allocate nor print. The thread pool belongs to
 # the host: it alone allocates, starts threads and calls the system.

@@ -20,8 +20,7 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_MODEL:
         return "the saved bytes are truncated, damaged, of another format, or from another model";
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
-    case TRPO_ERR_SPACES:
-        return "the environments are invalid, or do not match the agent's sizes or number";
+    case TRPO_ERR_SPACES: return "the environments do not match the agent's sizes or number";
     case TRPO_ERR_BUILD:
         return "compiled with contraction, which changes results: omit -ffp-contract=fast";
     case TRPO_ERR_MASK:

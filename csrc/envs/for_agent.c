@@ -5,10 +5,11 @@
 
 int trpo_settings_for_env(trpo_settings *settings, const trpo_env *env)
 {
-    if (trpo_env_bad_field(env) != NULL) return TRPO_ERR_SPACES;
+    if (trpo_env_bad_field(env) != NULL)
+        return trpo_env_is_readable(env) ? TRPO_ENV_ERR_SPEC : TRPO_ENV_ERR_VERSION;
     settings->obs_size = env->obs_size;
     settings->distribution = env->choices != NULL ? TRPO_CATEGORICAL : TRPO_GAUSSIAN;
     settings->parts = env->choices;
     settings->n_parts = env->n_actions;
-    return TRPO_OK;
+    return TRPO_ENV_OK;
 }

@@ -39,8 +39,8 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-/* Takes a step. act is within its bounds; *term = TRPO_ENV_TERMINATED ends the episode. fasttrpo applies the
- * step limit below. */
+/* Takes a step. act is within its bounds; *term = TRPO_ENV_TERMINATED ends the episode.
+ * fasttrpo applies the step limit below. */
 static int step(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {

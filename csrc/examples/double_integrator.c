@@ -1,7 +1,7 @@
 /* Training in C with an environment of your own: continuous actions, and saving and loading.
  *
- *     cc -O3 -o integrator csrc/examples/double_integrator.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c \
- *         csrc/kernels/[a-z]*.c -lm
+ *     cc -O3 -o integrator csrc/examples/double_integrator.c csrc/core/[a-z]*.c \
+ *         csrc/envs/[a-z]*.c csrc/kernels/[a-z]*.c -lm
  *     ./integrator [seed]
  *
  * A mass is to come to rest at 0, pushed by a force u in [-1, 1]: x'' = u, with the reward

@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     if (m == NULL) return puts(text), 2;
     const trpo_env env = {TRPO_ENV_VERSION, sizeof env, "Cheetah", sizeof(mjData *), NQ - 1 + NV,
                           NULL, NULL, NU, NULL, low, high, 1000, NAN, m, 0, NULL, reset, step, NULL,
-                          drop, NULL, make, sizeof(double) * mj_stateSize(m, ALL), save, load};
+                          drop, NULL, make, 8 * (size_t)mj_stateSize(m, ALL), save, load};
     trpo_settings s;
     trpo_default_settings(&s), trpo_settings_for_env(&s, &env);
     s.policy_hidden = s.value_hidden = hidden, s.n_policy_hidden = s.n_value_hidden = 2;

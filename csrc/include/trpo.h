@@ -64,8 +64,7 @@ typedef enum trpo_status {
     TRPO_ERR_EMPTY = -9,    /* the rollout has no rows to learn from                          */
     TRPO_ERR_MODEL = -10,   /* saved bytes are damaged, invalid, or from a different model    */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: see trpo_env_failure                */
-    TRPO_ERR_SPACES = -12,  /* the environments do not match the agent's sizes or number, or  */
-                            /*     an environment's struct is invalid                         */
+    TRPO_ERR_SPACES = -12,  /* the environments do not match the agent's sizes or number      */
     TRPO_ERR_BUILD = -14,   /* the compiler rounds a b + c once, so results would differ      */
     TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the given       */
                             /*     action; or the distribution does not support masks         */
@@ -196,8 +195,7 @@ typedef struct trpo_episode {
     double total;    /* the sum of its raw rewards, likewise */
 } trpo_episode;
 
-struct trpo_env;         /* environments in C: trpo_env.h */
-struct trpo_envs;
+struct trpo_envs;        /* environments in C: trpo_env.h */
 struct trpo_env_failure;
 
 typedef struct trpo_agent trpo_agent; /* lives inside the caller's memory */
@@ -231,12 +229,6 @@ typedef struct trpo_setting {
     double low, high;         /* bounds of the value; TRPO_SIZES: of each size                */
     int low_open, high_open;  /* 1: that bound itself is excluded                             */
 } trpo_setting;
-
-/* Sets obs_size, distribution and parts to those of an environment in C (trpo_env.h): categorical if
- * it has choices, else Gaussian. The other settings, such as n_envs, are unchanged. `parts` then
- * points to the environment's choices until trpo_init copies them.
- * TRPO_ERR_SPACES: the struct is invalid (trpo_env_bad_field); nothing has changed. */
-int trpo_settings_for_env(trpo_settings *settings, const struct trpo_env *env);
 
 /* Return setting i, counting from 0, or NULL after the last; the setting with a name, or NULL. */
 const trpo_setting *trpo_setting_at(int i);
@@ -335,8 +327,7 @@ int trpo_collect(trpo_agent *agent, struct trpo_envs *envs, int n_rows, int sing
                  struct trpo_env_failure *failure);
 
 /* Writes the episodes that ended in rows [first_row, trpo_recorded) of trpo_collect, at most `room`
- * of them, in order of row, then environment. Returns how many ended, which is at most n_envs per
- * row. To know the room that is needed, call with room 0; episodes may then be NULL. */
+ * (0: may be NULL), by row, then environment. Returns how many ended: at most n_envs per row. */
 int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row, int room);
 
 /* ---- learning -------------------------------------------------------------------------------- */

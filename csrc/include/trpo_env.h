@@ -246,6 +246,12 @@ typedef struct trpo_env_outcome {
  * no further field is read. */
 const char *trpo_env_bad_field(const trpo_env *env);
 
+/* Sets an agent's obs_size, distribution and parts (trpo.h) for an environment: categorical if it
+ * has choices, else Gaussian. Other settings, such as n_envs, are unchanged. `parts` then points to
+ * the environment's choices, until trpo_init copies them. TRPO_ENV_ERR_VERSION, _SPEC. */
+struct trpo_settings;
+int trpo_settings_for_env(struct trpo_settings *settings, const trpo_env *env);
+
 /* Returns the bytes that n_envs environments need; 0 if the struct is invalid or n_envs < 1. */
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 

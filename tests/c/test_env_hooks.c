@@ -267,7 +267,7 @@ static void trained_start(trained *t, trpo_env env)
 {
     batch_start(&t->b, env);
     trpo_default_settings(&t->set);
-    CHECK(trpo_settings_for_env(&t->set, &t->b.env) == TRPO_OK);
+    CHECK(trpo_settings_for_env(&t->set, &t->b.env) == TRPO_ENV_OK);
     t->set.n_envs = E;
     t->set.n_steps = 20;
     const size_t bytes = trpo_bytes(&t->set, NULL);

@@ -55,7 +55,7 @@ static void run_start(run *r, trpo_env env)
 {
     r->env = env;
     trpo_default_settings(&r->set);
-    CHECK(trpo_settings_for_env(&r->set, &r->env) == TRPO_OK);
+    CHECK(trpo_settings_for_env(&r->set, &r->env) == TRPO_ENV_OK);
     r->set.n_envs = E;
     r->set.n_steps = STEPS;
     const size_t bytes = trpo_bytes(&r->set, NULL), env_bytes = trpo_envs_bytes(&r->env, E);
@@ -175,8 +175,8 @@ static void settings_for_an_invalid_struct(void)
     trpo_default_settings(&set);
     before = set;
     env.step = NULL;
-    CHECK(trpo_settings_for_env(&set, &env) == TRPO_ERR_SPACES);
-    CHECK(trpo_settings_for_env(&set, NULL) == TRPO_ERR_SPACES);
+    CHECK(trpo_settings_for_env(&set, &env) == TRPO_ENV_ERR_SPEC);
+    CHECK(trpo_settings_for_env(&set, NULL) == TRPO_ENV_ERR_VERSION);
     CHECK(memcmp(&set, &before, sizeof set) == 0);
 }
 
