@@ -1797,12 +1797,6 @@ fn bindgen_test_layout_trpo_setting() {
     test_field_high_open();
 }
 extern "C" {
-    pub fn trpo_settings_for_env(
-        settings: *mut trpo_settings,
-        env: *const trpo_env,
-    ) -> ::std::os::raw::c_int;
-}
-extern "C" {
     pub fn trpo_setting_at(i: ::std::os::raw::c_int) -> *const trpo_setting;
 }
 extern "C" {
@@ -2933,6 +2927,12 @@ fn bindgen_test_layout_trpo_env_outcome() {
 }
 extern "C" {
     pub fn trpo_env_bad_field(env: *const trpo_env) -> *const ::std::os::raw::c_char;
+}
+extern "C" {
+    pub fn trpo_settings_for_env(
+        settings: *mut trpo_settings,
+        env: *const trpo_env,
+    ) -> ::std::os::raw::c_int;
 }
 extern "C" {
     pub fn trpo_envs_bytes(env: *const trpo_env, n_envs: ::std::os::raw::c_int) -> usize;
