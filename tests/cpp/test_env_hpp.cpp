@@ -207,6 +207,7 @@ static void test_objects_are_made_and_destroyed_once()
 
 static void test_a_constructor_that_throws()
 {
+    const int closed = Owner::closed;
     Owner::refused = 1;
     std::string text;
     try {
@@ -215,7 +216,8 @@ static void test_a_constructor_that_throws()
         text = error.what();
         CHECK(error.status == TRPO_ENV_ERR_FAILED);
     }
-    CHECK(text.find("bad_alloc") != std::string::npos && Owner::objects == 0);
+    CHECK(text.find("bad_alloc") != std::string::npos);
+    CHECK(Owner::objects == 0 && Owner::closed == closed);
     CHECK(trpo::environments::of<Owner>(2).get() != nullptr);
 }
 

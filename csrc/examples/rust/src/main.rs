@@ -41,7 +41,11 @@ impl Simulator for Rocket {
         self.speed += TIME_STEP * (thrust - GRAVITY);
         self.height += TIME_STEP * self.speed;
         let terminated = self.height <= 0.0;
-        let reward = if terminated { 20.0 + 2.0 * self.speed } else { -0.05 };
+        let reward = if terminated {
+            20.0 + 2.0 * self.speed
+        } else {
+            -0.05
+        };
         Step { reward, terminated }
     }
 
