@@ -54,7 +54,7 @@ static int choices(int) { return 2; }
 void reset(trpo::random &) {}
 trpo::result step(const double *act) { return 1; }
 void observe(double *obs) const { obs[0] = 0; }
-void mask(uint8_t *) const {}
+void mask(uint8_t *mask) const { mask[0] = mask[1] = 1; }
 """
 MISTAKES = {
     "static constexpr int obs_size = 1;": ("", "needs a public constant: static constexpr int obs"),
@@ -72,7 +72,7 @@ MISTAKES = {
         "void observe(double *obs) { obs[0] = 0; }",
         "needs a public const function: void observe(double *obs) const",
     ),
-    "void mask(uint8_t *) const {}": (
+    "void mask(uint8_t *mask) const { mask[0] = mask[1] = 1; }": (
         "void mask(float *) const {}",
         "mask must be a public const function: void mask(uint8_t *mask) const",
     ),
@@ -136,7 +136,7 @@ def test_python_trains_in_the_example_s_library(compiled, tmp_path, monkeypatch)
     (tmp_path / "csrc").symlink_to(CSRC, target_is_directory=True)
     run(["sh", "-ec", commands()[1] + " -fvisibility=hidden"], cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
-    short = ["--total-timesteps", "2000", "--n-envs", "4", "--n-steps", "100", "--log-dir", "run"]
+    short = ["--total-timesteps", "2000", "--n-envs", "4", "--n-steps", "100", "--out", "run"]
     assert cli.main(["train", "./crane.so", *short]) == 0
 
 
