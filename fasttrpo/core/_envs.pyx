@@ -336,7 +336,7 @@ cdef class Envs:
             with self:
                 status = trpo_envs_load(self.w, _data(saved), len(saved))
                 if status in (TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OPEN):
-                    self._refuse_saved(status, "load", "`reset` starts new episodes everywhere")
+                    self._refuse_saved(status, "load", "no environment has an episode")
         if status != TRPO_ENV_OK:
             words = trpo_env_status_text(status).decode() if saved else "there are no bytes"
             raise UserError(f"{self.source} with {self.num_envs} environments: {words}")
