@@ -85,7 +85,7 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
     licence = re.sub(r"^", " * ", read(csrc.parent / "LICENSE").strip(), flags=re.M)
     facts = {"version": version[1], "licence": re.sub(r" +$", "", licence, flags=re.M)}
     done: set[Path] = set()
-    public = [part for path in sorted(csrc.glob("include/*.h")) for part in headers(path, done)]
+    public = [each for path in sorted(csrc.glob("include/*.h")) for each in headers(path, done)]
     return {
         "fasttrpo.h": HEAD.format(name="fasttrpo.h", what="the header", **facts)
         + "\n#ifndef FASTTRPO_H\n#define FASTTRPO_H\n\n"
@@ -96,6 +96,7 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
 
 
 def read(path: Path) -> str:
+    """A file's text."""
     return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
@@ -105,6 +106,7 @@ def included(path: Path) -> list[Path]:
 
 
 def is_repeated(path: Path) -> bool:
+    """Whether a header is inserted wherever it is included."""
     return REPEATED.search(path.as_posix()) is not None
 
 
@@ -207,6 +209,7 @@ def write(folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the script; returns the exit code."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
