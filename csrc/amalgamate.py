@@ -39,7 +39,7 @@ HEAD = """\
  *     TRPO_DOUBLE    trpo_real is double instead of float
  *     TRPO_NO_SIMD   portable C only: the bits of the instruction set "baseline"
  *     TRPO_NO_POOL   without the thread pool: no -pthread, no allocation, no input or output
- *     TRPO_NO_ENVS   without trpo_env.h: environments in C, trpo_collect, the built-in ones
+ *     TRPO_NO_ENVS   without batches of environments in C and the built-in ones
  *
 {licence}
  */
@@ -70,7 +70,6 @@ TRPO_STRICT_END
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[^\n]*\n', re.M)
 GUARD = re.compile(r"^#ifndef (\w+)\n#define \1\n(.*)^#endif\n\s*\Z", re.M | re.S)
 BY_MACRO = re.compile(r"^[A-Z_]+\((\w+)[^)]*\)$", re.M)
-CALLS_ENVIRONMENTS = re.compile(r"\btrpo_envs_\w+\(")
 MACRO = re.compile(r"^[ \t]*#[ \t]*(define|undef)[ \t]+(\w+)", re.M)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.M)
 ASIDE = r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
@@ -138,8 +137,6 @@ def part(path: Path, text: str) -> str:
     """A file's text under its name, within the option that leaves it out."""
     title = f"/* ==== {path.parent.name}/{path.name} "
     option = OPTIONS.get(path.parent.name)
-    if path.suffix == ".c" and CALLS_ENVIRONMENTS.search(text):
-        option = OPTIONS["envs"]
     text = f"{text.strip()}\n"
     return f"{title:=<97} */\n\n" + (f"#ifndef {option}\n{text}#endif\n" if option else text)
 

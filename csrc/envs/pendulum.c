@@ -68,5 +68,5 @@ const trpo_env trpo_env_pendulum = {
     O, OBS_LOW, OBS_HIGH,
     1, NULL, ACT_LOW, ACT_HIGH,
     200, NO_THRESHOLD, DEFAULTS, N_OPTIONS, OPTIONS,
-    reset, step, observe, NULL, NULL,
+    reset, step, observe, NULL, NULL, NULL, 0, NULL, NULL,
 };
