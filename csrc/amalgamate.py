@@ -6,8 +6,8 @@
 
 The sources follow one another in one file, so what two of them define under one name gets the
 source's name as a suffix (`reset` becomes `reset_cartpole_c`), and their macros end with them.
-Headers are inserted where they are first included; those that are compiled per instruction set,
-wherever they are included.
+Headers are inserted where they are first included; those that are compiled per instruction set, and
+lists, wherever they are included.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
     licence = re.sub(r"^", " * ", read(csrc.parent / "LICENSE").strip(), flags=re.M)
     facts = {"version": version[1], "licence": re.sub(r" +$", "", licence, flags=re.M)}
     done: set[Path] = set()
-    public = [each for path in sorted(csrc.glob("include/*.h")) for each in headers(path, done)]
+    paths = [path for path in sorted(csrc.glob("include/*.h")) if not is_repeated(path)]
+    public = [whole(path, done) for path in paths if path not in done]
     return {
         "fasttrpo.h": HEAD.format(name="fasttrpo.h", what="the header", **facts)
         + "\n#ifndef FASTTRPO_H\n#define FASTTRPO_H\n\n"
@@ -109,15 +110,26 @@ def is_repeated(path: Path) -> bool:
     return REPEATED.search(path.as_posix()) is not None
 
 
-def headers(path: Path, done: set[Path]) -> Iterator[str]:
-    """A header after those that it includes; each once."""
-    if path in done:
-        return
-    done.add(path)
+def shared(path: Path, done: set[Path]) -> Iterator[str]:
+    """The headers, not done yet, that a source shares with others."""
     for each in included(path):
-        yield from headers(each, done)
-    if not is_repeated(path):
-        yield part(path, inserted(path, set()))
+        if is_repeated(each):
+            yield from shared(each, done)
+        elif each not in done:
+            yield whole(each, done)
+
+
+def whole(path: Path, done: set[Path]) -> str:
+    """A header with others in it where it is the first to include them."""
+    done.add(path)
+
+    def insert(include: re.Match[str]) -> str:
+        header = (path.parent / include[1]).resolve()
+        if is_repeated(header):
+            return read(header)
+        return "" if header in done else whole(header, done)
+
+    return part(path, INCLUDE.sub(insert, read(path)))
 
 
 def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
@@ -127,8 +139,7 @@ def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
     names = {path: set(defined(text)) for path, text in texts.items()}
     count = Counter(name for each in names.values() for name in each)
     for path, text in texts.items():
-        for each in included(path):
-            yield from headers(each, done)
+        yield from shared(path, done)
         clashing = {name for name in names[path] if count[name] > 1}
         yield part(path, suffixed(text, clashing, f"_{path.stem}_c") + forgotten(text))
 
