@@ -6,8 +6,8 @@
 
 The sources follow one another in one file, so what two of them define under one name gets the
 source's name as a suffix (`reset` becomes `reset_cartpole_c`), and their macros end with them.
-Headers are inserted where they are first included; those that are compiled per instruction set,
-wherever they are included.
+Headers are inserted where they are first included; those that are compiled per instruction set, and
+lists, wherever they are included.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEAD = """\
  *     TRPO_DOUBLE    trpo_real is double instead of float
  *     TRPO_NO_SIMD   portable C only: the bits of the instruction set "baseline"
  *     TRPO_NO_POOL   without the thread pool: no -pthread, no allocation, no input or output
- *     TRPO_NO_ENVS   without trpo_env.h: environments in C, trpo_collect, the built-in ones
+ *     TRPO_NO_ENVS   without batches of environments in C and the built-in ones
  *
 {licence}
  */
@@ -70,7 +70,6 @@ TRPO_STRICT_END
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[^\n]*\n', re.M)
 GUARD = re.compile(r"^#ifndef (\w+)\n#define \1\n(.*)^#endif\n\s*\Z", re.M | re.S)
 BY_MACRO = re.compile(r"^[A-Z_]+\((\w+)[^)]*\)$", re.M)
-CALLS_ENVIRONMENTS = re.compile(r"\btrpo_envs_\w+\(")
 MACRO = re.compile(r"^[ \t]*#[ \t]*(define|undef)[ \t]+(\w+)", re.M)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.M)
 ASIDE = r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
@@ -85,7 +84,8 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
     licence = re.sub(r"^", " * ", read(csrc.parent / "LICENSE").strip(), flags=re.M)
     facts = {"version": version[1], "licence": re.sub(r" +$", "", licence, flags=re.M)}
     done: set[Path] = set()
-    public = [part for path in sorted(csrc.glob("include/*.h")) for part in headers(path, done)]
+    paths = [path for path in sorted(csrc.glob("include/*.h")) if not is_repeated(path)]
+    public = [whole(path, done) for path in paths if path not in done]
     return {
         "fasttrpo.h": HEAD.format(name="fasttrpo.h", what="the header", **facts)
         + "\n#ifndef FASTTRPO_H\n#define FASTTRPO_H\n\n"
@@ -96,6 +96,7 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
 
 
 def read(path: Path) -> str:
+    """A file's text."""
     return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
@@ -105,18 +106,30 @@ def included(path: Path) -> list[Path]:
 
 
 def is_repeated(path: Path) -> bool:
+    """Whether a header is inserted wherever it is included."""
     return REPEATED.search(path.as_posix()) is not None
 
 
-def headers(path: Path, done: set[Path]) -> Iterator[str]:
-    """A header after those that it includes; each once."""
-    if path in done:
-        return
-    done.add(path)
+def shared(path: Path, done: set[Path]) -> Iterator[str]:
+    """The headers, not done yet, that a source shares with others."""
     for each in included(path):
-        yield from headers(each, done)
-    if not is_repeated(path):
-        yield part(path, inserted(path, set()))
+        if is_repeated(each):
+            yield from shared(each, done)
+        elif each not in done:
+            yield whole(each, done)
+
+
+def whole(path: Path, done: set[Path]) -> str:
+    """A header with others in it where it is the first to include them."""
+    done.add(path)
+
+    def insert(include: re.Match[str]) -> str:
+        header = (path.parent / include[1]).resolve()
+        if is_repeated(header):
+            return read(header)
+        return "" if header in done else whole(header, done)
+
+    return part(path, INCLUDE.sub(insert, read(path)))
 
 
 def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
@@ -126,8 +139,7 @@ def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
     names = {path: set(defined(text)) for path, text in texts.items()}
     count = Counter(name for each in names.values() for name in each)
     for path, text in texts.items():
-        for each in included(path):
-            yield from headers(each, done)
+        yield from shared(path, done)
         clashing = {name for name in names[path] if count[name] > 1}
         yield part(path, suffixed(text, clashing, f"_{path.stem}_c") + forgotten(text))
 
@@ -136,8 +148,6 @@ def part(path: Path, text: str) -> str:
     """A file's text under its name, within the option that leaves it out."""
     title = f"/* ==== {path.parent.name}/{path.name} "
     option = OPTIONS.get(path.parent.name)
-    if path.suffix == ".c" and CALLS_ENVIRONMENTS.search(text):
-        option = OPTIONS["envs"]
     text = f"{text.strip()}\n"
     return f"{title:=<97} */\n\n" + (f"#ifndef {option}\n{text}#endif\n" if option else text)
 
@@ -207,6 +217,7 @@ def write(folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the script; returns the exit code."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2

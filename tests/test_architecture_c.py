@@ -127,7 +127,10 @@ def test_vectors_stay_in_the_files_of_their_instruction_set():
     assert wrong_vectors("dense_avx512.c", text) == {"immintrin.h"}
     assert wrong_vectors("dense_avx2.c", text) == {"immintrin.h", "simd_avx512.h"}
     assert wrong_vectors("gaussian.c", text) == {"immintrin.h", "simd_avx512.h"}
-    assert wrong_vectors("simd_avx2.h", text) == {"simd_avx512.h"}
+    assert wrong_vectors("simd_avx2.h", text) == {"immintrin.h", "simd_avx512.h"}
+    assert wrong_vectors("gaussian.c", '#include "simd_x86.h"\n') == {"simd_x86.h"}
+    assert not wrong_vectors("simd_x86.h", "#include <immintrin.h>\n")
+    assert not wrong_vectors("simd_avx2.h", '#include "simd_x86.h"\n')
     assert not wrong_vectors("short_avx512.c", '#include "simd_avx512.h"\n')
 
 

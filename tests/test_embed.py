@@ -93,7 +93,7 @@ def test_options_leave_out_vectors_threads_and_environments(two_files, library_b
     assert symbols([least], "--undefined-only") <= ALLOWED
     defined = symbols([least], "--defined-only")
     assert "trpo_update" in defined
-    assert not {"trpo_collect", "trpo_env_named", "trpo_pool_new"} & defined
+    assert not {"trpo_envs_init", "trpo_env_named", "trpo_pool_new"} & defined
 
 
 # What the extensions, in a process of this instruction set, print for the same training.

@@ -48,7 +48,6 @@
 #include <exception>
 #include <new>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "trpo_env.h"
@@ -83,7 +82,7 @@ constexpr int terminated = TRPO_ENV_TERMINATED, truncated = TRPO_ENV_TRUNCATED;
 
 /* What a step did. */
 struct result {
-    // NOLINTNEXTLINE(google-explicit-constructor): return {reward, terminated};
+    /* not explicit, for: return {reward, terminated}; */
     result(double reward_, int ended_ = 0, int error_ = 0)
         : reward(reward_), ended(ended_), error(error_)
     {

@@ -6,7 +6,7 @@ from csrc/.
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 import stat
 from pathlib import Path
 
@@ -21,7 +21,8 @@ def files() -> dict[str, str]:
     folder = Path(__file__).parent
     script = folder.parents[1] / "csrc" / "amalgamate.py"
     if script.exists():
-        return _made_by(script)
+        texts: dict[str, str] = runpy.run_path(str(script))["amalgamate"]()
+        return texts
     try:
         return {name: (folder / name).read_text(encoding="utf-8") for name in NAMES}
     except FileNotFoundError as error:
@@ -29,16 +30,6 @@ def files() -> dict[str, str]:
             f"this installation lacks {error.filename}: reinstall fasttrpo, or run "
             "csrc/amalgamate.py of its sources"
         ) from None
-
-
-def _made_by(script: Path) -> dict[str, str]:
-    spec = importlib.util.spec_from_file_location("fasttrpo_amalgamate", script)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot import {script}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    texts: dict[str, str] = module.amalgamate()
-    return texts
 
 
 def write(folder: Path, force: bool = False) -> list[Path]:
