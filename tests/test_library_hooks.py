@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not INCLUDE.exists(), reason="the sources are not beside the tests"),
 ]
 
-# A point that is pushed, in memory from malloc if it HOLDS it. At step CUT `step` sets *term to END.
+# A point that is pushed, in memory from malloc if HOLDS. At step CUT `step` sets *term to END.
 # What `open`, `save` and `load` return is in environment variables of their names.
 SOURCE = """
 #include <stdlib.h>
@@ -260,7 +260,7 @@ def test_a_run_whose_simulations_fail_to_save_ends_and_resumes(library, monkeypa
     total = ["--total-timesteps", "240", "--no-progress"]
     sizes = ["--n-envs", "3", "--n-steps", "40", "--out", "run"]
     longer = ["--resume", "run", "--total-timesteps", "480", "--no-progress"]
-    with pytest.warns(UserWarning, match="save returned error 5"):
-        assert cli.main(["train", library(holds=1, limit=50), *sizes, *total]) == 0
-        assert cli.main(["train", *longer]) == 0
+    for command in ([library(holds=1, limit=50), *sizes, *total], longer):
+        with pytest.warns(UserWarning, match="save returned error 5"):
+            assert cli.main(["train", *command]) == 0
     assert "so they start new episodes" in capsys.readouterr().out

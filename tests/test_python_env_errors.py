@@ -145,7 +145,7 @@ def observes_into_the_state(state, obs):
         (draws_unknown, {}, "Unknown attribute 'gauss' of type Random", None),
         (has_no_such_option, {"options": {"gravity": 1}}, "Unknown attribute 'gravit'", None),
         (writes_the_action, {"action_space": Box(-1, 1, (1,))}, "read-only array", None),
-        (returns_one, {}, r"step must return \(reward, terminated\) or .*, but returns float", None),
+        (returns_one, {}, r"step must return \(reward, terminated\) or .*, but returns f", None),
         (returns_text, {}, r"step must return \(reward, terminated\) or .*, but returns T", None),
         (resets_with_a_value, {}, "reset must return nothing, but returns float", None),
         (observes_into_the_state, {}, "read-only array", None),

@@ -153,7 +153,8 @@ def test_a_step_may_cut_its_episode_as_the_limit_does(compiled):
     assert same(play(cut, 30), play(limited, 30))
     assert any(truncated.any() for *_, truncated, _ in play(cut, 7))
     *_, terminated, truncated, _ = both.step(np.zeros((3, 1), np.float32))
-    assert terminated.all() and not truncated.any()
+    assert terminated.all()
+    assert not truncated.any()
     models = [TRPO("MlpPolicy", env, n_steps=20, seed=0).learn(120) for env in (cut, limited)]
     assert same_state(*models)
 

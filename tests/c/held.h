@@ -49,7 +49,9 @@ static inline void held_close(const void *config, void *state)
 static inline int held_save(const void *config, const void *state, void *bytes)
 {
     (void)config;
+    const char *byte = (const char *)bytes;
     CHECK((uintptr_t)bytes % 16 == 0);
+    for (size_t i = 0; i < sizeof(point); i++) CHECK(byte[i] == 0);
     memcpy(bytes, ((const held *)state)->at, sizeof(point));
     return ++held_calls.saves == held_calls.bad_save ? 5 : 0;
 }

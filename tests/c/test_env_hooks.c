@@ -151,6 +151,13 @@ static void environments_that_were_not_open_are_closed(void)
     CHECK(held_calls.closes == held_calls.opens);
 }
 
+static int format_of(const unsigned char *saved)
+{
+    uint64_t first;
+    memcpy(&first, saved, sizeof first);
+    return (int)(first >> 32);
+}
+
 /* Damaged bytes, and those of the same simulator without resources. */
 static void other_bytes_change_nothing(void)
 {
@@ -161,6 +168,7 @@ static void other_bytes_change_nothing(void)
     batch_start(&b, held_env(0));
     CHECK(batch_reset(&b) == TRPO_ENV_OK && batch_reset(&bare) == TRPO_ENV_OK);
     unsigned char *saved = saved_of(&b, &bytes), *others = saved_of(&bare, &bare_bytes);
+    CHECK(format_of(saved) == 2 && format_of(others) == 1);
     CHECK(trpo_envs_load(b.envs, others, bare_bytes) == TRPO_ENV_ERR_SAVED);
     CHECK(trpo_envs_load(bare.envs, saved, bytes) == TRPO_ENV_ERR_SAVED);
     saved[bytes / 2] ^= 1;
