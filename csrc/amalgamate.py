@@ -20,7 +20,12 @@ from pathlib import Path
 
 CSRC = Path(__file__).resolve().parent
 FOLDERS = ("kernels", "core", "envs", "executor")
-OPTIONS = {"envs": "TRPO_NO_ENVS", "executor": "TRPO_NO_POOL"}
+# When a file counts, by its folder or its suffix. For C++ only where programs include it.
+CONDITIONS = {
+    "envs": "!defined(TRPO_NO_ENVS)",
+    "executor": "!defined(TRPO_NO_POOL)",
+    ".hpp": "defined(__cpp_exceptions) && !defined(TRPO_STRICT_FILE)",
+}
 # Headers that mean something else in each source, or are lists.
 REPEATED = re.compile(r"kernels/(\w*simd\w*|lane)\.h|include/trpo_settings\.h")
 
@@ -34,7 +39,8 @@ HEAD = """\
  *     cc -O3 my_simulator.c fasttrpo.c -lm -pthread
  *
  * needs no other flags: vectors for the processor are chosen at run time, and flags do not change
- * the bits of results. fasttrpo.h says how to train. Define the same of these for all files:
+ * the bits of results. fasttrpo.h says how to train; in C++ it makes environments from classes, too.
+ * Define the same of these for all files:
  *
  *     TRPO_DOUBLE    trpo_real is double instead of float
  *     TRPO_NO_SIMD   portable C only: the bits of the instruction set "baseline"
@@ -84,8 +90,8 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
     licence = re.sub(r"^", " * ", read(csrc.parent / "LICENSE").strip(), flags=re.M)
     facts = {"version": version[1], "licence": re.sub(r" +$", "", licence, flags=re.M)}
     done: set[Path] = set()
-    paths = [path for path in sorted(csrc.glob("include/*.h")) if not is_repeated(path)]
-    public = [whole(path, done) for path in paths if path not in done]
+    paths = [path for end in ("h", "hpp") for path in sorted(csrc.glob(f"include/*.{end}"))]
+    public = [whole(path, done) for path in paths if not (is_repeated(path) or path in done)]
     return {
         "fasttrpo.h": HEAD.format(name="fasttrpo.h", what="the header", **facts)
         + "\n#ifndef FASTTRPO_H\n#define FASTTRPO_H\n\n"
@@ -145,11 +151,11 @@ def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
 
 
 def part(path: Path, text: str) -> str:
-    """A file's text under its name, within the option that leaves it out."""
+    """A file's text under its name, within its condition."""
     title = f"/* ==== {path.parent.name}/{path.name} "
-    option = OPTIONS.get(path.parent.name)
+    condition = CONDITIONS.get(path.parent.name) or CONDITIONS.get(path.suffix)
     text = f"{text.strip()}\n"
-    return f"{title:=<97} */\n\n" + (f"#ifndef {option}\n{text}#endif\n" if option else text)
+    return f"{title:=<97} */\n\n" + (f"#if {condition}\n{text}#endif\n" if condition else text)
 
 
 def inserted(path: Path, seen: set[Path]) -> str:

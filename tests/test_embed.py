@@ -96,6 +96,37 @@ def test_options_leave_out_vectors_threads_and_environments(two_files, library_b
     assert not {"trpo_envs_init", "trpo_env_named", "trpo_pool_new"} & defined
 
 
+BALL = """
+#include "fasttrpo.h"
+
+struct Ball {
+    static constexpr const char *name = "Ball";
+    static constexpr int obs_size = 1, n_actions = 1;
+    double place;
+    void reset(trpo::random &random) { place = random.uniform(-1, 1); }
+    trpo::result step(const double *act) { place += act[0]; return {-place * place, false}; }
+    void observe(double *obs) const { obs[0] = place; }
+};
+
+int main()
+{
+    const trpo_env *env = trpo::environment<Ball>();
+    return trpo_env_bad_field(env) != nullptr || trpo_envs_bytes(env, 2) == 0;
+}
+"""
+
+
+@needs_cc
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_the_header_makes_environments_from_classes(two_files, tmp_path, tmp_path_factory):
+    main, program = tmp_path / "ball.cpp", tmp_path / "ball"
+    main.write_text(BALL)
+    objects = [*map(str, compile_core("float32", tmp_path_factory))]
+    compiler = ["g++", "-std=c++11", *FLAGS, *WARNINGS, f"-I{two_files}"]
+    run([*compiler, "-o", str(program), str(main), *objects, "-lm"])
+    run([str(program)])
+
+
 # What the extensions, in a process of this instruction set, print for the same training.
 IN_PYTHON = """
 from fasttrpo.core import _core32, _envs
