@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -99,17 +98,6 @@ def test_mistakes_in_a_class_are_named_by_the_compiler(tmp_path):
     assert len(errors) == len(MISTAKES), done.stderr
     for error, (_, expected) in zip(errors, MISTAKES.values(), strict=True):
         assert expected in error
-
-
-def test_headers_compile_with_the_two_files(tmp_path):
-    run([sys.executable, str(CSRC / "amalgamate.py"), str(tmp_path)])
-    for header in CSRC.glob("include/*.hpp"):
-        shutil.copy(header, tmp_path)
-    example = CRANE.read_text().replace(
-        '"../include/trpo.hpp"', '"fasttrpo.h"\n#include "trpo.hpp"'
-    )
-    (tmp_path / "crane.cpp").write_text(example)
-    run(["g++", *STRICT, "-fsyntax-only", str(tmp_path / "crane.cpp")])
 
 
 def test_a_class_compiles_without_exceptions(tmp_path):

@@ -16,9 +16,7 @@
 #include <string>
 #include <vector>
 
-#ifndef TRPO_H /* fasttrpo.h contains it */
 #include "trpo.h"
-#endif
 #include "trpo_env.hpp"
 
 namespace trpo {

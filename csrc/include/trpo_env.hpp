@@ -50,9 +50,7 @@
 #include <type_traits>
 #include <vector>
 
-#ifndef TRPO_ENV_H /* fasttrpo.h contains it */
 #include "trpo_env.h"
-#endif
 #include "trpo_env_class.hpp"
 
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
