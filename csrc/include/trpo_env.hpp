@@ -15,9 +15,9 @@
  *     TRPO_ENVIRONMENT(Ball)     in a shared library, for Python and the command line
  *     trpo::environment<Ball>()  in a program: the const trpo_env *, for trpo_envs_init
  *
- * What the class has is found out at compile time; what it lacks or gets wrong is a compile-time
- * error. An object per environment lives in the environment's memory. It is default-constructed
- * before its first reset and destroyed when the environments are closed.
+ * Members are detected at compile time; a missing or wrong one is an error that says how to declare
+ * it. Each environment has an object in its memory, which is default-constructed before the first
+ * reset and destroyed when the environments are closed. The class must not be final.
  *
  *   required  name, obs_size, n_actions           constants, or static functions without arguments
  *             reset(random) or reset()            starts an episode
