@@ -166,7 +166,7 @@ def test_an_exception_is_an_error_of_its_environment_in_python(compiled, tmp_pat
     body = 'if (act[0] == 1) throw std::runtime_error("no fuel"); return 1;'
     env = compiled(library(tmp_path, "throws", body), num_envs=3)
     env.reset(seed=0)
-    with pytest.raises(SimulationError, match="error -1 in environment 1 at step 1"):
+    with pytest.raises(SimulationError, match=r"error -1 \(no fuel\) in environment 1 at step 1"):
         env.step(np.array([0, 1, 0]))
     env.reset(options={"reset_mask": np.array([False, True, False])})
     env.step(np.zeros(3, np.int64))

@@ -8,6 +8,13 @@
  * and is used as  TRPO("MlpPolicy", "./my_sim.so")  or  fasttrpo train ./my_sim.so.
  * A complete example: csrc/examples/balance_env.c. It need not link against fasttrpo.
  *
+ * A library may also export
+ *
+ *     const char *trpo_environment_error(const void *state);
+ *
+ * the reason, in UTF-8, for which a function has just returned an error for this state; "" or NULL
+ * if there is none. Python adds it to its message.
+ *
  * The batch loop provides vectorisation, threads, the step limit and truncation, resets at the end
  * of episodes, episode statistics, and checks of the results (an observation or reward that is not
  * finite is an error). A simulation that can become unstable ends its episode itself instead, with
@@ -43,6 +50,7 @@ extern "C" {
 
 #define TRPO_ENV_VERSION 1
 #define TRPO_ENV_SYMBOL "trpo_environment"
+#define TRPO_ENV_ERROR_SYMBOL "trpo_environment_error"
 
 /* Exports trpo_environment, with C's linkage, even if symbols are hidden by default
  * (-fvisibility=hidden, Windows):

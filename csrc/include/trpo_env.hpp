@@ -120,6 +120,12 @@ template <class S> struct slot {
         return object();
     }
 
+    const char *text()
+    {
+        error[sizeof error - 1] = 0;
+        return error;
+    }
+
     int keep(const char *text)
     {
         std::strncpy(error, text, sizeof error - 1);
@@ -260,10 +266,7 @@ template <class S> int load(const void *, void *state, const void *bytes)
 
 /* NAME<S>(count): the values of the class's function for 0, ..., count - 1; none without it. */
 #define TRPO_ENV_VALUES(TYPE, NAME)                                                                \
-    template <class S> std::vector<TYPE> NAME(int, std::false_type)                                \
-    {                                                                                              \
-        return std::vector<TYPE>();                                                                \
-    }                                                                                              \
+    template <class S> std::vector<TYPE> NAME(int, std::false_type) { return {}; }                 \
     template <class S> std::vector<TYPE> NAME(int count, std::true_type)                           \
     {                                                                                              \
         std::vector<TYPE> values;                                                                  \
@@ -380,18 +383,16 @@ template <class Simulator> Simulator &simulator(trpo_envs *envs, int e)
 /* The text of the exception that environment e's last failure was; "" if it was none. */
 template <class Simulator> const char *error_text(trpo_envs *envs, int e)
 {
-    detail::slot<Simulator> &own = detail::slot<Simulator>::at(trpo_envs_state(envs, e));
-    own.error[sizeof own.error - 1] = 0;
-    return own.error;
+    return detail::slot<Simulator>::at(trpo_envs_state(envs, e)).text();
 }
 
 } // namespace trpo
 
-/* Defines the function by which a shared library offers its environment. */
+/* Defines the functions by which a shared library offers its environment, and texts of errors. */
 #define TRPO_ENVIRONMENT(...)                                                                      \
     TRPO_ENV_EXPORT const trpo_env *trpo_environment(void)                                         \
-    {                                                                                              \
-        return trpo::environment<__VA_ARGS__>();                                                   \
-    }
+    { return trpo::environment<__VA_ARGS__>(); }                                                   \
+    TRPO_ENV_EXPORT const char *trpo_environment_error(const void *state)                          \
+    { return trpo::detail::slot<__VA_ARGS__>::at(state).text(); }
 
 #endif

@@ -347,8 +347,8 @@ cdef class Envs:
         trpo_envs_get_failure(self.w, &failure)
         call = "open" if status == TRPO_ENV_ERR_OPEN else call
         raise SimulationError(
-            f"{self.source}: {call} returned error {failure.code} in environment {failure.env}; "
-            f"{consequence}",
+            f"{self.source}: {call} returned error {failure.code}{self._error_text(failure.env)} in "
+            f"environment {failure.env}; {consequence}",
             failure.env, 0,
         )
 
@@ -389,7 +389,7 @@ cdef class Envs:
             what = f"{raised} {where}"
         elif failed:
             call = {TRPO_ENV_ERR_MASK: "mask", TRPO_ENV_ERR_OPEN: "open"}.get(status, call)
-            what = f"{call} returned error {failure.code} {where}"
+            what = f"{call} returned error {failure.code}{self._error_text(e)} {where}"
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
         elif status == TRPO_ENV_ERR_MASK:
@@ -402,6 +402,12 @@ cdef class Envs:
             "and `reset` starts a new episode",
             e, failure.step,
         ) from (None if raised is None else raised.error)
+
+    cdef str _error_text(self, int e):
+        """What the environments' library says of environment e's error, in brackets, or nothing."""
+        describe = getattr(self.source, "error_text", None)
+        text = describe(<uintptr_t>trpo_envs_state(self.w, e)) if describe else ""
+        return f" ({text})" if text else ""
 
     cdef str _describe_mask(self, int e, int d):
         """Describe the error in component d of environment e's mask."""

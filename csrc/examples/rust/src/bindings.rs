@@ -4,6 +4,7 @@ pub const TRPO_VERSION: &[u8; 6usize] = b"0.1.0\0";
 pub const TRPO_VERSION_NUMBER: u32 = 1000;
 pub const TRPO_ENV_VERSION: u32 = 1;
 pub const TRPO_ENV_SYMBOL: &[u8; 17usize] = b"trpo_environment\0";
+pub const TRPO_ENV_ERROR_SYMBOL: &[u8; 23usize] = b"trpo_environment_error\0";
 pub type __uint8_t = ::std::os::raw::c_uchar;
 pub type __uint32_t = ::std::os::raw::c_uint;
 pub type __int64_t = ::std::os::raw::c_long;
