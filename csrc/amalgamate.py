@@ -6,8 +6,8 @@
 
 The sources follow one another in one file, so what two of them define under one name gets the
 source's name as a suffix (`reset` becomes `reset_cartpole_c`), and their macros end with them.
-Headers are inserted where they are first included; those that are compiled per instruction set,
-wherever they are included.
+Headers are inserted where they are first included; those that are compiled per instruction set, and
+lists, wherever they are included.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from pathlib import Path
 
 CSRC = Path(__file__).resolve().parent
 FOLDERS = ("kernels", "core", "envs", "executor")
-OPTIONS = {"envs": "TRPO_NO_ENVS", "executor": "TRPO_NO_POOL"}
+# When a file counts, by its folder or its suffix. For C++ only where programs include it.
+CONDITIONS = {
+    "envs": "!defined(TRPO_NO_ENVS)",
+    "executor": "!defined(TRPO_NO_POOL)",
+    ".hpp": "defined(__cpp_exceptions) && !defined(TRPO_STRICT_FILE)",
+}
 # Headers that mean something else in each source, or are lists.
 REPEATED = re.compile(r"kernels/(\w*simd\w*|lane)\.h|include/trpo_settings\.h")
 
@@ -34,12 +39,13 @@ HEAD = """\
  *     cc -O3 my_simulator.c fasttrpo.c -lm -pthread
  *
  * needs no other flags: vectors for the processor are chosen at run time, and flags do not change
- * the bits of results. fasttrpo.h says how to train. Define the same of these for all files:
+ * the bits of results. fasttrpo.h says how to train; in C++ it makes environments from classes, too.
+ * Define the same of these for all files:
  *
  *     TRPO_DOUBLE    trpo_real is double instead of float
  *     TRPO_NO_SIMD   portable C only: the bits of the instruction set "baseline"
  *     TRPO_NO_POOL   without the thread pool: no -pthread, no allocation, no input or output
- *     TRPO_NO_ENVS   without trpo_env.h: environments in C, trpo_collect, the built-in ones
+ *     TRPO_NO_ENVS   without batches of environments in C and the built-in ones
  *
 {licence}
  */
@@ -70,7 +76,6 @@ TRPO_STRICT_END
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[^\n]*\n', re.M)
 GUARD = re.compile(r"^#ifndef (\w+)\n#define \1\n(.*)^#endif\n\s*\Z", re.M | re.S)
 BY_MACRO = re.compile(r"^[A-Z_]+\((\w+)[^)]*\)$", re.M)
-CALLS_ENVIRONMENTS = re.compile(r"\btrpo_envs_\w+\(")
 MACRO = re.compile(r"^[ \t]*#[ \t]*(define|undef)[ \t]+(\w+)", re.M)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.M)
 ASIDE = r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
@@ -85,7 +90,8 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
     licence = re.sub(r"^", " * ", read(csrc.parent / "LICENSE").strip(), flags=re.M)
     facts = {"version": version[1], "licence": re.sub(r" +$", "", licence, flags=re.M)}
     done: set[Path] = set()
-    public = [part for path in sorted(csrc.glob("include/*.h")) for part in headers(path, done)]
+    paths = [path for end in ("h", "hpp") for path in sorted(csrc.glob(f"include/*.{end}"))]
+    public = [whole(path, done) for path in paths if not (is_repeated(path) or path in done)]
     return {
         "fasttrpo.h": HEAD.format(name="fasttrpo.h", what="the header", **facts)
         + "\n#ifndef FASTTRPO_H\n#define FASTTRPO_H\n\n"
@@ -96,6 +102,7 @@ def amalgamate(csrc: Path = CSRC) -> dict[str, str]:
 
 
 def read(path: Path) -> str:
+    """A file's text."""
     return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
@@ -105,18 +112,30 @@ def included(path: Path) -> list[Path]:
 
 
 def is_repeated(path: Path) -> bool:
+    """Whether a header is inserted wherever it is included."""
     return REPEATED.search(path.as_posix()) is not None
 
 
-def headers(path: Path, done: set[Path]) -> Iterator[str]:
-    """A header after those that it includes; each once."""
-    if path in done:
-        return
-    done.add(path)
+def shared(path: Path, done: set[Path]) -> Iterator[str]:
+    """The headers, not done yet, that a source shares with others."""
     for each in included(path):
-        yield from headers(each, done)
-    if not is_repeated(path):
-        yield part(path, inserted(path, set()))
+        if is_repeated(each):
+            yield from shared(each, done)
+        elif each not in done:
+            yield whole(each, done)
+
+
+def whole(path: Path, done: set[Path]) -> str:
+    """A header with others in it where it is the first to include them."""
+    done.add(path)
+
+    def insert(include: re.Match[str]) -> str:
+        header = (path.parent / include[1]).resolve()
+        if is_repeated(header):
+            return read(header)
+        return "" if header in done else whole(header, done)
+
+    return part(path, INCLUDE.sub(insert, read(path)))
 
 
 def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
@@ -126,20 +145,17 @@ def sources(csrc: Path, done: set[Path]) -> Iterator[str]:
     names = {path: set(defined(text)) for path, text in texts.items()}
     count = Counter(name for each in names.values() for name in each)
     for path, text in texts.items():
-        for each in included(path):
-            yield from headers(each, done)
+        yield from shared(path, done)
         clashing = {name for name in names[path] if count[name] > 1}
         yield part(path, suffixed(text, clashing, f"_{path.stem}_c") + forgotten(text))
 
 
 def part(path: Path, text: str) -> str:
-    """A file's text under its name, within the option that leaves it out."""
+    """A file's text under its name, within its condition."""
     title = f"/* ==== {path.parent.name}/{path.name} "
-    option = OPTIONS.get(path.parent.name)
-    if path.suffix == ".c" and CALLS_ENVIRONMENTS.search(text):
-        option = OPTIONS["envs"]
+    condition = CONDITIONS.get(path.parent.name) or CONDITIONS.get(path.suffix)
     text = f"{text.strip()}\n"
-    return f"{title:=<97} */\n\n" + (f"#ifndef {option}\n{text}#endif\n" if option else text)
+    return f"{title:=<97} */\n\n" + (f"#if {condition}\n{text}#endif\n" if condition else text)
 
 
 def inserted(path: Path, seen: set[Path]) -> str:
@@ -199,14 +215,19 @@ def outermost(code: str) -> str:
     return "".join(kept)
 
 
-def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
-    folder = Path(arguments[0])
+def write(folder: Path) -> None:
+    """Writes the two files into a folder, replacing what has their names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in amalgamate().items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the script; returns the exit code."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    write(Path(arguments[0]))
     return 0
 
 

@@ -15,9 +15,9 @@
  *     TRPO_ENVIRONMENT(Ball)     in a shared library, for Python and the command line
  *     trpo::environment<Ball>()  in a program: the const trpo_env *, for trpo_envs_init
  *
- * What the class has is found out at compile time; what it lacks or gets wrong is a compile-time
- * error. An object per environment lives in the environment's memory. It is default-constructed
- * before its first reset and destroyed when the environments are closed.
+ * Members are detected at compile time; a missing or wrong one is an error that says how to declare
+ * it. Each environment has an object in its memory, which is default-constructed before the first
+ * reset and destroyed when the environments are closed. The class must not be final.
  *
  *   required  name, obs_size, n_actions           constants, or static functions without arguments
  *             reset(random) or reset()            starts an episode
@@ -34,10 +34,11 @@
  *                                                 a constant; all that the future depends on, out
  *                                                 and in. load must not trust the bytes
  *
- * Errors: all but close throw, or return an int (step: as result.error), 0 for success. An exception becomes the code trpo::threw, and its text is kept until the environment's
- * next reset: trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
+ * Errors: a function that fails throws, or returns an int other than 0 (step: as result.error). An
+ * exception becomes the code trpo::threw, and its text is kept until the environment's next reset:
+ * trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
  *
- * Saving: objects of a trivially copyable class (numbers and arrays, no pointers) are saved as their
+ * Saving: objects of a trivially copyable class (numbers, arrays; no pointers) are saved as their
  * bytes. Others, and those with `close`, can be saved if there are save and load. */
 #ifndef TRPO_ENV_HPP
 #define TRPO_ENV_HPP
@@ -47,7 +48,6 @@
 #include <exception>
 #include <new>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "trpo_env.h"
@@ -82,7 +82,7 @@ constexpr int terminated = TRPO_ENV_TERMINATED, truncated = TRPO_ENV_TRUNCATED;
 
 /* What a step did. */
 struct result {
-    // NOLINTNEXTLINE(google-explicit-constructor): return {reward, terminated};
+    /* not explicit, for: return {reward, terminated}; */
     result(double reward_, int ended_ = 0, int error_ = 0)
         : reward(reward_), ended(ended_), error(error_)
     {

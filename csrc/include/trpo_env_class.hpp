@@ -1,4 +1,4 @@
-/* Part of trpo_env.hpp: what a class has, found out at compile time, and checks with messages. */
+/* Part of trpo_env.hpp: detects what a class has, and checks it with messages. */
 #ifndef TRPO_ENV_CLASS_HPP
 #define TRPO_ENV_CLASS_HPP
 
@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <type_traits>
 
-/* Every library has its own, although the loader would share them between two simulators in one
- * process whose classes have the same name. */
+/* Keeps functions and variables to their library. Otherwise the loader shares them between two
+ * simulators in one process whose classes have the same name. */
 #if defined(__GNUC__) && !defined(_WIN32)
 #define TRPO_ENV_HIDDEN __attribute__((visibility("hidden")))
 #else
@@ -128,6 +128,7 @@ TRPO_ENV_CAN(load, some<T>().load(static_cast<const void *>(nullptr)))
                   "trpo::environment: the class needs a public " DECLARATION)
 
 template <class S> struct checked {
+    static_assert(!__is_final(S), "trpo::environment: the class must not be final");
     static_assert(std::is_default_constructible<S>::value,
                   "trpo::environment: the class needs a public constructor without arguments");
     static_assert(alignof(S) <= 16, "trpo::environment: states are aligned to 16 bytes, not more");

@@ -8,5 +8,5 @@
 set -eu
 cd "$(dirname "$0")"
 bindgen headers.h --size_t-is-usize --no-prepend-enum-name --allowlist-function 'trpo_.*' \
-    --allowlist-type 'trpo_.*' --allowlist-var 'TRPO_[A-Z_]*' --blocklist-item 'TRPO_MATH_.*' \
+    --allowlist-type 'trpo_.*' --allowlist-var 'TRPO_[A-Z_]*' --blocklist-item '(TRPO_MATH|trpo_math)_.*' \
     -- -std=c99 ${TRPO_REAL:-}
