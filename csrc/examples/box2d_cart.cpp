@@ -16,8 +16,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "../include/trpo.h"
-#include "../include/trpo_env.hpp"
+#include "../include/trpo.hpp"
 
 /* ---- the simulator --------------------------------------------------------------------------- */
 
@@ -120,60 +119,42 @@ private:
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-enum { N_ENVS = 16, N_STEPS = 128, MOST_UPDATES = 100, MOST_EPISODES = N_ENVS * N_STEPS };
 static const double ENOUGH = 450; /* steps per episode */
 
-/* The mean length of the rollout's episodes; 0 if none ended. */
-static double mean_length(const trpo_agent *agent)
+static double mean_length(const std::vector<trpo_episode> &episodes)
 {
-    static trpo_episode episodes[MOST_EPISODES];
-    const int count = trpo_episodes(agent, episodes, 0, MOST_EPISODES);
     double total = 0;
-    for (int i = 0; i < count; i++) total += static_cast<double>(episodes[i].length);
-    return count > 0 ? total / count : 0;
+    for (const trpo_episode &each : episodes) total += static_cast<double>(each.length);
+    return episodes.empty() ? 0 : total / static_cast<double>(episodes.size());
 }
 
-/* Trains until the policy balances; returns whether it does. */
-static bool train(trpo_agent *agent, trpo_envs *envs)
+/* Trains until the policy balances; returns the mean length of the last episodes. */
+static double train(uint64_t seed)
 {
-    for (int i = 1; i <= MOST_UPDATES; i++) {
-        trpo_env_failure failure;
-        if (trpo_collect(agent, envs, N_STEPS, 0, &failure) != TRPO_OK) {
-            std::printf("environment %d failed: %s\n", failure.env,
-                        trpo::error_text<Cart>(envs, failure.env));
-            return false;
-        }
-        const double length = mean_length(agent);
-        if (length > 0) std::printf("%6d steps  length %5.1f\n", i * N_STEPS * N_ENVS, length);
-        if (length >= ENOUGH) return true;
-        if (trpo_update(agent, nullptr) < 0) return false;
+    static const int hidden[] = {64, 64};
+    trpo::environments envs = trpo::environments::of<Cart>(16, seed);
+    trpo_settings settings = trpo::settings_for(envs);
+    settings.policy_hidden = settings.value_hidden = hidden;
+    settings.n_policy_hidden = settings.n_value_hidden = 2;
+    settings.n_steps = 128;
+    settings.normalize_observations = 1;
+    settings.seed = seed;
+    trpo::agent agent(settings);
+    double length = 0;
+    for (int i = 1; i <= 100 && length < ENOUGH; i++) {
+        length = mean_length(agent.collect(envs));
+        std::printf("%6d steps  length %5.1f\n", i * settings.n_steps * settings.n_envs, length);
+        agent.update();
     }
-    return false;
+    return length;
 }
 
 int main(int argc, char **argv)
-{
-    static const int hidden[] = {64, 64};
-    const trpo_env *env = trpo::environment<Cart>();
-    const unsigned long seed = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 0;
-    trpo_settings set;
-    trpo_default_settings(&set);
-    trpo_settings_for_env(&set, env);
-    set.policy_hidden = set.value_hidden = hidden;
-    set.n_policy_hidden = set.n_value_hidden = 2;
-    set.n_envs = N_ENVS;
-    set.n_steps = N_STEPS;
-    set.normalize_observations = 1;
-    set.seed = seed;
-    std::vector<char> memory(trpo_bytes(&set, nullptr)), env_memory(trpo_envs_bytes(env, N_ENVS));
-    trpo_agent *agent;
-    trpo_envs *envs;
-    if (trpo_init(&agent, &set, nullptr, memory.data(), memory.size()) != TRPO_OK ||
-        trpo_envs_init(&envs, env, N_ENVS, seed, env_memory.data(), env_memory.size()) != 0 ||
-        trpo_envs_reset(envs, nullptr, nullptr) != TRPO_ENV_OK)
-        return 2;
-    const bool has_learnt = train(agent, envs);
-    std::printf(has_learnt ? "learnt\n" : "not learnt\n");
-    trpo_envs_close(envs);
-    return has_learnt ? 0 : 1;
+try {
+    const double length = train(argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 0);
+    std::printf(length >= ENOUGH ? "learnt\n" : "not learnt\n");
+    return length >= ENOUGH ? 0 : 1;
+} catch (const std::exception &error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
 }
