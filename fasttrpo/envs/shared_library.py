@@ -6,7 +6,6 @@ import ctypes
 import os
 from pathlib import Path
 
-from fasttrpo.checks.printable import readable
 from fasttrpo.errors import UserError, UserFileNotFoundError
 
 SYMBOL = "trpo_environment"
@@ -49,7 +48,8 @@ class Library:
         if function is None:
             return ""
         function.restype, function.argtypes = ctypes.c_char_p, (ctypes.c_void_p,)
-        return readable((function(state) or b"").decode("utf-8", "backslashreplace"))
+        text = (function(state) or b"").decode("utf-8", "backslashreplace")
+        return " ".join(text.split())  # in one line
 
     def __str__(self) -> str:
         return str(self.path)
