@@ -1,4 +1,5 @@
-"""Builds the compiled core, once per precision, and the environments. The rest is pyproject.toml.
+"""Builds the compiled core, once per precision, and the environments, and makes the two C files of
+`fasttrpo embed`. The rest is pyproject.toml.
 
 Environment variables for developers:
     FASTTRPO_SANITIZE=1   with address and undefined-behaviour sanitizers
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 FOLDERS = ("core", "kernels", "envs", "executor")
 SOURCES = sorted(path for folder in FOLDERS for path in glob(f"csrc/{folder}/*.c"))
@@ -64,6 +66,23 @@ def environments():
     )
 
 
+def load(path):
+    """The module in a file outside the path."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class BuildWithTwoFiles(build_py):
+    """Puts fasttrpo.h and fasttrpo.c into the package fasttrpo.embed of an installation."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            load("csrc/amalgamate.py").write(Path(self.build_lib) / "fasttrpo" / "embed")
+
+
 class BuildInOwnFolders(build_ext):
     """Gives each extension its own folder of objects, since the extensions share sources and are
     built in parallel.
@@ -81,9 +100,7 @@ class BuildInOwnFolders(build_ext):
 
     def record_sources(self):
         """Write the fingerprint of the extensions' sources next to them."""
-        spec = importlib.util.spec_from_file_location("source_tree", "fasttrpo/core/source_tree.py")
-        source_tree = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(source_tree)
+        source_tree = load("fasttrpo/core/source_tree.py")
         folder = Path(self.build_lib) / "fasttrpo" / "core"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / source_tree.RECORD).write_text(source_tree.fingerprint(Path()), encoding="ascii")
@@ -98,5 +115,5 @@ EXTENSIONS = [core(32, []), core(64, [("TRPO_DOUBLE", "1")]), environments()]
 
 setup(
     ext_modules=[] if os.environ.get("FASTTRPO_PORTABLE") else EXTENSIONS,
-    cmdclass={"build_ext": BuildInOwnFolders},
+    cmdclass={"build_ext": BuildInOwnFolders, "build_py": BuildWithTwoFiles},
 )

@@ -9,6 +9,7 @@ Environment variables:
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -59,3 +60,11 @@ def compile_core(precision: str, factory) -> list[Path]:
 def compile_pool(factory) -> list[Path]:
     """The pool's objects, which do not depend on the precision."""
     return compile_once([CC, *FLAGS], POOL, "pool", factory)
+
+
+def command_in_header(source: Path) -> str:
+    """The compile command in a source's first comment, on one line or more."""
+    text = source.read_text().replace("\\\n *", "")
+    command = re.search(r"^ \*\s+((?:cc|c\+\+) .*)$", text, re.MULTILINE)
+    assert command, f"{source.name} has no compile command in its first comment"
+    return command[1]

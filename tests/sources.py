@@ -10,6 +10,7 @@ C_FILES = sorted([*CSRC.glob("*/*.c"), *CSRC.glob("*/*.h")])
 C_ASIDE = sorted(
     p for top in ("tests/c", "tests/fuzz", "bench/c") for p in ROOT.glob(f"{top}/*.[ch]")
 )
+C_ASIDE += sorted(p for top in ("csrc/*", "tests/cpp") for p in ROOT.glob(f"{top}/*.[ch]pp"))
 PYTHON_FILES = sorted(p for top in ("fasttrpo", "tests") for p in (ROOT / top).rglob("*.py"))
 
 

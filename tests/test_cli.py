@@ -298,7 +298,7 @@ def test_errors_raised_by_the_environment_have_a_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "eval", "enjoy", "plot", "report", "selftest", "info"]
+    "command", ["train", "eval", "enjoy", "plot", "report", "embed", "selftest", "info"]
 )
 def test_every_command_has_debug(command, capsys):
     with pytest.raises(SystemExit):

@@ -112,7 +112,8 @@ def intact(fake):
 @pytest.fixture(scope="session")
 def balance(tmp_path_factory):
     """The example, built once."""
-    return build_library(EXAMPLE, tmp_path_factory.mktemp("balance") / "balance_env.so")
+    library = tmp_path_factory.mktemp("balance") / "balance_env.so"
+    return build_library(EXAMPLE, library, "-fvisibility=hidden")
 
 
 # -- valid libraries -------------------------------------------------------------------------------

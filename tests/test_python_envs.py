@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
-from helpers import CC, INCLUDE, build_library
+from helpers import CC, INCLUDE, build_library, same_state
 from python_envs import ALL, cart, noise
 
 pytest.importorskip("fasttrpo.core._envs", reason="this installation has no compiled environments")
@@ -110,6 +110,53 @@ def test_compiled_and_interpreted_environments_are_identical(name):
     assert np.array_equal(*first)
     assert same(*[play(env, 70) for env in ways])
     assert ways[0].save() == ways[1].save()
+
+
+def walk_reset(state, random):
+    state[0] = random.uniform(0, 1)
+    state[1] = 0
+
+
+def walk_step(state, action):
+    state[0] += 0.1 * (action[0] - state[0])
+    state[1] += 1
+    return -(state[0] ** 2), state[0] < -2
+
+
+def walk_observe(state, obs):
+    obs[0] = state[0]
+
+
+def cut_walk_step(state, action):
+    """Cuts the episode at step 7, unless it terminates there."""
+    reward, terminated = walk_step(state, action)
+    return reward, terminated, state[1] == 7
+
+
+def both_walk_step(state, action):
+    return 0.0, True, True
+
+
+def walk(step, **keywords):
+    spaces = {"observation_space": Box(-9, 9, (1,)), "action_space": Box(-1, 1, (1,))}
+    functions = {"reset": walk_reset, "step": step, "observe": walk_observe}
+    return NumbaEnvironment(name="Walk", state_size=2, **spaces, **functions, **keywords)
+
+
+@each_way
+def test_a_step_may_cut_its_episode_as_the_limit_does(compiled):
+    cut, limited, both = (
+        env.make_vec(3, compiled=compiled)
+        for env in (walk(cut_walk_step), walk(walk_step, max_episode_steps=7), walk(both_walk_step))
+    )
+    cut.reset(seed=1), limited.reset(seed=1), both.reset(seed=1)
+    assert same(play(cut, 30), play(limited, 30))
+    assert any(truncated.any() for *_, truncated, _ in play(cut, 7))
+    *_, terminated, truncated, _ = both.step(np.zeros((3, 1), np.float32))
+    assert terminated.all()
+    assert not truncated.any()
+    models = [TRPO("MlpPolicy", env, n_steps=20, seed=0).learn(120) for env in (cut, limited)]
+    assert same_state(*models)
 
 
 def test_random_numbers_follow_the_c_header():

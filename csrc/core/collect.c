@@ -12,6 +12,8 @@
  * slices either. The error reported is the first in the order of act, step and push. */
 #include "work.h"
 
+#include "../memory/batch_calls.h"
+
 #include <string.h>
 
 typedef struct rollout_task {
@@ -148,8 +150,8 @@ static void step(const rollout_task *task, trpo_scratch *s, int t, int e, int n)
     const int end = e + n;
     while (e < end) {
         trpo_env_failure failure;
-        if (trpo_envs_step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e, end - e,
-                           &failure) == TRPO_ENV_OK)
+        if (trpo_calls_of(task->envs)->step(task->envs, task->w->env_act, TRPO_ENV_SAME_STEP, e,
+                                            end - e, &failure) == TRPO_ENV_OK)
             return;
         record_failure(s, t, &failure);
         e = failure.env + 1;
@@ -256,8 +258,9 @@ static int actions_match(const trpo_model *m, const trpo_env *spec)
 
 static int envs_match(const trpo_agent *w, const trpo_envs *envs)
 {
-    const trpo_env *spec = trpo_envs_spec(envs);
-    return spec->obs_size == w->set.obs_size && trpo_envs_count(envs) == w->set.n_envs &&
+    const trpo_batch_calls *calls = trpo_calls_of(envs);
+    const trpo_env *spec = calls->spec(envs);
+    return spec->obs_size == w->set.obs_size && calls->count(envs) == w->set.n_envs &&
            actions_match(&w->policy, spec);
 }
 
@@ -276,7 +279,8 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     if (w->t == w->set.n_steps) return TRPO_ERR_FULL;
     if (!envs_match(w, envs)) return TRPO_ERR_SPACES;
     if (rows < 1) return TRPO_OK;
-    rollout_task task = {w, envs, trpo_envs_spec(envs), trpo_envs_outcome(envs), single != 0,
+    const trpo_batch_calls *calls = trpo_calls_of(envs);
+    rollout_task task = {w, envs, calls->spec(envs), calls->outcome(envs), single != 0,
                          slice_size(E, w->exec.n_workers), w->t + rows};
     if (task.out.mask != NULL && !w->policy.dist->takes_masks) return TRPO_ERR_MASK;
     clear_rows(w, first, (size_t)rows * (size_t)E);
@@ -294,7 +298,7 @@ int trpo_episodes(const trpo_agent *w, trpo_episode *episodes, int first_row, in
 {
     const int E = w->set.n_envs;
     int count = 0;
-    for (int n = first_row * E; n < w->t * E; n++) {
+    for (int n = first_row > 0 ? trpo_min(first_row, w->t) * E : 0; n < w->t * E; n++) {
         if (w->episode_length[n] == 0) continue;
         const trpo_episode episode = {n / E, n % E, w->episode_length[n], w->episode_return[n]};
         if (count < room) episodes[count] = episode;

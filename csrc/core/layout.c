@@ -31,16 +31,16 @@ static ptrdiff_t layer_size(const shape *s, int l)
     return trpo_times(size_of(s, l) + 1, size_of(s, l + 1));
 }
 
-static int sum_of(const int *x, int count)
+static int sum_of_parts(const int *parts, int count)
 {
     int sum = 0;
-    for (int i = 0; i < count; i++) sum += x[i];
+    for (int d = 0; d < count; d++) sum += trpo_part(parts, d);
     return sum;
 }
 
 static shape policy_shape(const trpo_settings *s)
 {
-    const shape policy = {trpo_n_inputs(s), s->n_policy_hidden, sum_of(s->parts, s->n_parts),
+    const shape policy = {trpo_n_inputs(s), s->n_policy_hidden, sum_of_parts(s->parts, s->n_parts),
                           s->n_parts, s->policy_hidden, s->preconditioner == TRPO_KFAC};
     return policy;
 }
@@ -150,7 +150,7 @@ static void place_model(trpo_model *m, trpo_arena *a, const shape *s, const trpo
     m->A = s->A;
     m->D = s->D;
     m->parts = TRPO_TAKE(a, int, s->D);
-    for (int d = 0; a->base != NULL && d < s->D; d++) m->parts[d] = parts[d];
+    for (int d = 0; a->base != NULL && d < s->D; d++) m->parts[d] = trpo_part(parts, d);
     place_parameters(m, a, s);
     place_net(&m->net, a, s, k);
     place_factors(&m->factors, a, s, m->dist);

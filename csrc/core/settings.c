@@ -131,7 +131,8 @@ static int are_sizes(const trpo_settings *s, const trpo_setting *row)
     const int *const sizes = *(const int *const *)(at + row->offset);
     const int count = *(const int *)(at + row->count_offset);
     if (count < row->initial || count > TRPO_LARGEST_SIZE) return 0;
-    if (count > 0 && sizes == NULL) return 0;
+    if (count > 0 && sizes == NULL)
+        return row->offset == AT(parts) && trpok_distribution(s->distribution)->outputs == 1;
     for (int i = 0; i < count; i++)
         if (!is_in_range(row, sizes[i])) return 0;
     return 1;
@@ -164,8 +165,8 @@ static int are_parts(const trpo_settings *s)
     double total = 0;
     if (s->n_parts < 1) return 0;
     for (int d = 0; d < s->n_parts; d++) {
-        if (outputs > 0 && s->parts[d] != outputs) return 0;
-        total += s->parts[d];
+        if (outputs > 0 && trpo_part(s->parts, d) != outputs) return 0;
+        total += trpo_part(s->parts, d);
     }
     return total <= (double)TRPO_LARGEST_SIZE;
 }

@@ -45,6 +45,8 @@ enum { TRPO_TILE = 64, TRPO_CHUNK = 256, TRPO_FEW = 1024, TRPO_BLOCKS = 32 };
 
 static inline ptrdiff_t trpo_square(int n) { return trpo_times(n, n); }
 static inline int trpo_min(int a, int b) { return a < b ? a : b; }
+/* component d's network outputs; where parts is NULL, all have one */
+static inline int trpo_part(const int *parts, int d) { return parts != NULL ? parts[d] : 1; }
 /* x limited to [low, high]; NaN stays NaN */
 static inline double trpo_clamp(double x, double low, double high)
 {

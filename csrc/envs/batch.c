@@ -29,6 +29,12 @@ static void place_outcome(trpo_env_outcome *out, trpo_arena *a, int E, int O, pt
     out->mask = A > 0 ? TRPO_TAKE(a, uint8_t, trpo_times(E, A)) : NULL;
 }
 
+/* Bytes of a state being saved or loaded by the environment's functions, else as given. */
+static ptrdiff_t spare_size(const trpo_env *env, ptrdiff_t given)
+{
+    return trpo_env_has_save(env) ? (ptrdiff_t)env->save_bytes : given;
+}
+
 /* The arrays that are saved are contiguous. */
 static trpo_arena place(trpo_envs *w, char *base, const trpo_env *env, int E)
 {
@@ -46,8 +52,9 @@ static trpo_arena place(trpo_envs *w, char *base, const trpo_env *env, int E)
     w->phase = TRPO_TAKE(&a, uint8_t, E);
     w->saved_bytes = (size_t)(a.used - begin);
     w->act = TRPO_TAKE(&a, double, trpo_times(E, env->n_actions));
-    w->spare_state = TRPO_TAKE(&a, char, A > 0 ? stride : 0);
+    w->spare_state = TRPO_TAKE(&a, char, spare_size(env, A > 0 ? stride : 0));
     w->spare_mask = TRPO_TAKE(&a, uint8_t, A);
+    w->failure = TRPO_TAKE(&a, trpo_env_failure, 1);
     return a;
 }
 
@@ -59,6 +66,9 @@ size_t trpo_envs_bytes(const trpo_env *env, int n_envs)
     return trpo_arena_bytes(&a);
 }
 
+static const trpo_batch_calls calls = {trpo_envs_count, trpo_envs_spec, trpo_envs_outcome,
+                                       trpo_envs_step};
+
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes)
 {
@@ -68,20 +78,24 @@ int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t s
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
     memset(mem, 0, needed);
     *envs = (trpo_envs *)(void *)trpo_align(mem);
+    (*envs)->calls = &calls;
     place(*envs, (char *)*envs, env, n_envs);
     trpo_envs_seed(*envs, seed);
     return TRPO_ENV_OK;
 }
 
+void trpo_envs_close_one(trpo_envs *w, int e)
+{
+    void *state = trpo_envs_state(w, e);
+    if (w->phase[e] != TRPO_ENV_NEW && w->env->close != NULL)
+        w->env->close(w->env->config, state);
+    w->phase[e] = TRPO_ENV_NEW;
+    memset(state, 0, w->stride);
+}
+
 void trpo_envs_close(trpo_envs *w)
 {
-    for (int e = 0; e < w->E; e++) {
-        void *state = trpo_envs_state(w, e);
-        if (w->phase[e] != TRPO_ENV_NEW && w->env->close != NULL)
-            w->env->close(w->env->config, state);
-        w->phase[e] = TRPO_ENV_NEW;
-        memset(state, 0, w->stride);
-    }
+    for (int e = 0; e < w->E; e++) trpo_envs_close_one(w, e);
 }
 
 /* ---- access ---------------------------------------------------------------------------------- */
@@ -108,7 +122,8 @@ static double *row(double *array, int e, int width) { return array + (size_t)e *
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
-/* Fills in the failure; returns the status. If the environment itself failed, ends its episode. */
+/* Fills in the failure; returns the status. If the environment itself failed, ends its episode; it
+ * stays open. */
 static int fail(trpo_envs *w, int e, int status, int64_t step, int code, int component,
                 trpo_env_failure *failure)
 {
@@ -176,10 +191,25 @@ static int start_episode(trpo_envs *w, int e, int code, trpo_env_failure *failur
     return w->A > 0 ? update_mask(w, e, 0, failure) : TRPO_ENV_OK;
 }
 
+int trpo_envs_open(trpo_envs *w, int e, trpo_env_failure *failure)
+{
+    const trpo_env *env = w->env;
+    if (w->phase[e] != TRPO_ENV_NEW) return TRPO_ENV_OK;
+    const int code = trpo_env_has_open(env) ? env->open(env->config, trpo_envs_state(w, e)) : 0;
+    w->phase[e] = TRPO_ENV_BROKEN;
+    if (code == 0) return TRPO_ENV_OK;
+    const int status = fail(w, e, TRPO_ENV_ERR_OPEN, 0, code, 0, failure);
+    memset(trpo_envs_state(w, e), 0, w->stride);
+    w->phase[e] = TRPO_ENV_NEW;
+    return status;
+}
+
 static int reset(trpo_envs *w, int e, trpo_env_failure *failure)
 {
     const trpo_env *env = w->env;
     double *obs = row(w->out.obs, e, env->obs_size);
+    const int status = trpo_envs_open(w, e, failure);
+    if (status != TRPO_ENV_OK) return status;
     const int code = env->reset(env->config, trpo_envs_state(w, e), obs, &w->random[e]);
     return start_episode(w, e, code, failure);
 }
@@ -214,6 +244,8 @@ int trpo_envs_observe(trpo_envs *w, int e, trpo_env_failure *failure)
 {
     const trpo_env *env = w->env;
     if (env->observe == NULL) return TRPO_ENV_ERR_NONE;
+    if (trpo_env_has_open(env) && w->phase[e] == TRPO_ENV_NEW)
+        return fail(w, e, TRPO_ENV_ERR_ORDER, 0, 0, 0, failure);
     double *obs = row(w->out.obs, e, env->obs_size);
     const int code = env->observe(env->config, trpo_envs_state(w, e), obs);
     const int status = start_episode(w, e, code, failure);
@@ -246,13 +278,15 @@ static const double *clip_action(trpo_envs *w, int e, const double *act)
     return own;
 }
 
-/* Records a successful step, and starts the next episode if one has ended with SAME_STEP. */
-static int record_step(trpo_envs *w, int e, double rew, int term, int autoreset,
+/* Records a successful step, and starts the next episode if one has ended with SAME_STEP. `end` is
+ * that of trpo_env_end. */
+static int record_step(trpo_envs *w, int e, double rew, int end, int autoreset,
                        trpo_env_failure *failure)
 {
     const trpo_env_outcome *out = &w->out;
     const int64_t length = out->episode_length[e] + 1;
-    const int trunc = w->env->max_episode_steps > 0 && length >= w->env->max_episode_steps;
+    const int is_last = w->env->max_episode_steps > 0 && length >= w->env->max_episode_steps;
+    const int term = end == TRPO_ENV_TERMINATED, trunc = end == TRPO_ENV_TRUNCATED || is_last;
     out->rew[e] = rew;
     out->episode_return[e] += rew;
     out->episode_length[e] = length;
@@ -281,7 +315,7 @@ static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_
     const int component = copy_finite(row(w->out.final_obs, e, O), obs, O);
     if (component < O) return fail(w, e, TRPO_ENV_ERR_OBS, number, 0, component, failure);
     if (!isfinite(rew)) return fail(w, e, TRPO_ENV_ERR_REW, number, 0, 0, failure);
-    return record_step(w, e, rew, term != 0, autoreset, failure);
+    return record_step(w, e, rew, trpo_env_end(env, term), autoreset, failure);
 }
 
 /* Steps one environment, or resets it in place of a step. */

@@ -78,5 +78,5 @@ const trpo_env trpo_env_cartpole = {
     O, OBS_LOW, OBS_HIGH,
     1, CHOICES, NULL, NULL,
     500, 475, DEFAULTS, N_OPTIONS, OPTIONS,
-    reset, step, observe, NULL, NULL,
+    reset, step, observe, NULL, NULL, NULL, 0, NULL, NULL,
 };

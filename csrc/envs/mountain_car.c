@@ -78,7 +78,7 @@ const trpo_env trpo_env_mountain_car = {
     O, OBS_LOW, OBS_HIGH,
     1, CHOICES, NULL, NULL,
     200, -110, DEFAULTS, N_OPTIONS, OPTIONS,
-    reset, step, observe, NULL, NULL,
+    reset, step, observe, NULL, NULL, NULL, 0, NULL, NULL,
 };
 
 const trpo_env trpo_env_mountain_car_continuous = {
@@ -86,5 +86,5 @@ const trpo_env trpo_env_mountain_car_continuous = {
     O, OBS_LOW, OBS_HIGH,
     1, NULL, ACT_LOW, ACT_HIGH,
     999, 90, DEFAULTS, N_OPTIONS, OPTIONS,
-    reset, continuous_step, observe, NULL, NULL,
+    reset, continuous_step, observe, NULL, NULL, NULL, 0, NULL, NULL,
 };

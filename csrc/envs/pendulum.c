@@ -57,10 +57,16 @@ static int step(const void *config, void *state, const double *act, double *obs,
 static const double OBS_LOW[] = {-1, -1, -8}, OBS_HIGH[] = {1, 1, 8};
 static const double ACT_LOW[] = {-2}, ACT_HIGH[] = {2};
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define NO_THRESHOLD (INFINITY * 0.0F) /* Microsoft's NAN is not a constant in C */
+#else
+#define NO_THRESHOLD NAN
+#endif
+
 const trpo_env trpo_env_pendulum = {
     TRPO_ENV_VERSION, sizeof(trpo_env), "Pendulum-v1", sizeof(pendulum),
     O, OBS_LOW, OBS_HIGH,
     1, NULL, ACT_LOW, ACT_HIGH,
-    200, NAN, DEFAULTS, N_OPTIONS, OPTIONS,
-    reset, step, observe, NULL, NULL,
+    200, NO_THRESHOLD, DEFAULTS, N_OPTIONS, OPTIONS,
+    reset, step, observe, NULL, NULL, NULL, 0, NULL, NULL,
 };

@@ -32,6 +32,16 @@ static int are_options(const trpo_env *env)
     return 1;
 }
 
+/* The first invalid field of those that older structs do not have, or NULL. */
+static const char *bad_recent_field(const trpo_env *env)
+{
+    if (trpo_env_has_mask(env) && env->choices == NULL) return "mask";
+    if (!trpo_env_is_current(env)) return NULL;
+    if (env->save_bytes > LARGEST_STATE) return "save_bytes";
+    if ((env->save_bytes > 0) != (env->save != NULL)) return "save";
+    return (env->save != NULL) != (env->load != NULL) ? "load" : NULL;
+}
+
 const char *trpo_env_bad_field(const trpo_env *env)
 {
     if (env == NULL) return "trpo_env";
@@ -48,8 +58,7 @@ const char *trpo_env_bad_field(const trpo_env *env)
     if (!are_options(env)) return "options";
     if (env->reset == NULL) return "reset";
     if (env->step == NULL) return "step";
-    if (trpo_env_has_mask(env) && env->choices == NULL) return "mask";
-    return NULL;
+    return bad_recent_field(env);
 }
 
 const char *trpo_env_status_text(int status)
@@ -68,6 +77,7 @@ const char *trpo_env_status_text(int status)
     case TRPO_ENV_ERR_NONE: return "the environment does not support this call";
     case TRPO_ENV_ERR_MASK:
         return "a mask forbids every choice, has entries other than 0 and 1, or failed";
+    case TRPO_ENV_ERR_OPEN: return "the environment could not be opened";
     default: return "unknown status";
     }
 }

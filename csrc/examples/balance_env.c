@@ -39,8 +39,8 @@ static int reset(const void *config, void *state, double *obs, trpo_env_random *
     return observe(config, state, obs);
 }
 
-/* Takes a step. act is within its bounds; *term = 1 terminates the episode. fasttrpo applies the
- * step limit below. */
+/* Takes a step. act is within its bounds; *term = TRPO_ENV_TERMINATED ends the episode.
+ * fasttrpo applies the step limit below. */
 static int step(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random)
 {
@@ -65,14 +65,7 @@ static const trpo_env BALANCE = {
     NULL, 0, NULL,              /* config and options (none)                               */
     reset, step, observe,
     NULL, NULL,                 /* close and mask (none)                                   */
+    NULL, 0, NULL, NULL,        /* open, save_bytes, save, load (the state is plain bytes) */
 };
 
-#ifdef __cplusplus
-extern "C"
-#endif
-#ifdef _WIN32
-__declspec(dllexport)
-#endif
-const trpo_env *trpo_environment(void);
-
-const trpo_env *trpo_environment(void) { return &BALANCE; }
+TRPO_ENV_EXPORT const trpo_env *trpo_environment(void) { return &BALANCE; }

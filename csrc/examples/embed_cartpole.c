@@ -1,7 +1,7 @@
 /* Training inside a simulator in C: CartPole, solved with trpo_act, trpo_push and trpo_update.
  *
- *     cc -O3 -o embed csrc/examples/embed_cartpole.c csrc/core/[a-z]*.c csrc/envs/[a-z]*.c \
- *         csrc/kernels/[a-z]*.c -lm
+ *     cc -O3 -o embed csrc/examples/embed_cartpole.c csrc/core/[a-z]*.c csrc/kernels/[a-z]*.c \
+ *         -lm
  *     ./embed [seed]
  *
  * It needs no Python and no other library. Exits with 0 if the policy balances the pole for a mean

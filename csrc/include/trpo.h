@@ -41,7 +41,7 @@ extern "C" {
 #endif
 
 #define TRPO_VERSION "0.1.0"
-
+#define TRPO_VERSION_NUMBER 1000 /* 1000000 major + 1000 minor + patch */
 #ifdef TRPO_DOUBLE
 typedef double trpo_real;
 #else
@@ -327,7 +327,7 @@ int trpo_collect(trpo_agent *agent, struct trpo_envs *envs, int n_rows, int sing
                  struct trpo_env_failure *failure);
 
 /* Writes the episodes that ended in rows [first_row, trpo_recorded) of trpo_collect, at most `room`
- * of them, in order of row, then environment. Returns how many ended. */
+ * (0: may be NULL), by row, then environment. Returns how many ended: at most n_envs per row. */
 int trpo_episodes(const trpo_agent *agent, trpo_episode *episodes, int first_row, int room);
 
 /* ---- learning -------------------------------------------------------------------------------- */

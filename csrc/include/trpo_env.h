@@ -8,15 +8,24 @@
  * and is used as  TRPO("MlpPolicy", "./my_sim.so")  or  fasttrpo train ./my_sim.so.
  * A complete example: csrc/examples/balance_env.c. It need not link against fasttrpo.
  *
+ * A library may also export
+ *
+ *     const char *trpo_environment_error(const void *state);
+ *
+ * the reason, in UTF-8, for which a function has just returned an error for this state; "" or NULL
+ * if there is none. Python adds it to its message.
+ *
  * The batch loop provides vectorisation, threads, the step limit and truncation, resets at the end
  * of episodes, episode statistics, and checks of the results (an observation or reward that is not
- * finite is an error).
+ * finite is an error). A simulation that can become unstable ends its episode itself instead, with
+ * TRPO_ENV_TRUNCATED.
  *
  * Conventions
  *   State    is state_bytes of caller-owned memory, aligned to 16 bytes, zero before the first
- *            reset. It must hold the complete simulation, without pointers into itself, so that a
- *            copy of the bytes is a copy of the simulation. An environment that needs more (e.g. a
- *            handle from another library) provides `close`, and cannot be copied.
+ *            call. It must hold the complete simulation, without pointers, so that a copy of the
+ *            bytes is a copy of the simulation. An environment that needs more (memory of its own,
+ *            a handle from another library) acquires it in `open`, releases it in `close`, and can
+ *            be saved if it has `save` and `load`.
  *   Threads  functions are called concurrently for distinct states.
  *   Errors   0 is success; any other number ends the rollout, and is reported with the environment
  *            and the step. The other environments and the model are unaffected.
@@ -41,6 +50,24 @@ extern "C" {
 
 #define TRPO_ENV_VERSION 1
 #define TRPO_ENV_SYMBOL "trpo_environment"
+#define TRPO_ENV_ERROR_SYMBOL "trpo_environment_error"
+
+/* Exports trpo_environment, with C's linkage, even if symbols are hidden by default
+ * (-fvisibility=hidden, Windows):
+ *
+ *     TRPO_ENV_EXPORT const trpo_env *trpo_environment(void) { return &my_environment; } */
+#if defined(_WIN32)
+#define TRPO_ENV_VISIBLE __declspec(dllexport)
+#elif defined(__GNUC__)
+#define TRPO_ENV_VISIBLE __attribute__((visibility("default")))
+#else
+#define TRPO_ENV_VISIBLE
+#endif
+#ifdef __cplusplus
+#define TRPO_ENV_EXPORT extern "C" TRPO_ENV_VISIBLE
+#else
+#define TRPO_ENV_EXPORT TRPO_ENV_VISIBLE
+#endif
 
 /* ---- randomness ------------------------------------------------------------------------------ */
 
@@ -98,6 +125,13 @@ TRPO_STRICT_END
 
 /* ---- the struct ------------------------------------------------------------------------------ */
 
+/* How a step ended the episode: what `step` sets *term to. 0: it did not; numbers other than these
+ * count as TRPO_ENV_TERMINATED. */
+enum {
+    TRPO_ENV_TERMINATED = 1, /* nothing follows: the value of what comes next is 0            */
+    TRPO_ENV_TRUNCATED = 2   /* cut, as by the step limit: what comes next is worth V(obs)    */
+};
+
 /* A number that the user may set. Flags are 0 or 1. */
 typedef struct trpo_env_option {
     const char *name;
@@ -106,7 +140,7 @@ typedef struct trpo_env_option {
 
 typedef struct trpo_env {
     int version;           /* TRPO_ENV_VERSION                                                */
-    int struct_size;       /* sizeof(trpo_env), or its size before `mask` was added           */
+    int struct_size;       /* sizeof(trpo_env), or its size before `mask` or `open` was added */
     const char *name;      /* "CartPole-v1"                                                   */
     size_t state_bytes;    /* >= 1                                                            */
 
@@ -130,15 +164,17 @@ typedef struct trpo_env {
     /* Starts an episode: state and obs (O) out. */
     int (*reset)(const void *config, void *state, double *obs, trpo_env_random *random);
 
-    /* Takes a step with act (D): state in and out; obs (O), *rew and *term (1: terminated) out.
-     * The action is a valid choice, or within the bounds. */
+    /* Takes a step with act (D): state in and out; obs (O), *rew and *term out. *term is 0 on
+     * entry; TRPO_ENV_TERMINATED or TRPO_ENV_TRUNCATED ends the episode, after which obs must be
+     * finite as always. The action is a valid choice, or within the bounds. */
     int (*step)(const void *config, void *state, const double *act, double *obs, double *rew,
                 uint8_t *term, trpo_env_random *random);
 
     /* Computes obs (O) of a state that was set from outside. NULL: states cannot be set. */
     int (*observe)(const void *config, const void *state, double *obs);
 
-    /* Releases resources that a state holds outside its bytes. NULL: there are none. */
+    /* Releases resources that a state holds outside its bytes. Called once for each state that
+     * was opened, or reset if there is no `open`. NULL: there are none. */
     void (*close)(const void *config, void *state);
 
     /* Sets mask (A), the choices of component 0, then 1, ..., to 1 where a choice is allowed in
@@ -146,6 +182,20 @@ typedef struct trpo_env {
      * step and observe while an episode is running. The policy takes only allowed choices; actions
      * from other sources are not checked against the mask. NULL: everything is always allowed. */
     int (*mask)(const void *config, const void *state, uint8_t *mask);
+
+    /* Acquires resources once per environment, before its first reset: state, all zero, in and out.
+     * If it fails, it leaves nothing to release: the state is zeroed again, `close` is not called,
+     * and the next reset tries again. NULL: nothing to acquire. */
+    int (*open)(const void *config, void *state);
+
+    /* How an environment with `open` or `close` is saved; without both, its state's bytes are.
+     * save  writes all that a simulation's future depends on to bytes (save_bytes), zero on entry
+     * load  makes an open state the saved one, whatever it was before; it must not trust the bytes
+     * The bytes are aligned to 16. Files keep them, without pointers therefore. 0 and NULL: if it
+     * has `open` or `close`, it cannot be saved. */
+    size_t save_bytes;
+    int (*save)(const void *config, const void *state, void *bytes);
+    int (*load)(const void *config, void *state, const void *bytes);
 } trpo_env;
 
 typedef const trpo_env *(*trpo_environment_fn)(void);
@@ -167,8 +217,9 @@ typedef enum trpo_env_status {
     TRPO_ENV_ERR_ORDER = -8,    /* no episode is running: call reset first                      */
     TRPO_ENV_ERR_SAVED = -9,    /* saved bytes are damaged, or from different environments      */
     TRPO_ENV_ERR_NONE = -10,    /* the environment does not support this call                   */
-    TRPO_ENV_ERR_MASK = -11     /* a mask forbids all choices of a component, or has an entry   */
+    TRPO_ENV_ERR_MASK = -11,    /* a mask forbids all choices of a component, or has an entry   */
                                 /*     other than 0 and 1; or `mask` returned an error: code    */
+    TRPO_ENV_ERR_OPEN = -12     /* `open` returned an error: trpo_env_failure.code              */
 } trpo_env_status;
 
 /* Where a call failed. */
@@ -203,6 +254,12 @@ typedef struct trpo_env_outcome {
  * no further field is read. */
 const char *trpo_env_bad_field(const trpo_env *env);
 
+/* Sets an agent's obs_size, distribution and parts (trpo.h) for an environment: categorical if it
+ * has choices, else Gaussian. Other settings, such as n_envs, are unchanged. `parts` then points to
+ * the environment's choices, until trpo_init copies them. TRPO_ENV_ERR_VERSION, _SPEC. */
+struct trpo_settings;
+int trpo_settings_for_env(struct trpo_settings *settings, const trpo_env *env);
+
 /* Returns the bytes that n_envs environments need; 0 if the struct is invalid or n_envs < 1. */
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 
@@ -211,7 +268,8 @@ size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes);
 
-/* Releases the states' resources; the environments are then as after init. */
+/* Releases the states' resources; the environments are then as after init, and reset opens them
+ * again. */
 void trpo_envs_close(trpo_envs *envs);
 
 /* Restarts the random streams: environment e gets stream e of this seed, for any E. */
@@ -221,8 +279,8 @@ void trpo_envs_seed(trpo_envs *envs, uint64_t seed);
 trpo_env_random *trpo_envs_random(trpo_envs *envs, int e);
 
 /* Starts new episodes where mask (E) is set, or everywhere if NULL, with rewards and flags 0.
- * failure may be NULL. TRPO_ENV_ERR_FAILED, _OBS, _MASK: the failed environment has no episode, and
- * those after it are unchanged. */
+ * Opens those that are not open. failure may be NULL. TRPO_ENV_ERR_OPEN, _FAILED, _OBS, _MASK: the
+ * failed environment has no episode, and those after it are unchanged. */
 int trpo_envs_reset(trpo_envs *envs, const uint8_t *mask, trpo_env_failure *failure);
 
 /* Steps environments [first, first + n) by their rows of act (E x D), with a trpo_env_autoreset.
@@ -239,20 +297,30 @@ trpo_env_outcome trpo_envs_outcome(trpo_envs *envs);
 
 /* Save and load everything: states, streams, running episodes. The bytes are portable between
  * machines of the same byte order, for environments of the same name, sizes and number. If the
- * environment has `close`, and so cannot be copied: 0 bytes, TRPO_ENV_ERR_NONE.
+ * environment has `open` or `close` but no `save`, and so cannot be copied: 0 bytes,
+ * TRPO_ENV_ERR_NONE.
  * TRPO_ENV_ERR_MEMORY, _SAVED: nothing has changed. Besides the checksum, loading rejects (_SAVED)
  * impossible values: episode lengths that are negative or above 2^52, flags other than 0 and 1,
  * numbers of a running episode that are not finite, a mask that `mask` does not give for the state.
- * Only the simulator can check its states: load only bytes that you saved. */
+ * Only the simulator can check its states: load only bytes that you saved.
+ * With `save` and `load`: environments that are open are saved by `save`, in order. Loading opens
+ * those that need it and closes those that were not open when they were saved.
+ * TRPO_ENV_ERR_FAILED: `save` or `load` returned an error, which trpo_envs_get_failure has.
+ * Environments are unchanged by a failed save; after a failed `load` or `open` (_OPEN), or a mask
+ * that the loaded state does not give (_SAVED), none has an episode: call trpo_envs_reset. */
 size_t trpo_envs_save_bytes(const trpo_envs *envs);
 int trpo_envs_save(const trpo_envs *envs, void *buffer, size_t bytes);
 int trpo_envs_load(trpo_envs *envs, const void *buffer, size_t bytes);
+
+/* Reports where the last save or load to return TRPO_ENV_ERR_FAILED or _OPEN failed. */
+void trpo_envs_get_failure(const trpo_envs *envs, trpo_env_failure *failure);
 
 /* Returns environment e's state, to read, or to set (then call trpo_envs_observe). */
 void *trpo_envs_state(trpo_envs *envs, int e);
 
 /* Starts an episode of environment e from its current state. failure may be NULL.
- * TRPO_ENV_ERR_FAILED, _OBS, _MASK, and _NONE if the environment has no `observe`. */
+ * TRPO_ENV_ERR_FAILED, _OBS, _MASK; _NONE if the environment has no `observe`; _ORDER if it has
+ * `open`, which the next reset will call. */
 int trpo_envs_observe(trpo_envs *envs, int e, trpo_env_failure *failure);
 
 /* Describes a status in English; "unknown status" for any other number. */

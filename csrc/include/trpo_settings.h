@@ -26,7 +26,7 @@ TRPO_WORD_SETTING(distribution, TRPO_GAUSSIAN, (TRPO_DISTRIBUTION_WORDS),
                   "distribution of the actions")
 TRPO_SIZES_SETTING(parts, 1,
                    "network outputs per action component: the number of choices if categorical, "
-                   "else 1; must be set")
+                   "else 1 (NULL: 1 each); must be set")
 
 /* the networks */
 TRPO_SIZES_SETTING(policy_hidden, 0, "widths of the policy's hidden layers; none: linear")

@@ -6,6 +6,7 @@
 #include "simd_scalar.h"
 
 #include "math_simd.h"
+#include "table_simd.h"
 
 ARRAY_FUNCTION(array_exp, vec_exp)
 ARRAY_FUNCTION(array_expm1, vec_expm1)

@@ -2,7 +2,7 @@
  * dense_simd.h and math_simd.h. */
 #include "layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TRPOK_X86
 
 #include "simd_avx2.h"
 
@@ -13,6 +13,7 @@
 #define SHORT_LAYER trpok_short_avx2
 
 #include "dense_simd.h"
+#include "table_simd.h"
 
 const trpok_table *trpok_avx2(void)
 {

@@ -1,7 +1,7 @@
 /* Dense layers and elementary functions for AVX-512. The code is in dense_simd.h, math_simd.h. */
 #include "layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TRPOK_X86
 
 #include "simd_avx512.h"
 
@@ -12,6 +12,7 @@
 #define SHORT_LAYER trpok_short_avx2
 
 #include "dense_simd.h"
+#include "table_simd.h"
 
 const trpok_table *trpok_avx512(void)
 {

@@ -2,7 +2,7 @@
  * math_simd.h. */
 #include "layer.h"
 
-#if defined(__aarch64__) && defined(__GNUC__)
+#ifdef TRPOK_ARM
 
 #include "simd_neon.h"
 
@@ -13,6 +13,7 @@
 #define SHORT_LAYER trpok_short_neon
 
 #include "dense_simd.h"
+#include "table_simd.h"
 
 const trpok_table *trpok_neon(void)
 {

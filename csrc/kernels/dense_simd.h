@@ -9,8 +9,8 @@
  *
  * Packed matrices are panels of PANEL columns, stored row by row and padded with zeros. Bias and
  * derivative are applied while a tile is in registers, the activation while it is in L1 cache.
- * Layers of at most SHORT outputs would leave most of a panel empty: short_simd.h handles them,
- * with another packing and another order of sums.
+ * Layers of at most SHORT_MOST outputs would leave most of a panel empty: short_simd.h handles
+ * them, with another packing and another order of sums.
  *
  * The functions below take the tile's shape as R and C, which are compile-time constants after
  * inlining: hence TRPOK_INLINE and the unroll pragmas. */
@@ -117,7 +117,7 @@ static void dense_forward(real *z, const real *x, const real *W, int activation,
                           int M)
 {
     const trpok_layer y = {z, x, W, NULL, W, NULL, 1, TRPO_IDENTITY, activation, K, M};
-    (M <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
+    (M <= SHORT_MOST ? SHORT_LAYER : run_layer)(&y, N);
 }
 
 /* forward: h = activation([x 1] W), so along (tx, V): tz = act'(h) ([x 1] V + tx W) */
@@ -125,7 +125,7 @@ static void dense_tangent(real *tz, const real *tx, const real *x, const real *h
                           const real *W, int activation, int N, int K, int M)
 {
     const trpok_layer y = {tz, x, V, tx, W, h, 1, activation, TRPO_IDENTITY, K, M};
-    (M <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
+    (M <= SHORT_MOST ? SHORT_LAYER : run_layer)(&y, N);
 }
 
 /* forward: x = activation(z before), z = [x 1] W, so d(z before) = act'(x) (dz W') */
@@ -133,7 +133,7 @@ static void dense_adjoint_input(real *dx, const real *dz, const real *h, const r
                                 int activation, int N, int K, int M)
 {
     const trpok_layer y = {dx, dz, W_t, NULL, W_t, h, 0, activation, TRPO_IDENTITY, M, K};
-    (K <= SHORT ? SHORT_LAYER : run_layer)(&y, N);
+    (K <= SHORT_MOST ? SHORT_LAYER : run_layer)(&y, N);
 }
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -142,7 +142,7 @@ static int round_up(int count, int unit) { return (count + unit - 1) / unit * un
 
 static ptrdiff_t packed_size(int rows, int M)
 {
-    if (M <= SHORT) return trpo_times(M, round_up(rows, SHORT_LANES));
+    if (M <= SHORT_MOST) return trpo_times(M, round_up(rows, SHORT_LANES));
     return trpo_times(rows, round_up(M, PANEL));
 }
 
@@ -165,7 +165,7 @@ static void pack_panels(real *packed, const real *W, int rows, int M)
 
 static void pack(real *packed, const real *W, int rows, int M)
 {
-    (M <= SHORT ? pack_blocks : pack_panels)(packed, W, rows, M);
+    (M <= SHORT_MOST ? pack_blocks : pack_panels)(packed, W, rows, M);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -234,7 +234,7 @@ TRPOK_TARGET static void run_outer(const outer *y)
     }
 }
 
-/* The same for R = M <= SHORT, as dW' += dz' [x 1]: vectors run along k. */
+/* The same for R = M <= SHORT_MOST, as dW' += dz' [x 1]: vectors run along k. */
 TRPOK_INLINE void short_outer_tile(const outer *y, int k, int left, int R, int C)
 {
     real T[MAX_ROWS * PANEL] = {0};
@@ -271,5 +271,5 @@ TRPOK_TARGET static void run_short_outer(const outer *y)
 static void dense_adjoint_weight(real *dW, const real *x, const real *dz, int N, int K, int M)
 {
     const outer y = {dW, x, dz, N, K, M, M};
-    (M <= SHORT ? run_short_outer : run_outer)(&y);
+    (M <= SHORT_MOST ? run_short_outer : run_outer)(&y);
 }

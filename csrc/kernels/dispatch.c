@@ -3,25 +3,11 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-static int has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-static int has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-}
-#else
-static int has_avx2(void) { return 0; }
-static int has_avx512(void) { return 0; }
-#endif
-
 const trpok_table *trpok_runnable(int i)
 {
-    const trpok_table *tables[] = {has_avx512() ? trpok_avx512() : NULL,
-                                   has_avx2() ? trpok_avx2() : NULL, trpok_neon(),
-                                   trpok_baseline()};
+    const trpok_cpu cpu = trpok_find_cpu();
+    const trpok_table *tables[] = {cpu.avx512 ? trpok_avx512() : NULL,
+                                   cpu.avx2 ? trpok_avx2() : NULL, trpok_neon(), trpok_baseline()};
     for (size_t j = 0; j < sizeof tables / sizeof *tables; j++)
         if (tables[j] != NULL && i-- == 0) return tables[j];
     return NULL;

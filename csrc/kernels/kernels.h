@@ -21,11 +21,28 @@
 #include "../include/trpo.h"
 #include "../memory/arena.h"
 
-#ifdef __cplusplus
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma warning(disable : 4068) /* "unknown pragma": those that unroll loops */
+#define TRPOK_RESTRICT __restrict
+#elif defined(__cplusplus)
 #define TRPOK_RESTRICT
-extern "C" {
 #else
 #define TRPOK_RESTRICT restrict
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The vectors that this compiler knows, besides portable C: TRPOK_X86, for which cpu.c looks for
+ * AVX2 and AVX-512 at run time, or TRPOK_ARM (NEON). TRPO_NO_SIMD: none. Microsoft's compiler has
+ * no functions for other instruction sets than the file's; clang-cl has. */
+#if !defined(TRPO_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__)
+#define TRPOK_X86
+#elif defined(__aarch64__)
+#define TRPOK_ARM
+#endif
 #endif
 
 typedef trpo_real real;
@@ -56,7 +73,7 @@ void trpok_normal_pair(double normal[2], double u, double v);
 /* ---- the tables of functions compiled once per instruction set ------------------------------- */
 
 /* The most outputs of a short layer, and the lanes that its sums are spread over (short_simd.h). */
-enum { SHORT = 8, SHORT_LANES = 32 / sizeof(real) };
+enum { SHORT_MOST = 8, SHORT_LANES = 32 / sizeof(real) };
 
 /* Kernels in double, on small matrices and on the steps of a rollout: wide_simd.h. */
 typedef struct trpok_wide {
@@ -118,18 +135,18 @@ typedef struct trpok_table {
     void (*sin)(real *y, const real *x, ptrdiff_t count);
 } trpok_table;
 
-/* The table of the functions that each instruction set's file defines under these names. */
-#define TRPOK_TABLE(name, wide)                                                                    \
-    {name,          wide,          packed_size,         pack,                                      \
-     dense_forward, dense_tangent, dense_adjoint_input, dense_adjoint_weight,                      \
-     array_exp,     array_expm1,   array_tanh,          array_sin}
-
 const trpok_table *trpok_baseline(void); /* portable C, any machine */
 /* The others are NULL on platforms where they cannot be compiled. */
 const trpok_table *trpok_avx2(void);     /* AVX2 and FMA */
 const trpok_table *trpok_avx512(void);   /* AVX-512 F and DQ; its wide table is AVX2's */
 const trpok_table *trpok_neon(void);     /* 64-bit Arm */
 extern const trpok_wide trpok_wide_baseline, trpok_wide_avx2, trpok_wide_neon;
+
+/* What the processor and the operating system support: AVX2 and FMA; AVX-512 F and DQ besides. */
+typedef struct trpok_cpu {
+    int avx2, avx512;
+} trpok_cpu;
+trpok_cpu trpok_find_cpu(void);
 
 /* Table i of those that this machine supports, best first; NULL after the last. */
 const trpok_table *trpok_runnable(int i);

@@ -18,7 +18,7 @@ typedef struct trpok_layer {
     int K, M;
 } trpok_layer;
 
-/* A layer of M <= SHORT outputs. */
+/* A layer of M <= SHORT_MOST outputs. */
 void trpok_short_avx2(const trpok_layer *y, int N);
 void trpok_short_neon(const trpok_layer *y, int N);
 

@@ -1,7 +1,7 @@
 /* Dense layers of few outputs for AVX2 with fused multiply-add. The code is in short_simd.h. */
 #include "layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TRPOK_X86
 
 #include "simd_avx2.h"
 

@@ -1,7 +1,7 @@
 /* Dense layers of few outputs for NEON on 64-bit Arm. The code is in short_simd.h. */
 #include "layer.h"
 
-#if defined(__aarch64__) && defined(__GNUC__)
+#ifdef TRPOK_ARM
 
 #include "simd_neon.h"
 

@@ -1,5 +1,5 @@
-/* Dense layers of few outputs (M <= SHORT), for all instruction sets with vectors: a policy's head
- * of 1 to 8 outputs, a critic's value.
+/* Dense layers of few outputs (M <= SHORT_MOST), for all instruction sets with vectors: a policy's
+ * head of 1 to 8 outputs, a critic's value.
  *
  * Vectors along M would be mostly empty, so they run along k:
  *
@@ -20,7 +20,7 @@ TRPOK_INLINE void add_block(vec sum[MAX_SUMS][HALVES], const real *x, const real
 {
 #pragma GCC unroll 2
     for (int half = 0; half < HALVES; half++) {
-        vec xr[SHORT];
+        vec xr[SHORT_MOST];
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) xr[r] = row_load(x + (ptrdiff_t)r * K, half, left);
 #pragma GCC unroll 8

@@ -2,10 +2,10 @@
 #ifndef TRPOK_SIMD_AVX2_H
 #define TRPOK_SIMD_AVX2_H
 
-#include <immintrin.h>
 #include <string.h>
 
 #include "lane.h"
+#include "simd_x86.h"
 
 #define TRPOK_TARGET __attribute__((target("avx2,fma")))
 #define TRPOK_INLINE static inline __attribute__((always_inline, target("avx2,fma")))

@@ -2,17 +2,8 @@
 #ifndef TRPOK_SIMD_AVX512_H
 #define TRPOK_SIMD_AVX512_H
 
-/* g++ 12 warns about registers that GCC's header leaves undefined on purpose (GCC bug 105593). */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-
 #include "lane.h"
+#include "simd_x86.h"
 
 #define TRPOK_TARGET __attribute__((target("avx512f,avx512dq,avx2,fma")))
 #define TRPOK_INLINE                                                                               \

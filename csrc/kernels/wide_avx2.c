@@ -2,7 +2,7 @@
 #define TRPOK_WIDE
 #include "lane.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef TRPOK_X86
 
 #include "simd_avx2.h"
 

@@ -2,7 +2,7 @@
 #define TRPOK_WIDE
 #include "lane.h"
 
-#if defined(__aarch64__) && defined(__GNUC__)
+#ifdef TRPOK_ARM
 
 #include "simd_neon.h"
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from fasttrpo._version import __version__
 from fasttrpo.checks.printable import make_streams_safe, readable
 from fasttrpo.checks.suggest import unknown
-from fasttrpo.cli import enjoy, info, plot, report, selftest, train, tune
+from fasttrpo.cli import embed, enjoy, info, plot, report, selftest, train, tune
 from fasttrpo.cli import eval as evaluate
 from fasttrpo.cli.arguments import Parser
 from fasttrpo.cli.errors import (
@@ -94,6 +94,9 @@ GROUPS: dict[str, dict[str, Command]] = {
                 "fasttrpo report runs/first runs/second --out comparison.html",
             ),
         ),
+    },
+    "Use it in C": {
+        "embed": Command(embed, ("fasttrpo embed src/fasttrpo",)),
     },
     "Check the installation": {
         "selftest": Command(selftest, ("fasttrpo selftest",)),

@@ -12,7 +12,7 @@ cdef extern from "../../csrc/include/trpo_math.h" nogil:
 cdef extern from "../../csrc/include/trpo_env.h" nogil:
     int TRPO_ENV_VERSION
     int TRPO_ENV_OK, TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_REW, TRPO_ENV_ERR_ACT
-    int TRPO_ENV_ERR_ORDER, TRPO_ENV_ERR_MASK
+    int TRPO_ENV_ERR_ORDER, TRPO_ENV_ERR_NONE, TRPO_ENV_ERR_MASK, TRPO_ENV_ERR_OPEN
 
     ctypedef struct trpo_envs:
         pass
@@ -41,6 +41,8 @@ cdef extern from "../../csrc/include/trpo_env.h" nogil:
         void *observe
         void *close
         void *mask
+        void *open
+        size_t save_bytes
     ctypedef struct trpo_env_failure:
         int env
         int64_t step
@@ -70,5 +72,6 @@ cdef extern from "../../csrc/include/trpo_env.h" nogil:
     size_t trpo_envs_save_bytes(const trpo_envs *)
     int trpo_envs_save(const trpo_envs *, void *, size_t)
     int trpo_envs_load(trpo_envs *, const void *, size_t)
+    void trpo_envs_get_failure(const trpo_envs *, trpo_env_failure *)
     void *trpo_envs_state(trpo_envs *, int)
     int trpo_envs_observe(trpo_envs *, int, trpo_env_failure *)

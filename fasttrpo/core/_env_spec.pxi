@@ -81,6 +81,10 @@ cdef _check_option_names(const trpo_env *env, str source):
 cdef str _describe_problem(const trpo_env *env, str field):
     numbers = {"obs_size": env.obs_size, "n_actions": env.n_actions,
                "state_bytes": env.state_bytes, "max_episode_steps": env.max_episode_steps}
+    if field == "save_bytes":
+        return f"is {env.save_bytes}, which is out of range"
+    if field in ("save", "load"):
+        return "is incomplete: save_bytes, save and load are required together"
     if field in numbers:
         return f"is {numbers[field]}, which is out of range"
     if field in ("obs_low", "act_low"):

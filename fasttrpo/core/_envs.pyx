@@ -295,40 +295,62 @@ cdef class Envs:
         cdef int e, status
         for e in range(self.num_envs):
             status = trpo_envs_observe(self.w, e, &failure)
-            if status in (TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OBS, TRPO_ENV_ERR_MASK):
-                self._refuse(failure, "observe")
-            if status != TRPO_ENV_OK:
+            if status == TRPO_ENV_ERR_NONE:
                 raise UserError(f"{self.source} has no `observe`, so its states cannot be set")
+            if status != TRPO_ENV_OK:
+                self._refuse(failure, "observe")
 
     # ---- saving and loading
 
     @property
     def is_savable(self):
-        """Whether `save` and `load` are supported: not if the environment has `close`."""
+        """Whether `save` and `load` are supported: not if the environment has `open` or `close`,
+        but no `save`.
+        """
         return trpo_envs_save_bytes(self.w) > 0
 
     def save(self):
-        """The environments' complete state, as bytes. ValueError if not supported."""
+        """The environments' complete state, as bytes. ValueError if not supported,
+        SimulationError if an environment's own `save` fails.
+        """
         cdef size_t size = trpo_envs_save_bytes(self.w)
+        cdef int status
         if size == 0:
-            raise UserError(f"{self.source} has `close`, so its environments cannot be saved")
+            raise UserError(f"{self.source} has `open` or `close` but no `save`, so its "
+                            "environments cannot be saved")
         buffer = bytearray(size)
         with self:
-            trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), size)
+            status = trpo_envs_save(self.w, _data(buffer, PyBUF_WRITABLE), size)
+            if status != TRPO_ENV_OK:
+                self._refuse_saved(status, "save", "the environments are unaffected")
         return bytes(buffer)
 
     def load(self, saved):
         """Restore what `save` returned, except for the options. ValueError if the bytes are damaged
-        or from different environments.
+        or from different environments; SimulationError if an environment's own `load` or `open`
+        fails, after which all need a reset.
         """
         saved = bytes(saved)
         cdef int status = -1
         if saved:
             with self:
                 status = trpo_envs_load(self.w, _data(saved), len(saved))
+                if status in (TRPO_ENV_ERR_FAILED, TRPO_ENV_ERR_OPEN):
+                    self._refuse_saved(status, "load", "no environment has an episode")
         if status != TRPO_ENV_OK:
             words = trpo_env_status_text(status).decode() if saved else "there are no bytes"
             raise UserError(f"{self.source} with {self.num_envs} environments: {words}")
+
+    cdef _refuse_saved(self, int status, str call, str consequence):
+        """Raise the exception for an error that `save`, `load` or `open` returned."""
+        cdef trpo_env_failure failure
+        trpo_envs_get_failure(self.w, &failure)
+        call = "open" if status == TRPO_ENV_ERR_OPEN else call
+        raise SimulationError(
+            f"{self.source}: {call} returned error {failure.code}{self._error_text(failure.env)} in "
+            f"environment {failure.env}; {consequence}",
+            failure.env, 0,
+        )
 
     # ---- errors
 
@@ -366,8 +388,8 @@ cdef class Envs:
         if raised is not None:
             what = f"{raised} {where}"
         elif failed:
-            call = "mask" if status == TRPO_ENV_ERR_MASK else call
-            what = f"{call} returned error {failure.code} {where}"
+            call = {TRPO_ENV_ERR_MASK: "mask", TRPO_ENV_ERR_OPEN: "open"}.get(status, call)
+            what = f"{call} returned error {failure.code}{self._error_text(e)} {where}"
         elif status == TRPO_ENV_ERR_OBS:
             what = f"component {c} of the observation is {self.obs[e, c]:g} {where}"
         elif status == TRPO_ENV_ERR_MASK:
@@ -380,6 +402,12 @@ cdef class Envs:
             "and `reset` starts a new episode",
             e, failure.step,
         ) from (None if raised is None else raised.error)
+
+    cdef str _error_text(self, int e):
+        """What the environments' library says of environment e's error, in brackets, or nothing."""
+        describe = getattr(self.source, "error_text", None)
+        text = describe(<uintptr_t>trpo_envs_state(self.w, e)) if describe else ""
+        return f" ({text})" if text else ""
 
     cdef str _describe_mask(self, int e, int d):
         """Describe the error in component d of environment e's mask."""

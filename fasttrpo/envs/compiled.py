@@ -266,7 +266,9 @@ class CompiledVectorEnv(VectorEnv):
 
     @property
     def is_savable(self) -> bool:
-        """Whether `save` and `load` work: the library has no `close`, and the batch is open."""
+        """Whether `save` and `load` work: a library with `open` or `close` has `save` too, and the
+        batch is open.
+        """
         return not self.closed and self.envs_in_c.is_savable
 
     def save(self) -> bytes:

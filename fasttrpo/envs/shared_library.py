@@ -9,6 +9,7 @@ from pathlib import Path
 from fasttrpo.errors import UserError, UserFileNotFoundError
 
 SYMBOL = "trpo_environment"
+ERROR_SYMBOL = "trpo_environment_error"
 
 
 class Library:
@@ -40,6 +41,15 @@ class Library:
         environment.restype = ctypes.c_void_p
         environment.argtypes = ()
         return environment() or 0
+
+    def error_text(self, state: int) -> str:
+        """The library's reason for the error of the state at this address; "" if it gives none."""
+        function = getattr(self._handle, ERROR_SYMBOL, None)
+        if function is None:
+            return ""
+        function.restype, function.argtypes = ctypes.c_char_p, (ctypes.c_void_p,)
+        text = (function(state) or b"").decode("utf-8", "backslashreplace")
+        return " ".join(text.split())  # in one line
 
     def __str__(self) -> str:
         return str(self.path)

@@ -17,8 +17,8 @@ ROWS = {row.name: row for row in (
         'distribution of the actions'),
     Row('parts', 'sizes', None, 1, 16777216, False, False,
         (),
-        'network outputs per action component: the number of choices if categorical, else '
-        '1; must be set'),
+        'network outputs per action component: the number of choices if categorical, else 1'
+        ' (NULL: 1 each); must be set'),
     Row('policy_hidden', 'sizes', (), 1, 16777216, False, False,
         (),
         "widths of the policy's hidden layers; none: linear"),

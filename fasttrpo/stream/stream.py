@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from fasttrpo.envs.failures import SimulationError
 from fasttrpo.errors import UserError
 from fasttrpo.protocols import CompiledAgent
 from fasttrpo.spaces import batches
@@ -122,15 +123,20 @@ class Stream:
 
         It can be if its class has `is_savable` and this is true: `save` then returns bytes, and
         `load` restores them and returns the observations. A wrapped environment cannot be saved.
+        Warns if a simulation fails in its own `save`.
         """
         if self.obs is None or not _is_savable(self.env):
             return {}
-        saved = np.frombuffer(self.env.save(), np.uint8)
+        try:
+            saved = np.frombuffer(self.env.save(), np.uint8)
+        except SimulationError as error:
+            warnings.warn(f"{error}; their state is not saved with the model", stacklevel=2)
+            return {}
         return {"environment": saved, "environment_over": self._over.copy()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> bool:
         """Restores what `state` returned. Returns False if that is impossible; then the stream
-        must be reset.
+        must be reset. So it must, after a warning, if a simulation fails in its own `load`.
 
         Raises ValueError for a state of another environment.
         """
@@ -142,7 +148,11 @@ class Stream:
         if over.shape != (self.env.num_envs,):
             return False
         self._claim()
-        self.obs = self.env.load(state["environment"].tobytes())
+        try:
+            self.obs = self.env.load(state["environment"].tobytes())
+        except SimulationError as error:
+            warnings.warn(f"{error}; so they start new episodes", stacklevel=2)
+            return False
         is_next_step = self._is_next_step
         self._over = self.env.over if is_next_step and hasattr(self.env, "over") else over
         self.masks = self._masks.at_load(self._over if is_next_step else None)

@@ -9,7 +9,7 @@
 
 /* ---- dense layers ---------------------------------------------------------------------------- */
 
-/* Around SHORT, around vectors of 2 to 16 numbers, and around panels of several vectors. */
+/* Around SHORT_MOST, around vectors of 2 to 16 numbers, and around panels of several vectors. */
 static const int layer_widths[] = {1,  2,  3,  4,  5,  6,  7,  8,  9, 15,
                                    16, 17, 31, 32, 33, 63, 64, 65, 100};
 /* Around tiles of up to 8 rows, and around the core's tiles of 64. */

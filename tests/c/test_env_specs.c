@@ -15,6 +15,18 @@ static int is_bad(const trpo_env *env, const char *field)
         CHECK(trpo_envs_init(&envs, &env, 1, 0, memory, sizeof memory) < 0);                       \
     } while (0)
 
+static int some_save(const void *config, const void *state, void *bytes)
+{
+    (void)config, (void)state, (void)bytes;
+    return 0;
+}
+
+static int some_load(const void *config, void *state, const void *bytes)
+{
+    (void)config, (void)state, (void)bytes;
+    return 0;
+}
+
 static void bad_structs(void)
 {
     static const int no_choices[] = {2, 0};
@@ -42,6 +54,11 @@ static void bad_structs(void)
     CHECK_BAD(obs_high, "obs_low", (env.obs_low = zeros, nans));
     CHECK_BAD(reset, "reset", NULL);
     CHECK_BAD(step, "step", NULL);
+    CHECK_BAD(save_bytes, "save", 8);
+    CHECK_BAD(save, "save", some_save);
+    CHECK_BAD(save_bytes, "load", (env.save = some_save, 8));
+    CHECK_BAD(load, "load", some_load);
+    CHECK_BAD(save_bytes, "save_bytes", (env.save = some_save, env.load = some_load, (size_t)-1));
     CHECK(envs == NULL);
 }
 
@@ -67,7 +84,7 @@ static void every_status_has_a_text(void)
 {
     check_name("texts");
     for (int status = -100; status <= 100; status++) {
-        const int is_known = status <= 0 && status >= TRPO_ENV_ERR_MASK;
+        const int is_known = status <= 0 && status >= TRPO_ENV_ERR_OPEN;
         const int is_unknown = strcmp(trpo_env_status_text(status), "unknown status") == 0;
         CHECK(is_known != is_unknown);
     }

@@ -165,7 +165,7 @@ static void arrays_out_of_range(void)
     static const int two[] = {2}, nothing[] = {3, 0}, negative[] = {-1, 3}, huge[] = {INT_MAX};
     trpo_settings s;
     check_name("parts");
-    check_parts(TRPO_GAUSSIAN, NULL, 1);
+    check_parts(TRPO_CATEGORICAL, NULL, 1);
     check_parts(TRPO_GAUSSIAN, two, 1);
     check_parts(TRPO_BERNOULLI, two, 1);
     check_parts(TRPO_CATEGORICAL, nothing, 2);

@@ -13,7 +13,7 @@ static double config[3];
 
 static void change_field(trpo_env *env, input *in)
 {
-    switch (next_of(in, 14)) {
+    switch (next_of(in, 16)) {
     case 0: env->version = next_int(in); break;
     case 1: env->struct_size = next_int(in); break;
     case 2: env->name = NULL; break;
@@ -27,6 +27,8 @@ static void change_field(trpo_env *env, input *in)
     case 10: env->act_low = low; break;
     case 11: env->obs_low = low, env->obs_high = high; break;
     case 12: env->mask = sim_mask; break;
+    case 13: env->save_bytes = (size_t)next_long(in); break;
+    case 14: env->save_bytes = (size_t)(unsigned)next_int(in), env->save = sim_save; break;
     default: env->observe = NULL; break;
     }
 }
@@ -34,7 +36,7 @@ static void change_field(trpo_env *env, input *in)
 /* Checks the struct without running anything of it. */
 static void try_struct(input *in)
 {
-    trpo_env env = sim_env(next_of(in, 4), next_int(in));
+    trpo_env env = sim_env(next_of(in, SIM_KINDS), next_int(in));
     trpo_envs *envs = NULL;
     for (int i = 0; i < MANY; i++)
         choices[i] = next_int(in), low[i] = next_double(in), high[i] = next_double(in);
@@ -51,7 +53,7 @@ static void try_struct(input *in)
     void *memory = room(bytes);
     MUST(trpo_envs_init(&envs, &env, n_envs, 1, memory, bytes - 1) == TRPO_ENV_ERR_MEMORY);
     MUST(trpo_envs_init(&envs, &env, n_envs, 1, memory, bytes) == TRPO_ENV_OK);
-    MUST(trpo_envs_save_bytes(envs) < bytes);
+    if (env.save == NULL) MUST(trpo_envs_save_bytes(envs) < bytes);
     memset(trpo_envs_state(envs, n_envs - 1), 0x5A, env.state_bytes);
     const trpo_env_outcome out = trpo_envs_outcome(envs);
     out.obs[(size_t)env.obs_size * (size_t)n_envs - 1] = 1;
@@ -81,14 +83,19 @@ static void reset(trpo_envs *envs, input *in, int E)
     free(mask);
 }
 
-/* A saved state loads, whatever happened to the environments since. */
+/* A saved state loads, whatever happened to the environments since, unless the simulator fails. */
 static void save_and_load(trpo_envs *envs, input *in, int E)
 {
     const size_t bytes = trpo_envs_save_bytes(envs);
+    const int may_fail = trpo_envs_spec(envs)->save != NULL;
     unsigned char *saved = ROOM(unsigned char, bytes);
-    MUST(trpo_envs_save(envs, saved, bytes) == TRPO_ENV_OK);
+    int status = trpo_envs_save(envs, saved, bytes);
+    MUST(status == TRPO_ENV_OK || (may_fail && status == TRPO_ENV_ERR_FAILED));
     if (next_of(in, 2)) step(envs, in, E);
-    MUST(trpo_envs_load(envs, saved, bytes) == TRPO_ENV_OK);
+    if (next_of(in, 4) == 3) trpo_envs_close(envs);
+    if (status == TRPO_ENV_OK) status = trpo_envs_load(envs, saved, bytes);
+    MUST(status == TRPO_ENV_OK || (may_fail && (status == TRPO_ENV_ERR_FAILED ||
+                                                status == TRPO_ENV_ERR_OPEN)));
     free(saved);
 }
 
@@ -108,7 +115,7 @@ static void call(trpo_envs *envs, input *in, int E)
 static void try_calls(input *in)
 {
     const int E = 1 + next_of(in, 4);
-    const trpo_env env = sim_env(next_of(in, 4), next_of(in, 5));
+    const trpo_env env = sim_env(next_of(in, SIM_KINDS), next_of(in, 5));
     const size_t bytes = trpo_envs_bytes(&env, E);
     void *memory = room(bytes);
     trpo_envs *envs;
@@ -117,6 +124,7 @@ static void try_calls(input *in)
         call(envs, in, E);
         check_outcome(envs);
     }
+    trpo_envs_close(envs);
     free(memory);
 }
 

@@ -5,12 +5,13 @@
 #include "../../csrc/include/trpo_env.h"
 #include "input.h"
 
-enum { SIM_OBS = 3, SIM_ACTIONS = 2, SIM_CHOICES = 5 };
+enum { SIM_OBS = 3, SIM_ACTIONS = 2, SIM_CHOICES = 5, SIM_KINDS = 5, SIM_SAVE_BYTES = 11 };
 
 /* The state; all other results come from `sim_input`. */
 typedef struct sim_state {
     unsigned char open[SIM_CHOICES]; /* the open choices */
     unsigned char rest[6];
+    void *held;                      /* what `open` acquires */
 } sim_state;
 
 static input *sim_input; /* the current input; NULL: no call fails */
@@ -63,7 +64,44 @@ static inline int sim_mask(const void *config, const void *state, uint8_t *mask)
     return s->rest[5] == 0xEE; /* only in a damaged state */
 }
 
-/* kind: 0 real actions, 1 bounded ones, 2 choices, 3 choices and masks */
+static inline int sim_open(const void *config, void *state)
+{
+    sim_state *s = (sim_state *)state;
+    const int code = sim_code();
+    (void)config;
+    MUST(s->held == NULL);
+    if (code == 0) s->held = room(1);
+    return code;
+}
+
+static inline void sim_close(const void *config, void *state)
+{
+    (void)config;
+    MUST(((sim_state *)state)->held != NULL);
+    free(((sim_state *)state)->held);
+}
+
+static inline int sim_save(const void *config, const void *state, void *bytes)
+{
+    const sim_state *s = (const sim_state *)state;
+    (void)config;
+    MUST(s->held != NULL);
+    memcpy(bytes, s->open, SIM_CHOICES);
+    memcpy((unsigned char *)bytes + SIM_CHOICES, s->rest, sizeof s->rest);
+    return sim_code();
+}
+
+static inline int sim_load(const void *config, void *state, const void *bytes)
+{
+    sim_state *s = (sim_state *)state;
+    (void)config;
+    MUST(s->held != NULL);
+    memcpy(s->open, bytes, SIM_CHOICES);
+    memcpy(s->rest, (const unsigned char *)bytes + SIM_CHOICES, sizeof s->rest);
+    return sim_code();
+}
+
+/* kind: 0 real actions, 1 bounded ones, 2 choices, 3 choices and masks, 4 these and resources */
 static inline trpo_env sim_env(int kind, int limit)
 {
     static const int choices[] = {2, 3};
@@ -83,7 +121,13 @@ static inline trpo_env sim_env(int kind, int limit)
     env.reset = sim_reset;
     env.step = sim_step;
     env.observe = sim_observe;
-    env.mask = kind == 3 ? sim_mask : NULL;
+    env.mask = kind >= 3 ? sim_mask : NULL;
+    if (kind < 4) return env;
+    env.open = sim_open;
+    env.close = sim_close;
+    env.save_bytes = SIM_SAVE_BYTES;
+    env.save = sim_save;
+    env.load = sim_load;
     return env;
 }
 

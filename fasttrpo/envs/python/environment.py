@@ -51,14 +51,16 @@ class NumbaEnvironment(Definition):
     """An environment defined by a few small functions, of which the last two are optional:
 
         def reset(state, random, options)             writes the state of a new episode
-        def step(state, action, random, options)      advances it; returns (reward, terminated)
+        def step(state, action, random, options)      advances it; returns (reward, terminated),
+                                                      or (reward, terminated, truncated)
         def observe(state, obs, options)              writes the observation of a state
         def mask(state, mask, options)                sets which choices a state allows
 
     Each declares the parameters that it needs, by these names, in any order. Without `observe` the
     observation is the state, without `mask` all choices are always allowed. The functions handle
     one simulation at a time; fasttrpo handles the step limit, resets and seeds, and checks every
-    number.
+    number. `truncated` cuts an episode as the step limit does, e.g. where a simulation becomes
+    unstable: the last observation, which must be finite, stands for what would have followed.
 
     state    (state_size,) float64: the complete state of a simulation; zeros before `reset`
     action   an int for Discrete, a tuple of ints for MultiDiscrete, else an array within bounds
@@ -92,7 +94,7 @@ class NumbaEnvironment(Definition):
         observation_space: Any,
         action_space: Any,
         reset: Callable[..., None],
-        step: Callable[..., tuple[float, bool]],
+        step: Callable[..., tuple[float, bool] | tuple[float, bool, bool]],
         observe: Callable[..., None] | None = None,
         mask: Callable[..., None] | None = None,
         max_episode_steps: int | None = None,

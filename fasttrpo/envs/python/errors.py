@@ -49,11 +49,14 @@ def translate(name: str, role: str, error: Exception, functions: Any) -> Compile
     return _error(f"{name}: Numba cannot compile {role}: {_what(text)}", filename, line)
 
 
+RESULT_OF_STEP = "(reward, terminated) or (reward, terminated, truncated)"
+
+
 def wrong_return(name: str, role: str, function: Any, result: str) -> CompileError:
     """The error for a function that compiles, but returns the wrong type."""
     code = function.__code__
-    must = "must return (reward, terminated)" if role == "step" else "must return nothing"
-    what = f"{name}: {role} {must}, but returns {_in_python(result)}"
+    must = RESULT_OF_STEP if role == "step" else "nothing"
+    what = f"{name}: {role} must return {must}, but returns {_in_python(result)}"
     return _error(what, code.co_filename, code.co_firstlineno)
 
 

@@ -24,11 +24,11 @@ def reset(config, state_at, obs, words):
 
 def step(config, state_at, act, obs, reward_at, terminated_at, words):
     state = carray(state_at, ({state_size},))
-    code, (reward, terminated) = attempt(user_step, state_at, ({step},))
+    code, result = attempt(user_step, state_at, ({step},))
     if code != 0:
         return code
-    reward_at[0] = reward
-    terminated_at[0] = 1 if terminated else 0
+    reward_at[0] = result[0]
+    terminated_at[0] = how_it_ended(result)
     return observe(config, state_at, obs)
 
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from fasttrpo.envs import failures
 from fasttrpo.envs.python.draws import Random
+from fasttrpo.envs.python.errors import RESULT_OF_STEP
 from fasttrpo.envs.python.functions import with_helpers
+from fasttrpo.envs.python.struct import how_it_ended
 
 RAISED = 1
 _AT = ctypes.c_void_p
@@ -99,9 +101,9 @@ class Calls:
         """trpo_env.step"""
         values, random = self._state(state), _random(words)
         result = self._call("step", config, state=values, action=self._action(act), random=random)
-        reward, terminated = _checked(result)
-        _doubles(rew, 1)[0] = reward
-        ctypes.c_uint8.from_address(term).value = terminated
+        _check_step(result)
+        _doubles(rew, 1)[0] = float(result[0])
+        ctypes.c_uint8.from_address(term).value = how_it_ended(result)
         return self.observe(config, state, obs)
 
     @_reporting("observe")
@@ -131,12 +133,9 @@ def _random(at: int) -> Random:
     return Random(np.ctypeslib.as_array((ctypes.c_uint64 * 3).from_address(at)))
 
 
-def _checked(result: Any) -> tuple[float, bool]:
-    """(reward, terminated) as returned by step. Raises TypeError for anything else."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"it must return (reward, terminated), but returned {result!r}")
-    reward, terminated = result
-    return float(reward), bool(terminated)
+def _check_step(result: Any) -> None:
+    if not isinstance(result, tuple) or len(result) not in (2, 3):
+        raise TypeError(f"it must return {RESULT_OF_STEP}, but returned {result!r}")
 
 
 def _check_none(result: Any) -> None:

@@ -26,6 +26,7 @@ from fasttrpo.envs.python import draws, elementary, glue, numba_types
 from fasttrpo.envs.python.errors import translate, wrong_return
 from fasttrpo.envs.python.functions import NoIdentityError, identity, versions, with_helpers
 from fasttrpo.envs.python.numba_types import DOUBLES, WORDS, RandomType, read_only
+from fasttrpo.envs.python.struct import how_it_ended
 from fasttrpo.files.atomic import write_text
 
 # As in Python, x / 0 and an index out of bounds raise. Constant indices cost nothing.
@@ -82,6 +83,7 @@ def _scope(env: Any, parameters: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     names = ("as_random", "as_read_only", "attempt")
     scope = {name: getattr(numba_types, name) for name in names}
     scope |= {"carray": numba.carray, "nan": math.nan, "Options": options}
+    scope["how_it_ended"] = how_it_ended
     done: dict[Any, Any] = {}
     for role, takes in parameters.items():
         dispatcher = with_helpers(env.functions[role], numba.njit(**_OPTIONS), done)
@@ -124,7 +126,7 @@ def _is_fitting(role: str, result: Any) -> bool:
         return isinstance(result, types.NoneType)
     numbers = types.Integer | types.Float | types.Boolean
     parts = getattr(result, "types", ())
-    return len(parts) == 2 and all(isinstance(types.unliteral(p), numbers) for p in parts)
+    return len(parts) in (2, 3) and all(isinstance(types.unliteral(p), numbers) for p in parts)
 
 
 # -- the cache on disk ----------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from numba.extending import (
 
 from fasttrpo.envs import failures
 from fasttrpo.envs.python import draws, elementary
+from fasttrpo.envs.python.struct import RUNNING, TERMINATED, TRUNCATED, how_it_ended
 
 WORDS = types.CPointer(types.uint64)
 DOUBLES = types.CPointer(types.float64)
@@ -110,6 +111,16 @@ def as_random(typing_context: Any, words: Any) -> tuple[Any, Any]:
         return stream._getvalue()  # noqa: SLF001 - Numba's documented way; it has no other
 
     return RandomType()(WORDS), generate
+
+
+# -- the end of an episode ------------------------------------------------------------------------
+
+
+@overload(how_it_ended)
+def _how_it_ended(result):
+    if len(result) == 2:  # result[2] does not compile
+        return lambda result: TERMINATED if result[1] else RUNNING
+    return lambda result: TERMINATED if result[1] else TRUNCATED if result[2] else RUNNING
 
 
 # -- arrays and calls -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 VERSION = 1  # TRPO_ENV_VERSION
+RUNNING, TERMINATED, TRUNCATED = 0, 1, 2  # what `step` of trpo_env.h sets *term to
 
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int
 
@@ -44,7 +45,20 @@ class Struct(ctypes.Structure):
         ("observe", _POINTER),
         ("close", _POINTER),
         ("mask", _POINTER),
+        ("open", _POINTER),
+        ("save_bytes", ctypes.c_size_t),
+        ("save", _POINTER),
+        ("load", _POINTER),
     )
+
+
+def how_it_ended(result: tuple) -> int:
+    """RUNNING, TERMINATED or TRUNCATED, from what the user's `step` returned: (reward, terminated)
+    or (reward, terminated, truncated). Terminated if both.
+    """
+    if result[1]:
+        return TERMINATED
+    return TRUNCATED if len(result) > 2 and result[2] else RUNNING
 
 
 class Source:
