@@ -40,7 +40,7 @@ static int step(const void *m, void *s, const double *act, double *obs, double *
     const double x = sim(s)->qpos[0];
     mju_copy(sim(s)->ctrl, act, NU);
     for (int i = 0; i < FRAMES; i++) mj_step(m, sim(s));
-    *rew = (sim(s)->qpos[0] - x) / 0.05 - 0.1 * mju_dot(act, act, NU);
+    *rew = (sim(s)->qpos[0] - x) / 0.05 - 0.1 * mju_dot(act, act, NU); /* FRAMES take 0.05 s */
     if (sim(s)->warning[mjWARN_BADQACC].number > 0) *rew = 0, *term = TRPO_ENV_TRUNCATED;
     return (void)random, observe(m, s, obs);
 }

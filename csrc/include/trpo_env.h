@@ -188,11 +188,12 @@ typedef struct trpo_env {
      * and the next reset tries again. NULL: nothing to acquire. */
     int (*open)(const void *config, void *state);
 
-    /* How an environment with `open` or `close` is saved; without both, its state's bytes are.
-     * save  writes all that a simulation's future depends on to bytes (save_bytes), zero on entry
+    /* Save and load one environment, where a copy of the state's bytes does not.
+     * save  writes all that the simulation's future depends on to bytes (save_bytes), which are 0
+     *       on entry; they go into files, so they contain no pointers
      * load  makes an open state the saved one, whatever it was before; it must not trust the bytes
-     * The bytes are aligned to 16. Files keep them, without pointers therefore. 0 and NULL: if it
-     * has `open` or `close`, it cannot be saved. */
+     * The bytes are aligned to 16. 0 and NULL: the state's bytes are saved instead, or nothing can
+     * be saved if the environment has `open` or `close`. */
     size_t save_bytes;
     int (*save)(const void *config, const void *state, void *bytes);
     int (*load)(const void *config, void *state, const void *bytes);
