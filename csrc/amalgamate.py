@@ -39,7 +39,7 @@ HEAD = """\
  *     cc -O3 my_simulator.c fasttrpo.c -lm -pthread
  *
  * needs no other flags: vectors for the processor are chosen at run time, and flags do not change
- * the bits of results. fasttrpo.h says how to train; in C++ it makes environments from classes, too.
+ * the bits of results. fasttrpo.h says how to train; in C++ it also makes environments of classes.
  * Define the same of these for all files:
  *
  *     TRPO_DOUBLE    trpo_real is double instead of float
