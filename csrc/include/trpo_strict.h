@@ -10,7 +10,8 @@
 
 #include <float.h>
 
-#if defined(__FAST_MATH__)
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "fasttrpo: fast-math changes results: compile without it and what implies it"
 #endif
 #if defined(_M_FP_FAST)
@@ -22,8 +23,16 @@
 #endif
 
 #if defined(__clang__)
-#define TRPO_STRICT_BEGIN _Pragma("float_control(push)") _Pragma("STDC FP_CONTRACT OFF")
-#define TRPO_STRICT_END _Pragma("float_control(pop)")
+/* Some targets have no float_control: there it is ignored, and the last pragma lasts. */
+#define TRPO_STRICT_BEGIN                                                                          \
+    _Pragma("clang diagnostic push")                                                               \
+    _Pragma("clang diagnostic ignored \"-Wignored-pragmas\"")                                      \
+    _Pragma("float_control(push)") _Pragma("float_control(precise, on)")                           \
+    _Pragma("clang diagnostic pop") _Pragma("STDC FP_CONTRACT OFF")
+#define TRPO_STRICT_END                                                                            \
+    _Pragma("clang diagnostic push")                                                               \
+    _Pragma("clang diagnostic ignored \"-Wignored-pragmas\"")                                      \
+    _Pragma("float_control(pop)") _Pragma("clang diagnostic pop")
 #elif defined(__GNUC__)
 #define TRPO_STRICT_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
 #define TRPO_STRICT_END _Pragma("GCC pop_options")
