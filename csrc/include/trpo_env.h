@@ -51,7 +51,7 @@ typedef struct trpo_env_random {
     uint64_t seed;
     uint64_t count; /* draws made */
     uint32_t env;   /* index of the environment */
-    uint32_t unused;
+    uint32_t contracted; /* 1: the source that draws is not strict (TRPO_ENV_ERR_BUILD) */
 } trpo_env_random;
 
 enum { TRPO_ENV_STREAM = 6 };
@@ -75,11 +75,18 @@ static inline uint64_t trpo_env_bits(uint32_t high, uint32_t low)
 
 TRPO_STRICT_BEGIN
 
+/* Some compilers fuse despite trpo_strict.h. */
+TRPO_STRICT_PART void trpo_env_notice(trpo_env_random *random)
+{
+    if (!TRPO_STRICT_IS_CERTAIN && !trpo_is_strict()) random->contracted = 1;
+}
+
 /* Uniform in [low, high), from one draw. */
 TRPO_STRICT double trpo_env_uniform(trpo_env_random *random, double low, double high)
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
+    trpo_env_notice(random);
     return low + (high - low) * ((double)trpo_env_bits(x[0], x[1]) / 9007199254740992.0);
 }
 
@@ -89,6 +96,7 @@ TRPO_STRICT double trpo_env_normal(trpo_env_random *random, double mean, double 
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
+    trpo_env_notice(random);
     const double u = ((double)trpo_env_bits(x[0], x[1]) + 1.0) / 9007199254740992.0;
     const double v = (double)trpo_env_bits(x[2], x[3]) / 9007199254740992.0;
     return mean + std * (sqrt(-2.0 * trpo_log(u)) * trpo_cos(2.0 * 3.141592653589793 * v));
@@ -158,6 +166,7 @@ typedef struct trpo_envs trpo_envs;
 typedef enum trpo_env_status {
     TRPO_ENV_OK = 0,
     TRPO_ENV_ERR_VERSION = -1,  /* the struct has another version or size than this header's    */
+    TRPO_ENV_ERR_BUILD = -13,   /* compiled so that a b + c is rounded once: other results      */
     TRPO_ENV_ERR_SPEC = -2,     /* a size, bound or function is missing or invalid              */
     TRPO_ENV_ERR_MEMORY = -3,   /* memory is NULL or too small                                  */
     TRPO_ENV_ERR_FAILED = -4,   /* the environment returned an error: trpo_env_failure.code     */
@@ -207,7 +216,8 @@ const char *trpo_env_bad_field(const trpo_env *env);
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 
 /* Creates environments in mem (any alignment). The struct must outlive them.
- * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY. */
+ * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY; _BUILD: compile without -ffp-contract=fast. The environment's
+ * own source is noticed when it draws: then reset and step return that, like TRPO_ENV_ERR_FAILED. */
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes);
 
