@@ -64,9 +64,7 @@ PLATFORMS = {
         "32-bit Arm, musl", "zig cc -target arm-linux-musleabihf -mcpu=cortex_a15 -O2", "qemu-arm"
     ),
     "riscv64": Platform("riscv64, glibc", "riscv64-linux-gnu-gcc -O2 -static", "qemu-riscv64"),
-    "s390x": Platform(
-        "s390x (big-endian), glibc", "s390x-linux-gnu-gcc -O2 -static", "qemu-s390x"
-    ),
+    "s390x": Platform("s390x (big-endian), glibc", "s390x-linux-gnu-gcc -O2 -static", "qemu-s390x"),
     "powerpc64": Platform(
         "powerpc64 (big-endian), musl", "zig cc -target powerpc64-linux-musl -O2", "qemu-ppc64"
     ),
@@ -128,7 +126,7 @@ def require(platform: Platform, folder: Path) -> None:
     """Raises Missing unless the machine can compile for the platform and run the result."""
     if platform.run:
         command(platform.run)
-    (folder / "probe.c").write_text("#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }")
+    (folder / "probe.c").write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }')
     try:
         link(platform, ["probe.c"], folder / "probe")
     except Failed as error:
@@ -186,9 +184,7 @@ def version(text: str) -> str:
     """A tool with its version, the first number that it prints."""
     tool, *_ = shlex.split(text)
     flag = "version" if tool == "zig" else "--version"
-    done = subprocess.run(
-        [*command(tool), flag], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command(tool), flag], capture_output=True, text=True, check=False)
     number = re.search(r"\d+\.\d[\w.]*", done.stdout)
     return f"{tool} {number[0]}" if number else tool
 
