@@ -56,7 +56,7 @@ PLATFORMS = {
     "clang-native": Platform(NATIVE, "clang -O3 -march=native"),
     "musl": Platform("x86-64, musl", "musl-gcc -O2 -static"),
     "x86": Platform("x86 with SSE2, musl", "zig cc -target x86-linux-musl -mcpu=pentium4 -O2"),
-    "aarch64": Platform("aarch64, glibc", "aarch64-linux-gnu-gcc -O3 -static", "qemu-aarch64"),
+    "aarch64": Platform("aarch64, glibc", "aarch64-linux-gnu-gcc -O2 -static", "qemu-aarch64"),
     "aarch64-clang": Platform(
         "aarch64, glibc", "clang --target=aarch64-linux-gnu -O2 -static", "qemu-aarch64"
     ),

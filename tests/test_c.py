@@ -203,6 +203,10 @@ def test_c_files_have_unique_names():
 # One mistake each in the pool: (right, wrong).
 SLIPS = {
     "a task left out": ("__atomic_store_n(&c->next, 0,", "__atomic_store_n(&c->next, 1,"),
+    "each task twice": (
+        "(i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED))",
+        "(i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED) / 2)",
+    ),
     "a task too many": (")) < c->n_tasks)", ")) <= c->n_tasks)"),
     "everybody is worker 1": ("take_tasks(c, m->worker)", "take_tasks(c, 1)"),
     "a thread too many": (

@@ -20,7 +20,7 @@ TRPO_STRICT_BEGIN
 #include "../../csrc/include/trpo.h"
 #include "../../csrc/include/trpo_env.h"
 
-enum { N_ENVS = 4, N_STEPS = 64, N_UPDATES = 20, MAX_ACTIONS = 3, MAX_OUTPUTS = 8 };
+enum { N_ENVS = 4, N_STEPS = 32, N_UPDATES = 20, MAX_ACTIONS = 3, MAX_OUTPUTS = 8 };
 
 /* ---- the simulator --------------------------------------------------------------------------- */
 
