@@ -21,7 +21,8 @@
  *   Errors   0 is success; any other number ends the rollout, and is reported with the environment
  *            and the step. The other environments and the model are unaffected.
  *   Bits     those of C libraries' sin, exp, ... differ from machine to machine; those of
- *            trpo_math.h (trpo_sin, ...) do not.
+ *            trpo_math.h (trpo_sin, ...) do not. Compilers may also fuse a product and a sum of
+ *            yours, unless the source begins as trpo_strict.h says.
  *   Numbers  are double. Sizes: O = obs_size, D = n_actions, A = sum of choices over components.
  */
 #ifndef TRPO_ENV_H
@@ -75,7 +76,7 @@ static inline uint64_t trpo_env_bits(uint32_t high, uint32_t low)
 
 TRPO_STRICT_BEGIN
 
-/* Some compilers fuse despite trpo_strict.h. */
+/* Some compilers fuse despite trpo_strict.h; the batch loop then returns TRPO_ENV_ERR_BUILD. */
 TRPO_STRICT_PART void trpo_env_notice(trpo_env_random *random)
 {
     if (!TRPO_STRICT_IS_CERTAIN && !trpo_is_strict()) random->contracted = 1;
@@ -216,8 +217,8 @@ const char *trpo_env_bad_field(const trpo_env *env);
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 
 /* Creates environments in mem (any alignment). The struct must outlive them.
- * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY; _BUILD: compile without -ffp-contract=fast. The environment's
- * own source is noticed when it draws: then reset and step return that, like TRPO_ENV_ERR_FAILED. */
+ * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY; _BUILD: compile without -ffp-contract=fast. If only the
+ * environment was compiled so, reset and step return _BUILD once it has drawn, where it matters. */
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes);
 

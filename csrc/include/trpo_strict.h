@@ -3,8 +3,12 @@
  * to something ("contraction" would not), so their results have the same bits everywhere.
  *
  * GCC ignores the standard's pragma, but has one that works for each function; where a function is
- * inlined, the caller's flags apply, and so these are not. A source that defines TRPO_STRICT_FILE
- * and begins with TRPO_STRICT_BEGIN is strict as a whole, and may inline them.
+ * inlined, the caller's flags apply, and so these are not. A source is strict as a whole, and may
+ * inline them, if it begins with
+ *
+ *     #define TRPO_STRICT_FILE
+ *     #include "trpo_strict.h"
+ *     TRPO_STRICT_BEGIN
  *
  * Clang obeys -ffp-contract=fast rather than any pragma about contraction. On x86 it does not fuse
  * operations whose exceptions are observed, and so functions ask for that. Elsewhere nothing helps

@@ -1,5 +1,5 @@
-/* A simulator and its host, for tests/test_contraction.py: prints the statuses of trpo_envs_init and
- * trpo_envs_reset, and the bits of the observations, which come from draws and trpo_math.h. */
+/* A simulator and its host, for tests/test_contraction.py: prints the statuses of trpo_envs_init
+ * and trpo_envs_reset, and the bits of the observations, made by draws and trpo_math.h. */
 #include <stdio.h>
 #include <stdlib.h>
 

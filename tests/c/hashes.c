@@ -127,9 +127,9 @@ typedef struct change {
 enum { LINEAR = 0, MLP = 2, MAX_CHANGES = 3 };
 
 typedef struct run {
-    const char *name;        /* of a built-in environment if choices is NULL and env too */
-    const char *env;
-    const int *choices;      /* of the simulator's actions */
+    const char *name;
+    const char *env;    /* a built-in environment; NULL: the one of this name, or the simulator */
+    const int *choices; /* of the simulator's actions; NULL: a built-in environment */
     int n_hidden;
     change changes[MAX_CHANGES];
 } run;
@@ -229,13 +229,15 @@ static void add_reals(uint64_t *hash, const trpo_real *x, int count)
 
 static void add_info(uint64_t *hash, const trpo_info *info)
 {
+    const int counts[] = {info->n_samples, info->cg_steps, info->line_search_steps,
+                          info->rejected};
     const double numbers[] = {
-        info->n_samples,    info->cg_steps,  info->line_search_steps,  info->rejected,
-        info->surr_gain,    info->kl,        info->surr_gain_predicted, info->kl_predicted,
-        info->kl_tried,     info->entropy,   info->surr_gain_tried,    info->std,
-        info->grad_norm,    info->step_norm, info->curvature,          info->cg_residual,
-        info->value_loss,   info->explained_variance,                  info->value_loss_before,
+        info->surr_gain,       info->kl,         info->surr_gain_predicted, info->kl_predicted,
+        info->kl_tried,        info->entropy,    info->surr_gain_tried,     info->std,
+        info->grad_norm,       info->step_norm,  info->curvature,           info->cg_residual,
+        info->value_loss,      info->explained_variance, info->value_loss_before,
         info->cg_damping};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) add(hash, counts[i]);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) add(hash, numbers[i]);
 }
 
