@@ -27,6 +27,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from platform import machine as processor
 from typing import Any, NamedTuple
 
 from c_objects import CORE, PRECISIONS, ROOT
@@ -126,6 +127,8 @@ def require(platform: Platform, folder: Path) -> None:
     """Raises Missing unless the machine can compile for the platform and run the result."""
     if platform.run:
         command(platform.run)
+    elif processor() != "x86_64":
+        raise Missing("this machine is not x86-64")
     (folder / "probe.c").write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }')
     try:
         link(platform, ["probe.c"], folder / "probe")
@@ -173,10 +176,6 @@ def kept() -> dict[str, Any]:
         return json.load(file)
 
 
-def instruction_sets(text: str) -> list[str]:
-    return sorted({line.split()[0] for line in text.splitlines()})
-
-
 # ---- the table -----------------------------------------------------------------------------------
 
 
@@ -202,12 +201,15 @@ def describe(platform: Platform, sets: list[str]) -> list[str]:
 
 def check(name: str, total: Hashes, scratch: Path) -> list[str]:
     """Builds and trains on a platform; its cells of the table. Missing, Failed."""
-    platform, found = PLATFORMS[name], ""
+    platform, own, sets = PLATFORMS[name], Hashes(), set()
     for precision in PRECISIONS:
         text = train(platform, build(platform, precision, scratch / name / precision))
         add(total, text, name)
-        found += text
-    return describe(platform, instruction_sets(found))
+        add(own, text, name)
+        sets |= {line.split()[0] for line in text.splitlines()}
+    if set(own) != set(total):
+        raise Failed(f"other runs than in the table: {', '.join(sorted(set(own) ^ set(total)))}")
+    return describe(platform, sorted(sets))
 
 
 def run(chosen: list[str], table: dict[str, Any], scratch: Path) -> int:
@@ -241,6 +243,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         status = run(given.names or list(PLATFORMS), table, Path(scratch))
     if given.write and status == 0:
+        found = table["platforms"]
+        table["platforms"] = {name: found[name] for name in PLATFORMS if name in found}
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return status
 
