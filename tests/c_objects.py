@@ -26,6 +26,11 @@ CC = os.environ.get("CC", "cc")
 FLAGS = ["-O2", *shlex.split(os.environ.get("FASTTRPO_CFLAGS", ""))]
 PRECISIONS = {"float32": [], "float64": ["-DTRPO_DOUBLE"]}
 
+# A 64-bit Arm machine, emulated: Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user.
+ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+# Other optimisation levels than FLAGS; -O3 takes twice as long to compile.
+ARM_LEVELS = {"float32": "-O3", "float64": "-O1"}
+
 
 def run(command: list[str], **keywords) -> str:
     """The command's output. Any exit status but 0 fails the test and shows all output."""
@@ -68,3 +73,12 @@ def command_in_header(source: Path) -> str:
     command = re.search(r"^ \*\s+((?:cc|c\+\+) .*)$", text, re.MULTILINE)
     assert command, f"{source.name} has no compile command in its first comment"
     return command[1]
+
+
+def arm_compiler(precision: str) -> list[str]:
+    return [ARM_CC, "-static", "-fno-math-errno", ARM_LEVELS[precision], *PRECISIONS[precision]]
+
+
+def compile_arm_core(precision: str, factory) -> list[Path]:
+    """The core's objects for Arm, by another compiler at another optimisation level."""
+    return compile_once(arm_compiler(precision), CORE, f"arm_{precision}", factory)

@@ -7,15 +7,15 @@ change the compiler and its flags.
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from c_objects import (
+    ARM,
+    ARM_CC,
     CC,
     CORE,
     CSRC,
@@ -23,7 +23,9 @@ from c_objects import (
     POOL,
     PRECISIONS,
     ROOT,
+    arm_compiler,
     command_in_header,
+    compile_arm_core,
     compile_core,
     compile_once,
     compile_pool,
@@ -108,11 +110,6 @@ def test_there_are_c_tests():
     assert len(POOL) >= 2
 
 
-# A 64-bit Arm machine, emulated: Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user.
-ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-ARM_FLAGS = ["-static", "-fno-math-errno"]
-# Other optimisation levels than FLAGS; -O3 takes twice as long to compile.
-ARM_LEVELS = {"float32": ["-O3"], "float64": ["-O1"]}
 needs_arm = pytest.mark.skipif(
     not (shutil.which(ARM_CC) and shutil.which(ARM)), reason=f"there is no {ARM_CC} or no {ARM}"
 )
@@ -120,15 +117,12 @@ needs_arm = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def arm_core(precision, tmp_path_factory) -> list[Path]:
-    """The core's objects for Arm, by another compiler at another optimisation level."""
-    compiler = [ARM_CC, *ARM_FLAGS, *ARM_LEVELS[precision], *PRECISIONS[precision]]
-    return compile_once(compiler, CORE, f"arm_{precision}", tmp_path_factory)
+    return compile_arm_core(precision, tmp_path_factory)
 
 
 def emulate(program: Path, main: Path, objects: list[Path], precision: str, *arguments) -> str:
     """The output of a C file linked with the core on an emulated Arm machine."""
-    flags = [*ARM_FLAGS, *ARM_LEVELS[precision], *PRECISIONS[precision]]
-    run([ARM_CC, *flags, "-o", str(program), str(main), *map(str, objects), "-lm"])
+    run([*arm_compiler(precision), "-o", str(program), str(main), *map(str, objects), "-lm"])
     return run([ARM, str(program), *arguments])
 
 
@@ -169,49 +163,15 @@ def symbols(objects: list[Path], kind: str) -> set[str]:
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need their libraries")
-def test_no_function_of_libm_is_needed_that_ieee_754_does_not_define(core):
+def test_no_function_of_libm_is_needed_that_ieee_754_does_not_define(core, tmp_path):
     """Those of C libraries differ in the last bit."""
+    control = tmp_path / "control.c"
+    control.write_text("#include <math.h>\ndouble f(double x) { return exp(sqrt(x)); }")
+    control_object = compile_objects([control], tmp_path, "float64")
+    assert symbols(control_object, "--undefined-only") - ALLOWED == {"exp"}
     needed = symbols(core, "--undefined-only") - symbols(core, "--defined-only")
     assert "memcpy" in needed
     assert needed <= ALLOWED
-
-
-# A fused multiply-add of scalars or vectors, which the kernels for AVX2 and AVX-512 ask for.
-FUSED = re.compile(r"\bv?fn?m(add|sub)\w*\b")
-CONTRACTING = ["gcc", "-O3", "-mfma", "-ffp-contract=fast", "-S", "-o", "-"]
-
-
-@pytest.mark.skipif(
-    shutil.which("gcc") is None or platform.machine() != "x86_64", reason="needs gcc for x86-64"
-)
-def test_no_source_is_contracted(tmp_path):
-    """Even if the compiler is asked to fuse multiplications and additions."""
-    control = tmp_path / "control.c"
-    control.write_text("double f(double a, double b, double c) { return a * b + c; }")
-    assert FUSED.search(run([*CONTRACTING, str(control)]))
-    sources = [each for each in CORE if not each.stem.endswith(("_avx2", "_avx512"))]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        texts = list(threads.map(lambda each: run([*CONTRACTING, str(each)]), sources))
-    fused = [each.name for each, text in zip(sources, texts, strict=True) if FUSED.search(text)]
-    assert not fused
-
-
-@pytest.mark.skipif(
-    shutil.which("clang") is None or platform.machine() != "x86_64", reason="needs clang for x86-64"
-)
-def test_contraction_that_sources_cannot_prevent_is_noticed(tmp_path):
-    """clang 14 obeys the flag rather than the pragma; trpo_init then returns TRPO_ERR_BUILD."""
-    main, program = tmp_path / "main.c", tmp_path / "main"
-    main.write_text(
-        f'#include "{CSRC}/kernels/kernels.h"\nint main(void) {{ return trpok_is_strict(); }}'
-    )
-    math = str(CSRC / "kernels/math.c")
-    flags = ["-O2", "-march=native"]
-    for flag in ("-ffp-contract=on", "-ffp-contract=fast"):
-        is_fused = bool(FUSED.search(run(["clang", *flags, flag, "-S", "-o", "-", math])))
-        run(["clang", *flags, flag, "-o", str(program), str(main), math, "-lm"])
-        assert subprocess.run([str(program)], check=False).returncode == (not is_fused)
-        assert not (is_fused and flag == "-ffp-contract=on")
 
 
 def test_example_solves_its_cartpole(core, precision, tmp_path):
@@ -240,6 +200,10 @@ def test_c_files_have_unique_names():
 # One mistake each in the pool: (right, wrong).
 SLIPS = {
     "a task left out": ("__atomic_store_n(&c->next, 0,", "__atomic_store_n(&c->next, 1,"),
+    "each task twice": (
+        "(i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED))",
+        "(i = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED) / 2)",
+    ),
     "a task too many": (")) < c->n_tasks)", ")) <= c->n_tasks)"),
     "everybody is worker 1": ("take_tasks(c, m->worker)", "take_tasks(c, 1)"),
     "a thread too many": (

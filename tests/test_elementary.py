@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 
@@ -122,6 +123,8 @@ COMPILERS = [
     ("clang", ["-O3", "-march=native"]),
     ("clang", ["-O3", "-march=native", "-xc++", "-std=c++11"]),
 ]
+if platform.machine() == "x86_64":  # elsewhere clang cannot be prevented: test_contraction.py
+    COMPILERS.append(("clang", ["-O3", "-march=native", "-ffp-contract=fast"]))
 
 
 @pytest.fixture(scope="session", params=COMPILERS, ids=lambda row: " ".join([row[0], *row[1]]))
@@ -161,6 +164,12 @@ def test_the_portable_twin_has_the_same_bits(call):
         x = np.append(x[np.abs(x) >= 2.0**-54], 0)
         assert np.array_equal(bits(math.expm1(x)), bits(call("expm1", x)))
         assert np.isnan([math.exp(np.array([np.nan])), math.expm1(np.array([np.nan]))]).all()
+        x, y = pow_arguments(100000)
+        normal = (x >= 2.0**-1022) & (np.abs(np.log2(x) * y) < 1021)
+        x, y = x[normal], y[normal]
+        assert np.array_equal(bits(math.power(x, y)), bits(call("pow", x, y)))
+    betas, t = np.repeat([0.9, 0.999], 10000), np.tile(np.arange(1.0, 10001), 2)
+    assert np.array_equal(bits(math.power(betas, t)), bits(call("pow", betas, t)))
 
 
 @table("flag", ["-f" + "fast-math", "-O" + "fast", "-mfpmath=387"])

@@ -74,6 +74,7 @@ int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t s
 {
     if (trpo_env_bad_field(env) != NULL)
         return trpo_env_is_readable(env) ? TRPO_ENV_ERR_SPEC : TRPO_ENV_ERR_VERSION;
+    if (!trpo_is_strict()) return TRPO_ENV_ERR_BUILD;
     const size_t needed = trpo_envs_bytes(env, n_envs);
     if (mem == NULL || needed == 0 || bytes < needed) return TRPO_ENV_ERR_MEMORY;
     memset(mem, 0, needed);
@@ -185,6 +186,7 @@ static int start_episode(trpo_envs *w, int e, int code, trpo_env_failure *failur
     const int O = w->env->obs_size;
     const double *obs = row(w->out.obs, e, O);
     if (code != 0) return fail(w, e, TRPO_ENV_ERR_FAILED, 0, code, 0, failure);
+    if (w->random[e].contracted) return fail(w, e, TRPO_ENV_ERR_BUILD, 0, 0, 0, failure);
     for (int i = 0; i < O; i++)
         if (!isfinite(obs[i])) return fail(w, e, TRPO_ENV_ERR_OBS, 0, 0, i, failure);
     w->phase[e] = TRPO_ENV_RUNNING;
@@ -312,6 +314,7 @@ static int step(trpo_envs *w, int e, const double *act, int autoreset, trpo_env_
     const int code = env->step(env->config, trpo_envs_state(w, e), clip_action(w, e, act), obs,
                                &rew, &term, &w->random[e]);
     if (code != 0) return fail(w, e, TRPO_ENV_ERR_FAILED, number, code, 0, failure);
+    if (w->random[e].contracted) return fail(w, e, TRPO_ENV_ERR_BUILD, number, 0, 0, failure);
     const int component = copy_finite(row(w->out.final_obs, e, O), obs, O);
     if (component < O) return fail(w, e, TRPO_ENV_ERR_OBS, number, 0, component, failure);
     if (!isfinite(rew)) return fail(w, e, TRPO_ENV_ERR_REW, number, 0, 0, failure);

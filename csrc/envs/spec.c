@@ -66,6 +66,8 @@ const char *trpo_env_status_text(int status)
     switch (status) {
     case TRPO_ENV_OK: return "ok";
     case TRPO_ENV_ERR_VERSION: return "the environment was built for another version of trpo_env.h";
+    case TRPO_ENV_ERR_BUILD:
+        return "compiled with contraction, which changes results: omit -ffp-contract=fast";
     case TRPO_ENV_ERR_SPEC: return "a field of the environment's struct is missing or invalid";
     case TRPO_ENV_ERR_MEMORY: return "memory or buffer is NULL or too small";
     case TRPO_ENV_ERR_FAILED: return "the environment returned an error";

@@ -30,7 +30,8 @@
  *   Errors   0 is success; any other number ends the rollout, and is reported with the environment
  *            and the step. The other environments and the model are unaffected.
  *   Bits     those of C libraries' sin, exp, ... differ from machine to machine; those of
- *            trpo_math.h (trpo_sin, ...) do not.
+ *            trpo_math.h (trpo_sin, ...) do not. Compilers may also fuse a product and a sum of
+ *            yours, unless the source begins as trpo_strict.h says.
  *   Numbers  are double. Sizes: O = obs_size, D = n_actions, A = sum of choices over components.
  */
 #ifndef TRPO_ENV_H
@@ -78,7 +79,7 @@ typedef struct trpo_env_random {
     uint64_t seed;
     uint64_t count; /* draws made */
     uint32_t env;   /* index of the environment */
-    uint32_t unused;
+    uint32_t contracted; /* 1: the source that draws is not strict (TRPO_ENV_ERR_BUILD) */
 } trpo_env_random;
 
 enum { TRPO_ENV_STREAM = 6 };
@@ -102,11 +103,18 @@ static inline uint64_t trpo_env_bits(uint32_t high, uint32_t low)
 
 TRPO_STRICT_BEGIN
 
+/* Some compilers fuse despite trpo_strict.h; the batch loop then returns TRPO_ENV_ERR_BUILD. */
+TRPO_STRICT_PART void trpo_env_notice(trpo_env_random *random)
+{
+    if (!TRPO_STRICT_IS_CERTAIN && !trpo_is_strict()) random->contracted = 1;
+}
+
 /* Uniform in [low, high), from one draw. */
 TRPO_STRICT double trpo_env_uniform(trpo_env_random *random, double low, double high)
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
+    trpo_env_notice(random);
     return low + (high - low) * ((double)trpo_env_bits(x[0], x[1]) / 9007199254740992.0);
 }
 
@@ -116,6 +124,7 @@ TRPO_STRICT double trpo_env_normal(trpo_env_random *random, double mean, double 
 {
     uint32_t x[4];
     trpo_env_draw(random, x);
+    trpo_env_notice(random);
     const double u = ((double)trpo_env_bits(x[0], x[1]) + 1.0) / 9007199254740992.0;
     const double v = (double)trpo_env_bits(x[2], x[3]) / 9007199254740992.0;
     return mean + std * (sqrt(-2.0 * trpo_log(u)) * trpo_cos(2.0 * 3.141592653589793 * v));
@@ -220,7 +229,8 @@ typedef enum trpo_env_status {
     TRPO_ENV_ERR_NONE = -10,    /* the environment does not support this call                   */
     TRPO_ENV_ERR_MASK = -11,    /* a mask forbids all choices of a component, or has an entry   */
                                 /*     other than 0 and 1; or `mask` returned an error: code    */
-    TRPO_ENV_ERR_OPEN = -12     /* `open` returned an error: trpo_env_failure.code              */
+    TRPO_ENV_ERR_OPEN = -12,    /* `open` returned an error: trpo_env_failure.code              */
+    TRPO_ENV_ERR_BUILD = -13    /* compiled so that a b + c is rounded once: other results      */
 } trpo_env_status;
 
 /* Where a call failed. */
@@ -265,7 +275,8 @@ int trpo_settings_for_env(struct trpo_settings *settings, const trpo_env *env);
 size_t trpo_envs_bytes(const trpo_env *env, int n_envs);
 
 /* Creates environments in mem (any alignment). The struct must outlive them.
- * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY. */
+ * TRPO_ENV_ERR_VERSION, _SPEC, _MEMORY; _BUILD: compile without -ffp-contract=fast. If only the
+ * environment was compiled so, reset and step return _BUILD once it has drawn, where it matters. */
 int trpo_envs_init(trpo_envs **envs, const trpo_env *env, int n_envs, uint64_t seed, void *mem,
                    size_t bytes);
 

@@ -3,8 +3,17 @@
  * to something ("contraction" would not), so their results have the same bits everywhere.
  *
  * GCC ignores the standard's pragma, but has one that works for each function; where a function is
- * inlined, the caller's flags apply, and so these are not. A source that defines TRPO_STRICT_FILE
- * and begins with TRPO_STRICT_BEGIN is strict as a whole, and may inline them. */
+ * inlined, the caller's flags apply, and so these are not. A source is strict as a whole, and may
+ * inline them, if it begins with
+ *
+ *     #define TRPO_STRICT_FILE
+ *     #include "trpo_strict.h"
+ *     TRPO_STRICT_BEGIN
+ *
+ * Clang obeys -ffp-contract=fast rather than any pragma about contraction. On x86 it does not fuse
+ * operations whose exceptions are observed, and so functions ask for that. Elsewhere nothing helps
+ * but to notice it, by trpo_is_strict. The library always does: it defines TRPO_STRICT_NOTICED, and
+ * the cost of observed exceptions is not paid. */
 #ifndef TRPO_STRICT_H
 #define TRPO_STRICT_H
 
@@ -19,7 +28,14 @@
 #endif
 /* 16: only _Float16 is evaluated in a wider type */
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
-#error "fasttrpo: doubles would be evaluated in a wider type: on x86 add -msse2 -mfpmath=sse"
+#error "fasttrpo: numbers would be evaluated in wider types: \
+add -msse2 -mfpmath=sse on x86, -fexcess-precision=fast elsewhere"
+#endif
+
+#if defined(__clang__) && defined(__x86_64__) && !defined(TRPO_STRICT_NOTICED)
+#define TRPO_STRICT_OBSERVED _Pragma("float_control(except, on)")
+#else
+#define TRPO_STRICT_OBSERVED
 #endif
 
 #if defined(__clang__)
@@ -27,7 +43,7 @@
 #define TRPO_STRICT_BEGIN                                                                          \
     _Pragma("clang diagnostic push")                                                               \
     _Pragma("clang diagnostic ignored \"-Wignored-pragmas\"")                                      \
-    _Pragma("float_control(push)") _Pragma("float_control(precise, on)")                           \
+    _Pragma("float_control(push)") _Pragma("float_control(precise, on)") TRPO_STRICT_OBSERVED      \
     _Pragma("clang diagnostic pop") _Pragma("STDC FP_CONTRACT OFF")
 #define TRPO_STRICT_END                                                                            \
     _Pragma("clang diagnostic push")                                                               \
@@ -44,6 +60,19 @@
 #define TRPO_STRICT_END
 #endif
 
+/* 1: functions are strict, or the library notices that they are not; 0: perhaps not */
+#if defined(__clang__)
+#if defined(__x86_64__) || defined(TRPO_STRICT_NOTICED)
+#define TRPO_STRICT_IS_CERTAIN 1
+#else
+#define TRPO_STRICT_IS_CERTAIN 0
+#endif
+#elif defined(__GNUC__) || defined(_MSC_VER)
+#define TRPO_STRICT_IS_CERTAIN 1
+#else
+#define TRPO_STRICT_IS_CERTAIN 0
+#endif
+
 #if defined(__GNUC__)
 #define TRPO_STRICT_SLOW static __attribute__((noinline, unused))
 #else
@@ -55,5 +84,16 @@
 #else
 #define TRPO_STRICT static inline
 #endif
+
+TRPO_STRICT_BEGIN
+
+/* Whether this source is strict. (1 + 2^-30)^2 is 1 + 2^-29 if it is rounded. */
+TRPO_STRICT int trpo_is_strict(void)
+{
+    const volatile double x = 1.000000000931322574615478515625, y = 1.00000000186264514923095703125;
+    return x * x - y == 0;
+}
+
+TRPO_STRICT_END
 
 #endif

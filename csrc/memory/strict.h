@@ -2,6 +2,7 @@
  * rest of the source is not contracted (include/trpo_strict.h). */
 #ifndef TRPO_STRICT_FILE
 #define TRPO_STRICT_FILE
+#define TRPO_STRICT_NOTICED /* by trpo_init and trpo_envs_init */
 
 #include "../include/trpo_strict.h"
 

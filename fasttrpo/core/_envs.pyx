@@ -105,7 +105,9 @@ cdef class Envs:
         if size == 0:
             raise UserMemoryError(f"{self.source}: {self.num_envs} environments are too many")
         self.memory = np.empty(size, np.uint8)
-        trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), size)
+        status = trpo_envs_init(&self.w, &self.spec, self.num_envs, seed, _data(self.memory), size)
+        if status != TRPO_ENV_OK:
+            raise UserError(f"{self.source}: {trpo_env_status_text(status).decode()}")
 
     cdef _make_views(self):
         cdef trpo_env_outcome out = trpo_envs_outcome(self.w)

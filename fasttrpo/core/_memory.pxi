@@ -39,7 +39,9 @@ cdef class Memory:
         self.bytes = PyMem_RawMalloc(bytes)
         if self.bytes == NULL:
             raise UserMemoryError(f"out of memory: these settings need {bytes} bytes")
-        trpo_init(&self.w, &c, &executor, self.bytes, bytes)
+        status = trpo_init(&self.w, &c, &executor, self.bytes, bytes)
+        if status != TRPO_OK:
+            raise UserError(status_text(status))
         self.lock, self.settings = threading.Lock(), settings
         self.D, self.A = len(settings.parts), sum(settings.parts)
         self._field(b"theta", &self.P)

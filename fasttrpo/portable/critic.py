@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import cg, fisher, gradient, minibatch, network, preconditioner, rng
+from .math import power
 
 CG_STEPS = 5
 SHARE = 0.7  # of a minibatch's best step
@@ -139,7 +140,7 @@ def adam_step(state, grad, settings):
     t = state.adam_t + 1
     m = BETA_1 * state.adam_m + (1 - BETA_1) * grad
     v = BETA_2 * state.adam_v + (1 - BETA_2) * grad * grad
-    m_hat, v_hat = m / (1 - BETA_1**t), v / (1 - BETA_2**t)
+    m_hat, v_hat = m / (1 - power(BETA_1, t)), v / (1 - power(BETA_2, t))
     step = settings.learning_rate * m_hat / (np.sqrt(v_hat) + ADAM_EPSILON)
     return replace(state, value_theta=state.value_theta - step, adam_m=m, adam_v=v, adam_t=t)
 

@@ -1,4 +1,4 @@
-"""The functions of csrc/include/trpo_math.h that draws and Gaussians need, with the same bits.
+"""The functions of csrc/include/trpo_math.h that the stages need, with the same bits.
 
 Operation for operation as there, which explains them; here for the arguments that occur, without
 special cases. They compute with numbers when Numba compiles them, and with arrays in plain NumPy.
@@ -53,9 +53,9 @@ def log_rest(r):
     )
 
 
-@elementwise
-def log(x):
-    """trpo_log, for normal positive numbers."""
+@jit
+def log_reduce(x):
+    """k, log c in two parts, r and its rest: log x = k ln 2 + log c + log(1 + r)."""
     bits = np.float64(x).view(np.uint64)
     above = bits - START
     row = np.int64((above >> ROW) & LAST)
@@ -65,10 +65,16 @@ def log(x):
     z_head = head(z)
     high, rest = z_head * INVERSE[row] - 1.0, (z - z_head) * INVERSE[row]
     r = high + rest
-    r_low = high - r + rest
-    base = k * LN2[0] + LOG_HIGH[row]
+    return k, LOG_HIGH[row], LOG_LOW[row], r, high - r + rest
+
+
+@elementwise
+def log(x):
+    """trpo_log, for normal positive numbers."""
+    k, c_log, c_low, r, r_low = log_reduce(x)
+    base = k * LN2[0] + c_log
     total = base + r
-    low = base - total + r + (r_low + (k * LN2[1] + LOG_LOW[row]))
+    low = base - total + r + (r_low + (k * LN2[1] + c_low))
     return total + (low + r * r * (log_rest(r) - 0.5))
 
 
@@ -121,13 +127,13 @@ def exponent(shifted):
 
 
 @jit
-def exp_of(x):
-    """e^x, for any x; NaN stays NaN."""
+def exp_of(x, more):
+    """e^(x + more), for any x and a small number more; NaN stays NaN."""
     x = np.minimum(np.maximum(x, -1000.0), 1000.0)
     shifted = x * PER_LN2 + ROUNDING
     n = shifted - ROUNDING
     row = np.int64(np.float64(shifted).view(np.uint64) & LAST)
-    r = x - n * STEP[0] - n * STEP[1]
+    r = x - n * STEP[0] - n * STEP[1] + more
     power = EXP_HEAD[row] + EXP_TAIL[row]
     y = EXP_HEAD[row] + (EXP_TAIL[row] + power * (r + exp_rest(r)))
     whole = exponent(shifted)
@@ -138,7 +144,7 @@ def exp_of(x):
 @elementwise
 def exp(x):
     """trpo_exp."""
-    return exp_of(x)
+    return exp_of(x, 0.0)
 
 
 @elementwise
@@ -163,4 +169,20 @@ def expm1(x):
     low = base - total + product + (lost + p_tail)
     rest = (p_head + p_tail) * exp_rest(r)
     y = total + (low + (p_head * (r - r_head + r_low) + p_tail * r + rest))
-    return np.where(given < 45.0, y, exp_of(given))[()]  # a number where these are numbers
+    return np.where(given < 45.0, y, exp_of(given, 0.0))[()]  # a number where these are numbers
+
+
+@elementwise
+def power(x, y):
+    """trpo_pow, for normal positive x and finite y."""
+    k, c_log, c_low, r, r_low = log_reduce(x)
+    base = k * LN2[0] + c_log
+    total = base + r
+    r_head = head(r)
+    square = 0.5 * r_head * r_head
+    high = total - square
+    cross = 0.5 * (r - r_head) * (r + r_head) + r * r_low
+    rest = r_low + (k * LN2[1] + c_low) - cross + r * r * log_rest(r)
+    low = base - total + r + (total - high - square) + rest
+    log_head, y_head = head(high), head(y)
+    return exp_of(y_head * log_head, (y - y_head) * log_head + y * (high - log_head + low))

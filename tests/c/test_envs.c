@@ -53,6 +53,23 @@ static void disabled(void)
     world_end(&w);
 }
 
+/* What trpo_env_uniform and _normal note in the stream, if their source is not strict. */
+static void draws_that_are_not_strict(void)
+{
+    world w;
+    check_name("not strict");
+    world_start(&w, 0);
+    trpo_envs_random(w.envs, 1)->contracted = 1;
+    CHECK(world_step(&w, 1, GO, TRPO_ENV_DISABLED) == TRPO_ENV_ERR_BUILD);
+    CHECK(w.failure.env == 1 && w.failure.step == 1 && w.failure.status == TRPO_ENV_ERR_BUILD);
+    CHECK(world_step(&w, 1, GO, TRPO_ENV_DISABLED) == TRPO_ENV_ERR_ORDER);
+    CHECK(trpo_envs_reset(w.envs, NULL, &w.failure) == TRPO_ENV_ERR_BUILD);
+    CHECK(w.failure.env == 1 && w.failure.step == 0);
+    trpo_envs_seed(w.envs, 0);
+    CHECK(trpo_envs_reset(w.envs, NULL, NULL) == TRPO_ENV_OK);
+    world_end(&w);
+}
+
 static void the_limit_truncates(void)
 {
     world w;
@@ -226,6 +243,7 @@ int main(void)
     same_step();
     next_step();
     disabled();
+    draws_that_are_not_strict();
     the_limit_truncates();
     nothing_before_a_reset();
     failures();

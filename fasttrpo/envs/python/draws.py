@@ -1,6 +1,6 @@
 """The random numbers of an environment: `trpo_env_random` of trpo_env.h, bit for bit.
 
-    words (3)   seed, number of draws so far, number of the environment (and an unused half)
+    words (3)   seed, number of draws so far, number of the environment (and a half for C)
 
 Numba compiles these functions too (numba_types.py). Constants are uint64, so that Numba and the
 interpreter compute alike.
