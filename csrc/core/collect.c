@@ -287,7 +287,7 @@ int trpo_collect(trpo_agent *w, trpo_envs *envs, int n_rows, int single, trpo_en
     if (task.out.mask != NULL) trpo_start_masks(&w->policy, first);
     const trpo_collect_error error = run_slices(&task);
     if (error.status != TRPO_OK) return fail(w, &error, failure);
-    trpo_evaluate_rows(w, first, rows * E);
+    trpo_evaluate_recorded(w, task.end);
     w->counters[TRPO_N_ACTS] += rows;
     w->drawn += rows;
     w->t = task.end;

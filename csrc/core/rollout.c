@@ -125,11 +125,20 @@ static void copy_out(real *to, const real *from, ptrdiff_t count)
     if (to != NULL) memcpy(to, from, (size_t)count * sizeof(real));
 }
 
-/* Computes values and log-probabilities, and copies them to the caller. */
+void trpo_evaluate_recorded(trpo_agent *w, int rows)
+{
+    const int E = w->set.n_envs, first = w->evaluated * E;
+    if (rows > w->evaluated) trpo_evaluate_rows(w, first, rows * E - first);
+    w->evaluated = rows;
+}
+
+/* Copies values and log-probabilities to the caller. Computing them can wait for more rows, since
+ * many take less time together. */
 static void finish_row(trpo_agent *w, real *logp, real *val)
 {
     const int E = w->set.n_envs, first = w->t * E;
-    trpo_evaluate_rows(w, first, E);
+    if (logp == NULL && val == NULL) return;
+    trpo_evaluate_recorded(w, w->t + 1);
     copy_out(logp, w->logp + first, E);
     copy_out(val, w->val + first, E);
 }
@@ -241,7 +250,7 @@ int trpo_push(trpo_agent *w, const double *rew, const uint8_t *term, const uint8
 void trpo_discard(trpo_agent *w)
 {
     w->counters[TRPO_N_ACTS] -= w->drawn;
-    w->t = w->open = w->drawn = 0;
+    w->t = w->open = w->drawn = w->evaluated = 0;
 }
 
 void trpo_restart(trpo_agent *w)

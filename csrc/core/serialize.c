@@ -93,7 +93,7 @@ static int is_valid(const trpo_agent *w, const char *from)
 
 int trpo_refresh(trpo_agent *w)
 {
-    w->t = w->open = w->drawn = 0;
+    w->t = w->open = w->drawn = w->evaluated = 0;
     for (int i = 0; i < w->policy.n_log_std; i++)
         w->policy.log_std[i] =
             trpo_clamp(w->policy.log_std[i], w->set.log_std_min, w->set.log_std_max);

@@ -175,6 +175,7 @@ int trpo_update(trpo_agent *w, trpo_info *result)
     if (status != TRPO_OK) return status;
     memset(&info, 0, sizeof info);
     if (w->set.clock != NULL) w->stage_started = w->set.clock();
+    trpo_evaluate_recorded(w, w->t);
     trpo_advantages(w);
     info.n_samples = w->N;
     info.explained_variance = explained_variance(w);
@@ -184,7 +185,7 @@ int trpo_update(trpo_agent *w, trpo_info *result)
     trpo_merge_statistics(w);
     end_stage(w, &info, TRPO_STAGE_CRITIC);
     w->counters[TRPO_N_UPDATES]++;
-    w->t = w->drawn = 0;
+    w->t = w->drawn = w->evaluated = 0;
     if (result != NULL) *result = info;
     return status;
 }

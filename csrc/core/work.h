@@ -169,6 +169,7 @@ struct trpo_agent {
     int t;                /* closed rows                                                       */
     int open;             /* 1 between act and push                                            */
     int drawn;            /* act calls in this rollout, undone if it is discarded              */
+    int evaluated;        /* rows that have logp and val                                       */
     real *raw_obs;        /* (N x O) unnormalised, if observations are normalised              */
     real *logp;           /* (N) of the action when it was taken                               */
     real *val;            /* (N) V when the action was taken                                   */
@@ -293,6 +294,8 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
 /* rollout.c: val, logp and the critic's activations of rows [first, first + N), from their network
  * inputs, policy outputs and actions */
 void trpo_evaluate_rows(trpo_agent *w, int first, int N);
+/* rollout.c: val and logp of the rollout's first `rows` rows, where they are not computed yet */
+void trpo_evaluate_recorded(trpo_agent *w, int rows);
 
 /* advantages.c: adv, ret, N from the recorded rows */
 void trpo_advantages(trpo_agent *w);

@@ -265,8 +265,8 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
 /* ---- the rollout ----------------------------------------------------------------------------- */
 
 /* Samples an action per environment from the policy and opens a row of the rollout.
- *   act (E x D) out; logp (E) out or NULL; val (E) out or NULL; obs (E x O);
- *   mask (E x A) or NULL
+ *   act (E x D) out; logp (E), val (E) out or NULL (both: computed later, which takes less time);
+ *   obs (E x O); mask (E x A) or NULL
  * A categorical action is the choice's index, as a trpo_real. Gaussian actions are unclipped.
  * TRPO_ERR_OBS, TRPO_ERR_MASK, TRPO_ERR_ORDER, TRPO_ERR_FULL. */
 int trpo_act(trpo_agent *agent, trpo_real *act, trpo_real *logp, trpo_real *val,

@@ -308,6 +308,25 @@ cdef class Agent:
         raise UserError(f"{name} of environment {at.env} is not finite as {REAL.name} "
                          f"(component {at.component}) at step {at.step}")
 
+    def plain_rows(self, env, kept, spaces, to_env, acts, parts, reports, mask_key, n_choices):
+        """A PlainRows of this agent."""
+        return PlainRows(self, env, kept, spaces, to_env, acts, parts, reports, mask_key, n_choices)
+
+    cdef int open_row(self, trpo_real *act, const trpo_real *obs, const uint8_t *mask) except 1:
+        """`act` without checks, log-probabilities and values; the core's status."""
+        cdef int status
+        with self.lock:
+            status = trpo_act(self.w, act, NULL, NULL, obs, mask)
+        if status == TRPO_OK:
+            self.memory.loaded = False
+        return status
+
+    cdef int close_row(self, const double *rew, const uint8_t *term, const uint8_t *trunc,
+                       const trpo_real *next_obs) except 1:
+        """`push` without checks; the core's status."""
+        with self.lock:
+            return trpo_push(self.w, rew, term, trunc, next_obs, NULL)
+
     def discard(self):
         """Discard the rollout in progress and rewind its random draws."""
         with self.lock:

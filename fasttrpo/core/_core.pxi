@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import os
 import threading
@@ -143,4 +143,5 @@ include "_settings.pxi"
 include "_memory.pxi"
 include "_theory.pxi"
 include "_agent.pxi"
+include "_plain_rows.pxi"
 include "_stages.pxi"

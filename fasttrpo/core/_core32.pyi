@@ -1,8 +1,8 @@
 """The types of the compiled core, which _core.pxi, _settings.pxi, _memory.pxi, _theory.pxi,
-_agent.pxi and _stages.pxi document.
+_agent.pxi, _plain_rows.pxi and _stages.pxi document.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,18 @@ class Agent:
     def collect(
         self, envs: object, n_rows: int, single: bool
     ) -> tuple[NDArray[np.void], None] | tuple[None, dict[str, Any]]: ...
+    def plain_rows(
+        self,
+        env: Any,
+        kept: Sequence[NDArray[Any]],
+        spaces: Any,
+        to_env: Callable[[_Real], NDArray[Any]],
+        acts: tuple[Any, Any, Any],
+        parts: Sequence[tuple[int | None, int]],
+        reports: Sequence[str],
+        mask_key: str,
+        n_choices: Sequence[int],
+    ) -> PlainRows: ...
     def discard(self) -> None: ...
     def restart(self) -> None: ...
     def update(self) -> dict[str, Any]: ...
@@ -106,6 +118,35 @@ class Agent:
     ) -> _Real: ...
     def outputs(self, obs: ArrayLike, mask: ArrayLike | None = None) -> _Real: ...
     def value(self, obs: ArrayLike) -> _Real: ...
+
+class PlainRows:
+    def __init__(
+        self,
+        agent: Agent,
+        env: Any,
+        kept: Sequence[NDArray[Any]],
+        spaces: Any,
+        to_env: Callable[[_Real], NDArray[Any]],
+        acts: tuple[Any, Any, Any],
+        parts: Sequence[tuple[int | None, int]],
+        reports: Sequence[str],
+        mask_key: str,
+        n_choices: Sequence[int],
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def episodes(self) -> NDArray[np.void]: ...
+    @property
+    def masks(self) -> NDArray[np.bool_] | None: ...
+    def run(
+        self,
+        obs: ArrayLike,
+        masks: NDArray[np.bool_] | None,
+        totals: _Float64,
+        lengths: NDArray[np.int64],
+        n_rows: int,
+    ) -> tuple[Any, ...] | None: ...
 
 def conjugate_gradient(
     product: _Map,

@@ -5,6 +5,7 @@ from fasttrpo.core._core32 import INSTRUCTION_SET as INSTRUCTION_SET
 from fasttrpo.core._core32 import REAL as REAL
 from fasttrpo.core._core32 import Agent as Agent
 from fasttrpo.core._core32 import Memory as Memory
+from fasttrpo.core._core32 import PlainRows as PlainRows
 from fasttrpo.core._core32 import Theory as Theory
 from fasttrpo.core._core32 import conjugate_gradient as conjugate_gradient
 from fasttrpo.core._core32 import cores as cores

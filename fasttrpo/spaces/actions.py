@@ -9,7 +9,7 @@ import math
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,21 @@ from fasttrpo.errors import UserError
 from fasttrpo.spaces import masks
 from fasttrpo.spaces.convert import Lead
 from fasttrpo.spaces.kinds import Box, Discrete, MultiBinary, MultiDiscrete
+
+_FEW = 1000  # choices for a table
+
+
+class PlainActions(NamedTuple):
+    """How the core converts an action for the environment: by `choices`; by `like` and `bounds`; or
+    else by `to_env`.
+    """
+
+    choices: list[Any] | None = None
+    """the environment's action for each choice"""
+    like: np.ndarray | None = None
+    """an array in the form of the environment's actions, which are real numbers"""
+    bounds: np.ndarray | None = None
+    """(2, D) float64, to which they are clipped"""
 
 
 class Actions:
@@ -62,6 +77,11 @@ class Actions:
     def to_env(self, act: np.ndarray) -> np.ndarray:
         """(n, D) as drawn, in any number type -> (n, *shape) in the space, in its dtype."""
         raise NotImplementedError
+
+    @cached_property
+    def plain(self) -> PlainActions:
+        """How the core converts actions, with the bits of `to_env`."""
+        return PlainActions()
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E, *shape) in the space -> (T, E, D) as drawn. ValueError for other values."""
@@ -153,6 +173,16 @@ class ContinuousActions(Box, Actions):
             act = act.astype(self._numbers)
         return act if len(self.shape) == 1 else act.reshape(len(act), *self.shape)
 
+    @cached_property
+    def plain(self) -> PlainActions:
+        """See `Actions`."""
+        if self.scale or not self.shape or self.dtype not in ("float32", "float64"):
+            return PlainActions()
+        bounds = np.array([self.low, self.high])
+        infinite = np.full_like(bounds, [[-np.inf], [np.inf]])
+        like = np.zeros(self.shape, self.dtype)
+        return PlainActions(like=like, bounds=bounds if self.clip else infinite)
+
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E, *shape) -> (T, E, D), scaled back if set."""
         actions = actions.reshape(*actions.shape[:2], -1)
@@ -187,6 +217,13 @@ class DiscreteActions(Discrete, Actions):
         if self.start == 0:
             return act.ravel().astype(self._integers)
         return (act.ravel().astype(np.int64) + self.start).astype(self._integers, copy=False)
+
+    @cached_property
+    def plain(self) -> PlainActions:
+        """See `Actions`."""
+        if self.n > _FEW:
+            return PlainActions()
+        return PlainActions(choices=list(self.to_env(np.arange(self.n)[:, None])))
 
     def from_user(self, actions: np.ndarray) -> np.ndarray:
         """(T, E) integers in the space -> (T, E, 1), from 0. ValueError for other values."""

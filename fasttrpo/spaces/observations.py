@@ -41,6 +41,13 @@ class Observations:
         """The Gymnasium space."""
         raise NotImplementedError
 
+    @property
+    def plain(self) -> list[tuple[int | None, int]]:
+        """For the core, which converts plain observations: of each part, the first choice, or None
+        for real numbers; and its size. Empty if it cannot convert them.
+        """
+        return []
+
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
@@ -138,6 +145,12 @@ class BoxObservations(Box, _Array):
         scaled = bool(data.get("scaled", False))
         return cls(box.shape, box.low, box.high, box.dtype, scaled=scaled)
 
+    @property
+    def plain(self) -> list[tuple[int | None, int]]:
+        """See `Observations`."""
+        is_plain = self.dtype in ("float32", "float64") and len(self.shape) in (1, 2)
+        return [(None, self.size)] if is_plain else []
+
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
@@ -193,6 +206,11 @@ class _OneHot(_Array):
 class DiscreteObservations(Discrete, _OneHot):
     """One integer, one-hot."""
 
+    @property
+    def plain(self) -> list[tuple[int | None, int]]:
+        """See `Observations`."""
+        return [(self.start, self.n)] if self.dtype == "int64" else []
+
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None
     ) -> np.ndarray:
@@ -230,6 +248,12 @@ class _Parts(Observations):
     def size(self) -> int:
         """Numbers in a row: those of all parts."""
         return sum(part.size for _, part in self.parts)
+
+    @property
+    def plain(self) -> list[tuple[int | None, int]]:
+        """See `Observations`. Parts of parts are not plain."""
+        each = [part.plain for _, part in self.parts if not isinstance(part, _Parts)]
+        return [part for (part,) in each] if all(each) and len(each) == len(self.parts) else []
 
     def rows(
         self, obs: Any, lead: Lead, name: str = "observation", valid: np.ndarray | None = None

@@ -69,9 +69,12 @@ class InTurn(SyncVectorEnv):
         flags = step.terminated.copy(), step.truncated.copy()
         return obs, step.rewards, *flags, columns(step.infos, self.num_envs)
 
-    def advance(self, actions: Any) -> tuple[Any, Step]:
+    def advance(self, actions: Any, given: tuple | None = None) -> tuple[Any, Step]:
         """(observations, step): what the agent sees next, and what happened before any reset. Flags
         in the step are not to be written to.
+
+        given  what an only environment returned that the core has stepped: the answer of its step,
+               and of its reset, if that was called
         """
         if len(actions) != self.num_envs:
             raise UserError(f"{len(actions)} actions for {self.num_envs} environments")
@@ -79,12 +82,13 @@ class InTurn(SyncVectorEnv):
         ends: list[tuple] = []
         infos: Any = None
         for e, env in enumerate(self.envs):
-            answer = answers.of_step(env.step(actions[e]), self._names[e])
+            answer, *first = (env.step(actions[e]),) if given is None else given
+            answer = answers.of_step(answer, self._names[e])
             obs, rewards[e], terminated, truncated, info = answer
             if infos is None and (info or terminated or truncated):
                 infos = LazyColumns(self.num_envs)
             if terminated or truncated:
-                last_obs = self._next_episode(e, obs, terminated, info, infos)
+                last_obs = self._next_episode(e, obs, terminated, info, infos, first)
                 ends.append((e, terminated, truncated, last_obs))
             else:
                 rows.put(e, obs, self._names[e])
@@ -95,6 +99,18 @@ class InTurn(SyncVectorEnv):
             return obs, self._ending(rewards, ends, infos)
         infos = {} if infos is None else infos
         return obs, Step(rewards, no_envs, no_envs, obs, no_envs, no_envs, infos, ())
+
+    def only(self) -> tuple[Any, Any, Any]:
+        """For the core, which steps an only environment: the environment; the memory of its last
+        observation, an array for each part; and the space of several parts, or None.
+        """
+        (env,), space = self.envs, self.single_observation_space
+        return env, self._rows.arrays(), getattr(space, "spaces", None)
+
+    def resume(self) -> Any:
+        """The observations (E, *obs), after the core stepped an only environment."""
+        self._seen = self._rows.copy()
+        return self._seen
 
     def _ending(self, rewards: np.ndarray, ends: list[tuple], infos: LazyColumns) -> Step:
         """A step that ended episodes: (e, terminated, truncated, last observation) of each."""
@@ -107,9 +123,11 @@ class InTurn(SyncVectorEnv):
         return Step(rewards, terminated, truncated, next_obs, none, done, infos, envs)
 
     def _next_episode(
-        self, e: int, obs: Any, terminated: bool, info: Mapping, infos: LazyColumns
+        self, e: int, obs: Any, terminated: bool, info: Mapping, infos: LazyColumns, first: list
     ) -> Any:
         """Starts the next episode; returns the last one's last observation.
+
+        first  what reset returned, [answer], if it was called already
 
         The observation after a termination is unused: if it is missing or not finite, the previous
         one replaces it.
@@ -119,7 +137,7 @@ class InTurn(SyncVectorEnv):
             rows.put(e, obs, self._names[e])
             final = rows.row(e)
         is_lost = final is None or (terminated and not rows.is_finite(e))
-        infos.add(self._start(e, self.envs[e].reset()), e)
+        infos.add(self._start(e, *first or [self.envs[e].reset()]), e)
         infos.add_final(final, info, e)
         return batches.row(self._seen, e) if is_lost else final
 
@@ -134,7 +152,7 @@ class InTurn(SyncVectorEnv):
 
 def slots(space: Any, n_envs: int, part: str = "") -> Any:
     """Memory for E observations: `put` writes one, `row` copies one, `copy` copies all; `write`
-    writes a row into such a copy.
+    writes a row into such a copy. `arrays` are the memory of the parts.
 
     part  where they are in the observations of a Dict or Tuple, for messages
     """
@@ -151,6 +169,9 @@ class _Array:
         self._rows = np.zeros((n_envs, *self._shape), self._dtype)
         # Python's integers are numbers of a Discrete space.
         self._takes_int = self._shape == () and self._dtype == np.int64
+
+    def arrays(self) -> list[ndarray]:
+        return [self._rows]
 
     def put(self, e: int, obs: Any, who: str) -> None:
         """Converts and stores an observation. `_fitting` raises for an invalid one."""
@@ -210,6 +231,9 @@ class _Parts:
         parts = space.spaces.items() if self._is_dict else enumerate(space.spaces)
         self._parts = {key: slots(each, n_envs, f"{part}[{key!r}]") for key, each in parts}
         self._has_warned = False
+
+    def arrays(self) -> list[ndarray]:
+        return [array for slot in self._parts.values() for array in slot.arrays()]
 
     def put(self, e: int, obs: Any, who: str) -> None:
         """Stores each part. Raises ValueError if one is missing."""

@@ -38,6 +38,17 @@ class Masks:
         self._is_new = True
         self._has_warned = False
 
+    @property
+    def has_method(self) -> bool:
+        """Whether masks come from a method."""
+        return self._method is not None
+
+    def plain(self) -> tuple[str, tuple[int, ...]]:
+        """For the core, which reads plain masks: their key in an info, and the choices of each part
+        of an action.
+        """
+        return KEY, self._parts
+
     def at_reset(self, infos: Any) -> np.ndarray | None:
         """(E, A) bool after a reset of all environments, or None if everything is allowed."""
         if self._is_new:

@@ -164,7 +164,7 @@ class Stream:
         row  the number of the step in the rollout, for the note on an exception
         """
         if self._advance is not None:
-            return self._step_in_turn(actions, row)
+            return self._in_turn(row, actions)
         obs, rewards, terminated, truncated, infos = self._answer(actions, row)
         skip = self._over if self._is_next_step else self._no_envs
         done = (terminated | truncated) & ~skip
@@ -177,10 +177,10 @@ class Stream:
         self.masks = self._masks.read(infos, None if row is None else row + 1, over, reset)
         return Step(rewards, terminated, truncated, next_obs, skip, done, infos)
 
-    def _step_in_turn(self, actions: np.ndarray, row: int | None) -> Step:
-        """`step`, of an `InTurn`, which has checked everything."""
+    def _in_turn(self, row: int | None, actions: Any, given: Any = None) -> Step:
+        """`step`, of an `InTurn`, which has checked everything; `given` as in `InTurn.advance`."""
         try:
-            self.obs, step = self._advance(actions)
+            self.obs, step = self._advance(actions, given)
         except Exception as error:
             answers.explain(error, _step_at(row))
             raise
@@ -221,6 +221,38 @@ class Stream:
             unfinished = self.env.under_way()
         self.masks = self._masks.read({}, None)
         return episodes, *unfinished
+
+    def plain_rows(self, agent: Any, *conversions: Any) -> Any:
+        """The agent's `PlainRows` of an only environment, with these conversions of its actions and
+        observations. None for environments that are not stepped in turn, or have a method that
+        returns masks.
+        """
+        if self._advance is None or self.env.num_envs > 1 or self._masks.has_method:
+            return None
+        if self.obs is None:
+            return None
+        return agent.plain_rows(*self.env.only(), *conversions, *self._masks.plain())
+
+    def run_plain(
+        self, plain: Any, rows: np.ndarray, unfinished: tuple, n_steps: int, row: int
+    ) -> Step | None:
+        """Collects up to `n_steps` rows of the rollout, from `row` on, as long as they are plain.
+        Returns the step of the first one that is not, for `Agent.push` to complete, or None.
+
+        rows        (1, O): the observation
+        unfinished  return and length so far (1,) of the episode, which it updates
+        """
+        try:
+            given = plain.run(rows, self.masks, *unfinished, n_steps)
+        except Exception as error:
+            answers.explain(error, _step_at(row + plain.count))
+            raise
+        finally:
+            if self.obs is not None:  # the environment was not interrupted
+                self.obs, self.masks, self._over = self.env.resume(), plain.masks, self._no_envs
+        if given is None or self.obs is None:
+            return None
+        return self._in_turn(row + plain.count, (None,), given)
 
     def _next_episodes(
         self, obs: Any, done: np.ndarray, infos: Mapping[str, Any], terminated: np.ndarray

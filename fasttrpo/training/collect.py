@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from fasttrpo.errors import UserRuntimeError
 from fasttrpo.protocols import Agent, CompiledAgent, Watcher
 from fasttrpo.spaces import Actions, Observations
 from fasttrpo.stream.step import Step
 from fasttrpo.stream.stream import Stream
 from fasttrpo.training.episodes import Episode, EpisodeStatistics
+from fasttrpo.training.unwatched import check_unmoved, unwatched_rows
 
 
 class Row(NamedTuple):
@@ -68,10 +68,15 @@ def collect(
     if _steps_in_c(agent, stream, actions) and not watch.needs_every_row:
         _collect_in_c(agent, stream, statistics, n_steps, watch)
         return n_steps * n_envs
-    n_stepped, lead, seen, rows = 0, (n_envs,), None, None
-    due = Due(watch)
-    for row in range(n_steps):
-        _check_unmoved(stream)
+    row, n_stepped, lead, seen, rows = 0, 0, (n_envs,), None, None
+    due, unwatched = Due(watch), unwatched_rows(agent, stream, observations, actions, statistics)
+    while row < n_steps:
+        check_unmoved(stream)
+        if unwatched is not None:
+            n_unwatched = unwatched.collect(row, min(due.left, n_steps - row) - 1)
+            due.after(n_unwatched, n_unwatched)
+            n_stepped += n_unwatched
+            row += n_unwatched
         obs, masks = stream.obs, stream.masks
         if obs is not seen:
             rows = observations.rows(obs, lead)
@@ -87,7 +92,8 @@ def collect(
         agent.push(step.rewards, step.terminated, step.truncated, rows, skip)
         ended = statistics.add(step)
         n_stepped += stepped
-        if due.after(stepped) or row == n_steps - 1:
+        row += 1
+        if due.after(1, stepped) or row == n_steps:
             due.report(Row(obs, act, sent, logp, val, step, ended))
     return n_stepped
 
@@ -99,9 +105,14 @@ class Due:
         self._watch = watch
         self._left, self._rows, self._steps = watch.rows(), 0, 0
 
-    def after(self, steps: int) -> bool:
-        """Counts a row with environment steps; returns whether a report is due."""
-        self._rows += 1
+    @property
+    def left(self) -> int:
+        """The number of rows until a report is due."""
+        return self._left - self._rows
+
+    def after(self, rows: int, steps: int) -> bool:
+        """Counts rows with environment steps; returns whether a report is due."""
+        self._rows += rows
         self._steps += steps
         return self._rows >= self._left
 
@@ -110,16 +121,6 @@ class Due:
         rows, steps, self._rows, self._steps = self._rows, self._steps, 0, 0
         self._watch.passed(rows, steps, row)
         self._left = self._watch.rows()
-
-
-def _check_unmoved(stream: Stream) -> None:
-    """Raises RuntimeError if something else used the environments after the last row."""
-    if stream.obs is None:
-        raise UserRuntimeError(
-            "a callback or another model reset, stepped, seeded or evaluated the training "
-            "environment during a rollout: use another environment, or do it in "
-            "_on_rollout_start or _on_rollout_end"
-        )
 
 
 def _steps_in_c(agent: Agent, stream: Stream, actions: Actions) -> TypeGuard[CompiledAgent]:
@@ -136,7 +137,7 @@ def _collect_in_c(
     """Collects a few rows at a time, so that Python handles signals, threads and the watch."""
     collected = 0
     while collected < n_steps:
-        _check_unmoved(stream)
+        check_unmoved(stream)
         rows = min(stream.pace.rows, n_steps - collected, watch.rows())
         started = perf_counter()
         statistics.extend(*stream.run(agent, rows))

@@ -15,6 +15,8 @@ from fasttrpo.errors import UserError
 from fasttrpo.stream.step import Step, info_around
 
 WINDOW = 100
+REPORTED = "episode", "is_success"
+"""keys of the info at an episode's end that are read here"""
 _NOTHING: Mapping[str, Any] = {}
 _FEW = 4  # environments, for which plain numbers take less time than arrays
 
