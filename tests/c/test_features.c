@@ -147,7 +147,7 @@ static void other_features_are_rejected(int features, int other)
     if (other == features) s.feature_bandwidth = 0.5;
     learner_start(&b, &s, NULL);
     const uint64_t bits = saved_bits(a.agent);
-    CHECK(moved(&a, &b) == TRPO_ERR_MODEL);
+    CHECK(moved(&a, &b) == TRPO_ERR_OTHER);
     CHECK(saved_bits(a.agent) == bits);
     learner_end(&b);
     learner_end(&a);
