@@ -338,7 +338,7 @@ size_t trpo_section_bytes(size_t bytes)
 {
     trpo_writer counter = {NULL, 0, 0};
     if (bytes > SIZE_MAX / 2) return 0;
-    put_section(&counter, "", NULL, bytes);
+    put_section(&counter, "", BYTES, bytes); /* counted, not read */
     return counter.used;
 }
 

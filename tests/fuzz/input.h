@@ -102,6 +102,18 @@ static inline void put_checksum(unsigned char *bytes, size_t count)
     memcpy(bytes + count - sizeof hash, &hash, sizeof hash);
 }
 
+/* Corrects the checksum of each section of a saved agent, as far as their sizes can be followed. */
+static inline void put_checksums(unsigned char *bytes, size_t count)
+{
+    for (size_t at = 16, size; at + 32 <= count; at += size) {
+        uint64_t found;
+        memcpy(&found, bytes + at + 16, sizeof found);
+        size = (size_t)found;
+        if (size < 32 || size > count - at) return;
+        put_checksum(bytes + at, size);
+    }
+}
+
 /* Saved bytes with some doubles, words or bytes replaced. */
 static inline void damage(input *in, unsigned char *bytes, size_t count)
 {
