@@ -122,6 +122,13 @@ int trpo_refresh(trpo_agent *w)
 
 /* ---- bounds of actions ----------------------------------------------------------------------- */
 
+static int has_finite(const double *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (isfinite(x[i])) return 1;
+    return 0;
+}
+
 int trpo_set_bounds(trpo_agent *w, const double *low, const double *high, int to_env)
 {
     const int D = w->policy.D;
@@ -132,7 +139,7 @@ int trpo_set_bounds(trpo_agent *w, const double *low, const double *high, int to
     memcpy(w->act_low, low, (size_t)D * sizeof *low);
     memcpy(w->act_high, high, (size_t)D * sizeof *high);
     *w->act_to_env = to_env;
-    w->has_bounds = 1;
+    w->has_bounds = has_finite(low, D) || has_finite(high, D);
     return TRPO_OK;
 }
 

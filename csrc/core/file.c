@@ -2,7 +2,7 @@
  *
  *     file      "TRPO", u32 format, u64 bytes of the file; then its sections
  *     section   16 bytes of name, padded with 0; u64 bytes of the section; then its fields; u64
- *               checksum (FNV-1a) of the section's bytes before it
+ *               checksum (CRC-32, as in zlib) of the section's bytes before it
  *     field     u8 type, u8 rank, u8 length of the name, u8 0; the name, padded with 0 to a
  *               multiple of 8 with these; u64 per dimension; the numbers, padded with 0 to a
  *               multiple of 8
@@ -18,14 +18,6 @@ enum { FILE_HEAD = 16, SECTION_NAME = 16, SECTION_HEAD = 24, SUM_BYTES = 8, FIEL
        LONGEST_NAME = 63, MOST_SECTIONS = 64 };
 
 const char *const trpo_section_names[TRPO_N_SECTIONS] = {"policy", "training"};
-
-uint64_t trpo_checksum(const void *bytes, size_t count)
-{
-    const unsigned char *byte = (const unsigned char *)bytes;
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < count; i++) hash = (hash ^ byte[i]) * 1099511628211u;
-    return hash;
-}
 
 /* ---- little-endian numbers ------------------------------------------------------------------- */
 
@@ -54,6 +46,22 @@ static size_t number_bytes(char type)
     case 's': return 1;
     default: return 0;
     }
+}
+
+/* CRC-32 of zlib and PNG, four bits at a time. */
+static uint32_t checksum(const unsigned char *bytes, size_t count)
+{
+    static const uint32_t of_half[16] = {
+        0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+        0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+        0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+    uint32_t crc = 0xFFFFFFFFu;
+    for (size_t i = 0; i < count; i++) {
+        crc ^= bytes[i];
+        crc = crc >> 4 ^ of_half[crc & 15];
+        crc = crc >> 4 ^ of_half[crc & 15];
+    }
+    return ~crc;
 }
 
 static size_t padding(size_t bytes) { return (8 - bytes % 8) % 8; }
@@ -100,7 +108,7 @@ void trpo_end_section(trpo_writer *f)
 {
     const size_t bytes = f->used - f->section + SUM_BYTES;
     if (f->to != NULL) store_uint(f->to + f->section + SECTION_NAME, bytes, 8);
-    put_uint(f, f->to != NULL ? trpo_checksum(f->to + f->section, bytes - SUM_BYTES) : 0,
+    put_uint(f, f->to != NULL ? checksum(f->to + f->section, bytes - SUM_BYTES) : 0,
              SUM_BYTES);
 }
 
@@ -278,7 +286,7 @@ static int is_sound(const unsigned char *at, size_t bytes)
 {
     trpo_span span = fields_of(at, bytes);
     trpo_entry entry;
-    if (load_uint(at + bytes - SUM_BYTES, 8) != trpo_checksum(at, bytes - SUM_BYTES)) return 0;
+    if (load_uint(at + bytes - SUM_BYTES, 8) != checksum(at, bytes - SUM_BYTES)) return 0;
     while (trpo_next_entry(&entry, &span)) continue;
     return span.at != NULL && has_valid_name(at);
 }

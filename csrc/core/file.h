@@ -17,9 +17,6 @@ typedef enum trpo_section_id { TRPO_POLICY_SECTION, TRPO_TRAINING_SECTION, TRPO_
     trpo_section_id;
 extern const char *const trpo_section_names[TRPO_N_SECTIONS];
 
-/* FNV-1a, 64 bits */
-uint64_t trpo_checksum(const void *bytes, size_t count);
-
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Writes bytes one after another; only counts them if `to` is NULL. */

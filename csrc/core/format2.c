@@ -18,6 +18,11 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count)
     return hash;
 }
 
+static uint64_t hash_of(const void *bytes, size_t count)
+{
+    return hash_bytes(14695981039346656037u, bytes, count);
+}
+
 /* Adds what defines the features, if there are any. */
 static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
 {
@@ -29,7 +34,7 @@ static uint64_t hash_features(uint64_t hash, const trpo_settings *s)
 static void signature(double *numbers, const trpo_agent *w)
 {
     const trpo_model *policy = &w->policy, *critic = &w->critic;
-    uint64_t hash = trpo_checksum(policy->parts, (size_t)policy->D * sizeof(int));
+    uint64_t hash = hash_of(policy->parts, (size_t)policy->D * sizeof(int));
     hash = hash_bytes(hash, policy->net.size, (size_t)(policy->net.L + 1) * sizeof(int));
     hash = hash_bytes(hash, critic->net.size, (size_t)(critic->net.L + 1) * sizeof(int));
     hash = hash_features(hash, &w->set);
@@ -88,7 +93,7 @@ static int is_loadable(trpo_agent *w, const void *buffer, size_t bytes)
     make_head(head, w);
     memcpy(&sum, (const char *)buffer + bytes - CHECKSUM_BYTES, CHECKSUM_BYTES);
     return memcmp(head, buffer, HEAD_BYTES) == 0 &&
-           trpo_checksum(buffer, bytes - CHECKSUM_BYTES) == sum &&
+           hash_of(buffer, bytes - CHECKSUM_BYTES) == sum &&
            are_all_valid(w, (const char *)buffer + HEAD_BYTES);
 }
 

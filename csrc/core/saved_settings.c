@@ -40,6 +40,14 @@ static const int *sizes_at(const trpo_settings *s, const trpo_setting *row)
     return *(const int *const *)(const void *)((const char *)s + row->offset);
 }
 
+/* Numbers of features that the agent does not have are not saved. */
+static int is_setting_used(const trpo_settings *s, const char *name)
+{
+    const int drawn = s->features == TRPO_FOURIER || s->features == TRPO_RBF;
+    if (strcmp(name, "n_features") == 0 || strcmp(name, "feature_bandwidth") == 0) return drawn;
+    return strcmp(name, "feature_degree") != 0 || s->features == TRPO_POLYNOMIAL;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_setting(trpo_writer *f, const trpo_settings *s, const trpo_setting *row)
@@ -66,7 +74,7 @@ void trpo_put_settings(trpo_writer *f, const trpo_settings *s, int section)
 {
     const trpo_setting *row;
     for (int i = 0; (row = trpo_setting_at(i)) != NULL; i++)
-        if (section_of(row) == section) put_setting(f, s, row);
+        if (section_of(row) == section && is_setting_used(s, row->name)) put_setting(f, s, row);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -145,13 +153,11 @@ trpo_misfit trpo_read_scalars(trpo_settings *s, const trpo_span spans[TRPO_N_SEC
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-/* Settings that an agent does not use may differ. */
-static int is_setting_used(const trpo_settings *s, const char *name)
+/* Settings that do not define the agent's arrays may differ. */
+static int is_defining(const trpo_settings *s, const char *name)
 {
-    if (strcmp(name, "n_features") == 0) return trpo_n_drawn(s) > 0;
-    if (strncmp(name, "feature_", 8) == 0) return s->features != TRPO_NO_FEATURES;
     if (strcmp(name, "value_hidden") == 0) return trpo_critics[s->critic].features == NULL;
-    return strncmp(name, "log_std_", 8) != 0;
+    return is_setting_used(s, name) && strncmp(name, "log_std_", 8) != 0;
 }
 
 static int are_same_sizes(const trpo_settings *s, const trpo_entry *r, const trpo_setting *row)
@@ -190,7 +196,7 @@ trpo_misfit trpo_differing_setting(const trpo_settings *s, trpo_span span, int s
     const trpo_setting *row;
     trpo_entry entry;
     for (int i = 0; (row = trpo_setting_at(i)) != NULL; i++) {
-        if (section_of(row) != section || !is_setting_used(s, row->name)) continue;
+        if (section_of(row) != section || !is_defining(s, row->name)) continue;
         if (section == TRPO_TRAINING_SECTION && !IS_AMONG(row->name, training_arrays)) continue;
         const int found = trpo_find_entry(&entry, span, row->name);
         if (found && !has_type_of(&entry, row)) return trpo_misfit_of(TRPO_ERR_MODEL, row->name);

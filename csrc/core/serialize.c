@@ -127,10 +127,13 @@ static trpo_misfit check_bounds(const trpo_agent *w, trpo_span span)
     if (n == 0) return FITS;
     if (n < 3 || w->policy.n_log_std == 0) return trpo_misfit_of(TRPO_ERR_MODEL, "act_low");
     const int how = (int)trpo_double_at(&to_env, 0);
-    for (size_t d = 0; d < low.count; d++)
-        if (!trpo_are_bounds(trpo_double_at(&low, d), trpo_double_at(&high, d), how))
-            return trpo_misfit_of(TRPO_ERR_MODEL, "act_low");
-    return FITS;
+    int n_finite = 0;
+    for (size_t d = 0; d < low.count; d++) {
+        const double a = trpo_double_at(&low, d), b = trpo_double_at(&high, d);
+        if (!trpo_are_bounds(a, b, how)) return trpo_misfit_of(TRPO_ERR_MODEL, "act_low");
+        n_finite += isfinite(a) || isfinite(b);
+    }
+    return n_finite > 0 ? FITS : trpo_misfit_of(TRPO_ERR_MODEL, "act_low");
 }
 
 trpo_misfit trpo_check_fields(const trpo_agent *w, const trpo_span *spans, int n_sections)

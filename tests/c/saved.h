@@ -16,12 +16,23 @@ static inline void put_saved_uint(unsigned char *to, uint64_t x, size_t bytes)
     for (size_t i = 0; i < bytes; i++) to[i] = (unsigned char)(x >> 8 * i);
 }
 
+/* CRC-32, bit by bit. */
+static inline uint32_t saved_checksum(const unsigned char *bytes, size_t count)
+{
+    uint32_t crc = 0xFFFFFFFFu;
+    for (size_t i = 0; i < count; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+    }
+    return ~crc;
+}
+
 /* Corrects the checksum of each section. */
 static inline void put_saved_checksums(unsigned char *bytes, size_t count)
 {
     for (size_t at = 16, size; at < count; at += size) {
         size = (size_t)saved_uint(bytes + at + 16, 8);
-        put_saved_uint(bytes + at + size - 8, more_bits(NO_BITS, bytes + at, size - 8), 8);
+        put_saved_uint(bytes + at + size - 8, saved_checksum(bytes + at, size - 8), 8);
     }
 }
 
