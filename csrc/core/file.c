@@ -373,6 +373,43 @@ int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, 
     return TRPO_OK;
 }
 
+/* Whether `at` is a section that `saved` lacks and that the agent does not write. */
+static int is_missing(const unsigned char *at, const void *saved, size_t bytes)
+{
+    const unsigned char *first = (const unsigned char *)saved + FILE_HEAD, *end = first - FILE_HEAD;
+    end += bytes;
+    for (int i = 0; i < TRPO_N_SECTIONS; i++)
+        if (is_section(at, trpo_section_names[i])) return 0;
+    for (; first < end; first += section_bytes(first, end))
+        if (memcmp(first, at, SECTION_NAME) == 0) return 0;
+    return 1;
+}
+
+/* Copies the missing sections; only counts them if f->to is NULL. */
+static void copy_missing(trpo_writer *f, const void *saved, size_t bytes,
+                         const unsigned char *from, size_t count)
+{
+    const unsigned char *end = from + count;
+    for (from += FILE_HEAD; from < end; from += section_bytes(from, end))
+        if (is_missing(from, saved, bytes)) put_raw(f, from, section_bytes(from, end));
+}
+
+int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count)
+{
+    trpo_writer f = {NULL, *bytes, 0};
+    trpo_misfit problem = trpo_check_file(saved, *bytes);
+    if (problem.status == TRPO_OK) problem = trpo_check_file(from, count);
+    if (problem.status != TRPO_OK) return problem.status;
+    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
+    if (room < f.used) return TRPO_ERR_MEMORY;
+    f.to = (unsigned char *)saved;
+    f.used = *bytes;
+    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
+    trpo_end_file(&f);
+    *bytes = f.used;
+    return TRPO_OK;
+}
+
 const void *trpo_find_section(const void *saved, size_t bytes, const char *name, size_t *count)
 {
     trpo_entry entry;

@@ -92,6 +92,12 @@ size_t trpo_section_bytes(size_t count);
 int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, const void *data,
                      size_t count);
 
+/* Appends the sections of other saved bytes that are neither the agent's nor there already, as they
+ * are: when a model is loaded, trained and saved again, those of the host or of Python, which has
+ * there its spaces, settings and counts at the time. *bytes + count is always enough room.
+ * TRPO_ERR_MEMORY; or as trpo_peek, for either. Then nothing has changed. */
+int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count);
+
 /* Returns the data of a section that trpo_add_section wrote, at any alignment, and its size; NULL
  * if there is none, or the bytes are damaged. */
 const void *trpo_find_section(const void *saved, size_t bytes, const char *name, size_t *count);

@@ -276,6 +276,14 @@ static void sections_are_added_and_skipped(void)
     CHECK(back != NULL && found == sizeof data && memcmp(back, data, found) == 0);
     CHECK(trpo_find_section(all, count, "1234567890123456", &found) != NULL && found == 0);
     CHECK(trpo_find_section(all, count, "policy", &found) == NULL);
+    unsigned char *copy = (unsigned char *)take(room);
+    size_t copied = file.count;
+    memcpy(copy, file.bytes, copied);
+    CHECK(trpo_copy_sections(copy, &copied, room - 1, all, count) == TRPO_ERR_MEMORY);
+    CHECK(trpo_copy_sections(copy, &copied, room, all, count) == TRPO_OK);
+    CHECK(copied == count && memcmp(copy, all, count) == 0);
+    CHECK(trpo_copy_sections(copy, &copied, room, all, count) == TRPO_OK && copied == count);
+    free(copy);
     all[count - 1] ^= 1; /* damage in a section that nobody reads */
     CHECK(trpo_load(l.agent, all, count) == TRPO_ERR_MODEL);
     CHECK(trpo_find_section(all, count, "mine", &found) == NULL);
