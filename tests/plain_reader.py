@@ -1,7 +1,9 @@
-"""A reader of `.bin` files in plain Python, from docs/file-format.md alone: it imports nothing of the
-project. `read` returns {section: {field: value}}; `act` gives the most likely action.
+"""A reader of `.bin` files in plain Python, from docs/file-format.md alone, without the project.
+
+`read` returns {section: {field: value}}, `act` the most likely action.
 """
 
+import itertools
 import math
 import struct
 import zlib
@@ -9,7 +11,7 @@ import zlib
 
 def read(data):
     magic, number, size = struct.unpack_from("<4sIQ", data)
-    assert magic == b"TRPO" and number == 3 and size == len(data)
+    assert (magic, number, size) == (b"TRPO", 3, len(data))
     at, sections = 16, {}
     while at < len(data):
         name, size = struct.unpack_from("<16sQ", data, at)
@@ -38,14 +40,14 @@ def act(policy, x):
     """The most likely action for an observation, of a policy without features."""
     if policy["normalize_observations"] and policy["obs_count"][0] > 0:
         n = policy["obs_count"][0]
-        moments = zip(x, policy["obs_mean"], policy["obs_m2"])
+        moments = zip(x, policy["obs_mean"], policy["obs_m2"], strict=True)
         x = [max(-10, min(10, (v - m) / math.sqrt(s / n + 1e-8))) for v, m, s in moments]
     activation = {"tanh": math.tanh, "relu": lambda z: max(z, 0.0), "identity": float}
     widths, at = [policy["obs_size"], *policy["policy_hidden"], sum(policy["parts"])], 0
-    for layer, (K, M) in enumerate(zip(widths, widths[1:])):
+    for layer, (K, M) in enumerate(itertools.pairwise(widths)):
         W = [policy["theta"][at + k * M : at + (k + 1) * M] for k in range(K + 1)]
         at += (K + 1) * M
-        x = [sum(v * row[m] for v, row in zip([*x, 1.0], W)) for m in range(M)]
+        x = [sum(v * row[m] for v, row in zip([*x, 1.0], W, strict=True)) for m in range(M)]
         if layer < len(widths) - 2:
             x = [activation[policy["activation"]](z) for z in x]
     if policy["distribution"] == "gaussian":
@@ -53,7 +55,7 @@ def act(policy, x):
     if policy["distribution"] == "bernoulli":
         return [float(logit > 0) for logit in x]
     ends = [sum(policy["parts"][: d + 1]) for d in range(len(policy["parts"]))]
-    logits = [x[end - n : end] for end, n in zip(ends, policy["parts"])]
+    logits = [x[end - n : end] for end, n in zip(ends, policy["parts"], strict=True)]
     return [float(each.index(max(each))) for each in logits]
 
 

@@ -158,8 +158,8 @@ def test_a_model_goes_from_python_to_c_and_back(env, copy_model, tmp_path):
     model.learn(128).save(path, checkpoint=True)
     printed = run([str(copy_model), str(path), str(copy), str(trained)]).split()
     assert copy.read_bytes() == path.read_bytes()
-    O = model.observation_space.shape[0]
-    obs = (np.arange(3 * O, dtype=np.float32) % 7 / 4 - 1).reshape(3, O)
+    shape = (3, *model.observation_space.shape)
+    obs = (np.arange(np.prod(shape), dtype=np.float32) % 7 / 4 - 1).reshape(shape)
     actions = np.stack([model.predict(obs, deterministic=each)[0] for each in (True, False)])
     assert np.ravel(actions).tolist() == np.float32(printed).tolist()
     after = TRPO.load(trained, env)
@@ -256,7 +256,7 @@ def test_other_formats_say_what_to_do(tmp_path):
     small_model("CartPole-v1").save(path)
     data = path.read_bytes()
     path.write_bytes(with_number(data, 4))
-    with pytest.raises(FormatError, match="newer version of fasttrpo.*upgrade"):
+    with pytest.raises(FormatError, match=r"newer version of fasttrpo.*upgrade"):
         TRPO.load(path)
     path.write_bytes(with_number(data, 2))
     with pytest.raises(FormatError, match="trpo_load"):

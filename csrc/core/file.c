@@ -14,8 +14,7 @@
 #include <string.h>
 
 static const char MAGIC[] = "TRPO";
-enum { FILE_HEAD = 16, SECTION_NAME = 16, SECTION_HEAD = 24, SUM_BYTES = 8, FIELD_HEAD = 4,
-       LONGEST_NAME = 63, MOST_SECTIONS = 64 };
+enum { SECTION_HEAD = 24, SUM_BYTES = 8, FIELD_HEAD = 4, LONGEST_NAME = 63, MOST_SECTIONS = 64 };
 
 const char *const trpo_section_names[TRPO_N_SECTIONS] = {"policy", "training"};
 
@@ -74,7 +73,7 @@ static void put_uint(trpo_writer *f, uint64_t x, size_t bytes)
     f->used += bytes;
 }
 
-static void put_raw(trpo_writer *f, const void *x, size_t count)
+void trpo_put_raw(trpo_writer *f, const void *x, size_t count)
 {
     if (f->to != NULL && count > 0) memcpy(f->to + f->used, x, count);
     f->used += count;
@@ -85,7 +84,7 @@ static void pad(trpo_writer *f, size_t bytes) { put_uint(f, 0, padding(bytes)); 
 
 void trpo_begin_file(trpo_writer *f)
 {
-    put_raw(f, MAGIC, 4);
+    trpo_put_raw(f, MAGIC, 4);
     put_uint(f, TRPO_FORMAT, 4);
     put_uint(f, 0, 8);
 }
@@ -99,15 +98,15 @@ void trpo_begin_section(trpo_writer *f, const char *name)
 {
     const size_t length = strlen(name);
     f->section = f->used;
-    put_raw(f, name, length);
-    for (size_t i = length; i < SECTION_NAME; i++) put_uint(f, 0, 1);
+    trpo_put_raw(f, name, length);
+    for (size_t i = length; i < TRPO_SECTION_NAME; i++) put_uint(f, 0, 1);
     put_uint(f, 0, 8);
 }
 
 void trpo_end_section(trpo_writer *f)
 {
     const size_t bytes = f->used - f->section + SUM_BYTES;
-    if (f->to != NULL) store_uint(f->to + f->section + SECTION_NAME, bytes, 8);
+    if (f->to != NULL) store_uint(f->to + f->section + TRPO_SECTION_NAME, bytes, 8);
     put_uint(f, f->to != NULL ? checksum(f->to + f->section, bytes - SUM_BYTES) : 0,
              SUM_BYTES);
 }
@@ -119,7 +118,7 @@ static void put_field_head(trpo_writer *f, const char *name, char type, int rank
     put_uint(f, (uint64_t)rank, 1);
     put_uint(f, length, 1);
     put_uint(f, 0, 1);
-    put_raw(f, name, length);
+    trpo_put_raw(f, name, length);
     pad(f, FIELD_HEAD + length);
     if (rank > 0) put_uint(f, count, 8);
 }
@@ -150,7 +149,7 @@ void trpo_put_seed(trpo_writer *f, const char *name, uint64_t x)
 void trpo_put_bytes(trpo_writer *f, const char *name, char type, const void *x, size_t count)
 {
     put_field_head(f, name, type, 1, count);
-    put_raw(f, x, count);
+    trpo_put_raw(f, x, count);
     pad(f, count);
 }
 
@@ -244,12 +243,11 @@ uint64_t trpo_seed_at(const trpo_entry *r) { return load_uint(r->data, 8); }
 
 /* ---- sections -------------------------------------------------------------------------------- */
 
-/* The bytes of the section at `at`, or 0 if its head is damaged. */
-static size_t section_bytes(const unsigned char *at, const unsigned char *end)
+size_t trpo_section_size(const unsigned char *at, const unsigned char *end)
 {
     const size_t left = (size_t)(end - at);
     if (left < SECTION_HEAD + SUM_BYTES) return 0;
-    const uint64_t bytes = load_uint(at + SECTION_NAME, 8);
+    const uint64_t bytes = load_uint(at + TRPO_SECTION_NAME, 8);
     return bytes >= SECTION_HEAD + SUM_BYTES && bytes % 8 == 0 && bytes <= left ? (size_t)bytes : 0;
 }
 
@@ -259,27 +257,27 @@ static trpo_span fields_of(const unsigned char *at, size_t bytes)
     return span;
 }
 
-static int is_section(const unsigned char *at, const char *name)
+int trpo_is_section(const unsigned char *at, const char *name)
 {
     const size_t length = strlen(name);
-    return length <= SECTION_NAME && memcmp(at, name, length) == 0 &&
-           are_zeros(at + length, SECTION_NAME - length);
+    return length <= TRPO_SECTION_NAME && memcmp(at, name, length) == 0 &&
+           are_zeros(at + length, TRPO_SECTION_NAME - length);
 }
 
 trpo_span trpo_find_span(const void *bytes, size_t count, const char *name)
 {
     const unsigned char *at = (const unsigned char *)bytes, *end = at + count;
     const trpo_span none = {NULL, NULL};
-    for (at += FILE_HEAD; at < end; at += section_bytes(at, end))
-        if (is_section(at, name)) return fields_of(at, section_bytes(at, end));
+    for (at += TRPO_FILE_HEAD; at < end; at += trpo_section_size(at, end))
+        if (trpo_is_section(at, name)) return fields_of(at, trpo_section_size(at, end));
     return none;
 }
 
 static int has_valid_name(const unsigned char *at)
 {
     size_t length = 0;
-    while (length < SECTION_NAME && at[length] != 0) length++;
-    return length > 0 && are_zeros(at + length, SECTION_NAME - length);
+    while (length < TRPO_SECTION_NAME && at[length] != 0) length++;
+    return length > 0 && are_zeros(at + length, TRPO_SECTION_NAME - length);
 }
 
 static int is_sound(const unsigned char *at, size_t bytes)
@@ -295,23 +293,23 @@ static int is_sound(const unsigned char *at, size_t bytes)
 static const char *name_of_section(const unsigned char *at)
 {
     for (int i = 0; i < TRPO_N_SECTIONS; i++)
-        if (is_section(at, trpo_section_names[i])) return trpo_section_names[i];
+        if (trpo_is_section(at, trpo_section_names[i])) return trpo_section_names[i];
     return "another section";
 }
 
 static int is_repeated(const unsigned char *at, const unsigned char *first,
                        const unsigned char *end)
 {
-    for (; first < at; first += section_bytes(first, end))
-        if (memcmp(first, at, SECTION_NAME) == 0) return 1;
+    for (; first < at; first += trpo_section_size(first, end))
+        if (memcmp(first, at, TRPO_SECTION_NAME) == 0) return 1;
     return 0;
 }
 
 static trpo_misfit check_sections(const unsigned char *first, const unsigned char *end)
 {
     int n = 0;
-    for (const unsigned char *at = first; at < end; at += section_bytes(at, end)) {
-        const size_t bytes = section_bytes(at, end);
+    for (const unsigned char *at = first; at < end; at += trpo_section_size(at, end)) {
+        const size_t bytes = trpo_section_size(at, end);
         if (bytes == 0 || ++n > MOST_SECTIONS) return trpo_misfit_of(TRPO_ERR_MODEL, "sections");
         if (!is_sound(at, bytes) || is_repeated(at, first, end))
             return trpo_misfit_of(TRPO_ERR_MODEL, name_of_section(at));
@@ -326,96 +324,7 @@ trpo_misfit trpo_check_file(const void *bytes, size_t count)
     if (format == 0) return trpo_misfit_of(TRPO_ERR_FOREIGN, "magic");
     if (format > TRPO_FORMAT) return trpo_misfit_of(TRPO_ERR_NEWER, "format");
     if (format < TRPO_FORMAT) return trpo_misfit_of(TRPO_ERR_SECTION, "format");
-    if (count < FILE_HEAD || load_uint(from + 8, 8) != count)
+    if (count < TRPO_FILE_HEAD || load_uint(from + 8, 8) != count)
         return trpo_misfit_of(TRPO_ERR_MODEL, "size");
-    return check_sections(from + FILE_HEAD, from + count);
-}
-
-/* ---- trpo_files.h: sections of the host ------------------------------------------------------ */
-
-static const char BYTES[] = "bytes";
-
-static void put_section(trpo_writer *f, const char *name, const void *data, size_t bytes)
-{
-    trpo_begin_section(f, name);
-    trpo_put_bytes(f, BYTES, 'B', data, bytes);
-    trpo_end_section(f);
-}
-
-size_t trpo_section_bytes(size_t bytes)
-{
-    trpo_writer counter = {NULL, 0, 0};
-    if (bytes > SIZE_MAX / 2) return 0;
-    put_section(&counter, "", BYTES, bytes); /* counted, not read */
-    return counter.used;
-}
-
-static int is_own_section(const char *name)
-{
-    for (int i = 0; i < TRPO_N_SECTIONS; i++)
-        if (strcmp(trpo_section_names[i], name) == 0) return 1;
-    return 0;
-}
-
-int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, const void *data,
-                     size_t count)
-{
-    const size_t needed = trpo_section_bytes(count), length = strlen(name);
-    trpo_writer f = {(unsigned char *)saved, *bytes, 0};
-    const trpo_misfit problem = trpo_check_file(saved, *bytes);
-    if (problem.status != TRPO_OK) return problem.status;
-    if (length < 1 || length > SECTION_NAME || is_own_section(name)) return TRPO_ERR_SECTION;
-    if (trpo_find_span(saved, *bytes, name).at != NULL) return TRPO_ERR_SECTION;
-    if (needed == 0 || room < *bytes || room - *bytes < needed) return TRPO_ERR_MEMORY;
-    put_section(&f, name, data, count);
-    trpo_end_file(&f);
-    *bytes = f.used;
-    return TRPO_OK;
-}
-
-/* Whether `at` is a section that `saved` lacks and that the agent does not write. */
-static int is_missing(const unsigned char *at, const void *saved, size_t bytes)
-{
-    const unsigned char *first = (const unsigned char *)saved + FILE_HEAD, *end = first - FILE_HEAD;
-    end += bytes;
-    for (int i = 0; i < TRPO_N_SECTIONS; i++)
-        if (is_section(at, trpo_section_names[i])) return 0;
-    for (; first < end; first += section_bytes(first, end))
-        if (memcmp(first, at, SECTION_NAME) == 0) return 0;
-    return 1;
-}
-
-/* Copies the missing sections; only counts them if f->to is NULL. */
-static void copy_missing(trpo_writer *f, const void *saved, size_t bytes,
-                         const unsigned char *from, size_t count)
-{
-    const unsigned char *end = from + count;
-    for (from += FILE_HEAD; from < end; from += section_bytes(from, end))
-        if (is_missing(from, saved, bytes)) put_raw(f, from, section_bytes(from, end));
-}
-
-int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count)
-{
-    trpo_writer f = {NULL, *bytes, 0};
-    trpo_misfit problem = trpo_check_file(saved, *bytes);
-    if (problem.status == TRPO_OK) problem = trpo_check_file(from, count);
-    if (problem.status != TRPO_OK) return problem.status;
-    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
-    if (room < f.used) return TRPO_ERR_MEMORY;
-    f.to = (unsigned char *)saved;
-    f.used = *bytes;
-    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
-    trpo_end_file(&f);
-    *bytes = f.used;
-    return TRPO_OK;
-}
-
-const void *trpo_find_section(const void *saved, size_t bytes, const char *name, size_t *count)
-{
-    trpo_entry entry;
-    if (trpo_check_file(saved, bytes).status != TRPO_OK) return NULL;
-    const trpo_span span = trpo_find_span(saved, bytes, name);
-    if (span.at == NULL || !trpo_find_entry(&entry, span, BYTES)) return NULL;
-    *count = entry.count * number_bytes(entry.type);
-    return entry.data;
+    return check_sections(from + TRPO_FILE_HEAD, from + count);
 }

@@ -10,7 +10,13 @@
 extern "C" {
 #endif
 
-enum { TRPO_FORMAT = 3, TRPO_FORMAT_2 = 2, TRPO_MOST_RANK = 2 };
+enum {
+    TRPO_FORMAT = 3,
+    TRPO_FORMAT_2 = 2,
+    TRPO_MOST_RANK = 2,
+    TRPO_FILE_HEAD = 16,   /* bytes before the first section                                    */
+    TRPO_SECTION_NAME = 16 /* bytes of a section's name, where it starts                        */
+};
 
 /* The sections that the core writes. */
 typedef enum trpo_section_id { TRPO_POLICY_SECTION, TRPO_TRAINING_SECTION, TRPO_N_SECTIONS }
@@ -34,6 +40,7 @@ void trpo_end_section(trpo_writer *f);
 void trpo_put_doubles(trpo_writer *f, const char *name, int rank, const double *x, size_t count);
 void trpo_put_ints(trpo_writer *f, const char *name, int rank, const int *x, size_t count);
 void trpo_put_seed(trpo_writer *f, const char *name, uint64_t x);
+void trpo_put_raw(trpo_writer *f, const void *x, size_t count);
 /* type: 's' UTF-8 text, 'B' bytes */
 void trpo_put_bytes(trpo_writer *f, const char *name, char type, const void *x, size_t count);
 
@@ -70,6 +77,9 @@ static inline trpo_misfit trpo_misfit_of(int status, const char *name)
 int trpo_format_of(const void *bytes, size_t count);
 /* Checks the container: sizes, names, padding, checksums. */
 trpo_misfit trpo_check_file(const void *bytes, size_t count);
+/* The bytes of the section that starts at `at`; 0 if its head is damaged. */
+size_t trpo_section_size(const unsigned char *at, const unsigned char *end);
+int trpo_is_section(const unsigned char *at, const char *name);
 /* A section of a checked file. */
 trpo_span trpo_find_span(const void *bytes, size_t count, const char *name);
 /* Reads the next field of a checked section and moves `span` past it; 0 at its end. */

@@ -1,7 +1,8 @@
 /* Saving an agent in format 3 (file.c), and loading it. The table of fields is in fields.c.
  *
  * Loading checks everything before it changes anything: the container and its checksums, that the
- * settings give the arrays the same meaning, and that each number is one that training can reach. */
+ * settings give the arrays the same meaning, and that each number is one that training can reach.
+ */
 #include "file.h"
 
 #include <string.h>
@@ -96,7 +97,8 @@ trpo_misfit trpo_check_sections(trpo_span spans[TRPO_N_SECTIONS], const void *sa
         const trpo_misfit problem = check_names(spans[i], i);
         if (problem.status != TRPO_OK) return problem;
     }
-    return spans[TRPO_POLICY_SECTION].at != NULL ? FITS : trpo_misfit_of(TRPO_ERR_SECTION, "policy");
+    if (spans[TRPO_POLICY_SECTION].at != NULL) return FITS;
+    return trpo_misfit_of(TRPO_ERR_SECTION, "policy");
 }
 
 static int are_valid_numbers(const trpo_field *f, const trpo_entry *entry)

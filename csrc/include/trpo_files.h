@@ -72,8 +72,9 @@ typedef enum trpo_to_env {
 
 /* Describes the environment's actions in saved bytes, for trpo_policy_to_env and other readers: the
  * bounds low, high (D), which may be infinite (if all are, there are none), and a sum of
- * trpo_to_env. Loading replaces them. The agent itself neither clips nor scales. TRPO_ERR_SPACES: not a Gaussian policy, low > high, or an
- * infinite bound to scale to; nothing has changed. */
+ * trpo_to_env. Loading replaces them. The agent itself neither clips nor scales.
+ * TRPO_ERR_SPACES: not a Gaussian policy, low > high, or an infinite bound to scale to; nothing has
+ * changed. */
 int trpo_set_bounds(trpo_agent *agent, const double *low, const double *high, int to_env);
 
 /* ---- sections of the host -------------------------------------------------------------------- */

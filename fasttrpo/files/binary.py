@@ -37,9 +37,7 @@ POLICY_SETTINGS = (
 )
 # The agent's state in each section, {field: name in `state()`}: a setting is called `features`.
 STATE = {
-    POLICY: {
-        name: name for name in ("theta", "obs_count", "obs_mean", "obs_m2", "counters")
-    }
+    POLICY: {name: name for name in ("theta", "obs_count", "obs_mean", "obs_m2", "counters")}
     | {"drawn_features": "features"},
     TRAINING: {
         name: name
@@ -145,9 +143,7 @@ def _bounds(saved: archives.Checkpoint) -> dict[str, np.ndarray]:
     return {name: np.array(v, np.float64) for name, v in zip(BOUNDS, values, strict=True)}
 
 
-def _python_fields(
-    saved: archives.Checkpoint, core: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
+def _python_fields(saved: archives.Checkpoint, core: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What the other sections cannot express."""
     header, implied = json.dumps(archives.header(saved)), ""
     with suppress(ValueError):  # settings that only the core can have
@@ -202,9 +198,11 @@ def _described(found: dict[str, dict[str, Any]]) -> archives.Checkpoint:
         for name, value in expected[section].items():
             given = _plain(ROWS[name], value)
             if section in found and name != "seed" and core[name] != given:
-                raise Damaged(f"is inconsistent: its sections {section} and python differ in {name}")
+                raise Damaged(
+                    f"is inconsistent: its sections {section} and python differ in {name}"
+                )
     for name, value in _bounds(described).items():
-        if not np.array_equal(found[POLICY].get(name), value):
+        if not np.array_equal(found[POLICY].get(name, ()), value):
             raise Damaged(f"is inconsistent: its sections policy and python differ in {name}")
     return described
 
@@ -244,9 +242,9 @@ def _plain(row: Row, field: Any) -> Any:
 def _of_core(found: Mapping[str, Mapping[str, Any]]) -> archives.Checkpoint:
     """The checkpoint that the core's sections describe, without its arrays."""
     core, policy = _settings_of(found), found[POLICY]
-    if core["obs_size"] != np.size(policy.get("obs_mean")):
+    if core["obs_size"] != np.size(policy.get("obs_mean", ())):
         raise Damaged("is damaged: obs_size does not match obs_mean")
-    if np.size(policy.get("counters")) != len(_COUNTERS):
+    if np.size(policy.get("counters", ())) != len(_COUNTERS):
         raise Damaged("lacks the field counters")
     if not arrays.are_counts(policy["counters"]):
         raise Damaged("is damaged: counters are not counts")
@@ -262,30 +260,42 @@ def _of_core(found: Mapping[str, Mapping[str, Any]]) -> archives.Checkpoint:
     )
 
 
-_COUNTERS = ("seed_low", "seed_high", "n_acts", "n_predicts", "n_updates", "n_critic_steps")
-_COUNTERS += ("adam_t",)
+_COUNTERS = (
+    *("seed_low", "seed_high", "n_acts", "n_predicts", "n_updates", "n_critic_steps"),
+    "adam_t",
+)
 
 
 def _spaces(core: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[dict, dict]:
     """Spaces of rows of numbers, as JSON."""
-    O, parts = core["obs_size"], core["parts"]
-    infinite = ((-inf,) * O, (inf,) * O)
-    observations = _box((O,), *infinite, "float32")
-    if core["distribution"] == "bernoulli":
-        return observations, {"kind": "multi_binary", "shape": (len(parts),)}
-    if core["distribution"] == "gaussian":
-        low, high, _ = (policy.get(name) for name in BOUNDS)
-        D = len(parts)
-        low = (-inf,) * D if low is None else tuple(low.tolist())
-        high = (inf,) * D if high is None else tuple(high.tolist())
-        is_single = all(np.float32(x) == x for x in (*low, *high))
-        return observations, _box((D,), low, high, "float32" if is_single else "float64")
+    n = core["obs_size"]
+    observations = _box((n,), (-inf,) * n, (inf,) * n, "float32")
+    return observations, _ACTIONS[core["distribution"]](core["parts"], policy)
+
+
+def _real_actions(parts: tuple[int, ...], policy: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = (
+        (end,) * len(parts) if policy.get(name) is None else tuple(np.ravel(policy[name]).tolist())
+        for name, end in zip(BOUNDS, (-inf, inf), strict=False)
+    )
+    is_single = all(np.float32(x) == x for x in (*low, *high))
+    return _box((len(parts),), low, high, "float32" if is_single else "float64")
+
+
+def _choices(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
     if len(parts) == 1:
-        return observations, {"kind": "discrete", "n": parts[0], "start": 0}
-    return observations, {
-        **{"kind": "multi_discrete", "shape": (len(parts),), "nvec": parts},
-        **{"start": (0,) * len(parts), "dtype": "int64"},
-    }
+        return {"kind": "discrete", "n": parts[0], "start": 0}
+    start = (0,) * len(parts)
+    shape = (len(parts),)
+    return {"kind": "multi_discrete", "shape": shape, "nvec": parts, "start": start, **_INT64}
+
+
+def _bits(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": "multi_binary", "shape": (len(parts),)}
+
+
+_INT64 = {"dtype": "int64"}
+_ACTIONS = {"gaussian": _real_actions, "categorical": _choices, "bernoulli": _bits}
 
 
 def _box(shape: tuple, low: tuple, high: tuple, dtype: str) -> dict[str, Any]:
@@ -296,7 +306,9 @@ def _user_settings(core: Mapping[str, Any], policy: Mapping[str, Any]) -> Settin
     """The keywords of `TRPO` that give the core's settings."""
     features = {"features": core["features"]}
     for name in ("n_features", "feature_bandwidth", "feature_degree"):
-        if _is_used(name, core["features"]) and not (name == "feature_bandwidth" and not core[name]):
+        if _is_used(name, core["features"]) and not (
+            name == "feature_bandwidth" and not core[name]
+        ):
             features[name] = core[name]
     network = {
         "net_arch": {"pi": list(core["policy_hidden"]), "vf": list(core["value_hidden"])},
@@ -376,5 +388,5 @@ def _run(described: archives.Checkpoint, found: dict[str, dict[str, Any]]) -> di
         return run
     if not isinstance(environment, np.ndarray) or environment.dtype != np.uint8:
         raise Damaged("is damaged: its environments are not bytes")
-    n_envs = np.size(found.get(TRAINING, {}).get("rew_running"))
+    n_envs = np.size(found.get(TRAINING, {}).get("rew_running", ()))
     return (run or _new_run(n_envs)) | {"environment": environment.reshape(-1)}

@@ -1,9 +1,9 @@
 """Model files: `.npz` archives without pickle, or `.bin` files of C programs (binary.py), written
 atomically.
 
-Members of an archive: `header`, a JSON text (format, version, settings, spaces, counts), and the arrays of the
-agent's `state()` by name, float64 whatever the model's precision. A checkpoint also has members
-`run.*`: the state of the episodes and, if it can be saved, of the environments.
+Members of an archive: `header`, a JSON text (format, version, settings, spaces, counts), and the
+arrays of the agent's `state()` by name, float64 whatever the model's precision. A checkpoint also
+has members `run.*`: the state of the episodes and, if it can be saved, of the environments.
 
 Files are not trusted. The header is compared with the types and sizes in the arrays' own headers
 before an array is read (`npz`), and loading needs no more memory than the file's contents.

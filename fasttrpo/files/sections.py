@@ -74,7 +74,8 @@ def _padded(data: bytes) -> bytes:
 
 def unpack(data: bytes) -> dict[str, dict[str, Any]]:
     """The fields of each section. Raises Damaged."""
-    at, sections = _check_head(data), {}
+    at = _check_head(data)
+    sections: dict[str, dict[str, Any]] = {}
     while at < len(data):
         name, size = _section_at(data, at)
         if name in sections or len(sections) == MAX_SECTIONS:

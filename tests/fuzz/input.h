@@ -102,7 +102,8 @@ static inline void put_checksum(unsigned char *bytes, size_t count)
     memcpy(bytes + count - sizeof hash, &hash, sizeof hash);
 }
 
-/* Corrects the checksum (CRC-32) of each section of a saved agent, as far as their sizes can be followed. */
+/* Corrects the checksum (CRC-32) of each section of a saved agent, as far as sizes can be followed.
+ */
 static inline void put_checksums(unsigned char *bytes, size_t count)
 {
     for (size_t at = 16, size; at + 32 <= count; at += size) {
