@@ -28,7 +28,7 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_FOREIGN: return "the bytes are not a saved model";
     case TRPO_ERR_NEWER: return "the model was saved by a newer version: upgrade this library";
     case TRPO_ERR_OTHER:
-        return "the saved model has other spaces, networks or features: use trpo_peek's settings";
+        return "the saved bytes are from another model: make the agent with trpo_peek's settings";
     case TRPO_ERR_SECTION:
         return "the saved bytes lack a section: load a policy alone with trpo_load_policy";
     default: return "unknown status";
