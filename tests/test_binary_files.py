@@ -16,6 +16,7 @@ from helpers import SpacesOnly, insides, same_state, small_model
 
 from fasttrpo import TRPO, FormatError
 from fasttrpo.files import checkpoint, sections
+from fasttrpo.settings.table import ROWS
 
 MUTATOR = Path(__file__).parent / "fuzz" / "model_files.py"
 
@@ -184,6 +185,15 @@ def test_a_model_made_in_c_needs_no_section_of_python(copy_model, tmp_path):
     trained.set_env(small_model("CartPole-v1").get_env())
     trained.learn(64)
     assert trained.n_updates == 2
+
+
+def test_the_document_names_every_field(tmp_path):
+    text = (ROOT / "docs/file-format.md").read_text()
+    for keywords in ({"critic": "adam"}, *({"policy_kwargs": each} for each in FEATURES.values())):
+        model_of(SPACES["box"], **keywords).save(tmp_path / "m.bin", checkpoint=True)
+        found = sections.unpack((tmp_path / "m.bin").read_bytes())
+        names = set(found["policy"]) | set(found["python"]) | set(found["training"]) - set(ROWS)
+        assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 # -- bad files -------------------------------------------------------------------------------------

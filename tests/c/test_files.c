@@ -92,6 +92,9 @@ static void moments_are_kept(void)
     check_name("moments");
     start_trained(&adam, GAUSSIAN, TRPO_ADAM);
     s = adam.set;
+    learner_start(&other, &s, NULL);
+    CHECK(trpo_save_bytes(other.agent) == trpo_save_bytes(adam.agent)); /* also before training */
+    learner_end(&other);
     s.critic = TRPO_KFAC_STEPS;
     learner_start(&other, &s, NULL);
     const bytes_of file = saved(adam.agent), without = saved(other.agent);
@@ -113,8 +116,10 @@ static void a_policy_loads_for_another_number_of_environments(void)
     trpo_real here[2], there[2];
     learner many, one;
     int sizes[MANY];
+    size_t count;
     check_name("4 environments into 1");
     start_trained(&many, GAUSSIAN, TRPO_KFAC_STEPS);
+    state_field(many.agent, "rew_running", &count)[0] = 5;
     const bytes_of file = saved(many.agent), policy = saved_policy(many.agent);
     trpo_settings s = peeked(policy, sizes);
     CHECK(s.n_envs == 1 && s.gamma == 0.99 && s.n_value_hidden == 0); /* the defaults */
@@ -129,6 +134,7 @@ static void a_policy_loads_for_another_number_of_environments(void)
         CHECK(trpo_predict(many.agent, here, obs, NULL, 1, 1) == TRPO_OK);
         CHECK(trpo_predict(one.agent, there, obs, NULL, 1, 1) == TRPO_OK);
         CHECK(here[0] == there[0] && here[1] == there[1]);
+        CHECK(state_field(one.agent, "rew_running", &count)[0] == 0);
         learner_iterate(&one, NULL);
         learner_end(&one);
     }
@@ -217,6 +223,9 @@ static void settings_are_found_by_name(void)
     check_both(&l, renamed(l.agent, "gamma", "gamme"), TRPO_ERR_NEWER, "training");
     check_both(&l, renamed(l.agent, "obs_mean", "obs_nean"), TRPO_ERR_NEWER, "policy");
     check_both(&l, renamed(l.agent, "obs_mean", "obs_size"), TRPO_ERR_MODEL, "obs_size");
+    older = without(l.agent, "normalize_rewards"); /* its default is another */
+    CHECK(trpo_load(l.agent, older.bytes, older.count) == TRPO_ERR_OTHER);
+    free(older.bytes);
     older = without(l.agent, "damping_scale");
     CHECK(trpo_load(l.agent, older.bytes, older.count) == TRPO_ERR_MODEL);
     free(older.bytes);
