@@ -323,7 +323,8 @@ class TRPO(Calls):
         """Saves everything needed to act and to train further.
 
         path        a path, to which ".npz" is added if it has no suffix; or a binary file that is
-                    open for writing
+                    open for writing. A path that ends in ".bin" gets the format of C programs
+                    (docs/file-format.md), from which `load` restores the same model
         exclude     names of settings not to save: `load` uses their defaults
         include     names of settings to save even if they are in `exclude`
         checkpoint  True also saves the state of the run: after `load(path, env)`, training

@@ -46,7 +46,7 @@ static real **tile_room(trpo_scratch *s, const trpo_model *model)
     real *room = s->rows;
     for (int l = 0; l <= model->net.L; l++) {
         s->h[l] = room;
-        room += (ptrdiff_t)TRPO_TILE * model->net.size[l];
+        room += (ptrdiff_t)s->tile * model->net.size[l];
     }
     return s->h;
 }

@@ -58,25 +58,24 @@ void trpo_draw_features(trpo_agent *w)
     }
 }
 
-/* W ((O+1) x F) */
-static void make_layer(real *W, const trpo_agent *w)
+void trpo_feature_column(real *W, const trpo_settings *set, int j, const double *drawn,
+                         double phase)
 {
-    const int O = w->set.obs_size, F = w->policy.net.size[0];
-    const int fourier = w->set.features == TRPO_FOURIER;
-    const double nu = bandwidth(&w->set), scale = 1 / (fourier ? nu : nu * nu);
-    for (int j = 0; j < F; j++) {
-        const double *drawn = w->features + (ptrdiff_t)j * O;
-        for (int i = 0; i < O; i++) W[(ptrdiff_t)i * F + j] = (real)(drawn[i] * scale);
-        W[(ptrdiff_t)O * F + j] =
-            (real)(fourier ? phases(w)[j] : -0.5 * scale * trpok_dot(drawn, drawn, O));
-    }
+    const int O = set->obs_size, F = set->n_features, fourier = set->features == TRPO_FOURIER;
+    const double nu = bandwidth(set), scale = 1 / (fourier ? nu : nu * nu);
+    for (int i = 0; i < O; i++) W[(ptrdiff_t)i * F + j] = (real)(drawn[i] * scale);
+    W[(ptrdiff_t)O * F + j] = (real)(fourier ? phase : -0.5 * scale * trpok_dot(drawn, drawn, O));
 }
 
 void trpo_pack_features(trpo_agent *w)
 {
+    const int O = w->set.obs_size, F = w->policy.net.size[0];
+    const int fourier = w->set.features == TRPO_FOURIER;
     if (w->features == NULL) return;
-    make_layer(w->features_unpacked, w);
-    w->k->pack(w->features_W, w->features_unpacked, w->set.obs_size + 1, w->policy.net.size[0]);
+    for (int j = 0; j < F; j++)
+        trpo_feature_column(w->features_unpacked, &w->set, j, w->features + (ptrdiff_t)j * O,
+                            fourier ? phases(w)[j] : 0);
+    w->k->pack(w->features_W, w->features_unpacked, O + 1, F);
 }
 
 /* ---- features of N rows: phi (N x F), s (N x O) ---------------------------------------------- */

@@ -183,6 +183,15 @@ static void place_policy(trpo_agent *w, trpo_arena *a, const shape *s, int N)
     if (k > 1) m->fisher.act = TRPO_TAKE(a, real, trpo_times(N / k + 1, s->D));
 }
 
+/* Copies the caller's array, which a linear critic does not use but a saved agent contains. */
+static void place_value_hidden(trpo_agent *w, trpo_arena *a)
+{
+    int *hidden = TRPO_TAKE(a, int, w->set.n_value_hidden);
+    if (a->base == NULL) return;
+    for (int l = 0; l < w->set.n_value_hidden; l++) hidden[l] = w->set.value_hidden[l];
+    w->set.value_hidden = hidden;
+}
+
 /* A unit Gaussian with mean V; its "action" is the return. */
 static void place_critic(trpo_agent *w, trpo_arena *a, const shape *s, int N)
 {
@@ -227,6 +236,7 @@ static void place_worker(trpo_scratch *s, trpo_arena *a, const trpo_agent *w, co
                          const shape *critic, ptrdiff_t sum)
 {
     const ptrdiff_t width = larger(w->policy.net.width, w->critic.net.width);
+    s->tile = TRPO_TILE;
     s->sum = TRPO_TAKE(a, real, sum);
     s->h = TRPO_TAKE(a, real *, larger(policy->n_hidden, critic->n_hidden) + 2);
     s->rows = TRPO_TAKE(a, real, larger(rows_size(policy), rows_size(critic)));
@@ -301,12 +311,16 @@ static void place_features(trpo_agent *w, trpo_arena *a)
 static void place_state(trpo_agent *w, trpo_arena *a)
 {
     place_moments(&w->obs_stat, a, w->set.obs_size);
+    w->obs_inverse = TRPO_TAKE(a, double, w->set.obs_size);
     place_moments(&w->rew_stat, a, 1);
     w->rew_running = TRPO_TAKE(a, double, w->set.n_envs);
     w->adam_m = TRPO_TAKE(a, double, w->critic.P);
     w->adam_v = TRPO_TAKE(a, double, w->critic.P);
     w->counters = TRPO_TAKE(a, double, TRPO_N_COUNTERS);
     w->damping_scale = TRPO_TAKE(a, double, 1);
+    w->act_low = TRPO_TAKE(a, double, w->policy.D);
+    w->act_high = TRPO_TAKE(a, double, w->policy.D);
+    w->act_to_env = TRPO_TAKE(a, double, 1);
 }
 
 /* The list of all arrays; with base NULL only `w` is written. */
@@ -320,6 +334,7 @@ static trpo_arena place(trpo_agent *w, char *base)
                larger(factors_size(&policy), factors_size(&critic)));
     place_policy(w, &a, &policy, N);
     place_critic(w, &a, &critic, N);
+    place_value_hidden(w, &a);
     place_scratch(w, &a, &policy, &critic, sum);
     w->partial = TRPO_TAKE(&a, double, trpo_times(sum, trpo_max_blocks(N)));
     place_rollout(w, &a, N);
@@ -376,7 +391,6 @@ int trpo_init(trpo_agent **agent, const trpo_settings *settings, const trpo_exec
     w->set.parts = w->policy.parts;
     w->set.instruction_set = w->k->name;
     w->set.policy_hidden = w->policy.net.size + 1;
-    w->set.value_hidden = w->critic.net.size + 1;
     trpo_init_parameters(w);
     trpo_draw_features(w);
     trpo_refresh(w);

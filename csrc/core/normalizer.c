@@ -13,6 +13,8 @@
  * magnitude"). */
 #include "work.h"
 
+#include <string.h>
+
 static const double CLIP = 10, TINY = 1e-8;
 
 static double clip(double x) { return x < -CLIP ? -CLIP : x > CLIP ? CLIP : x; }
@@ -20,13 +22,21 @@ static double clip(double x) { return x < -CLIP ? -CLIP : x > CLIP ? CLIP : x; }
 void trpo_normalize_obs(const trpo_agent *w, real *obs, const real *raw, int N)
 {
     const int O = w->set.obs_size;
-    const trpo_moments *s = &w->obs_stat;
-    const int known = w->set.normalize_observations && *s->count > 0;
-    for (int i = 0; i < O; i++) {
-        const double inverse = known ? 1 / sqrt(s->m2[i] / *s->count + TINY) : 1;
-        for (ptrdiff_t at = i; at < (ptrdiff_t)N * O; at += O)
-            obs[at] = known ? (real)clip(((double)raw[at] - s->mean[i]) * inverse) : raw[at];
+    const double *mean = w->obs_stat.mean, *inverse = w->obs_inverse;
+    if (!w->set.normalize_observations || *w->obs_stat.count == 0) {
+        if (obs != raw) memcpy(obs, raw, (size_t)N * (size_t)O * sizeof *obs);
+        return;
     }
+    for (int n = 0; n < N; n++, obs += O, raw += O)
+        for (int i = 0; i < O; i++)
+            obs[i] = (real)clip(((double)raw[i] - mean[i]) * inverse[i]);
+}
+
+void trpo_scale_observations(trpo_agent *w)
+{
+    const trpo_moments *s = &w->obs_stat;
+    for (int i = 0; *s->count > 0 && i < w->set.obs_size; i++)
+        w->obs_inverse[i] = 1 / sqrt(s->m2[i] / *s->count + TINY);
 }
 
 double trpo_reward_scale(const trpo_agent *w)
@@ -76,6 +86,7 @@ static void merge_observations(trpo_agent *w)
         merge(&w->obs_stat.mean[i], &w->obs_stat.m2[i], *w->obs_stat.count, mean, m2, N);
     }
     *w->obs_stat.count += N;
+    trpo_scale_observations(w);
 }
 
 static void rescale_critic(trpo_agent *w, double factor)

@@ -147,8 +147,8 @@ void trpo_draw_actions(trpo_agent *w, trpo_scratch *s, real *act, const real *ou
                        const trpo_rng *rng, int first, int N)
 {
     const trpo_model *m = &w->policy;
-    for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = trpo_min(TRPO_TILE, N - row);
+    for (int row = 0; row < N; row += s->tile) {
+        const int n = trpo_min(s->tile, N - row);
         trpo_draw_noise(s->noise, m, rng, first + row, n);
         m->dist->sample(w->k, act + (ptrdiff_t)row * m->D, out + (ptrdiff_t)row * m->A, m->log_std,
                         s->noise, s->work, m->parts, n, m->A, m->D);
@@ -276,8 +276,8 @@ static real *tile_outputs(trpo_agent *w, trpo_scratch *s, const trpo_model *m, c
 
 void trpo_value_rows(trpo_agent *w, trpo_scratch *s, real *val, const real *obs, int N)
 {
-    for (int row = 0; row < N; row += TRPO_TILE) {
-        const int n = trpo_min(TRPO_TILE, N - row);
+    for (int row = 0; row < N; row += s->tile) {
+        const int n = trpo_min(s->tile, N - row);
         const real *inputs =
             trpo_critic_inputs(w, s->rows, obs + (ptrdiff_t)row * w->policy.net.size[0], n);
         copy_out(val + row, tile_outputs(w, s, &w->critic, inputs, n), n);
@@ -288,7 +288,7 @@ int trpo_value(trpo_agent *w, real *val, const real *obs, int N)
 {
     const int O = w->set.obs_size, status = check_obs(w, obs, -1, N);
     for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
-        n = trpo_min(TRPO_TILE, N - row);
+        n = trpo_min(w->scratch->tile, N - row);
         trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         trpo_value_rows(w, w->scratch, val + row, w->tile_obs, n);
     }
@@ -302,7 +302,7 @@ int trpo_outputs(trpo_agent *w, real *out, const real *obs, const uint8_t *mask,
     int status = check_obs(w, obs, -1, N);
     if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
     for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
-        n = trpo_min(TRPO_TILE, N - row);
+        n = trpo_min(w->scratch->tile, N - row);
         real *row_out = out + (ptrdiff_t)row * m->A;
         trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         copy_out(row_out, tile_outputs(w, w->scratch, m, w->tile_obs, n), (ptrdiff_t)n * m->A);
@@ -320,7 +320,7 @@ int trpo_predict(trpo_agent *w, real *act, const real *obs, const uint8_t *mask,
     if (status == TRPO_OK) status = check_mask(w, mask, NULL, -1, N);
     const trpo_rng rng = trpo_stream(w, TRPO_STREAM_PREDICT, TRPO_N_PREDICTS);
     for (int row = 0, n; status == TRPO_OK && row < N; row += n) {
-        n = trpo_min(TRPO_TILE, N - row);
+        n = trpo_min(w->scratch->tile, N - row);
         real *row_act = act + (ptrdiff_t)row * m->D;
         trpo_make_inputs(w, w->scratch, w->tile_obs, obs + (ptrdiff_t)row * O, n);
         real *out = tile_outputs(w, w->scratch, m, w->tile_obs, n);

@@ -18,13 +18,19 @@ const char *trpo_status_text(int status)
     case TRPO_ERR_FULL: return "the rollout is full: update or discard it";
     case TRPO_ERR_EMPTY: return "the rollout is empty";
     case TRPO_ERR_MODEL:
-        return "the saved bytes are truncated, damaged, of another format, or from another model";
+        return "the saved bytes are truncated, damaged, or hold impossible values: use a copy";
     case TRPO_ERR_ENVIRONMENT: return "an environment failed";
     case TRPO_ERR_SPACES: return "the environments do not match the agent's sizes or number";
     case TRPO_ERR_BUILD:
         return "compiled with contraction, which changes results: omit -ffp-contract=fast";
     case TRPO_ERR_MASK:
         return "a mask forbids every choice or the given action, or masks are not supported";
+    case TRPO_ERR_FOREIGN: return "the bytes are not a saved model";
+    case TRPO_ERR_NEWER: return "the model was saved by a newer version: upgrade this library";
+    case TRPO_ERR_OTHER:
+        return "the saved bytes are from another model: make the agent with trpo_peek's settings";
+    case TRPO_ERR_SECTION:
+        return "the saved bytes lack a section: load a policy alone with trpo_load_policy";
     default: return "unknown status";
     }
 }

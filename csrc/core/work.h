@@ -118,9 +118,10 @@ typedef struct trpo_collect_error {
 
 /* One worker's scratch. */
 typedef struct trpo_scratch {
+    int tile;             /* its rows: TRPO_TILE, or fewer in a policy that only acts          */
     real *sum;            /* (largest vector summed over rows)                                 */
     real **h;             /* (L+1) pointers into a batch, or into `rows`                       */
-    real *rows;           /* (TILE x sum of a network's sizes) activations of gathered rows    */
+    real *rows;           /* (tile x sum of a network's sizes) activations of gathered rows    */
     real *a, *b;          /* (TILE x width) tangents and adjoints                              */
     real *obs;            /* (TILE x O) normalised observations, before features               */
     real *act;            /* (TILE x D)                                                        */
@@ -182,7 +183,7 @@ struct trpo_agent {
     double *episode_return;  /* (N) collect.c: of the episode that ended in this row           */
     int64_t *episode_length; /* (N) likewise; 0 if none ended                                  */
     double *env_act;      /* (E x D) collect.c: actions as the environments get them           */
-    real *tile_obs;       /* (TILE x F) network inputs of a tile to predict from               */
+    real *tile_obs;       /* (tile x F) network inputs of a tile to predict from               */
 
     /* advantages.c: the N rows that are not skipped */
     int N;
@@ -211,6 +212,7 @@ struct trpo_agent {
 
     /* normalizer.c */
     trpo_moments obs_stat;
+    double *obs_inverse;  /* (O) 1 / standard deviation, as observations are divided by it     */
     trpo_moments rew_stat;
     double *rew_running;  /* (E) discounted return after the last step                         */
     double *rew_returns;  /* (N) discounted return after each step of the rollout              */
@@ -219,6 +221,11 @@ struct trpo_agent {
 
     /* update.c */
     double *damping_scale;/* (1) adaptive_damping's factor on cg_damping                       */
+
+    /* fields.c: of the environment's actions, for those who read a saved policy */
+    int has_bounds;
+    double *act_low, *act_high; /* (D)                                                         */
+    double *act_to_env;   /* (1) trpo_to_env                                                   */
 };
 
 /* ---- network.c: one tile of at most TRPO_TILE rows through a network ------------------------- */
@@ -334,9 +341,15 @@ void trpo_make_inputs(const trpo_agent *w, trpo_scratch *scratch, real *inputs, 
 /* features.c: draws the features' random numbers; packs drawn or loaded ones */
 void trpo_draw_features(trpo_agent *w);
 void trpo_pack_features(trpo_agent *w);
+/* features.c: column j of W ((O+1) x F), feature j as part of a layer; drawn (O) and phase: its
+ * random numbers */
+void trpo_feature_column(real *W, const trpo_settings *set, int j, const double *drawn,
+                         double phase);
 
 /* normalizer.c: normalised observations (N x O); obs may be raw */
 void trpo_normalize_obs(const trpo_agent *w, real *obs, const real *raw, int N);
+/* normalizer.c: obs_inverse, after a change of the statistics */
+void trpo_scale_observations(trpo_agent *w);
 double trpo_reward_scale(const trpo_agent *w);
 void trpo_scale_rewards(trpo_agent *w);
 void trpo_merge_statistics(trpo_agent *w);

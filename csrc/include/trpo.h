@@ -62,12 +62,17 @@ typedef enum trpo_status {
     TRPO_ERR_ORDER = -7,    /* calls out of order: act, push, act, push, ..., update          */
     TRPO_ERR_FULL = -8,     /* the rollout already holds n_steps rows: update or discard it   */
     TRPO_ERR_EMPTY = -9,    /* the rollout has no rows to learn from                          */
-    TRPO_ERR_MODEL = -10,   /* saved bytes are damaged, invalid, or from a different model    */
+    TRPO_ERR_MODEL = -10,   /* saved bytes are truncated, damaged, or hold impossible values  */
     TRPO_ERR_ENVIRONMENT = -11, /* an environment failed: see trpo_env_failure                */
     TRPO_ERR_SPACES = -12,  /* the environments do not match the agent's sizes or number      */
     TRPO_ERR_BUILD = -14,   /* the compiler rounds a b + c once, so results would differ      */
-    TRPO_ERR_MASK = -13     /* a mask forbids every choice of a component, or the given       */
+    TRPO_ERR_MASK = -13,    /* a mask forbids every choice of a component, or the given       */
                             /*     action; or the distribution does not support masks         */
+    TRPO_ERR_FOREIGN = -15, /* bytes that are not a saved model                               */
+    TRPO_ERR_NEWER = -16,   /* saved by a newer version, in a way that this one cannot read   */
+    TRPO_ERR_OTHER = -17,   /* saved by a model with other spaces, networks or features:      */
+                            /*     trpo_bad_saved() names the setting                         */
+    TRPO_ERR_SECTION = -18  /* the saved bytes lack what the call needs (trpo_files.h)        */
 } trpo_status;
 
 typedef enum trpo_distribution {
@@ -371,30 +376,13 @@ int trpo_value(trpo_agent *agent, trpo_real *val, const trpo_real *obs, int N);
  * found the error. */
 void trpo_get_culprit(const trpo_agent *agent, trpo_culprit *culprit);
 
-/* ---- saving and loading ---------------------------------------------------------------------- */
-
-/* A saved agent holds all that is needed to act and to resume training bit for bit: parameters,
- * critic, normalisers, random streams, drawn features; not the rollout in progress. The bytes are
- * the same for both precisions, and are portable between machines of the same byte order.
- * trpo_save_bytes returns their number. */
-size_t trpo_save_bytes(const trpo_agent *agent);
-/* TRPO_ERR_MEMORY; TRPO_ERR_MODEL, writing nothing: training diverged to invalid values. */
-int trpo_save(const trpo_agent *agent, void *buffer, size_t bytes);
-/* Discards the rollout in progress. TRPO_ERR_MODEL also for impossible values: not finite, counts
- * not integers in 0..2^52, negative squares, a damping_scale out of range. */
-int trpo_load(trpo_agent *agent, const void *buffer, size_t bytes);
-
-/* Accesses the state by field, i = 0, 1, ... until NULL. After writing through the pointer call
- * trpo_refresh, which updates what depends on the state, clamps log_std to its bounds, and
- * discards the rollout in progress. It returns TRPO_ERR_MODEL for values that trpo_load would
- * reject: they are kept and are memory-safe, but results are meaningless. */
-double *trpo_state_field(trpo_agent *agent, int i, const char **name, size_t *count);
-int trpo_refresh(trpo_agent *agent);
-
 /* Names the instruction set an agent uses: "baseline", "avx2", "avx512" or "neon". */
 const char *trpo_instruction_set(const trpo_agent *agent);
 
 #ifdef __cplusplus
 }
 #endif
+
+#include "trpo_files.h" /* saving and loading; acting without an agent */
+
 #endif

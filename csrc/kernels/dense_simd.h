@@ -21,7 +21,7 @@ ARRAY_FUNCTION(array_expm1, vec_expm1)
 ARRAY_FUNCTION(array_tanh, vec_tanh)
 ARRAY_FUNCTION(array_sin, vec_sin)
 
-enum { PANEL = COLS * LANES, MAX_ROWS = 8 };
+enum { PANEL = COLS * LANES, MAX_ROWS = 8, BESIDE = COLS > 2 ? 3 : 4 };
 
 /* sum (R x C vectors) += x (R x K, row stride K) times one panel (K x PANEL) */
 TRPOK_INLINE void add_products(vec sum[MAX_ROWS][COLS], const real *x, const real *panel, int K,
@@ -97,11 +97,43 @@ TRPOK_INLINE void layer_panel(const trpok_layer *y, const real *V, const real *W
     if (n < N) layer_tile(y, V, W, n, m, left, 1, C);
 }
 
+/* One row, columns m.. of BESIDE full panels, of  z = activation([x 1] V). In one panel a row has
+ * too few sums to hide the latency of their additions. */
+TRPOK_INLINE void row_of_panels(const trpok_layer *y, const real *V, ptrdiff_t panel, int m)
+{
+    vec sum[BESIDE][COLS];
+#pragma GCC unroll 8
+    for (int p = 0; p < BESIDE; p++)
+#pragma GCC unroll 4
+        for (int c = 0; c < COLS; c++)
+            sum[p][c] = vec_load(V + p * panel + (ptrdiff_t)y->K * PANEL + c * LANES);
+    for (int k = 0; k < y->K; k++) {
+        const vec x = vec_all(y->x[k]);
+#pragma GCC unroll 8
+        for (int p = 0; p < BESIDE; p++)
+#pragma GCC unroll 4
+            for (int c = 0; c < COLS; c++) {
+                const real *w = V + p * panel + (ptrdiff_t)k * PANEL + c * LANES;
+                sum[p][c] = vec_fma(x, vec_load(w), sum[p][c]);
+            }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < BESIDE; p++)
+#pragma GCC unroll 4
+        for (int c = 0; c < COLS; c++) vec_store(y->z + m + p * PANEL + c * LANES, sum[p][c]);
+    if (y->activation != TRPO_IDENTITY)
+        activate_tile(y->z + m, y->activation, BESIDE * PANEL, 1, BESIDE * COLS, y->M);
+}
+
 TRPOK_TARGET static void run_layer(const trpok_layer *y, int N)
 {
     const real *V = y->V, *W = y->W;
     const ptrdiff_t panel = (ptrdiff_t)(y->K + y->bias) * PANEL;
-    for (int m = 0; m < y->M; m += PANEL, V += panel, W += panel) {
+    const int is_one_row = N == 1 && y->tx == NULL && y->h == NULL && y->bias;
+    int m = 0;
+    for (; is_one_row && m + BESIDE * PANEL <= y->M; m += BESIDE * PANEL, V += BESIDE * panel)
+        row_of_panels(y, V, panel, m);
+    for (; m < y->M; m += PANEL, V += panel, W += panel) {
         const int left = y->M - m;
         if (left >= PANEL)
             layer_panel(y, V, W, N, m, PANEL, COLS);

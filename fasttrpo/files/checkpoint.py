@@ -1,8 +1,9 @@
-"""Model files: `.npz` archives without pickle, written atomically.
+"""Model files: `.npz` archives without pickle, or `.bin` files of C programs (binary.py), written
+atomically.
 
-Members: `header`, a JSON text (format, version, settings, spaces, counts), and the arrays of the
-agent's `state()` by name, float64 whatever the model's precision. A checkpoint also has members
-`run.*`: the state of the episodes and, if it can be saved, of the environments.
+Members of an archive: `header`, a JSON text (format, version, settings, spaces, counts), and the
+arrays of the agent's `state()` by name, float64 whatever the model's precision. A checkpoint also
+has members `run.*`: the state of the episodes and, if it can be saved, of the environments.
 
 Files are not trusted. The header is compared with the types and sizes in the arrays' own headers
 before an array is read (`npz`), and loading needs no more memory than the file's contents.
@@ -41,6 +42,7 @@ READABLE = (1, 2)
 _STATE_1 = "theta value_theta obs_count obs_mean obs_m2 rew_count rew_mean rew_m2 rew_running "
 _STATE_1 += "adam_m adam_v counters"
 SUFFIX = ".npz"
+BINARY = ".bin"  # files of C programs: binary.py
 _RUN = "run."
 _INTEGERS = ("<i8", "<i4")  # NumPy 1 has 32 bits on Windows
 _RUN_DTYPES = {
@@ -96,11 +98,17 @@ class Checkpoint:
 
 
 def write(
-    path: str | os.PathLike | BinaryIO, checkpoint: Checkpoint, follow: bool = False
+    path: str | os.PathLike | BinaryIO,
+    checkpoint: Checkpoint,
+    follow: bool = False,
+    policy_only: bool = False,
 ) -> Path | None:
     """Saves to `path`, adding ".npz" if it has no suffix, and returns the path written.
 
-    `path` can also be an open binary file. follow: see `atomic.replacing`.
+    `path` can also be an open binary file, to which an archive is written.
+
+    follow       see `atomic.replacing`
+    policy_only  to a path that ends in ".bin": only what acting needs
 
     Raises ValueError for a state that `read` would reject and for a path without a name, SaveError
     if the disk is full or the folder cannot be created. Nothing is written then.
@@ -116,16 +124,18 @@ def write(
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, follow) as file:
-        np.savez(file, **cast(Any, _members(checkpoint)))
+        if path.suffix == BINARY:
+            from fasttrpo.files import binary
+
+            file.write(binary.to_bytes(checkpoint, policy_only))
+        else:
+            np.savez(file, **cast(Any, _members(checkpoint)))
     return path
 
 
 def complete_state(saved: Checkpoint, fresh: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The saved state; arrays that an older format lacks are those of a new agent."""
-    if saved.format == FORMAT:
-        return saved.state
-    known = _STATE_1.split()
-    return {name: value for name, value in fresh.items() if name not in known} | saved.state
+    """The saved state; arrays that an older format or a policy alone lacks are a new agent's."""
+    return {**fresh, **saved.state}
 
 
 def read(path: str | os.PathLike | BinaryIO) -> Checkpoint:
@@ -151,12 +161,13 @@ def shown(path: Any) -> str:
 
 def _members(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     run = {_RUN + name: value for name, value in checkpoint.run.items()}
-    members = {"header": np.array(json.dumps(_header(checkpoint))), **checkpoint.state, **run}
+    members = {"header": np.array(json.dumps(header(checkpoint))), **checkpoint.state, **run}
     # Big-endian machines write little-endian files too.
     return {k: v.astype(v.dtype.newbyteorder("<"), copy=False) for k, v in members.items()}
 
 
-def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+def header(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything but the arrays, as plain values."""
     return {
         "format": FORMAT,
         "version": __version__,
@@ -176,17 +187,29 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _parsed(file: BinaryIO, name: str) -> Checkpoint:
     """Raises FormatError for any damage."""
-    from fasttrpo.files import npz
+    from fasttrpo.files import npz, sections
 
     try:
-        return _from(npz.Archive(file))
+        return _from_binary(file) if _is_binary(file) else _from(npz.Archive(file))
     except npz.NoArchive:
         reason = "is not a fasttrpo model: not an .npz archive, or truncated"
-    except FormatError as error:
+    except (FormatError, sections.Damaged) as error:
         reason = str(error)
     except Exception as error:  # a damaged file can cause any error
         reason = f"is damaged: {type(error).__name__ if str(error) == '' else error}"
     raise FormatError(f"{name} {_printable(reason)}")
+
+
+def _is_binary(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(4) == b"TRPO"
+
+
+def _from_binary(file: BinaryIO) -> Checkpoint:
+    from fasttrpo.files import binary
+
+    file.seek(0)
+    return binary.from_bytes(file.read())
 
 
 def _printable(text: str) -> str:
@@ -204,13 +227,7 @@ def _from(archive: Any) -> Checkpoint:
         )
     if "header.npy" not in archive.files:
         raise FormatError("is not a fasttrpo model: it has no header")
-    header = _checked_header(_json(archive))
-    try:
-        described = _described(header)
-    except KeyError as error:
-        raise FormatError(f"has a damaged header: it has no {error}") from error
-    except Exception as error:
-        raise FormatError(f"has a damaged header: {error}") from error
+    described = described_by(_json(archive))
     headers = {name: archive.header(name, _dtypes(name)) for name in archive.names}
     del headers["header"]
     sizes = _sizes(described, headers)
@@ -227,16 +244,29 @@ def _from(archive: Any) -> Checkpoint:
 def _json(archive: Any) -> Any:
     """The header. Raises ValueError if it is larger than `write` can have written."""
     described = archive.header("header", ("<U",))
-    largest = _MAX_HEADER
+    n_bounds = 0
     if "obs_mean" in archive.names:
-        largest += _MAX_PER_BOUND * archive.header("obs_mean", ("<f8",)).size // 8
-    if described.shape != () or described.size > 4 * largest:
+        n_bounds = archive.header("obs_mean", ("<f8",)).size // 8
+    if described.shape != () or described.size > 4 * _longest_header(n_bounds):
         raise UserError("the header is not a single string, or is too long")
-    return json.loads(
-        str(archive.array("header", described)),
-        parse_constant=_constant,
-        object_pairs_hook=_object,
-    )
+    return _parsed_json(str(archive.array("header", described)))
+
+
+def _longest_header(n_bounds: int) -> int:
+    return _MAX_HEADER + _MAX_PER_BOUND * n_bounds
+
+
+def parsed_header(text: Any, n_bounds: int) -> Any:
+    """A header's values. Raises ValueError if `text` is longer than `write` can have written for
+    this number of bounds.
+    """
+    if not isinstance(text, str) or len(text) > _longest_header(n_bounds):
+        raise UserError("the header is not a single string, or is too long")
+    return _parsed_json(text)
+
+
+def _parsed_json(text: str) -> Any:
+    return json.loads(text, parse_constant=_constant, object_pairs_hook=_object)
 
 
 def _constant(name: str) -> float:
@@ -267,6 +297,17 @@ def _checked_header(header: Any) -> dict[str, Any]:
             f"fasttrpo {__version__} reads format {FORMAT} and older: upgrade it"
         )
     return header
+
+
+def described_by(header: Any) -> Checkpoint:
+    """The checkpoint without its arrays. Raises FormatError for any other header."""
+    header = _checked_header(header)
+    try:
+        return _described(header)
+    except KeyError as error:
+        raise FormatError(f"has a damaged header: it has no {error}") from error
+    except Exception as error:
+        raise FormatError(f"has a damaged header: {error}") from error
 
 
 def _described(header: dict[str, Any]) -> Checkpoint:
@@ -322,9 +363,14 @@ def _dtypes(name: str) -> tuple[str, ...]:
         return ("<U",)
     if not name.startswith(_RUN):
         return ("<f8",)
-    if name not in _RUN_DTYPES:
-        raise UserError(f"it has an unknown member {name!r}")
-    return _RUN_DTYPES[name]
+    return run_dtypes(name.removeprefix(_RUN))
+
+
+def run_dtypes(name: str) -> tuple[str, ...]:
+    """The possible types of an array in `Checkpoint.run`. Raises ValueError for unknown names."""
+    if _RUN + name not in _RUN_DTYPES:
+        raise UserError(f"it has an unknown member {_RUN + name!r}")
+    return _RUN_DTYPES[_RUN + name]
 
 
 def _existing(path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fasttrpo.checks.imported import is_instance
+from fasttrpo.files import checkpoint as archives
 from fasttrpo.sb3.distributions import Distribution, distribution_at
 from fasttrpo.sb3.parameters import Parameters, load_state_dict, set_objects, state_dict
 from fasttrpo.settings import Settings
@@ -94,8 +95,10 @@ class ModelPolicy:
         load_state_dict(self._model, parameters, strict)
 
     def save(self, path: Any) -> None:
-        """As `TRPO.save`: the file holds the complete model."""
-        self._model.save(path)
+        """As `TRPO.save`: the file holds the complete model; if it ends in ".bin", only what acting
+        needs, for C programs (docs/file-format.md).
+        """
+        archives.write(path, self._model.snapshot(False), follow=True, policy_only=True)
 
     @classmethod
     def load(cls, path: Any, device: Any = "auto") -> ModelPolicy:

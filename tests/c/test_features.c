@@ -144,10 +144,10 @@ static void other_features_are_rejected(int features, int other)
     s.n_features = 19;
     learner_start(&a, &s, NULL);
     s.features = other;
-    if (other == features) s.feature_bandwidth = 0.5;
+    if (other == features) s.feature_bandwidth = 0.5, s.feature_degree++;
     learner_start(&b, &s, NULL);
     const uint64_t bits = saved_bits(a.agent);
-    CHECK(moved(&a, &b) == TRPO_ERR_MODEL);
+    CHECK(moved(&a, &b) == TRPO_ERR_OTHER);
     CHECK(saved_bits(a.agent) == bits);
     learner_end(&b);
     learner_end(&a);

@@ -1,5 +1,6 @@
 /* Bytes with a valid checksum but impossible values are rejected without changing anything, and
  * writing such values to a field does no harm. */
+#include "saved.h"
 #include "scripted.h"
 
 /* ---- agents ---------------------------------------------------------------------------------- */
@@ -18,28 +19,18 @@ static unsigned char *saved_of(const trpo_agent *agent)
     return bytes;
 }
 
-/* Where a field starts in saved bytes: the last field ends where the checksum starts. */
-static size_t place_of(trpo_agent *agent, const char *wanted)
-{
-    size_t count, from_end = sizeof(uint64_t), n = 0;
-    const char *name;
-    for (int i = 0; trpo_state_field(agent, i, &name, &count) != NULL; i++) {
-        if (n > 0 || strcmp(name, wanted) == 0) from_end += count * sizeof(double);
-        n += from_end > sizeof(uint64_t);
-    }
-    return trpo_save_bytes(agent) - from_end;
-}
-
 /* trpo_load of bytes in which number i of a field is x. */
-static int load_with(learner *l, const char *name, size_t i, double x)
+static int load_with(learner *l, const char *state_name, size_t i, double x)
 {
+    const char *name = strcmp(state_name, "features") == 0 ? "drawn_features" : state_name;
     const size_t count = trpo_save_bytes(l->agent);
     const uint64_t before = saved_bits(l->agent);
     unsigned char *bytes = saved_of(l->agent);
-    memcpy(bytes + place_of(l->agent, name) + i * sizeof x, &x, sizeof x);
-    put_checksum(bytes, count);
+    put_saved_double(bytes, count, name, i, x);
+    put_saved_checksums(bytes, count);
     const int status = trpo_load(l->agent, bytes, count);
     if (status != TRPO_OK) CHECK(saved_bits(l->agent) == before);
+    if (status != TRPO_OK) CHECK(strcmp(trpo_bad_saved(l->agent, bytes, count), name) == 0);
     free(bytes);
     return status;
 }
@@ -88,6 +79,7 @@ static void fields_of_an_agent(void)
     const char *name;
     size_t count;
     small_settings(&s, GAUSSIAN, 1);
+    s.critic = TRPO_ADAM;
     s.features = TRPO_FOURIER;
     s.normalize_observations = s.normalize_rewards = 1;
     learner_start(&l, &s, NULL);

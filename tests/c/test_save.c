@@ -69,13 +69,18 @@ static void training_resumes_bit_for_bit(int space, int critic)
 /* ---- rejected bytes -------------------------------------------------------------------------- */
 
 /* During a rollout: neither the state nor the rows may change. */
-static void check_not_loaded(learner *l, const void *bytes, size_t count)
+static void check_refused(learner *l, const void *bytes, size_t count, int status)
 {
     const uint64_t bits = saved_bits(l->agent);
     const int rows = trpo_recorded(l->agent);
-    CHECK(trpo_load(l->agent, bytes, count) == TRPO_ERR_MODEL);
+    CHECK(trpo_load(l->agent, bytes, count) == status);
     CHECK(saved_bits(l->agent) == bits);
     CHECK(trpo_recorded(l->agent) == rows);
+}
+
+static void check_not_loaded(learner *l, const void *bytes, size_t count)
+{
+    check_refused(l, bytes, count, TRPO_ERR_MODEL);
 }
 
 static void start_in_a_rollout(learner *l, const trpo_settings *s)
@@ -98,13 +103,13 @@ static void truncated_bytes_are_rejected(void)
     for (size_t count = 0; count < state.count; count += 1 + count / 20) {
         unsigned char *cut = (unsigned char *)take(count + 1); /* sanitizers detect reads beyond */
         memcpy(cut, state.bytes, count);
-        check_not_loaded(&l, cut, count);
+        check_refused(&l, cut, count, count < 8 ? TRPO_ERR_FOREIGN : TRPO_ERR_MODEL);
         free(cut);
     }
     check_not_loaded(&l, state.bytes, state.count - 1);
     check_not_loaded(&l, longer, state.count + 1);
-    check_not_loaded(&l, NULL, state.count);
-    check_not_loaded(&l, NULL, 0);
+    check_refused(&l, NULL, state.count, TRPO_ERR_FOREIGN);
+    check_refused(&l, NULL, 0, TRPO_ERR_FOREIGN);
     free(longer);
     free(state.bytes);
     learner_end(&l);
@@ -121,7 +126,11 @@ static void flipped_bits_are_rejected(void)
     for (size_t i = 0; i < state.count; i++) {
         const unsigned char right = state.bytes[i];
         state.bytes[i] = (unsigned char)(right ^ (1u << (i % 8)));
-        check_not_loaded(&l, state.bytes, state.count);
+        if (i < 8) /* what says that the bytes are ours, and in which format */
+            check_refused(&l, state.bytes, state.count,
+                          i < 4 || i == 7 ? TRPO_ERR_FOREIGN : TRPO_ERR_NEWER);
+        else
+            check_not_loaded(&l, state.bytes, state.count);
         state.bytes[i] = right;
     }
     CHECK(trpo_load(l.agent, state.bytes, state.count) == TRPO_OK);
@@ -138,9 +147,9 @@ static void other_bytes_are_rejected(void)
     start_in_a_rollout(&l, &s);
     saved state = save(l.agent);
     memset(state.bytes, 0, state.count);
-    check_not_loaded(&l, state.bytes, state.count);
+    check_refused(&l, state.bytes, state.count, TRPO_ERR_FOREIGN);
     memset(state.bytes, 'x', state.count);
-    check_not_loaded(&l, state.bytes, state.count);
+    check_refused(&l, state.bytes, state.count, TRPO_ERR_FOREIGN);
     free(state.bytes);
     learner_end(&l);
 }
@@ -150,9 +159,13 @@ static void other_bytes_are_rejected(void)
 enum { N_OTHERS = 13 };
 
 /* The settings of `small_settings(TWO_PARTS, 2)` but for one thing, which decides what the numbers
- * mean; in many of these the number of bytes stays the same. */
-static void other_settings(trpo_settings *s, int i)
+ * mean; in many of these the number of bytes stays the same. Returns what trpo_bad_saved names. */
+static const char *other_settings(trpo_settings *s, int i)
 {
+    static const char *const names[N_OTHERS] = {
+        "parts",         "parts",      "distribution", "policy_hidden", "policy_hidden",
+        "value_hidden",  "policy_hidden", "value_hidden", "activation",  "obs_size",
+        "critic",        "normalize_observations", "normalize_rewards"};
     static const int five[] = {5}, swapped[] = {3, 2}, five_ones[] = {1, 1, 1, 1, 1};
     static const int narrow[] = {6, 8}, wide[] = {8, 7};
     small_settings(s, TWO_PARTS, 2);
@@ -171,6 +184,7 @@ static void other_settings(trpo_settings *s, int i)
     case 11: s->normalize_observations = 1; break;
     default: s->normalize_rewards = 1; break;
     }
+    return names[i];
 }
 
 static saved save_of_fresh(const trpo_settings *s)
@@ -190,9 +204,11 @@ static void another_models_bytes_are_rejected(void)
     start_in_a_rollout(&l, &own);
     for (int i = 0; i < N_OTHERS; i++) {
         check_name("another model, number %d", i);
-        other_settings(&other, i);
+        const char *name = other_settings(&other, i);
         saved state = save_of_fresh(&other);
-        check_not_loaded(&l, state.bytes, state.count);
+        check_refused(&l, state.bytes, state.count, TRPO_ERR_OTHER);
+        const char *culprit = trpo_bad_saved(l.agent, state.bytes, state.count);
+        CHECK(culprit != NULL && strcmp(culprit, name) == 0);
         free(state.bytes);
     }
     learner_end(&l);

@@ -84,7 +84,7 @@ static int load(life *l, input *in)
     if (!l->is_saved) return TRPO_OK;
     if (next_of(in, 2)) {
         damage(in, l->saved, l->saved_bytes);
-        put_checksum(l->saved, l->saved_bytes);
+        put_checksums(l->saved, l->saved_bytes);
     }
     return trpo_load(l->agent, l->saved, l->saved_bytes);
 }

@@ -102,6 +102,25 @@ static inline void put_checksum(unsigned char *bytes, size_t count)
     memcpy(bytes + count - sizeof hash, &hash, sizeof hash);
 }
 
+/* Corrects the checksum (CRC-32) of each section of a saved agent, as far as sizes can be followed.
+ */
+static inline void put_checksums(unsigned char *bytes, size_t count)
+{
+    for (size_t at = 16, size; at + 32 <= count; at += size) {
+        uint64_t found;
+        memcpy(&found, bytes + at + 16, sizeof found);
+        size = (size_t)found;
+        if (size < 32 || size > count - at) return;
+        uint64_t crc = 0xFFFFFFFFu;
+        for (size_t i = 0; i < size - 8; i++) {
+            crc ^= bytes[at + i];
+            for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+        }
+        crc ^= 0xFFFFFFFFu;
+        memcpy(bytes + at + size - 8, &crc, sizeof crc);
+    }
+}
+
 /* Saved bytes with some doubles, words or bytes replaced. */
 static inline void damage(input *in, unsigned char *bytes, size_t count)
 {

@@ -1,4 +1,5 @@
-"""Fuzzes model files: each mutant must load or raise FormatError, in little memory and time.
+"""Fuzzes model files, `.npz` and `.bin`: each mutant must load or raise FormatError, in little
+memory and time.
 
     python tests/fuzz/model_files.py --mutants 100000 --seed 0
 
@@ -32,6 +33,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from fasttrpo import TRPO, FormatError
+from fasttrpo.files import binary, checkpoint, sections
 
 MEMORY = 256 * 2**20  # bytes that loading one file may take at most
 SECONDS = 20  # of processor time that loading one file may take at most
@@ -332,7 +334,45 @@ def _zeros() -> bytes:
     return npy("'<f8'", f"({2**19},)", bytes(2**22))
 
 
-MUTATIONS = (flipped, cut, structured, typed, numbered, headed, rewritten)
+def in_sections(data: bytes, rng: random.Random) -> bytes:
+    """A `.bin` file with damaged bytes, or valid sections with other fields."""
+    packed = _as_binary(data)
+    if rng.random() < 0.3:
+        return rng.choice([flipped, cut])(packed, rng)
+    found = sections.unpack(packed)
+    section = found[rng.choice(list(found))]
+    for _ in range(rng.choice([1, 1, 3])):
+        name = rng.choice(list(section))
+        section[name] = _another(section[name], rng)
+    if rng.random() < 0.2:
+        section[rng.choice(["gamma", "theta", "header", "x"])] = rng.choice([np.zeros(3), "text"])
+    if rng.random() < 0.2:
+        del found[rng.choice(list(found))]
+    return sections.pack(found)
+
+
+@cache
+def _as_binary(data: bytes) -> bytes:
+    return binary.to_bytes(checkpoint.read(io.BytesIO(data)))
+
+
+def _another(value: Any, rng: random.Random) -> Any:
+    """Another text, or other numbers, or more, fewer, of another type or shape."""
+    if isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        return rng.choice([value[:at], value[:at] + "9" + value[at + 1 :], "[" * _DEEP, "relu"])
+    flat = np.atleast_1d(value).reshape(-1).copy()
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if len(flat):
+            number = np.float64(rng.choice(_NUMBERS))
+            flat[rng.randrange(len(flat))] = number.astype(flat.dtype)
+    same = flat.reshape(value.shape)
+    others = [flat[:-1], np.append(flat, flat), flat[None], np.float64(1.0), "text"]
+    return rng.choice([same, same, same, *others])
+
+
+MUTATIONS = (flipped, cut, structured, typed, numbered, headed, rewritten, in_sections)
 RARE = compressed
 
 
