@@ -2,6 +2,7 @@
 
 pub const TRPO_VERSION: &[u8; 6usize] = b"0.1.0\0";
 pub const TRPO_VERSION_NUMBER: u32 = 1000;
+pub const TRPO_STRICT_IS_CERTAIN: u32 = 1;
 pub const TRPO_ENV_VERSION: u32 = 1;
 pub const TRPO_ENV_SYMBOL: &[u8; 17usize] = b"trpo_environment\0";
 pub const TRPO_ENV_ERROR_SYMBOL: &[u8; 23usize] = b"trpo_environment_error\0";
@@ -28,6 +29,10 @@ pub const TRPO_ERR_ENVIRONMENT: trpo_status = -11;
 pub const TRPO_ERR_SPACES: trpo_status = -12;
 pub const TRPO_ERR_BUILD: trpo_status = -14;
 pub const TRPO_ERR_MASK: trpo_status = -13;
+pub const TRPO_ERR_FOREIGN: trpo_status = -15;
+pub const TRPO_ERR_NEWER: trpo_status = -16;
+pub const TRPO_ERR_OTHER: trpo_status = -17;
+pub const TRPO_ERR_SECTION: trpo_status = -18;
 pub type trpo_status = ::std::os::raw::c_int;
 pub const TRPO_GAUSSIAN: trpo_distribution = 0;
 pub const TRPO_CATEGORICAL: trpo_distribution = 1;
@@ -1944,6 +1949,9 @@ extern "C" {
     pub fn trpo_get_culprit(agent: *const trpo_agent, culprit: *mut trpo_culprit);
 }
 extern "C" {
+    pub fn trpo_instruction_set(agent: *const trpo_agent) -> *const ::std::os::raw::c_char;
+}
+extern "C" {
     pub fn trpo_save_bytes(agent: *const trpo_agent) -> usize;
 }
 extern "C" {
@@ -1954,11 +1962,44 @@ extern "C" {
     ) -> ::std::os::raw::c_int;
 }
 extern "C" {
-    pub fn trpo_load(
-        agent: *mut trpo_agent,
-        buffer: *const ::std::os::raw::c_void,
+    pub fn trpo_save_policy_bytes(agent: *const trpo_agent) -> usize;
+}
+extern "C" {
+    pub fn trpo_save_policy(
+        agent: *const trpo_agent,
+        buffer: *mut ::std::os::raw::c_void,
         bytes: usize,
     ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_peek(
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+        settings: *mut trpo_settings,
+        sizes: *mut ::std::os::raw::c_int,
+        room: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_load(
+        agent: *mut trpo_agent,
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_load_policy(
+        agent: *mut trpo_agent,
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_bad_saved(
+        agent: *const trpo_agent,
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+    ) -> *const ::std::os::raw::c_char;
 }
 extern "C" {
     pub fn trpo_state_field(
@@ -1971,8 +2012,103 @@ extern "C" {
 extern "C" {
     pub fn trpo_refresh(agent: *mut trpo_agent) -> ::std::os::raw::c_int;
 }
+pub const TRPO_CLIP: trpo_to_env = 1;
+pub const TRPO_SCALE_TO_BOUNDS: trpo_to_env = 2;
+pub type trpo_to_env = ::std::os::raw::c_uint;
 extern "C" {
-    pub fn trpo_instruction_set(agent: *const trpo_agent) -> *const ::std::os::raw::c_char;
+    pub fn trpo_set_bounds(
+        agent: *mut trpo_agent,
+        low: *const f64,
+        high: *const f64,
+        to_env: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_section_bytes(count: usize) -> usize;
+}
+extern "C" {
+    pub fn trpo_add_section(
+        saved: *mut ::std::os::raw::c_void,
+        bytes: *mut usize,
+        room: usize,
+        name: *const ::std::os::raw::c_char,
+        data: *const ::std::os::raw::c_void,
+        count: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_copy_sections(
+        saved: *mut ::std::os::raw::c_void,
+        bytes: *mut usize,
+        room: usize,
+        from: *const ::std::os::raw::c_void,
+        count: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_find_section(
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+        name: *const ::std::os::raw::c_char,
+        count: *mut usize,
+    ) -> *const ::std::os::raw::c_void;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct trpo_policy {
+    _unused: [u8; 0],
+}
+extern "C" {
+    pub fn trpo_policy_bytes(
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+        instruction_set: *const ::std::os::raw::c_char,
+    ) -> usize;
+}
+extern "C" {
+    pub fn trpo_policy_init(
+        policy: *mut *mut trpo_policy,
+        saved: *const ::std::os::raw::c_void,
+        bytes: usize,
+        instruction_set: *const ::std::os::raw::c_char,
+        mem: *mut ::std::os::raw::c_void,
+        room: usize,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_policy_act(
+        policy: *mut trpo_policy,
+        act: *mut trpo_real,
+        obs: *const trpo_real,
+        mask: *const u8,
+        deterministic: ::std::os::raw::c_int,
+        N: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_policy_outputs(
+        policy: *mut trpo_policy,
+        out: *mut trpo_real,
+        obs: *const trpo_real,
+        mask: *const u8,
+        N: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+}
+extern "C" {
+    pub fn trpo_policy_to_env(
+        policy: *const trpo_policy,
+        act: *mut trpo_real,
+        N: ::std::os::raw::c_int,
+    );
+}
+extern "C" {
+    pub fn trpo_policy_seed(policy: *mut trpo_policy, seed: u64);
+}
+extern "C" {
+    pub fn trpo_policy_settings(policy: *const trpo_policy) -> *const trpo_settings;
+}
+extern "C" {
+    pub fn trpo_policy_culprit(policy: *const trpo_policy, culprit: *mut trpo_culprit);
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -1980,7 +2116,7 @@ pub struct trpo_env_random {
     pub seed: u64,
     pub count: u64,
     pub env: u32,
-    pub unused: u32,
+    pub contracted: u32,
 }
 #[test]
 fn bindgen_test_layout_trpo_env_random() {
@@ -2045,23 +2181,23 @@ fn bindgen_test_layout_trpo_env_random() {
         );
     }
     test_field_env();
-    fn test_field_unused() {
+    fn test_field_contracted() {
         assert_eq!(
             unsafe {
                 let uninit = ::std::mem::MaybeUninit::<trpo_env_random>::uninit();
                 let ptr = uninit.as_ptr();
-                ::std::ptr::addr_of!((*ptr).unused) as usize - ptr as usize
+                ::std::ptr::addr_of!((*ptr).contracted) as usize - ptr as usize
             },
             20usize,
             concat!(
                 "Offset of field: ",
                 stringify!(trpo_env_random),
                 "::",
-                stringify!(unused)
+                stringify!(contracted)
             )
         );
     }
-    test_field_unused();
+    test_field_contracted();
 }
 pub const TRPO_ENV_STREAM: _bindgen_ty_3 = 6;
 pub type _bindgen_ty_3 = ::std::os::raw::c_uint;
@@ -2653,6 +2789,7 @@ pub const TRPO_ENV_ERR_SAVED: trpo_env_status = -9;
 pub const TRPO_ENV_ERR_NONE: trpo_env_status = -10;
 pub const TRPO_ENV_ERR_MASK: trpo_env_status = -11;
 pub const TRPO_ENV_ERR_OPEN: trpo_env_status = -12;
+pub const TRPO_ENV_ERR_BUILD: trpo_env_status = -13;
 pub type trpo_env_status = ::std::os::raw::c_int;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
