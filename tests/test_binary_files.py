@@ -294,3 +294,19 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path):
         each.learn(64, reset_num_timesteps=False)
     assert same_state(model, loaded)
     assert model.records[-1]["return_mean"] == loaded.records[-1]["return_mean"]
+
+
+def test_environments_that_c_saved_continue(tmp_path):
+    """Without the section of Python, as trpo_add_section leaves it."""
+    model = small_model("CartPole-v1").learn(64)
+    path = tmp_path / "m.bin"
+    model.save(path, checkpoint=True)
+    found = sections.unpack(path.read_bytes())
+    del found["python"]
+    path.write_bytes(sections.pack(found))
+    loaded = TRPO.load(path, "CartPole-v1")
+    loaded.save(tmp_path / "again.bin", checkpoint=True)
+    assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
+    for each in (model, loaded):
+        each.learn(64, reset_num_timesteps=False)
+    assert same_state(model, loaded)

@@ -199,7 +199,7 @@ def test_damaged_bytes_are_rejected(compiled):
     for damaged in (b"", saved[:-1], saved + b"\0", flipped, b"x" + saved[1:], bytes(len(saved))):
         with pytest.raises(
             ValueError,
-            match="the saved bytes are truncated, damaged|the bytes are not a saved model",
+            match=r"the saved bytes are truncated, damaged|the bytes are not a saved model",
         ):
             other.load_bytes(damaged)
         assert bits(other) == before
