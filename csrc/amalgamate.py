@@ -56,6 +56,7 @@ PREAMBLE = """\
 #endif
 
 #define TRPO_STRICT_FILE
+#define TRPO_STRICT_NOTICED
 #include "fasttrpo.h"
 
 TRPO_STRICT_BEGIN
