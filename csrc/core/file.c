@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const char MAGIC[] = "TRPO";
-enum { SECTION_HEAD = 24, SUM_BYTES = 8, FIELD_HEAD = 4, LONGEST_NAME = 63, MOST_SECTIONS = 64 };
+enum { SECTION_HEAD = 24, SUM_BYTES = 8, FIELD_HEAD = 4, LONGEST_NAME = 63 };
 
 const char *const trpo_section_names[TRPO_N_SECTIONS] = {"policy", "training"};
 
@@ -273,6 +273,14 @@ trpo_span trpo_find_span(const void *bytes, size_t count, const char *name)
     return none;
 }
 
+int trpo_count_sections(const void *bytes, size_t count)
+{
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + count;
+    int n = 0;
+    for (at += TRPO_FILE_HEAD; at < end; at += trpo_section_size(at, end)) n++;
+    return n;
+}
+
 static int has_valid_name(const unsigned char *at)
 {
     size_t length = 0;
@@ -310,7 +318,7 @@ static trpo_misfit check_sections(const unsigned char *first, const unsigned cha
     int n = 0;
     for (const unsigned char *at = first; at < end; at += trpo_section_size(at, end)) {
         const size_t bytes = trpo_section_size(at, end);
-        if (bytes == 0 || ++n > MOST_SECTIONS) return trpo_misfit_of(TRPO_ERR_MODEL, "sections");
+        if (bytes == 0 || ++n > TRPO_MOST_SECTIONS) return trpo_misfit_of(TRPO_ERR_MODEL, "sections");
         if (!is_sound(at, bytes) || is_repeated(at, first, end))
             return trpo_misfit_of(TRPO_ERR_MODEL, name_of_section(at));
     }

@@ -14,6 +14,7 @@ enum {
     TRPO_FORMAT = 3,
     TRPO_FORMAT_2 = 2,
     TRPO_MOST_RANK = 2,
+    TRPO_MOST_SECTIONS = 64,
     TRPO_FILE_HEAD = 16,   /* bytes before the first section                                    */
     TRPO_SECTION_NAME = 16 /* bytes of a section's name, where it starts                        */
 };
@@ -82,6 +83,8 @@ size_t trpo_section_size(const unsigned char *at, const unsigned char *end);
 int trpo_is_section(const unsigned char *at, const char *name);
 /* A section of a checked file. */
 trpo_span trpo_find_span(const void *bytes, size_t count, const char *name);
+/* The number of sections of a checked file. */
+int trpo_count_sections(const void *bytes, size_t count);
 /* Reads the next field of a checked section and moves `span` past it; 0 at its end. */
 int trpo_next_entry(trpo_entry *entry, trpo_span *span);
 /* Finds a field by name; 0 if there is none. */

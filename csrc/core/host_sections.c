@@ -37,6 +37,7 @@ int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, 
     if (problem.status != TRPO_OK) return problem.status;
     if (length < 1 || length > TRPO_SECTION_NAME || is_own_section(name)) return TRPO_ERR_SECTION;
     if (trpo_find_span(saved, *bytes, name).at != NULL) return TRPO_ERR_SECTION;
+    if (trpo_count_sections(saved, *bytes) == TRPO_MOST_SECTIONS) return TRPO_ERR_SECTION;
     if (needed == 0 || room < *bytes || room - *bytes < needed) return TRPO_ERR_MEMORY;
     put_section(&f, name, data, count);
     trpo_end_file(&f);
@@ -55,13 +56,18 @@ static int is_missing(const unsigned char *at, const void *saved, size_t bytes)
     return 1;
 }
 
-/* Copies the missing sections; only counts them if f->to is NULL. */
-static void copy_missing(trpo_writer *f, const void *saved, size_t bytes,
-                         const unsigned char *from, size_t count)
+/* Copies the missing sections, and returns how many; only counts them if f->to is NULL. */
+static int copy_missing(trpo_writer *f, const void *saved, size_t bytes,
+                        const unsigned char *from, size_t count)
 {
     const unsigned char *end = from + count;
-    for (from += TRPO_FILE_HEAD; from < end; from += trpo_section_size(from, end))
-        if (is_missing(from, saved, bytes)) trpo_put_raw(f, from, trpo_section_size(from, end));
+    int n = 0;
+    for (from += TRPO_FILE_HEAD; from < end; from += trpo_section_size(from, end)) {
+        if (!is_missing(from, saved, bytes)) continue;
+        trpo_put_raw(f, from, trpo_section_size(from, end));
+        n++;
+    }
+    return n;
 }
 
 int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count)
@@ -70,11 +76,12 @@ int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from
     trpo_misfit problem = trpo_check_file(saved, *bytes);
     if (problem.status == TRPO_OK) problem = trpo_check_file(from, count);
     if (problem.status != TRPO_OK) return problem.status;
-    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
+    const int n = copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
+    if (n > TRPO_MOST_SECTIONS - trpo_count_sections(saved, *bytes)) return TRPO_ERR_SECTION;
     if (room < f.used) return TRPO_ERR_MEMORY;
     f.to = (unsigned char *)saved;
     f.used = *bytes;
-    copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
+    (void)copy_missing(&f, saved, *bytes, (const unsigned char *)from, count);
     trpo_end_file(&f);
     *bytes = f.used;
     return TRPO_OK;

@@ -167,15 +167,27 @@ static int set_up_policy(trpo_agent *w, const source *from, const char *instruct
     return TRPO_OK;
 }
 
+/* Opens saved bytes, and measures the policy. Its fields have the sizes that the settings require,
+ * so that damaged or hostile bytes cannot ask for more memory than their own size justifies. */
+static int measure_policy(size_t *needed, trpo_agent *w, source *from, const void *saved,
+                          size_t bytes, const char *instruction_set)
+{
+    trpo_arena a = {NULL, (ptrdiff_t)sizeof *w};
+    int status = open_source(from, saved, bytes);
+    if (status == TRPO_OK) status = set_up_policy(w, from, instruction_set);
+    if (status != TRPO_OK) return status;
+    place_policy(w, &a, from);
+    *needed = trpo_arena_bytes(&a);
+    return trpo_check_fields(w, &from->span, 1).status;
+}
+
 size_t trpo_policy_bytes(const void *saved, size_t bytes, const char *instruction_set)
 {
     source from;
     trpo_agent counted;
-    trpo_arena a = {NULL, (ptrdiff_t)sizeof counted};
-    if (open_source(&from, saved, bytes) != TRPO_OK) return 0;
-    if (set_up_policy(&counted, &from, instruction_set) != TRPO_OK) return 0;
-    place_policy(&counted, &a, &from);
-    return trpo_arena_bytes(&a);
+    size_t needed;
+    const int status = measure_policy(&needed, &counted, &from, saved, bytes, instruction_set);
+    return status == TRPO_OK ? needed : 0;
 }
 
 /* ---- contents -------------------------------------------------------------------------------- */
@@ -248,10 +260,10 @@ int trpo_policy_init(trpo_policy **policy, const void *saved, size_t bytes,
 {
     source from;
     trpo_agent given;
-    int status = trpok_is_strict() ? open_source(&from, saved, bytes) : TRPO_ERR_BUILD;
-    if (status == TRPO_OK) status = set_up_policy(&given, &from, instruction_set);
+    size_t needed;
+    if (!trpok_is_strict()) return TRPO_ERR_BUILD;
+    const int status = measure_policy(&needed, &given, &from, saved, bytes, instruction_set);
     if (status != TRPO_OK) return status;
-    const size_t needed = trpo_policy_bytes(saved, bytes, instruction_set);
     if (mem == NULL || needed == 0 || room < needed) return TRPO_ERR_MEMORY;
     trpo_arena a = {trpo_align(mem), (ptrdiff_t)sizeof given};
     memset(mem, 0, room);
@@ -260,8 +272,6 @@ int trpo_policy_init(trpo_policy **policy, const void *saved, size_t bytes,
     made->agent = given;
     read_sizes(&made->agent, &from);
     if (trpo_bad_setting(&made->agent.set) != NULL) return TRPO_ERR_MODEL;
-    status = trpo_check_fields(&made->agent, &from.span, 1).status;
-    if (status != TRPO_OK) return status;
     read_state(&made->agent, &from);
     pack_network(&made->agent, &from, p.layer);
     pack_features(&made->agent, &from, &p);

@@ -112,15 +112,21 @@ static int word_at(const trpo_entry *r, const trpo_setting *row)
     return -1;
 }
 
+static int is_saved_int(const trpo_entry *r, size_t i, const trpo_setting *row)
+{
+    return trpo_int_at(r, i) >= row->low && trpo_int_at(r, i) <= row->high;
+}
+
 static int are_saved_sizes(const trpo_entry *r, const trpo_setting *row)
 {
     if ((double)r->count < row->initial || r->count > TRPO_LARGEST_SIZE) return 0;
     for (size_t i = 0; i < r->count; i++)
-        if (trpo_int_at(r, i) < row->low || trpo_int_at(r, i) > row->high) return 0;
+        if (!is_saved_int(r, i, row)) return 0;
     return 1;
 }
 
-/* Reads a setting; of sizes, only their number. Returns 0 if it cannot be one of these. */
+/* Reads a setting; of sizes, only their number. Returns 0 if it cannot be one of these. Integers
+ * are in their range then, so that sizes can be computed from them. */
 static int read_setting(trpo_settings *s, const trpo_entry *r, const trpo_setting *row)
 {
     char *at = (char *)s + row->offset;
@@ -132,7 +138,8 @@ static int read_setting(trpo_settings *s, const trpo_entry *r, const trpo_settin
     case TRPO_SIZES:
         *(int *)(void *)((char *)s + row->count_offset) = (int)r->count;
         return are_saved_sizes(r, row);
-    default: *(int *)(void *)at = trpo_int_at(r, 0); return 1;
+    case TRPO_FLAG: *(int *)(void *)at = trpo_int_at(r, 0); return 1;
+    default: *(int *)(void *)at = trpo_int_at(r, 0); return is_saved_int(r, 0, row);
     }
 }
 

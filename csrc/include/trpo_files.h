@@ -88,15 +88,15 @@ size_t trpo_section_bytes(size_t count);
  *     trpo_envs_save(envs, data, count);
  *     trpo_add_section(buffer, &bytes, room, "environments", data, count);
  *
- * TRPO_ERR_SECTION: an invalid name, or one that is there already; TRPO_ERR_MEMORY: no room; or as
- * trpo_peek. Then nothing has changed. */
+ * TRPO_ERR_SECTION: an invalid name, one that is there already, or more than 64 sections;
+ * TRPO_ERR_MEMORY: no room; or as trpo_peek. Then nothing has changed. */
 int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, const void *data,
                      size_t count);
 
 /* Appends the sections of other saved bytes that are neither the agent's nor there already, as they
  * are: when a model is loaded, trained and saved again, those of the host or of Python, which has
  * there its spaces, settings and counts at the time. *bytes + count is always enough room.
- * TRPO_ERR_MEMORY; or as trpo_peek, for either. Then nothing has changed. */
+ * TRPO_ERR_MEMORY; TRPO_ERR_SECTION: more than 64 sections; or as trpo_peek, for either. Then nothing has changed. */
 int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count);
 
 /* Returns the data of a section that trpo_add_section wrote, at any alignment, and its size; NULL
@@ -110,8 +110,8 @@ const void *trpo_find_section(const void *saved, size_t bytes, const char *name,
  * trpo_predict of the agent that was saved, including which random numbers come next. */
 typedef struct trpo_policy trpo_policy;
 
-/* Returns the bytes that the policy of saved bytes needs; 0 if trpo_policy_init would refuse them
- * for their container, settings or sizes. instruction_set: as in trpo_settings; NULL: the best. */
+/* Returns the bytes that the policy of saved bytes needs; 0 if they are damaged or hold no policy:
+ * trpo_policy_init says which. instruction_set: as in trpo_settings; NULL: the best. */
 size_t trpo_policy_bytes(const void *saved, size_t bytes, const char *instruction_set);
 
 /* Creates the policy in `mem` (any alignment, room bytes), which must not move and may be freed at

@@ -300,6 +300,32 @@ static void sections_are_added_and_skipped(void)
     learner_end(&l);
 }
 
+/* There are at most 64, so that no call makes bytes that do not load. */
+static void sections_are_not_too_many(void)
+{
+    char name[16];
+    learner l;
+    check_name("many sections");
+    start_trained(&l, GAUSSIAN, TRPO_KFAC_STEPS);
+    const bytes_of file = saved(l.agent);
+    const size_t room = file.count + 63 * trpo_section_bytes(1);
+    unsigned char *all = (unsigned char *)take(room), *other = (unsigned char *)take(room);
+    size_t count = file.count, other_count = file.count;
+    memcpy(all, file.bytes, count), memcpy(other, file.bytes, count);
+    for (int i = 2; i < 64; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        CHECK(trpo_add_section(all, &count, room, name, name, 1) == TRPO_OK);
+    }
+    CHECK(trpo_add_section(all, &count, room, "more", name, 1) == TRPO_ERR_SECTION);
+    CHECK(trpo_add_section(other, &other_count, room, "more", name, 1) == TRPO_OK);
+    const size_t before = other_count;
+    CHECK(trpo_copy_sections(other, &other_count, room, all, count) == TRPO_ERR_SECTION);
+    CHECK(other_count == before && trpo_load(l.agent, other, before) == TRPO_OK);
+    CHECK(trpo_load(l.agent, all, count) == TRPO_OK);
+    free(all), free(other), free(file.bytes);
+    learner_end(&l);
+}
+
 /* ---- format 2 -------------------------------------------------------------------------------- */
 
 static void bytes_of_earlier_versions_load(void)
@@ -351,6 +377,7 @@ int main(void)
     settings_are_found_by_name();
     impossible_settings_are_refused();
     sections_are_added_and_skipped();
+    sections_are_not_too_many();
     bytes_of_earlier_versions_load();
     every_status_has_words();
     return check_result();

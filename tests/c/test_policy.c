@@ -153,6 +153,36 @@ static void bad_bytes_are_refused(void)
     learner_end(&l);
 }
 
+/* Sizes that the bytes do not have: no memory is asked for, and none is written. */
+static void hostile_sizes_are_refused(void)
+{
+    static const struct {
+        const char *name;
+        int64_t value;
+    } hostile[] = {{"n_features", -1000}, {"n_features", -1}, {"n_features", INT32_MAX},
+                   {"n_features", 1 << 24}, {"obs_size", 1 << 24}, {"policy_hidden", 1 << 24},
+                   {"policy_hidden", -8}, {"parts", 0}};
+    trpo_settings s;
+    learner l;
+    check_name("hostile sizes");
+    small_settings(&s, GAUSSIAN, 1);
+    s.features = TRPO_FOURIER;
+    s.n_features = 17;
+    learner_start(&l, &s, NULL);
+    const size_t count = trpo_save_policy_bytes(l.agent);
+    unsigned char *saved = (unsigned char *)take(count);
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        CHECK(trpo_save_policy(l.agent, saved, count) == TRPO_OK);
+        unsigned char *at = saved + saved_numbers(saved, count, hostile[i].name);
+        put_saved_uint(at, (uint64_t)hostile[i].value, 4);
+        put_saved_checksums(saved, count);
+        CHECK(trpo_policy_bytes(saved, count, NULL) == 0);
+        CHECK(init_status(saved, count, NULL) == TRPO_ERR_MODEL);
+    }
+    free(saved);
+    learner_end(&l);
+}
+
 /* ---- bounds and sizes ------------------------------------------------------------------------ */
 
 static void actions_fit_the_environment(void)
@@ -236,6 +266,7 @@ int main(void)
     for (int i = 0; i < 4; i++) every_kind(sets[i]);
     bad_observations_are_located();
     bad_bytes_are_refused();
+    hostile_sizes_are_refused();
     actions_fit_the_environment();
     it_is_small();
     a_seed_restarts_the_samples();
