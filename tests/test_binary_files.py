@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -187,6 +188,43 @@ def test_a_model_made_in_c_needs_no_section_of_python(copy_model, tmp_path):
     assert trained.n_updates == 2
 
 
+def test_settings_that_c_programs_change_are_theirs(tmp_path):
+    """They load a model, change what does not define its arrays, and copy the section of Python."""
+    model = small_model("Pendulum-v1", kl_reduction="mean").learn(64)
+    model.save(tmp_path / "m.bin", checkpoint=True)
+    found = sections.unpack((tmp_path / "m.bin").read_bytes())
+    real = {"gamma": 0.5, "target_kl": 0.0625, "cg_damping": 0.25}
+    whole = {"n_envs": 3, "n_steps": 20, "batch_size": 0, "ortho_init": 0}
+    found["training"] |= {name: np.array(value) for name, value in real.items()}
+    found["training"] |= {name: np.array(value, np.int32) for name, value in whole.items()}
+    found["training"]["rew_running"] = np.zeros(3)
+    found["policy"]["log_std_min"] = np.array(-3.0)
+    (tmp_path / "c.bin").write_bytes(sections.pack(found))
+    loaded = TRPO.load(tmp_path / "c.bin", "Pendulum-v1")
+    for name in ("gamma", "target_kl", "cg_damping", "n_envs", "n_steps"):
+        assert getattr(loaded.settings, name) == (real | whole)[name]
+    assert loaded.settings.batch_size is None
+    kwargs = loaded.settings.policy_kwargs
+    assert (kwargs["ortho_init"], kwargs["log_std_min"]) == (False, -3.0)
+    assert loaded.settings.kl_reduction == "mean"
+    loaded.learn(60)
+    loaded.save(tmp_path / "again.bin")
+    again = sections.unpack((tmp_path / "again.bin").read_bytes())
+    assert again["training"]["n_envs"] == 3
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+def test_settings_of_c_alone_give_a_warning(has_header, tmp_path):
+    def change(found):
+        found["training"]["cg_tolerance"] = np.array(0.125)
+        if not has_header:
+            del found["python"]
+
+    path = packed(small_model("CartPole-v1"), tmp_path, change)
+    with pytest.warns(UserWarning, match=r"cg_tolerance, 0\.125 in this file: Python trains with"):
+        TRPO.load(path)
+
+
 def test_the_document_names_every_field(tmp_path):
     text = (ROOT / "docs/file-format.md").read_text()
     for keywords in ({"critic": "adam"}, *({"policy_kwargs": each} for each in FEATURES.values())):
@@ -221,8 +259,9 @@ def packed(model, tmp_path, change):
         (lambda f: f["policy"].update(glow=np.zeros(2)), "policy has 'glow'; upgrade it"),
         (lambda f: f["training"].update(gamma=np.array(2.0)), "gamma"),
         (lambda f: f["training"].update(gamma=np.array(1, np.int32)), "gamma has another type"),
-        (lambda f: f["training"].update(gamma=np.array(0.5)), "differ in gamma"),
+        (lambda f: f["policy"].update(activation="relu"), "differ in activation"),
         (lambda f: f["policy"].update(counters=np.full(7, 0.5)), "counters"),
+        (lambda f: f["policy"].update(counters=np.zeros((7, 1))), "counters"),
         (lambda f: f["python"].update(header="[" * 100_000), "header|recursion|damaged"),
         (lambda f: f["python"].update(episode_count=np.zeros(1)), "episode_count"),
         (lambda f: f.pop("policy"), "no section policy"),
@@ -242,6 +281,43 @@ def test_the_core_s_settings_are_checked_without_a_header_too(tmp_path):
 
     with pytest.raises(FormatError, match="obs_size does not match"):
         TRPO.load(packed(small_model("CartPole-v1"), tmp_path, without_header))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"act_to_env": np.array([5.0])},
+        {"act_to_env": np.array([0.5])},
+        {"act_low": np.array([np.nan])},
+        {"act_low": np.array([9.0])},
+        {"act_low": np.zeros(2)},
+        {"act_low": np.array([-np.inf]), "act_high": np.array([np.inf])},
+        {"act_high": np.array([np.inf]), "act_to_env": np.array([3.0])},
+        {"distribution": "bernoulli"},
+        {"act_to_env": None},
+    ],
+)
+def test_wrong_bounds_are_refused(bounds, tmp_path):
+    """As C programs refuse them."""
+
+    def change(found):
+        del found["python"]
+        found["policy"].update(bounds)
+        found["policy"] = {n: v for n, v in found["policy"].items() if v is not None}
+
+    with pytest.raises(FormatError, match=r"changed\.bin is damaged: its bounds of actions"):
+        TRPO.load(packed(small_model("Pendulum-v1"), tmp_path, change))
+
+
+def test_a_policy_cannot_ask_for_a_huge_critic(tmp_path):
+    def change(found):
+        del found["training"]
+        header = json.loads(found["python"]["header"])
+        header["settings"]["policy_kwargs"]["net_arch"]["vf"] = [20_000, 20_000]
+        found["python"]["header"] = json.dumps(header)
+
+    with pytest.raises(FormatError, match="has no section training, but settings of a critic"):
+        TRPO.load(packed(small_model("CartPole-v1"), tmp_path, change))
 
 
 def test_damage_is_found_wherever_it_is(tmp_path):

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,21 +19,27 @@ import numpy as np
 from fasttrpo.checks import arrays
 from fasttrpo.files import checkpoint as archives
 from fasttrpo.files import sections
+from fasttrpo.files.core_settings import (
+    C_ONLY,
+    POLICY,
+    TRAINING,
+    fields_of,
+    plain,
+    section_of,
+    seed_of,
+    user_settings,
+    values_of,
+    warn_of_c_only,
+    with_changes,
+)
+from fasttrpo.files.plain_spaces import BOUNDS, CLIP, SCALE, check_bounds, plain_spaces
 from fasttrpo.files.sections import Damaged
-from fasttrpo.settings import Settings
 from fasttrpo.settings.agent import AgentSettings, resolve
-from fasttrpo.settings.row import Row
 from fasttrpo.settings.sizes import state_sizes
 from fasttrpo.settings.table import ROWS
 from fasttrpo.spaces import from_json
 
-POLICY, TRAINING, ENVIRONMENTS, PYTHON = "policy", "training", "environments", "python"
-# The settings in the section `policy`; all others are in `training`.
-POLICY_SETTINGS = (
-    *("obs_size", "distribution", "parts", "policy_hidden", "activation", "log_std_init"),
-    *("log_std_min", "log_std_max", "features", "n_features", "feature_bandwidth"),
-    *("feature_degree", "normalize_observations"),
-)
+ENVIRONMENTS, PYTHON = "environments", "python"
 # The agent's state in each section, {field: name in `state()`}: a setting is called `features`.
 STATE = {
     POLICY: {name: name for name in ("theta", "obs_count", "obs_mean", "obs_m2", "counters")}
@@ -48,12 +53,9 @@ STATE = {
     },
 }
 MOMENTS = ("adam_m", "adam_v")
-BOUNDS = ("act_low", "act_high", "act_to_env")
-CLIP, SCALE = 1, 2
-_WORD = 2**32
-_DTYPES = {"int": np.int32, "flag": np.int32, "sizes": np.int32, "real": np.float64}
-_DTYPES |= {"seed": np.uint64}
-_RANKS = {"sizes": 1}
+# The most numbers of a new agent's critic, unless the policy has more: a file without the section
+# `training` says how many, and would otherwise decide how much memory loading needs.
+_MOST_NEW = 2**22
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ def to_bytes(checkpoint: archives.Checkpoint, policy_only: bool = False) -> byte
 def _core_fields(saved: archives.Checkpoint) -> dict[str, dict[str, Any]]:
     """The sections `policy` and `training`, as trpo_save writes them."""
     agent = _agent_settings(saved)
-    settings = _setting_fields(replace(agent, seed=_seed(saved.state)))
+    settings = fields_of(replace(agent, seed=seed_of(saved.state)))
     moments = agent.critic == "adam" or any(saved.state[name].any() for name in MOMENTS)
     fields = {
         section: {
@@ -101,35 +103,6 @@ def _ordered(fields: dict[str, Any]) -> dict[str, Any]:
 def _agent_settings(saved: archives.Checkpoint) -> AgentSettings:
     actions = saved.actions
     return resolve(saved.settings, saved.observations.size, actions.distribution, actions.parts)
-
-
-def _seed(state: Mapping[str, np.ndarray]) -> int:
-    low, high = (int(word) for word in state["counters"][:2])
-    return low + _WORD * high
-
-
-def _setting_fields(agent: AgentSettings) -> dict[str, dict[str, Any]]:
-    """The settings in each section; numbers of features that there are not are left out."""
-    found: dict[str, dict[str, Any]] = {POLICY: {}, TRAINING: {}}
-    for row in ROWS.values():
-        if _is_used(row.name, agent.features):
-            value = _as_field(row, getattr(agent, row.name))
-            found[_section_of(row.name)][row.name] = value
-    return found
-
-
-def _section_of(name: str) -> str:
-    return POLICY if name in POLICY_SETTINGS else TRAINING
-
-
-def _is_used(name: str, features: str) -> bool:
-    if name in ("n_features", "feature_bandwidth"):
-        return features in ("fourier", "rbf")
-    return name != "feature_degree" or features == "polynomial"
-
-
-def _as_field(row: Row, value: Any) -> Any:
-    return value if row.type == "word" else np.array(value, _DTYPES[row.type])
 
 
 def _bounds(saved: archives.Checkpoint) -> dict[str, np.ndarray]:
@@ -169,13 +142,15 @@ def from_bytes(data: bytes) -> archives.Checkpoint:
         raise Damaged("has no section policy")
     for section in (POLICY, TRAINING):
         _check_names(section, found.get(section, {}))
+    check_bounds(found[POLICY])
+    warn_of_c_only(found.get(TRAINING, {}))
     described = _described(found)
     state = _state(described, found)
     return replace(described, state=state, run=_run(described, found))
 
 
 def _check_names(section: str, fields: Mapping[str, Any]) -> None:
-    settings = {name for name in ROWS if _section_of(name) == section}
+    settings = {name for name in ROWS if section_of(name) == section}
     known = settings | set(STATE[section]) | (set(BOUNDS) if section == POLICY else set())
     for name in fields:
         if name not in known:
@@ -192,66 +167,45 @@ def _described(found: dict[str, dict[str, Any]]) -> archives.Checkpoint:
         return _of_core(found)
     obs_mean = found[POLICY].get("obs_mean", np.zeros(0))
     described = archives.described_by(archives.parsed_header(python["header"], np.size(obs_mean)))
-    core = _settings_of(found)
-    expected = _setting_fields(_agent_settings(described))
+    before = _agent_settings(described)
+    changed = replace(described, settings=with_changes(described.settings, before, found))
+    if changed.settings.n_envs != described.settings.n_envs:
+        for section in (PYTHON, ENVIRONMENTS):  # the episodes are those of other environments
+            found.pop(section, None)
+    _check_header(changed, found)
+    return changed
+
+
+def _check_header(described: archives.Checkpoint, found: dict[str, dict[str, Any]]) -> None:
+    """Raises Damaged if header and core sections describe different arrays."""
+    core = values_of(found)
+    expected = fields_of(_agent_settings(described))
     for section in (POLICY, TRAINING):
         for name, value in expected[section].items():
-            given = _plain(ROWS[name], value)
-            if section in found and name != "seed" and core[name] != given:
+            given = plain(ROWS[name], value)
+            is_checked = section in found and name not in ("seed", *C_ONLY)
+            if is_checked and core[name] != given:
                 raise Damaged(
                     f"is inconsistent: its sections {section} and python differ in {name}"
                 )
     for name, value in _bounds(described).items():
         if not np.array_equal(found[POLICY].get(name, ()), value):
             raise Damaged(f"is inconsistent: its sections policy and python differ in {name}")
-    return described
-
-
-def _settings_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The core's settings, {name: plain value}; what is missing has its default."""
-    values = {}
-    for row in ROWS.values():
-        field = found.get(_section_of(row.name), {}).get(row.name)
-        values[row.name] = row.default if field is None else _checked(row, field)
-        if values[row.name] is None:
-            raise Damaged(f"lacks the setting {row.name}")
-    return values
-
-
-def _checked(row: Row, field: Any) -> Any:
-    """The plain value of a setting's field."""
-    if row.type != "word":
-        is_array = isinstance(field, np.ndarray) and field.dtype == _DTYPES[row.type]
-        if not is_array or field.ndim != _RANKS.get(row.type, 0):
-            raise Damaged(f"is damaged: its setting {row.name} has another type")
-    elif not isinstance(field, str):
-        raise Damaged(f"is damaged: its setting {row.name} is not a word")
-    value = _plain(row, field)
-    for each in value if row.type == "sizes" else (value,):
-        row.check(row.name, each)
-    return value
-
-
-def _plain(row: Row, field: Any) -> Any:
-    if row.type == "word":
-        return field
-    value = field.tolist()
-    return tuple(value) if row.type == "sizes" else bool(value) if row.type == "flag" else value
 
 
 def _of_core(found: Mapping[str, Mapping[str, Any]]) -> archives.Checkpoint:
     """The checkpoint that the core's sections describe, without its arrays."""
-    core, policy = _settings_of(found), found[POLICY]
+    core, policy = values_of(found), found[POLICY]
     if core["obs_size"] != np.size(policy.get("obs_mean", ())):
         raise Damaged("is damaged: obs_size does not match obs_mean")
-    if np.size(policy.get("counters", ())) != len(_COUNTERS):
-        raise Damaged("lacks the field counters")
+    if np.shape(policy.get("counters", ())) != (len(_COUNTERS),):
+        raise Damaged("is damaged: counters are missing, or have another size")
     if not arrays.are_counts(policy["counters"]):
         raise Damaged("is damaged: counters are not counts")
     counts = dict(zip(_COUNTERS, (int(x) for x in policy["counters"].tolist()), strict=True))
-    observations, actions = from_json(*_spaces(core, policy))
+    observations, actions = from_json(*plain_spaces(core, policy))
     return archives.Checkpoint(
-        _user_settings(core, policy),
+        user_settings(core, policy),
         observations,
         actions,
         min(counts["n_acts"] * core["n_envs"], 2**63 - 1),
@@ -266,76 +220,14 @@ _COUNTERS = (
 )
 
 
-def _spaces(core: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[dict, dict]:
-    """Spaces of rows of numbers, as JSON."""
-    n = core["obs_size"]
-    observations = _box((n,), (-inf,) * n, (inf,) * n, "float32")
-    return observations, _ACTIONS[core["distribution"]](core["parts"], policy)
-
-
-def _real_actions(parts: tuple[int, ...], policy: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = (
-        (end,) * len(parts) if policy.get(name) is None else tuple(np.ravel(policy[name]).tolist())
-        for name, end in zip(BOUNDS, (-inf, inf), strict=False)
-    )
-    is_single = all(np.float32(x) == x for x in (*low, *high))
-    return _box((len(parts),), low, high, "float32" if is_single else "float64")
-
-
-def _choices(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
-    if len(parts) == 1:
-        return {"kind": "discrete", "n": parts[0], "start": 0}
-    start = (0,) * len(parts)
-    shape = (len(parts),)
-    return {"kind": "multi_discrete", "shape": shape, "nvec": parts, "start": start, **_INT64}
-
-
-def _bits(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": "multi_binary", "shape": (len(parts),)}
-
-
-_INT64 = {"dtype": "int64"}
-_ACTIONS = {"gaussian": _real_actions, "categorical": _choices, "bernoulli": _bits}
-
-
-def _box(shape: tuple, low: tuple, high: tuple, dtype: str) -> dict[str, Any]:
-    return {"kind": "box", "shape": shape, "low": low, "high": high, "dtype": dtype}
-
-
-def _user_settings(core: Mapping[str, Any], policy: Mapping[str, Any]) -> Settings:
-    """The keywords of `TRPO` that give the core's settings."""
-    features = {"features": core["features"]}
-    for name in ("n_features", "feature_bandwidth", "feature_degree"):
-        if _is_used(name, core["features"]) and not (
-            name == "feature_bandwidth" and not core[name]
-        ):
-            features[name] = core[name]
-    network = {
-        "net_arch": {"pi": list(core["policy_hidden"]), "vf": list(core["value_hidden"])},
-        "activation_fn": core["activation"],
-        **{name: core[name] for name in ("log_std_init", "log_std_min", "log_std_max")},
-        "ortho_init": core["ortho_init"],
-        **features,
-    }
-    to_env = int(policy[BOUNDS[2]].item()) if BOUNDS[2] in policy else CLIP
-    names = set(Settings.__dataclass_fields__) & set(core)
-    return Settings(
-        **{name: core[name] for name in names - {"batch_size", "seed"}},
-        policy="MlpPolicy" if core["policy_hidden"] else "LinearPolicy",
-        policy_kwargs=network,
-        batch_size=core["batch_size"] or None,
-        seed=_seed(policy),
-        clip_actions=bool(to_env & CLIP),
-        scale_actions=bool(to_env & SCALE),
-    )
-
-
 # -- the state -------------------------------------------------------------------------------------
 
 
 def _state(described: archives.Checkpoint, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The agent's state, as far as the file has it."""
     sizes = state_sizes(_agent_settings(described))
+    if TRAINING not in found:
+        _check_new(sizes)
     state: dict[str, Any] = {}
     for section, names in STATE.items():
         for name, of_state in names.items():
@@ -347,6 +239,13 @@ def _state(described: archives.Checkpoint, found: dict[str, dict[str, Any]]) -> 
     stand_in = {name: np.broadcast_to(1.0, size) for name, size in sizes.items()}
     arrays.state_fields({**stand_in, **state}, stand_in)
     return state
+
+
+def _check_new(sizes: Mapping[str, int]) -> None:
+    """Raises Damaged if a new critic would be much larger than what the file has."""
+    size = max(sizes[name] for name in STATE[TRAINING].values())
+    if size > max(_MOST_NEW, sizes["theta"]):
+        raise Damaged(f"has no section training, but settings of a critic with {size} numbers")
 
 
 def _vector(name: str, value: Any, size: int) -> np.ndarray:

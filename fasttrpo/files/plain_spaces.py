@@ -1,0 +1,71 @@
+"""Spaces of `.bin` files without a section of Python: rows of numbers, and bounds of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from fasttrpo.files.sections import Damaged
+
+BOUNDS = ("act_low", "act_high", "act_to_env")
+CLIP, SCALE = 1, 2
+
+
+def check_bounds(policy: Mapping[str, Any]) -> None:
+    """Raises Damaged for bounds of actions that C programs refuse."""
+    given = [policy[name] for name in BOUNDS if name in policy]
+    if given and not (len(given) == len(BOUNDS) and _are_bounds(policy, *given)):
+        raise Damaged("is damaged: its bounds of actions (act_low, act_high, act_to_env) are wrong")
+
+
+def _are_bounds(policy: Mapping[str, Any], low: Any, high: Any, to_env: Any) -> bool:
+    sizes = (np.shape(policy.get("parts", ())),) * 2 + ((1,),)
+    for value, size in zip((low, high, to_env), sizes, strict=True):
+        is_array = isinstance(value, np.ndarray) and value.dtype == np.float64
+        if not is_array or value.shape != size:
+            return False
+    if policy.get("distribution", "gaussian") != "gaussian":
+        return False
+    if to_env[0] not in (0, CLIP, SCALE, CLIP + SCALE):
+        return False
+    finite = np.isfinite([low, high])
+    return bool((low <= high).all() and (finite.all() if int(to_env[0]) & SCALE else finite.any()))
+
+
+def plain_spaces(core: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[dict, dict]:
+    """Spaces of rows of numbers, as JSON."""
+    n = core["obs_size"]
+    observations = _box((n,), (-inf,) * n, (inf,) * n, "float32")
+    return observations, _ACTIONS[core["distribution"]](core["parts"], policy)
+
+
+def _real_actions(parts: tuple[int, ...], policy: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = (
+        (end,) * len(parts) if policy.get(name) is None else tuple(np.ravel(policy[name]).tolist())
+        for name, end in zip(BOUNDS, (-inf, inf), strict=False)
+    )
+    is_single = all(np.float32(x) == x for x in (*low, *high))
+    return _box((len(parts),), low, high, "float32" if is_single else "float64")
+
+
+def _choices(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
+    if len(parts) == 1:
+        return {"kind": "discrete", "n": parts[0], "start": 0}
+    start = (0,) * len(parts)
+    shape = (len(parts),)
+    return {"kind": "multi_discrete", "shape": shape, "nvec": parts, "start": start, **_INT64}
+
+
+def _bits(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": "multi_binary", "shape": (len(parts),)}
+
+
+_INT64 = {"dtype": "int64"}
+_ACTIONS = {"gaussian": _real_actions, "categorical": _choices, "bernoulli": _bits}
+
+
+def _box(shape: tuple, low: tuple, high: tuple, dtype: str) -> dict[str, Any]:
+    return {"kind": "box", "shape": shape, "low": low, "high": high, "dtype": dtype}
