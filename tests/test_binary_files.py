@@ -199,6 +199,8 @@ def test_settings_that_c_programs_change_are_theirs(tmp_path):
     found["training"] |= {name: np.array(value, np.int32) for name, value in whole.items()}
     found["training"]["rew_running"] = np.zeros(3)
     found["policy"]["log_std_min"] = np.array(-3.0)
+    found["training"]["preconditioner"] = "none"
+    steps = found["training"]["cg_max_steps"]  # a default that follows from it in Python
     (tmp_path / "c.bin").write_bytes(sections.pack(found))
     loaded = TRPO.load(tmp_path / "c.bin", "Pendulum-v1")
     for name in ("gamma", "target_kl", "cg_damping", "n_envs", "n_steps"):
@@ -207,6 +209,7 @@ def test_settings_that_c_programs_change_are_theirs(tmp_path):
     kwargs = loaded.settings.policy_kwargs
     assert (kwargs["ortho_init"], kwargs["log_std_min"]) == (False, -3.0)
     assert loaded.settings.kl_reduction == "mean"
+    assert loaded.settings.cg_max_steps == steps
     loaded.learn(60)
     loaded.save(tmp_path / "again.bin")
     again = sections.unpack((tmp_path / "again.bin").read_bytes())

@@ -318,7 +318,8 @@ static trpo_misfit check_sections(const unsigned char *first, const unsigned cha
     int n = 0;
     for (const unsigned char *at = first; at < end; at += trpo_section_size(at, end)) {
         const size_t bytes = trpo_section_size(at, end);
-        if (bytes == 0 || ++n > TRPO_MOST_SECTIONS) return trpo_misfit_of(TRPO_ERR_MODEL, "sections");
+        if (bytes == 0 || ++n > TRPO_MOST_SECTIONS)
+            return trpo_misfit_of(TRPO_ERR_MODEL, "sections");
         if (!is_sound(at, bytes) || is_repeated(at, first, end))
             return trpo_misfit_of(TRPO_ERR_MODEL, name_of_section(at));
     }

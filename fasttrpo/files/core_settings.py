@@ -28,6 +28,8 @@ POLICY_SETTINGS = (
 # The settings that a C program can change between loading a model and saving it, besides those in
 # `training` that are keywords of TRPO: they do not define the arrays.
 _FREE_KWARGS = ("ortho_init", "log_std_init", "log_std_min", "log_std_max")
+# Keywords whose defaults follow from others: they stay what they were in C.
+_DERIVED = ("cg_max_steps", "n_critic_updates")
 C_ONLY = ("cg_tolerance", "critic_damping")
 _WORD = 2**32
 _DTYPES = {"int": np.int32, "flag": np.int32, "sizes": np.int32, "real": np.float64}
@@ -145,6 +147,8 @@ def with_changes(
         for name, value in fields[section].items()
         if section in found and core[name] != plain(ROWS[name], value)
     }
+    if new and TRAINING in found:
+        new |= {name: core[name] for name in _DERIVED}
     values = {n: v for n, v in _keywords(core).items() if n in new and section_of(n) == TRAINING}
     for name in {"target_kl", "cg_damping"} & set(values):
         values[name] /= averaged(settings, before.distribution, before.parts)

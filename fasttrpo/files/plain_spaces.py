@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.files.sections import Damaged
+from fasttrpo.settings.table import ROWS
 
 BOUNDS = ("act_low", "act_high", "act_to_env")
 CLIP, SCALE = 1, 2
@@ -27,7 +29,8 @@ def _are_bounds(policy: Mapping[str, Any], low: Any, high: Any, to_env: Any) -> 
         is_array = isinstance(value, np.ndarray) and value.dtype == np.float64
         if not is_array or value.shape != size:
             return False
-    if policy.get("distribution", "gaussian") != "gaussian":
+    distribution = DISTRIBUTIONS.get(str(policy.get("distribution", ROWS["distribution"].default)))
+    if distribution is None or not distribution.is_real:
         return False
     if to_env[0] not in (0, CLIP, SCALE, CLIP + SCALE):
         return False
