@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import math
 import shutil
 import zipfile
 from pathlib import Path
@@ -98,6 +100,49 @@ def test_a_plain_reader_acts_like_the_model(kind, tmp_path):
         for row, action in zip(obs, actions, strict=True):
             found = plain_reader.act(policy, row.tolist())
             assert np.allclose(np.ravel(action), found, rtol=1e-6, atol=1e-6)
+
+
+def monomials(x, degree):
+    """In the order of the document."""
+    for d in range(1, degree + 1):
+        for factors in itertools.combinations_with_replacement(x, d):
+            yield math.prod(factors)
+
+
+def features_of(policy, x):
+    """The features of an observation, from what docs/file-format.md says."""
+    if policy["features"] == "polynomial":
+        return list(monomials(x, policy["feature_degree"]))
+    shape = (policy["n_features"], len(x))
+    rows, phases = np.split(np.array(policy["drawn_features"]), [math.prod(shape)])
+    rows = rows.reshape(shape)
+    is_rbf = policy["features"] == "rbf"
+    nu = policy["feature_bandwidth"] or math.sqrt(2 * len(x)) / (2 if is_rbf else 1)
+    if is_rbf:
+        return np.exp(-((rows - x) ** 2).sum(axis=1) / (2 * nu**2)).tolist()
+    return np.sin(rows @ x / nu + phases).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:features=")
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"features": "fourier", "n_features": 7},
+        {"features": "fourier", "n_features": 7, "feature_bandwidth": 0.75},
+        {"features": "rbf", "n_features": 7},
+        {"features": "rbf", "n_features": 7, "feature_bandwidth": 0.75},
+        {"features": "polynomial", "feature_degree": 3},
+    ],
+)
+def test_features_are_those_of_the_document(kwargs, tmp_path):
+    keywords = {"normalize_observations": False, "dtype": "float64"}
+    model = model_of(SPACES["unbounded"], policy_kwargs=kwargs, **keywords)
+    model.policy.save(tmp_path / "policy.bin")
+    policy = plain_reader.read((tmp_path / "policy.bin").read_bytes())["policy"]
+    for x in np.random.default_rng(1).normal(size=(5, 3)).tolist():
+        phi = features_of(policy, x)
+        action, _ = model.predict(np.array(x), deterministic=True)
+        assert np.allclose(action, plain_reader.act({**policy, "obs_size": len(phi)}, phi), 1e-6)
 
 
 def test_a_plain_reader_is_short_and_alone():

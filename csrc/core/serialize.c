@@ -187,7 +187,8 @@ static int load(trpo_agent *w, const void *saved, size_t bytes, int n_sections)
         if ((int)f.section < n_sections && (i != TRPO_FIELD_COUNTERS || n_sections > 1))
             load_field(&f, spans[f.section]);
     w->has_bounds = trpo_find_entry(&entry, spans[TRPO_POLICY_SECTION], "act_low");
-    return trpo_refresh(w);
+    (void)trpo_refresh(w); /* what was loaded is valid; what the agent keeps may not be */
+    return TRPO_OK;
 }
 
 int trpo_load(trpo_agent *w, const void *saved, size_t bytes)

@@ -108,7 +108,7 @@ const void *trpo_find_section(const void *saved, size_t bytes, const char *name,
 /* ---- acting without an agent ----------------------------------------------------------------- */
 
 /* A policy that acts and does nothing else: no rollout, no critic, no solver. It needs less than
- * twice the memory of its weights. Its outputs, modes and samples have the bits of trpo_outputs and
+ * twice the memory of its weights, and small networks at least 4 KB. Its outputs, modes and samples have the bits of trpo_outputs and
  * trpo_predict of the agent that was saved, including which random numbers come next. */
 typedef struct trpo_policy trpo_policy;
 

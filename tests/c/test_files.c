@@ -167,6 +167,8 @@ static void only_the_policy_is_loaded(void)
     CHECK(before == after);
     double *a = copy_theta(from.agent, &count), *b = copy_theta(to.agent, &count);
     CHECK(memcmp(a, b, count * sizeof *a) == 0);
+    state_field(to.agent, "value_theta", &count)[0] = (double)NAN; /* it diverged */
+    CHECK(trpo_load_policy(to.agent, policy.bytes, policy.count) == TRPO_OK);
     free(a), free(b), free(policy.bytes);
     learner_end(&to), learner_end(&from);
 }
