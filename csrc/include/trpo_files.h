@@ -108,8 +108,9 @@ const void *trpo_find_section(const void *saved, size_t bytes, const char *name,
 /* ---- acting without an agent ----------------------------------------------------------------- */
 
 /* A policy that acts and does nothing else: no rollout, no critic, no solver. It needs less than
- * twice the memory of its weights, and small networks at least 4 KB. Its outputs, modes and samples have the bits of trpo_outputs and
- * trpo_predict of the agent that was saved, including which random numbers come next. */
+ * twice the memory of its weights, or some 4 KB for a small network. Its outputs, modes and
+ * samples have the bits of trpo_outputs and trpo_predict of the agent that was saved, including
+ * which random numbers come next. */
 typedef struct trpo_policy trpo_policy;
 
 /* Returns the bytes that the policy of saved bytes needs; 0 if they are damaged or hold no policy:
