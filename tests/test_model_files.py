@@ -89,9 +89,10 @@ def test_mutated_files_load_or_are_rejected(mutator):
     assert set(mutator.run(200, seed=1)) == {"loads", "refused"}
 
 
-def test_a_mutant_is_reproducible_from_its_number(mutator):
-    bases = [written({"header.npy": npy(np.array("{}"))}).getvalue()]
-    assert mutator.mutant(bases, 0, 1) == mutator.mutant(bases, 0, 1)
+def test_a_mutant_is_reproducible_from_its_number(mutator, members):
+    bases = [written(members).getvalue()]
+    for number in range(8):  # archives and `.bin` files
+        assert mutator.mutant(bases, 0, number) == mutator.mutant(bases, 0, number)
 
 
 # -- the archive -----------------------------------------------------------------------------------
