@@ -89,6 +89,7 @@ def test_mutated_files_load_or_are_rejected(mutator):
     assert set(mutator.run(200, seed=1)) == {"loads", "refused"}
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_mutant_is_reproducible_from_its_number(mutator, members):
     bases = [written(members).getvalue()]
     for number in range(8):  # archives and `.bin` files
