@@ -96,7 +96,7 @@ int trpo_add_section(void *saved, size_t *bytes, size_t room, const char *name, 
 /* Appends the sections of other saved bytes that are neither the agent's nor there already, as they
  * are: when a model is loaded, trained and saved again, those of the host or of Python, which has
  * there its spaces and counts at the time, and settings, which the agent's override. *bytes + count
- * is always enough room.
+ * is always enough room. Add your own "environments" first, or their old state is copied.
  * TRPO_ERR_MEMORY; TRPO_ERR_SECTION: more than 64 sections; or as trpo_peek, for either. Then
  * nothing has changed. */
 int trpo_copy_sections(void *saved, size_t *bytes, size_t room, const void *from, size_t count);
