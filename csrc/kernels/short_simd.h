@@ -12,7 +12,7 @@
  * Packed: blocks of SHORT_LANES rows of the matrix, stored by columns and padded with 0. */
 #include "rows_simd.h"
 
-enum { HALVES = SHORT_LANES / LANES, MAX_SUMS = 12 };
+enum { HALVES = SHORT_LANES / (int)LANES, MAX_SUMS = 12 };
 
 /* sum (R x M) += lanes of x (R x K, row stride K) times one block */
 TRPOK_INLINE void add_block(vec sum[MAX_SUMS][HALVES], const real *x, const real *block, int left,

@@ -220,8 +220,9 @@ TRPOK_TARGET static void gae(double *adv, double *ret, const double *rew, const 
                              double gamma, double lambda, int T, int E)
 {
     const gae_task y = {adv, ret, rew, val, boot, done, skip, gamma, gamma * lambda, T, E};
+    const int stride = GAE_VECS * (int)LANES;
     int e = 0;
-    for (; e + GAE_VECS * LANES <= E; e += GAE_VECS * LANES) gae_columns(&y, e, GAE_VECS);
+    for (; e + stride <= E; e += stride) gae_columns(&y, e, GAE_VECS);
     for (; e + LANES <= E; e += LANES) gae_columns(&y, e, 1);
     for (; e < E; e++) gae_column(&y, e);
 }
