@@ -49,14 +49,12 @@ def build(source, folder, *options) -> None:
     cmake("--build", folder)
 
 
-def project(folder, lines) -> None:
+def project(folder, lines, target="fasttrpo::fasttrpo") -> None:
     """A project that compiles the consumer."""
     folder.mkdir()
     shutil.copy(CONSUMER, folder)
     start = "cmake_minimum_required(VERSION 3.18)\nproject(consumer C)\n"
-    end = (
-        "add_executable(consumer consumer.c)\ntarget_link_libraries(consumer fasttrpo::fasttrpo)\n"
-    )
+    end = f"add_executable(consumer consumer.c)\ntarget_link_libraries(consumer {target})\n"
     (folder / "CMakeLists.txt").write_text(f"{start}{lines}\n{end}")
 
 
@@ -153,3 +151,9 @@ FetchContent_MakeAvailable(fasttrpo)""",
     assert not {name for name in names if name.startswith(("trpo_env", "trpo_pool"))}
     consumer = with_pkg_config(tmp_path / "prefix", "fasttrpo_double", tmp_path / "consumer")
     assert run(consumer) == expected
+
+    # A project may find both: the other one's target exists already.
+    lines = "add_library(fasttrpo::fasttrpo INTERFACE IMPORTED)\nfind_package(fasttrpo_double 0.1)"
+    project(tmp_path / "both", lines, target="fasttrpo::fasttrpo_double")
+    build(tmp_path / "both", tmp_path / "found", f"-DCMAKE_PREFIX_PATH={tmp_path}/prefix")
+    assert run([str(tmp_path / "found/consumer")]) == expected
