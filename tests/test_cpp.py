@@ -65,7 +65,7 @@ MISTAKES = {
     "static int choices(int) { return 2; }": ("", "mask requires choices"),
     "void reset(trpo::random &) {}": ("void reset(int) {}", "needs a public function: void reset("),
     "trpo::result step(const double *act) { return 1; }": (
-        "trpo::result step(const float *) { return 1; }",
+        "bool step(const double *act) { return act[0] > 0; }",
         "needs a public function: trpo::result step(const double *act, trpo::random &random)",
     ),
     "void observe(double *obs) const { obs[0] = 0; }": (

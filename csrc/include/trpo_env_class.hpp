@@ -94,6 +94,8 @@ auto call_step(S &s, const double *act, random &, long) -> decltype(s.step(act))
 /* For expressions that are not evaluated. */
 template <class T> T &some();
 template <class T> void take(T);
+template <class T> struct type_of {
+};
 
 TRPO_ENV_CAN(name, take<const char *>(value_of(T::name, 0)))
 TRPO_ENV_CAN(obs_size, take<int>(value_of(T::obs_size, 0)))
@@ -106,8 +108,9 @@ TRPO_ENV_CAN(act_low, take<double>(T::act_low(0)))
 TRPO_ENV_CAN(act_high, take<double>(T::act_high(0)))
 TRPO_ENV_CAN(choices, take<int>(T::choices(0)))
 TRPO_ENV_CAN(reset, call_reset(some<T>(), some<random>(), 0))
-TRPO_ENV_CAN(step,
-             take<result>(call_step(some<T>(), some<const double *>(), some<random>(), 0)))
+/* A bool or a double would convert to a reward. */
+TRPO_ENV_CAN(step, take<type_of<result>>(type_of<decltype(call_step(
+                       some<T>(), some<const double *>(), some<random>(), 0))>()))
 TRPO_ENV_CAN(observe, some<const T>().observe(some<double *>()))
 TRPO_ENV_CAN(mask, some<const T>().mask(some<uint8_t *>()))
 TRPO_ENV_CAN(n_options, take<int>(value_of(T::n_options, 0)))
