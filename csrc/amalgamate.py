@@ -20,11 +20,11 @@ from pathlib import Path
 
 CSRC = Path(__file__).resolve().parent
 FOLDERS = ("kernels", "core", "envs", "executor")
-# When a file counts, by its folder or its suffix. For C++ only where programs include it.
+# When a file counts, by its folder or its suffix. For C++ only in programs, not in fasttrpo.c.
 CONDITIONS = {
     "envs": "!defined(TRPO_NO_ENVS)",
     "executor": "!defined(TRPO_NO_POOL)",
-    ".hpp": "defined(__cpp_exceptions) && !defined(TRPO_STRICT_FILE)",
+    ".hpp": "defined(__cpp_exceptions) && !defined(TRPO_STRICT_NOTICED)",
 }
 # Headers that mean something else in each source, or are lists.
 REPEATED = re.compile(r"kernels/(\w*simd\w*|lane)\.h|include/trpo_settings\.h")

@@ -125,6 +125,7 @@ def test_the_header_makes_environments_from_classes(two_files, tmp_path, tmp_pat
     compiler = ["g++", "-std=c++11", *FLAGS, *WARNINGS, f"-I{two_files}"]
     run([*compiler, "-o", str(program), str(main), *objects, "-lm"])
     run([str(program)])
+    run([*compiler, "-DTRPO_STRICT_FILE", "-fsyntax-only", str(main)])  # as trpo_strict.h says
 
 
 # What the extensions, in a process of this instruction set, print for the same training.
