@@ -170,3 +170,11 @@ def test_an_exception_is_an_error_of_its_environment_in_python(compiled, tmp_pat
         env.step(np.array([0, 1, 0]))
     env.reset(options={"reset_mask": np.array([False, True, False])})
     env.step(np.zeros(3, np.int64))
+
+
+def test_an_exception_of_a_static_function_is_the_reason_for_no_environment(tmp_path):
+    from fasttrpo.envs.shared_library import Library
+
+    body = 'return 1; } static double reward_threshold() { throw std::runtime_error("no model");'
+    with pytest.raises(ValueError, match=r"trpo_environment\(\) returned NULL \(no model\)"):
+        Library(library(tmp_path, "none", body))

@@ -13,7 +13,8 @@
  *     const char *trpo_environment_error(const void *state);
  *
  * the reason, in UTF-8, for which a function has just returned an error for this state; "" or NULL
- * if there is none. Python adds it to its message.
+ * if there is none. For state NULL: why trpo_environment has returned NULL. Python adds it to its
+ * message.
  *
  * The batch loop provides vectorisation, threads, the step limit and truncation, resets at the end
  * of episodes, episode statistics, and checks of the results (an observation or reward that is not

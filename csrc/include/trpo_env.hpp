@@ -36,7 +36,8 @@
  *
  * Errors: a function that fails throws, or returns an int other than 0 (step: as result.error). An
  * exception becomes the code trpo::threw, and its text is kept until the environment's next reset:
- * trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected.
+ * trpo::error_text<Ball>(envs, failure.env). The other environments are unaffected. If a static
+ * function throws, trpo::environment does too, and a shared library offers no environment.
  *
  * Saving: objects of a trivially copyable class (numbers, arrays; no pointers) are saved as their
  * bytes. Others, and those with `close`, can be saved if there are save and load. */
@@ -386,13 +387,39 @@ template <class Simulator> const char *error_text(trpo_envs *envs, int e)
     return detail::slot<Simulator>::at(trpo_envs_state(envs, e)).text();
 }
 
+namespace detail TRPO_ENV_HIDDEN {
+
+/* Keeps the text of an exception that no environment has thrown. It has no object. */
+template <class S> slot<S> &outside()
+{
+    static slot<S> none;
+    return none;
+}
+
+/* The struct, or NULL if a static function of the class throws. */
+template <class S> const trpo_env *offer()
+{
+    const trpo_env *env = nullptr;
+    outside<S>().guard([&]() -> int {
+        env = environment<S>();
+        return 0;
+    });
+    return env;
+}
+
+template <class S> const char *reason(const void *state)
+{
+    return (state == nullptr ? outside<S>() : slot<S>::at(state)).text();
+}
+
+} // namespace detail
 } // namespace trpo
 
 /* Defines the functions by which a shared library offers its environment, and texts of errors. */
 #define TRPO_ENVIRONMENT(...)                                                                      \
     TRPO_ENV_EXPORT const trpo_env *trpo_environment(void)                                         \
-    { return trpo::environment<__VA_ARGS__>(); }                                                   \
+    { return trpo::detail::offer<__VA_ARGS__>(); }                                                 \
     TRPO_ENV_EXPORT const char *trpo_environment_error(const void *state)                          \
-    { return trpo::detail::slot<__VA_ARGS__>::at(state).text(); }
+    { return trpo::detail::reason<__VA_ARGS__>(state); }
 
 #endif

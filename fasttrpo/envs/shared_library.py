@@ -40,10 +40,17 @@ class Library:
             ) from None
         environment.restype = ctypes.c_void_p
         environment.argtypes = ()
-        return environment() or 0
+        address: int | None = environment()
+        if address is None:
+            reason = self.error_text(0)
+            raise UserError(f"{self.path}: {SYMBOL}() returned NULL{reason and f' ({reason})'}")
+        return address
 
     def error_text(self, state: int) -> str:
-        """The library's reason for the error of the state at this address; "" if it gives none."""
+        """The library's reason for the error of the state at this address; "" if it gives none.
+
+        At address 0: for having no environment.
+        """
         function = getattr(self._handle, ERROR_SYMBOL, None)
         if function is None:
             return ""
