@@ -185,6 +185,14 @@ def test_flags_that_change_results_are_refused(flag, tmp_path):
     assert "fasttrpo: " in done.stderr
 
 
+def test_constants_in_float_are_refused(tmp_path):
+    command = ["-fsingle-precision-constant", "-c", str(SOURCE), "-o", str(tmp_path / "x.o")]
+    done = subprocess.run([CC, *command], capture_output=True, text=True, check=False)
+    if "not supported" in done.stderr:
+        pytest.skip(f"{CC} has no such constants")
+    assert "omit_single_precision_constant" in done.stderr
+
+
 def test_tables_are_those_that_the_script_makes():
     assert make_math.header() == make_math.HEADER.read_text()
     assert make_math.module() == make_math.MODULE.read_text()

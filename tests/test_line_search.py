@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate, repeat
+from operator import mul
 
 import numpy as np
 import pytest
@@ -46,6 +48,13 @@ def test_accepts_the_first_step_that_satisfies_both(search):
     expected = [THETA + STEP * 0.5**j for j in range(3)]
     np.testing.assert_allclose(tried, expected, rtol=1e-15)
     assert np.array_equal(theta, tried[-1])
+
+
+def test_trials_have_the_same_bits_everywhere(search):
+    """The factor is a product, as powers depend on the C library."""
+    _, tried = search([(-1.0, 0.001)] * 12, shrink=0.8)
+    factors = accumulate(repeat(0.8, 11), mul, initial=1.0)
+    assert np.array_equal(tried, [THETA + factor * STEP for factor in factors])
 
 
 def test_accepts_the_full_step_if_possible(search):

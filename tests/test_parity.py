@@ -152,6 +152,6 @@ def test_initial_parameters_agree(critic):
 
 def test_both_backends_have_the_same_methods():
     compiled, portable = (Implementation(n).agent(settings()) for n in ("compiled", "portable"))
-    own = {"save_bytes", "load_bytes", "collect"}  # compiled only
+    own = {"save_bytes", "load_bytes", "collect", "plain_rows"}  # compiled only
     public = [{n for n in dir(agent) if not n.startswith("_")} for agent in (compiled, portable)]
     assert public[0] - own == public[1]

@@ -59,16 +59,18 @@ def compiled_examples():
         advantages.gae: (rew, val, boot, done, skip, 0.9, 0.8),
         normalizer.discounted_returns: (val[0], rew, done, skip, 0.9),
         math.head: (0.7,),
+        math.log_reduce: (0.3,),
         math.log: (0.3,),
         math.log_rest: (0.002,),
         math.sin: (2.0, 0),
         math.sin_sum: (np.uint64(3), -1e-6, -1e-4, 0.01, 0.01, 1e-9),
         math.exp: (1.3,),
-        math.exp_of: (1.3,),
+        math.exp_of: (1.3, 1e-9),
         math.exp_rest: (0.002,),
         math.exponent: (math.ROUNDING + 200.0,),
         math.power_of_2: (-3,),
         math.expm1: (0.2,),
+        math.power: (0.7, -2.5),
     }
 
 

@@ -4,6 +4,8 @@ parameters, episodes, what the environment gets, masks and errors.
 
 from __future__ import annotations
 
+import threading
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -126,6 +128,54 @@ def test_runs_are_the_same(seen, acts, keywords):
     watched = outcome(Varied(seen, acts), EveryRow(), **keywords)
     assert outcome(Varied(seen, acts), None, **keywords) == watched
     assert watched[0] is None
+
+
+class Reusing(Varied):
+    """Its reset, which is not plain, overwrites the observation and the info of the last step."""
+
+    def reset(self, *, seed=None, options=None):
+        self.resets, self.left, self.report = self.resets + 1, 3, getattr(self, "report", {})
+        self.memory[:] = 9
+        self.report["is_success"] = True
+        return self.memory.tolist(), self.report
+
+    def step(self, action):
+        self.sent.append(action)
+        self.left -= 1
+        self.memory[:] = self.left
+        self.report.clear()
+        return self.memory, 1.0, False, self.left == 0, self.report
+
+
+def test_reset_may_overwrite_what_step_returned():
+    watched = outcome(Reusing(), EveryRow())
+    assert outcome(Reusing(), None) == watched
+
+
+class Tables(Varied):
+    """Its step is machine code, which no other thread can interrupt."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = dict.fromkeys(range(2, 5), (self.memory, 1.0, False, False, {})).__getitem__
+
+
+def test_other_threads_run_during_a_rollout():
+    """An environment without Python code does not keep them waiting until the rollout is full."""
+    model, lengths, is_over = small_model(Tables(), n_steps=50_000), set(), threading.Event()
+
+    def look():
+        while not is_over.is_set():
+            lengths.add(insides(model).latest_statistics.longest)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        model.learn(50_000)
+    finally:
+        is_over.set()
+        thread.join()
+    assert len(lengths) > 3  # 0, and the last two
 
 
 def test_plain_rows_never_reach_python(monkeypatch):

@@ -32,6 +32,9 @@
 add -msse2 -mfpmath=sse on x86, -fexcess-precision=fast elsewhere"
 #endif
 
+/* No macro tells of gcc's -fsingle-precision-constant. */
+typedef char trpo_math_omit_single_precision_constant[sizeof 1.0 == sizeof(double) ? 1 : -1];
+
 #if defined(__clang__) && defined(__x86_64__) && !defined(TRPO_STRICT_NOTICED)
 #define TRPO_STRICT_OBSERVED _Pragma("float_control(except, on)")
 #else

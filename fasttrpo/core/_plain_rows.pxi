@@ -23,6 +23,7 @@ cdef class _Part:
     cdef int64_t start, choice
     cdef void *to     # the data of `kept`
     cdef void *given  # of the observation that was read last
+    cdef object held  # that observation, if it is an array
     cdef size_t n_bytes
     cdef readonly int size
 
@@ -39,6 +40,7 @@ cdef class _Part:
         self.given = _data_if(obs, self.dtype, self.rows, self.columns)
         if self.given == NULL:
             return False
+        self.held = obs
         if self.dtype is SINGLE:
             _convert(row, <float *>self.given, self.size)
         elif self.dtype is DOUBLE:
@@ -203,7 +205,7 @@ cdef class PlainRows:
             return answers
         ended = self.terminated or self.truncated
         if ended:
-            answers += (self.env.reset(),)
+            answers = self._copied(answers[0]), self.env.reset()
             if not self._read_reset(answers[1]):
                 return answers
         if self.agent.close_row(&self.reward, &self.terminated, &self.truncated,
@@ -219,6 +221,16 @@ cdef class PlainRows:
         else:
             self.obs, self.next_obs = self.next_obs, self.obs
         return None
+
+    cdef tuple _copied(self, tuple answer):
+        """A copy of a step's plain answer: reset may write to the observation and the info."""
+        obs, reward, terminated, truncated, info = answer
+        if self.container is None:
+            obs = _copy(obs)
+        else:
+            parts = [_copy(obs[key]) for key in self.keys]
+            obs = dict(zip(self.keys, parts)) if self.container is dict else tuple(parts)
+        return obs, reward, terminated, truncated, dict(info)
 
     cdef bint _read_step(self, answer) except -1:
         """Whether a step's answer is plain."""
@@ -289,6 +301,11 @@ cdef class PlainRows:
                 return False
             row += part.size
         return True
+
+
+cdef object _copy(part):
+    """A copy of a plain part of an observation."""
+    return part.copy() if type(part) is ndarray else part
 
 
 cdef bint _read_int(given, int64_t *value) except -1:

@@ -43,7 +43,7 @@ def conjugate_gradient(product, g, max_steps, tolerance, precondition=None):
         steps += 1
         z = precondition(r)
         before, rz = rz, r @ z
-        if not rz > tolerance**2 * start:
+        if not rz > tolerance * tolerance * start:
             break
         p = z + (rz / before) * p
     residual = float(np.sqrt(max(rz, 0.0) / start)) if start > 0 else 0.0

@@ -71,7 +71,8 @@ def rbf(s, drawn, settings):
     """phi_j = exp(-|s - c_j|^2 / (2 nu^2)), |s - c|^2 = |s|^2 - 2 s.c + |c|^2."""
     centre = drawn.reshape(settings.n_features, -1)
     square = np.square(s).sum(axis=1)[:, None] + np.square(centre).sum(axis=1) - 2 * s @ centre.T
-    exponent = np.nan_to_num(square / (2 * bandwidth(settings) ** 2), nan=LARGEST)
+    nu = bandwidth(settings)
+    exponent = np.nan_to_num(square / (2 * nu * nu), nan=LARGEST)
     return np.exp(-np.clip(exponent, 0, LARGEST))
 
 

@@ -63,8 +63,9 @@ def line_search(
     max_trials,
     acceptance="improvement",
     clamp=np.copy,
+    scale=1.0,
 ):
-    """The first of theta + shrink^j step, j = 0, 1, ..., that `acceptance` accepts:
+    """The first of theta + scale shrink^j step, j = 0, 1, ..., that `acceptance` accepts:
 
     "improvement" kl <= kl_limit and surr > surr_old; "kl" kl <= kl_limit; "always" the full step;
     never a trial that is not finite.
@@ -74,12 +75,13 @@ def line_search(
     and surr and kl of the last one.
     """
     max_trials = 1 if acceptance == "always" else max_trials
-    for j in range(max_trials):
-        trial = clamp(theta + shrink**j * step)
+    for trials in range(1, max_trials + 1):
+        trial = clamp(theta + scale * step)
         surr, kl = evaluate(trial)
         rejected = find_rejection(trial, surr, kl, kl_limit, surr_old, acceptance)
         if not rejected:
-            return trial, NOT_REJECTED, j + 1, surr, kl
+            return trial, NOT_REJECTED, trials, surr, kl
+        scale *= shrink  # as in C: powers would have other bits
     return theta.copy(), rejected, max_trials, surr, kl
 
 
@@ -101,13 +103,14 @@ def search(batch, x, beta):
     trial, rejected, trials, surr, kl = line_search(
         lambda theta: evaluate(theta, batch)[:2],
         theta,
-        beta * x,
+        x,
         current_surr,
         s.kl_slack * s.target_kl,
         s.line_search_shrinking_factor,
         s.line_search_max_iter,
         s.acceptance,
         batch.model.clamp,
+        beta,
     )
     if rejected:
         return no_step(batch, rejected, surr - current_surr, kl, trials)

@@ -98,7 +98,7 @@ def policy_record(outcome, batch, grad, solution, beta, step):
         "surr_gain_predicted": beta * float(grad @ x),
         "surr_gain_tried": step.surr_gain,
         "kl": 0.0 if step.rejected else step.kl,
-        "kl_predicted": 0.5 * beta**2 * (solution.curvature - damping * float(x @ x)),
+        "kl_predicted": 0.5 * beta * beta * (solution.curvature - damping * float(x @ x)),
         "kl_tried": step.kl,
         "target_kl": model.settings.target_kl,
         "entropy": step.entropy,

@@ -6,6 +6,7 @@ numbers. Other rows are completed here, with the same bits.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 from fasttrpo.errors import UserRuntimeError
@@ -34,16 +35,22 @@ class UnwatchedRows:
         self._misses = 0
 
     def collect(self, row: int, n_rows: int) -> int:
-        """Collects up to `n_rows` rows, from `row` of the rollout on; returns their number."""
-        collected = 0
+        """Collects up to `n_rows` rows, from `row` of the rollout on; returns their number. A few
+        rows at a time, so that other threads also run if the environment's step is not in Python.
+        """
+        collected, pace = 0, self._stream.pace
         while collected < n_rows and self._misses < MOST_MISSES:
-            step = self._run(row + collected, n_rows - collected)
+            piece, started = min(pace.rows, n_rows - collected), perf_counter()
+            step = self._run(row + collected, piece)
             collected += self._plain.count
-            if step is None:
+            if step is not None:
+                self._complete(step)
+                collected += 1
+                self._misses = 0 if self._plain.count else self._misses + 1
+            elif self._plain.count < piece:
                 break
-            self._complete(step)
-            collected += 1
-            self._misses = 0 if self._plain.count else self._misses + 1
+            else:
+                pace.adapt(piece, perf_counter() - started)
         return collected
 
     def _complete(self, step: Step) -> None:
