@@ -20,6 +20,7 @@ needs_rust = pytest.mark.skipif(shutil.which("cargo") is None, reason="there is 
 
 
 @pytest.mark.skipif(shutil.which("bindgen") is None, reason="there is no bindgen")
+@pytest.mark.skipif(shutil.which("rustfmt") is None, reason="there is no rustfmt to format them")
 def test_bindings_are_those_of_the_headers():
     """After a change of a header, csrc/examples/rust/make_bindings.sh makes them again."""
     text = BINDINGS.read_text()

@@ -330,7 +330,7 @@ static void every_status_has_a_text(void)
 {
     for (int status = -100; status <= 100; status++) {
         const char *text = trpo_status_text(status);
-        const int known = status >= TRPO_ERR_BUILD && status <= TRPO_NO_CURVATURE;
+        const int known = status >= TRPO_ERR_SECTION && status <= TRPO_NO_CURVATURE;
         check_name("status %d", status);
         if (CHECK(text != NULL && text[0] != 0))
             CHECK(known == (strcmp(text, "unknown status") != 0));
