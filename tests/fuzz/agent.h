@@ -49,7 +49,7 @@ static inline void *born(trpo_agent **agent, const trpo_settings *s)
 static inline int n_outputs(const trpo_settings *s)
 {
     int A = 0;
-    for (int d = 0; d < s->n_parts; d++) A += s->parts[d];
+    for (int d = 0; d < s->n_parts; d++) A += s->parts != NULL ? s->parts[d] : 1;
     return A;
 }
 
