@@ -97,7 +97,7 @@ uint64_t trpo_seed_at(const trpo_entry *entry);
 /* ---- saved_settings.c ------------------------------------------------------------------------ */
 
 void trpo_put_settings(trpo_writer *f, const trpo_settings *s, int section);
-/* The setting that a entry of this section is, or NULL. */
+/* The setting that an entry of this section is, or NULL. */
 const trpo_setting *trpo_setting_of(const trpo_entry *entry, int section);
 /* The first setting of a section by which a model of `s` cannot hold the saved arrays. */
 trpo_misfit trpo_differing_setting(const trpo_settings *s, trpo_span span, int section);

@@ -37,10 +37,10 @@ from fasttrpo.files.sections import Damaged
 from fasttrpo.settings.agent import AgentSettings, resolve
 from fasttrpo.settings.sizes import state_sizes
 from fasttrpo.settings.table import ROWS
-from fasttrpo.spaces import from_json
 
 ENVIRONMENTS, PYTHON = "environments", "python"
-# The agent's state in each section, {field: name in `state()`}: a setting is called `features`.
+# The agent's state in each section, in the order of the core's table, {field: name in `state()`}: a
+# setting is called `features`.
 STATE = {
     POLICY: {name: name for name in ("theta", "obs_count", "obs_mean", "obs_m2", "counters")}
     | {"drawn_features": "features"},
@@ -89,15 +89,9 @@ def _core_fields(saved: archives.Checkpoint) -> dict[str, dict[str, Any]]:
         for section, names in STATE.items()
     }
     return {
-        POLICY: settings[POLICY] | _ordered(fields[POLICY] | _bounds(saved)),
+        POLICY: settings[POLICY] | fields[POLICY] | _bounds(saved),
         TRAINING: settings[TRAINING] | fields[TRAINING],
     }
-
-
-def _ordered(fields: dict[str, Any]) -> dict[str, Any]:
-    """The state of the policy in the order of the core's table."""
-    order = ("theta", "obs_count", "obs_mean", "obs_m2", "counters", "drawn_features", *BOUNDS)
-    return {name: fields[name] for name in order if name in fields}
 
 
 def _agent_settings(saved: archives.Checkpoint) -> AgentSettings:
@@ -203,7 +197,7 @@ def _of_core(found: Mapping[str, Mapping[str, Any]]) -> archives.Checkpoint:
     if not arrays.are_counts(policy["counters"]):
         raise Damaged("is damaged: counters are not counts")
     counts = dict(zip(_COUNTERS, (int(x) for x in policy["counters"].tolist()), strict=True))
-    observations, actions = from_json(*plain_spaces(core, policy))
+    observations, actions = plain_spaces(core, policy)
     return archives.Checkpoint(
         user_settings(core, policy),
         observations,

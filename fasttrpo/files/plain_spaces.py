@@ -11,6 +11,8 @@ import numpy as np
 from fasttrpo.checks.distributions import DISTRIBUTIONS
 from fasttrpo.files.sections import Damaged
 from fasttrpo.settings.table import ROWS
+from fasttrpo.spaces import Actions, Observations, from_json, plain_actions
+from fasttrpo.spaces.kinds import Box
 
 BOUNDS = ("act_low", "act_high", "act_to_env")
 CLIP, SCALE = 1, 2
@@ -38,37 +40,15 @@ def _are_bounds(policy: Mapping[str, Any], low: Any, high: Any, to_env: Any) -> 
     return bool((low <= high).all() and (finite.all() if int(to_env[0]) & SCALE else finite.any()))
 
 
-def plain_spaces(core: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[dict, dict]:
-    """Spaces of rows of numbers, as JSON."""
-    n = core["obs_size"]
-    observations = _box((n,), (-inf,) * n, (inf,) * n, "float32")
-    return observations, _ACTIONS[core["distribution"]](core["parts"], policy)
-
-
-def _real_actions(parts: tuple[int, ...], policy: Mapping[str, Any]) -> dict[str, Any]:
+def plain_spaces(
+    core: Mapping[str, Any], policy: Mapping[str, Any]
+) -> tuple[Observations, Actions]:
+    """Spaces of rows of numbers."""
+    parts = core["parts"]
     low, high = (
         (end,) * len(parts) if policy.get(name) is None else tuple(np.ravel(policy[name]).tolist())
         for name, end in zip(BOUNDS, (-inf, inf), strict=False)
     )
-    is_single = all(np.float32(x) == x for x in (*low, *high))
-    return _box((len(parts),), low, high, "float32" if is_single else "float64")
-
-
-def _choices(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
-    if len(parts) == 1:
-        return {"kind": "discrete", "n": parts[0], "start": 0}
-    start = (0,) * len(parts)
-    shape = (len(parts),)
-    return {"kind": "multi_discrete", "shape": shape, "nvec": parts, "start": start, **_INT64}
-
-
-def _bits(parts: tuple[int, ...], _: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": "multi_binary", "shape": (len(parts),)}
-
-
-_INT64 = {"dtype": "int64"}
-_ACTIONS = {"gaussian": _real_actions, "categorical": _choices, "bernoulli": _bits}
-
-
-def _box(shape: tuple, low: tuple, high: tuple, dtype: str) -> dict[str, Any]:
-    return {"kind": "box", "shape": shape, "low": low, "high": high, "dtype": dtype}
+    n = core["obs_size"]
+    observations = Box((n,), (-inf,) * n, (inf,) * n, "float32").to_json()
+    return from_json(observations, plain_actions(core["distribution"], parts, low, high))

@@ -13,7 +13,7 @@ from typing import Any
 from fasttrpo.errors import UserError
 from fasttrpo.spaces import actions as _actions
 from fasttrpo.spaces import observations as _observations
-from fasttrpo.spaces.actions import Actions, ContinuousActions
+from fasttrpo.spaces.actions import Actions, ContinuousActions, plain_actions
 from fasttrpo.spaces.convert import numeric
 from fasttrpo.spaces.observations import Observations
 
@@ -25,6 +25,7 @@ __all__ = [
     "describe",
     "from_json",
     "numeric",
+    "plain_actions",
     "warn_of_images",
 ]
 

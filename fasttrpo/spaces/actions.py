@@ -309,3 +309,31 @@ def from_space(space: Any) -> Actions:
 def from_json(data: dict[str, Any]) -> Actions:
     """From the result of `to_json`. Raises KeyError, TypeError or ValueError for other data."""
     return _KINDS[data["kind"]].from_json(data)
+
+
+def plain_actions(
+    distribution: str, parts: tuple[int, ...], low: tuple[float, ...], high: tuple[float, ...]
+) -> dict[str, Any]:
+    """The JSON of a space whose actions are the rows drawn, as in C programs.
+
+    low, high  (D,) the bounds of real numbers, possibly infinite
+    """
+    return _PLAIN[distribution](parts, low, high).to_json()
+
+
+def _plain_box(parts: tuple[int, ...], low: tuple[float, ...], high: tuple[float, ...]) -> Box:
+    is_single = all(np.float32(x) == x for x in (*low, *high))
+    return Box((len(parts),), low, high, "float32" if is_single else "float64")
+
+
+def _plain_choices(parts: tuple[int, ...], *_: Any) -> Discrete | MultiDiscrete:
+    if len(parts) == 1:
+        return Discrete(parts[0])
+    return MultiDiscrete((len(parts),), parts, (0,) * len(parts))
+
+
+_PLAIN: dict[str, Any] = {
+    "gaussian": _plain_box,
+    "categorical": _plain_choices,
+    "bernoulli": lambda parts, *_: MultiBinary((len(parts),)),
+}
