@@ -120,19 +120,6 @@ class Agent:
     def value(self, obs: ArrayLike) -> _Real: ...
 
 class PlainRows:
-    def __init__(
-        self,
-        agent: Agent,
-        env: Any,
-        kept: Sequence[NDArray[Any]],
-        spaces: Any,
-        to_env: Callable[[_Real], NDArray[Any]],
-        acts: tuple[Any, Any, Any],
-        parts: Sequence[tuple[int | None, int]],
-        reports: Sequence[str],
-        mask_key: str,
-        n_choices: Sequence[int],
-    ) -> None: ...
     @property
     def count(self) -> int: ...
     @property
