@@ -4,6 +4,20 @@
 
 #include "check.h"
 
+/* What trpo_save wrote, in memory of its exact size. */
+typedef struct saved {
+    unsigned char *bytes;
+    size_t count;
+} saved;
+
+static inline saved save(const trpo_agent *agent)
+{
+    saved s = {NULL, trpo_save_bytes(agent)};
+    s.bytes = (unsigned char *)take(s.count);
+    CHECK(trpo_save(agent, s.bytes, s.count) == TRPO_OK);
+    return s;
+}
+
 static inline uint64_t saved_uint(const unsigned char *from, size_t bytes)
 {
     uint64_t x = 0;

@@ -5,28 +5,15 @@
 
 enum { MANY = 64 };
 
-typedef struct bytes_of {
-    unsigned char *bytes;
-    size_t count;
-} bytes_of;
-
-static bytes_of saved(const trpo_agent *agent)
+static saved saved_policy(const trpo_agent *agent)
 {
-    bytes_of s = {NULL, trpo_save_bytes(agent)};
-    s.bytes = (unsigned char *)take(s.count);
-    CHECK(trpo_save(agent, s.bytes, s.count) == TRPO_OK);
-    return s;
-}
-
-static bytes_of saved_policy(const trpo_agent *agent)
-{
-    bytes_of s = {NULL, trpo_save_policy_bytes(agent)};
+    saved s = {NULL, trpo_save_policy_bytes(agent)};
     s.bytes = (unsigned char *)take(s.count);
     CHECK(trpo_save_policy(agent, s.bytes, s.count) == TRPO_OK);
     return s;
 }
 
-static int is_same(bytes_of a, bytes_of b)
+static int is_same(saved a, saved b)
 {
     return a.count == b.count && memcmp(a.bytes, b.bytes, a.count) == 0;
 }
@@ -48,7 +35,7 @@ static void start_trained(learner *l, int space, int critic)
     learner_iterate(l, NULL);
 }
 
-static trpo_settings peeked(bytes_of file, int *sizes)
+static trpo_settings peeked(saved file, int *sizes)
 {
     trpo_settings s;
     memset(&s, 0, sizeof s);
@@ -66,14 +53,14 @@ static void bytes_are_the_same_again(int space, int critic)
     check_name("again, %s, critic %d", space_name(space), critic);
     start_trained(&original, space, critic);
     if (space == GAUSSIAN) CHECK(trpo_set_bounds(original.agent, low, high, TRPO_CLIP) == 0);
-    const bytes_of file = saved(original.agent);
+    const saved file = save(original.agent);
     trpo_settings s = peeked(file, sizes);
     CHECK(s.gamma == 0.9375 && s.critic == critic && s.n_envs == 4 && s.adaptive_damping == 1);
     CHECK(s.seed == 0xFEDCBA9876543210u && s.features == space && s.n_value_hidden == 2);
     CHECK(s.policy_hidden[1] == 6 && s.parts[0] == original.set.parts[0]);
     learner_start(&other, &s, NULL);
     CHECK(trpo_load(other.agent, file.bytes, file.count) == TRPO_OK);
-    const bytes_of again = saved(other.agent);
+    const saved again = save(other.agent);
     CHECK(is_same(file, again));
     other.world = original.world;
     learner_iterate(&original, NULL);
@@ -97,9 +84,9 @@ static void moments_are_kept(void)
     learner_end(&other);
     s.critic = TRPO_KFAC_STEPS;
     learner_start(&other, &s, NULL);
-    const bytes_of file = saved(adam.agent), without = saved(other.agent);
+    const saved file = save(adam.agent), without = save(other.agent);
     CHECK(trpo_load(other.agent, file.bytes, file.count) == TRPO_OK);
-    const bytes_of with = saved(other.agent);
+    const saved with = save(other.agent);
     const double *moments = state_field(other.agent, "adam_v", &count);
     CHECK(with.count > without.count + 16 * count && moments[0] > 0);
     CHECK(trpo_load(other.agent, without.bytes, without.count) == TRPO_OK);
@@ -120,13 +107,13 @@ static void a_policy_loads_for_another_number_of_environments(void)
     check_name("4 environments into 1");
     start_trained(&many, GAUSSIAN, TRPO_KFAC_STEPS);
     state_field(many.agent, "rew_running", &count)[0] = 5;
-    const bytes_of file = saved(many.agent), policy = saved_policy(many.agent);
+    const saved file = save(many.agent), policy = saved_policy(many.agent);
     trpo_settings s = peeked(policy, sizes);
     CHECK(s.n_envs == 1 && s.gamma == 0.99 && s.n_value_hidden == 0); /* the defaults */
     s = peeked(file, sizes);
     s.n_envs = 1;
     for (int all = 0; all < 2; all++) {
-        const bytes_of from = all ? file : policy;
+        const saved from = all ? file : policy;
         learner_start(&one, &s, NULL);
         CHECK(trpo_load(one.agent, policy.bytes, policy.count) == TRPO_ERR_SECTION);
         CHECK(strcmp(trpo_bad_saved(one.agent, policy.bytes, policy.count), "training") == 0);
@@ -153,7 +140,7 @@ static void only_the_policy_is_loaded(void)
     trpo_settings s = from.set;
     s.seed = 3;
     learner_start(&to, &s, NULL);
-    const bytes_of policy = saved_policy(from.agent);
+    const saved policy = saved_policy(from.agent);
     uint64_t before = NO_BITS, after = NO_BITS;
     for (int i = 0; i < 4; i++) {
         const double *x = state_field(to.agent, kept[i], &count);
@@ -176,18 +163,18 @@ static void only_the_policy_is_loaded(void)
 /* ---- settings that are missing, newer or wrong ----------------------------------------------- */
 
 /* Renames a field; the new name has as many characters. */
-static bytes_of renamed(const trpo_agent *agent, const char *name, const char *new_name)
+static saved renamed(const trpo_agent *agent, const char *name, const char *new_name)
 {
-    const bytes_of file = saved(agent);
+    const saved file = save(agent);
     memcpy(file.bytes + saved_field(file.bytes, file.count, name) + 4, new_name, strlen(name));
     put_saved_checksums(file.bytes, file.count);
     return file;
 }
 
 /* Removes a field from the section `training`, which is the last. */
-static bytes_of without(const trpo_agent *agent, const char *name)
+static saved without(const trpo_agent *agent, const char *name)
 {
-    bytes_of file = saved(agent);
+    saved file = save(agent);
     const size_t at = saved_field(file.bytes, file.count, name);
     const size_t end = saved_numbers(file.bytes, file.count, name) + 8;
     const size_t section = 16 + (size_t)saved_uint(file.bytes + 32, 8);
@@ -199,7 +186,7 @@ static bytes_of without(const trpo_agent *agent, const char *name)
     return file;
 }
 
-static void check_both(learner *l, bytes_of file, int status, const char *name)
+static void check_both(learner *l, saved file, int status, const char *name)
 {
     int sizes[MANY];
     trpo_settings s;
@@ -218,7 +205,7 @@ static void settings_are_found_by_name(void)
     int sizes[MANY];
     check_name("settings by name");
     start_trained(&l, GAUSSIAN, TRPO_KFAC_STEPS);
-    bytes_of older = without(l.agent, "gamma"); /* as if it were a newer setting */
+    saved older = without(l.agent, "gamma"); /* as if it were a newer setting */
     CHECK(peeked(older, sizes).gamma == 0.99 && peeked(older, sizes).critic == TRPO_KFAC_STEPS);
     CHECK(trpo_load(l.agent, older.bytes, older.count) == TRPO_OK);
     free(older.bytes);
@@ -243,13 +230,13 @@ static void impossible_settings_are_refused(void)
     check_name("impossible settings");
     start_trained(&l, CATEGORICAL, TRPO_KFAC_STEPS);
     for (int i = 0; i < 3; i++) {
-        bytes_of file = saved(l.agent);
+        saved file = save(l.agent);
         put_saved_double(file.bytes, file.count, "gamma", 0, wrong[i]);
         put_saved_checksums(file.bytes, file.count);
         CHECK(trpo_peek(file.bytes, file.count, &s, sizes, MANY) == TRPO_ERR_MODEL);
         free(file.bytes);
     }
-    bytes_of file = saved(l.agent);
+    saved file = save(l.agent);
     s.obs_size = 77;
     CHECK(trpo_peek(file.bytes, file.count, &s, sizes, 4) == TRPO_ERR_MEMORY);
     CHECK(s.obs_size == 77);
@@ -270,7 +257,7 @@ static void sections_are_added_and_skipped(void)
     size_t found, count;
     check_name("sections");
     start_trained(&l, GAUSSIAN, TRPO_KFAC_STEPS);
-    const bytes_of file = saved(l.agent);
+    const saved file = save(l.agent);
     const size_t room = file.count + trpo_section_bytes(sizeof data) + trpo_section_bytes(0);
     unsigned char *all = (unsigned char *)take(room);
     memcpy(all, file.bytes, count = file.count);
@@ -309,7 +296,7 @@ static void sections_are_not_too_many(void)
     learner l;
     check_name("many sections");
     start_trained(&l, GAUSSIAN, TRPO_KFAC_STEPS);
-    const bytes_of file = saved(l.agent);
+    const saved file = save(l.agent);
     const size_t room = file.count + 63 * trpo_section_bytes(1);
     unsigned char *all = (unsigned char *)take(room), *other = (unsigned char *)take(room);
     size_t count = file.count, other_count = file.count;

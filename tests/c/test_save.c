@@ -1,19 +1,6 @@
 /* Saving: training resumes bit for bit; bytes that are damaged, truncated or from another model are
  * rejected and change nothing. */
-#include "check.h"
-
-typedef struct saved {
-    unsigned char *bytes;
-    size_t count;
-} saved;
-
-static saved save(const trpo_agent *agent)
-{
-    saved s = {NULL, trpo_save_bytes(agent)};
-    s.bytes = (unsigned char *)take(s.count);
-    CHECK(trpo_save(agent, s.bytes, s.count) == TRPO_OK);
-    return s;
-}
+#include "saved.h"
 
 /* ---- resuming -------------------------------------------------------------------------------- */
 
